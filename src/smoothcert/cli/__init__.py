@@ -1,0 +1,90 @@
+"""The command line: one file a verb; it parses, prints and calls. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cyclopts import App
+from cyclopts.exceptions import CycloptsError, ValidationError
+from pydantic import ValidationError as PydanticError
+
+from smoothcert.cli import certify, radius, resume, status, table, train, verify
+from smoothcert.errors import InputError, SmoothcertError
+from smoothcert.spec.request import explain
+
+INTERRUPTED = 130
+VERBS = (certify.certify, resume.resume, status.status, table.table, radius.radius, verify.verify, train.train)
+
+
+def build() -> App:
+    """Return the command line."""
+    app = App(
+        name="smoothcert",
+        help="Certified robustness of image classifiers by randomized smoothing, re-checkable from stored votes.",
+        help_format="plaintext",
+        help_epilogue="sigma and radii are in units of the [0, 1] range of pixels: 0.25 is 64 grey levels of 255.",
+    )
+    for verb in VERBS:
+        app.command(verb)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one verb; exit 0 done, 1 a check failed, 2 the input was refused, 130 interrupted."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app = build()
+        app.config = _config(tokens)
+        code = app(tokens, exit_on_error=False, print_error=False)
+    except ValidationError as error:
+        _refuse(_reason(error))
+    except CycloptsError as error:
+        _refuse(f"{error} See `smoothcert {tokens[0] if tokens else ''} --help`.")
+    except SmoothcertError as error:
+        _refuse(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _config(tokens: Sequence[str]) -> tuple[object, ...]:
+    """Return the settings file of `--config FILE`, which flags override."""
+    for i, token in enumerate(tokens):
+        name, equals, value = token.partition("=")
+        if name == "--config":
+            path = Path(value if equals else next(iter(tokens[i + 1 :]), ""))
+            return (_yaml(path),)
+    return ()
+
+
+def _yaml(path: Path) -> object:
+    from cyclopts.config import Yaml
+    from yaml import YAMLError, safe_load
+
+    try:
+        settings = safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError):
+        raise InputError(f"--config: expected a readable YAML file, got {path}.") from None
+    if not isinstance(settings, dict):
+        raise InputError(f"--config: expected settings such as `alpha: 0.001` in {path}, got none.")
+    return Yaml(path, use_commands_as_keys=False)
+
+
+def _reason(error: ValidationError) -> str:
+    cause = error.__cause__
+    while cause is not None and not isinstance(cause, PydanticError):
+        cause = cause.__cause__
+    return f"--{explain(cause)}" if isinstance(cause, PydanticError) else str(error)
+
+
+def _refuse(reason: str, code: int = InputError.exit_code) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print("[bold red]smoothcert:[/] ", end="")
+    console.print(reason, markup=False)
+    sys.exit(code)

@@ -1,0 +1,69 @@
+"""Live progress: a bar in a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from smoothcert.engine.runner import Progress
+
+PLAIN_EVERY = 10.0
+Show = Callable[[Progress], None]
+
+
+@contextmanager
+def live(console: Console) -> Iterator[Show]:
+    """Show the progress of a run on a console until the block ends."""
+    if not console.is_terminal:
+        yield _Plain(console)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[facts]}"),
+    )
+    with Bar(*columns, console=console, expand=True) as bar:
+        task = bar.add_task("sampling", total=None, facts="", visible=False)
+
+        def show(seen: Progress) -> None:
+            bar.update(
+                task,
+                description=f"sigma {seen.sigma:g}",
+                completed=seen.decided,
+                total=seen.total,
+                facts=_facts(seen),
+                visible=True,
+            )
+
+        yield show
+
+
+class _Plain:
+    """One line at most every ten seconds, and one at the end."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._last = console, time.monotonic()
+
+    def __call__(self, seen: Progress) -> None:
+        now = time.monotonic()
+        if now - self._last >= PLAIN_EVERY or seen.decided == seen.total:
+            self._last = now
+            left = seen.seconds / max(seen.decided, 1) * (seen.total - seen.decided)
+            self._console.print(
+                f"sigma {seen.sigma:g}: {seen.decided}/{seen.total} decided, {_facts(seen)}, "
+                f"{seen.seconds:.0f} s, about {left:.0f} s left",
+                markup=False,
+            )
+
+
+def _facts(seen: Progress) -> str:
+    rate = seen.copies / seen.seconds if seen.seconds > 0 else 0.0
+    saved = seen.fixed_copies / seen.decided_copies if seen.decided_copies else 0.0
+    return f"{rate:,.0f} copies/s, {saved:,.0f} times fewer than fixed"

@@ -1,0 +1,31 @@
+"""`smoothcert resume`: continue an interrupted run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def resume(
+    run: Path,
+    /,
+    *,
+    model: str | None = None,
+    weights: str | None = None,
+    data: str | None = None,
+    accept_recipe: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Continue an interrupted run: only images without a ledger line are sampled.
+
+    Args:
+        run: Run directory.
+        model: New place of the classifier, if it was moved; its content must be unchanged.
+        weights: New place of the weights file, if it was moved.
+        data: New place of the images, if they were moved.
+        accept_recipe: Go on although this machine computes differently; each new line then names its recipe.
+    """
+    from smoothcert.cli.sampling import resume_and_report
+
+    return resume_and_report(run, {"model": model, "weights": weights, "data": data}, accept_recipe)

@@ -1,0 +1,95 @@
+"""What `certify` and `resume` share: interruption, live progress, and what is said at the end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from smoothcert.cli.progress import live
+from smoothcert.engine.preflight import Preflight
+from smoothcert.engine.runner import Hooks
+from smoothcert.engine.runner import certify as certify_run
+from smoothcert.engine.runner import resume as resume_run
+from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.report import results_table
+from smoothcert.spec import Request
+
+INTERRUPTED = 130
+
+
+def certify_and_report(request: Request, out: Path) -> int:
+    """Run `certify` with progress; return the exit status."""
+    return _with_progress(out, lambda hooks: certify_run(request, out, hooks))
+
+
+def resume_and_report(run: Path, moved: dict[str, str | None], accept_recipe: bool) -> int:
+    """Run `resume` with progress; return the exit status."""
+    return _with_progress(run, lambda hooks: resume_run(RunDirectory(run), moved, accept_recipe, hooks))
+
+
+def _with_progress(out: Path, work: Callable[[Hooks], object]) -> int:
+    console = Console(stderr=True, highlight=False)
+    try:
+        with _terminated_is_interrupted(), live(console) as show:
+            work(Hooks(on_preflight=lambda seen: _say_preflight(console, seen), on_progress=show))
+    except KeyboardInterrupt:
+        if RunDirectory(out).spec.exists():
+            console.print(f"Interrupted. Nothing is lost: continue with `smoothcert resume {out}`.", markup=False)
+        return INTERRUPTED
+    print_results(out)
+    return 0
+
+
+def print_results(path: Path) -> None:
+    """Print the table of a run, what it means in one sentence, and where to go next."""
+    run = open_run(path)
+    request = run.spec.request
+    print(results_table(run.results()).render("md"))
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    text = (
+        f"\nCertified accuracy at r: images for which the smoothed classifier keeps the reference label (k = 1: as its "
+        f"prediction; k > 1: among its k most probable classes) under every change with L2 norm below r. Each "
+        f"certificate is wrong with probability at most {request.alpha:g}; abstentions count against the classifier. "
+        f"It says nothing about the base classifier without noise.\n"
+        f"Evidence: {path} ({len(run.ledger.lines)} lines, {'sealed' if run.sealed else 'NOT SEALED'}).\n"
+        f"Next: smoothcert verify {path}"
+    )
+    console.print(text, markup=False)
+
+
+def _say_preflight(console: Console, seen: Preflight) -> None:
+    console.print(
+        f"sigma {seen.sigma:g} = {seen.grey_levels:.1f} grey levels: on {seen.images} images "
+        f"{seen.clean_accuracy:.0%} right without noise, {seen.noisy_accuracy:.0%} under noise; "
+        f"{seen.rate:,.0f} copies/s, {_duration(seen.seconds_at_most)} at most"
+    )
+    for warning in seen.warnings:
+        console.print(f"  warning: {warning}", style="yellow", markup=False)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@contextmanager
+def _terminated_is_interrupted() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, so that pre-emption loses nothing."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        sys.stderr.flush()

@@ -1,0 +1,70 @@
+"""`smoothcert table`: the results table of a run, or of published per-image logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from smoothcert.spec.request import Floats
+
+
+def table(
+    *paths: Path,
+    radius: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    format: Literal["md", "csv", "tex", "json"] = "md",
+) -> int:
+    """Print certified accuracy from stored votes (RUN), or from published per-image logs (LOG...).
+
+    Args:
+        paths: One run directory, or log files with the columns idx, label, predict, radius, correct, time.
+        radius: L2 radii to report instead of the run's own.
+        format: md, csv, tex or json.
+    """
+    from smoothcert.errors import InputError
+
+    if not paths:
+        raise InputError("Name a run directory, or published per-image logs.")
+    radii = _radii(radius)
+    if paths[0].is_dir():
+        print(_of_run(paths, radii, format))
+    else:
+        print(_of_logs(paths, radii, format))
+    return 0
+
+
+def _radii(texts: tuple[str, ...]) -> tuple[float, ...]:
+    from pydantic import TypeAdapter, ValidationError
+
+    from smoothcert.errors import InputError
+
+    try:
+        radii = TypeAdapter(Floats).validate_python(texts)
+    except ValidationError:
+        raise InputError(f"--radius: expected numbers such as 0.25,0.5, got {' '.join(texts)}.") from None
+    if any(not 0 <= r <= 100 for r in radii):
+        raise InputError(f"--radius: expected radii from 0 to 100, got {' '.join(texts)}.")
+    return radii
+
+
+def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], form: str) -> str:
+    from smoothcert.errors import InputError
+    from smoothcert.evidence import cells, open_run
+    from smoothcert.report import results_table
+
+    if len(paths) > 1:
+        raise InputError("Name one run directory at a time.")
+    run = open_run(paths[0])
+    text = results_table(cells(run.spec, run.ledger, radii)).render(form)
+    if run.missing and form == "md":
+        text += f"\n\nPartial run: {run.missing} images without a result count as not certified. NOT SEALED."
+    return text
+
+
+def _of_logs(paths: tuple[Path, ...], radii: tuple[float, ...], form: str) -> str:
+    from smoothcert.evidence import read_log
+    from smoothcert.report import log_table
+
+    chosen = radii or (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+    return log_table([read_log(path) for path in paths], chosen).render(form)

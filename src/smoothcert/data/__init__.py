@@ -1,0 +1,63 @@
+"""Reading labelled images: one reference in, one validated `ImageSet` out."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from smoothcert.data.dataset import ImageSet
+from smoothcert.data.npz import read_npz
+from smoothcert.errors import DataError
+
+__all__ = ["ImageSet", "load_images"]
+
+
+@dataclass(frozen=True)
+class _Form:
+    """One way to name data: how it is written, what matches it, who reads it."""
+
+    written: str
+    pattern: re.Pattern[str]
+    read: Callable[[re.Match[str], int | None], ImageSet]
+
+
+def _read_npz(match: re.Match[str], quantise: int | None) -> ImageSet:
+    return read_npz(match["path"], match["split"], quantise)
+
+
+def _read_factory(match: re.Match[str], quantise: int | None) -> ImageSet:
+    from smoothcert.data.factory import read_factory
+
+    return read_factory(match["module"], match["factory"], quantise)
+
+
+FORMS = (
+    _Form("FILE.npz[#split]", re.compile(r"(?P<path>.+\.npz)(?:#(?P<split>\w+))?", re.I | re.S), _read_npz),
+    _Form(
+        "module:factory",
+        re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<factory>[^\W\d]\w*)"),
+        _read_factory,
+    ),
+)
+"""The forms of `--data`, tried in order; a new source of images is one more line."""
+
+
+def load_images(reference: str, quantise: int | None = None) -> ImageSet:
+    """The images a reference names.
+
+    Args:
+        reference: ``FILE.npz``, ``FILE.npz#split``, or ``module:factory`` returning a torch-style Dataset.
+        quantise: bits to snap the images to (8, 12 or 16), recorded as preprocessing, or None.
+
+    Raises:
+        DataError: an unknown form, or data that cannot be used.
+
+    >>> load_images("scan.tiff")
+    Traceback (most recent call last):
+    smoothcert.errors.DataError: 'scan.tiff' is not a known form of data; --data takes FILE.npz[#split] or ...
+    """
+    for form in FORMS:
+        match = form.pattern.fullmatch(reference)
+        if match:
+            return form.read(match, quantise)
+    known = " or ".join(form.written for form in FORMS)
+    raise DataError(f"{reference!r} is not a known form of data; --data takes {known}.")

@@ -1,0 +1,161 @@
+"""``module:factory``: the user's own code returns a torch-style Dataset, read item by item."""
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smoothcert.data.dataset import ImageSet
+from smoothcert.data.quantise import integers_of
+from smoothcert.errors import DataError
+
+Array = npt.NDArray[Any]
+
+
+def read_factory(module_name: str, factory_name: str, quantise: int | None = None) -> ImageSet:
+    """Every item of the dataset that a user's function returns.
+
+    An item is (image, label) or (image, label, group). An image is a PIL image, a torch tensor (C, H, W), or
+    an array (C, H, W), (H, W, C) or (H, W); its values are uint8, uint16, or floats in [0, 1] on a grid. The
+    dataset may have the attributes `class_names` (or `classes`) and `levels` (255, 4095, 65535).
+
+    Args:
+        module_name: importable, also from the working directory.
+        factory_name: a function without required arguments.
+        quantise: bits to snap the images to (8, 12, 16), or None.
+
+    Raises:
+        DataError: the import, the call or an item fails, or the arrays cannot be used.
+    """
+    reference = f"{module_name}:{factory_name}"
+    with _working_directory_importable():
+        dataset = _made(module_name, factory_name, reference)
+        items = [_item(dataset, i, reference) for i in range(_length(dataset, reference))]
+    try:
+        images, levels, done = integers_of(_stacked([item[0] for item in items]), _levels(dataset), quantise)
+        return ImageSet(
+            reference=reference,
+            images=images,
+            labels=np.array([item[1] for item in items], np.int64),
+            class_names=_class_names(dataset),
+            groups=_groups([item[2] for item in items]),
+            levels=levels,
+            preprocessing=done,
+        )
+    except DataError as error:
+        text = str(error)
+        raise DataError(text if text.startswith(reference) else f"{reference}: {text}") from None
+
+
+@contextmanager
+def _working_directory_importable() -> Iterator[None]:
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        if here in sys.path:
+            sys.path.remove(here)
+
+
+def _made(module_name: str, factory_name: str, reference: str) -> Any:
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # the user's own code may fail in any way
+        raise DataError(
+            f"--data {reference}: importing {module_name} from {os.getcwd()} failed ({type(error).__name__}: {error})."
+        ) from error
+    factory = getattr(module, factory_name, None)
+    if not callable(factory):
+        known = [name for name in vars(module) if not name.startswith("_")]
+        raise DataError(
+            f"{module_name} has no function {factory_name!r}; it has {', '.join(known[:6]) or 'nothing public'}."
+        )
+    try:
+        return factory()
+    except Exception as error:
+        raise DataError(
+            f"{reference}() was called to make a dataset and failed ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _length(dataset: Any, reference: str) -> int:
+    try:
+        length = len(dataset)
+    except Exception:
+        raise DataError(
+            f"{reference} must return a dataset with len() and [i], got {type(dataset).__name__}."
+        ) from None
+    if length < 1 or not hasattr(dataset, "__getitem__"):
+        raise DataError(f"{reference} must return a dataset of at least one image with len() and [i], got {length}.")
+    return length
+
+
+def _item(dataset: Any, i: int, reference: str) -> tuple[Array, int, str | None]:
+    """(image (H, W, C), label, group or None) of one item."""
+    try:
+        item = dataset[i]
+    except Exception as error:  # the user's own code may fail in any way
+        raise DataError(f"{reference}: item {i} cannot be read ({type(error).__name__}: {error}).") from error
+    if not isinstance(item, tuple | list) or len(item) not in (2, 3):
+        raise DataError(
+            f"{reference}: item {i} must be (image, label) or (image, label, group), got {type(item).__name__}."
+        )
+    where = f"{reference}: item {i}"
+    return _channels_last(item[0], where), _label(item[1], where), str(item[2]) if len(item) == 3 else None
+
+
+def _label(label: Any, where: str) -> int:
+    value = np.asarray(label)
+    if value.size != 1 or not np.issubdtype(value.dtype, np.integer):
+        raise DataError(f"{where}: the label must be one integer 0..c-1, got {value.dtype} {value.shape}.")
+    return int(value.reshape(-1)[0])
+
+
+def _channels_last(image: Any, where: str) -> Array:
+    if hasattr(image, "getbands"):  # a PIL image
+        array = np.asarray(image.convert("RGB") if image.mode == "P" else image)
+        return array[..., None] if array.ndim == 2 else array
+    torch = sys.modules.get("torch")  # if the item is a tensor, its maker has imported torch
+    tensor = torch is not None and isinstance(image, torch.Tensor)
+    array = image.detach().cpu().numpy() if tensor else np.asarray(image)
+    if array.ndim == 2:
+        return array[..., None]
+    if array.ndim == 3 and array.shape[0] in (1, 3):
+        return array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] in (1, 3) and not tensor:
+        return array
+    raise DataError(f"{where}: the image must have shape (C, H, W) with 1 or 3 channels, got {array.shape}.")
+
+
+def _stacked(images: list[Array]) -> Array:
+    kinds = {(image.shape, image.dtype) for image in images}
+    if len(kinds) > 1:
+        first, second = [f"{shape} {dtype}" for shape, dtype in sorted(kinds, key=str)][:2]
+        raise DataError(f"all images must have one shape and type, got {first} and {second}; resize them first.")
+    return np.stack(images)
+
+
+def _levels(dataset: Any) -> int | None:
+    levels = getattr(dataset, "levels", None)
+    if levels is not None and (isinstance(levels, bool) or not isinstance(levels, int)):
+        raise DataError(f"the dataset's levels must be 255, 4095 or 65535, got {levels!r}.")
+    return levels
+
+
+def _class_names(dataset: Any) -> tuple[str, ...]:
+    names = getattr(dataset, "class_names", None) or getattr(dataset, "classes", None) or ()
+    return tuple(str(name) for name in names)
+
+
+def _groups(groups: list[str | None]) -> tuple[str, ...] | None:
+    known = tuple(group for group in groups if group is not None)
+    if known and len(known) != len(groups):
+        raise DataError(f"either every item or none has a group, but {len(groups) - len(known)} items have none.")
+    return known or None

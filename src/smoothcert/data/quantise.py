@@ -1,0 +1,146 @@
+"""Putting images on an integer grid, because what is certified is an image a scanner can store."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smoothcert.errors import DataError
+
+BITS = {8: 255, 12: 4095, 16: 65535}
+"""Bits of a grid and the largest grey value it holds."""
+
+Pixels = npt.NDArray[np.integer[Any]]
+
+
+def levels_of_bits(bits: int) -> int:
+    """The largest grey value of an 8, 12 or 16 bit grid.
+
+    Raises:
+        DataError: another number of bits.
+
+    >>> levels_of_bits(12)
+    4095
+    """
+    if bits not in BITS:
+        raise DataError(f"--quantise takes 8, 12 or 16 bits, got {bits}.")
+    return BITS[bits]
+
+
+def to_grid(images: npt.NDArray[np.floating[Any]], levels: int, quantise: bool) -> Pixels:
+    """Float images in [0, 1] as grey values round(image * levels).
+
+    Args:
+        images: float, any shape, in [0, 1].
+        levels: 255, 4095 or 65535.
+        quantise: True snaps to the nearest grey value; False demands that the images lie on the grid.
+
+    Returns:
+        uint8 (levels 255) or uint16 of the same shape.
+
+    Raises:
+        DataError: not finite, outside [0, 1], or off the grid without `quantise`.
+
+    >>> to_grid(np.array([0.0, 0.2, 1.0]), 255, quantise=False)
+    array([  0,  51, 255], dtype=uint8)
+    """
+    check_unit_range(images)
+    if not quantise and not on_grid(images, levels):
+        raise DataError(
+            f"float images must lie on a grid of {levels} steps, but these do not; "
+            "save them as uint8 or uint16, or let --quantise 8 (or 12, 16) snap them, which the run then records."
+        )
+    grey = np.rint(np.clip(np.asarray(images, np.float64), 0, 1) * levels)
+    return grey.astype(np.uint8 if levels == 255 else np.uint16)
+
+
+def on_grid(images: npt.NDArray[np.floating[Any]], levels: int) -> bool:
+    """Whether every value is a multiple of 1/levels, as far as the float type can tell.
+
+    >>> on_grid(np.array([1 / 255, 0.5]), 255)
+    False
+    """
+    tolerance = max(1e-6, 2 * levels * float(np.finfo(images.dtype).eps))
+    if tolerance > 0.25:  # the type is too coarse to tell this grid from noise
+        return False
+    scaled = np.asarray(images, np.float64) * levels
+    return bool(np.all(np.abs(scaled - np.rint(scaled)) <= tolerance))
+
+
+def check_unit_range(images: npt.NDArray[np.floating[Any]]) -> None:
+    """Refuse floats that are not finite or leave [0, 1].
+
+    Raises:
+        DataError: with the range found and what it looks like.
+    """
+    if not np.all(np.isfinite(images)):
+        raise DataError("float images must be finite, but some pixels are NaN or infinite; repair or drop them.")
+    low, high = float(images.min()), float(images.max())
+    if low >= -1e-6 and high <= 1 + 1e-6:
+        return
+    if low >= 0 and high <= 65535:
+        advice = "They look like grey values: save them as uint8 or uint16."
+    else:
+        advice = "They look normalised: store the images before normalisation."
+    raise DataError(f"float images must lie in [0, 1], got [{low:.4g}, {high:.4g}]. {advice}")
+
+
+def integers_of(
+    images: npt.NDArray[Any], levels: int | None, quantise: int | None
+) -> tuple[Pixels, int, tuple[str, ...]]:
+    """Images of any supported type as (grey values, levels, preprocessing in words).
+
+    Args:
+        images: uint8, uint16, or float in [0, 1]; any shape.
+        levels: the declared grid, or None if the source says nothing.
+        quantise: bits to snap to (8, 12, 16), or None to take the images as they are.
+
+    Raises:
+        DataError: another type, or the grid cannot be told.
+    """
+    if images.size == 0:
+        raise DataError(f"at least one image with pixels is needed, got shape {images.shape}.")
+    if levels is not None and levels not in BITS.values():
+        raise DataError(f"levels must be 255, 4095 or 65535, got {levels}.")
+    if np.issubdtype(images.dtype, np.floating):
+        return _from_float(images, levels, quantise)
+    if images.dtype not in (np.uint8, np.uint16):
+        raise DataError(
+            f"images must be uint8, uint16 or float in [0, 1], got {images.dtype}; "
+            "convert grey values with .astype('uint8')."
+        )
+    return _from_integers(images, levels, quantise)
+
+
+def _from_float(
+    images: npt.NDArray[Any], levels: int | None, quantise: int | None
+) -> tuple[Pixels, int, tuple[str, ...]]:
+    if quantise is not None:
+        wanted = levels_of_bits(quantise)
+        return to_grid(images, wanted, quantise=True), wanted, (f"quantised to {quantise} bits",)
+    check_unit_range(images)
+    candidates = BITS.values() if levels is None else (levels,)
+    found = next((candidate for candidate in candidates if on_grid(images, candidate)), 255)
+    return to_grid(images, found, quantise=False), found, ()
+
+
+def _from_integers(images: Pixels, levels: int | None, quantise: int | None) -> tuple[Pixels, int, tuple[str, ...]]:
+    if images.dtype == np.uint16 and levels is None:
+        levels = _levels_of_uint16(images)
+    levels = levels or 255
+    wanted = levels if quantise is None else levels_of_bits(quantise)
+    if wanted >= levels:  # a coarser grid needs no snapping to a finer one
+        return images, levels, ()
+    if int(images.max()) > levels:
+        raise DataError(f"grey values must lie in 0..{levels}, got {int(images.max())}.")
+    unit = images.astype(np.float64) / levels
+    return to_grid(unit, wanted, quantise=True), wanted, (f"quantised to {quantise} bits from {levels} levels",)
+
+
+def _levels_of_uint16(images: Pixels) -> int:
+    if int(images.max()) > 4095:
+        return 65535
+    raise DataError(
+        f"uint16 images with no value above {int(images.max())} may be 12-bit or dark 16-bit images; "
+        "say which: add `levels` (4095 or 65535) to the file or the dataset."
+    )

@@ -1,0 +1,210 @@
+"""What a run works with: images and classifiers, loaded from a request and checked against each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothcert.data import ImageSet, load_images
+from smoothcert.errors import DataError, ModelError, SpecError
+from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
+from smoothcert.noise import Noise, make_noise
+from smoothcert.sampling.recipe import choose_recipe, prepare
+from smoothcert.sampling.sampler import Sampler, Source
+from smoothcert.spec import DataFacts, ModelFacts, Recipe, Request, Sigma
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """Images, one classifier a noise level, and the numeric recipe they share."""
+
+    request: Request
+    images: ImageSet
+    classifiers: dict[float, Classifier]
+    recipe: Recipe
+
+    @property
+    def source(self) -> Source:
+        """Images by their index in the source."""
+        place = {int(index): i for i, index in enumerate(self.images.indices)}
+
+        def pixels(index: int) -> NDArray[np.integer[Any]]:
+            return self.images.pixels(place[index])
+
+        return Source(self.images.shape, pixels)
+
+    def noise(self, sigma: float, seed: int) -> Noise:
+        """Return the noise of one level."""
+        return make_noise(self.request.noise, float(sigma), self.images.levels, seed)
+
+    def sampler(self, sigma: float, seed: int) -> Sampler:
+        """Return a sampler of one noise level; its classifier is prepared by the recipe."""
+        classifier = self.classifiers[sigma]
+        return Sampler(classifier, prepare(classifier, self.recipe), self.noise(sigma, seed), self.recipe, self.source)
+
+
+def load_work(request: Request) -> Work:
+    """Load what a request names and check that images and classifiers fit together.
+
+    Raises:
+        DataError: images or labels cannot be used.
+        ModelError: a classifier cannot be loaded, or does not fit the images.
+        SpecError: k is not below the number of classes.
+        RecipeError: the numeric recipe cannot be run here.
+    """
+    images = load_images(request.data, request.quantise)
+    images = images.first(request.limit) if request.limit else images
+    classifiers = {float(sigma): _classifier(request, sigma, images) for sigma in request.sigma}
+    recipes = {choose_recipe(each, request, images.shape) for each in classifiers.values()}
+    if len(recipes) != 1:
+        raise ModelError("Expected classifiers of one kind at all noise levels, got own and foreign ones mixed.")
+    work = Work(request, images, classifiers, recipes.pop())
+    return _with_classes(work)
+
+
+def _classifier(request: Request, sigma: float, images: ImageSet) -> Classifier:
+    text = sigma.text if isinstance(sigma, Sigma) else repr(sigma)
+    weights = None if request.weights is None else at_sigma(request.weights, text)
+    options = ModelOptions(
+        arch=request.arch,
+        weights=weights,
+        trust_model=request.trust_model,
+        num_classes=images.num_classes,
+        in_channels=images.shape[0],
+    )
+    classifier = load_classifier(at_sigma(request.model, text), options)
+    _check_fit(classifier, images)
+    return classifier
+
+
+def _check_fit(classifier: Classifier, images: ImageSet) -> None:
+    declared = classifier.input_shape
+    if declared is not None and declared != images.shape:
+        raise ModelError(
+            f"{classifier.reference} declares images of shape (C, H, W) = {declared}, but {images.reference} has "
+            f"{images.shape}. Use the images the classifier was made for."
+        )
+    if classifier.value_range != (0.0, 1.0):
+        low, high = classifier.value_range
+        raise ModelError(
+            f"{classifier.reference} declares inputs from {low:g} to {high:g}, but noise, sigma and radii are in the "
+            "[0, 1] range. Wrap the classifier in a factory that rescales [0, 1] images itself."
+        )
+
+
+def _with_classes(work: Work) -> Work:
+    """Settle the number of classes: what the classifiers declare, or else what one forward pass shows."""
+    found = {sigma: _num_classes(work, sigma) for sigma in work.classifiers}
+    counts = set(found.values())
+    if len(counts) != 1:
+        raise ModelError(f"Expected classifiers with one number of classes at all noise levels, got {found}.")
+    classes = counts.pop()
+    _check_labels(work, classes)
+    if max(work.request.k) >= classes:
+        raise SpecError(
+            f"k: expected k below the number of classes ({classes}), got {max(work.request.k)}; "
+            "a top-k certificate over all classes says nothing."
+        )
+    names = work.images.class_names + tuple(str(c) for c in range(work.images.num_classes, classes))
+    settled = {sigma: replace(each, num_classes=classes) for sigma, each in work.classifiers.items()}
+    return replace(work, images=replace(work.images, class_names=names), classifiers=settled)
+
+
+def _num_classes(work: Work, sigma: float) -> int:
+    declared = work.classifiers[sigma].num_classes
+    return declared if declared is not None else int(clean_logits(work, sigma, 1).shape[1])
+
+
+def _check_labels(work: Work, classes: int) -> None:
+    labels, images = work.images.labels, work.images
+    if images.num_classes <= classes:
+        return
+    if labels.max() >= classes:
+        first = int(np.argmax(labels >= classes))
+        raise DataError(
+            f"{images.reference}: expected labels from 0 to {classes - 1}, the classifier's classes, got "
+            f"{labels[first]} at image {first}. Check that images and classifier belong together."
+        )
+    raise DataError(
+        f"{images.reference} names {images.num_classes} classes, but the classifier returns {classes}. "
+        "Check that images and classifier belong together."
+    )
+
+
+def clean_logits(work: Work, sigma: float, count: int) -> NDArray[np.float32]:
+    """Return float32 logits (count, classes) of the first images without noise, in the recipe's precision.
+
+    Raises:
+        ModelError: the output is not (n, classes), or the classifier fails on these images.
+    """
+    import torch
+
+    from smoothcert.sampling.recipe import DTYPES, input_precision
+
+    classifier = work.classifiers[sigma]
+    forward = prepare(classifier, work.recipe.model_copy(update={"compiled": False}))
+    pixels = np.stack([work.images.pixels(i) for i in range(count)]).astype(np.float64) / work.images.levels
+    mean, std = (np.reshape(column, (1, -1, 1, 1)) for column in (classifier.mean or (0.0,), classifier.std or (1.0,)))
+    batch = torch.from_numpy((pixels - mean) / std).to(DTYPES[input_precision(work.recipe)])
+    device = "cuda" if work.recipe.device.startswith("cuda") else "cpu"
+    with torch.inference_mode():
+        try:
+            logits = forward(batch.to(device))
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise ModelError(
+                f"{classifier.reference} fails on images of shape (n, C, H, W) = {tuple(batch.shape)}: "
+                f"{str(error).splitlines()[0]}. Check channels and image size."
+            ) from None
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != count or logits.shape[1] < 2:
+        came = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+        raise ModelError(
+            f"{classifier.reference}: expected logits of shape (n, classes) with n = {count} and 2 classes or more, "
+            f"got {came}. Wrap the classifier so that it returns one row of class scores an image."
+        )
+    array: NDArray[np.float32] = logits.float().cpu().numpy()
+    return array
+
+
+def data_facts(images: ImageSet) -> DataFacts:
+    """Return what `spec.json` records about the images."""
+    counts = np.bincount(images.labels, minlength=images.num_classes)
+    plain = np.array_equal(images.indices, np.arange(len(images)))
+    return DataFacts(
+        reference=images.reference,
+        sha256=images.sha256(),
+        labels_sha256=images.labels_sha256(),
+        images=len(images),
+        shape=images.shape,
+        levels=images.levels,
+        class_names=images.class_names,
+        class_counts=tuple(counts.tolist()),
+        preprocessing=images.preprocessing,
+        grouped=images.groups is not None,
+        indices=None if plain else tuple(images.indices.tolist()),
+    )
+
+
+def model_facts(work: Work) -> tuple[ModelFacts, ...]:
+    """Return what `spec.json` records about the classifiers, one a noise level."""
+    return tuple(_facts(work, sigma, each) for sigma, each in work.classifiers.items())
+
+
+def _facts(work: Work, sigma: float, classifier: Classifier) -> ModelFacts:
+    text = next(s.text for s in work.request.sigma if s == sigma)
+    return ModelFacts(
+        sigma=sigma,
+        written=text,
+        reference=classifier.reference,
+        weights=None if work.request.weights is None else at_sigma(work.request.weights, text),
+        sha256=classifier.sha256,
+        arch=classifier.arch,
+        input_shape=classifier.input_shape,
+        mean=classifier.mean,
+        std=classifier.std,
+        trained_sigma=classifier.sigma,
+        own=classifier.own,
+        eta=work.noise(sigma, 0).eta(int(np.prod(work.images.shape))),
+    )

@@ -1,0 +1,31 @@
+"""One tree of errors. Each message says what was expected, what came, and what to do."""
+
+
+class SmoothcertError(Exception):
+    """Root of every error this package raises on purpose; the command line exits with `exit_code`."""
+
+    exit_code = 2
+
+
+class InputError(SmoothcertError):
+    """The user's input was refused. Nothing was written, nothing was lost."""
+
+
+class SpecError(InputError):
+    """A setting is out of range, or two settings contradict each other."""
+
+
+class DataError(InputError):
+    """Images or labels are not what the run needs."""
+
+
+class ModelError(InputError):
+    """A classifier cannot be loaded, or does not behave as a classifier."""
+
+
+class RecipeError(ModelError):
+    """The classifier cannot be run with the wanted numeric recipe, or not with the recorded one."""
+
+
+class EvidenceError(InputError):
+    """A run directory, ledger or log cannot be read, or belongs to something else."""

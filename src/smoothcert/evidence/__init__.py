@@ -1,0 +1,63 @@
+"""The evidence: run directory, ledger of votes, event log, and what follows from them. No torch."""
+
+from smoothcert.evidence.directory import (
+    RunDirectory,
+    create_run,
+    refuse_occupied,
+    write_derived,
+    write_json,
+)
+from smoothcert.evidence.events import (
+    FINISHED,
+    LEVEL,
+    LOCKED,
+    RESUMED,
+    STARTED,
+    Event,
+    append_event,
+    broken_link,
+    utc_now,
+)
+from smoothcert.evidence.ledger import Ledger, LedgerWriter, Line, Votes, parse_line
+from smoothcert.evidence.outcomes import Outcomes, line_tallies, outcomes, plan_of, winner
+from smoothcert.evidence.provenance import environment
+from smoothcert.evidence.published import PublishedLog, read_counts, read_log
+from smoothcert.evidence.results import CONFIDENCE, Cell, cells, results_record
+from smoothcert.evidence.run import Run, open_run
+
+__all__ = [
+    "CONFIDENCE",
+    "FINISHED",
+    "LEVEL",
+    "LOCKED",
+    "RESUMED",
+    "STARTED",
+    "Cell",
+    "Event",
+    "Ledger",
+    "LedgerWriter",
+    "Line",
+    "Outcomes",
+    "PublishedLog",
+    "Run",
+    "RunDirectory",
+    "Votes",
+    "append_event",
+    "broken_link",
+    "cells",
+    "create_run",
+    "environment",
+    "line_tallies",
+    "open_run",
+    "outcomes",
+    "parse_line",
+    "plan_of",
+    "read_counts",
+    "read_log",
+    "refuse_occupied",
+    "results_record",
+    "utc_now",
+    "winner",
+    "write_derived",
+    "write_json",
+]

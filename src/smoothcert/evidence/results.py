@@ -1,0 +1,140 @@
+"""From certificates to the results table: one cell a (sigma, k, r), with every claim over the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from smoothcert.evidence.ledger import Ledger, Line
+from smoothcert.evidence.outcomes import Outcomes, outcomes
+from smoothcert.spec import Spec
+from smoothcert.stats import claims, one_per_group, population_bound, r_max
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the results table.
+
+    Attributes:
+        sigma: noise level.
+        k: rank of the certificate.
+        radius: L2 radius r, in units of the [0, 1] range.
+        attainable: whether the sampling budget can certify r at all; where not, the counts below say nothing.
+        r_max: largest radius the budget can certify.
+        images: m, all images of the spec; images without a line count as not certified.
+        lines: images that have been decided so far.
+        certified: images certified-correct at r.
+        observed: certified / images.
+        low: lower end of the exact 95 % interval of observed.
+        high: its upper end.
+        sample: lower bound on the truly robust images of this sample.
+        population: lower bound on the truly robust fraction of the population; None for a partial run.
+        joint: the same at the level shared by all cells of the spec; None for a partial run.
+        abstained: images of the right class without any positive certified radius.
+        wrong: images whose selection winner is another class.
+        samples_mean: mean noisy copies a decided image.
+        samples_median: median noisy copies a decided image.
+        samples_max: most noisy copies of one image.
+        groups: images that carry the population bound where they come in groups (one a group), else None.
+    """
+
+    sigma: float
+    k: int
+    radius: float
+    attainable: bool
+    r_max: float
+    images: int
+    lines: int
+    certified: int
+    observed: float
+    low: float
+    high: float
+    sample: int
+    population: float | None
+    joint: float | None
+    abstained: int
+    wrong: int
+    samples_mean: float
+    samples_median: float
+    samples_max: int
+    groups: int | None
+
+
+def cells(spec: Spec, ledger: Ledger, radii: Sequence[float] = ()) -> list[Cell]:
+    """Derive the results table.
+
+    Args:
+        spec: the locked spec.
+        ledger: the evidence, complete or partial.
+        radii: radii to report instead of the spec's own; joint bounds are given for the spec's radii only.
+
+    Returns:
+        One cell a (sigma, k, r), in that order.
+    """
+    table = []
+    for sigma in spec.request.sigma:
+        lines = ledger.at(sigma)
+        for k in spec.request.k:
+            found = outcomes(spec, lines, sigma, k)
+            draw = _draw(spec, lines)
+            table += [_cell(spec, found, draw, r) for r in radii or spec.request.radius]
+    return table
+
+
+def _draw(spec: Spec, lines: Sequence[Line]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """Return the positions of one image a group, or None where images do not come in groups."""
+    if not spec.data.grouped:
+        return None
+    return np.asarray(one_per_group([line.group or "" for line in lines], spec.seed), dtype=np.int64)
+
+
+def _cell(spec: Spec, found: Outcomes, draw: Any, r: float) -> Cell:
+    kept, m, limit = found.certified_correct(r), spec.data.images, r_max(found.plan, found.k)
+    claim = claims(int(kept.sum()), m, spec.request.alpha, spec.cells, CONFIDENCE)
+    population: float | None = claim.population
+    joint: float | None = claim.joint if r in spec.request.radius else None
+    if draw is not None:
+        chosen, alpha, delta = int(kept[draw].sum()), spec.request.alpha, 1 - CONFIDENCE
+        population = population_bound(chosen, max(len(draw), 1), alpha, delta)
+        joint = None if joint is None else population_bound(chosen, max(len(draw), 1), alpha, delta / spec.cells)
+    if len(kept) < m:
+        population = joint = None
+    samples = found.samples if len(kept) else np.zeros(1)
+    return Cell(
+        sigma=float(found.plan.sigma),
+        k=found.k,
+        radius=r,
+        attainable=r <= limit,
+        r_max=limit,
+        images=m,
+        lines=len(kept),
+        certified=claim.certified,
+        observed=claim.observed,
+        low=claim.low,
+        high=claim.high,
+        sample=claim.sample,
+        population=population,
+        joint=joint,
+        abstained=int(found.abstained.sum()),
+        wrong=int(found.wrong.sum()),
+        samples_mean=float(samples.mean()),
+        samples_median=float(np.median(samples)),
+        samples_max=int(samples.max()),
+        groups=None if draw is None else len(draw),
+    )
+
+
+def results_record(spec: Spec, ledger: Ledger) -> dict[str, Any]:
+    """Return `results/results.json` as a plain record."""
+    return {
+        "spec_sha256": spec.sha256(),
+        "ledger_sha256": ledger.sha256(),
+        "lines": len(ledger.lines),
+        "confidence": CONFIDENCE,
+        "cells": [asdict(cell) for cell in cells(spec, ledger)],
+    }

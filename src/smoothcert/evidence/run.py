@@ -1,0 +1,54 @@
+"""A finished, running or interrupted run, opened for reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from smoothcert.evidence.directory import RunDirectory
+from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.outcomes import Outcomes, outcomes
+from smoothcert.evidence.results import Cell, cells
+from smoothcert.spec import Spec
+
+
+@dataclass(frozen=True)
+class Run:
+    """Spec and evidence of one run directory; everything else is derived on demand."""
+
+    directory: RunDirectory
+    spec: Spec
+    ledger: Ledger
+
+    @property
+    def missing(self) -> int:
+        """Number of (sigma, image) pairs without a line."""
+        return len(self.spec.request.sigma) * self.spec.data.images - len(self.ledger.lines)
+
+    @cached_property
+    def sealed(self) -> bool:
+        """Whether a finish event vouches for the ledger."""
+        return self.directory.seal() is not None
+
+    def results(self) -> list[Cell]:
+        """Return the results table, a cell a (sigma, k, r)."""
+        return cells(self.spec, self.ledger)
+
+    def certificates(self, sigma: float, k: int = 1) -> Outcomes:
+        """Return the certificates of one noise level and k."""
+        return outcomes(self.spec, self.ledger.at(sigma), sigma, k)
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run directory for reading; torch is not needed.
+
+    Args:
+        path: the run directory.
+
+    Raises:
+        EvidenceError: there is no run there, or its ledger is damaged.
+        SpecError: its spec is damaged.
+    """
+    directory = RunDirectory(Path(path))
+    return Run(directory, directory.read_spec(), directory.read_ledger())

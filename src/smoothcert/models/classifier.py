@@ -1,0 +1,59 @@
+"""A classifier as the rest of the package sees it: a module and what is declared about it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What the user says about a model besides its name.
+
+    Args:
+        arch: architecture of a weights file (`smoothcert.models.resnet.ARCHITECTURES`), or None.
+        weights: weights file for ``module:factory``, or None.
+        trust_model: True lets a file that is code (``.pt2``) be loaded.
+        num_classes: classes of the data, or None if not known.
+        in_channels: channels of the data, or None if not known.
+    """
+
+    arch: str | None = None
+    weights: str | None = None
+    trust_model: bool = False
+    num_classes: int | None = None
+    in_channels: int | None = None
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A module in eval mode that maps images to logits, with what its source declares.
+
+    Args:
+        module: float32, takes float (n, C, H, W), returns logits (n, c).
+        num_classes: c, or None if not declared.
+        input_shape: (C, H, W), or None if not declared.
+        mean: per channel, to be subtracted by the caller from images in `value_range`; () means none.
+        std: per channel, to divide by afterwards; () means none.
+        sha256: "sha256:..." of the weights file, or of the state dict where there is no file.
+        reference: the model as the user named it.
+        own: one of our architectures, which may be cast and folded.
+        arch: its name, if it is our own.
+        sigma: the noise it was trained with, in units of the [0, 1] range, if declared.
+        value_range: lowest and highest pixel value the module (or the normalisation) expects.
+        class_names: as declared, or ().
+    """
+
+    module: "nn.Module"
+    num_classes: int | None
+    input_shape: tuple[int, int, int] | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    sha256: str
+    reference: str
+    own: bool
+    arch: str | None
+    sigma: float | None
+    value_range: tuple[float, float] = (0.0, 1.0)
+    class_names: tuple[str, ...] = ()

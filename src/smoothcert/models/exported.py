@@ -1,0 +1,48 @@
+"""``.pt2`` files of torch.export, which are code: loading one can run whatever its author put into it."""
+
+import io
+from pathlib import Path
+
+import torch
+
+from smoothcert.errors import ModelError
+from smoothcert.models.classifier import Classifier, ModelOptions
+from smoothcert.models.weights import read_bytes, sha256_of
+
+
+def read_exported(path: str, options: ModelOptions) -> Classifier:
+    """The module of a ``.pt2`` file, which was exported in eval mode or cannot be changed to it.
+
+    Raises:
+        ModelError: without `trust_model`, with `arch` or `weights`, or if the file cannot be loaded.
+    """
+    if options.arch is not None or options.weights is not None:
+        raise ModelError(f"{path} holds its own architecture and weights; leave out --arch and --weights.")
+    if not options.trust_model:
+        raise ModelError(
+            f"{path}: a .pt2 file is code, not data: loading it can run anything its author wrote into it. "
+            "If you trust its origin add --trust-model; else ask for the weights as safetensors."
+        )
+    data = read_bytes(Path(path))
+    return Classifier(
+        module=_loaded(data, path),
+        num_classes=None,
+        input_shape=None,
+        mean=(),
+        std=(),
+        sha256=sha256_of(data),
+        reference=path,
+        own=False,
+        arch=None,
+        sigma=None,
+    )
+
+
+def _loaded(data: bytes, path: str) -> torch.nn.Module:
+    try:
+        return torch.export.load(io.BytesIO(data)).module()
+    except Exception as error:  # damaged bytes make the reader raise nearly anything
+        raise ModelError(
+            f"{path}: a file written by torch.export.save is expected, but it cannot be loaded "
+            f"({type(error).__name__}); export the model again with this torch."
+        ) from error

@@ -1,0 +1,124 @@
+"""``module:factory``: the user's own code, importable from the working directory, builds the network."""
+
+import hashlib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from smoothcert.errors import ModelError
+from smoothcert.models.card import Card, card_from_values
+from smoothcert.models.classifier import Classifier, ModelOptions
+from smoothcert.models.weights import load_state, read_weights
+
+
+def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> Classifier:
+    """The classifier a user's function builds, with the weights of `options.weights` if given.
+
+    The function is called without arguments, except that `num_classes` and `in_channels` are passed where it
+    takes them and they are known. It may declare facts in a dictionary attribute ``smoothcert`` of the module
+    it returns, with the fields of `smoothcert.models.card.Card` (such as ``{"mean": [0.5], "std": [0.5]}``).
+
+    Raises:
+        ModelError: the import or the call fails, no `nn.Module` comes back, or the weights do not fit.
+    """
+    reference = f"{module_name}:{factory_name}"
+    if options.arch is not None:
+        raise ModelError(f"{reference} builds its own architecture; leave out --arch {options.arch}.")
+    with _working_directory_importable():
+        factory = _imported(module_name, factory_name)
+        module = _called(factory, reference, options)
+    declared = getattr(module, "smoothcert", None)
+    card = Card() if declared is None else card_from_values(declared, reference)
+    sha256 = None
+    if options.weights is not None:
+        weights = read_weights(options.weights)
+        load_state(module, weights.state, options.weights)
+        card = weights.card if declared is None else card
+        sha256 = weights.sha256
+    return _classifier(module, card, sha256, reference)
+
+
+def _classifier(module: nn.Module, card: Card, sha256: str | None, reference: str) -> Classifier:
+    module = module.cpu().float().eval().requires_grad_(False)
+    return Classifier(
+        module=module,
+        num_classes=card.num_classes,
+        input_shape=card.input_shape,
+        mean=card.mean,
+        std=card.std,
+        sha256=sha256 or state_sha256(module),
+        reference=reference,
+        own=False,
+        arch=None,
+        sigma=card.sigma,
+        value_range=card.value_range,
+        class_names=card.class_names,
+    )
+
+
+def state_sha256(module: nn.Module) -> str:
+    """ "sha256:" and the hash of every tensor of the state dict, by name, type, shape and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        flat = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}\n".encode())
+        digest.update(flat.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+@contextmanager
+def _working_directory_importable() -> Iterator[None]:
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        if here in sys.path:
+            sys.path.remove(here)
+
+
+def _imported(module_name: str, factory_name: str) -> Callable[..., Any]:
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # the user's own code may fail in any way
+        raise ModelError(
+            f"--model {module_name}:{factory_name}: importing {module_name} from {os.getcwd()} failed "
+            f"({type(error).__name__}: {error})."
+        ) from error
+    factory = getattr(module, factory_name, None)
+    if not callable(factory):
+        known = [name for name in vars(module) if not name.startswith("_")]
+        raise ModelError(
+            f"{module_name} has no function {factory_name!r}; it has {', '.join(known[:6]) or 'nothing public'}."
+        )
+    result: Callable[..., Any] = factory
+    return result
+
+
+def _called(factory: Callable[..., Any], reference: str, options: ModelOptions) -> nn.Module:
+    try:
+        module = factory(**_arguments(factory, options))
+    except Exception as error:  # the user's own code may fail in any way
+        raise ModelError(
+            f"{reference} was called to build a network and failed ({type(error).__name__}: {error})."
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"{reference} must return a torch.nn.Module, got {type(module).__name__}.")
+    return module
+
+
+def _arguments(factory: Callable[..., Any], options: ModelOptions) -> dict[str, int]:
+    try:
+        taken = inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # some built-in callables have no signature
+        return {}
+    known = {"num_classes": options.num_classes, "in_channels": options.in_channels}
+    return {name: value for name, value in known.items() if value is not None and name in taken}

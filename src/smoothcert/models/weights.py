@@ -1,0 +1,194 @@
+"""Weights as data: safetensors and state dicts in, tensors and a card out. Nothing here runs a file's code."""
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from smoothcert.errors import ModelError
+from smoothcert.models.card import Card, card_from_json
+
+STATE_DICTS = (".pt", ".pth", ".bin")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+PREFIXES = ("module.", "_orig_mod.")
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors by name, the card that came with them, and "sha256:..." of the file's bytes."""
+
+    state: State
+    card: Card
+    sha256: str
+
+
+def read_weights(path: str | os.PathLike[str]) -> Weights:
+    """The tensors of a ``.safetensors`` file or of a ``.pt``, ``.pth`` or ``.bin`` state dict.
+
+    Raises:
+        ModelError: no such file, another kind of file, damaged, or it would execute code.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors" and path.suffix not in STATE_DICTS:
+        raise ModelError(f"{path}: weights are .safetensors or a state dict in {', '.join(STATE_DICTS)}.")
+    data = read_bytes(path)
+    if path.suffix == ".safetensors":
+        state, card = _from_safetensors(data, path)
+    else:
+        state, card = _from_pickle(data, path), Card()
+    return Weights(_without_prefixes(state), card, sha256_of(data))
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes; they are read once, so that what is hashed is what is loaded.
+
+    Raises:
+        ModelError: the file is missing or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: the file cannot be read ({error.strerror}); check the path.") from None
+
+
+def sha256_of(data: bytes) -> str:
+    """ "sha256:" and the hash of some bytes."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def save_weights(module: nn.Module, card: Card, path: str | os.PathLike[str]) -> None:
+    """Write a module's weights and card as safetensors, whole or not at all.
+
+    Raises:
+        ModelError: the file exists already, or it cannot be written.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    if path.exists():
+        raise ModelError(f"{path} exists already; choose another name, or remove it first.")
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    data: bytes = save(state, metadata={"smoothcert": card.as_json()})
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        _write(beside, data)
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise ModelError(f"{path}: the weights cannot be written ({error.strerror}).") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load_state(module: nn.Module, state: State, reference: str) -> None:
+    """Put tensors into a module, in float32; names and shapes must match exactly.
+
+    Raises:
+        ModelError: naming the first tensors that are missing, left over, of another shape or not finite.
+    """
+    wanted = module.state_dict()
+    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
+    extra = [name for name in state if name not in wanted]
+    if missing or extra:
+        raise ModelError(
+            f"{reference}: the weights do not fit the architecture: missing {_some(missing)}, "
+            f"unknown {_some(extra)}; give the matching architecture or your own module:factory."
+        )
+    for name, tensor in state.items():
+        if tensor.shape != wanted[name].shape:
+            raise ModelError(
+                f"{reference}: {name} must have shape {tuple(wanted[name].shape)}, got {tuple(tensor.shape)}; "
+                "check the architecture and the numbers of classes and channels."
+            )
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"{reference}: {name} holds values that are not finite; train or save it again.")
+    _assign(module, state)
+
+
+def _assign(module: nn.Module, state: State) -> None:
+    tracked = {name: torch.zeros((), dtype=torch.int64) for name in module.state_dict() if name not in state}
+    module.load_state_dict({**tracked, **state}, strict=True, assign=True)
+    module.float()
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:3]) or "none"
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+
+
+def _from_safetensors(data: bytes, path: Path) -> tuple[State, Card]:
+    from safetensors.torch import load
+
+    try:
+        state: State = load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+    except Exception as error:  # damaged bytes make the readers raise nearly anything
+        raise ModelError(
+            f"{path}: a readable safetensors file is expected, but it is damaged or cut short "
+            f"({type(error).__name__}); copy or save it again."
+        ) from None
+    text = metadata.get("smoothcert")
+    return state, Card() if text is None else card_from_json(text, str(path))
+
+
+def _from_pickle(data: bytes, path: Path) -> State:
+    try:
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes make the unpickler raise nearly anything
+        raise ModelError(f"{path}: {_refusal(str(error), type(error).__name__)}") from None
+    return _unwrapped(loaded, path)
+
+
+def _refusal(message: str, kind: str) -> str:
+    advice = "save model.state_dict(), best as safetensors"
+    if "TorchScript" in message:
+        return f"a state dict is expected, but this is a TorchScript archive, which is code; {advice}."
+    found = re.search(r"(?:GLOBAL|function|class|type) ([\w.]+\.[\w.]+)", message)
+    if found:
+        return (
+            f"a state dict of plain tensors is expected, but unpickling this file would call {found[1]}, "
+            f"and so could run any code; {advice}."
+        )
+    return f"a readable state dict is expected, but it is damaged or something else ({kind}); {advice}."
+
+
+def _unwrapped(loaded: Any, path: Path) -> State:
+    """The state dict itself, out of the checkpoint a training script wrapped around it."""
+    while isinstance(loaded, Mapping):
+        inner = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
+        if inner is None:
+            break
+        loaded = inner
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise ModelError(f"{path}: a state dict is expected, got {type(loaded).__name__}; save model.state_dict().")
+    strangers = [str(key) for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
+    if strangers:
+        raise ModelError(
+            f"{path}: a state dict holds only tensors, but {_some(strangers)} are something else; "
+            "save model.state_dict() alone."
+        )
+    return {str(key): value for key, value in loaded.items()}
+
+
+def _without_prefixes(state: State) -> State:
+    """Names without what DataParallel and torch.compile put before them."""
+    for prefix in PREFIXES * 2:
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state

@@ -1,0 +1,1 @@
+"""Room for planning: sample complexity and cost before a run."""

@@ -1,0 +1,5 @@
+"""What is handed over: tables from results. No torch."""
+
+from smoothcert.report.table import FORMATS, log_table, results_table
+
+__all__ = ["FORMATS", "log_table", "results_table"]

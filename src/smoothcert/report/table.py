@@ -1,0 +1,142 @@
+"""The results table as text: a row a (sigma, k, r), lower bounds rounded down, upper bounds rounded up."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from smoothcert.evidence import Cell, PublishedLog
+from smoothcert.stats import format_down, format_up, interval
+
+FORMATS = ("md", "csv", "tex", "json")
+PARTIAL = "partial run"
+
+HEADINGS = {
+    "sigma": "sigma",
+    "k": "k",
+    "radius": "r",
+    "certified": "certified",
+    "accuracy": "certified accuracy %",
+    "interval": "95 % interval",
+    "sample": "this sample >=",
+    "population": "population >= %",
+    "joint": "joint >= %",
+    "abstained": "abstained",
+    "wrong": "wrong class",
+    "r_max": "R_max",
+    "mean": "copies mean",
+    "median": "median",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of printed strings under headings, and the raw records they came from."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    records: tuple[dict[str, Any], ...]
+
+    def render(self, form: str) -> str:
+        """Return the table as Markdown, CSV, LaTeX or JSON text (`FORMATS`)."""
+        if form == "json":
+            return json.dumps(list(self.records), indent=1)
+        if form == "csv":
+            return self._csv()
+        return self._tex() if form == "tex" else self._markdown()
+
+    def _csv(self) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.records[0])
+        writer.writerows(list(record.values()) for record in self.records)
+        return text.getvalue().rstrip("\n")
+
+    def _markdown(self) -> str:
+        widths = [max(len(row[i]) for row in (self.headings, *self.rows)) for i in range(len(self.headings))]
+
+        def line(cells: Sequence[str]) -> str:
+            return "| " + " | ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+
+        rule = "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|"
+        return "\n".join([line(self.headings), rule, *(line(row) for row in self.rows)])
+
+    def _tex(self) -> str:
+        rows = [" & ".join(_tex(cell) for cell in row) + r" \\" for row in (self.headings, *self.rows)]
+        head = rf"\begin{{tabular}}{{{'r' * len(self.headings)}}}"
+        return "\n".join([head, r"\hline", rows[0], r"\hline", *rows[1:], r"\hline", r"\end{tabular}"])
+
+
+def results_table(cells: Sequence[Cell]) -> Table:
+    """Return the table of a run.
+
+    An unattainable cell says so; it is never 0 %. Population bounds of a partial run are left out.
+    """
+    rows = tuple(tuple(_row(cell)[name] for name in HEADINGS) for cell in cells)
+    return Table(tuple(HEADINGS.values()), rows, tuple(asdict(cell) for cell in cells))
+
+
+def _row(cell: Cell) -> dict[str, str]:
+    shared = {
+        "sigma": f"{cell.sigma:g}",
+        "k": str(cell.k),
+        "radius": f"{cell.radius:g}",
+        "abstained": str(cell.abstained),
+        "wrong": str(cell.wrong),
+        "r_max": format_down(cell.r_max, 4),
+        "mean": f"{cell.samples_mean:,.0f}",
+        "median": f"{cell.samples_median:,.0f}",
+    }
+    if not cell.attainable:
+        nothing = dict.fromkeys(("certified", "interval", "sample", "population", "joint"), "-")
+        return {**shared, **nothing, "accuracy": f"not attainable (R_max {format_down(cell.r_max, 4)})"}
+    return {
+        **shared,
+        "certified": f"{cell.certified}/{cell.images}",
+        "accuracy": format_down(100 * cell.observed, 1),
+        "interval": f"{format_down(100 * cell.low, 1)} to {format_up(100 * cell.high, 1)}",
+        "sample": str(cell.sample),
+        "population": _percent(cell, cell.population),
+        "joint": _percent(cell, cell.joint),
+    }
+
+
+def _percent(cell: Cell, value: float | None) -> str:
+    if value is not None:
+        return format_down(100 * value, 1)
+    return PARTIAL if cell.lines < cell.images else "-"
+
+
+def log_table(logs: Sequence[PublishedLog], radii: Sequence[float]) -> Table:
+    """Return certified accuracy from published per-image logs; their votes are not known, so no bound is claimed."""
+    records = [_log_record(log, r) for log in logs for r in radii]
+    rows = tuple(
+        (
+            str(record["log"]),
+            f"{record['radius']:g}",
+            f"{record['certified']}/{record['images']}",
+            f"{record['observed']:.2f}",
+            f"{format_down(100 * record['low'], 1)} to {format_up(100 * record['high'], 1)}",
+            str(record["abstained"]),
+        )
+        for record in records
+    )
+    headings = ("log", "r", "certified", "certified accuracy", "95 % interval", "abstained")
+    return Table(headings, rows, tuple(records))
+
+
+def _log_record(log: PublishedLog, r: float) -> dict[str, Any]:
+    m, s = len(log.radius), log.certified(r)
+    low, high = interval(s, m)
+    record = {"log": log.name, "radius": r, "images": m, "certified": s, "observed": s / m}
+    return {**record, "low": low, "high": high, "abstained": int(log.abstained.sum())}
+
+
+def _tex(text: str) -> str:
+    for plain, escaped in (("\\", r"\textbackslash{}"), ("%", r"\%"), ("_", r"\_"), ("&", r"\&"), ("#", r"\#")):
+        text = text.replace(plain, escaped)
+    return text.replace(">=", r"$\geq$").replace("~", r"\textasciitilde{}").replace("^", r"\textasciicircum{}")

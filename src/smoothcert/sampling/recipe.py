@@ -1,0 +1,117 @@
+"""The numeric recipe: how the classifier's numbers are computed. It is fixed before the first image."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from smoothcert.errors import RecipeError
+from smoothcert.models import Classifier
+from smoothcert.models.resnet import fold
+from smoothcert.spec import Recipe, Request
+
+Forward = Callable[[Tensor], Tensor]
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_USUAL_BATCH, _USUAL_VALUES = 512, 32 * 32 * 3
+_TELLING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16", "bf16", "sve")
+
+
+def choose_recipe(classifier: Classifier, request: Request, shape: tuple[int, int, int]) -> Recipe:
+    """Return the recipe a request and a classifier lead to on this machine.
+
+    Args:
+        classifier: own architectures are folded and cast; foreign modules run under autocast with float32 input.
+        request: precision, device, batch size and compilation asked for.
+        shape: (channels, height, width) of an image.
+
+    Raises:
+        RecipeError: the device is missing, or it cannot run the precision.
+    """
+    device = _device(request.device)
+    if request.precision == "fp16" and device.type != "cuda":
+        raise RecipeError("Expected a CUDA device for --precision fp16, found none. Use bf16 or fp32 on a CPU.")
+    if request.compile == "on" and not (shutil.which("g++") or shutil.which("clang++")):
+        raise RecipeError("--compile on needs a C++ compiler, and none was found. Install g++ or use --compile off.")
+    return Recipe(
+        precision=request.precision,
+        folded=classifier.own,
+        autocast=request.precision != "fp32" and not classifier.own,
+        compiled=request.compile == "on",
+        memory_format=_memory_format(classifier),
+        batch_size=request.batch_size or _batch_size(shape),
+        device=device.type if device.type == "cpu" else f"cuda ({torch.cuda.get_device_name(device)})",
+        instructions=_instructions(),
+        torch=torch.__version__,
+    )
+
+
+def prepare(classifier: Classifier, recipe: Recipe) -> Forward:
+    """Return the forward pass of a classifier with its recipe: input (n, C, H, W) to logits (n, classes).
+
+    Raises:
+        RecipeError: the recipe cannot be applied to this classifier.
+    """
+    device = torch.device("cuda" if recipe.device.startswith("cuda") else "cpu")
+    module: nn.Module = fold(classifier.module) if recipe.folded else classifier.module
+    dtype = DTYPES[recipe.precision]
+    if not recipe.autocast and recipe.precision != "fp32":
+        module = module.to(dtype)
+    if recipe.memory_format == "channels_last":
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = module.to(device)
+    forward: Forward = torch.compile(module, dynamic=False) if recipe.compiled else module
+    return _under_autocast(forward, device.type, dtype) if recipe.autocast else forward
+
+
+def input_precision(recipe: Recipe) -> Literal["fp32", "bf16", "fp16"]:
+    """Return the precision of the input buffer: float32 for a module under autocast."""
+    return "fp32" if recipe.autocast else recipe.precision
+
+
+def differences(recorded: Recipe, present: Recipe) -> list[str]:
+    """Return in words where two recipes differ."""
+    ours, theirs = recorded.model_dump(), present.model_dump()
+    return [f"{name} {ours[name]} is now {theirs[name]}" for name in ours if ours[name] != theirs[name]]
+
+
+def _under_autocast(forward: Forward, device: str, dtype: torch.dtype) -> Forward:
+    def run(batch: Tensor) -> Tensor:
+        with torch.autocast(device, dtype=dtype):
+            return forward(batch)
+
+    return run
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("Expected a CUDA device for --device cuda, found none. Use --device cpu or auto.")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _memory_format(classifier: Classifier) -> Literal["contiguous", "channels_last"]:
+    return "channels_last" if classifier.own else "contiguous"
+
+
+def _batch_size(shape: tuple[int, int, int]) -> int:
+    """Return the power of two that holds about as many values as 512 images of 32x32x3."""
+    channels, height, width = shape
+    fitting = _USUAL_BATCH * _USUAL_VALUES // (channels * height * width)
+    return int(min(_USUAL_BATCH, max(8, 1 << max(fitting, 1).bit_length() - 1)))
+
+
+def _instructions() -> str:
+    """Return the processor's vector instructions that change floating-point results."""
+    try:
+        info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        info = ""
+    line = next((line for line in info.splitlines() if line.startswith(("flags", "Features"))), "")
+    flags = set(line.partition(":")[2].split())
+    return " ".join([platform.machine(), *(flag for flag in _TELLING_FLAGS if flag in flags)])

@@ -1,0 +1,129 @@
+"""The locked spec: a request with every fact found before the first image. It never changes afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import ValidationError
+
+from smoothcert.errors import SpecError
+from smoothcert.spec.request import Frozen, Request, explain
+
+FORMAT: Literal[1] = 1
+
+
+class ModelFacts(Frozen):
+    """One tested classifier, as it was found before the first image."""
+
+    sigma: float
+    written: str
+    """The noise level as it was typed; it fills {sigma} in file names."""
+    reference: str
+    weights: str | None
+    sha256: str
+    arch: str | None
+    input_shape: tuple[int, int, int] | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    trained_sigma: float | None
+    own: bool
+    eta: float
+    """Total-variation distance of one noisy image from ideal Gaussian noise (0 for float noise: not covered)."""
+
+
+class DataFacts(Frozen):
+    """The images, as they were found before the first image was certified."""
+
+    reference: str
+    sha256: str
+    labels_sha256: str
+    images: int
+    shape: tuple[int, int, int]
+    levels: int
+    class_names: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    preprocessing: tuple[str, ...]
+    grouped: bool
+    indices: tuple[int, ...] | None = None
+    """Index of each image in its source; None means 0 to images - 1."""
+
+
+class Recipe(Frozen):
+    """How the classifier's numbers are computed. What is certified is the classifier *with* its recipe."""
+
+    precision: Literal["fp32", "bf16", "fp16"]
+    folded: bool
+    autocast: bool
+    compiled: bool
+    memory_format: Literal["contiguous", "channels_last"]
+    batch_size: int
+    device: str
+    instructions: str
+    torch: str
+
+    @property
+    def name(self) -> str:
+        """A short name that ledger lines can quote."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+class Spec(Frozen):
+    """A request with every fact found before the first image; locked in `spec.json`."""
+
+    format: Literal[1] = FORMAT
+    smoothcert: str
+    request: Request
+    looks: tuple[int, ...]
+    seed: int
+    seed_source: Literal["operating system", "user"]
+    models: tuple[ModelFacts, ...]
+    data: DataFacts
+    recipe: Recipe
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.data.class_names)
+
+    @property
+    def cells(self) -> int:
+        """Number of (sigma, k, r) cells, over which joint bounds are shared."""
+        return len(self.request.sigma) * len(self.request.k) * len(self.request.radius)
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Index of each image in its source, in order."""
+        return self.data.indices if self.data.indices is not None else tuple(range(self.data.images))
+
+    def model_at(self, sigma: float) -> ModelFacts:
+        """Return the classifier that is tested at a noise level.
+
+        Raises:
+            SpecError: no classifier of this run belongs to that noise level.
+        """
+        for model in self.models:
+            if model.sigma == sigma:
+                return model
+        raise SpecError(f"Expected one of the run's noise levels {self.request.sigma}, got {sigma}.")
+
+    def to_json(self) -> str:
+        """Return the canonical text of `spec.json`."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+
+    def sha256(self) -> str:
+        """Return the hash of the canonical text; the first event of a run quotes it."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def read_spec(text: str) -> Spec:
+    """Read `spec.json`.
+
+    Raises:
+        SpecError: the text is not JSON, or not a spec of a known format.
+    """
+    try:
+        return Spec.model_validate_json(text)
+    except ValidationError as error:
+        raise SpecError(f"Expected a spec.json of format {FORMAT}: {explain(error)}") from None

@@ -1,0 +1,237 @@
+"""What a person asks to be certified: one frozen object, the same as Python argument, YAML file and flags."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import core_schema
+
+from smoothcert.errors import SpecError
+
+SMALLEST_FIRST_LOOK = 100
+
+Target = Literal["prediction", "label"]
+_T = TypeVar("_T")
+
+
+class Sigma(float):
+    """A noise level that remembers how it was written, so that `{sigma}` in a file name means what was typed."""
+
+    text: str
+
+    def __new__(cls, value: str | float) -> Sigma:
+        """Read a number; `text` is what was written."""
+        self = super().__new__(cls, value)
+        self.text = value.strip() if isinstance(value, str) else repr(float(value))
+        return self
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> core_schema.CoreSchema:
+        """Tell pydantic how to read a noise level, and that it is written as a number."""
+        as_number = core_schema.plain_serializer_function_ser_schema(float)
+        return core_schema.no_info_plain_validator_function(_sigma, serialization=as_number)
+
+
+def _split(value: object) -> object:
+    """Turn "0.25,0.5", "0.25 0.5" and lists of such strings into one flat list."""
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    flat: list[object] = []
+    for part in parts:
+        flat += part.replace(",", " ").split() if isinstance(part, str) else [part]
+    return flat
+
+
+def _sigma(value: object) -> Sigma:
+    if isinstance(value, Sigma):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError("expected a number")
+    try:
+        return Sigma(value)
+    except ValueError:
+        raise ValueError("expected a number") from None
+
+
+Floats = Annotated[tuple[float, ...], BeforeValidator(_split)]
+Ints = Annotated[tuple[int, ...], BeforeValidator(_split)]
+
+
+class Frozen(BaseModel):
+    """A value: immutable, with no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
+
+
+class Request(Frozen):
+    """What a person asks to be certified. Every field is a flag of `smoothcert certify` and a key of `--config`."""
+
+    model: str
+    """Classifier: FILE.safetensors, package.module:factory (your own code, it is run), or FILE.pt2 with
+    --trust-model. {sigma} stands for each noise level as typed."""
+    data: str
+    """Labelled images: FILE.npz[#split], or package.module:factory returning a Dataset."""
+    sigma: Annotated[tuple[Sigma, ...], BeforeValidator(_split)] = (Sigma(0.25), Sigma(0.5), Sigma(1.0))
+    """Noise standard deviations, in units of the [0, 1] range (0.25 is 64 grey levels of 255)."""
+    radius: Floats = (0.25, 0.5, 1.0)
+    """L2 radii at which certified accuracy is reported, in units of the [0, 1] range."""
+    k: Ints = (1,)
+    """Top-k certificates to derive from the same votes; alpha holds for each k."""
+    target: Literal["auto", "prediction", "label"] = "auto"
+    """Which class is certified: the smoothed prediction, or the reference label. auto: prediction for k = 1,
+    label for k > 1."""
+    alpha: float = 0.001
+    """Probability that one image's certificate is wrong, over its own noise draws."""
+    bound: Literal["rankcp", "simuem", "cohen"] = "rankcp"
+    """Confidence bounds behind a certificate."""
+    stopping: Literal["looks", "fixed"] = "looks"
+    """looks: stop an image as soon as it is decided, same guarantee. fixed: always draw n_max."""
+    n0: int = 100
+    """Noisy copies an image that select the class."""
+    n_max: int = 100_000
+    """Noisy copies an image at most, after selection."""
+    limit: int | None = None
+    """Certify only the first N images."""
+    seed: int | None = None
+    """Seed of the noise, 64 bits. Only to reproduce a run: left out, it is drawn from the operating system."""
+    noise: Literal["grid", "float"] = "grid"
+    """grid: integer steps, sound in computer arithmetic. float: ordinary Gaussian noise, arithmetic not covered."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the classifier; part of what is certified."""
+    batch_size: int | None = None
+    """Noisy copies a forward pass (default: 512, fewer for large images); part of what is certified."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the classifier runs."""
+    compile: Literal["off", "on"] = "off"
+    """on: torch.compile the classifier (needs a C++ compiler); part of what is certified."""
+    arch: str | None = None
+    """Architecture of a weights file that does not name its own: resnet8, resnet20, resnet18."""
+    weights: str | None = None
+    """State dict or safetensors file for package.module:factory. May contain {sigma}."""
+    trust_model: bool = False
+    """Allow a model file that is code (.pt2), because you trust whoever made it."""
+    quantise: int | None = None
+    """Put float images on a grid of 8, 12 or 16 bits; recorded as preprocessing."""
+
+    @field_validator("sigma")
+    @classmethod
+    def _sigmas(cls, sigmas: tuple[Sigma, ...]) -> tuple[Sigma, ...]:
+        for sigma in sigmas:
+            if not (math.isfinite(sigma) and 0.0 < sigma <= 4.0):
+                raise ValueError(
+                    f"expected noise levels above 0 and at most 4, in units of the [0, 1] range, got {sigma.text}; "
+                    "divide a sigma in grey levels by 255"
+                )
+        return _distinct(sigmas)
+
+    @field_validator("radius")
+    @classmethod
+    def _radii(cls, radii: tuple[float, ...]) -> tuple[float, ...]:
+        for radius in radii:
+            if not (math.isfinite(radius) and 0.0 < radius <= 100.0):
+                raise ValueError(
+                    f"expected L2 radii above 0 and at most 100, in units of the [0, 1] range, got {radius}"
+                )
+        return _distinct(tuple(sorted(radii)))
+
+    @field_validator("k")
+    @classmethod
+    def _ks(cls, ks: tuple[int, ...]) -> tuple[int, ...]:
+        if any(k < 1 for k in ks):
+            raise ValueError(f"expected k of 1 or more, got {min(ks)}")
+        return _distinct(tuple(sorted(ks)))
+
+    @field_validator("alpha")
+    @classmethod
+    def _alpha(cls, alpha: float) -> float:
+        if not 1e-12 <= alpha < 0.5:
+            raise ValueError(f"expected a probability from 1e-12 to below 0.5, got {alpha}; 0.001 is usual")
+        return alpha
+
+    @field_validator("n0", "n_max", "limit", "batch_size")
+    @classmethod
+    def _positive(cls, value: int | None) -> int | None:
+        if value is not None and not 1 <= value <= 10_000_000:
+            raise ValueError(f"expected a whole number from 1 to 10,000,000, got {value}")
+        return value
+
+    @field_validator("seed")
+    @classmethod
+    def _seed(cls, seed: int | None) -> int | None:
+        if seed is not None and not 0 <= seed < 2**64:
+            raise ValueError(f"expected a whole number from 0 to 2^64 - 1, got {seed}")
+        return seed
+
+    @field_validator("quantise")
+    @classmethod
+    def _bits(cls, bits: int | None) -> int | None:
+        if bits not in (None, 8, 12, 16):
+            raise ValueError(f"expected 8, 12 or 16 bits, got {bits}")
+        return bits
+
+    @model_validator(mode="after")
+    def _together(self) -> Request:
+        if self.stopping == "looks" and self.n_max < SMALLEST_FIRST_LOOK:
+            raise ValueError(
+                f"n_max: expected at least {SMALLEST_FIRST_LOOK}, the first look, got {self.n_max}; "
+                "raise --n-max or use --stopping fixed"
+            )
+        return self
+
+    def target_of(self, k: int) -> Target:
+        """Return which class a top-k certificate is about: the prediction, or the reference label."""
+        if self.target == "auto":
+            return "prediction" if k == 1 else "label"
+        return self.target
+
+
+def _distinct(values: tuple[_T, ...]) -> tuple[_T, ...]:
+    if not values:
+        raise ValueError("expected at least one value, got none")
+    if len(set(values)) != len(values):
+        raise ValueError(f"expected distinct values, got {', '.join(map(str, values))}")
+    return values
+
+
+def make_request(**fields: Any) -> Request:
+    """Build a request from plain values.
+
+    Raises:
+        SpecError: a field is unknown, missing or out of range; the message names it.
+
+    Example:
+        >>> make_request(model="m.safetensors", data="d.npz", sigma="0.25,0.5").sigma
+        (0.25, 0.5)
+        >>> make_request(model="m.safetensors", data="d.npz", alpha=2)
+        Traceback (most recent call last):
+            ...
+        smoothcert.errors.SpecError: alpha: expected a probability from 1e-12 to below 0.5, got 2.0; 0.001 is usual.
+    """
+    try:
+        return Request(**fields)
+    except ValidationError as error:
+        raise SpecError(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """Return the first complaint of a validation error as one sentence, without internal paths or addresses."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    kind, message = first["type"], first["msg"]
+    if kind == "value_error":
+        message = message.removeprefix("Value error, ")
+    elif kind == "missing":
+        message = "this setting is required but was not given"
+    elif kind == "extra_forbidden":
+        message = "there is no such setting"
+    else:
+        message = f"{message[0].lower()}{message[1:]}, got {first['input']!r}"
+    return f"{name}: {message}." if name else f"{message[0].upper()}{message[1:]}."

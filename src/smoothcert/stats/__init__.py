@@ -1,0 +1,67 @@
+"""From votes to bounds, radii, certificates and claims: NumPy in, NumPy out, nothing hidden.
+
+Everything here is a pure function of votes. The path: `tally` (class counts to the label's and the rivals'
+votes), `bounds` or `running` (Clopper-Pearson bounds, at one look or along the looks), `radius` and
+`certified_at` (the theorem), `claims` (what the certificates of m images say together).
+
+>>> plan = Plan(schedule(100_000, "fixed"), 0.001, "rankcp", classes=3, sigma=0.25)
+>>> certify_counts([99_000, 900, 100], 0, plan, radii=(0.25, 0.5)).certified_at
+(0.25, 0.5)
+"""
+
+from smoothcert.stats.binomial import interval, lower_bound, sign_test, upper_bound
+from smoothcert.stats.bounds import BOUNDS, Bounds, Tally, bounds, tally
+from smoothcert.stats.certificate import Certificate, certify_counts, predict_sets, radii_from_counts
+from smoothcert.stats.futility import reachable, undecided
+from smoothcert.stats.looks import r_max, running
+from smoothcert.stats.plan import Plan, levels, schedule
+from smoothcert.stats.population import (
+    Claim,
+    bad_runs,
+    claims,
+    observed,
+    one_per_group,
+    population_bound,
+    sample_bound,
+)
+from smoothcert.stats.radius import certified_at, radius
+from smoothcert.stats.rounding import format_down, format_up, round_down, round_up
+from smoothcert.stats.samplesize import r_max_fixed, votes_needed
+
+__all__ = [
+    "BOUNDS",
+    "Bounds",
+    "Certificate",
+    "Claim",
+    "Plan",
+    "Tally",
+    "bad_runs",
+    "bounds",
+    "certified_at",
+    "certify_counts",
+    "claims",
+    "format_down",
+    "format_up",
+    "interval",
+    "levels",
+    "lower_bound",
+    "observed",
+    "one_per_group",
+    "population_bound",
+    "predict_sets",
+    "r_max",
+    "r_max_fixed",
+    "radii_from_counts",
+    "radius",
+    "reachable",
+    "round_down",
+    "round_up",
+    "running",
+    "sample_bound",
+    "schedule",
+    "sign_test",
+    "tally",
+    "undecided",
+    "upper_bound",
+    "votes_needed",
+]

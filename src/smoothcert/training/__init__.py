@@ -1,0 +1,18 @@
+"""Training small classifiers under Gaussian noise, and saving them with what a certification must know."""
+
+from smoothcert.training.settings import EpochReport, TrainingSettings
+
+__all__ = ["EpochReport", "TrainingSettings", "save", "train"]
+
+
+def __getattr__(name: str) -> object:
+    """Import torch only when training is asked for (PEP 562)."""
+    if name == "train":
+        from smoothcert.training.gaussian import train
+
+        return train
+    if name == "save":
+        from smoothcert.training.saving import save
+
+        return save
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

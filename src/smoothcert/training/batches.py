@@ -1,0 +1,70 @@
+"""From an `ImageSet` to noisy batches: order, flips and quarter turns, Gaussian noise, normalisation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from smoothcert.data.dataset import ImageSet
+
+MEAN = 0.5
+STD = 0.5
+"""The normalisation of every channel that trained classifiers declare."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Images (m, H, W, C) in 0..levels and labels (m,) on the training device."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    levels: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: torch.Tensor) -> "Pool":
+        """The pool of some rows."""
+        return Pool(self.images[rows], self.labels[rows], self.levels)
+
+
+def pool_of(images: ImageSet, device: str) -> Pool:
+    """Every image of a set, on the device; 16-bit grey values are widened, for torch has few uint16 kernels."""
+    pixels = np.array(images.images, dtype=np.uint8 if images.levels == 255 else np.int32)
+    return Pool(torch.from_numpy(pixels).to(device), torch.from_numpy(images.labels.copy()).to(device), images.levels)
+
+
+def split(pool: Pool, share: float, generator: torch.Generator) -> tuple[Pool, Pool]:
+    """(training, holdout) at random; the holdout holds floor(share * m) images."""
+    order = torch.randperm(len(pool), generator=generator, device=generator.device)
+    held = int(share * len(pool))
+    return pool.take(order[held:]), pool.take(order[:held])
+
+
+def epoch_rows(count: int, batch_size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+    """The rows of each batch of one epoch; a short last batch is dropped unless it is the only one."""
+    order = torch.randperm(count, generator=generator, device=generator.device)
+    for start in range(0, max(count - batch_size, 0) + 1, batch_size):
+        yield order[start : start + batch_size]
+
+
+def turned(images: torch.Tensor) -> torch.Tensor:
+    """Images (n, H, W, C), every eighth of them flipped and turned another way (half turns if not square).
+
+    The rows come in random order already, so that the way of an image is random without another draw.
+    """
+    square = images.shape[1] == images.shape[2]
+    parts = []
+    for way, part in enumerate(images.tensor_split(8)):
+        turns = way % 4 if square else 2 * (way % 2)
+        part = torch.rot90(part, turns, (1, 2))
+        parts.append(part.flip(2) if way >= 4 else part)
+    return torch.cat(parts)
+
+
+def noisy(images: torch.Tensor, levels: int, sigma: float, generator: torch.Generator) -> torch.Tensor:
+    """What the network sees: float (n, C, H, W), N(0, sigma^2) added in [0, 1], then normalised."""
+    unit = images.float().div_(levels)
+    noise = torch.randn(unit.shape, generator=generator, device=unit.device)
+    return unit.add_(noise, alpha=sigma).sub_(MEAN).div_(STD).permute(0, 3, 1, 2)

@@ -1,0 +1,111 @@
+"""A second implementation in plain Python: no NumPy, no SciPy, nothing shared with `smoothcert.stats`.
+
+Bounds are not inverted again; the binomial tail is *evaluated* at the bound that was claimed. Radii are decided by
+comparing probabilities, with `math.erfc` in place of SciPy's normal distribution.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from statistics import NormalDist
+
+_NORMAL = NormalDist()
+
+
+def binomial_tail(x: int, n: int, p: float) -> float:
+    """Return P(X <= x), X binomial (n, p), summed from its largest term downwards.
+
+    Args:
+        x: successes, 0 <= x < n, not above n p (the tail sums downwards).
+        n: trials.
+        p: success probability, in (0, 1).
+
+    Example:
+        >>> round(binomial_tail(1, 3, 0.5), 12)
+        0.5
+    """
+    choose = math.lgamma(n + 1) - math.lgamma(x + 1) - math.lgamma(n - x + 1)
+    term = math.exp(choose + x * math.log(p) + (n - x) * math.log1p(-p))
+    odds, total = (1 - p) / p, 0.0
+    for i in range(x, -1, -1):
+        total += term
+        term *= i / (n - i + 1) * odds
+        if term < total * 1e-17:
+            break
+    return total
+
+
+@lru_cache(maxsize=100_000)
+def is_upper_bound(u: float, x: int, n: int, level: float) -> bool:
+    """Whether u is a sound and not needlessly loose upper confidence bound for x successes of n at a level.
+
+    Sound: P(X <= x) at u is at most the level. Not loose: a slightly smaller u would not be.
+    """
+    if u >= 1.0:
+        return x >= n or level < 1e-300 or n == 0
+    tail = binomial_tail(x, n, u)
+    return level * (1 - 1e-4) <= tail <= level * (1 + 1e-8)
+
+
+def phi(z: float) -> float:
+    """Return the standard normal distribution function, accurate in its lower tail."""
+    return 0.5 * math.erfc(-z / math.sqrt(2.0))
+
+
+def quantile(p: float) -> float:
+    """Return the standard normal quantile of a probability in (0, 1)."""
+    return _NORMAL.inv_cdf(p)
+
+
+def margin(q: float, rivals: Sequence[float], r: float, eta: float) -> float:
+    """Return by how much a label survives at radius r / sigma: above 0 it does, below 0 it does not.
+
+    Args:
+        q: upper bound of 1 - p_label.
+        rivals: upper bounds of the k most probable rivals, descending.
+        r: radius divided by sigma, 0 or more.
+        eta: total-variation term.
+
+    Returns:
+        The largest over t of log(label's least probability) - log(rivals' largest mean probability), Jia et al. 2020.
+    """
+    if q + eta >= 1.0:
+        return -math.inf
+    label = phi(-quantile(q + eta) - r)
+    best, total = -math.inf, 0.0
+    for t, u in enumerate(reversed(rivals), 1):
+        total += u
+        rival = phi(quantile(min(total, q) + eta) + r) / t if min(total, q) + eta < 1.0 else 1.0
+        best = max(best, _log(label) - _log(rival))
+    return best
+
+
+def _log(p: float) -> float:
+    return math.log(p) if p > 0.0 else -math.inf
+
+
+def thresholds(sigma: float, levels: int) -> int:
+    """Return how many 64-bit thresholds integer noise needs: grid points whose tail is at least 2^-64, both sides."""
+    widest = -quantile(2.0**-64) * sigma * levels
+    return 2 * (math.floor(widest - 0.5) + 1)
+
+
+def schedule(n_max: int, stopping: str) -> tuple[int, ...]:
+    """Return the looks a request leads to: n_max, then two thirds of the look after it, down to 100."""
+    looks = [n_max]
+    while stopping == "looks" and 2 * looks[0] // 3 >= 100:
+        looks.insert(0, 2 * looks[0] // 3)
+    return tuple(looks)
+
+
+def levels(looks: Sequence[int], alpha: float) -> tuple[float, ...]:
+    """Return the error level of each look: 0.3 alpha for the last; the rest half equally, half by growth of sqrt(n)."""
+    if len(looks) == 1:
+        return (alpha,)
+    early = list(looks[:-1])
+    roots = [math.sqrt(n) for n in early]
+    growth = [roots[0], *(b - a for a, b in itertools.pairwise(roots))]
+    return (*(0.7 * alpha * (0.5 / len(early) + 0.5 * step / roots[-1]) for step in growth), 0.3 * alpha)

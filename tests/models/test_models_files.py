@@ -1,0 +1,247 @@
+import hashlib
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save, save_file
+from torch import nn
+
+from smoothcert.errors import ModelError
+from smoothcert.models import ModelOptions, at_sigma, load_classifier
+from smoothcert.models.card import Card
+from smoothcert.models.resnet import build
+from smoothcert.models.weights import save_weights
+
+CARD = Card(
+    arch="resnet8",
+    num_classes=4,
+    in_channels=3,
+    input_shape=(3, 12, 12),
+    mean=(0.5,) * 3,
+    std=(0.25,) * 3,
+    sigma=0.5,
+    class_names=("a", "b", "c", "d"),
+)
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    torch.manual_seed(1)
+    return build("resnet8", 4, 3).eval()
+
+
+@pytest.fixture
+def file(net: nn.Module, tmp_path: Path) -> Path:
+    save_weights(net, CARD, tmp_path / "net.safetensors")
+    return tmp_path / "net.safetensors"
+
+
+def test_round_trip(net: nn.Module, file: Path) -> None:
+    got = load_classifier(str(file))
+    images = torch.randn(3, 3, 12, 12)
+    assert torch.equal(got.module(images), net(images))
+    assert not got.module.training
+    assert (got.num_classes, got.input_shape, got.mean, got.std) == (4, (3, 12, 12), (0.5,) * 3, (0.25,) * 3)
+    assert (got.own, got.arch, got.sigma, got.value_range) == (True, "resnet8", 0.5, (0.0, 1.0))
+    assert (got.class_names, got.reference) == (("a", "b", "c", "d"), str(file))
+    assert got.sha256 == "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_nothing_is_overwritten_and_nothing_is_left_half_written(net: nn.Module, file: Path) -> None:
+    with pytest.raises(ModelError, match="exists already"):
+        save_weights(net, CARD, file)
+    with pytest.raises(ModelError, match="cannot be written"):
+        save_weights(net, CARD, file.parent / "no" / "folder.safetensors")
+    assert os.listdir(file.parent) == ["net.safetensors"]
+
+
+def test_a_file_without_card_needs_arch(net: nn.Module, tmp_path: Path) -> None:
+    path = str(tmp_path / "bare.safetensors")
+    save_file({f"module.{name}": value.contiguous() for name, value in net.state_dict().items()}, path)
+    with pytest.raises(ModelError, match="does not say its architecture; add --arch"):
+        load_classifier(path)
+    got = load_classifier(path, ModelOptions(arch="resnet8"))
+    assert (got.num_classes, got.mean, got.sigma, got.input_shape) == (4, (), None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (ModelOptions(arch="resnet20"), "the file says arch resnet8, but resnet20 is wanted"),
+        (ModelOptions(num_classes=8), "the file says num_classes 4, but 8 is wanted"),
+        (ModelOptions(in_channels=1), "the file says in_channels 3, but 1 is wanted"),
+        (ModelOptions(weights="w.pt"), "--weights belongs to module:factory"),
+    ],
+)
+def test_contradictions(file: Path, options: ModelOptions, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_classifier(str(file), options)
+
+
+def test_other_tensors_are_named(net: nn.Module, tmp_path: Path) -> None:
+    path, arch = str(tmp_path / "x.safetensors"), ModelOptions(arch="resnet8")
+    save_file({"conv1.weight": torch.zeros(1)}, path)
+    with pytest.raises(ModelError, match=r"missing stem\.0\.weight, .* more, unknown conv1\.weight;"):
+        load_classifier(path, arch)
+    state = {name: value.contiguous() for name, value in net.state_dict().items()}
+    save_file(state | {"head.bias": torch.zeros(9)}, path)
+    with pytest.raises(ModelError, match=r"head\.bias must have shape \(4,\), got \(9,\)"):
+        load_classifier(path, arch)
+    save_file(state | {"head.bias": torch.tensor([0, 0, 0, torch.nan])}, path)
+    with pytest.raises(ModelError, match=r"head\.bias holds values that are not finite"):
+        load_classifier(path, arch)
+    save_file({name: value for name, value in state.items() if name != "layers.2.first.0.weight"}, path)
+    with pytest.raises(ModelError, match=r"missing layers\.2\.first\.0\.weight, unknown none"):
+        load_classifier(path, arch)
+
+
+def test_half_precision_weights_become_float32(net: nn.Module, tmp_path: Path) -> None:
+    path = str(tmp_path / "half.safetensors")
+    save_file({name: value.half().contiguous() for name, value in net.state_dict().items()}, path)
+    module = load_classifier(path, ModelOptions(arch="resnet8")).module
+    assert {p.dtype for p in module.parameters()} == {torch.float32}
+    module(torch.randn(1, 3, 8, 8))
+
+
+def test_an_unknown_architecture_in_the_card(net: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_weights(net, Card(arch="resnet9000"), path)
+    with pytest.raises(ModelError, match="unknown architecture 'resnet9000'; expected one of resnet8"):
+        load_classifier(str(path))
+
+
+@pytest.mark.parametrize("name", ["net.h5", "net.safetensors.gz", "", "a b:c", ":f", "net"])
+def test_unknown_forms_name_the_known_ones(name: str) -> None:
+    with pytest.raises(ModelError, match=r"--model takes FILE.safetensors or .* or module:factory"):
+        load_classifier(name)
+
+
+@pytest.mark.parametrize("name", ["none.safetensors", "none.pt"])
+def test_missing_file(name: str) -> None:
+    with pytest.raises(ModelError, match=r"cannot be read .*; check the path"):
+        load_classifier(name, ModelOptions(arch="resnet8"))
+
+
+SMALL = save({"head.weight": torch.zeros(4, 3)}, metadata={"smoothcert": CARD.as_json()})
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.integers(0, len(SMALL)),
+    st.lists(st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), max_size=5),
+)
+def test_hostile_safetensors_never_give_another_error(tmp_path: Path, cut: int, edits: list[tuple[int, int]]) -> None:
+    data = bytearray(SMALL)
+    for place, value in edits:
+        data[place] = value
+    file = tmp_path / "hostile.safetensors"
+    file.write_bytes(data[:cut] if cut % 2 else data)
+    with pytest.raises(ModelError, match="hostile"):
+        load_classifier(str(file))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=300))
+def test_hostile_state_dicts_never_give_another_error(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "hostile.pth"
+    file.write_bytes(data)
+    with pytest.raises(ModelError, match="hostile"):
+        load_classifier(str(file), ModelOptions(arch="resnet8"))
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "net", "model_state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_state_dicts_with_wrappers_and_prefixes(
+    net: nn.Module, tmp_path: Path, wrapper: str | None, prefix: str
+) -> None:
+    state: dict = {prefix + name: value for name, value in net.state_dict().items()}
+    torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "net.pt")
+    got = load_classifier(str(tmp_path / "net.pt"), ModelOptions(arch="resnet8"))
+    images = torch.randn(1, 3, 8, 8)
+    assert torch.equal(got.module(images), net(images))
+
+
+class Payload:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple:
+        return os.system, (f"touch {self.target}",)
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_doctored_pickle_is_refused_and_does_not_run(tmp_path: Path, legacy: bool) -> None:
+    file = tmp_path / "doctored.pt"
+    torch.save({"state_dict": Payload(tmp_path / "owned")}, file, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(ModelError, match=r"would call (posix|nt)\.system, and so could run any code"):
+        load_classifier(str(file), ModelOptions(arch="resnet8"))
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_whole_pickled_module_is_refused(net: nn.Module, tmp_path: Path) -> None:
+    torch.save(net, tmp_path / "net.pt")
+    with pytest.raises(ModelError, match=r"would call smoothcert\.models\.resnet\.ResNet"):
+        load_classifier(str(tmp_path / "net.pt"), ModelOptions(arch="resnet8"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "a state dict is expected, got list"),
+        ({}, "a state dict is expected"),
+        ({"a": 1, "b": "x"}, "a, b are something else"),
+    ],
+)
+def test_other_contents_are_refused(tmp_path: Path, content: object, message: str) -> None:
+    torch.save(content, tmp_path / "net.bin")
+    with pytest.raises(ModelError, match=message):
+        load_classifier(str(tmp_path / "net.bin"), ModelOptions(arch="resnet8"))
+
+
+def test_torchscript_is_refused_as_code(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "net.pt", "w") as archive:
+        for name, content in {"constants.pkl": b"\x80\x02)", "data.pkl": b"\x80\x02}.", "version": b"3\n"}.items():
+            archive.writestr(f"net/{name}", content)
+    with pytest.raises(ModelError, match="TorchScript archive, which is code"):
+        load_classifier(str(tmp_path / "net.pt"), ModelOptions(arch="resnet8"))
+
+
+def test_a_state_dict_without_arch(net: nn.Module, tmp_path: Path) -> None:
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    with pytest.raises(ModelError, match="add --arch"):
+        load_classifier(str(tmp_path / "net.pt"))
+
+
+def test_pt2_is_code_and_needs_trust(tmp_path: Path) -> None:
+    file = tmp_path / "net.pt2"
+    file.write_bytes(b"anything")
+    with pytest.raises(ModelError, match=r"a \.pt2 file is code, not data: .* add --trust-model"):
+        load_classifier(str(file))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_classifier(str(file), ModelOptions(trust_model=True))
+    with pytest.raises(ModelError, match="leave out --arch"):
+        load_classifier(str(file), ModelOptions(trust_model=True, arch="resnet8"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_pt2_round_trip(net: nn.Module, tmp_path: Path) -> None:
+    images = torch.randn(2, 3, 8, 8)
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    program = torch.export.export(net, (images,), dynamic_shapes={"x": {0: batch}})
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    (tmp_path / "net.pt2").write_bytes(buffer.getvalue())
+    got = load_classifier(str(tmp_path / "net.pt2"), ModelOptions(trust_model=True))
+    assert torch.allclose(got.module(images), net(images), atol=1e-5)
+    assert not got.own
+
+
+def test_sigma_is_filled_in_as_written() -> None:
+    assert at_sigma("w/{sigma}/r20_{sigma}.safetensors", "1.0") == "w/1.0/r20_1.0.safetensors"
+    assert at_sigma("my:factory", "0.5") == "my:factory"
