@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from smoothcert.stats import Bounds, Plan, Tally, bad_runs, bounds, radius, running, tally, undecided
+from smoothcert.stats import Bounds, Plan, Tally, bad_runs, bounds, radius, running, schedule, tally, undecided
 
 ALPHA = 0.05
 N_MAX = 2000
@@ -46,8 +46,7 @@ def false_share(p, k, bound, stopping, repetitions=20_000):
 
     Running bounds only sharpen, so under the worst rule an image fails exactly if its last look does.
     """
-    rule = "fixed" if stopping == "fixed" else "looks"
-    looks = (N_MAX,) if rule == "fixed" else (131, 197, 296, 444, 667, 1000, 1333, N_MAX)
+    looks = schedule(N_MAX, "fixed" if stopping == "fixed" else "looks")
     plan = Plan(looks, ALPHA, bound, len(p), 0.5)
     votes = paths(p, plan, k, repetitions)
     path = running(votes, plan, k)

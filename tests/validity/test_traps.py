@@ -9,7 +9,7 @@ from .simulate import ALPHA, allowed, share_with_levels
 
 
 def test_choosing_and_bounding_on_the_same_votes_fails_in_a_tie():
-    repetitions, n = 100_000, 10_000
+    repetitions, n = 100_000, 1000
     rng = np.random.default_rng(0)
     first = rng.binomial(n, 0.5, repetitions)
     counts = np.stack([first, n - first], axis=1)

@@ -42,12 +42,11 @@ def binomial_tail(x: int, n: int, p: float) -> float:
 def is_upper_bound(u: float, x: int, n: int, level: float) -> bool:
     """Whether u is a sound and not needlessly loose upper confidence bound for x successes of n at a level.
 
-    Sound: P(X <= x) at u is at most the level. Not loose: a slightly smaller u would not be.
+    Sound: P(X <= x) at u is at most the level (u = 1 always is). Not loose: at a bound smaller by 4e-9 it is not.
     """
     if u >= 1.0:
-        return x >= n or level < 1e-300 or n == 0
-    tail = binomial_tail(x, n, u)
-    return level * (1 - 1e-4) <= tail <= level * (1 + 1e-8)
+        return True
+    return binomial_tail(x, n, u) <= level * (1 + 1e-8) and binomial_tail(x, n, u * (1 - 4e-9)) >= level * (1 - 1e-8)
 
 
 def phi(z: float) -> float:

@@ -1,0 +1,17 @@
+"""Shared fixtures: where the real data lie, and tiny classifiers and images for tests that need none."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real images and published results; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("SMOOTHCERT_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"needs the shared data (set SMOOTHCERT_DATA), not found in {folder}")
+    return folder
