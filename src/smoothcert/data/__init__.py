@@ -31,7 +31,7 @@ def _read_factory(match: re.Match[str], quantise: int | None) -> ImageSet:
 
 
 FORMS = (
-    _Form("FILE.npz[#split]", re.compile(r"(?P<path>.+\.npz)(?:#(?P<split>\w+))?", re.I | re.S), _read_npz),
+    _Form("FILE.npz[#split]", re.compile(r"(?P<path>.+\.npz)(?:#(?P<split>[\w.-]+))?", re.I | re.S), _read_npz),
     _Form(
         "module:factory",
         re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<factory>[^\W\d]\w*)"),

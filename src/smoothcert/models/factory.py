@@ -6,7 +6,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -46,7 +46,9 @@ def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> 
 
 
 def _classifier(module: nn.Module, card: Card, sha256: str | None, reference: str) -> Classifier:
-    module = module.cpu().float().eval().requires_grad_(False)
+    module = module.cpu().float().requires_grad_(False)
+    with suppress(NotImplementedError):  # a module of torch.export stays in the mode it was exported in
+        module.eval()
     return Classifier(
         module=module,
         num_classes=card.num_classes,

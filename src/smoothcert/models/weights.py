@@ -121,8 +121,10 @@ def load_state(module: nn.Module, state: State, reference: str) -> None:
 
 
 def _assign(module: nn.Module, state: State) -> None:
-    tracked = {name: torch.zeros((), dtype=torch.int64) for name in module.state_dict() if name not in state}
-    module.load_state_dict({**tracked, **state}, strict=True, assign=True)
+    wanted = module.state_dict()
+    tracked = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name not in state}
+    without_memory = any(tensor.is_meta for tensor in wanted.values())
+    module.load_state_dict({**tracked, **state}, strict=True, assign=without_memory)
     module.float()
 
 
