@@ -34,6 +34,13 @@ def with_its_own_mean():
     net.register_buffer("mean", torch.zeros(3))
     return net
 
+class Fixed(nn.Linear):
+    def train(self, mode=True):
+        raise NotImplementedError("as modules of torch.export do")
+
+def exported():
+    return Fixed(2, 2)
+
 def needs_more(depth): return None
 def number(): return 3
 value = 3
@@ -71,6 +78,10 @@ def test_declared_facts_are_read_only_from_the_declaration() -> None:
     assert (got.mean, got.std, got.num_classes, got.value_range) == ((0.5,), (0.2,), 3, (0.0, 255.0))
     assert {p.dtype for p in got.module.parameters()} == {torch.float32}
     assert load_classifier("my_nets:with_its_own_mean").mean == ()
+
+
+def test_an_exported_module_keeps_its_mode() -> None:
+    assert load_classifier("my_nets:exported").module(torch.zeros(1, 2)).shape == (1, 2)
 
 
 def test_weights_of_either_kind(tmp_path: Path) -> None:

@@ -92,6 +92,9 @@ def test_other_tensors_are_named(net: nn.Module, tmp_path: Path) -> None:
     save_file(state | {"head.bias": torch.zeros(9)}, path)
     with pytest.raises(ModelError, match=r"head\.bias must have shape \(4,\), got \(9,\)"):
         load_classifier(path, arch)
+    save_file(state | {"head.bias": torch.zeros(4, dtype=torch.int8)}, path)
+    with pytest.raises(ModelError, match=r"head\.bias must be torch\.float32, got torch\.int8"):
+        load_classifier(path, arch)
     save_file(state | {"head.bias": torch.tensor([0, 0, 0, torch.nan])}, path)
     with pytest.raises(ModelError, match=r"head\.bias holds values that are not finite"):
         load_classifier(path, arch)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from smoothcert.data import ImageSet
+from smoothcert.data import ImageSet, load_images
 from smoothcert.errors import ModelError, SpecError
 from smoothcert.models import load_classifier
 from smoothcert.training import EpochReport, TrainingSettings, save, train
@@ -105,6 +105,13 @@ def test_refused_settings(settings: dict, message: str) -> None:
         TrainingSettings(**({"sigma": 0.5} | settings))
 
 
+def test_other_names_are_not_invented() -> None:
+    import smoothcert.training
+
+    with pytest.raises(AttributeError, match="no attribute 'fit'"):
+        smoothcert.training.fit  # noqa: B018
+
+
 def test_refused_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SpecError, match="at least 2 images"):
         train(stripes(3).first(1), TINY)
@@ -115,7 +122,6 @@ def test_refused_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         train(stripes(9), TrainingSettings(sigma=0.1, device="cuda"))
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_loss_that_explodes_is_named() -> None:
     wild = TrainingSettings(**{**TINY.as_dict(), "learning_rate": 100.0, "weight_decay": 1.0, "epochs": 30})
     with pytest.raises(ModelError, match="lower the learning rate"):
@@ -162,3 +168,11 @@ def test_disagreement_is_nought_only_for_equal_copies() -> None:
     logits = torch.randn(5, 3)
     assert float(disagreement(torch.cat([logits, logits]), 2)) == pytest.approx(0, abs=1e-6)
     assert float(disagreement(torch.cat([logits, -logits]), 2)) > 0.01
+
+
+@pytest.mark.slow
+def test_real_blood_cells_are_learned_under_noise(shared_data: Path) -> None:
+    images = load_images(f"{shared_data / 'pbc28.npz'}#train").first(2000)
+    reports: list[EpochReport] = []
+    train(images, TrainingSettings(sigma=0.25, arch="resnet8", epochs=4, batch_size=64), reports.append)
+    assert reports[-1].accuracy > 0.6

@@ -78,7 +78,10 @@ def _reason(error: ValidationError) -> str:
     cause = error.__cause__
     while cause is not None and not isinstance(cause, PydanticError):
         cause = cause.__cause__
-    return f"--{explain(cause)}" if isinstance(cause, PydanticError) else str(error)
+    if not isinstance(cause, PydanticError):
+        return str(error)
+    name, colon, complaint = explain(cause).partition(":")
+    return f"--{name.replace('_', '-')}{colon}{complaint}"
 
 
 def _refuse(reason: str, code: int = InputError.exit_code) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from smoothcert.engine.runner import Progress
+from smoothcert.engine.session import Progress
 
 PLAIN_EVERY = 10.0
 Show = Callable[[Progress], None]

@@ -31,19 +31,22 @@ def radius(
         bound: Confidence bounds.
         radius: L2 radii at which to report certified accuracy.
     """
-    from smoothcert.cli.table import _radii
+    from smoothcert.cli.table import read_radii
     from smoothcert.evidence import read_counts
     from smoothcert.spec import make_request
-    from smoothcert.stats import format_down, radii_from_counts
+    from smoothcert.stats import format_down, r_max_of_counts, radii_from_counts
 
     make_request(model="-", data="-", sigma=(sigma,), alpha=alpha, k=(k,))
-    asked = _radii(radius)
+    asked = read_radii(radius)
     votes, labels = read_counts(counts)
     found = radii_from_counts(votes, labels, k, sigma, alpha, bound)
     if not asked:
         print("\n".join(f"{r:.6f}" for r in found))
         return 0
+    limit = r_max_of_counts(votes, k, sigma, alpha, bound)
     for r in asked:
         s, m = int((found >= r).sum()), len(found)
-        print(f"certified top-{k} accuracy at r = {r:g}: {s}/{m} = {format_down(100 * s / m, 1)} % ({bound})")
+        share = f"{s}/{m} = {format_down(100 * s / m, 1)} %"
+        said = share if r <= limit else f"not attainable (R_max {format_down(limit, 4)})"
+        print(f"certified top-{k} accuracy at r = {r:g}: {said} ({bound})")
     return 0

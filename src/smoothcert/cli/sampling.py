@@ -13,9 +13,9 @@ from rich.console import Console
 
 from smoothcert.cli.progress import live
 from smoothcert.engine.preflight import Preflight
-from smoothcert.engine.runner import Hooks
 from smoothcert.engine.runner import certify as certify_run
 from smoothcert.engine.runner import resume as resume_run
+from smoothcert.engine.session import Hooks
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.report import results_table
 from smoothcert.spec import Request
@@ -56,7 +56,7 @@ def print_results(path: Path) -> None:
         f"\nCertified accuracy at r: images for which the smoothed classifier keeps the reference label (k = 1: as its "
         f"prediction; k > 1: among its k most probable classes) under every change with L2 norm below r. Each "
         f"certificate is wrong with probability at most {request.alpha:g}; abstentions count against the classifier. "
-        f"It says nothing about the base classifier without noise.\n"
+        f"It says nothing about the base classifier without noise. Computer arithmetic: {run.arithmetic}.\n"
         f"Evidence: {path} ({len(run.ledger.lines)} lines, {'sealed' if run.sealed else 'NOT SEALED'}).\n"
         f"Next: smoothcert verify {path}"
     )

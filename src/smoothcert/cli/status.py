@@ -25,6 +25,7 @@ def status(run: Path, /) -> int:
         f"  alpha {request.alpha:g}, bound {request.bound}, k {', '.join(map(str, request.k))}, "
         f"n_max {request.n_max:,}, stopping {request.stopping}, noise {request.noise}"
     )
+    print(f"  computer arithmetic: {opened.arithmetic}")
     if opened.missing or not opened.sealed:
         print(f"Next: smoothcert resume {run}")
     else:

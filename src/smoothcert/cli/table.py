@@ -26,7 +26,7 @@ def table(
 
     if not paths:
         raise InputError("Name a run directory, or published per-image logs.")
-    radii = _radii(radius)
+    radii = read_radii(radius)
     if paths[0].is_dir():
         print(_of_run(paths, radii, format))
     else:
@@ -34,7 +34,12 @@ def table(
     return 0
 
 
-def _radii(texts: tuple[str, ...]) -> tuple[float, ...]:
+def read_radii(texts: tuple[str, ...]) -> tuple[float, ...]:
+    """Read the values of --radius: repeated, with spaces or with commas.
+
+    Raises:
+        InputError: a value is not a number from 0 to 100.
+    """
     from pydantic import TypeAdapter, ValidationError
 
     from smoothcert.errors import InputError
@@ -67,4 +72,6 @@ def _of_logs(paths: tuple[Path, ...], radii: tuple[float, ...], form: str) -> st
     from smoothcert.report import log_table
 
     chosen = radii or (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-    return log_table([read_log(path) for path in paths], chosen).render(form)
+    text = log_table([read_log(path) for path in paths], chosen).render(form)
+    note = "\n\nA radius that no image of a log reaches may be out of reach of its samples: no finding about the model."
+    return text + note if form == "md" else text

@@ -88,17 +88,17 @@ class ImageSet:
         return np.array(self.images[i].transpose(2, 0, 1), order="C", copy=True)
 
     def image_sha256(self, i: int) -> str:
-        """ "sha256:" and the hash of the shape, type and bytes of `pixels(i)`."""
+        """The hash ("sha256:...") of the shape, type and bytes of `pixels(i)`."""
         return _sha256([_array_bytes(self.pixels(i))])
 
     def sha256(self) -> str:
-        """ "sha256:" and the hash of images, labels, groups and levels; the file's compression is not in it."""
+        """The hash ("sha256:...") of images, labels, groups and levels; the file's compression is not in it."""
         groups = [] if self.groups is None else [f"{len(name)}:{name}" for name in self.groups]
         text = f"levels {self.levels} groups {self.groups is not None} {','.join(groups)}"
         return _sha256([_array_bytes(self.images), _array_bytes(self.labels), text.encode()])
 
     def labels_sha256(self) -> str:
-        """ "sha256:" and the hash of the labels as int64."""
+        """The hash ("sha256:...") of the labels as int64."""
         return _sha256([_array_bytes(self.labels)])
 
     def first(self, limit: int) -> "ImageSet":

@@ -57,6 +57,8 @@ class RunDirectory:
             raise EvidenceError(f"Expected a run directory with a spec.json, found none in {self.path}.") from None
         except UnicodeDecodeError:
             raise EvidenceError(f"{self.spec} is damaged: it is not text.") from None
+        except OSError as error:
+            raise EvidenceError(f"Cannot read {self.spec}: {error.strerror}.") from None
 
     def read_ledger(self) -> Ledger:
         """Read the evidence."""

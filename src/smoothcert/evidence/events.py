@@ -56,7 +56,7 @@ def read_events(path: Path) -> tuple[Event, ...]:
         try:
             record = json.loads(line)
             event, at, previous = (str(record.pop(name)) for name in ("event", "at", "previous"))
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise EvidenceError(f"Line {number} of {path} is not an event.") from None
         events.append(Event(event, at, previous, record))
     return tuple(events)

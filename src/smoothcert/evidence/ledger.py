@@ -172,7 +172,10 @@ def read_ledger(folder: Path) -> Ledger:
 
 
 def _read_file(path: Path) -> tuple[list[Line], bool]:
-    whole, _, rest = path.read_bytes().rpartition(b"\n")
+    try:
+        whole, _, rest = path.read_bytes().rpartition(b"\n")
+    except OSError as error:
+        raise EvidenceError(f"Cannot read {path}: {error.strerror}.") from None
     lines = []
     for number, text in enumerate(whole.split(b"\n") if whole else [], 1):
         try:

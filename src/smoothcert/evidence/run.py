@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from smoothcert.evidence.directory import RunDirectory
+from smoothcert.evidence.events import LEVEL
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.outcomes import Outcomes, outcomes
 from smoothcert.evidence.results import Cell, cells
@@ -30,6 +31,18 @@ class Run:
     def sealed(self) -> bool:
         """Whether a finish event vouches for the ledger."""
         return self.directory.seal() is not None
+
+    @cached_property
+    def arithmetic(self) -> str:
+        """Whether computer arithmetic is covered by the certificates, in words."""
+        levels = [event for event in self.directory.read_events() if event.event == LEVEL]
+        if self.spec.request.noise == "float":
+            return "not covered (ordinary floating-point noise)"
+        if not all(event.facts.get("self_test", {}).get("bit_equal") for event in levels):
+            return "not covered (self-test: the classifier's numbers depend on a copy's neighbours in the batch)"
+        worst = max(model.eta for model in self.spec.models)
+        step = f"1/{self.spec.data.levels}"
+        return f"covered (integer noise in steps of {step}, within {worst:.1e} of Gaussian in total variation)"
 
     def results(self) -> list[Cell]:
         """Return the results table, a cell a (sigma, k, r)."""

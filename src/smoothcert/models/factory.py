@@ -15,7 +15,8 @@ from torch import nn
 from smoothcert.errors import ModelError
 from smoothcert.models.card import Card, card_from_values
 from smoothcert.models.classifier import Classifier, ModelOptions
-from smoothcert.models.weights import load_state, read_weights
+from smoothcert.models.state import load_state
+from smoothcert.models.weights import read_weights
 
 
 def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> Classifier:
@@ -66,7 +67,7 @@ def _classifier(module: nn.Module, card: Card, sha256: str | None, reference: st
 
 
 def state_sha256(module: nn.Module) -> str:
-    """ "sha256:" and the hash of every tensor of the state dict, by name, type, shape and bytes."""
+    """The hash ("sha256:...") of every tensor of the state dict, by name, type, shape and bytes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         flat = tensor.detach().cpu().contiguous()

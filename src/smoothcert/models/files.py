@@ -8,7 +8,8 @@ from smoothcert.errors import ModelError
 from smoothcert.models.card import MAX_CLASSES
 from smoothcert.models.classifier import Classifier, ModelOptions
 from smoothcert.models.resnet import ARCHITECTURES, build, channels_last
-from smoothcert.models.weights import Weights, load_state, read_weights
+from smoothcert.models.state import load_state
+from smoothcert.models.weights import Weights, read_weights
 
 
 def read_own(path: str, options: ModelOptions) -> Classifier:

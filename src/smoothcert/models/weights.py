@@ -15,12 +15,11 @@ from torch import nn
 
 from smoothcert.errors import ModelError
 from smoothcert.models.card import Card, card_from_json
+from smoothcert.models.state import State, some
 
 STATE_DICTS = (".pt", ".pth", ".bin")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 PREFIXES = ("module.", "_orig_mod.")
-
-State = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def sha256_of(data: bytes) -> str:
-    """ "sha256:" and the hash of some bytes."""
+    """The hash ("sha256:...") of some bytes."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
@@ -93,44 +92,6 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def load_state(module: nn.Module, state: State, reference: str) -> None:
-    """Put tensors into a module, in float32; names and shapes must match exactly.
-
-    Raises:
-        ModelError: naming the first tensors that are missing, left over, of another shape or not finite.
-    """
-    wanted = module.state_dict()
-    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
-    extra = [name for name in state if name not in wanted]
-    if missing or extra:
-        raise ModelError(
-            f"{reference}: the weights do not fit the architecture: missing {_some(missing)}, "
-            f"unknown {_some(extra)}; give the matching architecture or your own module:factory."
-        )
-    for name, tensor in state.items():
-        if tensor.shape != wanted[name].shape:
-            raise ModelError(
-                f"{reference}: {name} must have shape {tuple(wanted[name].shape)}, got {tuple(tensor.shape)}; "
-                "check the architecture and the numbers of classes and channels."
-            )
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ModelError(f"{reference}: {name} holds values that are not finite; train or save it again.")
-    _assign(module, state)
-
-
-def _assign(module: nn.Module, state: State) -> None:
-    wanted = module.state_dict()
-    tracked = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name not in state}
-    without_memory = any(tensor.is_meta for tensor in wanted.values())
-    module.load_state_dict({**tracked, **state}, strict=True, assign=without_memory)
-    module.float()
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:3]) or "none"
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
 
 
 def _from_safetensors(data: bytes, path: Path) -> tuple[State, Card]:
@@ -182,7 +143,7 @@ def _unwrapped(loaded: Any, path: Path) -> State:
     strangers = [str(key) for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
     if strangers:
         raise ModelError(
-            f"{path}: a state dict holds only tensors, but {_some(strangers)} are something else; "
+            f"{path}: a state dict holds only tensors, but {some(strangers)} are something else; "
             "save model.state_dict() alone."
         )
     return {str(key): value for key, value in loaded.items()}

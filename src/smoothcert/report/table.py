@@ -97,7 +97,7 @@ def _row(cell: Cell) -> dict[str, str]:
     return {
         **shared,
         "certified": f"{cell.certified}/{cell.images}",
-        "accuracy": format_down(100 * cell.observed, 1),
+        "accuracy": format_down(100 * cell.certified / cell.images, 1),
         "interval": f"{format_down(100 * cell.low, 1)} to {format_up(100 * cell.high, 1)}",
         "sample": str(cell.sample),
         "population": _percent(cell, cell.population),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import reprlib
+from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -10,8 +12,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     ValidationError,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_core import core_schema
 
@@ -53,12 +55,10 @@ def _split(value: object) -> object:
 def _sigma(value: object) -> Sigma:
     if isinstance(value, Sigma):
         return value
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError("expected a number")
-    try:
-        return Sigma(value)
-    except ValueError:
-        raise ValueError("expected a number") from None
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        with suppress(ValueError, OverflowError):
+            return Sigma(value)
+    raise ValueError(f"expected a number, got {reprlib.repr(value)}")
 
 
 Floats = Annotated[tuple[float, ...], BeforeValidator(_split)]
@@ -177,14 +177,15 @@ class Request(Frozen):
             raise ValueError(f"expected 8, 12 or 16 bits, got {bits}")
         return bits
 
-    @model_validator(mode="after")
-    def _together(self) -> Request:
-        if self.stopping == "looks" and self.n_max < SMALLEST_FIRST_LOOK:
+    @field_validator("n_max")
+    @classmethod
+    def _first_look(cls, n_max: int, others: ValidationInfo) -> int:
+        if others.data.get("stopping") == "looks" and n_max < SMALLEST_FIRST_LOOK:
             raise ValueError(
-                f"n_max: expected at least {SMALLEST_FIRST_LOOK}, the first look, got {self.n_max}; "
+                f"expected at least {SMALLEST_FIRST_LOOK}, the first look, got {n_max}; "
                 "raise --n-max or use --stopping fixed"
             )
-        return self
+        return n_max
 
     def target_of(self, k: int) -> Target:
         """Return which class a top-k certificate is about: the prediction, or the reference label."""
@@ -232,6 +233,6 @@ def explain(error: ValidationError) -> str:
         message = "this setting is required but was not given"
     elif kind == "extra_forbidden":
         message = "there is no such setting"
-    else:
-        message = f"{message[0].lower()}{message[1:]}, got {first['input']!r}"
+    elif kind != "json_invalid":
+        message = f"{message[0].lower()}{message[1:]}, got {reprlib.repr(first['input'])}"
     return f"{name}: {message}." if name else f"{message[0].upper()}{message[1:]}."

@@ -11,7 +11,7 @@ votes), `bounds` or `running` (Clopper-Pearson bounds, at one look or along the 
 
 from smoothcert.stats.binomial import interval, lower_bound, sign_test, upper_bound
 from smoothcert.stats.bounds import BOUNDS, Bounds, Tally, bounds, tally
-from smoothcert.stats.certificate import Certificate, certify_counts, predict_sets, radii_from_counts
+from smoothcert.stats.certificate import Certificate, certify_counts, predict_sets, r_max_of_counts, radii_from_counts
 from smoothcert.stats.futility import reachable, undecided
 from smoothcert.stats.looks import r_max, running
 from smoothcert.stats.plan import Plan, levels, schedule
@@ -51,6 +51,7 @@ __all__ = [
     "predict_sets",
     "r_max",
     "r_max_fixed",
+    "r_max_of_counts",
     "radii_from_counts",
     "radius",
     "reachable",

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from smoothcert.errors import SpecError
 from smoothcert.stats.binomial import FloatArray, sign_test
 from smoothcert.stats.bounds import Bounds, bounds, tally
-from smoothcert.stats.looks import running
+from smoothcert.stats.looks import r_max, running
 from smoothcert.stats.plan import Plan
 from smoothcert.stats.radius import certified_at, radius
 from smoothcert.stats.rounding import round_down
@@ -99,6 +99,29 @@ def radii_from_counts(
     votes = np.asarray(counts, dtype=np.int64)
     pair = bounds(tally(votes, labels, k), alpha, k, bound, votes.shape[-1])
     return round_down(np.maximum(radius(pair, sigma), 0.0))
+
+
+def r_max_of_counts(counts: ArrayLike, k: int, sigma: float, alpha: float = 0.001, bound: str = "rankcp") -> float:
+    """Largest radius that unanimous votes of the largest sample in a table of counts would certify.
+
+    Args:
+        counts: int (m, c): votes.
+        k: rank of the certificate, 1 <= k < c.
+        sigma: noise standard deviation, > 0, in units of the [0, 1] range.
+        alpha: error probability of one certificate, in (0, 1).
+        bound: one of `BOUNDS`.
+
+    Returns:
+        An L2 radius in units of the [0, 1] range, not rounded; radii beyond it are not attainable.
+
+    Raises:
+        SpecError: if an argument is out of range.
+
+    >>> round(r_max_of_counts([[990, 8, 2]], 1, 0.5, bound="cohen"), 6)
+    1.231631
+    """
+    votes = np.asarray(counts, dtype=np.int64)
+    return r_max(Plan((int(votes.sum(axis=1).max()),), alpha, bound, votes.shape[-1], sigma), k)
 
 
 def predict_sets(counts: ArrayLike, k: int = 1, alpha: float = 0.001) -> list[frozenset[int] | None]:

@@ -1,6 +1,12 @@
 """Training small classifiers under Gaussian noise, and saving them with what a certification must know."""
 
+from typing import TYPE_CHECKING
+
 from smoothcert.training.settings import EpochReport, TrainingSettings
+
+if TYPE_CHECKING:
+    from smoothcert.training.gaussian import train
+    from smoothcert.training.saving import save
 
 __all__ = ["EpochReport", "TrainingSettings", "save", "train"]
 

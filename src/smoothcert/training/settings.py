@@ -43,7 +43,7 @@ class TrainingSettings:
 
     >>> TrainingSettings(sigma=-1)
     Traceback (most recent call last):
-    smoothcert.errors.SpecError: training: sigma must lie in 0.0..100.0, got -1.
+    smoothcert.errors.SpecError: training: sigma must lie in 0..100, got -1.
     """
 
     sigma: float
@@ -63,7 +63,7 @@ class TrainingSettings:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise SpecError(f"training: {name} must lie in {low}..{high}, got {value!r}.")
+                raise SpecError(f"training: {name} must lie in {low:g}..{high:g}, got {value!r}.")
         for name in ("epochs", "batch_size", "seed"):
             if not isinstance(getattr(self, name), int):
                 raise SpecError(f"training: {name} must be a whole number, got {getattr(self, name)!r}.")

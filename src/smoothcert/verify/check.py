@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smoothcert.errors import EvidenceError, SpecError
-from smoothcert.evidence import FINISHED, Ledger, RunDirectory
+from smoothcert.evidence import FINISHED, Event, Ledger, RunDirectory
 from smoothcert.spec import Spec
 from smoothcert.verify.recompute import Recomputed, check_numbers, check_plan, check_results
 from smoothcert.verify.structure import check_events, check_lines, check_seal
@@ -59,22 +59,26 @@ def verify(path: Path) -> Report:
     run = RunDirectory(path)
     try:
         spec = run.read_spec()
-        events, ledger = run.read_events(), run.read_ledger()
+        return _check(run, spec, run.read_events(), run.read_ledger())
     except SpecError as error:
         return _unreadable(f"spec.json: {error}")
     except EvidenceError as error:
         if not run.spec.exists():
             raise
         return _unreadable(str(error))
+
+
+def _check(run: RunDirectory, spec: Spec, events: tuple[Event, ...], ledger: Ledger) -> Report:
     sealed = any(event.event == FINISHED for event in events)
-    faults = [*check_events(run, spec, events), *check_seal(events, ledger), *check_lines(spec, ledger, sealed)]
+    faults = [*check_events(run, spec, events), *check_seal(events, ledger), *check_plan(spec)]
+    faults += check_lines(spec, ledger, sealed)
     numbers: list[Recomputed] = []
     if not faults:
         numbers = [
             check_numbers(spec, ledger.at(sigma), sigma, k) for sigma in spec.request.sigma for k in spec.request.k
         ]
         faults = [fault for part in numbers for fault in part.faults]
-        faults += [*check_plan(spec), *check_results(run, spec, ledger)]
+        faults += check_results(run, spec, ledger)
     return Report(
         lines=len(ledger.lines),
         missing=_missing(spec, ledger),

@@ -27,8 +27,7 @@ def binomial_tail(x: int, n: int, p: float) -> float:
         >>> round(binomial_tail(1, 3, 0.5), 12)
         0.5
     """
-    choose = math.lgamma(n + 1) - math.lgamma(x + 1) - math.lgamma(n - x + 1)
-    term = math.exp(choose + x * math.log(p) + (n - x) * math.log1p(-p))
+    term = math.exp(_log_choose(n, x) + x * math.log(p) + (n - x) * math.log1p(-p))
     odds, total = (1 - p) / p, 0.0
     for i in range(x, -1, -1):
         total += term
@@ -38,14 +37,20 @@ def binomial_tail(x: int, n: int, p: float) -> float:
     return total
 
 
+def _log_choose(n: int, x: int) -> float:
+    if x <= 1000:  # exact: at n = 10,000,000 lgamma's rounding would be as large as what is looked for
+        return math.log(math.comb(n, x))
+    return math.lgamma(n + 1) - math.lgamma(x + 1) - math.lgamma(n - x + 1)
+
+
 @lru_cache(maxsize=100_000)
 def is_upper_bound(u: float, x: int, n: int, level: float) -> bool:
     """Whether u is a sound and not needlessly loose upper confidence bound for x successes of n at a level.
 
     Sound: P(X <= x) at u is at most the level (u = 1 always is). Not loose: at a bound smaller by 4e-9 it is not.
     """
-    if u >= 1.0:
-        return True
+    if not 0.0 < u < 1.0:
+        return u >= 1.0
     return binomial_tail(x, n, u) <= level * (1 + 1e-8) and binomial_tail(x, n, u * (1 - 4e-9)) >= level * (1 - 1e-8)
 
 

@@ -41,7 +41,7 @@ def check_plan(spec: Spec) -> Iterator[str]:
     for model in spec.models:
         values = spec.data.shape[0] * spec.data.shape[1] * spec.data.shape[2]
         wanted = values * plain.thresholds(model.sigma, spec.data.levels) * 2.0**-64 if request.noise == "grid" else 0.0
-        if abs(model.eta - wanted) > 1e-3 * wanted:
+        if not abs(model.eta - wanted) <= 1e-3 * wanted:
             yield f"spec.json: the total-variation term at sigma {model.sigma:g} is {model.eta:.3g}, not {wanted:.3g}"
 
 

@@ -1,0 +1,61 @@
+"""Putting tensors into a module: names, shapes and types must fit, and values must be finite."""
+
+import torch
+from torch import nn
+
+from smoothcert.errors import ModelError
+
+State = dict[str, torch.Tensor]
+"""Tensors by name, as in a state dict."""
+
+
+def load_state(module: nn.Module, state: State, reference: str) -> None:
+    """Put tensors into a module, in float32; names and shapes must match exactly.
+
+    Raises:
+        ModelError: naming the first tensors that are missing, left over, of another shape or not finite.
+    """
+    wanted = module.state_dict()
+    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
+    extra = [name for name in state if name not in wanted]
+    if missing or extra:
+        raise ModelError(
+            f"{reference}: the weights do not fit the architecture: missing {some(missing)}, "
+            f"unknown {some(extra)}; give the matching architecture or your own module:factory."
+        )
+    _assign(module, {name: _fitting(name, tensor, wanted[name], reference) for name, tensor in state.items()})
+
+
+def _fitting(name: str, tensor: torch.Tensor, wanted: torch.Tensor, reference: str) -> torch.Tensor:
+    """The tensor in float32 (counters stay integers), if it can stand where it is wanted."""
+    if tensor.shape != wanted.shape:
+        raise ModelError(
+            f"{reference}: {name} must have shape {tuple(wanted.shape)}, got {tuple(tensor.shape)}; "
+            "check the architecture and the numbers of classes and channels."
+        )
+    if not wanted.is_floating_point():
+        return tensor.to(wanted.dtype)
+    if not tensor.is_floating_point():
+        raise ModelError(f"{reference}: {name} must be {wanted.dtype}, got {tensor.dtype}; save it unquantised.")
+    tensor = tensor.float()
+    if not bool(torch.isfinite(tensor).all()):
+        raise ModelError(f"{reference}: {name} holds values that are not finite; train or save it again.")
+    return tensor
+
+
+def _assign(module: nn.Module, state: State) -> None:
+    wanted = module.state_dict()
+    tracked = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name not in state}
+    without_memory = any(tensor.is_meta for tensor in wanted.values())
+    module.load_state_dict({**tracked, **state}, strict=True, assign=without_memory)
+    module.float()
+
+
+def some(names: list[str]) -> str:
+    """The first three names, and how many more there are.
+
+    >>> some(["a", "b", "c", "d"])
+    'a, b, c and 1 more'
+    """
+    shown = ", ".join(names[:3]) or "none"
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown

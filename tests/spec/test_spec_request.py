@@ -1,0 +1,117 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smoothcert.errors import SpecError
+from smoothcert.spec import Request, Sigma, make_request
+
+REFUSALS = {
+    "alpha: expected a probability from 1e-12 to below 0.5, got 0.5; 0.001 is usual.": {"alpha": 0.5},
+    "alpha: expected a probability from 1e-12 to below 0.5, got 0.0; 0.001 is usual.": {"alpha": 0},
+    "alpha: expected a probability from 1e-12 to below 0.5, got nan; 0.001 is usual.": {"alpha": float("nan")},
+    "alpha: input should be a valid number, unable to parse string as a number, got 'low'.": {"alpha": "low"},
+    "sigma: expected noise levels above 0 and at most 4, in units of the [0, 1] range, got 64; "
+    "divide a sigma in grey levels by 255.": {"sigma": "0.25,64"},
+    "sigma: expected noise levels above 0 and at most 4, in units of the [0, 1] range, got nan; "
+    "divide a sigma in grey levels by 255.": {"sigma": "nan"},
+    "sigma: expected a number, got 'big'.": {"sigma": "big"},
+    "sigma: expected a number, got True.": {"sigma": True},
+    "sigma: expected a number, got {'a': 1}.": {"sigma": {"a": 1}},
+    "sigma: expected at least one value, got none.": {"sigma": ""},
+    "sigma: expected distinct values, got 0.5, 0.5.": {"sigma": "0.5 0.50"},
+    "radius: expected L2 radii above 0 and at most 100, in units of the [0, 1] range, got 0.0.": {"radius": "0 1"},
+    "radius: expected L2 radii above 0 and at most 100, in units of the [0, 1] range, got inf.": {"radius": "inf"},
+    "radius: expected distinct values, got 1.0, 1.0.": {"radius": [1, 1]},
+    "k: expected k of 1 or more, got 0.": {"k": [3, 0]},
+    "k: expected distinct values, got 1, 1.": {"k": "1,1"},
+    "k: input should be a valid integer, got a number with a fractional part, got 1.5.": {"k": 1.5},
+    "n_max: expected at least 100, the first look, got 99; raise --n-max or use --stopping fixed.": {"n_max": 99},
+    "n_max: expected a whole number from 1 to 10,000,000, got 10000001.": {"n_max": 10_000_001},
+    "n0: expected a whole number from 1 to 10,000,000, got 0.": {"n0": 0},
+    "limit: expected a whole number from 1 to 10,000,000, got -2.": {"limit": -2},
+    "batch_size: expected a whole number from 1 to 10,000,000, got 0.": {"batch_size": 0},
+    "seed: expected a whole number from 0 to 2^64 - 1, got 18446744073709551616.": {"seed": 2**64},
+    "seed: expected a whole number from 0 to 2^64 - 1, got -1.": {"seed": -1},
+    "quantise: expected 8, 12 or 16 bits, got 10.": {"quantise": 10},
+    "bound: input should be 'rankcp', 'simuem' or 'cohen', got 'exact'.": {"bound": "exact"},
+    "target: input should be 'auto', 'prediction' or 'label', got 'both'.": {"target": "both"},
+    "stopping: input should be 'looks' or 'fixed', got 'never'.": {"stopping": "never"},
+    "noise: input should be 'grid' or 'float', got 'uniform'.": {"noise": "uniform"},
+    "precision: input should be 'fp32', 'bf16' or 'fp16', got 'int8'.": {"precision": "int8"},
+    "device: input should be 'auto', 'cpu' or 'cuda', got 'tpu'.": {"device": "tpu"},
+    "compile: input should be 'off' or 'on', got 'yes'.": {"compile": "yes"},
+    "model: input should be a valid string, got 3.": {"model": 3},
+    "nmax: there is no such setting.": {"nmax": 1000},
+}
+
+
+def asked(**fields):
+    return make_request(**{"model": "m.safetensors", "data": "d.npz", **fields})
+
+
+@pytest.mark.parametrize(("sentence", "fields"), REFUSALS.items(), ids=[str(fields) for fields in REFUSALS.values()])
+def test_each_refusal_has_its_sentence(sentence, fields):
+    with pytest.raises(SpecError) as refused:
+        asked(**fields)
+    assert str(refused.value) == sentence
+    assert refused.value.__cause__ is None
+
+
+def test_what_is_required_is_named():
+    with pytest.raises(SpecError, match=r"^data: this setting is required but was not given\.$"):
+        make_request(model="m.safetensors")
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=80) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(Request.model_fields)), anything)
+def test_any_value_is_taken_or_refused_in_one_short_sentence(name, value):
+    try:
+        asked(**{name: value})
+    except SpecError as error:
+        message = str(error)
+        assert message.startswith(f"{name}: ")
+        assert message.endswith(".")
+        assert len(message) < 250
+        assert not any(word in message for word in ("pydantic", "http", "validation error", "Value error"))
+
+
+@pytest.mark.parametrize("written", ["0.50,1", "0.50 1", ["0.50", "1"], ["0.50,1"], ("0.50", 1), " 0.50 ,  1 "])
+def test_lists_in_every_spelling_and_sigma_as_it_was_typed(written):
+    sigmas = asked(sigma=written).sigma
+    assert sigmas == (0.5, 1.0)
+    assert sigmas[0].text == "0.50"
+
+
+def test_a_sigma_given_as_a_number_is_written_shortest():
+    assert [s.text for s in asked(sigma=[0.5, 1]).sigma] == ["0.5", "1.0"]
+    assert Sigma(" 0.50 ").text == "0.50"
+
+
+def test_radii_and_ks_are_sorted_and_sigmas_keep_their_order():
+    request = asked(sigma="1 0.25", radius="1,0.5", k="3 1")
+    assert (request.sigma, request.radius, request.k) == ((1.0, 0.25), (0.5, 1.0), (1, 3))
+
+
+def test_fixed_stopping_takes_any_n_max():
+    assert asked(stopping="fixed", n_max=99).n_max == 99
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [("auto", ("prediction", "label")), ("prediction", ("prediction",) * 2), ("label", ("label",) * 2)],
+)
+def test_target_follows_k_unless_it_is_named(target, expected):
+    request = asked(target=target, k="1,3")
+    assert tuple(request.target_of(k) for k in request.k) == expected
+
+
+def test_a_request_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        asked().alpha = 0.1
