@@ -86,3 +86,12 @@ def a_line(index=0, label=0, selection=None, looks=(), sigma=0.25, group=None, w
         worker=worker,
         at="2026-01-02T03:04:05Z",
     )
+
+
+def refusal(kind, call, *arguments):
+    """The sentence with which a call refuses its arguments, or None where it takes them; other errors pass."""
+    try:
+        call(*arguments)
+    except kind as error:
+        return str(error)
+    return None

@@ -55,6 +55,8 @@ def test_round_trip(net: nn.Module, file: Path) -> None:
 def test_nothing_is_overwritten_and_nothing_is_left_half_written(net: nn.Module, file: Path) -> None:
     with pytest.raises(ModelError, match="exists already"):
         save_weights(net, CARD, file)
+    with pytest.raises(ModelError, match=r"ending in \.safetensors"):
+        save_weights(net, CARD, file.with_suffix(".pt"))
     with pytest.raises(ModelError, match="cannot be written"):
         save_weights(net, CARD, file.parent / "no" / "folder.safetensors")
     assert os.listdir(file.parent) == ["net.safetensors"]

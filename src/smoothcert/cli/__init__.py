@@ -41,13 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValidationError as error:
         _refuse(_reason(error))
     except CycloptsError as error:
-        _refuse(f"{error} See `smoothcert {tokens[0] if tokens else ''} --help`.")
+        known = [verb.__name__ for verb in VERBS if verb.__name__ in tokens[:1]]
+        _refuse(f"{error} See `{' '.join(['smoothcert', *known])} --help`.")
     except SmoothcertError as error:
         _refuse(str(error), error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:
+        _refuse(
+            f"Cannot read or write {error.filename or 'a file'}: {error.strerror}. Evidence written so far is kept."
+        )
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -57,12 +62,13 @@ def _config(tokens: Sequence[str]) -> tuple[object, ...]:
         name, equals, value = token.partition("=")
         if name == "--config":
             path = Path(value if equals else next(iter(tokens[i + 1 :]), ""))
-            return (_yaml(path),)
+            return (_settings(tokens[0], path),)
     return ()
 
 
-def _yaml(path: Path) -> object:
-    from cyclopts.config import Yaml
+def _settings(verb: str, path: Path) -> object:
+    """Return the settings of a file for one verb; put under its name, as cyclopts skips keys named like a verb."""
+    from cyclopts.config import Dict
     from yaml import YAMLError, safe_load
 
     try:
@@ -71,7 +77,7 @@ def _yaml(path: Path) -> object:
         raise InputError(f"--config: expected a readable YAML file, got {path}.") from None
     if not isinstance(settings, dict):
         raise InputError(f"--config: expected settings such as `alpha: 0.001` in {path}, got none.")
-    return Yaml(path, use_commands_as_keys=False)
+    return Dict({verb: settings}, source=str(path))
 
 
 def _reason(error: ValidationError) -> str:

@@ -60,6 +60,7 @@ class _Plain:
                 f"sigma {seen.sigma:g}: {seen.decided}/{seen.total} decided, {_facts(seen)}, "
                 f"{seen.seconds:.0f} s, about {left:.0f} s left",
                 markup=False,
+                soft_wrap=True,
             )
 
 

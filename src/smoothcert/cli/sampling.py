@@ -40,7 +40,8 @@ def _with_progress(out: Path, work: Callable[[Hooks], object]) -> int:
             work(Hooks(on_preflight=lambda seen: _say_preflight(console, seen), on_progress=show))
     except KeyboardInterrupt:
         if RunDirectory(out).spec.exists():
-            console.print(f"Interrupted. Nothing is lost: continue with `smoothcert resume {out}`.", markup=False)
+            text = f"Interrupted. Nothing is lost: continue with `smoothcert resume {out}`."
+            console.print(text, markup=False, soft_wrap=True)
         return INTERRUPTED
     print_results(out)
     return 0
@@ -67,10 +68,11 @@ def _say_preflight(console: Console, seen: Preflight) -> None:
     console.print(
         f"sigma {seen.sigma:g} = {seen.grey_levels:.1f} grey levels: on {seen.images} images "
         f"{seen.clean_accuracy:.0%} right without noise, {seen.noisy_accuracy:.0%} under noise; "
-        f"{seen.rate:,.0f} copies/s, {_duration(seen.seconds_at_most)} at most"
+        f"{seen.rate:,.0f} copies/s, {_duration(seen.seconds_at_most)} at most",
+        soft_wrap=True,
     )
     for warning in seen.warnings:
-        console.print(f"  warning: {warning}", style="yellow", markup=False)
+        console.print(f"  warning: {warning}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _duration(seconds: float) -> str:

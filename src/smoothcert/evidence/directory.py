@@ -101,6 +101,8 @@ def refuse_occupied(path: Path) -> None:
         )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise EvidenceError(f"{path} exists and is not an empty folder. Choose another --out.")
+    if any(parent.exists() and not parent.is_dir() for parent in path.parents):
+        raise EvidenceError(f"{path} lies below something that is not a folder. Choose another --out.")
 
 
 def create_run(path: Path, spec: Spec, environment: dict[str, Any]) -> RunDirectory:

@@ -74,10 +74,10 @@ def read_counts(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         except ValueError:
             raise EvidenceError(f"Line {number} of {path}: expected whole numbers, got {line[:60]!r}.") from None
         width = len(table[0]) if table else len(row)
-        if len(row) != width or width < 3 or min(row) < 0 or row[-1] >= width - 1 or max(row) >= 2**62:
+        if len(row) != width or width < 3 or min(row) < 0 or row[-1] >= width - 1 or sum(row) >= 2**53:
             raise EvidenceError(
-                f"Line {number} of {path}: expected {max(width, 3) - 1} counts of 0 or more and then a label "
-                f"from 0 to {max(width, 3) - 2}, got {line[:60]!r}."
+                f"Line {number} of {path}: expected {max(width, 3) - 1} counts of 0 or more, below 2^53 in all, and "
+                f"then a label from 0 to {max(width, 3) - 2}, got {line[:60]!r}."
             )
         table.append(row)
     if not table:

@@ -69,11 +69,13 @@ def save_weights(module: nn.Module, card: Card, path: str | os.PathLike[str]) ->
     """Write a module's weights and card as safetensors, whole or not at all.
 
     Raises:
-        ModelError: the file exists already, or it cannot be written.
+        ModelError: another ending than ``.safetensors``, the file exists already, or it cannot be written.
     """
     from safetensors.torch import save
 
     path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ModelError(f"{path}: weights are saved under a name ending in .safetensors; choose such a name.")
     if path.exists():
         raise ModelError(f"{path} exists already; choose another name, or remove it first.")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}

@@ -15,6 +15,9 @@ from smoothcert.stats import format_down, format_up, interval
 FORMATS = ("md", "csv", "tex", "json")
 PARTIAL = "partial run"
 
+_NAMED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_ESCAPED = str.maketrans({**{special: f"\\{special}" for special in "%_&#${}"}, **_NAMED})
+
 HEADINGS = {
     "sigma": "sigma",
     "k": "k",
@@ -137,6 +140,4 @@ def _log_record(log: PublishedLog, r: float) -> dict[str, Any]:
 
 
 def _tex(text: str) -> str:
-    for plain, escaped in (("\\", r"\textbackslash{}"), ("%", r"\%"), ("_", r"\_"), ("&", r"\&"), ("#", r"\#")):
-        text = text.replace(plain, escaped)
-    return text.replace(">=", r"$\geq$").replace("~", r"\textasciitilde{}").replace("^", r"\textasciicircum{}")
+    return text.translate(_ESCAPED).replace(">=", r"$\geq$")

@@ -1,0 +1,67 @@
+"""Half a line at the end of a file, as a power cut leaves it, is redone and never believed."""
+
+import pytest
+
+from smoothcert.engine.runner import certify, resume
+from smoothcert.evidence import RunDirectory, broken_link, open_run, parse_line
+from smoothcert.spec import make_request
+
+from .driver import write_inputs
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory, request):
+    """A sealed run of six images: its request, and the bytes of its ledger and events."""
+    folder = tmp_path_factory.mktemp("sealed")
+    write_inputs(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        asked = {"radius": 0.1, "n0": 20, "n_max": 200, "batch_size": 32, "seed": 5, "limit": 6, "device": "cpu"}
+        images = str(folder / "images.npz")
+        run = certify(make_request(model="slow:make", data=images, sigma=0.25, **asked), folder / "run")
+        yield run, (run.ledger / "local-0.jsonl").read_bytes(), run.events.read_bytes()
+
+
+def votes(ledger: bytes) -> set[str]:
+    """The lines of a ledger without what may differ between equal runs."""
+    return {parse_line(text.decode()).to_json(seal=True) for text in ledger.splitlines()}
+
+
+def cut(run: RunDirectory, ledger: bytes, events: bytes) -> None:
+    (run.ledger / "local-0.jsonl").write_bytes(ledger)
+    run.events.write_bytes(events)
+
+
+@pytest.mark.parametrize("keep", [1, 25, 0.5, -2, -1])
+def test_a_torn_last_line_is_sampled_again(sealed, keep):
+    run, ledger, events = sealed
+    *whole, last = ledger.splitlines(keepends=True)
+    part = last[: int(len(last) * keep)] if isinstance(keep, float) else last[:keep]
+    unsealed = b"".join(events.splitlines(keepends=True)[:-1])
+    cut(run, b"".join(whole) + part, unsealed)
+    seen = run.read_ledger()
+    assert (len(seen.lines), seen.torn) == (5, 1)
+    assert resume(run, {}) is True
+    after = open_run(run.path)
+    cut_back = (run.ledger / "local-0.jsonl").read_bytes()
+    assert cut_back.startswith(b"".join(whole))
+    assert (len(after.ledger.lines), after.ledger.torn, after.sealed) == (6, 0, True)
+    assert after.directory.seal().facts["ledger_sha256"] == after.ledger.sha256()
+    assert votes(cut_back) == votes(ledger)
+
+
+def test_a_torn_event_is_cut_off_and_the_chain_holds(sealed):
+    run, ledger, events = sealed
+    lines = events.splitlines(keepends=True)
+    cut(run, ledger, b"".join(lines[:-1]) + lines[-1][:40])
+    assert run.seal() is None
+    assert resume(run, {}) is True
+    assert broken_link(run.events) is None
+    assert run.seal() is not None
+
+
+def test_an_empty_ledger_file_is_a_fresh_start(sealed):
+    run, ledger, events = sealed
+    cut(run, b"", b"".join(events.splitlines(keepends=True)[:-1]))
+    assert resume(run, {}) is True
+    assert votes((run.ledger / "local-0.jsonl").read_bytes()) == votes(ledger)

@@ -1,0 +1,31 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from .tiny import write_factory, write_grey, write_random, write_resnet
+
+
+@pytest.fixture
+def grey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Images told apart by their grey level; the working directory holds their classifiers, `nets:NAME`."""
+    write_factory(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return write_grey(tmp_path / "grey.npz")
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A random ResNet-8 and random images."""
+    folder = tmp_path_factory.mktemp("resnet")
+    return write_resnet(folder / "net.safetensors"), write_random(folder / "images.npz")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny networks run fastest on one thread; a test may ask for more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

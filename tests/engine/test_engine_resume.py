@@ -1,0 +1,154 @@
+"""A run goes on only with what it began with, and goes on to the same ledger."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from smoothcert.engine import work as work_module
+from smoothcert.engine.runner import certify, resume
+from smoothcert.engine.session import Hooks
+from smoothcert.errors import EvidenceError, InputError, RecipeError
+from smoothcert.evidence import RunDirectory, broken_link, open_run
+
+from .tiny import request, write_grey, write_resnet
+
+
+class StoppedError(Exception):
+    """What a test raises in the middle of a run."""
+
+
+def stop_after(lines: int) -> Hooks:
+    def heard(seen) -> None:
+        if seen.decided >= lines:
+            raise StoppedError
+
+    return Hooks(on_progress=heard)
+
+
+@pytest.fixture
+def half(resnet, tmp_path):
+    """A run of ten images that was stopped after a few, with its own copies of classifier and images."""
+    model, data = (shutil.copy(path, tmp_path) for path in resnet)
+    with pytest.raises(StoppedError):
+        certify(request(model, data), tmp_path / "run", stop_after(3))
+    run = open_run(tmp_path / "run")
+    assert 3 <= len(run.ledger.lines) < 10
+    assert not run.sealed
+    return run.directory
+
+
+def test_a_resumed_run_equals_one_that_was_never_stopped(half, resnet, tmp_path):
+    before = half.read_ledger()
+    with pytest.raises(StoppedError):
+        resume(half, {}, hooks=stop_after(len(before.lines) + 1))
+    assert resume(half, {}) is True
+    whole = open_run(certify(request(*resnet), tmp_path / "whole").path)
+    run = open_run(half.path)
+    assert run.sealed
+    assert run.ledger.sha256() == whole.ledger.sha256()
+    assert (
+        set(before.lines) <= set(run.ledger.lines) if False else all(line in run.ledger.lines for line in before.lines)
+    )
+    assert broken_link(half.events) is None
+    assert resume(half, {}) is False
+
+
+def test_files_may_move_but_not_change(half, tmp_path):
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    model, data = (shutil.move(tmp_path / name, moved / name) for name in ("net.safetensors", "images.npz"))
+    with pytest.raises(InputError, match="no such file"):
+        resume(half, {})
+    assert resume(half, {"model": str(model), "data": str(data), "weights": None}) is True
+    assert open_run(half.path).sealed
+
+
+@pytest.mark.parametrize("changed", ["pixel", "label", "groups", "count", "class_names"])
+def test_changed_images_are_refused(half, tmp_path, changed):
+    with np.load(tmp_path / "images.npz") as file:
+        arrays = dict(file)
+    if changed == "pixel":
+        arrays["images"][9, 0, 0, 0] ^= 1
+    elif changed == "label":
+        arrays["labels"][9] = 3
+    elif changed == "groups":
+        arrays["groups"] = np.arange(10).astype(str)
+    elif changed == "count":
+        arrays = {name: array[:9] for name, array in arrays.items()}
+    else:
+        arrays["class_names"] = np.array(["a", "b", "c", "d"])
+    np.savez(tmp_path / "images.npz", **arrays)
+    before = half.read_ledger().sha256()
+    with pytest.raises(EvidenceError, match="does not hold the images of this run"):
+        resume(half, {})
+    assert half.read_ledger().sha256() == before
+
+
+def test_another_classifier_is_refused(half, tmp_path):
+    write_resnet(tmp_path / "other.safetensors", seed=4)
+    with pytest.raises(EvidenceError, match="not the classifier of this run"):
+        resume(half, {"model": str(tmp_path / "other.safetensors")})
+
+
+@pytest.mark.parametrize(("old", "new"), [('"alpha": 0.001', '"alpha": 0.1'), ('"seed": 7', '"seed": 8')])
+def test_an_edited_spec_is_refused(half, old, new):
+    text = half.spec.read_text()
+    assert old in text
+    half.spec.write_text(text.replace(old, new))
+    with pytest.raises(EvidenceError, match="not the spec that was locked"):
+        resume(half, {})
+
+
+def test_another_recipe_must_be_accepted_and_is_then_named(half, monkeypatch):
+    choose = work_module.choose_recipe
+
+    def elsewhere(*asked):
+        return choose(*asked).model_copy(update={"torch": "1.0", "instructions": "abacus"})
+
+    before = half.read_ledger().lines
+    monkeypatch.setattr(work_module, "choose_recipe", elsewhere)
+    with pytest.raises(RecipeError, match=r"instructions .* is now abacus; torch .* is now 1\.0.*--accept-recipe"):
+        resume(half, {})
+    assert half.read_ledger().lines == before
+    assert resume(half, {}, accept_recipe=True) is True
+    run = open_run(half.path)
+    recorded = [event.facts["recipe"] for event in half.read_events() if event.event == "resume"]
+    assert recorded[0]["instructions"] == "abacus"
+    names = {line.key: line.recipe for line in run.ledger.lines}
+    assert all(names[line.key] is None for line in before)
+    theirs = {name for key, name in names.items() if key not in {line.key for line in before}}
+    assert theirs == {run.spec.recipe.model_copy(update={"torch": "1.0", "instructions": "abacus"}).name}
+
+
+def test_no_run_no_resume(tmp_path):
+    with pytest.raises(EvidenceError, match=r"spec\.json"):
+        resume(RunDirectory(tmp_path), {})
+
+
+def test_a_run_that_another_process_writes_is_refused(half):
+    with half.locked(), pytest.raises(EvidenceError, match="Another process"):
+        resume(half, {})
+    assert resume(half, {}) is True
+
+
+def test_lines_all_there_but_not_sealed(grey, tmp_path):
+    """StoppedError between the last line and the seal: nothing is sampled again, and the run is sealed."""
+    out = certify(request("nets:robust", grey), tmp_path / "run").path
+    events = (out / "events.jsonl").read_text().splitlines(keepends=True)
+    (out / "events.jsonl").write_text("".join(events[:-1]))
+    ledger = (out / "ledger" / "local-0.jsonl").read_bytes()
+    assert resume(RunDirectory(out), {}) is True
+    assert (out / "ledger" / "local-0.jsonl").read_bytes() == ledger
+    assert open_run(out).sealed
+
+
+def test_a_run_goes_on_at_the_noise_level_it_had_not_begun(grey, tmp_path):
+    data = write_grey(tmp_path / "few.npz", each=1)
+    asked = request("nets:robust", data, sigma="0.25,0.5")
+    with pytest.raises(StoppedError):
+        certify(asked, tmp_path / "run", stop_after(4))
+    assert len(open_run(tmp_path / "run").ledger.at(0.5)) == 0
+    resume(RunDirectory(tmp_path / "run"), {})
+    certify(asked, tmp_path / "whole")
+    assert open_run(tmp_path / "run").ledger.sha256() == open_run(tmp_path / "whole").ledger.sha256()

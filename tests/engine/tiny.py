@@ -1,0 +1,124 @@
+"""Tiny runs: 8x8 images, small networks, a request for both."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from smoothcert.models.card import Card
+from smoothcert.models.resnet import build
+from smoothcert.models.weights import save_weights
+from smoothcert.spec import Request, make_request
+
+CLASSES, SHAPE, SEED = 4, (8, 8, 3), 7
+
+FACTORY = '''
+import torch
+from torch import nn
+
+
+class Mean(nn.Module):
+    """The nearest of some grey levels, by the mean of all pixels."""
+
+    def __init__(self, greys, scale=50.0):
+        super().__init__()
+        self.register_buffer("greys", torch.tensor(greys) / 255)
+        self.scale = scale
+
+    def forward(self, x):
+        return -self.scale * (x.mean(dim=(1, 2, 3))[:, None] - self.greys) ** 2
+
+
+class Spoilt(Mean):
+    def forward(self, x):
+        return super().forward(x) + float("nan")
+
+
+class Narrow(Mean):
+    def forward(self, x):
+        return super().forward(x)[:, 0]
+
+
+def robust():
+    return Mean([40.0, 100.0, 160.0, 220.0])
+
+
+def brittle():
+    return Mean([100.0, 101.0, 102.0, 103.0])
+
+
+def spoilt():
+    return Spoilt([40.0, 100.0, 160.0, 220.0])
+
+
+def narrow():
+    return Narrow([40.0, 100.0, 160.0, 220.0])
+
+
+def two():
+    return Mean([40.0, 220.0])
+'''
+
+
+def write_factory(folder: Path) -> None:
+    """Write the module of small classifiers; run in that folder to name it as `nets:NAME`."""
+    (folder / "nets.py").write_text(FACTORY, encoding="utf-8")
+
+
+def write_grey(path: Path, greys: tuple[int, ...] = (40, 100, 160, 220), each: int = 3, **more: object) -> Path:
+    """Write images whose class is their grey level, up to a little texture of mean zero."""
+    labels = np.tile(np.arange(len(greys)), each)
+    texture = np.random.default_rng(0).integers(-20, 21, (len(labels), 4, *SHAPE[1:]))
+    texture = np.concatenate([texture, -texture], axis=1)
+    arrays = {"images": (np.array(greys)[labels][:, None, None, None] + texture).astype(np.uint8), "labels": labels}
+    np.savez(path, **(arrays | more))
+    return path
+
+
+def write_random(path: Path, count: int = 10) -> Path:
+    """Write random images with the labels 0, 1, 2, 3, 0, ..."""
+    images = np.random.default_rng(1).integers(0, 256, (count, *SHAPE), dtype=np.uint8)
+    np.savez(path, images=images, labels=np.arange(count) % CLASSES)
+    return path
+
+
+def write_resnet(
+    path: Path, sigma: float | None = 0.25, arch: str = "resnet8", seed: int = 3, images: Path | None = None
+) -> Path:
+    """Write a random network of ours whose votes are mixed: nobody trained it, but it is the same every time.
+
+    Its classes are about equally likely on the images given (uint8 (n, H, W, 3), arrays `images` and `labels`).
+    """
+    torch.manual_seed(seed)
+    pixels, classes = torch.rand(64, SHAPE[2], *SHAPE[:2]), CLASSES
+    if images is not None:
+        with np.load(images) as arrays:
+            pixels = torch.from_numpy(arrays["images"].transpose(0, 3, 1, 2) / 255).float()
+            classes = int(arrays["labels"].max()) + 1
+    net = build(arch, classes, SHAPE[2])
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+    net.eval()
+    with torch.inference_mode():
+        logits = net((pixels + 0.25 * torch.randn(pixels.shape) - 0.5) / 0.25)
+        net.head.bias -= logits.mean(dim=0)
+    card = Card(arch, classes, SHAPE[2], mean=(0.5,) * 3, std=(0.25,) * 3, sigma=sigma)
+    save_weights(net, card, path)
+    return path
+
+
+def request(model: Path | str, data: Path, **settings: object) -> Request:
+    """A small request: one noise level, three radii, at most 300 copies, on the processor."""
+    usual = {
+        "sigma": 0.25,
+        "radius": (0.1, 0.2),
+        "n0": 20,
+        "n_max": 300,
+        "batch_size": 64,
+        "seed": SEED,
+        "device": "cpu",
+    }
+    return make_request(model=str(model), data=str(data), **(usual | settings))

@@ -1,0 +1,204 @@
+"""SmoothedClassifier: predictions, certificates and refusals, on classifiers whose true answer is known."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from smoothcert import SmoothedClassifier
+from smoothcert.errors import DataError, ModelError, SmoothcertError, SpecError
+
+from .fakes import Conv, Fixed, classifier, lived_in_resnet
+
+SHAPE = (1, 4, 4)
+SIGMA = 0.5
+
+
+class Linear(nn.Module):
+    """Logits W x + b of the flattened image."""
+
+    def __init__(self, weight: np.ndarray, bias: np.ndarray) -> None:
+        super().__init__()
+        self.head = nn.Linear(weight.shape[1], weight.shape[0])
+        self.head.weight.data, self.head.bias.data = torch.tensor(weight).float(), torch.tensor(bias).float()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x.flatten(1))
+
+
+def smoothed(module: nn.Module, classes: int = 3, **options: object) -> SmoothedClassifier:
+    return SmoothedClassifier(module, SIGMA, classes, options={"batch_size": 64, "seed": 1} | options)
+
+
+def images(count: int = 3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, *SHAPE))
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    seed=st.integers(0, 2**32), precision=st.sampled_from(["fp32", "bf16"]), noise=st.sampled_from(["grid", "float"])
+)
+def test_a_linear_classifier_is_never_certified_beyond_its_exact_distance(seed, precision, noise):
+    """Smoothing a two-class linear classifier changes nothing: the exact radius is |w.x + b| / ||w||."""
+    rng = np.random.default_rng(seed)
+    w, x = rng.normal(size=16), images(4, seed)
+    unit = x.reshape(4, 16) / 255
+    b = -float(np.median(unit @ w))
+    distance = np.abs(unit @ w + b) / np.linalg.norm(w)
+    g = smoothed(Linear(np.stack([w, -w]), np.array([b, -b])), 2, seed=seed, precision=precision, noise=noise)
+    found = g.certify(x, n_max=600, alpha=1e-6, radii=(0.1, 0.25, 0.5))
+    for certificate, exact, score in zip(found, distance, unit @ w + b, strict=True):
+        slack = 0.02 if precision == "bf16" else 1e-4  # rounding moves the boundary of the classifier itself
+        assert certificate.radius <= exact + slack
+        assert all(r <= exact + slack for r in certificate.certified_at)
+        assert certificate.label in (None, int(score < 0))
+
+
+def test_the_certificate_is_not_empty():
+    w = np.ones(16) / 4
+    x = np.full((1, *SHAPE), 255)
+    (certificate,) = smoothed(Linear(np.stack([w, -w]), np.array([-3.0, 3.0])), 2).certify(x, n_max=2000, radii=(0.5,))
+    assert certificate.label == 0
+    assert 0.5 < certificate.radius < 1.0  # exact distance 1
+    assert certificate.certified_at == (0.5,)
+
+
+def test_prediction_is_a_class_a_set_or_an_abstention():
+    x = images(2)
+    assert smoothed(Fixed([0.0, 0.0, 1.0])).predict(x) == [2, 2]
+    undecided = Linear(np.array([[1.0] + 15 * [0.0], [-1.0] + 15 * [0.0], 16 * [0.0]]), np.array([-0.5, 0.5, -9.0]))
+    grey = np.full((1, *SHAPE), 128)
+    grey[0, 0, 0, 0] = 127  # within half a grey level of the boundary between classes 0 and 1
+    assert smoothed(undecided).predict(grey, n=300) == [None]
+    assert smoothed(undecided).predict(grey, k=2, n=300) == [frozenset({0, 1})]
+    (one,) = smoothed(undecided).predict(255 * (grey > 127), n=300)  # that pixel black: clearly class 1
+    assert one == 1
+    assert type(one) is int
+
+
+def test_too_few_copies_abstain():
+    always = smoothed(Fixed([0.0, 1.0, 0.0]))
+    assert always.predict(images(1), n=10) == [None]
+    assert always.predict(images(1), n=11) == [1]
+
+
+def test_reference_labels_decide_what_is_certified():
+    g = smoothed(Fixed([0.0, 3.0, 0.0]), n0=50)
+    wrong, right = g.certify(images(2), labels=[0, 1], n_max=300)
+    assert (wrong.label, wrong.radius, wrong.certified_at, wrong.samples) == (None, 0.0, (), 50)
+    assert (right.label, right.k) == (1, 1)
+    assert right.samples > 50
+    outside, inside = g.certify(images(2), k=2, labels=[0, 1], n_max=300)
+    assert outside.label is None  # never voted for, so never among the two most probable
+    assert inside.label == 1
+    assert inside.samples in (133, 200, 300)  # no selection: the label was given
+    (winner,) = g.certify(images(1), k=2, n_max=300)
+    assert winner.label == 1
+    assert winner.samples > 50
+
+
+def test_images_as_integers_or_floats_are_the_same_images():
+    g, x = smoothed(Conv16()), images(3)
+    exact, single = torch.tensor(x / 255), torch.tensor(x / 255, dtype=torch.float32)
+    wanted = g.certify(x, n_max=200)
+    assert g.certify(exact, n_max=200) == g.certify(single, n_max=200) == wanted
+    assert g.certify(torch.tensor(x.astype(np.uint8)), n_max=200) == wanted
+
+
+class Conv16(nn.Module):
+    """Three classes by the brightness of three parts of the image."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1)[:, :15].reshape(-1, 3, 5).mean(dim=2)
+
+
+def test_votes_follow_the_seed_and_are_fresh_without_one():
+    x = images(6)
+
+    def radii(seed: int | None) -> list[tuple[float, int]]:
+        return [(c.radius, c.samples) for c in smoothed(Conv16(), seed=seed).certify(x, n_max=400, radii=(0.05, 0.2))]
+
+    assert radii(5) == radii(5)
+    assert radii(5) != radii(6)
+    unseeded = smoothed(Conv16(), seed=None)
+    assert unseeded.certify(x, n_max=400) != unseeded.certify(x, n_max=400)
+
+
+def test_the_place_of_an_image_in_the_batch_shape_changes_no_vote():
+    net, x = lived_in_resnet(), np.random.default_rng(4).integers(0, 256, (5, 3, 8, 8))
+    g = SmoothedClassifier(net, SIGMA, 4, options={"batch_size": 32, "seed": 9})
+    together = g.certify(x, n_max=300)
+    assert g.certify(x[:2], n_max=300) == together[:2]
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"),
+    [
+        (np.full((1, *SHAPE), 0.5), "grid of steps 1/255"),
+        (np.full((1, *SHAPE), np.nan), "grid of steps 1/255"),
+        (np.full((1, *SHAPE), 256), r"0\.\.255"),
+        (np.full((1, *SHAPE), -1), r"0\.\.255"),
+        (np.full((1, *SHAPE), 2.0), r"\[0, 1\]"),
+        (np.zeros(SHAPE, dtype=np.uint8), r"\(m, C, H, W\)"),
+        (np.zeros((0, *SHAPE), dtype=np.uint8), r"m of 1 or more"),
+    ],
+)
+def test_images_off_the_grid_are_refused(bad, named):
+    g = smoothed(Fixed([0.0, 1.0, 0.0]))
+    for ask in (g.predict, g.certify):
+        with pytest.raises(DataError, match=named):
+            ask(bad)
+
+
+def test_a_finer_grid_takes_finer_images():
+    fine = np.full((1, *SHAPE), 12345 / 65535)
+    g = SmoothedClassifier(Fixed([0.0, 1.0]).eval(), SIGMA, 2, levels=65535, options={"seed": 0, "noise": "float"})
+    assert g.predict(fine, n=50) == [1]
+    assert g.predict(np.full((1, *SHAPE), 65535), n=50) == [1]
+
+
+@pytest.mark.parametrize("labels", [[0], [0, 1, 2], [0, 3], [-1, 0]])
+def test_labels_that_do_not_fit_are_refused(labels):
+    with pytest.raises(DataError, match="2 labels from 0 to 2"):
+        smoothed(Fixed([0.0, 1.0, 0.0])).certify(images(2), labels=labels)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda g, x: g.predict(x, k=3),
+        lambda g, x: g.predict(x, k=0),
+        lambda g, x: g.predict(x, n=0),
+        lambda g, x: g.predict(x, n=20, alpha=0.0),
+        lambda g, x: g.certify(x, k=3, n_max=100),
+        lambda g, x: g.certify(x, n_max=99),
+        lambda g, x: g.certify(x, alpha=0.7),
+        lambda g, x: g.certify(x, radii=()),
+        lambda g, x: g.certify(x, radii=(-1.0,)),
+    ],
+)
+def test_settings_out_of_range_are_refused(ask):
+    with pytest.raises(SpecError):
+        ask(smoothed(Fixed([0.0, 1.0, 0.0])), images(1))
+
+
+def test_a_classifier_that_does_not_fit_is_refused():
+    with pytest.raises(SpecError, match="2 or more"):
+        smoothed(Fixed([1.0]), 1)
+    with pytest.raises(ModelError, match="declares 4"):
+        smoothed(classifier(Conv(), 4), 3)
+    with pytest.raises(ModelError, match=r"got shape \(64, 3\)"):
+        smoothed(Fixed([0.0, 1.0, 0.0]), 4).predict(images(1))
+    with pytest.raises(SmoothcertError):
+        smoothed(Fixed([0.0, float("nan"), 0.0])).predict(images(1))
+    with pytest.raises(SpecError):
+        SmoothedClassifier(Fixed([0.0, 1.0]), sigma=-1.0, num_classes=2)
+
+
+def test_a_module_in_training_mode_is_put_into_evaluation_mode():
+    net = nn.Sequential(nn.Dropout(0.9), nn.Flatten(), nn.Linear(16, 3)).train()
+    g = smoothed(net)
+    assert not net.training
+    assert g.sigma == SIGMA

@@ -1,0 +1,97 @@
+"""Complete sealed runs without torch: votes drawn from multinomials, and ways to tamper with them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from evidence.handmade import a_line, a_spec
+from smoothcert.evidence import (
+    FINISHED,
+    LEVEL,
+    STARTED,
+    Ledger,
+    LedgerWriter,
+    RunDirectory,
+    append_event,
+    create_run,
+    results_record,
+    write_json,
+)
+
+LOOKS = {"looks": (131, 197, 296, 444, 666, 1000), "fixed": (1000,)}
+CLASSES = 6
+
+
+def simulate(path, images=8, seed=0, stopping="looks", drop=0, **request):
+    """Write a run over simulated votes; sealed, unless the last `drop` lines are missing."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, images)
+    asked = {"sigma": "0.25,0.5", "bound": "rankcp", "radius": "0.1,0.25", "stopping": stopping, **request}
+    spec = a_spec(labels.tolist(), classes=CLASSES, looks=LOOKS[stopping], seed=seed, **asked)
+    run = create_run(path, spec, {"threads": 1})
+    append_event(run.events, STARTED, lines=0)
+    lines = []
+    for sigma in spec.request.sigma:
+        append_event(run.events, LEVEL, sigma=float(sigma))
+        lines += [_line(rng, spec, sigma, i, int(label)) for i, label in enumerate(labels)]
+    lines = lines[: len(lines) - drop]
+    with LedgerWriter(run.ledger / "local-0.jsonl") as writer:
+        writer.append(lines)
+    if not drop:
+        ledger = Ledger(tuple(sorted(lines, key=lambda line: line.key)))
+        write_json(run.results / "results.json", results_record(spec, ledger))
+        append_event(run.events, FINISHED, lines=len(lines), ledger_sha256=ledger.sha256())
+    return path
+
+
+def _line(rng, spec, sigma, index, label):
+    """Votes of one image: its label has most of the probability; some stop early, and some select another class."""
+    p = rng.dirichlet(np.full(CLASSES, 0.3)) * 0.4
+    p[label] += 0.6
+    targets = {spec.request.target_of(k) for k in spec.request.k}
+    selection = _votes(rng.multinomial(spec.request.n0, p)) if "prediction" in targets else None
+    if selection and index == 3:
+        return a_line(index, label, {(label + 1) % CLASSES: spec.request.n0}, [], sigma)
+    taken = len(spec.looks) if index % 2 else int(rng.integers(1, len(spec.looks) + 1))
+    steps = np.diff((0, *spec.looks[:taken]))
+    looks = np.cumsum([rng.multinomial(n, p) for n in steps], axis=0)
+    return a_line(index, label, selection, [_votes(look) for look in looks], sigma)
+
+
+def _votes(counts):
+    return {int(c): int(counts[c]) for c in np.flatnonzero(counts)}
+
+
+def edit_lines(run, change):
+    """Rewrite the ledger: `change` receives the list of JSON records and changes it in place."""
+    path = run / "ledger" / "local-0.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    change(records)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def edit_json(path, change):
+    """Rewrite a JSON file: `change` receives its content and changes it in place."""
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def rechain(run):
+    """Forge the event log anew, so that it vouches for spec and ledger as they are now."""
+    directory = RunDirectory(run)
+    events, ledger = directory.read_events(), directory.read_ledger()
+    facts = {
+        "spec locked": {"spec_sha256": directory.read_spec().sha256()},
+        FINISHED: {"lines": len(ledger.lines), "ledger_sha256": ledger.sha256()},
+    }
+    directory.events.unlink()
+    for event in events:
+        append_event(directory.events, event.event, **{**event.facts, **facts.get(event.event, {})})
+
+
+def snapshot(folder: Path):
+    """Names, bytes and times of everything in a folder."""
+    paths = sorted(folder.rglob("*"))
+    return [(path, path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None) for path in paths]
