@@ -63,7 +63,7 @@ def test_how_often_two_recipes_differ(images, tmp_path, capsys, request_id, arch
         decided.append(np.array([run.certificates(0.25).certified_correct(r) for r in RADII]))
     differing, decisions = (seen[0] != seen[1]).mean(), (decided[0] != decided[1]).mean()
     with capsys.disabled():
-        print(f"\n{request_id} {precision}: {differing:.2%} of {seen[0].size:,} votes and {decisions:.1%} of ", end="")
+        print(f"\n{request_id}: {differing:.2%} of {seen[0].size:,} votes and {decisions:.1%} of ", end="")
         print(f"{decided[0].size} decisions differ ({decided[0].mean():.0%} certified)")
     assert differing < 0.05  # another recipe is a rounding, not another classifier
 

@@ -38,7 +38,10 @@ class Run:
         levels = [event for event in self.directory.read_events() if event.event == LEVEL]
         if self.spec.request.noise == "float":
             return "not covered (ordinary floating-point noise)"
-        if not all(event.facts.get("self_test", {}).get("bit_equal") for event in levels):
+        if not levels:
+            return "not tested yet (no image has been sampled)"
+        tests = [event.facts.get("self_test") for event in levels]
+        if not all(isinstance(test, dict) and test.get("bit_equal") is True for test in tests):
             return "not covered (self-test: the classifier's numbers depend on a copy's neighbours in the batch)"
         worst = max(model.eta for model in self.spec.models)
         step = f"1/{self.spec.data.levels}"
