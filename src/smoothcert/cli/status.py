@@ -28,8 +28,8 @@ def status(run: Path, /) -> int:
     print(f"  computer arithmetic: {opened.arithmetic}")
     if opened.ledger.torn:
         print(f"  {opened.ledger.torn} unfinished ledger line was cut off by a crash; its image is sampled again")
-    for sigma, index in opened.ledger.differing:
-        print(f"  workers differ on sigma {sigma:g}, image {index}: the one whose name sorts first counts")
+    for level, index in opened.ledger.differing:
+        print(f"  workers differ on sigma {level:g}, image {index}: the one whose name sorts first counts")
     if opened.missing or not opened.sealed:
         print(f"Next: smoothcert resume {run}")
     else:
