@@ -2,7 +2,8 @@
 
 import pytest
 
-from smoothcert.engine.runner import certify, resume
+from smoothcert.engine.resume import resume
+from smoothcert.engine.runner import certify
 from smoothcert.evidence import RunDirectory, broken_link, open_run, parse_line
 from smoothcert.spec import make_request
 

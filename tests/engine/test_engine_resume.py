@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from smoothcert.engine import work as work_module
-from smoothcert.engine.runner import certify, resume
+from smoothcert.engine.resume import resume
+from smoothcert.engine.runner import certify
 from smoothcert.engine.session import Hooks
 from smoothcert.errors import EvidenceError, InputError, RecipeError
 from smoothcert.evidence import RunDirectory, broken_link, open_run

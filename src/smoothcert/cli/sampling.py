@@ -13,9 +13,10 @@ from rich.console import Console
 
 from smoothcert.cli.progress import live
 from smoothcert.engine.preflight import Preflight
+from smoothcert.engine.resume import resume as resume_run
 from smoothcert.engine.runner import certify as certify_run
-from smoothcert.engine.runner import resume as resume_run
 from smoothcert.engine.session import Hooks
+from smoothcert.errors import EvidenceError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.report import results_table
 from smoothcert.spec import Request
@@ -43,8 +44,17 @@ def _with_progress(out: Path, work: Callable[[Hooks], object]) -> int:
             text = f"Interrupted. Nothing is lost: continue with `smoothcert resume {out}`."
             console.print(text, markup=False, soft_wrap=True)
         return INTERRUPTED
+    except OSError as error:
+        raise EvidenceError(_disk_trouble(out, error)) from None
     print_results(out)
     return 0
+
+
+def _disk_trouble(out: Path, error: OSError) -> str:
+    told = f"Cannot read or write {error.filename or out}: {error.strerror}."
+    if not RunDirectory(out).spec.exists():
+        return told
+    return f"{told} What was written is kept: once that is mended, continue with `smoothcert resume {out}`."
 
 
 def print_results(path: Path) -> None:

@@ -30,6 +30,14 @@ def _read_factory(match: re.Match[str], quantise: int | None) -> ImageSet:
     return read_factory(match["module"], match["factory"], quantise)
 
 
+def _draw(match: re.Match[str], quantise: int | None) -> ImageSet:
+    from smoothcert.data.smear import synthetic
+
+    if quantise is not None:
+        raise DataError(f"{match[0]} is drawn on the 8-bit grid; leave out --quantise {quantise}.")
+    return synthetic(int(match["count"])) if match["count"] else synthetic()
+
+
 FORMS = (
     _Form("FILE.npz[#split]", re.compile(r"(?P<path>.+\.npz)(?:#(?P<split>[\w.-]+))?", re.I | re.S), _read_npz),
     _Form(
@@ -37,6 +45,7 @@ FORMS = (
         re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<factory>[^\W\d]\w*)"),
         _read_factory,
     ),
+    _Form("synthetic[:N]", re.compile(r"synthetic(?::(?P<count>[0-9]{1,9}))?"), _draw),
 )
 """The forms of `--data`, tried in order; a new source of images is one more line."""
 
@@ -45,7 +54,8 @@ def load_images(reference: str, quantise: int | None = None) -> ImageSet:
     """The images a reference names.
 
     Args:
-        reference: ``FILE.npz``, ``FILE.npz#split``, or ``module:factory`` returning a torch-style Dataset.
+        reference: ``FILE.npz``, ``FILE.npz#split``, ``module:factory`` returning a torch-style Dataset, or
+            ``synthetic:N``, N drawn images (300 if left out).
         quantise: bits to snap the images to (8, 12 or 16), recorded as preprocessing, or None.
 
     Raises:

@@ -18,7 +18,8 @@ from smoothcert.evidence.events import (
     broken_link,
     utc_now,
 )
-from smoothcert.evidence.ledger import Ledger, LedgerWriter, Line, Votes, parse_line
+from smoothcert.evidence.ledger import Ledger, LedgerWriter
+from smoothcert.evidence.line import Line, Votes, parse_line
 from smoothcert.evidence.outcomes import Outcomes, line_tallies, outcomes, plan_of, winner
 from smoothcert.evidence.provenance import environment
 from smoothcert.evidence.published import PublishedLog, read_counts, read_log

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence.ledger import Line
+from smoothcert.evidence.line import Line
 from smoothcert.spec import Spec
 from smoothcert.stats import Bounds, Certificate, Plan, Tally, certified_at, radius, round_down, running
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from smoothcert.evidence.ledger import Ledger, Line
+from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.line import Line
 from smoothcert.evidence.outcomes import Outcomes, outcomes
 from smoothcert.spec import Spec
 from smoothcert.stats import claims, one_per_group, population_bound, r_max

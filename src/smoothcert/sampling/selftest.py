@@ -13,7 +13,7 @@ from smoothcert.noise import Noise, Rows, Stage, delivered_test
 from smoothcert.sampling.sampler import Sampler
 
 ROWS = 64
-NOISE_ROWS = 256
+NOISE_ROWS, NOISE_VALUES = 256, 4096
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def noise_test(noise: Noise, indices: list[int], shape: tuple[int, int, int]) ->
         indices: images of the run.
         shape: (channels, height, width).
     """
-    copies = -(-NOISE_ROWS // len(indices))
+    wanted = max(NOISE_ROWS, -(-NOISE_VALUES // int(np.prod(shape))))
+    copies = -(-wanted // len(indices))
     image = np.repeat(np.array(indices, dtype=np.uint64), copies)
     sample = np.tile(np.arange(copies, dtype=np.uint64), len(indices))
     rows = Rows.of(slot=np.zeros(len(image), dtype=np.int64), image=image, sample=sample, stage=Stage.SELECTION)

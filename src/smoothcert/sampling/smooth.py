@@ -23,6 +23,8 @@ from smoothcert.spec import Target, make_request
 from smoothcert.stats import Certificate, Plan, certify_counts, predict_sets, schedule
 
 Grid = NDArray[np.integer[Any]]
+COPIES_AT_ONCE = 1_000_000
+OPTIONS = {"precision", "batch_size", "device", "compile", "noise", "bound", "n0", "seed"}
 
 
 class SmoothedClassifier:
@@ -69,6 +71,11 @@ class SmoothedClassifier:
         classifier = _wrap(model)
         if classifier.num_classes not in (None, num_classes):
             raise ModelError(f"Expected {num_classes} classes, but the classifier declares {classifier.num_classes}.")
+        unknown = set(options or {}) - OPTIONS
+        if unknown:
+            raise SpecError(
+                f"options: expected some of {', '.join(sorted(OPTIONS))}, got {', '.join(sorted(unknown))}."
+            )
         self._request = make_request(model="in memory", data="in memory", sigma=(sigma,), **(options or {}))
         self._classifier = replace(classifier, num_classes=num_classes)
         self._levels = levels
@@ -96,12 +103,15 @@ class SmoothedClassifier:
             DataError: images are off the grid or not of shape (m, C, H, W).
             SpecError: k, n or alpha is out of range.
         """
-        if not 1 <= k < (self._classifier.num_classes or 0) or n < 1:
-            raise SpecError(f"Expected k from 1 to classes - 1 and n of 1 or more, got k = {k} and n = {n}.")
+        classes = self._classifier.num_classes or 0
+        if not (1 <= k < classes and n >= 1 and 0.0 < alpha < 1.0):
+            raise SpecError(f"Expected 1 <= k < {classes}, n >= 1 and 0 < alpha < 1, got {k}, {n} and {alpha}.")
         grid = self._on_grid(images)
         sampler = self._sampler(grid)
-        votes = [self._count(sampler, index, n) for index in range(len(grid))]
-        sets = predict_sets(np.stack(votes), k, alpha)
+        share = max(1, min(sampler.window, COPIES_AT_ONCE // n))
+        parts = [range(start, min(start + share, len(grid))) for start in range(0, len(grid), share)]
+        votes = [_count(sampler, part, n) for part in parts]
+        sets = predict_sets(np.concatenate(votes), k, alpha)
         return [next(iter(found)) if found is not None and k == 1 else found for found in sets]
 
     def certify(
@@ -185,11 +195,15 @@ class SmoothedClassifier:
         source = Source((channels, height, width), lambda index: grid[index])
         return Sampler(self._classifier, prepare(self._classifier, recipe), noise, recipe, source)
 
-    @staticmethod
-    def _count(sampler: Sampler, index: int, n: int) -> NDArray[np.int64]:
-        sampler.load(0, index)
-        sampler.draw(Rows.of(slot=0, image=index, sample=np.arange(n, dtype=np.uint64), stage=Stage.PREDICTION))
-        return np.asarray(sampler.take(np.zeros(1, dtype=np.int64))[0])
+
+def _count(sampler: Sampler, indices: range, n: int) -> NDArray[np.int64]:
+    """Return the votes of n copies of some images, int (images, classes); their batches are shared."""
+    for place, index in enumerate(indices):
+        sampler.load(place, index)
+    slot = np.repeat(np.arange(len(indices)), n)
+    sample = np.tile(np.arange(n), len(indices))
+    sampler.draw(Rows.of(slot=slot, image=slot + indices.start, sample=sample, stage=Stage.PREDICTION))
+    return sampler.take(np.arange(len(indices)))
 
 
 def _wrap(model: nn.Module | Classifier) -> Classifier:

@@ -78,7 +78,8 @@ class Request(Frozen):
     """Classifier: FILE.safetensors, package.module:factory (your own code, it is run), or FILE.pt2 with
     --trust-model. {sigma} stands for each noise level as typed."""
     data: str
-    """Labelled images: FILE.npz[#split], or package.module:factory returning a Dataset."""
+    """Labelled images: FILE.npz[#split], package.module:factory returning a Dataset, or synthetic[:N], N drawn
+    images of blood-smear-like cells that are no patient's."""
     sigma: Annotated[tuple[Sigma, ...], BeforeValidator(_split)] = (Sigma(0.25), Sigma(0.5), Sigma(1.0))
     """Noise standard deviations, in units of the [0, 1] range (0.25 is 64 grey levels of 255)."""
     radius: Floats = (0.25, 0.5, 1.0)
