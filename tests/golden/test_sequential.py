@@ -44,8 +44,7 @@ def test_sixty_times_fewer_samples_and_the_same_accuracy(shared_data):
         samples.append(used.mean())
         lost.append(accuracy(Bounds(fixed.q[:, 0], fixed.u[:, 0])) - accuracy(sequential))
     factor = N_MAX / np.mean(samples)
-    print(
-        f"{np.mean(samples):,.0f} copies an image, {factor:.0f} times fewer; points lost {np.mean(lost, axis=0).round(3)}"
-    )
+    points = np.mean(lost, axis=0)
+    print(f"{np.mean(samples):,.0f} copies an image, {factor:.0f} times fewer; points lost {points.round(3)}")
     assert factor >= 60
     assert np.all(points <= 0.2)
