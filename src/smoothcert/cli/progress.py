@@ -67,4 +67,4 @@ class _Plain:
 def _facts(seen: Progress) -> str:
     rate = seen.copies / seen.seconds if seen.seconds > 0 else 0.0
     saved = seen.fixed_copies / seen.decided_copies if seen.decided_copies else 0.0
-    return f"{rate:,.0f} copies/s, {saved:,.0f} times fewer than fixed"
+    return f"{rate:,.0f} copies/s, {saved:,.1f} times fewer than fixed"
