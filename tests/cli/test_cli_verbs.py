@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,9 +65,10 @@ def test_help_of_certify_says_that_a_factory_is_the_users_code(help_pages):
 
 
 def test_the_installed_command(project):
-    done = subprocess.run(["smoothcert", "verify", "run"], cwd=project, capture_output=True, text=True, check=False)
+    command = str(Path(sys.executable).with_name("smoothcert"))
+    done = subprocess.run([command, "verify", "run"], cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    bad = subprocess.run(["smoothcert", "verify", "none"], cwd=project, capture_output=True, text=True, check=False)
+    bad = subprocess.run([command, "verify", "none"], cwd=project, capture_output=True, text=True, check=False)
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr == "smoothcert: Expected a run directory with a spec.json, found none in none.\n"
 

@@ -42,7 +42,7 @@ FORMS = (
     _Form("FILE.npz[#split]", re.compile(r"(?P<path>.+\.npz)(?:#(?P<split>[\w.-]+))?", re.I | re.S), _read_npz),
     _Form(
         "module:factory",
-        re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<factory>[^\W\d]\w*)"),
+        re.compile(r"(?!synthetic:)(?P<module>[^\W\d][\w.]*):(?P<factory>[^\W\d]\w*)"),
         _read_factory,
     ),
     _Form("synthetic[:N]", re.compile(r"synthetic(?::(?P<count>[0-9]{1,9}))?"), _draw),
