@@ -20,7 +20,7 @@ def verify(run: Path, /) -> int:
     for fault in report.faults:
         print(f"FAULT  {fault}")
     if not report.passed:
-        print(f"{run} does NOT verify: {len(report.faults)} faults named.")
+        print(f"{run} does NOT verify: {len(report.faults)} {'fault' if len(report.faults) == 1 else 'faults'} named.")
         return 1
     print(
         f"{run} verifies: {report.lines:,} lines, {report.bounds:,} confidence bounds and {report.decisions:,} "
