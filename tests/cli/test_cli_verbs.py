@@ -193,7 +193,7 @@ def test_verify_of_a_changed_run(say, real_run):
     assert said.out.startswith(
         "FAULT  results/results.json: sigma 0.25, k 1, r 0.1: certified is not what the votes give"
     )
-    assert "does NOT verify: 1 faults named." in said.out
+    assert "does NOT verify: 1 fault named." in said.out
 
 
 def test_status_verify_and_table_of_an_unfinished_run(say, unfinished):

@@ -1,10 +1,6 @@
 """``module:factory``: the user's own code returns a torch-style Dataset, read item by item."""
 
-import importlib
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +9,7 @@ import numpy.typing as npt
 from smoothcert.data.dataset import ImageSet
 from smoothcert.data.quantise import integers_of
 from smoothcert.errors import DataError
+from smoothcert.usercode import import_factory, working_directory_importable
 
 Array = npt.NDArray[Any]
 
@@ -33,7 +30,7 @@ def read_factory(module_name: str, factory_name: str, quantise: int | None = Non
         DataError: the import, the call or an item fails, or the arrays cannot be used.
     """
     reference = f"{module_name}:{factory_name}"
-    with _working_directory_importable():
+    with working_directory_importable():
         dataset = _made(module_name, factory_name, reference)
         items = [_item(dataset, i, reference) for i in range(_length(dataset, reference))]
     try:
@@ -52,34 +49,11 @@ def read_factory(module_name: str, factory_name: str, quantise: int | None = Non
         raise DataError(text if text.startswith(reference) else f"{reference}: {text}") from None
 
 
-@contextmanager
-def _working_directory_importable() -> Iterator[None]:
-    here = os.getcwd()
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        if here in sys.path:
-            sys.path.remove(here)
-
-
 def _made(module_name: str, factory_name: str, reference: str) -> Any:
-    importlib.invalidate_caches()
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # the user's own code may fail in any way
-        raise DataError(
-            f"--data {reference}: importing {module_name} from {os.getcwd()} failed ({type(error).__name__}: {error})."
-        ) from error
-    factory = getattr(module, factory_name, None)
-    if not callable(factory):
-        known = [name for name in vars(module) if not name.startswith("_")]
-        raise DataError(
-            f"{module_name} has no function {factory_name!r}; it has {', '.join(known[:6]) or 'nothing public'}."
-        )
+    factory = import_factory(module_name, factory_name, "--data", DataError)
     try:
         return factory()
-    except Exception as error:
+    except Exception as error:  # the user's own code may fail in any way
         raise DataError(
             f"{reference}() was called to make a dataset and failed ({type(error).__name__}: {error})."
         ) from error

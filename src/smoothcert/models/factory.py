@@ -1,12 +1,9 @@
 """``module:factory``: the user's own code, importable from the working directory, builds the network."""
 
 import hashlib
-import importlib
 import inspect
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -17,6 +14,7 @@ from smoothcert.models.card import Card, card_from_values
 from smoothcert.models.classifier import Classifier, ModelOptions
 from smoothcert.models.state import load_state
 from smoothcert.models.weights import read_weights
+from smoothcert.usercode import import_factory, working_directory_importable
 
 
 def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> Classifier:
@@ -32,8 +30,8 @@ def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> 
     reference = f"{module_name}:{factory_name}"
     if options.arch is not None:
         raise ModelError(f"{reference} builds its own architecture; leave out --arch {options.arch}.")
-    with _working_directory_importable():
-        factory = _imported(module_name, factory_name)
+    with working_directory_importable():
+        factory = import_factory(module_name, factory_name, "--model", ModelError)
         module = _called(factory, reference, options)
     declared = getattr(module, "smoothcert", None)
     card = Card() if declared is None else card_from_values(declared, reference)
@@ -74,36 +72,6 @@ def state_sha256(module: nn.Module) -> str:
         digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}\n".encode())
         digest.update(flat.reshape(-1).view(torch.uint8).numpy().tobytes())
     return f"sha256:{digest.hexdigest()}"
-
-
-@contextmanager
-def _working_directory_importable() -> Iterator[None]:
-    here = os.getcwd()
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        if here in sys.path:
-            sys.path.remove(here)
-
-
-def _imported(module_name: str, factory_name: str) -> Callable[..., Any]:
-    importlib.invalidate_caches()
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # the user's own code may fail in any way
-        raise ModelError(
-            f"--model {module_name}:{factory_name}: importing {module_name} from {os.getcwd()} failed "
-            f"({type(error).__name__}: {error})."
-        ) from error
-    factory = getattr(module, factory_name, None)
-    if not callable(factory):
-        known = [name for name in vars(module) if not name.startswith("_")]
-        raise ModelError(
-            f"{module_name} has no function {factory_name!r}; it has {', '.join(known[:6]) or 'nothing public'}."
-        )
-    result: Callable[..., Any] = factory
-    return result
 
 
 def _called(factory: Callable[..., Any], reference: str, options: ModelOptions) -> nn.Module:
