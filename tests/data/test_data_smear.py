@@ -8,10 +8,10 @@ from smoothcert.data.smear import KINDS, synthetic
 from smoothcert.errors import DataError
 
 
-def test_an_image_follows_from_seed_and_index_alone() -> None:
+def test_an_image_follows_from_split_and_index_alone() -> None:
     few, many = synthetic(9), synthetic(17)
     assert np.array_equal(few.images, many.images[:9])
-    assert not np.array_equal(few.images, synthetic(9, seed=2).images)
+    assert not np.array_equal(few.images, synthetic(9, "train").images)
 
 
 def test_everything_says_synthetic() -> None:
@@ -35,6 +35,14 @@ def test_classes_come_in_turn_and_differ() -> None:
 def test_a_senseless_number_is_refused(reference: str) -> None:
     with pytest.raises(DataError, match=r"expected 1 to 1,000,000"):
         load_images(reference)
+
+
+def test_training_images_are_others() -> None:
+    train, test = load_images("synthetic:16#train"), load_images("synthetic:16")
+    assert train.reference == "synthetic:16#train"
+    assert not set(map(train.image_sha256, range(16))) & set(map(test.image_sha256, range(16)))
+    with pytest.raises(DataError, match="splits test and train"):
+        load_images("synthetic:16#val")
 
 
 def test_quantise_is_refused() -> None:

@@ -35,7 +35,7 @@ def _draw(match: re.Match[str], quantise: int | None) -> ImageSet:
 
     if quantise is not None:
         raise DataError(f"{match[0]} is drawn on the 8-bit grid; leave out --quantise {quantise}.")
-    return synthetic(int(match["count"])) if match["count"] else synthetic()
+    return synthetic(int(match["count"] or 300), match["split"] or "test")
 
 
 FORMS = (
@@ -45,7 +45,7 @@ FORMS = (
         re.compile(r"(?!synthetic:)(?P<module>[^\W\d][\w.]*):(?P<factory>[^\W\d]\w*)"),
         _read_factory,
     ),
-    _Form("synthetic[:N]", re.compile(r"synthetic(?::(?P<count>[0-9]{1,9}))?"), _draw),
+    _Form("synthetic[:N][#train]", re.compile(r"synthetic(?::(?P<count>[0-9]{1,9}))?(?:#(?P<split>\w+))?"), _draw),
 )
 """The forms of `--data`, tried in order; a new source of images is one more line."""
 
@@ -55,7 +55,7 @@ def load_images(reference: str, quantise: int | None = None) -> ImageSet:
 
     Args:
         reference: ``FILE.npz``, ``FILE.npz#split``, ``module:factory`` returning a torch-style Dataset, or
-            ``synthetic:N``, N drawn images (300 if left out).
+            ``synthetic:N``, N drawn images (300 if left out; ``#train`` for others than the test images).
         quantise: bits to snap the images to (8, 12 or 16), recorded as preprocessing, or None.
 
     Raises:

@@ -1,6 +1,6 @@
 """Synthetic images: procedurally drawn, blood-smear-like cells in 8 classes. Drawings, not data of any patient.
 
-Each image follows from (seed, index) alone. A cell is drawn at three times the size from soft discs (red cells in the
+Each image follows from (split, index) alone. A cell is drawn at three times the size from soft discs (red cells in the
 background, cytoplasm, granules, nucleus lobes) and averaged down to 28x28.
 """
 
@@ -16,7 +16,8 @@ from smoothcert.data.dataset import ImageSet
 from smoothcert.errors import DataError
 
 SIZE, SCALE = 28, 3
-SEED = 1
+SEEDS = {"test": 1, "train": 2}
+"""Training and test drawings come from different seeds and so never coincide."""
 LARGEST = 1_000_000
 
 Canvas = NDArray[np.float64]
@@ -68,15 +69,15 @@ _AXIS = (np.arange(SIZE * SCALE) + 0.5) / (SIZE * SCALE)
 _X, _Y = np.meshgrid(_AXIS, _AXIS)
 
 
-def synthetic(count: int = 300, seed: int = SEED) -> ImageSet:
+def synthetic(count: int = 300, split: str = "test") -> ImageSet:
     """Draw labelled synthetic images, classes in turn.
 
     Args:
         count: how many, 1 to 1,000,000.
-        seed: which ones; image i of a seed is the same whatever the count.
+        split: test or train; image i of a split is the same whatever the count.
 
     Raises:
-        DataError: count is out of range.
+        DataError: count is out of range, or there is no such split.
 
     >>> images = synthetic(16)
     >>> len(images), images.shape, images.num_classes, images.class_names[4]
@@ -84,10 +85,13 @@ def synthetic(count: int = 300, seed: int = SEED) -> ImageSet:
     """
     if not 1 <= count <= LARGEST:
         raise DataError(f"synthetic images: expected 1 to {LARGEST:,}, got {count}.")
+    if split not in SEEDS:
+        raise DataError(f"synthetic images have the splits {' and '.join(SEEDS)}, got {split!r}.")
     labels = np.arange(count, dtype=np.int64) % len(KINDS)
-    images = np.stack([draw(KINDS[label], np.random.default_rng((seed, i))) for i, label in enumerate(labels)])
+    images = np.stack([draw(KINDS[label], np.random.default_rng((SEEDS[split], i))) for i, label in enumerate(labels)])
     names = tuple(kind.name for kind in KINDS)
-    return ImageSet(f"synthetic:{count}", images, labels, names, preprocessing=("synthetic: drawn, not photographed",))
+    reference = f"synthetic:{count}" + ("" if split == "test" else f"#{split}")
+    return ImageSet(reference, images, labels, names, preprocessing=("synthetic: drawn, not photographed",))
 
 
 def draw(kind: Kind, rng: np.random.Generator) -> NDArray[np.uint8]:
