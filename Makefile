@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install test test-slow lint bench demo clean
+.PHONY: install demo demo-weights test test-slow lint bench clean
 
 install: $(INSTALLED)
 
@@ -13,6 +13,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $@
+
+demo: install
+	rm -rf runs/demo
+	$(BIN)/smoothcert demo --out runs/demo
+
+demo-weights: install
+	$(BIN)/smoothcert train --data "synthetic:12000#train" --arch resnet8 --sigma 1.0 --sigma-low 0.25 --epochs 16 \
+	  --out demo.safetensors
 
 test: install
 	$(BIN)/python -m pytest -q

@@ -10,7 +10,7 @@ from smoothcert.data import ImageSet, load_images
 from smoothcert.errors import ModelError, SpecError
 from smoothcert.models import load_classifier
 from smoothcert.training import EpochReport, TrainingSettings, save, train
-from smoothcert.training.batches import epoch_rows, noisy, pool_of, split, turned
+from smoothcert.training.batches import epoch_rows, noise_levels, noisy, pool_of, split, turned
 from smoothcert.training.gaussian import disagreement
 
 TINY = TrainingSettings(sigma=0.1, arch="resnet8", epochs=4, batch_size=16, holdout=0.25, precision="fp32")
@@ -66,6 +66,33 @@ def test_the_seed_decides_everything_and_leaves_the_process_alone() -> None:
     assert all(torch.equal(first[name], watched[name]) for name in first)
     other = train(stripes(), TrainingSettings(**{**TINY.as_dict(), "seed": 1})).state_dict()
     assert not torch.equal(first["head.weight"], other["head.weight"])
+
+
+def test_one_classifier_for_several_noise_levels(tmp_path: Path) -> None:
+    settings = TrainingSettings(sigma=1.0, sigma_low=0.25, arch="resnet8", epochs=1, batch_size=16)
+    drawn = noise_levels(settings, 4000, torch.Generator().manual_seed(0))
+    assert isinstance(drawn, torch.Tensor)
+    assert drawn.shape == (4000, 1, 1, 1)
+    assert 0.25 <= float(drawn.min()) < 0.26
+    assert 0.98 < float(drawn.max()) <= 1.0
+    assert float(drawn.log2().mean()) == pytest.approx(-1.0, abs=0.05)  # log-uniform: the middle is 0.5
+    images, file = stripes(48), tmp_path / "net.safetensors"
+    save(train(images, settings), settings, images, file)
+    assert load_classifier(str(file)).sigma is None  # trained for a range, so no single level is declared
+
+
+@pytest.mark.parametrize("low", [0.0, 0.5, 0.7, -1.0])
+def test_the_lower_level_lies_below_sigma(low: float) -> None:
+    with pytest.raises(SpecError, match="sigma_low must lie above 0 and below sigma"):
+        TrainingSettings(sigma=0.5, sigma_low=low)
+
+
+def test_one_level_an_image_is_applied_to_that_image() -> None:
+    grey = torch.full((2, 8, 8, 3), 128, dtype=torch.uint8)
+    sigma = torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1)
+    seen = noisy(grey, 255, sigma, torch.Generator().manual_seed(0))
+    assert float(seen[0].std()) == 0.0
+    assert float(seen[1].std()) == pytest.approx(2.0, rel=0.2)  # normalised by a standard deviation of 0.5
 
 
 def test_sixteen_bit_colour_images_train_too() -> None:

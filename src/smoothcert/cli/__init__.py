@@ -10,12 +10,21 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError, ValidationError
 from pydantic import ValidationError as PydanticError
 
-from smoothcert.cli import certify, radius, resume, status, table, train, verify
+from smoothcert.cli import certify, demo, radius, resume, status, table, train, verify
 from smoothcert.errors import InputError, SmoothcertError
 from smoothcert.spec.request import explain
 
 INTERRUPTED = 130
-VERBS = (certify.certify, resume.resume, status.status, table.table, radius.radius, verify.verify, train.train)
+VERBS = (
+    demo.demo,
+    certify.certify,
+    resume.resume,
+    status.status,
+    table.table,
+    radius.radius,
+    verify.verify,
+    train.train,
+)
 
 
 def build() -> App:

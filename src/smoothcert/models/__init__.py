@@ -37,6 +37,16 @@ def _read_factory(match: re.Match[str], options: ModelOptions) -> Classifier:
     return read_factory(match["module"], match["factory"], options)
 
 
+def _read_demo(match: re.Match[str], options: ModelOptions) -> Classifier:
+    from dataclasses import replace
+    from importlib.resources import as_file, files
+
+    from smoothcert.models.files import read_own
+
+    with as_file(files("smoothcert.models") / "shipped" / "demo.safetensors") as path:
+        return replace(read_own(str(path), options), reference=match[0])
+
+
 FORMS = (
     _Form("FILE.safetensors", re.compile(r".+\.safetensors", re.S), _read_own),
     _Form("FILE.pt|.pth|.bin --arch NAME", re.compile(r".+\.(pt|pth|bin)", re.S), _read_own),
@@ -46,6 +56,7 @@ FORMS = (
         re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<factory>[^\W\d]\w*)"),
         _read_factory,
     ),
+    _Form("demo", re.compile(r"demo"), _read_demo),
 )
 """The forms of `--model`, tried in order; a new kind of model is one more line."""
 
@@ -54,8 +65,8 @@ def load_classifier(model: str, options: ModelOptions | None = None) -> Classifi
     """The classifier a name stands for.
 
     Args:
-        model: ``FILE.safetensors``, a state dict (``.pt``, ``.pth``, ``.bin``), ``FILE.pt2``, or
-            ``module:factory``; without ``{sigma}`` (see `at_sigma`).
+        model: ``FILE.safetensors``, a state dict (``.pt``, ``.pth``, ``.bin``), ``FILE.pt2``,
+            ``module:factory``, or ``demo`` (shipped, for synthetic images); without ``{sigma}`` (see `at_sigma`).
         options: what else the user says about it.
 
     Raises:

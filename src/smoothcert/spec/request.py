@@ -75,8 +75,8 @@ class Request(Frozen):
     """What a person asks to be certified. Every field is a flag of `smoothcert certify` and a key of `--config`."""
 
     model: str
-    """Classifier: FILE.safetensors, package.module:factory (your own code, it is run), or FILE.pt2 with
-    --trust-model. {sigma} stands for each noise level as typed."""
+    """Classifier: FILE.safetensors, package.module:factory (your own code, it is run), FILE.pt2 with --trust-model,
+    or demo (shipped, for synthetic images). {sigma} stands for each noise level as typed."""
     data: str
     """Labelled images: FILE.npz[#split], package.module:factory returning a Dataset, or synthetic[:N], N drawn
     images of blood-smear-like cells that are no patient's."""

@@ -7,6 +7,9 @@ import numpy as np
 import torch
 
 from smoothcert.data.dataset import ImageSet
+from smoothcert.training.settings import TrainingSettings
+
+Noise = float | torch.Tensor
 
 MEAN = 0.5
 STD = 0.5
@@ -63,8 +66,20 @@ def turned(images: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def noisy(images: torch.Tensor, levels: int, sigma: float, generator: torch.Generator) -> torch.Tensor:
-    """What the network sees: float (n, C, H, W), N(0, sigma^2) added in [0, 1], then normalised."""
+def noisy(images: torch.Tensor, levels: int, sigma: Noise, generator: torch.Generator) -> torch.Tensor:
+    """What the network sees: float (n, C, H, W), N(0, sigma^2) added in [0, 1], then normalised.
+
+    `sigma` is one number, or a tensor (n, 1, 1, 1) of one number an image.
+    """
     unit = images.float().div_(levels)
     noise = torch.randn(unit.shape, generator=generator, device=unit.device)
-    return unit.add_(noise, alpha=sigma).sub_(MEAN).div_(STD).permute(0, 3, 1, 2)
+    unit = unit.add_(noise, alpha=sigma) if isinstance(sigma, float) else unit.add_(noise.mul_(sigma))
+    return unit.sub_(MEAN).div_(STD).permute(0, 3, 1, 2)
+
+
+def noise_levels(settings: TrainingSettings, count: int, generator: torch.Generator) -> Noise:
+    """The noise level of each of some images: always sigma, or drawn log-uniformly from sigma_low to sigma."""
+    if settings.sigma_low is None:
+        return float(settings.sigma)
+    share = torch.rand((count, 1, 1, 1), generator=generator, device=generator.device)
+    return settings.sigma_low * (settings.sigma / settings.sigma_low) ** share

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from smoothcert.data.dataset import ImageSet
 from smoothcert.errors import ModelError, SpecError
 from smoothcert.models.resnet import build
-from smoothcert.training.batches import Pool, epoch_rows, noisy, pool_of, split, turned
+from smoothcert.training.batches import Pool, epoch_rows, noise_levels, noisy, pool_of, split, turned
 from smoothcert.training.settings import EpochReport, TrainingSettings
 
 Progress = Callable[[EpochReport], None]
@@ -60,7 +60,8 @@ def accuracy_under_noise(module: nn.Module, pool: Pool, settings: TrainingSettin
         for start in range(0, len(pool), 512):
             rows = pool.images[start : start + 512]
             with _precision(settings):
-                logits = module(noisy(rows, pool.levels, settings.sigma, generator))
+                sigma = noise_levels(settings, len(rows), generator)
+                logits = module(noisy(rows, pool.levels, sigma, generator))
             right += int((logits.argmax(1) == pool.labels[start : start + 512]).sum())
     return right / len(pool)
 
@@ -101,8 +102,10 @@ class _Trainer:
     def _loss(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         copies = 2 if self.settings.consistency else 1
         repeated = torch.cat([images] * copies)
+        sigma = noise_levels(self.settings, len(images), self.generator)
+        each = sigma if isinstance(sigma, float) else torch.cat([sigma] * copies)
         with _precision(self.settings):
-            seen = noisy(repeated, self.pool.levels, self.settings.sigma, self.generator)
+            seen = noisy(repeated, self.pool.levels, each, self.generator)
             logits = self.module(seen).float()
         loss = F.cross_entropy(logits, labels.repeat(copies), label_smoothing=self.settings.label_smoothing)
         if copies > 1:

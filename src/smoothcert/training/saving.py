@@ -31,7 +31,7 @@ def save(module: nn.Module, settings: TrainingSettings, images: ImageSet, path: 
         input_shape=images.shape,
         mean=(MEAN,) * channels,
         std=(STD,) * channels,
-        sigma=float(settings.sigma),
+        sigma=float(settings.sigma) if settings.sigma_low is None else None,
         class_names=images.class_names,
         recipe={"settings": settings.as_dict(), "images": len(images), "images_sha256": images.sha256()},
     )

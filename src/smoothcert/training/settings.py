@@ -24,6 +24,7 @@ class TrainingSettings:
 
     Args:
         sigma: Standard deviation of the noise, in units of the [0, 1] range; 0 trains without noise.
+        sigma_low: Train one classifier for several noise levels: each image's is drawn between this and sigma.
         arch: Architecture: resnet8, resnet20 or resnet18.
         epochs: Passes over the images.
         batch_size: Images a step.
@@ -46,6 +47,7 @@ class TrainingSettings:
     """
 
     sigma: float
+    sigma_low: float | None = None
     arch: str = "resnet20"
     epochs: int = 20
     batch_size: int = 128
@@ -63,6 +65,8 @@ class TrainingSettings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise SpecError(f"training: {name} must lie in {low:g}..{high:g}, got {value!r}.")
+        if self.sigma_low is not None and not 0 < self.sigma_low < self.sigma:
+            raise SpecError(f"training: sigma_low must lie above 0 and below sigma, got {self.sigma_low!r}.")
         for name in ("epochs", "batch_size", "seed"):
             if not isinstance(getattr(self, name), int):
                 raise SpecError(f"training: {name} must be a whole number, got {getattr(self, name)!r}.")
