@@ -12,6 +12,7 @@ from types import FrameType
 from rich.console import Console
 
 from smoothcert.cli.progress import live
+from smoothcert.cli.terminal import show as show_table
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.resume import resume as resume_run
 from smoothcert.engine.runner import certify as certify_run
@@ -61,7 +62,7 @@ def print_results(path: Path) -> None:
     """Print the table of a run, what it means in one sentence, and where to go next."""
     run = open_run(path)
     request = run.spec.request
-    print(results_table(run.results()).render("md"))
+    show_table(results_table(run.results()))
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     text = (
         f"\nCertified accuracy at r: images for which the smoothed classifier keeps the reference label (k = 1: as its "

@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from smoothcert.spec.request import Floats
 
+if TYPE_CHECKING:
+    from smoothcert.report import Table
+
 
 def table(
     *paths: Path,
     radius: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
-    format: Literal["md", "csv", "tex", "json"] = "md",
+    format: Literal["md", "csv", "tex", "json"] | None = None,
 ) -> int:
     """Print certified accuracy from stored votes (RUN), or from published per-image logs (LOG...).
 
     Args:
         paths: One run directory, or log files with the columns idx, label, predict, radius, correct, time.
         radius: L2 radii to report instead of the run's own.
-        format: md, csv, tex or json.
+        format: md, csv, tex or json; left out, what suits the terminal.
     """
     from smoothcert.errors import InputError
 
     if not paths:
         raise InputError("Name a run directory, or published per-image logs.")
     radii = read_radii(radius)
-    if paths[0].is_dir():
-        print(_of_run(paths, radii, format))
+    found, note = _of_run(paths, radii) if paths[0].is_dir() else _of_logs(paths, radii)
+    if format is None:
+        from smoothcert.cli.terminal import show
+
+        show(found)
     else:
-        print(_of_logs(paths, radii, format))
+        print(found.render(format))
+    if note and format in (None, "md"):
+        print(f"\n{note}")
     return 0
 
 
@@ -53,7 +61,7 @@ def read_radii(texts: tuple[str, ...]) -> tuple[float, ...]:
     return radii
 
 
-def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], form: str) -> str:
+def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...]) -> tuple[Table, str]:
     from smoothcert.errors import InputError
     from smoothcert.evidence import cells, open_run
     from smoothcert.report import results_table
@@ -61,17 +69,13 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], form: str) -> str
     if len(paths) > 1:
         raise InputError("Name one run directory at a time.")
     run = open_run(paths[0])
-    text = results_table(cells(run.spec, run.ledger, radii)).render(form)
-    if run.missing and form == "md":
-        text += f"\n\nPartial run: {run.missing} images without a result count as not certified. NOT SEALED."
-    return text
+    note = f"Partial run: {run.missing} images without a result count as not certified. NOT SEALED."
+    return results_table(cells(run.spec, run.ledger, radii)), note if run.missing else ""
 
 
-def _of_logs(paths: tuple[Path, ...], radii: tuple[float, ...], form: str) -> str:
+def _of_logs(paths: tuple[Path, ...], radii: tuple[float, ...]) -> tuple[Table, str]:
     from smoothcert.evidence import read_log
     from smoothcert.report import log_table
 
-    chosen = radii or (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-    text = log_table([read_log(path) for path in paths], chosen).render(form)
-    note = "\n\nA radius that no image of a log reaches may be out of reach of its samples: no finding about the model."
-    return text + note if form == "md" else text
+    note = "A radius that no image of a log reaches may be out of reach of its samples: no finding about the model."
+    return log_table([read_log(path) for path in paths], radii or (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)), note

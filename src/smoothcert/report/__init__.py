@@ -1,5 +1,5 @@
 """What is handed over: tables from results. No torch."""
 
-from smoothcert.report.table import FORMATS, log_table, results_table
+from smoothcert.report.table import FORMATS, Table, log_table, results_table
 
-__all__ = ["FORMATS", "log_table", "results_table"]
+__all__ = ["FORMATS", "Table", "log_table", "results_table"]
