@@ -43,7 +43,7 @@ def _with_progress(out: Path, work: Callable[[Hooks], object]) -> int:
     except KeyboardInterrupt:
         if RunDirectory(out).spec.exists():
             text = f"Interrupted. Nothing is lost: continue with `smoothcert resume {out}`."
-            console.print(text, markup=False, soft_wrap=True)
+            console.print(text, markup=False, soft_wrap=not console.is_terminal)
         return INTERRUPTED
     except OSError as error:
         raise EvidenceError(_disk_trouble(out, error)) from None
@@ -63,7 +63,7 @@ def print_results(path: Path) -> None:
     run = open_run(path)
     request = run.spec.request
     show_table(results_table(run.results()))
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
     text = (
         f"\nCertified accuracy at r: images for which the smoothed classifier keeps the reference label (k = 1: as its "
         f"prediction; k > 1: among its k most probable classes) under every change with L2 norm below r. Each "
@@ -80,10 +80,10 @@ def _say_preflight(console: Console, seen: Preflight) -> None:
         f"sigma {seen.sigma:g} = {seen.grey_levels:.1f} grey levels: on {seen.images} images "
         f"{seen.clean_accuracy:.0%} right without noise, {seen.noisy_accuracy:.0%} under noise; "
         f"{seen.rate:,.0f} copies/s, {_duration(seen.seconds_at_most)} at most",
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
     for warning in seen.warnings:
-        console.print(f"  warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+        console.print(f"  warning: {warning}", style="yellow", markup=False, soft_wrap=not console.is_terminal)
 
 
 def _duration(seconds: float) -> str:
