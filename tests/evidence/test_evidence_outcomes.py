@@ -76,9 +76,11 @@ def test_a_partial_run_says_nothing_about_the_population():
     assert quarter.sample == 2
 
 
-def test_other_radii_have_no_joint_bound():
+def test_a_radius_chosen_after_the_run_has_no_population_bound():
     whole = Ledger((*five(), a_line(4, 1, {1: 100}, [{1: 1000}])))
-    assert [(c.radius, c.joint is None) for c in cells(fixed(), whole, (0.1, 0.5))] == [(0.1, True), (0.5, False)]
+    other, own = cells(fixed(), whole, (0.1, 0.5))
+    assert (other.radius, other.population, other.joint) == (0.1, None, None)
+    assert None not in (own.population, own.joint)
 
 
 def test_an_unattainable_cell_is_flagged():

@@ -1,5 +1,4 @@
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,8 @@ TINY = TrainingSettings(sigma=0.1, arch="resnet8", epochs=4, batch_size=16, hold
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny networks run faster on one thread, and the same everywhere."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def quick(one_thread: None) -> None:
+    """Every test here runs on one thread."""
 
 
 def stripes(m: int = 96, dtype: type = np.uint8, channels: int = 1) -> ImageSet:

@@ -22,8 +22,6 @@ from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.report import results_table
 from smoothcert.spec import Request
 
-INTERRUPTED = 130
-
 
 def certify_and_report(request: Request, out: Path) -> int:
     """Run `certify` with progress; return the exit status."""
@@ -44,7 +42,7 @@ def _with_progress(out: Path, work: Callable[[Hooks], object]) -> int:
         if RunDirectory(out).spec.exists():
             text = f"Interrupted. Nothing is lost: continue with `smoothcert resume {out}`."
             console.print(text, markup=False, soft_wrap=not console.is_terminal)
-        return INTERRUPTED
+        raise
     except OSError as error:
         raise EvidenceError(_disk_trouble(out, error)) from None
     print_results(out)

@@ -7,14 +7,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line import Line
-from smoothcert.evidence.outcomes import Outcomes, outcomes
+from smoothcert.evidence.outcomes import Mask, Outcomes, outcomes
 from smoothcert.spec import Spec
-from smoothcert.stats import claims, one_per_group, population_bound, r_max
+from smoothcert.stats import Claim, claims, one_per_group, r_max
 
 CONFIDENCE = 0.95
+Draw = NDArray[np.int64] | None
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,9 @@ class Cell:
         low: lower end of the exact 95 % interval of observed.
         high: its upper end.
         sample: lower bound on the truly robust images of this sample.
-        population: lower bound on the truly robust fraction of the population; None for a partial run.
-        joint: the same at the level shared by all cells of the spec; None for a partial run.
+        population: lower bound on the truly robust fraction of the population; None for a partial run, and for a radius
+            that was not fixed in the spec.
+        joint: the same at the level shared by all cells of the spec.
         abstained: images of the right class without any positive certified radius.
         wrong: images whose selection winner is another class.
         samples_mean: mean noisy copies a decided image.
@@ -72,7 +75,8 @@ def cells(spec: Spec, ledger: Ledger, radii: Sequence[float] = ()) -> list[Cell]
     Args:
         spec: the locked spec.
         ledger: the evidence, complete or partial.
-        radii: radii to report instead of the spec's own; joint bounds are given for the spec's radii only.
+        radii: radii to report instead of the spec's own. A radius outside the spec may have been chosen after seeing
+            results, so no population bound is given for it.
 
     Returns:
         One cell a (sigma, k, r), in that order.
@@ -83,28 +87,22 @@ def cells(spec: Spec, ledger: Ledger, radii: Sequence[float] = ()) -> list[Cell]
         for k in spec.request.k:
             found = outcomes(spec, lines, sigma, k)
             draw = _draw(spec, lines)
-            table += [_cell(spec, found, draw, r) for r in radii or spec.request.radius]
+            limit = r_max(found.plan, k)
+            table += [_cell(spec, found, draw, limit, r) for r in radii or spec.request.radius]
     return table
 
 
-def _draw(spec: Spec, lines: Sequence[Line]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+def _draw(spec: Spec, lines: Sequence[Line]) -> Draw:
     """Return the positions of one image a group, or None where images do not come in groups."""
     if not spec.data.grouped:
         return None
     return np.asarray(one_per_group([line.group or "" for line in lines], spec.seed), dtype=np.int64)
 
 
-def _cell(spec: Spec, found: Outcomes, draw: Any, r: float) -> Cell:
-    kept, m, limit = found.certified_correct(r), spec.data.images, r_max(found.plan, found.k)
+def _cell(spec: Spec, found: Outcomes, draw: Draw, limit: float, r: float) -> Cell:
+    kept, m = found.certified_correct(r), spec.data.images
     claim = claims(int(kept.sum()), m, spec.request.alpha, spec.cells, CONFIDENCE)
-    population: float | None = claim.population
-    joint: float | None = claim.joint if r in spec.request.radius else None
-    if draw is not None:
-        chosen, alpha, delta = int(kept[draw].sum()), spec.request.alpha, 1 - CONFIDENCE
-        population = population_bound(chosen, max(len(draw), 1), alpha, delta)
-        joint = None if joint is None else population_bound(chosen, max(len(draw), 1), alpha, delta / spec.cells)
-    if len(kept) < m:
-        population = joint = None
+    population, joint = _population(spec, kept, draw, claim) if r in spec.request.radius else (None, None)
     samples = found.samples if len(kept) else np.zeros(1)
     return Cell(
         sigma=float(found.plan.sigma),
@@ -128,6 +126,17 @@ def _cell(spec: Spec, found: Outcomes, draw: Any, r: float) -> Cell:
         samples_max=int(samples.max()),
         groups=None if draw is None else len(draw),
     )
+
+
+def _population(spec: Spec, kept: Mask, draw: Draw, claim: Claim) -> tuple[float | None, float | None]:
+    """Return the single and the joint population bound, from one image a group where images come in groups."""
+    if len(kept) < spec.data.images:
+        return None, None
+    if draw is None:
+        return claim.population, claim.joint
+    chosen = int(kept[draw].sum())
+    one = claims(chosen, len(draw), spec.request.alpha, spec.cells, CONFIDENCE)
+    return one.population, one.joint
 
 
 def results_record(spec: Spec, ledger: Ledger) -> dict[str, Any]:

@@ -53,11 +53,7 @@ def choose_recipe(classifier: Classifier, request: Request, shape: tuple[int, in
 
 
 def prepare(classifier: Classifier, recipe: Recipe) -> Forward:
-    """Return the forward pass of a classifier with its recipe: input (n, C, H, W) to logits (n, classes).
-
-    Raises:
-        RecipeError: the recipe cannot be applied to this classifier.
-    """
+    """Return the forward pass of a classifier with its recipe: input (n, C, H, W) to logits (n, classes)."""
     device = torch.device("cuda" if recipe.device.startswith("cuda") else "cpu")
     module: nn.Module = fold(classifier.module) if recipe.folded else classifier.module
     dtype = DTYPES[recipe.precision]

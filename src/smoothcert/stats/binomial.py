@@ -33,9 +33,9 @@ _INFLATION = 1e-9  # relative; turns a two-sided numerical error into a safe-sid
 def upper_bound(x: ArrayLike, n: ArrayLike, a: ArrayLike) -> FloatArray:
     """One-sided Clopper-Pearson upper bound U(x, n, a): the (1 - a)-quantile of Beta(x + 1, n - x).
 
-    Clopper and Pearson, Biometrika 26 (1934). SciPy's inverse errs on either side (by 7.5e-6 relative at
-    ordinary counts), so its value is checked, bisected where it misses, inflated by 1e-9 and checked again:
-    the result is never below the true quantile.
+    Clopper and Pearson, Biometrika 26 (1934). SciPy's inverse errs on either side (5.7e-10 relative too small at
+    x = 999, n = 100,000, a = 2.1e-4; a factor 2.5 too large at x = 999, n = 87,318, a = 0.001), so its value is
+    checked, bisected where it misses, inflated by 1e-9 and checked again: the result is never below the true quantile.
 
     Args:
         x: successes, 0 <= x <= n; may be real-valued (projections); any shape.
