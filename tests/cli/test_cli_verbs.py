@@ -196,13 +196,7 @@ def test_verify_of_a_changed_run(say, real_run):
     assert "does NOT verify: 1 fault named." in said.out
 
 
-def test_status_verify_and_table_of_an_unfinished_run(say, unfinished):
-    said = say("status", unfinished)
-    assert said.code == 0
-    assert f"{unfinished}: not finished, 2 images missing, NOT SEALED" in said.out
-    assert "sigma 0.25: 12/12 images decided" in said.out
-    assert "sigma 0.5: 10/12 images decided" in said.out
-    assert f"Next: smoothcert resume {unfinished}" in said.out
+def test_verify_and_table_of_an_unfinished_run(say, unfinished):
     said = say("verify", unfinished)
     assert said.code == 0
     assert "NOT SEALED" in said.out
@@ -220,13 +214,6 @@ def test_resume_makes_the_run_whole_again(say, unfinished, project):
     assert say("verify", unfinished).code == 0
 
 
-def test_status_of_a_finished_run(say, real_run):
-    said = say("status", real_run)
-    assert f"{real_run}: finished and sealed" in said.out
-    assert "alpha 0.001, bound rankcp, k 1, 2, n_max 200, stopping looks, noise grid" in said.out
-    assert f"Next: smoothcert table {real_run}" in said.out
-
-
 def test_table_of_a_run_in_every_form(say, real_run):
     stored = json.loads((real_run / "results" / "results.json").read_text())["cells"]
     assert json.loads(say("table", real_run, "--format", "json").out) == stored
@@ -242,7 +229,7 @@ def test_a_table_of_a_run_without_any_line(say, unfinished):
     (unfinished / "ledger" / "local-0.jsonl").unlink()
     rows = say("table", unfinished).out.splitlines()[2:14]
     assert all("| 0/12 |" in " ".join(row.split()) or "not attainable" in row for row in rows)
-    assert "sigma 0.5: 0/12 images decided, not begun" in say("status", unfinished).out
+    assert re.search(r"sigma 0.50  \.{10}  0/12 images decided, not begun", say("status", unfinished).out)
 
 
 def test_radius_on_the_published_counts(say, shared_data):

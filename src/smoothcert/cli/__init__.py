@@ -10,7 +10,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError, ValidationError
 from pydantic import ValidationError as PydanticError
 
-from smoothcert.cli import certify, demo, radius, resume, status, table, train, verify
+from smoothcert.cli import certify, completion, demo, radius, resume, status, table, train, verify
 from smoothcert.errors import InputError, SmoothcertError
 from smoothcert.spec.request import explain
 
@@ -24,6 +24,7 @@ VERBS = (
     radius.radius,
     verify.verify,
     train.train,
+    completion.completion,
 )
 
 

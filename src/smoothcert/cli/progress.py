@@ -19,7 +19,7 @@ Show = Callable[[Progress], None]
 @contextmanager
 def live(console: Console) -> Iterator[Show]:
     """Show the progress of a run on a console until the block ends."""
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield _Plain(console)
         return
     columns = (

@@ -12,6 +12,7 @@ from types import FrameType
 from rich.console import Console
 
 from smoothcert.cli.progress import live
+from smoothcert.cli.terminal import duration
 from smoothcert.cli.terminal import show as show_table
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.resume import resume as resume_run
@@ -77,18 +78,11 @@ def _say_preflight(console: Console, seen: Preflight) -> None:
     console.print(
         f"sigma {seen.sigma:g} = {seen.grey_levels:.1f} grey levels: on {seen.images} images "
         f"{seen.clean_accuracy:.0%} right without noise, {seen.noisy_accuracy:.0%} under noise; "
-        f"{seen.rate:,.0f} copies/s, {_duration(seen.seconds_at_most)} at most",
+        f"{seen.rate:,.0f} copies/s, {duration(seen.seconds_at_most)} at most",
         soft_wrap=not console.is_terminal,
     )
     for warning in seen.warnings:
         console.print(f"  warning: {warning}", style="yellow", markup=False, soft_wrap=not console.is_terminal)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 @contextmanager

@@ -2,42 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from smoothcert.evidence import Line, Run
+
+DAMAGED = 1
 
 
 def status(run: Path, /) -> int:
-    """Say how far a run is: images decided, copies drawn, sealed or not.
+    """Say how far a run is: running, interrupted, finished or damaged; images decided, copies drawn, time left.
+
+    Exit status 1 for a damaged run.
 
     Args:
         run: Run directory.
     """
-    from smoothcert.evidence import open_run
+    from smoothcert.cli.terminal import tell
+    from smoothcert.errors import EvidenceError, SpecError
+    from smoothcert.evidence import RunDirectory, open_run
+    from smoothcert.verify import damage
 
-    opened = open_run(run)
-    request, total = opened.spec.request, opened.spec.data.images
-    print(f"{run}: {_state(opened.missing, opened.sealed)}")
-    for sigma in request.sigma:
-        lines = opened.ledger.at(sigma)
-        copies = sum(line.samples for line in lines)
-        mean = f"{copies / len(lines):,.0f} copies an image" if lines else "not begun"
-        print(f"  sigma {sigma:g}: {len(lines)}/{total} images decided, {mean}")
-    print(
-        f"  alpha {request.alpha:g}, bound {request.bound}, k {', '.join(map(str, request.k))}, "
+    try:
+        opened = open_run(run)
+        fault = next(damage(opened), None)
+    except (EvidenceError, SpecError) as error:
+        if not RunDirectory(run).spec.is_file():
+            raise
+        opened, fault = None, str(error)
+    tell(f"{run}: {'damaged' if fault or opened is None else _state(opened)}")
+    for line in () if opened is None else (*_levels(opened), *_settings(opened), *_odd(opened)):
+        tell(line, indent=2)
+    if fault:
+        tell(f"damage: {fault}", indent=2)
+    tell(f"Next: {_next(run, opened, fault)}")
+    return DAMAGED if fault else 0
+
+
+def _state(run: Run) -> str:
+    if run.directory.busy:
+        return "running"
+    if run.missing:
+        return f"interrupted, {run.missing:,} images missing, NOT SEALED"
+    return "finished and sealed" if run.sealed else "interrupted, all images decided, NOT SEALED"
+
+
+def _levels(run: Run) -> Iterator[str]:
+    total = run.spec.data.images
+    lines = [(model.written, run.ledger.at(model.sigma)) for model in run.spec.models]
+    width = max(len(written) for written, _ in lines)
+    for written, decided in lines:
+        copies = sum(line.samples for line in decided)
+        mean = f"{copies / len(decided):,.0f} copies an image" if decided else "not begun"
+        yield (
+            f"sigma {written:<{width}}  {_bar(len(decided) / total)}  {len(decided):,}/{total:,} images decided, {mean}"
+            f"{_left(decided, total)}"
+        )
+
+
+def _left(decided: Sequence[Line], total: int) -> str:
+    """Return the time left at the pace of the images decided so far."""
+    from smoothcert.cli.terminal import duration
+
+    missing = total - len(decided)
+    if not (missing and decided):
+        return ""
+    return f", about {duration(sum(line.seconds for line in decided) / len(decided) * missing)} of sampling left"
+
+
+def _bar(part: float, width: int = 10) -> str:
+    full = int(part * width)
+    return "#" * full + "." * (width - full)
+
+
+def _settings(run: Run) -> Iterator[str]:
+    request = run.spec.request
+    yield (
+        f"alpha {request.alpha:g}, bound {request.bound}, k {', '.join(map(str, request.k))}, "
         f"n_max {request.n_max:,}, stopping {request.stopping}, noise {request.noise}"
     )
-    print(f"  computer arithmetic: {opened.arithmetic}")
-    if opened.ledger.torn:
-        print(f"  {opened.ledger.torn} unfinished ledger line was cut off by a crash; its image is sampled again")
-    for level, index in opened.ledger.differing:
-        print(f"  workers differ on sigma {level:g}, image {index}: the one whose name sorts first counts")
-    if opened.missing or not opened.sealed:
-        print(f"Next: smoothcert resume {run}")
-    else:
-        print(f"Next: smoothcert table {run}, smoothcert verify {run}")
-    return 0
+    yield f"computer arithmetic: {run.arithmetic}"
 
 
-def _state(missing: int, sealed: bool) -> str:
-    if missing:
-        return f"not finished, {missing} images missing, NOT SEALED"
-    return "finished and sealed" if sealed else "all images decided, NOT SEALED"
+def _odd(run: Run) -> Iterator[str]:
+    if run.ledger.torn:
+        yield f"{run.ledger.torn} unfinished ledger line was cut off by a crash; its image is sampled again"
+    for level, index in run.ledger.differing:
+        yield f"workers differ on sigma {level:g}, image {index}: the one whose name sorts first counts"
+
+
+def _next(path: Path, run: Run | None, fault: str | None) -> str:
+    if fault or run is None:
+        return f"smoothcert verify {path} names what does not hold; restore the damaged file from a copy"
+    if run.directory.busy:
+        return f"wait, or interrupt it: nothing is lost; smoothcert table {path} shows what is decided so far"
+    if run.missing or not run.sealed:
+        return f"smoothcert resume {path}"
+    return f"smoothcert table {path}, smoothcert verify {path}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -35,3 +37,24 @@ def show(table: Table) -> None:
     console.print(grid)
     if len(kept) < len(table.headings):
         console.print("More columns in a wider terminal, or with `smoothcert table RUN --format csv`.", style="dim")
+
+
+def tell(text: str, indent: int = 0) -> None:
+    """Print one line; in a terminal it is wrapped between words, with what follows further indented."""
+    if sys.stdout.isatty():
+        before, after = " " * indent, " " * (indent + 2)
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(
+            text, width, initial_indent=before, subsequent_indent=after, break_long_words=False, break_on_hyphens=False
+        )
+        print(text)
+    else:
+        print(" " * indent + text)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit a person would use: seconds, minutes or hours."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

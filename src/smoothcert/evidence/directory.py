@@ -73,6 +73,18 @@ class RunDirectory:
         finished = [event for event in self.read_events() if event.event == FINISHED]
         return finished[-1] if finished else None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a process is writing this run at this moment."""
+        try:
+            with (self.path / "lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process; a crash releases it.

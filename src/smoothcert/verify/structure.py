@@ -7,8 +7,15 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 
-from smoothcert.evidence import FINISHED, LOCKED, Event, Ledger, Line, RunDirectory, broken_link
+from smoothcert.evidence import FINISHED, LOCKED, Event, Ledger, Line, Run, RunDirectory, broken_link
 from smoothcert.spec import Spec
+
+
+def damage(run: Run) -> Iterator[str]:
+    """Yield what shows at a glance that a run was changed: its chain of events, its spec, its seal."""
+    events = run.directory.read_events()
+    yield from check_events(run.directory, run.spec, events)
+    yield from check_seal(events, run.ledger)
 
 
 def check_events(run: RunDirectory, spec: Spec, events: tuple[Event, ...]) -> Iterator[str]:
