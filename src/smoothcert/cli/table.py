@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from smoothcert.spec.request import Floats
+from smoothcert.spec.values import Floats
 
 if TYPE_CHECKING:
     from smoothcert.report import Table

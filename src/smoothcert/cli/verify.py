@@ -8,7 +8,8 @@ from pathlib import Path
 def verify(run: Path, /) -> int:
     """Recompute hashes, bounds, radii and results of a run from its stored votes, twice, and name what fails.
 
-    Needs no classifier, no image and no GPU; writes nothing. Exit status 1 if something does not hold.
+    Needs no classifier, no image and no GPU; writes nothing. Exit status 1 if something does not hold, or an acceptance
+    criterion of the run is not met.
 
     Args:
         run: Run directory.
@@ -28,5 +29,7 @@ def verify(run: Path, /) -> int:
     )
     if report.missing:
         print(f"Partial run: {report.missing} images have no line yet.")
+    for verdict in report.criteria:
+        print(f"{'FAILED ' if verdict.met is False else ''}criterion: {verdict.words}")
     print(f"Not shown by this: {NOT_SHOWN}.")
-    return 0
+    return 1 if any(verdict.met is False for verdict in report.criteria) else 0

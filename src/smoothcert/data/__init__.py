@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from smoothcert.data.changes import CHANGES, change_norms
 from smoothcert.data.dataset import ImageSet
 from smoothcert.data.npz import read_npz
 from smoothcert.errors import DataError
 
-__all__ = ["ImageSet", "load_images"]
+__all__ = ["CHANGES", "ImageSet", "change_norms", "load_images"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smoothcert.engine.work import Work, clean_logits
+from smoothcert.engine.work import Work, clean_forward, clean_logits
 from smoothcert.errors import ModelError
 from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.memory import keep_freed_memory
@@ -54,7 +54,7 @@ def preflight(work: Work, sigma: float, seed: int) -> Preflight:
     keep_freed_memory()
     count = min(IMAGES, len(work.images))
     labels = work.images.labels[:count]
-    logits = clean_logits(work, sigma, count)
+    logits = clean_logits(work, sigma, range(count), clean_forward(work, sigma))
     if not np.isfinite(logits).all():
         raise ModelError(
             f"{work.classifiers[sigma].reference} returns NaN or infinite logits on clean images. "

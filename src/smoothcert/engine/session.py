@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from smoothcert.engine.local import LocalEngine
+from smoothcert.engine.measure import measure_changes, measure_clean
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.work import Work
 from smoothcert.errors import SmoothcertError
 from smoothcert.evidence import (
+    CHANGED,
+    CLEAN,
     FINISHED,
     LEVEL,
     LedgerWriter,
@@ -92,12 +95,22 @@ class Session:
             self._decided, self._began = len(done), time.monotonic()
             recipe = None if self._recipe is None else self._recipe.model_dump()
             append_event(self._run.events, event, lines=len(done), worker=self._engine.worker, recipe=recipe)
+            self._measure()
             with LedgerWriter(self._run.ledger / f"{self._engine.worker}.jsonl") as writer:
                 for sigma in self._work.classifiers:
                     missing = [index for index in self._spec.indices if (sigma, index) not in done]
                     if missing:
                         self._level(sigma, missing, writer)
             self._seal()
+
+    def _measure(self) -> None:
+        """Record, once a run, what the documents say beside the votes: accuracy without noise, changed images."""
+        known = [(event.event, event.facts.get("sigma")) for event in self._run.read_events()]
+        for sigma in self._work.classifiers:
+            if (CLEAN, sigma) not in known:
+                append_event(self._run.events, CLEAN, **measure_clean(self._work, sigma))
+        if (CHANGED, None) not in known:
+            append_event(self._run.events, CHANGED, **measure_changes(self._work))
 
     def _level(self, sigma: float, missing: list[int], writer: LedgerWriter) -> None:
         sampler = self._work.sampler(sigma, self._spec.seed)

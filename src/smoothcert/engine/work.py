@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,11 @@ from smoothcert.noise import Noise, make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
 from smoothcert.spec import DataFacts, ModelFacts, Recipe, Request, Sigma
+
+if TYPE_CHECKING:
+    import torch
+
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +121,9 @@ def _with_classes(work: Work) -> Work:
 
 def _num_classes(work: Work, sigma: float) -> int:
     declared = work.classifiers[sigma].num_classes
-    return declared if declared is not None else int(clean_logits(work, sigma, 1).shape[1])
+    return (
+        declared if declared is not None else int(clean_logits(work, sigma, [0], clean_forward(work, sigma)).shape[1])
+    )
 
 
 def _check_labels(work: Work, classes: int) -> None:
@@ -134,8 +142,15 @@ def _check_labels(work: Work, classes: int) -> None:
     )
 
 
-def clean_logits(work: Work, sigma: float, count: int) -> NDArray[np.float32]:
-    """Return float32 logits (count, classes) of the first images without noise, in the recipe's precision.
+def clean_forward(work: Work, sigma: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the prepared, never compiled classifier of one noise level."""
+    return prepare(work.classifiers[sigma], work.recipe.model_copy(update={"compiled": False}))
+
+
+def clean_logits(
+    work: Work, sigma: float, places: Sequence[int] | IntArray, forward: Callable[[torch.Tensor], torch.Tensor]
+) -> NDArray[np.float32]:
+    """Return float32 logits (n, classes) of n images without noise, in the recipe's precision.
 
     Raises:
         ModelError: the output is not (n, classes), or the classifier fails on these images.
@@ -145,8 +160,7 @@ def clean_logits(work: Work, sigma: float, count: int) -> NDArray[np.float32]:
     from smoothcert.sampling.recipe import DTYPES, input_precision
 
     classifier = work.classifiers[sigma]
-    forward = prepare(classifier, work.recipe.model_copy(update={"compiled": False}))
-    pixels = np.stack([work.images.pixels(i) for i in range(count)]).astype(np.float64) / work.images.levels
+    pixels = np.stack([work.images.pixels(i) for i in places]).astype(np.float64) / work.images.levels
     mean, std = (np.reshape(column, (1, -1, 1, 1)) for column in (classifier.mean or (0.0,), classifier.std or (1.0,)))
     batch = torch.from_numpy((pixels - mean) / std).to(DTYPES[input_precision(work.recipe)])
     device = "cuda" if work.recipe.device.startswith("cuda") else "cpu"
@@ -158,11 +172,11 @@ def clean_logits(work: Work, sigma: float, count: int) -> NDArray[np.float32]:
                 f"{classifier.reference} fails on images of shape (n, C, H, W) = {tuple(batch.shape)}: "
                 f"{str(error).splitlines()[0]}. Check channels and image size."
             ) from None
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != count or logits.shape[1] < 2:
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(places) or logits.shape[1] < 2:
         came = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
         raise ModelError(
-            f"{classifier.reference}: expected logits of shape (n, classes) with n = {count} and 2 classes or more, "
-            f"got {came}. Wrap the classifier so that it returns one row of class scores an image."
+            f"{classifier.reference}: expected logits of shape (n, classes) with n = {len(places)} and 2 classes or "
+            f"more, got {came}. Wrap the classifier so that it returns one row of class scores an image."
         )
     array: NDArray[np.float32] = logits.float().cpu().numpy()
     return array

@@ -1,5 +1,7 @@
 """The evidence: run directory, ledger of votes, event log, and what follows from them. No torch."""
 
+from smoothcert.evidence.cost import Cost, costs
+from smoothcert.evidence.criteria import Verdict, verdicts
 from smoothcert.evidence.directory import (
     RunDirectory,
     create_run,
@@ -8,6 +10,8 @@ from smoothcert.evidence.directory import (
     write_json,
 )
 from smoothcert.evidence.events import (
+    CHANGED,
+    CLEAN,
     FINISHED,
     LEVEL,
     LOCKED,
@@ -20,6 +24,7 @@ from smoothcert.evidence.events import (
 )
 from smoothcert.evidence.ledger import Ledger, LedgerWriter
 from smoothcert.evidence.line import Line, Votes, parse_line
+from smoothcert.evidence.measured import Change, Clean
 from smoothcert.evidence.outcomes import Outcomes, line_tallies, outcomes, plan_of, winner
 from smoothcert.evidence.provenance import environment
 from smoothcert.evidence.published import PublishedLog, read_counts, read_log
@@ -27,6 +32,8 @@ from smoothcert.evidence.results import CONFIDENCE, Cell, cells, results_record
 from smoothcert.evidence.run import Run, open_run
 
 __all__ = [
+    "CHANGED",
+    "CLEAN",
     "CONFIDENCE",
     "FINISHED",
     "LEVEL",
@@ -34,6 +41,9 @@ __all__ = [
     "RESUMED",
     "STARTED",
     "Cell",
+    "Change",
+    "Clean",
+    "Cost",
     "Event",
     "Ledger",
     "LedgerWriter",
@@ -42,10 +52,12 @@ __all__ = [
     "PublishedLog",
     "Run",
     "RunDirectory",
+    "Verdict",
     "Votes",
     "append_event",
     "broken_link",
     "cells",
+    "costs",
     "create_run",
     "environment",
     "line_tallies",
@@ -58,6 +70,7 @@ __all__ = [
     "refuse_occupied",
     "results_record",
     "utc_now",
+    "verdicts",
     "winner",
     "write_derived",
     "write_json",

@@ -14,6 +14,7 @@ from smoothcert.errors import EvidenceError
 
 BEGINNING = "0" * 64
 LOCKED, STARTED, RESUMED, LEVEL, FINISHED = "spec locked", "start", "resume", "noise level", "finish"
+CLEAN, CHANGED = "without noise", "changed images"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 from smoothcert.evidence.directory import RunDirectory
-from smoothcert.evidence.events import LEVEL
+from smoothcert.evidence.events import LEVEL, Event
 from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.measured import Change, Clean, changes_of, clean_of
 from smoothcert.evidence.outcomes import Outcomes, outcomes
 from smoothcert.evidence.results import Cell, cells
 from smoothcert.spec import Spec
@@ -33,9 +34,23 @@ class Run:
         return self.directory.seal() is not None
 
     @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """The event log."""
+        return self.directory.read_events()
+
+    def clean(self, sigma: float) -> Clean | None:
+        """Return the accuracy without noise at one noise level, or None where none was recorded."""
+        return clean_of(self.events, float(sigma))
+
+    @cached_property
+    def changes(self) -> tuple[Change, ...]:
+        """How far simple changes move the images; empty where that was not measured."""
+        return changes_of(self.events)
+
+    @cached_property
     def arithmetic(self) -> str:
         """Whether computer arithmetic is covered by the certificates, in words."""
-        levels = [event for event in self.directory.read_events() if event.event == LEVEL]
+        levels = [event for event in self.events if event.event == LEVEL]
         if self.spec.request.noise == "float":
             return "not covered (ordinary floating-point noise)"
         if not levels:

@@ -1,6 +1,20 @@
 """What to certify: a `Request` is what a person asks for, a `Spec` adds every fact found before the first image."""
 
+from smoothcert.spec.criteria import Criterion, Place
 from smoothcert.spec.locked import DataFacts, ModelFacts, Recipe, Spec, read_spec
-from smoothcert.spec.request import Request, Sigma, Target, make_request
+from smoothcert.spec.request import Request, Target, make_request
+from smoothcert.spec.values import Sigma
 
-__all__ = ["DataFacts", "ModelFacts", "Recipe", "Request", "Sigma", "Spec", "Target", "make_request", "read_spec"]
+__all__ = [
+    "Criterion",
+    "DataFacts",
+    "ModelFacts",
+    "Place",
+    "Recipe",
+    "Request",
+    "Sigma",
+    "Spec",
+    "Target",
+    "make_request",
+    "read_spec",
+]

@@ -9,9 +9,11 @@ from typing import Literal
 from pydantic import ValidationError
 
 from smoothcert.errors import SpecError
-from smoothcert.spec.request import Frozen, Request, explain
+from smoothcert.spec.request import Request, explain
+from smoothcert.spec.values import Frozen
 
 FORMAT: Literal[1] = 1
+LATER = ("primary", "criteria")
 
 
 class ModelFacts(Frozen):
@@ -109,8 +111,15 @@ class Spec(Frozen):
         raise SpecError(f"Expected one of the run's noise levels {self.request.sigma}, got {sigma}.")
 
     def to_json(self) -> str:
-        """Return the canonical text of `spec.json`."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+        """Return the canonical text of `spec.json`.
+
+        Settings that came after the format was fixed are left out where unset, so that older runs keep their hash.
+        """
+        record = self.model_dump(mode="json")
+        for name in LATER:
+            if not record["request"][name]:
+                del record["request"][name]
+        return json.dumps(record, indent=1, sort_keys=True) + "\n"
 
     def sha256(self) -> str:
         """Return the hash of the canonical text; the first event of a run quotes it."""

@@ -4,71 +4,18 @@ from __future__ import annotations
 
 import math
 import reprlib
-from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic_core import core_schema
+from pydantic import BeforeValidator, ValidationError, ValidationInfo, field_validator, model_validator
 
 from smoothcert.errors import SpecError
+from smoothcert.spec.criteria import Criterion, Place
+from smoothcert.spec.values import Floats, Frozen, Ints, Sigma, split
 
 SMALLEST_FIRST_LOOK = 100
 
 Target = Literal["prediction", "label"]
 _T = TypeVar("_T")
-
-
-class Sigma(float):
-    """A noise level that remembers how it was written, so that `{sigma}` in a file name means what was typed."""
-
-    text: str
-
-    def __new__(cls, value: str | float) -> Sigma:
-        """Read a number; `text` is what was written."""
-        self = super().__new__(cls, value)
-        self.text = value.strip() if isinstance(value, str) else repr(float(value))
-        return self
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, *_: Any) -> core_schema.CoreSchema:
-        """Tell pydantic how to read a noise level, and that it is written as a number."""
-        as_number = core_schema.plain_serializer_function_ser_schema(float)
-        return core_schema.no_info_plain_validator_function(_sigma, serialization=as_number)
-
-
-def _split(value: object) -> object:
-    """Turn "0.25,0.5", "0.25 0.5" and lists of such strings into one flat list."""
-    parts = value if isinstance(value, (list, tuple)) else [value]
-    flat: list[object] = []
-    for part in parts:
-        flat += part.replace(",", " ").split() if isinstance(part, str) else [part]
-    return flat
-
-
-def _sigma(value: object) -> Sigma:
-    if isinstance(value, Sigma):
-        return value
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        with suppress(ValueError, OverflowError):
-            return Sigma(value)
-    raise ValueError(f"expected a number, got {reprlib.repr(value)}")
-
-
-Floats = Annotated[tuple[float, ...], BeforeValidator(_split)]
-Ints = Annotated[tuple[int, ...], BeforeValidator(_split)]
-
-
-class Frozen(BaseModel):
-    """A value: immutable, with no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
 
 class Request(Frozen):
@@ -80,7 +27,7 @@ class Request(Frozen):
     data: str
     """Labelled images: FILE.npz[#split], package.module:factory returning a Dataset, or synthetic[:N], N drawn
     images of blood-smear-like cells that are no patient's."""
-    sigma: Annotated[tuple[Sigma, ...], BeforeValidator(_split)] = (Sigma(0.25), Sigma(0.5), Sigma(1.0))
+    sigma: Annotated[tuple[Sigma, ...], BeforeValidator(split)] = (Sigma(0.25), Sigma(0.5), Sigma(1.0))
     """Noise standard deviations, in units of the [0, 1] range (0.25 is 64 grey levels of 255)."""
     radius: Floats = (0.25, 0.5, 1.0)
     """L2 radii at which certified accuracy is reported, in units of the [0, 1] range."""
@@ -121,6 +68,10 @@ class Request(Frozen):
     """Allow a model file that is code (.pt2), because you trust whoever made it."""
     quantise: int | None = None
     """Put float images on a grid of 8, 12 or 16 bits; recorded as preprocessing."""
+    primary: Place | None = None
+    """The cell the documents speak of first, fixed before the first image."""
+    criteria: tuple[Criterion, ...] = ()
+    """Acceptance criteria, fixed before the first image: a list in the --config file (docs/criteria.md)."""
 
     @field_validator("sigma")
     @classmethod
@@ -188,6 +139,14 @@ class Request(Frozen):
             )
         return n_max
 
+    @model_validator(mode="after")
+    def _places(self) -> Request:
+        named = [("primary", self.primary)] if self.primary else []
+        for name, place in [*named, *(("criteria", each) for each in self.criteria)]:
+            if place.sigma not in self.sigma or place.k not in self.k or place.radius not in self.radius:
+                raise ValueError(f"{name}: expected a sigma, k and radius of this run, got {place.words}")
+        return self
+
     def target_of(self, k: int) -> Target:
         """Return which class a top-k certificate is about: the prediction, or the reference label."""
         if self.target == "auto":
@@ -236,4 +195,6 @@ def explain(error: ValidationError) -> str:
         message = "there is no such setting"
     elif kind != "json_invalid":
         message = f"{message[0].lower()}{message[1:]}, got {reprlib.repr(first['input'])}"
-    return f"{name}: {message}." if name else f"{message[0].upper()}{message[1:]}."
+    if name or kind == "value_error":
+        return f"{name}: {message}." if name else f"{message}."
+    return f"{message[0].upper()}{message[1:]}."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smoothcert.errors import EvidenceError, SpecError
-from smoothcert.evidence import FINISHED, Event, Ledger, RunDirectory
+from smoothcert.evidence import FINISHED, Event, Ledger, RunDirectory, Verdict, cells, verdicts
 from smoothcert.spec import Spec
 from smoothcert.verify.recompute import Recomputed, check_numbers, check_plan, check_results
 from smoothcert.verify.structure import check_events, check_lines, check_seal
@@ -29,6 +29,7 @@ class Report:
         decisions: decisions at a radius taken by both implementations.
         sealed: whether the run is finished and sealed.
         faults: what does not hold, in words (the first 20); empty where everything does.
+        criteria: the acceptance criteria of the spec, judged; empty where faults were found or none were fixed.
     """
 
     lines: int
@@ -37,6 +38,7 @@ class Report:
     decisions: int
     sealed: bool
     faults: tuple[str, ...]
+    criteria: tuple[Verdict, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -86,6 +88,7 @@ def _check(run: RunDirectory, spec: Spec, events: tuple[Event, ...], ledger: Led
         decisions=sum(part.decisions for part in numbers),
         sealed=sealed,
         faults=tuple(faults[:_NAMED_AT_MOST]),
+        criteria=() if faults else tuple(verdicts(spec, cells(spec, ledger))),
     )
 
 

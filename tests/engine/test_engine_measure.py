@@ -1,0 +1,62 @@
+"""What a run records beside its votes: accuracy without noise, and how far simple changes move the images."""
+
+import numpy as np
+import torch
+
+from smoothcert.data import CHANGES, change_norms, load_images
+from smoothcert.engine.resume import resume
+from smoothcert.engine.runner import certify
+from smoothcert.evidence import CHANGED, CLEAN, RunDirectory, open_run
+
+from .tiny import request
+
+
+def test_accuracy_without_noise_is_that_of_the_plain_classifier(resnet, tmp_path):
+    model, data = resnet
+    certify(request(model, data, k=(1, 2)), tmp_path / "run")
+    run, images = open_run(tmp_path / "run"), load_images(str(data))
+    from smoothcert.models import ModelOptions, load_classifier
+
+    classifier = load_classifier(str(model), ModelOptions())
+    mean, std = (torch.tensor(each).reshape(1, -1, 1, 1) for each in (classifier.mean, classifier.std))
+    batch = torch.from_numpy(np.stack([images.pixels(i) for i in range(len(images))]) / np.float32(255))
+    with torch.no_grad():
+        ranked = classifier.module((batch - mean) / std).numpy().argsort(axis=1)[:, ::-1]
+    for sigma in run.spec.request.sigma:
+        clean = run.clean(sigma)
+        assert clean.images == len(images)
+        for k in (1, 2):
+            hit = [labelled in row[:k] for labelled, row in zip(images.labels, ranked, strict=True)]
+            expected = np.bincount(images.labels[hit], minlength=images.num_classes)
+            assert clean.correct[k] == tuple(expected)
+
+
+def test_changes_are_medians_and_counts_over_the_images(grey, tmp_path):
+    certify(request("nets:robust", grey, radius=(0.05, 0.2)), tmp_path / "run")
+    run, images = open_run(tmp_path / "run"), load_images(str(grey))
+    norms = [change_norms(images.pixels(i), images.levels) for i in range(len(images))]
+    assert {change.name for change in run.changes} == set(CHANGES)
+    for change in run.changes:
+        mine = [each[change.name] for each in norms]
+        assert change.images == 12
+        assert change.median == np.median(mine)
+        assert change.within == tuple((r, sum(norm < r for norm in mine)) for r in (0.05, 0.2))
+
+
+def test_both_are_recorded_once_in_a_run_that_was_interrupted(grey, tmp_path):
+    run = certify(request("nets:robust", grey), tmp_path / "run")
+    lines = run.events.read_text().splitlines(keepends=True)
+    run.events.write_text("".join(lines[:-1]))
+    resume(RunDirectory(run.path), {}, False)
+    told = [event.event for event in run.read_events()]
+    assert told.count(CLEAN) == 1
+    assert told.count(CHANGED) == 1
+
+
+def test_a_run_without_these_records_says_none(grey, tmp_path):
+    run = certify(request("nets:robust", grey), tmp_path / "run")
+    lines = run.events.read_text().splitlines(keepends=True)
+    run.events.write_text(lines[0])
+    opened = open_run(run.path)
+    assert opened.clean(opened.spec.request.sigma[0]) is None
+    assert opened.changes == ()

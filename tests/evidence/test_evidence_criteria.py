@@ -1,0 +1,69 @@
+"""Acceptance criteria: fixed in the spec, judged by the table, never met where nothing can be said."""
+
+import pytest
+
+from smoothcert.errors import SpecError
+from smoothcert.evidence import Ledger, cells, verdicts
+from smoothcert.spec import make_request
+
+from .handmade import a_line, a_spec
+
+LABELS = (0, 1, 2, 0)
+
+
+def judged(criterion, decided=4, certified=3):
+    spec = a_spec(LABELS, looks=(1000,), stopping="fixed", radius="0.25,3", criteria=[criterion])
+    winners = [label if i < certified else 3 for i, label in enumerate(LABELS)]
+    lines = [a_line(i, LABELS[i], selection={winners[i]: 20}, looks=[{LABELS[i]: 1000}]) for i in range(decided)]
+    (verdict,) = verdicts(spec, cells(spec, Ledger(tuple(lines), (), 0)))
+    return verdict
+
+
+def test_observed_accuracy_is_compared_exactly():
+    assert judged({"sigma": 0.25, "radius": 0.25, "at_least": 0.75, "of": "observed"}).met is True
+    missed = judged({"sigma": 0.25, "radius": 0.25, "at_least": 0.7500001, "of": "observed"})
+    assert missed.met is False
+    assert missed.words == (
+        "certified accuracy of this sample at least 75 % at sigma 0.25, k 1, r 0.25: 75.00 %, not met"
+    )
+
+
+def test_a_population_bound_lies_below_what_was_observed():
+    verdict = judged({"sigma": 0.25, "radius": 0.25, "at_least": 0.75})
+    assert verdict.met is False
+    assert verdict.value < 0.75
+
+
+def test_a_radius_out_of_reach_meets_nothing():
+    verdict = judged({"sigma": 0.25, "radius": 3, "at_least": 1e-9, "of": "observed"})
+    assert (verdict.met, verdict.attainable) == (False, False)
+    assert "not attainable" in verdict.words
+
+
+def test_a_partial_run_is_undecided():
+    verdict = judged({"sigma": 0.25, "radius": 0.25, "at_least": 0.1, "of": "observed"}, decided=2)
+    assert (verdict.met, verdict.value) == (None, None)
+    assert "undecided" in verdict.words
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"criteria": [{"sigma": 0.5, "radius": 0.25, "at_least": 0.5}]}, "criteria: expected a sigma, k and radius"),
+        ({"criteria": [{"sigma": 0.25, "radius": 0.25, "at_least": 60}]}, "60 % is written 0.6"),
+        ({"criteria": [{"sigma": 0.25, "radius": 0.25}]}, "at_least"),
+        ({"primary": {"sigma": 0.25, "radius": 0.3}}, "primary: expected a sigma, k and radius of this run, got "),
+        ({"primary": {"sigma": 0.25, "radius": 0.25, "k": 2}}, "k 2"),
+    ],
+)
+def test_a_cell_that_is_not_of_the_run_is_refused(more, reason):
+    with pytest.raises(SpecError, match=reason):
+        make_request(model="m", data="d", sigma=0.25, radius=0.25, **more)
+
+
+def test_settings_that_are_not_used_leave_the_hash_of_a_spec_alone():
+    spec = a_spec()
+    assert "criteria" not in spec.to_json()
+    assert "primary" not in spec.to_json()
+    named = a_spec(primary={"sigma": 0.25, "radius": 0.25})
+    assert named.sha256() != spec.sha256()
