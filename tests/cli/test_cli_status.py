@@ -18,9 +18,9 @@ def test_finished(say, real_run):
 def test_interrupted(say, unfinished):
     said = say("status", unfinished)
     assert said.code == 0
-    assert f"{unfinished}: interrupted, 2 images missing, NOT SEALED" in said.out
+    assert f"{unfinished}: interrupted, 2 of 24 results missing, NOT SEALED" in said.out
     assert re.search(r"sigma 0.25  #{10}  12/12 images decided, [\d,]+ copies an image$", said.out, re.M)
-    assert re.search(r"sigma 0.50  #{8}\.\.  10/12 images decided.* about 0 s of sampling left$", said.out, re.M)
+    assert re.search(r"sigma 0.5   #{8}\.\.  10/12 images decided.* about 0 s of sampling left$", said.out, re.M)
     assert f"Next: smoothcert resume {unfinished}" in said.out
 
 

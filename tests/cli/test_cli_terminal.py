@@ -14,15 +14,16 @@ ROWS = (
 )
 
 
-@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_the_table_fits(width, monkeypatch, capsys):
     monkeypatch.setattr(terminal.sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", str(width))
     terminal.show(Table(HEADINGS, ROWS, ({},)))
     said = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     assert max(map(len, said.splitlines())) <= width
-    assert ("joint" in said) == (width >= terminal.WIDE)
-    assert ("--format csv" in said) == (width < terminal.WIDE)
+    assert ("joint" in said) == (width >= 80)
+    assert ("3/4" in said) == (width >= 120)
+    assert ("--format csv" in said) == (width < 120)
 
 
 def test_elsewhere_it_is_markdown(capsys):

@@ -201,10 +201,10 @@ def test_verify_and_table_of_an_unfinished_run(say, unfinished):
     said = say("verify", unfinished)
     assert said.code == 0
     assert "NOT SEALED" in said.out
-    assert "Partial run: 2 images have no line yet." in said.out
+    assert "Partial run: 2 of 24 results are missing." in said.out
     said = say("table", unfinished)
     assert "partial run" in said.out
-    assert "2 images without a result count as not certified. NOT SEALED." in said.out
+    assert "2 of 24 results are missing; their images count as not certified. NOT SEALED." in said.out
 
 
 def test_resume_makes_the_run_whole_again(say, unfinished, project):
@@ -230,7 +230,7 @@ def test_a_table_of_a_run_without_any_line(say, unfinished):
     (unfinished / "ledger" / "local-0.jsonl").unlink()
     rows = say("table", unfinished).out.splitlines()[2:14]
     assert all("| 0/12 |" in " ".join(row.split()) or "not attainable" in row for row in rows)
-    assert re.search(r"sigma 0.50  \.{10}  0/12 images decided, not begun", say("status", unfinished).out)
+    assert re.search(r"sigma 0.5   \.{10}  0/12 images decided, not begun", say("status", unfinished).out)
 
 
 def test_radius_on_the_published_counts(say, shared_data):

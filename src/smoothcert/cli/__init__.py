@@ -10,7 +10,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError, ValidationError
 from pydantic import ValidationError as PydanticError
 
-from smoothcert.cli import certify, completion, demo, radius, resume, status, table, train, verify
+from smoothcert.cli import certify, completion, demo, radius, report, resume, status, table, train, verify
 from smoothcert.errors import InputError, SmoothcertError
 from smoothcert.spec.request import explain
 
@@ -21,6 +21,7 @@ VERBS = (
     resume.resume,
     status.status,
     table.table,
+    report.report,
     radius.radius,
     verify.verify,
     train.train,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-NEXT = """
+NEXT = r"""
 These were synthetic images and a demonstration classifier. For your own:
 
-  smoothcert train   --data images.npz#train --sigma 0.25 --out weights/r20_0.25.safetensors
-  smoothcert certify --model "weights/r20_{sigma}.safetensors" --data images.npz#val --sigma 0.25 --out RUN
+  smoothcert train   --data images.npz#train --sigma 0.25 \
+                     --out weights/r20_0.25.safetensors
+  smoothcert certify --model "weights/r20_{sigma}.safetensors" \
+                     --data images.npz#val --sigma 0.25 --out RUN
+  smoothcert report  RUN
 """
 
 
@@ -28,5 +31,17 @@ def demo(*, out: Path = Path("smoothcert-demo"), images: int = 300, n_max: int =
 
     code = certify_and_report(request, out)
     if code == 0:
+        _documents(out)
         print(NEXT.rstrip())
     return code
+
+
+def _documents(out: Path) -> None:
+    from smoothcert.cli.documents import write_with_progress
+    from smoothcert.cli.terminal import tell
+    from smoothcert.errors import MissingExtra
+
+    try:
+        write_with_progress(out)
+    except MissingExtra as error:
+        tell(f"No documents were written: {error}")

@@ -24,7 +24,7 @@ def live(console: Console) -> Iterator[Show]:
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=None, complete_style="cyan", finished_style="green"),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[facts]}"),

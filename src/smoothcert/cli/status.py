@@ -45,13 +45,13 @@ def _state(run: Run) -> str:
     if run.directory.busy:
         return "running"
     if run.missing:
-        return f"interrupted, {run.missing:,} images missing, NOT SEALED"
+        return f"interrupted, {run.missing:,} of {run.expected:,} results missing, NOT SEALED"
     return "finished and sealed" if run.sealed else "interrupted, all images decided, NOT SEALED"
 
 
 def _levels(run: Run) -> Iterator[str]:
     total = run.spec.data.images
-    lines = [(model.written, run.ledger.at(model.sigma)) for model in run.spec.models]
+    lines = [(f"{sigma:g}", run.ledger.at(sigma)) for sigma in run.spec.request.sigma]
     width = max(len(written) for written, _ in lines)
     for written, decided in lines:
         copies = sum(line.samples for line in decided)

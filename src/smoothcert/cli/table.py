@@ -12,10 +12,19 @@ from smoothcert.spec.values import Floats
 if TYPE_CHECKING:
     from smoothcert.report import Table
 
+Name = Literal["results", "accuracy", "criteria", "classes", "groups", "cost", "units", "changes", "guarantees"]
+
+NOTHING = {
+    "criteria": "no acceptance criterion was fixed before this run (docs/criteria.md).",
+    "groups": "the images of this run do not come in groups.",
+    "changes": "this run did not measure simple changes of its images.",
+}
+
 
 def table(
     *paths: Path,
     radius: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    show: Name = "results",
     format: Literal["md", "csv", "tex", "json"] | None = None,
 ) -> int:
     """Print certified accuracy from stored votes (RUN), or from published per-image logs (LOG...).
@@ -23,6 +32,8 @@ def table(
     Args:
         paths: One run directory, or log files with the columns idx, label, predict, radius, correct, time.
         radius: L2 radii to report instead of the run's own.
+        show: Which table of a run: results; accuracy without noise beside it; acceptance criteria; classes and groups
+            (at --radius, or the primary cell's); cost; the radius in image units; simple changes; guarantees.
         format: md, csv, tex or json; left out, what suits the terminal.
     """
     from smoothcert.errors import InputError
@@ -30,7 +41,7 @@ def table(
     if not paths:
         raise InputError("Name a run directory, or published per-image logs.")
     radii = read_radii(radius)
-    found, note = _of_run(paths, radii) if paths[0].is_dir() else _of_logs(paths, radii)
+    found, note = _of_run(paths, radii, show) if paths[0].is_dir() else _of_logs(paths, radii)
     if format is None:
         from smoothcert.cli.terminal import show
 
@@ -61,16 +72,24 @@ def read_radii(texts: tuple[str, ...]) -> tuple[float, ...]:
     return radii
 
 
-def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...]) -> tuple[Table, str]:
+def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name) -> tuple[Table, str]:
     from smoothcert.errors import InputError
-    from smoothcert.evidence import cells, open_run
-    from smoothcert.report import results_table
+    from smoothcert.evidence import open_run
+    from smoothcert.report import results_table, table_of
 
     if len(paths) > 1:
         raise InputError("Name one run directory at a time.")
     run = open_run(paths[0])
-    note = f"Partial run: {run.missing} images without a result count as not certified. NOT SEALED."
-    return results_table(cells(run.spec, run.ledger, radii)), note if run.missing else ""
+    note = (
+        f"Partial run: {run.missing:,} of {run.expected:,} results are missing; their images count as not certified. "
+        "NOT SEALED."
+    )
+    found = (
+        results_table(run.results(radii)) if name == "results" else table_of(run, name, r=radii[0] if radii else None)
+    )
+    if not found.rows:
+        raise InputError(f"--show {name}: {NOTHING[name]}")
+    return found, note if run.missing else ""
 
 
 def _of_logs(paths: tuple[Path, ...], radii: tuple[float, ...]) -> tuple[Table, str]:

@@ -12,31 +12,54 @@ from rich.table import Table as Grid
 
 from smoothcert.report import Table
 
-WIDE = 165
-LEFT_OUT = ("certified", "this sample >=", "joint >= %", "abstained", "wrong class", "R_max", "median")
+LEFT_OUT = ("median", "certified", "this sample >=", "R_max", "wrong class", "abstained", "joint >= %")
+"""Columns that go first where the terminal is narrow, in this order."""
+BETWEEN = 3
 
 
 def show(table: Table) -> None:
-    """Print a table: Markdown where the output is not a terminal, otherwise what fits its width."""
+    """Print a table: Markdown where the output is not a terminal, otherwise as many columns as its width takes."""
     if not sys.stdout.isatty():
         print(table.render("md"))
         return
     console = Console()
-    wide = console.width >= WIDE
-    kept = [i for i, name in enumerate(table.headings) if wide or name not in LEFT_OUT]
+    kept = _fitting(table, console.width)
+    whole = len(kept) == len(table.headings)
     grid = Grid(header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for i in kept:
         name = table.headings[i]
-        grid.add_column(name, justify="right", min_width=len("not attainable") if "accuracy" in name else None)
+        narrowest = len("not attainable") if "accuracy" in name else None
+        grid.add_column(name, justify="right" if table.numeric(i) else "left", min_width=narrowest)
+    grouped = len({row[:1] for row in table.rows}) < len(table.rows)
     before = None
     for row in table.rows:
-        if before is not None and row[:1] != before:
+        if grouped and before is not None and row[:1] != before:
             grid.add_section()
-        grid.add_row(*(row[i] if wide else row[i].partition(" (")[0] for i in kept))
+        grid.add_row(*(row[i] if whole else _short(row[i]) for i in kept))
         before = row[:1]
     console.print(grid)
-    if len(kept) < len(table.headings):
+    if not whole:
         console.print("More columns in a wider terminal, or with `smoothcert table RUN --format csv`.", style="dim")
+
+
+def _fitting(table: Table, width: int) -> list[int]:
+    """Return the columns that fit a width, in their order; the ones of `LEFT_OUT` give way."""
+    kept = list(range(len(table.headings)))
+    for name in LEFT_OUT:
+        shorten = len(kept) < len(table.headings)
+        if _width(table, kept, shorten) <= width:
+            break
+        kept = [i for i in kept if table.headings[i] != name]
+    return kept
+
+
+def _width(table: Table, kept: list[int], shorten: bool) -> int:
+    texts = ([table.headings[i], *(_short(row[i]) if shorten else row[i] for row in table.rows)] for i in kept)
+    return sum(max(map(len, column)) + BETWEEN for column in texts)
+
+
+def _short(text: str) -> str:
+    return "not attainable" if text.startswith("not attainable") else text
 
 
 def tell(text: str, indent: int = 0) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from smoothcert.cli.terminal import tell
 from smoothcert.data import load_images
 from smoothcert.errors import ModelError
 from smoothcert.training.gaussian import train
@@ -27,12 +28,13 @@ def train_and_report(data: str, settings: TrainingSettings, out: Path) -> int:
 
         def show(epoch: EpochReport) -> None:
             bar.advance(task)
-            console.print(_in_words(epoch), markup=False)
+            console.print(_in_words(epoch), markup=False, soft_wrap=not console.is_terminal)
 
         module = train(images, settings, show)
     out.parent.mkdir(parents=True, exist_ok=True)
     save(module, settings, images, out)
-    print(f"Weights: {out}\nNext: smoothcert certify --model {out} --data ... --sigma {settings.sigma:g} --out RUN")
+    tell(f"Weights: {out}")
+    tell(f"Next: smoothcert certify --model {out} --data ... --sigma {settings.sigma:g} --out RUN")
     return 0
 
 

@@ -14,22 +14,23 @@ def verify(run: Path, /) -> int:
     Args:
         run: Run directory.
     """
+    from smoothcert.cli.terminal import tell
     from smoothcert.verify import NOT_SHOWN
     from smoothcert.verify import verify as check
 
     report = check(run)
     for fault in report.faults:
-        print(f"FAULT  {fault}")
+        tell(f"FAULT  {fault}")
     if not report.passed:
-        print(f"{run} does NOT verify: {len(report.faults)} {'fault' if len(report.faults) == 1 else 'faults'} named.")
+        tell(f"{run} does NOT verify: {len(report.faults)} {'fault' if len(report.faults) == 1 else 'faults'} named.")
         return 1
-    print(
+    tell(
         f"{run} verifies: {report.lines:,} lines, {report.bounds:,} confidence bounds and {report.decisions:,} "
         f"decisions recomputed by two implementations, {'sealed' if report.sealed else 'NOT SEALED'}."
     )
     if report.missing:
-        print(f"Partial run: {report.missing} images have no line yet.")
+        tell(f"Partial run: {report.missing:,} of {report.lines + report.missing:,} results are missing.")
     for verdict in report.criteria:
-        print(f"{'FAILED ' if verdict.met is False else ''}criterion: {verdict.words}")
-    print(f"Not shown by this: {NOT_SHOWN}.")
+        tell(f"{'FAILED ' if verdict.met is False else ''}criterion: {verdict.words}")
+    tell(f"Not shown by this: {NOT_SHOWN}.")
     return 1 if any(verdict.met is False for verdict in report.criteria) else 0

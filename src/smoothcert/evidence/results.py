@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from smoothcert.stats import Claim, claims, one_per_group, r_max
 
 CONFIDENCE = 0.95
 Draw = NDArray[np.int64] | None
+Certificates = Callable[[float, int], Outcomes]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class Cell:
     groups: int | None
 
 
-def cells(spec: Spec, ledger: Ledger, radii: Sequence[float] = ()) -> list[Cell]:
+def cells(
+    spec: Spec, ledger: Ledger, radii: Sequence[float] = (), certificates: Certificates | None = None
+) -> list[Cell]:
     """Derive the results table.
 
     Args:
@@ -77,6 +80,7 @@ def cells(spec: Spec, ledger: Ledger, radii: Sequence[float] = ()) -> list[Cell]
         ledger: the evidence, complete or partial.
         radii: radii to report instead of the spec's own. A radius outside the spec may have been chosen after seeing
             results, so no population bound is given for it.
+        certificates: where the certificates of a (sigma, k) come from, if they are already known.
 
     Returns:
         One cell a (sigma, k, r), in that order.
@@ -85,7 +89,7 @@ def cells(spec: Spec, ledger: Ledger, radii: Sequence[float] = ()) -> list[Cell]
     for sigma in spec.request.sigma:
         lines = ledger.at(sigma)
         for k in spec.request.k:
-            found = outcomes(spec, lines, sigma, k)
+            found = certificates(sigma, k) if certificates else outcomes(spec, lines, sigma, k)
             draw = _draw(spec, lines)
             limit = r_max(found.plan, k)
             table += [_cell(spec, found, draw, limit, r) for r in radii or spec.request.radius]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +25,14 @@ class Run:
     ledger: Ledger
 
     @property
+    def expected(self) -> int:
+        """Number of results a whole run has: one a (sigma, image)."""
+        return len(self.spec.request.sigma) * self.spec.data.images
+
+    @property
     def missing(self) -> int:
         """Number of (sigma, image) pairs without a line."""
-        return len(self.spec.request.sigma) * self.spec.data.images - len(self.ledger.lines)
+        return self.expected - len(self.ledger.lines)
 
     @cached_property
     def sealed(self) -> bool:
@@ -62,13 +68,20 @@ class Run:
         step = f"1/{self.spec.data.levels}"
         return f"covered (integer noise in steps of {step}, within {worst:.1e} of Gaussian in total variation)"
 
-    def results(self) -> list[Cell]:
-        """Return the results table, a cell a (sigma, k, r)."""
-        return cells(self.spec, self.ledger)
+    def results(self, radii: Sequence[float] = ()) -> list[Cell]:
+        """Return the results table, a cell a (sigma, k, r); see `cells`."""
+        return cells(self.spec, self.ledger, radii, self.certificates)
 
     def certificates(self, sigma: float, k: int = 1) -> Outcomes:
-        """Return the certificates of one noise level and k."""
-        return outcomes(self.spec, self.ledger.at(sigma), sigma, k)
+        """Return the certificates of one noise level and k; derived once."""
+        key = (float(sigma), k)
+        if key not in self._known:
+            self._known[key] = outcomes(self.spec, self.ledger.at(sigma), sigma, k)
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[tuple[float, int], Outcomes]:
+        return {}
 
 
 def open_run(path: str | Path) -> Run:

@@ -1,0 +1,33 @@
+"""What `report` and `demo` share: the documents with progress, and where they lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from smoothcert.cli.terminal import tell
+from smoothcert.report.write import Wish, write_report
+
+SHOWN = {
+    "results.csv": "the results table (also .md, .tex, .json; certificates.parquet: a row an image)",
+    "figures": "figures as SVG and PNG",
+    "notebook.ipynb": "the certification notebook, executed",
+    "report.html": "the interactive report, one file",
+    "memo.pdf": "the four-page memo, an unsigned draft (also US Letter)",
+}
+
+
+def write_with_progress(run: Path, wish: Wish | None = None) -> None:
+    """Write all documents of a run, naming each step, and say where they lie."""
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal and not console.is_dumb_terminal:
+        with console.status("Writing the documents") as shown:
+            write_report(run, wish, lambda step: shown.update(f"Writing the documents: {step}"))
+    else:
+        write_report(run, wish)
+    tell(f"Documents in {run / 'results'}:")
+    width = max(map(len, SHOWN))
+    for name, what in SHOWN.items():
+        tell(f"{name:<{width}}  {what}", indent=2)
+    tell(f"Next: open {run / 'results' / 'report.html'}; smoothcert verify {run} checks evidence and documents")

@@ -1,0 +1,33 @@
+"""certificates.parquet: one row an image, sigma and k, agreeing with the results table."""
+
+import pytest
+
+from smoothcert.evidence import cells, open_run
+from smoothcert.report.certificates import certificate_columns, write_certificates
+from verify.simulated import simulate
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return open_run(simulate(tmp_path_factory.mktemp("parquet") / "run", images=30, k=(1, 2), radius="0.1,0.25"))
+
+
+def test_rows_add_up_to_the_results_table(run, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(write_certificates(run, tmp_path)).to_pylist()
+    assert len(table) == 2 * 2 * 30
+    for cell in cells(run.spec, run.ledger):
+        mine = [row for row in table if (row["sigma"], row["k"]) == (cell.sigma, cell.k)]
+        assert sum(row[f"certified_at_{cell.radius:g}"] for row in mine) == cell.certified
+        assert sum(row["outcome"] == "abstained" for row in mine) == cell.abstained
+        assert sum(row["outcome"] == "wrong class" for row in mine) == cell.wrong
+        assert all(row["radius"] == 0 for row in mine if row["outcome"] != "certified")
+        assert all(row["radius"] >= cell.radius for row in mine if row[f"certified_at_{cell.radius:g}"])
+
+
+def test_columns_are_of_equal_length_and_follow_the_ledger(run):
+    columns = certificate_columns(run, 0.25, 1)
+    lines = run.ledger.at(0.25)
+    assert {len(column) for column in columns.values()} == {30}
+    assert list(columns["samples"]) == [line.samples for line in lines]
+    assert list(columns["image"]) == [line.image for line in lines]

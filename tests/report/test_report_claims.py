@@ -1,0 +1,74 @@
+"""Claim sentences: the values of a cell in reviewed words, rounded so that a bound stays a bound."""
+
+import re
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smoothcert.evidence import cells, open_run
+from smoothcert.report import claims
+from smoothcert.report.guarantees import guarantees
+from verify.simulated import simulate
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return open_run(simulate(tmp_path_factory.mktemp("claims") / "run", images=60, radius="0.1,0.25,5"))
+
+
+def test_a_sentence_for_every_cell(run):
+    for cell in cells(run.spec, run.ledger):
+        said = claims.observed(cell, 1000)
+        if cell.attainable:
+            assert f"Of 60 images, {cell.certified} were certified-correct at r = {cell.radius:g}" in said
+            assert f"{cell.abstained} abstentions and {cell.wrong} wrong-class returns count as not certified" in said
+        else:
+            assert "not attainable" in said
+            assert "not a finding about the model" in said
+            assert " % " not in said
+
+
+def test_no_percentage_of_the_population_from_a_partial_run(run):
+    cell = replace(cells(run.spec, run.ledger)[0], population=None, joint=None)
+    for joint in (False, True):
+        assert "No statement about a population" in claims.population(cell, joint)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(0, 1, exclude_max=True))
+def test_a_population_bound_is_never_printed_above_itself(bound):
+    cell = replace(CELL, population=bound)
+    printed = re.search(r"at least ([\d.]+) % of that population", claims.population(cell, joint=False))[1]
+    assert Fraction(printed) / 100 <= Fraction(bound) + ULP  # 100 * bound is itself rounded to the nearest double
+    assert Fraction(bound) - Fraction(printed) / 100 < Fraction(1, 999)
+
+
+def test_the_population_sentence_carries_its_condition(run):
+    cell = cells(run.spec, run.ledger)[0]
+    said = claims.population(cell, joint=True)
+    assert said.startswith("If the 60 images are independent draws")
+    assert "jointly over which images were drawn and over the noise, for all cells of the run together" in said
+    assert "groups (one random image of each)" in claims.population(replace(cell, groups=7), joint=True)
+
+
+def test_the_seed_is_named(run):
+    assert "chosen by the user" in claims.arithmetic(run)
+
+
+def test_the_arithmetic_row_follows_the_run():
+    covered, not_covered = guarantees(True), guarantees(False)
+    assert covered.rows[:-1] == not_covered.rows[:-1]
+    assert "not covered" in not_covered.rows[-1][1]
+
+
+ULP = Fraction(1, 2**52)
+CELL = None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cell(run):
+    global CELL
+    CELL = cells(run.spec, run.ledger)[0]

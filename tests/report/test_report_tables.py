@@ -1,0 +1,112 @@
+"""The further tables: counts add up to the results, small counts stay raw, the unattainable gets no percentage."""
+
+import math
+
+import pytest
+
+from evidence.handmade import a_line, a_spec
+from smoothcert.evidence import CHANGED, CLEAN, Ledger, Run, RunDirectory, append_event, cells, open_run
+from smoothcert.report import TABLES, table_of
+from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, group_table
+from smoothcert.report.units import units
+from verify.simulated import simulate
+
+
+@pytest.fixture
+def run(tmp_path):
+    return open_run(simulate(tmp_path / "run", images=40, k=(1, 2), radius="0.1,0.25,5"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("form", ["md", "csv", "tex", "json"])
+def test_every_table_in_every_form(run, name, form):
+    table = table_of(run, name)
+    assert all(len(row) == len(table.headings) for row in table.rows)
+    if table.rows:
+        assert table.render(form)
+
+
+def test_classes_add_up_to_the_results_table(run):
+    for cell in cells(run.spec, run.ledger):
+        if cell.attainable:
+            records = class_table(run, cell.k, cell.radius).records
+            mine = [each for each in records if each["sigma"] == cell.sigma]
+            assert sum(each["certified"] for each in mine) == cell.certified
+            assert sum(each["images"] for each in mine) == cell.images
+
+
+def test_small_classes_are_raw_counts(run):
+    printed = [text for row in class_table(run, 1, 0.1).rows for text in row[2:]]
+    assert all("/" in text and "." not in text for text in printed)
+
+
+def test_no_percentage_beyond_r_max(run):
+    assert {text for row in class_table(run, 1, 5.0).rows for text in row[2:]} == {"not attainable"}
+
+
+def test_accuracy_without_noise_stands_beside_the_certificates(run):
+    assert {row[2] for row in accuracy_table(run).rows} == {"not recorded"}
+    facts = {"images": 40, "correct": {"1": [6, 5, 5, 5, 5, 4], "2": [7, 7, 6, 6, 6, 6]}}
+    for sigma in run.spec.request.sigma:
+        append_event(run.directory.events, CLEAN, sigma=float(sigma), **facts)
+    table = accuracy_table(open_run(run.directory.path))
+    assert [row[2] for row in table.rows] == ["75.0 % (30/40)", "95.0 % (38/40)"] * 2
+    at_zero = cells(run.spec, run.ledger, (0.0,))
+    assert [record["certified"] for record in table.records] == [cell.certified for cell in at_zero]
+
+
+def test_changes_are_printed_as_they_were_measured(run):
+    assert changes_table(run).rows == ()
+    changes = {"a shift": {"median": 0.25, "within": [10, 15, 20]}}
+    append_event(run.directory.events, CHANGED, images=20, radius=[0.1, 0.25, 5], changes=changes)
+    assert changes_table(open_run(run.directory.path)).rows == (("a shift", "0.250", "50 %", "75 %", "100 %"),)
+
+
+def test_cost_is_a_row_a_sigma_and_their_sum(run):
+    *each, total = cost_table(run).records
+    for name in ("images", "passes", "fixed_passes"):
+        assert sum(one[name] for one in each) == total[name]
+    assert total["passes"] == sum(line.samples for line in run.ledger.lines)
+
+
+def test_groups_are_counted_whole(tmp_path):
+    labels = (0, 1, 2, 0)
+    spec = a_spec(labels, looks=(1000,), stopping="fixed", radius="0.25", grouped=True)
+    names = ("p1", "p1", "p2", "p1")
+    winners = (0, 1, 2, 3)
+    lines = [
+        a_line(i, labels[i], selection={winners[i]: 20}, looks=[{labels[i]: 1000}], group=names[i]) for i in range(4)
+    ]
+    run = Run(RunDirectory(tmp_path), spec, Ledger(tuple(lines), (), 0))
+    assert group_table(run, 1, 0.25).rows == (("p1", "3", "2/3"), ("p2", "1", "1/1"))
+
+
+def test_no_groups_no_rows(run):
+    assert group_table(run, 1, 0.1).rows == ()
+
+
+def test_criteria_say_met_or_not(tmp_path):
+    wanted = [
+        {"sigma": 0.25, "radius": 0.1, "at_least": 0.01, "of": "observed"},
+        {"sigma": 0.25, "radius": 0.1, "at_least": 1.0},
+    ]
+    run = open_run(simulate(tmp_path / "run", images=40, criteria=wanted))
+    assert [row[2] for row in criteria_table(run).rows] == ["met", "NOT MET"]
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 28, 28), (3, 224, 224), (1, 8, 8)])
+@pytest.mark.parametrize("r", [0.25, 0.5, 1.0])
+def test_a_uniform_shift_by_the_rms_has_exactly_the_radius_as_its_norm(shape, r):
+    found = units(r, shape)
+    values = math.prod(shape)
+    assert math.sqrt(values) * found.rms / 255 == pytest.approx(r)
+    assert found.one_level == pytest.approx(math.sqrt(values) / 255)
+    if min(shape[1:]) >= 20:
+        assert math.sqrt(400 * shape[0]) * found.patch / 255 == pytest.approx(r)
+    else:
+        assert found.patch is None
+
+
+def test_the_figures_of_the_design(tmp_path):
+    assert round(units(1, (3, 224, 224)).one_level, 2) == 1.52
+    assert round(units(1, (1, 28, 28)).one_level, 2) == 0.11
