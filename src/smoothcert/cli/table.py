@@ -43,9 +43,9 @@ def table(
     radii = read_radii(radius)
     found, note = _of_run(paths, radii, show) if paths[0].is_dir() else _of_logs(paths, radii)
     if format is None:
-        from smoothcert.cli.terminal import show
+        from smoothcert.cli.terminal import show as show_table
 
-        show(found)
+        show_table(found)
     else:
         print(found.render(format))
     if note and format in (None, "md"):

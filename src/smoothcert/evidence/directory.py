@@ -144,8 +144,8 @@ def write_json(path: Path, value: Any) -> None:
     write_derived(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
-def write_derived(path: Path, text: str) -> None:
-    """Write a derived text file beside its place and move it there in one step."""
+def write_derived(path: Path, content: str | bytes) -> None:
+    """Write a derived file beside its place and move it there in one step."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
+    beside.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(beside, path)

@@ -44,6 +44,10 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     records: tuple[dict[str, Any], ...]
 
+    def numeric(self, column: int) -> bool:
+        """Whether a column holds numbers, so that it is set to the right."""
+        return any(row[column][:1].isdigit() for row in self.rows)
+
     def render(self, form: str) -> str:
         """Return the table as Markdown, CSV, LaTeX or JSON text (`FORMATS`)."""
         if form == "json":
@@ -62,15 +66,20 @@ class Table:
     def _markdown(self) -> str:
         widths = [max(len(row[i]) for row in (self.headings, *self.rows)) for i in range(len(self.headings))]
 
-        def line(cells: Sequence[str]) -> str:
-            return "| " + " | ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+        numeric = [self.numeric(i) for i in range(len(widths))]
 
-        rule = "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|"
+        def line(cells: Sequence[str]) -> str:
+            set_in = zip(cells, widths, numeric, strict=True)
+            return "| " + " | ".join(c.rjust(w) if right else c.ljust(w) for c, w, right in set_in) + " |"
+
+        rules = zip(widths, numeric, strict=True)
+        rule = "|" + "|".join("-" * (width + 1) + (":" if right else "-") for width, right in rules) + "|"
         return "\n".join([line(self.headings), rule, *(line(row) for row in self.rows)])
 
     def _tex(self) -> str:
         rows = [" & ".join(_tex(cell) for cell in row) + r" \\" for row in (self.headings, *self.rows)]
-        head = rf"\begin{{tabular}}{{{'r' * len(self.headings)}}}"
+        columns = "".join("r" if self.numeric(i) else "l" for i in range(len(self.headings)))
+        head = rf"\begin{{tabular}}{{{columns}}}"
         return "\n".join([head, r"\hline", rows[0], r"\hline", *rows[1:], r"\hline", r"\end{tabular}"])
 
 

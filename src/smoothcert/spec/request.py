@@ -147,6 +147,16 @@ class Request(Frozen):
                 raise ValueError(f"{name}: expected a sigma, k and radius of this run, got {place.words}")
         return self
 
+    @property
+    def first_radius(self) -> float:
+        """The radius of the primary cell, or the smallest where none is named."""
+        return self.primary.radius if self.primary else self.radius[0]
+
+    @property
+    def first_k(self) -> int:
+        """The k of the primary cell, or the smallest where none is named."""
+        return self.primary.k if self.primary else self.k[0]
+
     def target_of(self, k: int) -> Target:
         """Return which class a top-k certificate is about: the prediction, or the reference label."""
         if self.target == "auto":

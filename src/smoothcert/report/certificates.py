@@ -1,0 +1,82 @@
+"""One row an image, sigma and k: the certificates as columns, for Parquet and for the per-image tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smoothcert.errors import MissingExtra
+from smoothcert.evidence import Line, Outcomes, Run, winner, write_derived
+from smoothcert.stats import round_down
+
+OUTCOMES = ("certified", "abstained", "wrong class")
+
+
+def certificate_columns(run: Run, sigma: float, k: int) -> dict[str, Any]:
+    """Return the certificates of one sigma and k as columns of equal length.
+
+    Returns:
+        sigma, k, index, image (hash), label, group, selected (winner of the selection votes or None), outcome (one of
+        `OUTCOMES`), radius (L2, in units of the [0, 1] range, rounded down to 6 decimals; 0 where nothing is
+        certified), certified_at_R for each radius R of the spec, samples, n (copies at the last look), label_votes.
+    """
+    lines, found = run.ledger.at(sigma), run.certificates(sigma, k)
+    held = ~found.wrong & (found.radius > 0)
+    certified = {f"certified_at_{r:g}": found.certified_correct(r) for r in run.spec.request.radius}
+    return {
+        "sigma": np.full(len(lines), float(sigma)),
+        "k": np.full(len(lines), k),
+        "index": found.index,
+        "image": [line.image for line in lines],
+        "label": found.label,
+        "group": [line.group for line in lines],
+        "selected": [winner(line) for line in lines],
+        "outcome": [OUTCOMES[i] for i in _outcome(found)],
+        "radius": np.where(held, round_down(np.maximum(found.radius, 0.0)), 0.0),
+        **certified,
+        "samples": found.samples,
+        "n": [_last(line)[0] for line in lines],
+        "label_votes": [_last(line)[1] for line in lines],
+    }
+
+
+def _outcome(found: Outcomes) -> Any:
+    return np.where(found.wrong, 2, np.where(found.abstained, 1, 0))
+
+
+def _last(line: Line) -> tuple[int, int]:
+    n, votes = line.looks[-1] if line.looks else (0, {})
+    return n, votes.get(line.label, 0)
+
+
+def write_certificates(run: Run, folder: Path) -> Path:
+    """Write `certificates.parquet`: one row an image, sigma and k.
+
+    Raises:
+        MissingExtra: pyarrow is not installed.
+    """
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingExtra("certificates.parquet", "report") from None
+    parts = [
+        arrow.table(certificate_columns(run, sigma, k), schema=_schema(arrow, run))
+        for sigma in run.spec.request.sigma
+        for k in run.spec.request.k
+    ]
+    path = folder / "certificates.parquet"
+    stored = arrow.BufferOutputStream()
+    parquet.write_table(arrow.concat_tables(parts), stored, compression="zstd")
+    write_derived(path, stored.getvalue().to_pybytes())
+    return path
+
+
+def _schema(arrow: Any, run: Run) -> Any:
+    whole, text = arrow.int64(), arrow.string()
+    columns = {"sigma": arrow.float64(), "k": whole, "index": whole, "image": text, "label": whole, "group": text}
+    columns |= {"selected": whole, "outcome": text, "radius": arrow.float64()}
+    columns |= {f"certified_at_{r:g}": arrow.bool_() for r in run.spec.request.radius}
+    return arrow.schema(list({**columns, "samples": whole, "n": whole, "label_votes": whole}.items()))

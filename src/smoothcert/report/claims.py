@@ -1,0 +1,93 @@
+"""The claim sentences: reviewed wording with the values of one cell; lower bounds rounded down, upper bounds up."""
+
+from __future__ import annotations
+
+from smoothcert.evidence import Cell, Run
+from smoothcert.stats import bad_runs, format_down, format_up
+
+DEPLOYMENT = (
+    "A device that estimates the smoothed classifier from n votes can abstain, and can return another class with "
+    "probability up to its own alpha; running the base model without noise voids every statement."
+)
+ONE_SUPPLY = (
+    "This memo supplies one verification record about one class of input perturbation. It does not by itself show "
+    "conformity with, or satisfy, any law, guidance or standard listed here."
+)
+
+
+def one_image(alpha: float) -> str:
+    """What one certificate says."""
+    return (
+        f"For any fixed image, the procedure returns a wrong class-radius pair with probability at most {alpha:g}, "
+        "taken over its own random noise draws. Wrong means that the smoothed classifier does not keep the returned "
+        "class (for top-k: the reference label among its k most probable classes) everywhere in the open ball of L2 "
+        "radius R around the preprocessed image."
+    )
+
+
+def observed(cell: Cell, n_max: int) -> str:
+    """What was counted in one cell, or that it is out of reach."""
+    where = f"r = {cell.radius:g} (sigma {cell.sigma:g}{_rank(cell)}, up to {n_max:,} noisy copies an image)"
+    if not cell.attainable:
+        return not_attainable(cell, n_max)
+    low, high = format_down(100 * cell.low, 1), format_up(100 * cell.high, 1)
+    return (
+        f"Of {cell.images:,} images, {cell.certified:,} were certified-correct at {where}: "
+        f"{format_down(100 * cell.certified / cell.images, 1)} % (95 % Clopper-Pearson interval {low} to {high} %). "
+        f"{cell.abstained:,} abstentions and {cell.wrong:,} wrong-class returns count as not certified. "
+        "This is a count of procedure outcomes on this sample."
+    )
+
+
+def not_attainable(cell: Cell, n_max: int) -> str:
+    """Why a cell is empty."""
+    return (
+        f"r = {cell.radius:g} is not attainable: with {n_max:,} noisy copies and this alpha no image can be certified "
+        f"beyond R_max = {format_down(cell.r_max, 4)} at sigma {cell.sigma:g}{_rank(cell)}. This is a limit of the "
+        "sampling budget, not a finding about the model."
+    )
+
+
+def this_sample(cell: Cell, alpha: float) -> str:
+    """What the counts say about these images."""
+    return (
+        f"With probability at least 95 % over the noise draws, at most {bad_runs(cell.images, alpha):,} of the "
+        f"{cell.images:,} runs are wrong, so at least {cell.sample:,} of these images are truly classified correctly "
+        f"throughout the ball of radius {cell.radius:g}."
+    )
+
+
+def population(cell: Cell, joint: bool) -> str:
+    """What the counts say about the population; for a partial run, or a radius fixed later, why they say nothing."""
+    bound = cell.joint if joint else cell.population
+    if bound is None:
+        return "No statement about a population is made: the run is partial, or the radius was not fixed before it."
+    drawn = (
+        f"the {cell.images:,} images are independent draws"
+        if cell.groups is None
+        else f"the {cell.groups:,} groups (one random image of each) are independent draws"
+    )
+    together = ", for all cells of the run together" if joint else ""
+    return (
+        f"If {drawn} from the population described in section 3, then with probability at least 95 %, taken jointly "
+        f"over which images were drawn and over the noise{together}, the smoothed classifier is correct under every "
+        f"perturbation of L2 norm below r = {cell.radius:g} (sigma {cell.sigma:g}{_rank(cell)}) for at least "
+        f"{format_down(100 * bound, 1)} % of that population."
+    )
+
+
+def arithmetic(run: Run) -> str:
+    """What holds in computer arithmetic, and where the seed came from."""
+    seed = (
+        "drawn from the operating system's entropy"
+        if run.spec.seed_source == "operating system"
+        else "chosen by the user"
+    )
+    return (
+        f"Computer arithmetic: {run.arithmetic}. The claim is for images on the grid; the distance is measured after "
+        f"any rounding. The seed of the noise was {seed}."
+    )
+
+
+def _rank(cell: Cell) -> str:
+    return "" if cell.k == 1 else f", k = {cell.k}"

@@ -1,0 +1,81 @@
+"""Certified accuracy by class, with a guard on small counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from smoothcert.evidence import Outcomes, Run
+from smoothcert.report.curves import certificates_of
+from smoothcert.spec import Spec
+from smoothcert.stats import interval, r_max
+
+SMALL = 50
+"""Groups with fewer images are reported as raw counts, without a percentage or an interval."""
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class at one (sigma, k, r).
+
+    Attributes:
+        number: class number.
+        name: class name, as the data have it.
+        images: m_c, images of this class in the spec; those without a result count as not certified.
+        certified: images of this class certified-correct at r; says nothing where r is not attainable.
+        attainable: whether the sampling budget can certify r at all.
+        observed: certified / images; None for fewer than `SMALL` images, or where r is not attainable.
+        low: lower end of the exact 95 % interval of observed; None where observed is.
+        high: its upper end; None where observed is.
+    """
+
+    number: int
+    name: str
+    images: int
+    certified: int
+    attainable: bool
+    observed: float | None
+    low: float | None
+    high: float | None
+
+
+def class_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
+    """Derive certified accuracy by class.
+
+    Args:
+        run: the run, complete or partial.
+        sigma: one of its noise levels.
+        k: one of its k.
+        r: L2 radius >= 0, in units of the [0, 1] range; 0 asks for any positive radius.
+
+    Returns:
+        A row a class, in the order of the class numbers, classes without images included.
+
+    Raises:
+        SpecError: the run has no such sigma or k, or r is negative.
+    """
+    return class_rows_of(run.spec, certificates_of(run, sigma, k), r)
+
+
+def class_rows_of(spec: Spec, found: Outcomes, r: float) -> list[ClassRow]:
+    """Derive certified accuracy by class from certificates that are already computed.
+
+    Args:
+        spec: the locked spec.
+        found: certificates of one sigma and k of it.
+        r: L2 radius >= 0, in units of the [0, 1] range.
+
+    Raises:
+        SpecError: r is negative.
+    """
+    kept = np.bincount(found.label[found.certified_correct(r)], minlength=spec.classes)
+    attainable = r <= r_max(found.plan, found.k)
+    facts = zip(spec.data.class_names, spec.data.class_counts, kept.tolist(), strict=True)
+    return [_row((number, name), s, m, attainable) for number, (name, m, s) in enumerate(facts)]
+
+
+def _row(which: tuple[int, str], s: int, m: int, attainable: bool) -> ClassRow:
+    if m < SMALL or not attainable:
+        return ClassRow(*which, m, s, attainable, None, None, None)
+    return ClassRow(*which, m, s, attainable, s / m, *interval(s, m))

@@ -1,0 +1,83 @@
+"""What an L2 radius is for images of one shape: the norms of simple changes beside the radii."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from smoothcert.report.figures.sheet import Margins, Words, plain_logarithms, sheet
+from smoothcert.report.figures.style import FAINT, QUIET, SMALL, TINY, WIDTH, pen, styled
+from smoothcert.report.figures.text import short, spread, width
+from smoothcert.report.units import units
+from smoothcert.spec import Spec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_RADII = "radius r"
+
+
+@styled
+def draw_units(changes: Mapping[str, float], spec: Spec, words: Words) -> Figure:
+    """Draw the norm of each change on a logarithmic axis, the smallest on top, with the radii as vertical lines.
+
+    Args:
+        changes: median L2 norm of each change, by its name, in units of the [0, 1] range.
+        spec: the locked spec: radii, shape and grid of the images.
+        words: title, note and small print.
+    """
+    radii, names = spec.request.radius, sorted(changes, key=lambda name: changes[name])
+    labels = [short(name, f"change {number}", 2.9, SMALL) for number, name in enumerate(names, 1)]
+    left = 0.3 + max(width(line, SMALL) for label in (*labels, _RADII) for line in label.split("\n"))
+    figure, (axes,) = sheet(words, 0.45 * (len(names) + 1), Margins(left=left, above=0.85))
+    norms = [norm for norm in (*changes.values(), *radii) if norm > 0]
+    ends = (min(norms) / 1.5, max(norms) * 2.2)
+    axes.set(xscale="log", xlim=ends, ylim=(len(names) + 0.5, -0.6))
+    axes.set_yticks(range(len(names) + 1), [*labels, _RADII], size=SMALL, linespacing=1.05)
+    axes.tick_params(axis="y", length=0)
+    for at, name in enumerate(names):
+        _point(axes, at, changes[name])
+    _number(axes, radii, len(names), (WIDTH - left) / math.log10(ends[1] / ends[0]))
+    axes.set_xlabel("L2 norm, in units of the [0, 1] pixel range")
+    plain_logarithms(axes.xaxis, *ends)
+    _grey_levels(axes, spec)
+    return figure
+
+
+def _number(axes: Axes, radii: Sequence[float], at: int, decade: float) -> None:
+    """Draw the radii as vertical lines and print each at the foot of its line; a decade is so many cm wide."""
+    many = len(radii) > 3
+    middles = spread([math.log10(r) for r in radii], (0.26 if many else 0.55) / decade, low=-9, high=9)
+    for r, middle in zip(radii, middles, strict=True):
+        axes.vlines(r, -0.6, at - 0.35, color=QUIET, lw=0.6, linestyle=(0, (4, 3)), zorder=0)
+        number = axes.text(10**middle, at, f"{r:g}", ha="center", va="center", size=TINY, weight="bold")
+        number.set_rotation(90 if many else 0)
+
+
+def _point(axes: Axes, at: int, norm: float) -> None:
+    at_least = max(norm, axes.get_xlim()[0])
+    axes.hlines(at, axes.get_xlim()[0], at_least, color=FAINT, lw=0.9, zorder=1)
+    axes.plot(at_least, at, "o" if norm == at_least else "<", color=pen(0).colour, ms=4, clip_on=False)
+    axes.annotate(
+        f"{norm:.3g}",
+        (at_least, at),
+        (5, 0),
+        textcoords="offset points",
+        va="center",
+        size=TINY,
+        bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 0.6},
+    )
+
+
+def _grey_levels(axes: Axes, spec: Spec) -> None:
+    """Number the upper edge in grey levels a value, root mean square."""
+    each = units(1.0, spec.data.shape).rms
+    top = axes.secondary_xaxis(
+        "top", functions=(lambda norm: np.multiply(norm, each), lambda rms: np.divide(rms, each))
+    )
+    top.set_xlabel("the same, in grey levels (root mean square)")
+    plain_logarithms(top.xaxis, *axes.get_xlim())

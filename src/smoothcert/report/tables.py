@@ -1,0 +1,153 @@
+"""Every further table of the documents, as headings and printed strings that all documents share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from smoothcert.evidence import CONFIDENCE, Cell, Run, Verdict, costs, verdicts
+from smoothcert.report.classes import ClassRow, class_rows
+from smoothcert.report.table import Table
+from smoothcert.report.units import PATCH, units
+from smoothcert.stats import format_down, format_up, interval
+
+GROUPS_SHOWN = 30
+
+
+def accuracy_table(run: Run) -> Table:
+    """The price of smoothing: a row a (sigma, k) with the unsmoothed classifier beside certificates of any radius."""
+    records = [_accuracy(run, cell) for cell in run.results((0.0,))]
+    rows = tuple(
+        (
+            f"{each['sigma']:g}",
+            str(each["k"]),
+            "not recorded" if each["clean"] is None else _share(each["clean"], each["images"]),
+            _share(each["certified"], each["images"]),
+            f"{format_down(100 * each['low'], 1)} to {format_up(100 * each['high'], 1)}",
+            str(each["abstained"]),
+            str(each["wrong"]),
+        )
+        for each in records
+    )
+    headings = ("sigma", "k", "unsmoothed, no noise: correct", "smoothed: certified at r = 0", "95 % interval")
+    return Table((*headings, "abstained", "wrong class"), rows, tuple(records))
+
+
+def _accuracy(run: Run, cell: Cell) -> dict[str, Any]:
+    clean = run.clean(cell.sigma)
+    record = {name: getattr(cell, name) for name in ("sigma", "k", "images", "certified", "abstained", "wrong")}
+    low, high = interval(cell.certified, cell.images, CONFIDENCE)
+    correct = None if clean is None or cell.k not in clean.correct else sum(clean.correct[cell.k])
+    return {**record, "low": low, "high": high, "clean": correct}
+
+
+def _share(count: int, images: int) -> str:
+    return f"{format_down(100 * count / images, 1)} % ({count:,}/{images:,})"
+
+
+def class_table(run: Run, k: int, r: float) -> Table:
+    """Certified accuracy of each class at one k and r, a column a sigma; few images are given as raw counts."""
+    columns = {sigma: class_rows(run, sigma, k, r) for sigma in run.spec.request.sigma}
+    first = next(iter(columns.values()))
+    rows = tuple(
+        (row.name, f"{row.images:,}", *(_class_cell(found[i]) for found in columns.values()))
+        for i, row in enumerate(first)
+    )
+    records = tuple({"sigma": float(sigma), **asdict(row)} for sigma, found in columns.items() for row in found)
+    return Table(("class", "images", *(f"sigma {sigma:g}" for sigma in columns)), rows, records)
+
+
+def _class_cell(row: ClassRow) -> str:
+    if not row.attainable:
+        return "not attainable"
+    if row.observed is None or row.low is None or row.high is None:
+        return f"{row.certified}/{row.images}"
+    percent = format_down(100 * row.observed, 1)
+    return f"{percent} ({format_down(100 * row.low, 1)} to {format_up(100 * row.high, 1)})"
+
+
+def group_table(run: Run, k: int, r: float) -> Table:
+    """Certified images of each patient or other group at one k and r, the largest groups first; raw counts.
+
+    No rows where the images do not come in groups.
+    """
+    if not run.spec.data.grouped:
+        return Table(("group", "images"), (), ())
+    counts = {sigma: _by_group(run, sigma, k, r) for sigma in run.spec.request.sigma}
+    sizes = Counter(line.group for line in run.ledger.at(run.spec.request.sigma[0]))
+    largest = [name for name, _ in sizes.most_common(GROUPS_SHOWN)]
+    rows = tuple(
+        (str(name), str(sizes[name]), *(f"{found[name]}/{sizes[name]}" for found in counts.values()))
+        for name in largest
+    )
+    records = tuple(
+        {"group": name, "images": sizes[name], "sigma": float(sigma), "certified": found[name]}
+        for name in largest
+        for sigma, found in counts.items()
+    )
+    return Table(("group", "images", *(f"sigma {sigma:g}" for sigma in counts)), rows, records)
+
+
+def _by_group(run: Run, sigma: float, k: int, r: float) -> Counter[str | None]:
+    kept = run.certificates(sigma, k).certified_correct(r)
+    return Counter(line.group for line, certified in zip(run.ledger.at(sigma), kept, strict=True) if certified)
+
+
+def cost_table(run: Run) -> Table:
+    """What certifying cost: forward passes, what a fixed number would have taken, and time of the device."""
+    found = costs(run)
+    rows = tuple(
+        (
+            "all" if cost.sigma is None else f"{cost.sigma:g}",
+            f"{cost.images:,}",
+            f"{cost.passes:,}",
+            f"{cost.fixed_passes:,}",
+            f"{cost.times_fewer:,.1f}",
+            f"{cost.seconds:,.1f}",
+            f"{cost.rate:,.0f}",
+        )
+        for cost in found
+    )
+    headings = ("sigma", "images", "forward passes", "with fixed sampling", "times fewer", "device seconds", "passes/s")
+    return Table(headings, rows, tuple(asdict(cost) for cost in found))
+
+
+def units_table(run: Run) -> Table:
+    """The radius in image units: grey levels for this shape."""
+    found = [units(r, run.spec.data.shape) for r in run.spec.request.radius]
+    rows = tuple(
+        (f"{each.radius:g}", format_down(each.rms, 2), "-" if each.patch is None else format_down(each.patch, 1))
+        for each in found
+    )
+    headings = (
+        "r",
+        "RMS grey levels (of 255) a value = largest uniform shift",
+        f"amplitude on a {PATCH}x{PATCH} patch",
+    )
+    return Table(headings, rows, tuple(asdict(each) for each in found))
+
+
+def changes_table(run: Run) -> Table:
+    """How far simple changes move these images, and the share of images they leave inside each radius."""
+    radii = run.spec.request.radius
+    rows = tuple(
+        (each.name, f"{each.median:.3f}", *(f"{100 * count / each.images:.0f} %" for _, count in each.within))
+        for each in run.changes
+    )
+    headings = ("change", "median L2 norm", *(f"within {r:g}" for r in radii))
+    return Table(headings, rows, tuple(asdict(each) for each in run.changes))
+
+
+def criteria_table(run: Run) -> Table:
+    """Acceptance criteria and whether they are met; no rows where none was fixed before the run."""
+    found = verdicts(run.spec, run.results())
+    return Table(
+        ("criterion", "reached", "met"),
+        tuple((each.promised, each.reached, _met(each)) for each in found),
+        tuple({"criterion": each.promised, "value": each.value, "met": each.met} for each in found),
+    )
+
+
+def _met(verdict: Verdict) -> str:
+    return {True: "met", False: "NOT MET", None: "undecided"}[verdict.met]

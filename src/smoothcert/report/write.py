@@ -1,0 +1,98 @@
+"""Everything a team hands over, from a run directory: written in one call, without torch and without a GPU."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from smoothcert.errors import EvidenceError, MissingExtra
+from smoothcert.evidence import REPORTED, Run, append_event, open_run, results_record, write_derived, write_json
+from smoothcert.report.certificates import write_certificates
+from smoothcert.report.results import write_results
+
+CHECKSUMS = "SHA256SUMS"
+LIBRARIES = ("matplotlib", "jinja2", "typst", "pypdf", "jupytext", "nbclient", "ipykernel", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a report may be asked beyond its defaults.
+
+    Attributes:
+        sponsor: YAML file with the sponsor's fields of the memo, or None: they stay open.
+        live: whether the notebook certifies five images anew where classifier and images are at hand.
+    """
+
+    sponsor: Path | None = None
+    live: bool = True
+
+
+Step = tuple[str, Callable[[], list[Path]]]
+
+
+def write_report(path: Path, wish: Wish | None = None, on_step: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """Write results table, certificates, figures, notebook, report.html and memo into `results/`.
+
+    Args:
+        path: a run directory, finished or partial; a partial run's documents say so and make no population claim.
+        wish: sponsor's fields and the notebook's live section.
+        on_step: hears the name of each step before it begins.
+
+    Returns:
+        The files, in the order they were written; the last is SHA256SUMS.
+
+    Raises:
+        EvidenceError: there is no run, none of its images is decided, or another process is writing it.
+        InputError: the sponsor's file was refused; nothing was written.
+        MissingExtra: a library of the extra `report` is not installed.
+    """
+    for library in LIBRARIES:
+        if find_spec(library) is None:
+            raise MissingExtra(f"The report (library {library})", "report")
+    run = open_run(path)
+    if not run.ledger.lines:
+        raise EvidenceError(f"{path} holds no finished image, so there is nothing to report. See `smoothcert status`.")
+    with run.directory.locked():
+        run.directory.results.mkdir(exist_ok=True)
+        files: list[Path] = []
+        for name, step in _steps(run, wish or Wish()):
+            on_step(name)
+            files += step()
+        files.append(_checksums(run.directory.results, files))
+        append_event(run.directory.events, REPORTED, files=len(files), sha256sums=_sha256(files[-1]))
+    return files
+
+
+def _steps(run: Run, wish: Wish) -> Iterator[Step]:
+    from smoothcert.report.figures import write_figures
+    from smoothcert.report.memo import read_sponsor, write_memo
+    from smoothcert.report.notebook import write_notebook
+    from smoothcert.report.page import write_page
+
+    folder = run.directory.results
+    sponsor = read_sponsor(wish.sponsor)
+    yield "results table", lambda: [*write_results(run, folder), _record(run)]
+    yield "certificates", lambda: [write_certificates(run, folder)]
+    yield "figures", lambda: write_figures(run, folder / "figures")
+    yield "notebook", lambda: [write_notebook(run, folder, live=wish.live)]
+    yield "report.html", lambda: [write_page(run, folder)]
+    yield "memo", lambda: write_memo(run, folder, sponsor)
+
+
+def _record(run: Run) -> Path:
+    path = run.directory.results / "results.json"
+    write_json(path, results_record(run.spec, run.ledger))
+    return path
+
+
+def _checksums(folder: Path, files: list[Path]) -> Path:
+    path = folder / CHECKSUMS
+    write_derived(path, "".join(f"{_sha256(file)}  {file.relative_to(folder)}\n" for file in sorted(files)))
+    return path
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,64 @@
+"""Finished and partial runs of every kind, for what is derived from them: votes are drawn by formula."""
+
+import numpy as np
+
+from evidence.handmade import a_line, a_spec
+from smoothcert.evidence import (
+    FINISHED,
+    LEVEL,
+    STARTED,
+    Ledger,
+    LedgerWriter,
+    append_event,
+    create_run,
+    open_run,
+)
+from verify.simulated import LOOKS
+
+
+def finished(path, images=60, classes=4, p=None, drop=0, data=None, **request):
+    """Write a run and open it; sealed, unless the last `drop` lines are missing.
+
+    Each image's label has probability p (drawn for each image where p is None); `data` overrides facts of the data.
+    """
+    rng = np.random.default_rng(3)
+    asked = {"sigma": "0.25,0.5", "stopping": "looks", "radius": "0.1,0.25,0.5", **request}
+    labels = np.arange(images) % classes
+    spec = a_spec(labels.tolist(), classes=min(classes, 10), looks=LOOKS[asked["stopping"]], **asked)
+    facts = {
+        "class_names": tuple(f"kind {c}" for c in range(classes)),
+        "class_counts": tuple(np.bincount(labels, minlength=classes).tolist()),
+        **(data or {}),
+    }
+    spec = spec.model_copy(update={"data": spec.data.model_copy(update=facts)})
+    lines = [_line(rng, spec, sigma, i, int(c), p) for sigma in spec.request.sigma for i, c in enumerate(labels)]
+    return written(path, spec, lines[: len(lines) - drop], sealed=not drop)
+
+
+def written(path, spec, lines, sealed=True):
+    """Write lines as a run directory and open it."""
+    run = create_run(path, spec, {"threads": 1})
+    append_event(run.events, STARTED, lines=0)
+    for sigma in spec.request.sigma:
+        append_event(run.events, LEVEL, sigma=float(sigma), self_test={"bit_equal": True})
+    with LedgerWriter(run.ledger / "local-0.jsonl") as writer:
+        writer.append(lines)
+    if sealed:
+        ledger = Ledger(tuple(sorted(lines, key=lambda line: line.key)))
+        append_event(run.events, FINISHED, lines=len(lines), ledger_sha256=ledger.sha256())
+    return open_run(path)
+
+
+def _line(rng, spec, sigma, index, label, p):
+    """Votes of one image; every other image stops at some look."""
+    own = rng.beta(12, 1.2) if p is None else p
+    chances = np.insert((1 - own) * rng.dirichlet(np.ones(spec.classes - 1)), label, own)
+    taken = len(spec.looks) if index % 2 else int(rng.integers(1, len(spec.looks) + 1))
+    looks = np.cumsum([rng.multinomial(n, chances) for n in np.diff((0, *spec.looks[:taken]))], axis=0)
+    by_prediction = any(spec.request.target_of(k) == "prediction" for k in spec.request.k)
+    selection = _votes(rng.multinomial(spec.request.n0, chances)) if by_prediction else None
+    return a_line(index, label, selection, [_votes(look) for look in looks], sigma)
+
+
+def _votes(counts):
+    return {int(c): int(counts[c]) for c in np.flatnonzero(counts)}
