@@ -110,3 +110,12 @@ def test_a_uniform_shift_by_the_rms_has_exactly_the_radius_as_its_norm(shape, r)
 def test_the_figures_of_the_design(tmp_path):
     assert round(units(1, (3, 224, 224)).one_level, 2) == 1.52
     assert round(units(1, (1, 28, 28)).one_level, 2) == 0.11
+
+
+def test_a_run_with_one_image_missing_claims_nothing_about_a_population(tmp_path):
+    run = open_run(simulate(tmp_path / "run", images=20, drop=1))
+    found = run.results()
+    assert {cell.lines for cell in found} == {19, 20}
+    assert all(cell.population is None and cell.joint is None for cell in found)
+    printed = table_of(run, "results").rows
+    assert {row[5] == "partial run" for row in printed if row[0] == "0.5" and row[3] != "-"} == {True}

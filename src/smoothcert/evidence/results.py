@@ -37,8 +37,8 @@ class Cell:
         low: lower end of the exact 95 % interval of observed.
         high: its upper end.
         sample: lower bound on the truly robust images of this sample.
-        population: lower bound on the truly robust fraction of the population; None for a partial run, and for a radius
-            that was not fixed in the spec.
+        population: lower bound on the truly robust fraction of the population; None for a run of which any image is
+            missing at any sigma, and for a radius that was not fixed in the spec.
         joint: the same at the level shared by all cells of the spec.
         abstained: images of the right class without any positive certified radius.
         wrong: images whose selection winner is another class.
@@ -85,6 +85,7 @@ def cells(
     Returns:
         One cell a (sigma, k, r), in that order.
     """
+    whole = len(ledger.lines) == len(spec.request.sigma) * spec.data.images
     table = []
     for sigma in spec.request.sigma:
         lines = ledger.at(sigma)
@@ -92,7 +93,8 @@ def cells(
             found = certificates(sigma, k) if certificates else outcomes(spec, lines, sigma, k)
             draw = _draw(spec, lines)
             limit = r_max(found.plan, k)
-            table += [_cell(spec, found, draw, limit, r) for r in radii or spec.request.radius]
+            claimed = spec.request.radius if whole else ()
+            table += [_cell(spec, found, draw, limit, (r, r in claimed)) for r in radii or spec.request.radius]
     return table
 
 
@@ -103,10 +105,12 @@ def _draw(spec: Spec, lines: Sequence[Line]) -> Draw:
     return np.asarray(one_per_group([line.group or "" for line in lines], spec.seed), dtype=np.int64)
 
 
-def _cell(spec: Spec, found: Outcomes, draw: Draw, limit: float, r: float) -> Cell:
+def _cell(spec: Spec, found: Outcomes, draw: Draw, limit: float, at: tuple[float, bool]) -> Cell:
+    """Return one cell at (r, whether a population bound may be given)."""
+    r, claimed = at
     kept, m = found.certified_correct(r), spec.data.images
     claim = claims(int(kept.sum()), m, spec.request.alpha, spec.cells, CONFIDENCE)
-    population, joint = _population(spec, kept, draw, claim) if r in spec.request.radius else (None, None)
+    population, joint = _population(spec, kept, draw, claim) if claimed else (None, None)
     samples = found.samples if len(kept) else np.zeros(1)
     return Cell(
         sigma=float(found.plan.sigma),
@@ -134,8 +138,6 @@ def _cell(spec: Spec, found: Outcomes, draw: Draw, limit: float, r: float) -> Ce
 
 def _population(spec: Spec, kept: Mask, draw: Draw, claim: Claim) -> tuple[float | None, float | None]:
     """Return the single and the joint population bound, from one image a group where images come in groups."""
-    if len(kept) < spec.data.images:
-        return None, None
     if draw is None:
         return claim.population, claim.joint
     chosen = int(kept[draw].sum())

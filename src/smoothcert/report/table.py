@@ -110,11 +110,15 @@ def _row(cell: Cell) -> dict[str, str]:
         **shared,
         "certified": f"{cell.certified}/{cell.images}",
         "accuracy": format_down(100 * cell.certified / cell.images, 1),
-        "interval": f"{format_down(100 * cell.low, 1)} to {format_up(100 * cell.high, 1)}",
+        "interval": PARTIAL if cell.lines < cell.images else _interval(cell),
         "sample": str(cell.sample),
         "population": _percent(cell, cell.population),
         "joint": _percent(cell, cell.joint),
     }
+
+
+def _interval(cell: Cell) -> str:
+    return f"{format_down(100 * cell.low, 1)} to {format_up(100 * cell.high, 1)}"
 
 
 def _percent(cell: Cell, value: float | None) -> str:

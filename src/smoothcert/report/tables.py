@@ -132,11 +132,15 @@ def changes_table(run: Run) -> Table:
     """How far simple changes move these images, and the share of images they leave inside each radius."""
     radii = run.spec.request.radius
     rows = tuple(
-        (each.name, f"{each.median:.3f}", *(f"{100 * count / each.images:.0f} %" for _, count in each.within))
+        (each.name, f"{each.median:.3f}", *(_whole_percent(count, each.images) for _, count in each.within))
         for each in run.changes
     )
     headings = ("change", "median L2 norm", *(f"within {r:g}" for r in radii))
     return Table(headings, rows, tuple(asdict(each) for each in run.changes))
+
+
+def _whole_percent(count: int, images: int) -> str:
+    return f"{format_down(100 * count / images, 0)} %"
 
 
 def criteria_table(run: Run) -> Table:

@@ -1,0 +1,149 @@
+"""`report.html`: one self-contained file, and the only place that knows Jinja."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smoothcert.errors import MissingExtra
+from smoothcert.evidence import Run, write_derived
+from smoothcert.report.guarantees import guarantees
+from smoothcert.report.page import provenance, summary
+from smoothcert.report.page.data import page_data, script_safe
+from smoothcert.report.page.events import event_words
+from smoothcert.report.page.status import marks
+from smoothcert.report.table import results_table
+from smoothcert.report.tables import (
+    accuracy_table,
+    changes_table,
+    cost_table,
+    criteria_table,
+    group_table,
+    units_table,
+)
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+NAME = "report.html"
+SCRIPTS = ("base", "chart", "slider", "classes", "images", "certificate", "start")
+"""The page's own scripts, joined in this order into one."""
+
+SECTIONS = (
+    ("summary", "Summary"),
+    ("curve", "Certified accuracy against radius"),
+    ("tested", "Images, population and classifiers"),  # number 3: the population claim refers to it
+    ("results", "Results"),
+    ("criteria", "Acceptance criteria"),
+    ("price", "The price of smoothing, and of certifying"),
+    ("units", "The radius in image units"),
+    ("classes", "Classes"),
+    ("images", "Images"),
+    ("guarantees", "What a certificate guarantees, and what it does not"),
+    ("provenance", "Provenance, and how to check all this"),
+)
+
+
+def write_page(run: Run, folder: Path) -> Path:
+    """Write `report.html`: tables, chart and every image of a run in one file that needs no network.
+
+    The same run gives the same bytes. Every name from the data is text, never markup.
+
+    Args:
+        run: the run, complete or partial.
+        folder: where to, an existing folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        MissingExtra: Jinja is not installed.
+        SpecError: the ledger does not fit the spec.
+    """
+    path = folder / NAME
+    write_derived(path, render(run).encode("utf-8", "replace").decode("utf-8"))  # half a character becomes "?"
+    return path
+
+
+def render(run: Run) -> str:
+    """Return the page as text.
+
+    Raises:
+        MissingExtra: Jinja is not installed.
+        SpecError: the ledger does not fit the spec.
+    """
+    style, script = _text("report.css"), "\n".join(_text("js", f"{name}.js") for name in SCRIPTS)
+    return _template().render(
+        **_content(run),
+        style=style,
+        script=script,
+        policy=_policy(style, script),
+        sections=[{"number": i, "id": name, "title": title} for i, (name, title) in enumerate(SECTIONS, 1)],
+    )
+
+
+def _content(run: Run) -> dict[str, Any]:
+    """Return everything that stands on the page of one run."""
+    cells, request = run.results(), run.spec.request
+    primary, state = summary.primary_cell(run, cells), marks(run)
+    k, r = (primary.k, primary.radius) if primary else (request.k[0], request.radius[0])
+    return {
+        "run": run,
+        "marks": state,
+        "head": [*summary.head(run), ("Evidence", state[0].detail)] if state[0].kind == "good" else summary.head(run),
+        "primary": primary,
+        "primary_claims": list(summary.primary_claims(run, primary)) if primary else [],
+        "reading": summary.reading(run),
+        "k": k,
+        "r": r,
+        "data": script_safe(page_data(run, cells)),
+        "facts": {
+            "images": provenance.images_facts(run),
+            "settings": provenance.settings(run),
+            "origin": provenance.origin(run),
+            "environment": provenance.environment(run),
+        },
+        "events": [(event.at, event.event, event_words(event)) for event in run.events],
+        "tables": {
+            "headline": summary.headline(run, cells, k),
+            "classifiers": provenance.classifiers(run),
+            "results": results_table(cells),
+            "criteria": criteria_table(run),
+            "accuracy": accuracy_table(run),
+            "cost": cost_table(run),
+            "units": units_table(run),
+            "changes": changes_table(run),
+            "groups": group_table(run, k, r),
+            "guarantees": guarantees(run.arithmetic.startswith("covered")),
+        },
+    }
+
+
+def _template() -> Template:
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError:
+        raise MissingExtra(NAME, "report") from None
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_text("report.html.j2"))
+
+
+def _policy(style: str, script: str) -> str:
+    """Return the page's security policy: nothing is fetched, and only this style and this script count.
+
+    Handlers inside markup do not run under it, whatever a name from the data may hold.
+    """
+    sources = {"style": style, "script": script}
+    allowed = (f"{kind}-src '{_hash(text)}'" for kind, text in sources.items())
+    return "; ".join(["default-src 'none'", *allowed, "img-src data:", "base-uri 'none'", "form-action 'none'"])
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def _text(*parts: str) -> str:
+    return files("smoothcert.report.page").joinpath(*parts).read_text(encoding="utf-8")

@@ -1,0 +1,67 @@
+"""The event log in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from smoothcert.evidence import CHANGED, CLEAN, FINISHED, LEVEL, LOCKED, RESUMED, STARTED, Event
+
+Facts = Mapping[str, Any]
+_LONGEST = 300  # characters of facts this page does not know
+
+
+def event_words(event: Event) -> str:
+    """Return the facts of one event in words; those of an unknown event as they stand."""
+    try:
+        return _WORDS[event.event](event.facts)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        text = json.dumps(event.facts, sort_keys=True, ensure_ascii=False)
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+
+
+def _locked(facts: Facts) -> str:
+    return f"spec SHA-256 {facts['spec_sha256']}, smoothcert {facts['smoothcert']}"
+
+
+def _started(facts: Facts) -> str:
+    worker = f", worker {facts['worker']}" if "worker" in facts else ""
+    recipe = f", numeric recipe {facts['recipe']}" if facts.get("recipe") else ""
+    return f"{facts['lines']:,} results at hand{worker}{recipe}"
+
+
+def _level(facts: Facts) -> str:
+    noise, test = facts.get("noise_test"), facts.get("self_test")
+    words = [f"sigma {facts['sigma']:g}"]
+    if noise:
+        state = "passed" if noise["passed"] else "FAILED"
+        words.append(f"noise as drawn {state} its test ({noise['values']:,} values, p = {noise['chi_square_p']:.2g})")
+    if test:
+        equal = "the same" if test["bit_equal"] else "DIFFERENT"
+        words.append(f"self-test: outputs bit for bit {equal} in another order and with other neighbours")
+    return "; ".join(words)
+
+
+def _clean(facts: Facts) -> str:
+    correct = (f"k = {k}: {sum(each):,}/{facts['images']:,}" for k, each in facts["correct"].items())
+    return f"sigma {facts['sigma']:g}, classifier without noise, label among the k highest: {', '.join(correct)}"
+
+
+def _changed(facts: Facts) -> str:
+    return f"{len(facts['changes'])} simple changes measured in L2 on {facts['images']:,} images"
+
+
+def _finished(facts: Facts) -> str:
+    return f"{facts['lines']:,} results sealed, ledger SHA-256 {facts['ledger_sha256']}"
+
+
+_WORDS: dict[str, Callable[[Facts], str]] = {
+    LOCKED: _locked,
+    STARTED: _started,
+    RESUMED: _started,
+    LEVEL: _level,
+    CLEAN: _clean,
+    CHANGED: _changed,
+    FINISHED: _finished,
+}

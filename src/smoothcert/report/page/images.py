@@ -1,0 +1,114 @@
+"""Every image as columns: outcome and radius at each sigma and k, and the votes and bounds of its certificate."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothcert.evidence import Line, Outcomes, winner
+from smoothcert.report.page.columns import MICRO, micro_down, micro_up, pack
+from smoothcert.spec import Spec
+
+UNDECIDED, CERTIFIED, ABSTAINED, WRONG = range(4)
+RIVALS = 4  # shown in a certificate beside the label, or k of the largest k where that is more
+HASH = 8  # bytes of an image's hash that the page keeps
+
+Whole = NDArray[np.int64]
+
+
+def image_columns(spec: Spec, lines: Sequence[Line]) -> dict[str, Any]:
+    """Return what an image has at every sigma alike: index, reference label, beginning of its hash.
+
+    Args:
+        spec: the locked spec.
+        lines: all ledger lines. An image without a line has no label: the number of classes stands for it.
+    """
+    index = _order(spec)
+    label = np.full(len(index), spec.classes)
+    digest = np.zeros((len(index), HASH), dtype=np.uint8)
+    places, ours = _places(spec, lines)
+    for place, line in zip(places, ours, strict=True):
+        label[place] = line.label
+        digest[place] = _beginning(line.image)
+    return {"index": pack(index, steps=True), "label": pack(label), "hash": pack(digest)}
+
+
+def _beginning(image: str) -> list[int]:
+    text = image.removeprefix("sha256:")[: 2 * HASH]
+    try:
+        return list(bytes.fromhex(text).ljust(HASH, b"\0"))
+    except ValueError:
+        return [0] * HASH
+
+
+def level_columns(spec: Spec, lines: Sequence[Line]) -> dict[str, Any]:
+    """Return the votes of one sigma, an image a row, images without a line as zeros.
+
+    Returns:
+        selected (winner of the selection votes, the number of classes where nothing was selected), support (its
+        votes), copies (all, selection included), n (copies at the last look), and the votes at that look as `slots`
+        pairs voted, votes: the label first, then its strongest rivals; classes without a vote are left out.
+    """
+    m, slots = spec.data.images, slots_of(spec)
+    selected, support, copies, n = np.full(m, spec.classes), *(np.zeros(m, dtype=np.int64) for _ in range(3))
+    voted, votes = np.full((m, slots), spec.classes), np.zeros((m, slots), dtype=np.int64)
+    for place, line in zip(*_places(spec, lines), strict=True):
+        chosen = winner(line)
+        if chosen is not None and line.selection:
+            selected[place], support[place] = chosen, line.selection[chosen]
+        copies[place] = line.samples
+        if line.looks:
+            n[place], last = line.looks[-1]
+            rivals = heapq.nsmallest(slots - 1, ((-got, c) for c, got in last.items() if c != line.label and got))
+            shown = [(line.label, last.get(line.label, 0)), *((c, -got) for got, c in rivals)]
+            voted[place, : len(shown)], votes[place, : len(shown)] = zip(*shown, strict=True)
+    columns = {"selected": selected, "support": support, "copies": copies, "n": n, "voted": voted, "votes": votes}
+    return {name: pack(values) for name, values in columns.items()}
+
+
+def slots_of(spec: Spec) -> int:
+    """Return how many classes a certificate shows: the label and its strongest rivals."""
+    return min(spec.classes, 1 + max(RIVALS, *spec.request.k))
+
+
+def certificate_columns(spec: Spec, lines: Sequence[Line], found: Outcomes) -> dict[str, Any]:
+    """Return the certificates of one sigma and k, an image a row.
+
+    Returns:
+        outcome, radius (millionths, rounded down; 0 where nothing is certified), reached (how many radii of the spec
+        are certified), least (lower bound of the label's probability in millionths, down) and most (upper bounds of
+        its k rivals, up).
+    """
+    m = spec.data.images
+    places, _ = _places(spec, lines)
+    ours = np.isin(found.index, _order(spec))
+    held = np.where(~found.wrong & (found.radius > 0), found.radius, 0.0)
+    values = {
+        "outcome": (np.where(found.wrong, WRONG, np.where(found.abstained, ABSTAINED, CERTIFIED)), UNDECIDED),
+        "radius": (micro_down(held), 0),
+        "reached": (sum(found.certified_correct(r).astype(np.int64) for r in spec.request.radius), 0),
+        "least": (MICRO - micro_up(found.bounds.q), 0),
+        "most": (micro_up(found.bounds.u), MICRO),
+    }
+    columns = {}
+    for name, (decided, without_line) in values.items():
+        column = np.full((m, *np.shape(decided)[1:]), without_line)
+        column[places] = np.asarray(decided)[ours]
+        columns[name] = pack(column)
+    return columns
+
+
+def _order(spec: Spec) -> Whole:
+    return np.sort(np.array(spec.indices, dtype=np.int64))
+
+
+def _places(spec: Spec, lines: Sequence[Line]) -> tuple[Whole, list[Line]]:
+    """Return the row of each line and the lines; those of an image that the spec does not have are left out."""
+    order = _order(spec)
+    known = set(order.tolist())
+    ours = [line for line in lines if line.index in known]
+    return np.searchsorted(order, np.array([line.index for line in ours], dtype=np.int64)), ours

@@ -1,0 +1,104 @@
+"""Certified accuracy against radius, as the page draws it and as its slider reads it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothcert.evidence import Cell
+from smoothcert.report.curves import Curve, Marker
+from smoothcert.report.page.columns import MICRO, micro_down, pack
+from smoothcert.stats import format_down, round_down, round_up
+
+Cells = Mapping[tuple[float, int, float], Cell]
+"""Cells by sigma, k and radius."""
+
+_BEYOND, _FARTHEST = 1.25, 1.65
+"""How far the axis goes beyond the last point drawn, and at most so far to show an R_max (as in the figures)."""
+
+
+def line_record(curve: Curve, cells: Cells) -> dict[str, Any]:
+    """Return one curve: its drawing, its markers, and its exact steps.
+
+    `steps` holds, for each i, the images certified at every radius r with radii[i-1] < r <= radii[i], in millionths,
+    and the exact 95 % interval of their share in tenths of a percent, lower ends down and upper ends up.
+    """
+    return {
+        "limit": int(micro_down(np.array([curve.r_max]))[0]),
+        "limitText": format_down(curve.r_max, 4),
+        "exact": curve.exact,
+        "partial": any(cells[curve.sigma, curve.k, mark.radius].lines < curve.images for mark in curve.grid),
+        "drawn": _drawn(curve),
+        "grid": [_mark(mark, cells[curve.sigma, curve.k, mark.radius]) for mark in curve.grid],
+        "steps": {
+            "radius": pack(micro_down(curve.radii), steps=True),
+            "count": pack(curve.certified, steps=True),
+            "low": pack(tenths_down(curve.low)),
+            "high": pack(tenths_up(curve.high)),
+        },
+    }
+
+
+def _drawn(curve: Curve) -> dict[str, list[float]] | None:
+    shown = curve.shown()
+    if shown is None:
+        return None
+    shares = {"share": shown.certified / shown.images, "low": shown.low, "high": shown.high}
+    percent = {name: [round(100 * float(x), 3) for x in values] for name, values in shares.items()}
+    return {"radius": [round(float(r), 6) for r in shown.radii], **percent}
+
+
+def _mark(mark: Marker, cell: Cell) -> dict[str, Any]:
+    ends = tenths_down(np.array([mark.low])), tenths_up(np.array([mark.high]))
+    bounds = {"sample": cell.sample, "population": _percent(cell.population), "joint": _percent(cell.joint)}
+    return {
+        "count": mark.certified,
+        "low": int(ends[0][0]),
+        "high": int(ends[1][0]),
+        "attainable": mark.attainable,
+        **bounds,
+    }
+
+
+def _percent(bound: float | None) -> str | None:
+    return None if bound is None else format_down(100 * bound, 1)
+
+
+def tenths_down(shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return fractions in tenths of a percent, rounded down.
+
+    >>> tenths_down(np.array([0.8529, 0.3])).tolist()
+    [852, 300]
+    """
+    return np.rint(10 * round_down(100 * shares, 1)).astype(np.int64)
+
+
+def tenths_up(shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return fractions in tenths of a percent, rounded up.
+
+    >>> tenths_up(np.array([0.8521, 0.3])).tolist()
+    [853, 300]
+    """
+    return np.rint(10 * round_up(100 * shares, 1)).astype(np.int64)
+
+
+def reach(curves: list[Curve]) -> float:
+    """Return how far the radius axis goes: past everything drawn, and past each R_max that is not far away."""
+    shown = [float(part.radii[-1]) for each in curves if (part := each.shown())]
+    last = max([*shown, *(mark.radius for mark in curves[0].grid)])
+    return max([_BEYOND * last, *(1.04 * each.r_max for each in curves if each.r_max < _FARTHEST * last)])
+
+
+def step_of(end: float) -> int:
+    """Return a slider's step, in millionths, that cuts an axis into 400 to 1,000 parts.
+
+    >>> step_of(1.25), step_of(0.6)
+    (2000, 1000)
+    """
+    power = 10.0 ** math.floor(math.log10(end / 400))
+    step = next(power * part for part in (5, 2, 1) if power * part <= end / 400)
+    return max(1, round(step * MICRO))

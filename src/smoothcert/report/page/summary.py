@@ -1,0 +1,88 @@
+"""The head of the page: the run in a few facts, and what may be said about its results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from smoothcert.evidence import FINISHED, LOCKED, Cell, Run
+from smoothcert.report import claims
+from smoothcert.report.table import Table
+from smoothcert.stats import format_down, format_up
+
+Fact = tuple[str, str]
+
+SMOOTHED = (
+    "Every certificate and every bound on this page is about the smoothed classifier: the class that the base "
+    "classifier returns most often when Gaussian noise of standard deviation sigma is added to an image. The base "
+    "classifier run without noise is not covered by any of them."
+)
+
+
+def head(run: Run) -> list[Fact]:
+    """Return the run in a few facts."""
+    spec, request = run.spec, run.spec.request
+    ks = ", ".join(map(str, request.k))
+    return [
+        ("Run", spec.sha256()[:16]),
+        ("Images", f"{spec.data.images:,} of {spec.data.reference}"),
+        ("Noise levels sigma", ", ".join(f"{sigma:g}" for sigma in request.sigma)),
+        ("Certificates", f"top-k, k = {ks}; alpha = {request.alpha:g} an image; bound {request.bound}"),
+        ("Sampling", f"up to {request.n_max:,} noisy copies an image; {_STOPPING[request.stopping]}"),
+        ("Dates (UTC)", f"spec locked {_time(run, LOCKED)}; finished {_time(run, FINISHED)}"),
+    ]
+
+
+_STOPPING = {
+    "looks": "an image stops as soon as it is decided, with the same guarantee",
+    "fixed": "no early stopping",
+}
+
+
+def _time(run: Run, name: str) -> str:
+    times = [event.at for event in run.events if event.event == name]
+    return times[-1].replace("T", " ").removesuffix("Z") if times else "not yet"
+
+
+def primary_cell(run: Run, cells: Sequence[Cell]) -> Cell | None:
+    """Return the cell that was fixed as primary before the first image, or None."""
+    place = run.spec.request.primary
+    wanted = None if place is None else (float(place.sigma), place.k, place.radius)
+    return next((cell for cell in cells if (cell.sigma, cell.k, cell.radius) == wanted), None)
+
+
+def primary_claims(run: Run, cell: Cell) -> Iterator[Fact]:
+    """Yield what may be said about the primary cell."""
+    request = run.spec.request
+    yield "Observed", claims.observed(cell, request.n_max)
+    if cell.attainable:
+        yield "These images", claims.this_sample(cell, request.alpha)
+        yield "Population", claims.population(cell, joint=False)
+        if cell.joint is not None and run.spec.cells > 1:
+            yield "Population, all cells together", claims.population(cell, joint=True)
+
+
+def reading(run: Run) -> list[Fact]:
+    """Return how any certificate of the run is to be read."""
+    return [
+        ("Smoothed classifier", SMOOTHED),
+        ("One image", claims.one_image(run.spec.request.alpha)),
+        ("Deployment", claims.DEPLOYMENT),
+        ("Arithmetic", claims.arithmetic(run)),
+    ]
+
+
+def headline(run: Run, cells: Sequence[Cell], k: int) -> Table:
+    """Return certified accuracy of one k: a row a sigma, a column a radius."""
+    radii = run.spec.request.radius
+    shown = {(cell.sigma, cell.radius): _share(cell) for cell in cells if cell.k == k}
+    rows = tuple((f"{s:g}", *(shown[float(s), r] for r in radii)) for s in run.spec.request.sigma)
+    return Table(("sigma", *(f"r = {r:g}" for r in radii)), rows, ())
+
+
+def _share(cell: Cell) -> str:
+    if not cell.attainable:
+        return f"not attainable (R_max {format_down(cell.r_max, 4)})"
+    share = f"{format_down(100 * cell.certified / cell.images, 1)} %"
+    if cell.lines < cell.images:
+        return f"{share} so far ({cell.certified:,}/{cell.images:,}, partial run)"
+    return f"{share} ({format_down(100 * cell.low, 1)} to {format_up(100 * cell.high, 1)})"
