@@ -29,3 +29,11 @@ class RecipeError(ModelError):
 
 class EvidenceError(InputError):
     """A run directory, ledger or log cannot be read, or belongs to something else."""
+
+
+class MissingExtraError(SmoothcertError):
+    """Something that only an optional extra of this package installs is not there."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        """Name what needs the extra, and the extra."""
+        super().__init__(f"{what} needs the extra `{extra}`: pip install 'smoothcert[{extra}]'.")

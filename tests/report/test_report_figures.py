@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from smoothcert.errors import InputError, MissingExtra, SpecError
+from smoothcert.errors import InputError, MissingExtraError, SpecError
 from smoothcert.evidence import CHANGED, append_event, open_run
 from smoothcert.report.figures import (
     class_figure,
@@ -371,7 +371,7 @@ def test_what_the_run_does_not_have_is_refused(runs, tmp_path):
 def test_without_matplotlib_the_extra_is_named(runs, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.style", None)
-    with pytest.raises(MissingExtra, match=r"A figure needs the extra `report`"):
+    with pytest.raises(MissingExtraError, match=r"A figure needs the extra `report`"):
         curve_figure(runs("usual"), 1)
     assert figure_data(runs("usual"))["curves"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from report.finished import finished
 from report.pages import Reader, unpack
-from smoothcert.errors import MissingExtra
+from smoothcert.errors import MissingExtraError
 from smoothcert.evidence import Run, cells, open_run
 from smoothcert.report.certificates import certificate_columns
 from smoothcert.report.claims import DEPLOYMENT, one_image
@@ -327,5 +327,5 @@ def test_events_of_any_kind_are_told(facts):
 
 def test_without_jinja_the_extra_is_named(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'smoothcert\[report\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'smoothcert\[report\]'"):
         render(run)

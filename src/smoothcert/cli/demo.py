@@ -39,9 +39,9 @@ def demo(*, out: Path = Path("smoothcert-demo"), images: int = 300, n_max: int =
 def _documents(out: Path) -> None:
     from smoothcert.cli.documents import write_with_progress
     from smoothcert.cli.terminal import tell
-    from smoothcert.errors import MissingExtra
+    from smoothcert.errors import MissingExtraError
 
     try:
         write_with_progress(out)
-    except MissingExtra as error:
+    except MissingExtraError as error:
         tell(f"No documents were written: {error}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from smoothcert.errors import MissingExtra
+from smoothcert.errors import MissingExtraError
 from smoothcert.evidence import Line, Outcomes, Run, winner, write_derived
 from smoothcert.stats import round_down
 
@@ -55,13 +55,13 @@ def write_certificates(run: Run, folder: Path) -> Path:
     """Write `certificates.parquet`: one row an image, sigma and k.
 
     Raises:
-        MissingExtra: pyarrow is not installed.
+        MissingExtraError: pyarrow is not installed.
     """
     try:
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError:
-        raise MissingExtra("certificates.parquet", "report") from None
+        raise MissingExtraError("certificates.parquet", "report") from None
     parts = [
         arrow.table(certificate_columns(run, sigma, k), schema=_schema(arrow, run))
         for sigma in run.spec.request.sigma

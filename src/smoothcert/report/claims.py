@@ -57,8 +57,14 @@ def this_sample(cell: Cell, alpha: float) -> str:
     )
 
 
-def population(cell: Cell, joint: bool) -> str:
-    """What the counts say about the population; for a partial run, or a radius fixed later, why they say nothing."""
+def population(cell: Cell, joint: bool, described: str = "described in section 3") -> str:
+    """What the counts say about the population; for a partial run, or a radius fixed later, why they say nothing.
+
+    Args:
+        cell: a cell of the results table.
+        joint: whether to quote the bound that holds for all cells together.
+        described: where the document says which population it is.
+    """
     bound = cell.joint if joint else cell.population
     if bound is None:
         return "No statement about a population is made: the run is partial, or the radius was not fixed before it."
@@ -69,7 +75,7 @@ def population(cell: Cell, joint: bool) -> str:
     )
     together = ", for all cells of the run together" if joint else ""
     return (
-        f"If {drawn} from the population described in section 3, then with probability at least 95 %, taken jointly "
+        f"If {drawn} from the population {described}, then with probability at least 95 %, taken jointly "
         f"over which images were drawn and over the noise{together}, the smoothed classifier is correct under every "
         f"perturbation of L2 norm below r = {cell.radius:g} (sigma {cell.sigma:g}{_rank(cell)}) for at least "
         f"{format_down(100 * bound, 1)} % of that population."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from smoothcert.errors import EvidenceError, MissingExtra
+from smoothcert.errors import EvidenceError, MissingExtraError
 from smoothcert.evidence import REPORTED, Run, append_event, open_run, results_record, write_derived, write_json
 from smoothcert.report.certificates import write_certificates
 from smoothcert.report.results import write_results
@@ -47,11 +47,11 @@ def write_report(path: Path, wish: Wish | None = None, on_step: Callable[[str], 
     Raises:
         EvidenceError: there is no run, none of its images is decided, or another process is writing it.
         InputError: the sponsor's file was refused; nothing was written.
-        MissingExtra: a library of the extra `report` is not installed.
+        MissingExtraError: a library of the extra `report` is not installed.
     """
     for library in LIBRARIES:
         if find_spec(library) is None:
-            raise MissingExtra(f"The report (library {library})", "report")
+            raise MissingExtraError(f"The report (library {library})", "report")
     run = open_run(path)
     if not run.ledger.lines:
         raise EvidenceError(f"{path} holds no finished image, so there is nothing to report. See `smoothcert status`.")

@@ -32,7 +32,7 @@ def curve_figure(run: Run, k: int) -> Figure:
 
     Raises:
         SpecError: the run has no such k.
-        MissingExtra: matplotlib is not installed.
+        MissingExtraError: matplotlib is not installed.
     """
     return _curves(run, [curve(run, sigma, k) for sigma in run.spec.request.sigma])
 
@@ -48,7 +48,7 @@ def class_figure(run: Run, k: int, radius: float | None = None) -> Figure:
 
     Raises:
         SpecError: the run has no such k, or the radius is negative.
-        MissingExtra: matplotlib is not installed.
+        MissingExtraError: matplotlib is not installed.
     """
     r = run.spec.request.first_radius if radius is None else radius
     return _classes(run, [panel(run, sigma, k, r) for sigma in run.spec.request.sigma])
@@ -58,7 +58,7 @@ def samples_figure(run: Run) -> Figure:
     """Draw how many noisy copies the images took: a distribution a sigma.
 
     Raises:
-        MissingExtra: matplotlib is not installed.
+        MissingExtraError: matplotlib is not installed.
     """
     return _copies(run, [copies(run, sigma) for sigma in run.spec.request.sigma])
 
@@ -72,7 +72,7 @@ def units_figure(run: Run, changes: Mapping[str, float]) -> Figure:
 
     Raises:
         InputError: there is no change, or a norm is negative or not finite.
-        MissingExtra: matplotlib is not installed.
+        MissingExtraError: matplotlib is not installed.
     """
     if not changes or not all(0 <= norm < float("inf") for norm in changes.values()):
         raise InputError(f"Expected changes with L2 norms of 0 or more, got {dict(changes)}.")
@@ -109,7 +109,7 @@ def write_figures(
 
     Raises:
         InputError: the folder cannot be written, or changes or radius are out of range.
-        MissingExtra: matplotlib is not installed.
+        MissingExtraError: matplotlib is not installed.
     """
     drawn = plotted(run, changes, radius)
     figures = {f"curve_k{k}": _curves(run, curves) for k, curves in drawn.curves.items()}

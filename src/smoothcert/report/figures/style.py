@@ -10,7 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from smoothcert.errors import MissingExtra
+from smoothcert.errors import MissingExtraError
 from smoothcert.evidence import write_derived
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ _SETTINGS = {
     "axes.labelpad": 2.5,
     "hatch.linewidth": 0.45,
     "text.color": INK,
+    "text.hinting": "no_hinting",  # else a wrapped line is wider than it was measured
     "text.parse_math": False,
     "xtick.color": QUIET,
     "ytick.color": QUIET,
@@ -89,7 +90,7 @@ def _context() -> AbstractContextManager[None]:
     try:
         import matplotlib.style
     except ImportError:
-        raise MissingExtra("A figure", "report") from None
+        raise MissingExtraError("A figure", "report") from None
     return matplotlib.style.context(["default", _SETTINGS])
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smoothcert.errors import MissingExtra
+from smoothcert.errors import MissingExtraError
 from smoothcert.evidence import Run, write_derived
 from smoothcert.report.guarantees import guarantees
 from smoothcert.report.page import provenance, summary
@@ -60,7 +60,7 @@ def write_page(run: Run, folder: Path) -> Path:
         The file.
 
     Raises:
-        MissingExtra: Jinja is not installed.
+        MissingExtraError: Jinja is not installed.
         SpecError: the ledger does not fit the spec.
     """
     path = folder / NAME
@@ -72,7 +72,7 @@ def render(run: Run) -> str:
     """Return the page as text.
 
     Raises:
-        MissingExtra: Jinja is not installed.
+        MissingExtraError: Jinja is not installed.
         SpecError: the ledger does not fit the spec.
     """
     style, script = _text("report.css"), "\n".join(_text("js", f"{name}.js") for name in SCRIPTS)
@@ -126,7 +126,7 @@ def _template() -> Template:
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError:
-        raise MissingExtra(NAME, "report") from None
+        raise MissingExtraError(NAME, "report") from None
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_text("report.html.j2"))
 

@@ -1,0 +1,169 @@
+"""Set the memo: typst makes the PDF/A, exactly four pages or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from smoothcert.errors import InputError, MissingExtraError
+from smoothcert.evidence import Run, write_derived, write_json
+from smoothcert.report.memo import text
+from smoothcert.report.memo.blocks import Piece, pieces, record
+from smoothcert.report.memo.memo import Memo, make_memo
+from smoothcert.report.memo.pdftext import page_count
+from smoothcert.report.memo.sponsor import Sponsor, read_sponsor
+from smoothcert.report.memo.sponsored import ANNEX, annex
+
+Paper = Literal["a4", "us-letter"]
+FILES: dict[Paper, str] = {"a4": "memo.pdf", "us-letter": "memo-letter.pdf"}
+FIELDS = "memo_fields.json"
+PAGES = 4
+_LONG, _HASH, _STEP = 30, 64, 8  # characters: longer words may break, except hashes, after so many
+_TIED = re.compile(r"p_L = \(q_L - alpha\) / \(1 - alpha\)|\d %|≥ %|\b[rknm] = \d|\bsigma \d|\bsections? \d")
+_TEMPLATE = "memo.typ"
+
+
+def write_memo(
+    run: Run, folder: Path, sponsor: Sponsor | Path | None = None, papers: Sequence[Paper] = ("a4", "us-letter")
+) -> list[Path]:
+    """Write the four-page memo as PDF/A, and every value it prints; the same run gives the same bytes.
+
+    Args:
+        run: the run, complete or partial.
+        folder: where to.
+        sponsor: the sponsor's fields or their YAML file; left out, they are open.
+        papers: sheet sizes; memo.pdf is A4, memo-letter.pdf US Letter.
+
+    Returns:
+        The files: memo_fields.json, a PDF for each paper, and memo_annex.txt where a sponsor's text does not fit.
+
+    Raises:
+        InputError: the sponsor's file was refused, or the memo does not come out at four pages; nothing was written.
+        MissingExtraError: typst, pypdf or matplotlib is not installed.
+    """
+    memo = make_memo(run, sponsor if isinstance(sponsor, Sponsor) else read_sponsor(sponsor))
+    figure = _figure(run, memo.fields["figure_k"].value)
+    documents = {FILES[paper]: typeset(memo, figure, paper) for paper in papers}
+    rest = annex(memo.sponsor)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / FIELDS, memo.record())
+        for name, pdf in documents.items():
+            _write(folder / name, pdf)
+        if rest:
+            write_derived(folder / ANNEX, rest)
+        else:
+            (folder / ANNEX).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot write the memo to {folder}: {error.strerror}.") from None
+    return [folder / name for name in (FIELDS, *documents, *((ANNEX,) if rest else ()))]
+
+
+def typeset(memo: Memo, figure: str, paper: Paper) -> bytes:
+    """Return the PDF.
+
+    Args:
+        memo: what it prints.
+        figure: the figure, as SVG.
+        paper: sheet size.
+
+    Raises:
+        InputError: it does not come out at four pages.
+        MissingExtraError: typst or pypdf is not installed.
+    """
+    try:
+        import typst
+    except ImportError:
+        raise MissingExtraError("The memo", "report") from None
+    template = files(__package__).joinpath(_TEMPLATE).read_bytes()
+    inputs = {"data": json.dumps(_sheet(memo, paper)), "figure": figure}
+    pdf = typst.compile(
+        template,
+        format="pdf",
+        sys_inputs=inputs,
+        ignore_system_fonts=True,
+        pdf_standards=["a-2a", "ua-1"],
+        timestamp=_stamp(memo),
+    )
+    count = page_count(pdf)
+    if count != PAGES:
+        raise InputError(
+            f"The memo came out at {count} pages on {paper} paper, expected {PAGES}. Shorten the sponsor's texts or "
+            f"class names; if that does not help, please report it with spec.json and sponsor.yaml."
+        )
+    return pdf
+
+
+def _stamp(memo: Memo) -> int:
+    from datetime import datetime
+
+    return int(datetime.fromisoformat(memo.fields["dated"].printed.replace(" UTC", "+00:00")).timestamp())
+
+
+def _sheet(memo: Memo, paper: Paper) -> dict[str, Any]:
+    """Return what the template receives: words of a table or text that are too long for a line may be broken."""
+    printed = {name: field.printed for name, field in memo.fields.items()}
+    sheet = {
+        "paper": paper,
+        "title": text.TITLE,
+        "author": "smoothcert",
+        "description": f"{text.STATUS}, run {printed['run_id']}",
+        "keywords": ["certified robustness", "randomized smoothing", printed["run_id"]],
+        "date": [int(part) for part in re.findall(r"\d+", printed["dated"])],
+        **dict(zip(("marks", "run", "document"), edges(memo)[:3], strict=True)),
+        "footers": list(edges(memo)[3:]),
+        "pages": [[record(block) for block in page] for page in memo.pages],
+    }
+    return {name: _breakable(value) if name == "pages" else value for name, value in sheet.items()}
+
+
+def edges(memo: Memo) -> tuple[str, ...]:
+    """Return what stands at head and foot: the marks, the run, the document, and the number of each page."""
+    printed = {name: memo.fields[name].printed for name in ("marks", "run_id", "document_id")}
+    numbers = (f"Page {i} of {PAGES}" for i in range(1, PAGES + 1))
+    return (printed["marks"], f"Run {printed['run_id']}", f"Document {printed['document_id']}", *numbers)
+
+
+def printed_pages(memo: Memo) -> list[list[Piece]]:
+    """Return every string of each page in the order of printing, head and foot included."""
+    marks, run, document, *numbers = (Piece(each) for each in edges(memo))
+    title = [[Piece(text.TITLE)], *([] for _ in numbers[1:])]
+    parts = zip(title, memo.pages, numbers, strict=True)
+    return [[marks, run, *first, *pieces(page), document, number] for first, page, number in parts]
+
+
+def _breakable(value: Any) -> Any:
+    """Return values with words that may break where they are too long, and none between a number and its sign."""
+    if isinstance(value, str):
+        kept = _TIED.sub(lambda match: match[0].replace(" ", "\u00a0"), value)
+        return re.sub(r"\S+", lambda match: _broken(match[0]), kept)
+    if isinstance(value, dict):
+        return {name: part if name == "kind" else _breakable(part) for name, part in value.items()}
+    return [_breakable(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _broken(word: str) -> str:
+    if len(word) <= _LONG or len(word) == _HASH:
+        return word
+    return "\u200b".join(word[i : i + _STEP] for i in range(0, len(word), _STEP))
+
+
+def _figure(run: Run, k: int) -> str:
+    from smoothcert.report.figures import curve_figure
+    from smoothcert.report.figures.style import save
+
+    with tempfile.TemporaryDirectory() as folder:
+        save(curve_figure(run, k), Path(folder), "figure")
+        return (Path(folder) / "figure.svg").read_text(encoding="utf-8")
+
+
+def _write(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(data)
+    os.replace(beside, path)

@@ -1,0 +1,151 @@
+"""Pages 1 and 4: identity, the claim box, what remains. Claim sentences come from `report.claims`, in its words."""
+
+from __future__ import annotations
+
+from smoothcert.evidence import Cell
+from smoothcert.report import claims
+from smoothcert.report.memo import text
+from smoothcert.report.memo.field import Fields, down, exact, fill, up, words
+from smoothcert.report.memo.gates import marks, reasons
+from smoothcert.report.memo.letters import cut, substitute
+from smoothcert.report.memo.material import Material
+from smoothcert.report.units import GREY, units
+from smoothcert.stats import bad_runs
+from smoothcert.verify import NOT_SHOWN
+
+
+def identity(found: Material, refused: int) -> Fields:
+    """Who the memo is: ids, date, status, what stands at the head of every page."""
+    run, open_fields = found.run, found.sponsor.open
+    spec, ledger = run.spec.sha256(), run.ledger.sha256()
+    return {
+        "document_id": words(f"SC-MEMO-{spec[:8]}-{ledger[:8]}", "hashes of spec.json and of the canonical ledger"),
+        "run_id": words(spec[:12], "hash of spec.json"),
+        "status": words(text.STATUS, "constant: the tool never approves"),
+        "dated": words(utc(found.dated), "finish event, or the last line of a run that is not sealed"),
+        "open_fields": exact(len(open_fields), "sponsor fields that are open"),
+        "marks": words(" · ".join(marks(found)), "run and sponsor", list(marks(found))),
+        "reasons": words("; ".join(reasons(found, refused)), "gates", list(reasons(found, refused))),
+        "warnings": words(" ".join(warnings(found)), "data and model of spec.json, sponsor", warnings(found)),
+    }
+
+
+def warnings(found: Material) -> list[str]:
+    """Return the sentences that page 1 prints before anything else."""
+    smoothing, sigmas = found.sponsor.smoothing, [float(sigma) for sigma in found.run.spec.request.sigma]
+    released = smoothing.sigma if smoothing and smoothing.in_release else None
+    told = {"released_sigma": exact(released or 0.0, "sponsor.yaml")}
+    stated = [
+        (found.synthetic, text.SYNTHETIC),
+        (found.run.arithmetic.startswith("not covered"), text.NOT_COVERED),
+        (found.demo, text.DEMONSTRATION_MODEL),
+        (found.sponsor.demonstration, text.DEMONSTRATION_DATA),
+        (smoothing is not None and not smoothing.in_release, text.NOT_RELEASED),
+        (released is not None and released not in sigmas, fill(text.OTHER_SIGMA, told)),
+        (released in sigmas and released != found.shown.sigma, fill(text.UNSHOWN_SIGMA, told)),
+    ]
+    return [sentence for holds, sentence in stated if holds]
+
+
+def utc(at: str) -> str:
+    """Return a time of the log as people read it: 2026-11-22 14:48:55 UTC."""
+    return at.replace("T", " ").replace("Z", " UTC")
+
+
+def cell_words(cell: Cell) -> str:
+    """Return a cell as people write it."""
+    return f"sigma {cell.sigma:g}, r = {cell.radius:g}, k = {cell.k}"
+
+
+def claim(found: Material) -> Fields:
+    """The claim box: the cell, the three sentences, their condition and their limits."""
+    run, cell = found.run, found.shown
+    where = f"results, {cell_words(cell)}"
+    fields = {"cell_words": words(cell_words(cell), "primary, first criterion, or first attainable cell")}
+    heading = text.NAMED if found.named else text.UNNAMED if cell.attainable else text.UNATTAINABLE
+    fault = cut(substitute(" ".join(found.checked.faults[:1])), 180)
+    fields |= _numbers(found, where) if cell.attainable else {}
+    fields |= {
+        "cell_radius": exact(cell.radius, "spec.json"),
+        "cell_grey": down(units(cell.radius, run.spec.data.shape).rms, 2, f"r {GREY} / sqrt(values of an image)"),
+        "claim_heading": words(fill(heading, fields), "spec.json and log of events"),
+        "first_fault": words(f"First fault: {fault}." if fault else "", "verify"),
+        "observed": words(claims.observed(cell, run.spec.request.n_max), where, _raw(cell)),
+        "sample": words(_sample(found), where, {"sample": cell.sample, "images": cell.images}),
+        "population": words(_population(found), where, {"population": cell.population, "joint": cell.joint}),
+        "condition": words(_condition(found), "sponsor.yaml"),
+        "deployment": words(claims.DEPLOYMENT, "constant"),
+        "arithmetic": words(claims.arithmetic(run), "spec.json and self-tests in the log of events"),
+        "one_image": words(claims.one_image(run.spec.request.alpha), "spec.json", run.spec.request.alpha),
+        "criteria_words": words(_criteria(found), "criteria of spec.json and results"),
+        "not_shown": words(NOT_SHOWN, "constant"),
+    }
+    return fields | {
+        "failed": words(fill(text.FAILED, fields), "verify"),
+        "size": words(fill(text.SIZE, fields), where),
+    }
+
+
+def _raw(cell: Cell) -> dict[str, float | int | bool]:
+    names = ("sigma", "k", "radius", "attainable", "r_max", "images", "certified", "low", "high", "abstained", "wrong")
+    return {name: getattr(cell, name) for name in names}
+
+
+def _numbers(found: Material, where: str) -> Fields:
+    cell = found.shown
+    fields = {
+        "cell_certified": exact(cell.certified, where),
+        "cell_share": down(cell.certified / cell.images, 1, where, 100),
+        "cell_low": down(cell.low, 1, where, 100),
+        "cell_high": up(cell.high, 1, where, 100),
+        "cell_sample": exact(cell.sample, where),
+        "cell_abstained": exact(cell.abstained, where),
+        "cell_wrong": exact(cell.wrong, where),
+        "cell_m_bad": exact(bad_runs(cell.images, found.run.spec.request.alpha), "quantile of Binomial(m, alpha)"),
+    }
+    bound = cell.population if found.named else cell.joint
+    withheld = bound is None or found.run.missing or found.independent is False
+    return fields if withheld else fields | {"cell_bound": down(bound or 0.0, 1, where, 100)}
+
+
+def _sample(found: Material) -> str:
+    return claims.this_sample(found.shown, found.run.spec.request.alpha) if found.shown.attainable else ""
+
+
+def _population(found: Material) -> str:
+    if not found.shown.attainable:
+        return ""
+    if found.run.missing:
+        return text.PARTIAL
+    if found.independent is False:
+        return text.DEPENDENT
+    return claims.population(found.shown, joint=found.named is None)
+
+
+def _condition(found: Material) -> str:
+    if not found.shown.attainable or found.run.missing or found.independent is False:
+        return ""
+    stated = found.sponsor.independence
+    mix = text.CLASS_MIX.get(stated.sampling if stated else None, "")
+    return f"{text.CONDITION_STATED if stated else text.CONDITION_OPEN} {mix}".strip()
+
+
+def _criteria(found: Material) -> str:
+    if not found.verdicts or not found.locked_first:
+        return text.DESCRIPTIVE
+    judged = [found.judged(each)[1] for each in found.verdicts]
+    shown = ", ".join(f"{judged.count(word)} {word}" for word in ("met", "NOT MET", "undecided") if word in judged)
+    return f"Acceptance criteria fixed before the first image: {len(found.verdicts)}; {shown} (section 8)."
+
+
+def remaining(found: Material) -> Fields:
+    """Section 15: what the verification leaves open."""
+    cell = found.shown
+    base = {
+        "uncertified": exact(cell.images - cell.certified, f"m - s, {cell_words(cell)}"),
+        "images": exact(cell.images, "spec.json"),
+        "alpha": exact(found.run.spec.request.alpha, "spec.json"),
+        "cell_words": words(cell_words(cell), "cell of the claim box"),
+    }
+    told = fill(text.RESIDUAL if cell.attainable else text.RESIDUAL_UNATTAINABLE, base)
+    return {"uncertified": base["uncertified"], "residual": words(told, f"results, {cell_words(cell)}")}

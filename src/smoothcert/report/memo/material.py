@@ -1,0 +1,109 @@
+"""What the memo is made from, gathered once: the run, its cells, what verify says, the sponsor's fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from smoothcert.evidence import FINISHED, LOCKED, STARTED, Cell, Event, Run, Verdict, verdicts
+from smoothcert.report.memo.letters import cut, substitute
+from smoothcert.report.memo.sponsor import Sponsor
+from smoothcert.spec import Place
+from smoothcert.verify import Report, verify
+
+NOT_MET = "NOT MET"
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything the fields and tables of the memo are derived from.
+
+    Attributes:
+        run: the run.
+        sponsor: what the sponsor said.
+        cells: the results table.
+        checked: what verify says about the evidence.
+    """
+
+    run: Run
+    sponsor: Sponsor
+    cells: tuple[Cell, ...]
+    checked: Report
+
+    @property
+    def named(self) -> Place | None:
+        """The cell that was named before the run: the primary cell, else the first criterion's, else none."""
+        request = self.run.spec.request
+        if not self.locked_first:
+            return None
+        return request.primary or (request.criteria[0] if request.criteria else None)
+
+    @cached_property
+    def shown(self) -> Cell:
+        """The cell of the claim box: the named one, else the first attainable in the run's order, else the first."""
+        if self.named is not None:
+            wanted = (float(self.named.sigma), self.named.k, self.named.radius)
+            return next(cell for cell in self.cells if (cell.sigma, cell.k, cell.radius) == wanted)
+        return next((cell for cell in self.cells if cell.attainable), self.cells[0])
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """The acceptance criteria, judged."""
+        return verdicts(self.run.spec, self.cells)
+
+    def judged(self, verdict: Verdict) -> tuple[str, str]:
+        """Return what a criterion reached and its verdict, in words; nothing about a population of dependent images."""
+        if self.run.missing:
+            return "undecided: partial run", "undecided"
+        if self.independent is False and verdict.criterion.of != "observed" and verdict.attainable:
+            return "withheld: the images are not independent", "undecided"
+        return verdict.reached, {True: "met", False: NOT_MET, None: "undecided"}[verdict.met]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the images were drawn by a program."""
+        data = self.run.spec.data
+        return data.reference.startswith("synthetic") or any(s.startswith("synthetic") for s in data.preprocessing)
+
+    @property
+    def demo(self) -> bool:
+        """Whether a classifier is the shipped demonstration."""
+        return any(model.reference == "demo" for model in self.run.spec.models)
+
+    @property
+    def independent(self) -> bool | None:
+        """What the sponsor says about the independence of the images; None where nothing was said."""
+        return self.sponsor.independence.independent if self.sponsor.independence else None
+
+    @property
+    def locked_first(self) -> bool:
+        """Whether the spec was locked before the first image: first in the log, and no line is older."""
+        events = self.run.events
+        if not events or events[0].event != LOCKED:
+            return False
+        return all(line.at >= events[0].at for line in self.run.ledger.lines)
+
+    def event(self, name: str) -> Event | None:
+        """Return the last event of a kind, or None."""
+        return next((event for event in reversed(self.run.events) if event.event == name), None)
+
+    @property
+    def dated(self) -> str:
+        """UTC time the memo bears: of the seal, else of the last image or event of the sampling. Never the clock's."""
+        seal = self.event(FINISHED)
+        if seal is not None:
+            return seal.at
+        times = [line.at for line in self.run.ledger.lines]
+        times += [event.at for event in self.run.events if event.event in (LOCKED, STARTED)]
+        return max(times)
+
+
+def gather(run: Run, sponsor: Sponsor, checked: Report | None = None) -> Material:
+    """Derive the results table of a run, and check its evidence where that was not done yet."""
+    return Material(run, sponsor, tuple(run.results()), checked or verify(run.directory.path))
+
+
+def short(reference: str, most: int = 44) -> str:
+    """Return the last part of a file name or reference, so that no machine's folders are printed."""
+    return cut(substitute(PurePosixPath(reference.replace("\\", "/")).name or reference), most)

@@ -1,0 +1,152 @@
+"""Which rows of the shared tables fit the memo, chosen without looking at results, and how they are cut to columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from smoothcert.report.classes import SMALL
+from smoothcert.report.guarantees import guarantees
+from smoothcert.report.memo.letters import class_label
+from smoothcert.report.memo.material import Material
+from smoothcert.report.table import Table, results_table
+from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, units_table
+
+RESULTS, ACCURACY, CLASSES, COSTS, UNITS, LEVELS = 18, 6, 12, 5, 4, 3
+"""Rows (and noise levels or radii of a small table) that fit a page."""
+_LEFT_OUT = ("size", "subgroups")  # said in sections 12 and 11
+_WITHHELD = "withheld"
+
+
+def first(wanted: Iterable[int], total: int, most: int) -> list[int]:
+    """Return at most so many positions: the wanted ones, then from the beginning; in order.
+
+    >>> first([7], 9, 3)
+    [0, 1, 7]
+    """
+    chosen = list(dict.fromkeys((*wanted, *range(total))))[:most]
+    return sorted(chosen)
+
+
+def picked(table: Table, rows: Sequence[int]) -> Table:
+    """Return some rows of a table that has one record a row."""
+    return Table(table.headings, tuple(table.rows[i] for i in rows), tuple(table.records[i] for i in rows))
+
+
+def _mapped(table: Table, change: Callable[[tuple[str, ...], dict[str, Any]], tuple[str, ...]]) -> Table:
+    rows = tuple(change(row, record) for row, record in zip(table.rows, table.records, strict=True))
+    return Table(table.headings, rows, table.records)
+
+
+def named_cells(found: Material) -> list[int]:
+    """Return the positions of the cell shown and of every criterion's cell."""
+    places = [(found.shown.sigma, found.shown.k, found.shown.radius)]
+    places += [(float(each.sigma), each.k, each.radius) for each in found.run.spec.request.criteria]
+    position = {(cell.sigma, cell.k, cell.radius): i for i, cell in enumerate(found.cells)}
+    return [position[place] for place in places]
+
+
+def results(found: Material) -> Table:
+    """Section 11: the results, with the copies an image may take; population bounds only where they may be stated."""
+    whole = results_table(found.cells)
+    rows = first(named_cells(found), len(whole.rows), RESULTS)
+    names = ["sigma", "k", "radius", "certified", "accuracy", "interval", "sample", "population", "joint"]
+    names += ["abstained", "wrong", "r_max"]
+    table = _columns(picked(whole, rows), names)
+    n_max = f"{found.run.spec.request.n_max:,}"
+    withheld = "partial run" if found.run.missing else _WITHHELD if found.independent is False else ""
+
+    def change(row: tuple[str, ...], _: dict[str, Any]) -> tuple[str, ...]:
+        bounds = (withheld,) * 2 if withheld and row[7][:1].isdigit() else (row[7], row[8])
+        return (*row[:3], n_max, *row[3:7], *bounds, *row[9:])
+
+    headings = tuple(name.replace(">=", "≥") for name in (*table.headings[:3], "n up to", *table.headings[3:]))
+    changed = _mapped(table, change)
+    return Table(headings, changed.rows, changed.records)
+
+
+def _columns(table: Table, names: Sequence[str]) -> Table:
+    from smoothcert.report.table import HEADINGS
+
+    at = [list(HEADINGS).index(name) for name in names]
+    return Table(
+        tuple(table.headings[i] for i in at), tuple(tuple(row[i] for i in at) for row in table.rows), table.records
+    )
+
+
+def headline(found: Material) -> Table:
+    """Section 5: certified accuracy of at most 3 x 3 cells at the k of the cell shown."""
+    request, shown = found.run.spec.request, found.shown
+    sigmas = [float(sigma) for sigma in request.sigma]
+    levels = [sigmas[i] for i in first([sigmas.index(shown.sigma)], len(sigmas), LEVELS)]
+    radii = [request.radius[i] for i in first([request.radius.index(shown.radius)], len(request.radius), LEVELS)]
+    cells = {(cell.sigma, cell.radius): i for i, cell in enumerate(found.cells) if cell.k == shown.k}
+    printed = _columns(results_table(found.cells), ("accuracy", "interval", "certified"))
+
+    def share(i: int) -> str:
+        accuracy, interval, certified = printed.rows[i]
+        return f"{accuracy} % ({interval}); {certified}" if found.cells[i].attainable else accuracy
+
+    rows = tuple((f"{sigma:g}", f"{request.n_max:,}", *(share(cells[sigma, r]) for r in radii)) for sigma in levels)
+    records = tuple(printed.records[cells[sigma, r]] for sigma in levels for r in radii)
+    return Table(("sigma", "n up to", *(f"certified accuracy at r = {r:g}" for r in radii)), rows, records)
+
+
+def accuracy(found: Material) -> Table:
+    """Section 11: accuracy without smoothing beside certificates of any radius, as the price of smoothing."""
+    table, shown = accuracy_table(found.run), found.shown
+    wanted = [i for i, each in enumerate(table.records) if (each["sigma"], each["k"]) == (shown.sigma, shown.k)]
+    return picked(table, first(wanted, len(table.rows), ACCURACY))
+
+
+def classes(found: Material) -> Table:
+    """Section 11: certified accuracy by class at the k and r of the cell shown; of many classes the lowest."""
+    shown, request = found.shown, found.run.spec.request
+    table = class_table(found.run, shown.k, shown.radius)
+    sigmas = [float(sigma) for sigma in request.sigma]
+    levels = first([sigmas.index(shown.sigma)], len(sigmas), LEVELS)
+    columns = (0, 1, *(2 + i for i in levels))
+    by_sigma = [record for record in table.records if record["sigma"] == shown.sigma]
+    numbers = _lowest(by_sigma) if len(by_sigma) > CLASSES else range(len(by_sigma))
+    rows = tuple(
+        (class_label(i, table.rows[i][0]), *(table.rows[i][column] for column in columns[1:])) for i in numbers
+    )
+    kept = {sigmas[i] for i in levels}
+    records = tuple(each for each in table.records if each["sigma"] in kept and each["number"] in set(numbers))
+    return Table(tuple(table.headings[column] for column in columns), rows, records)
+
+
+def _lowest(rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Return the numbers of the classes with the lowest share; classes of few images only after all others."""
+    present = [row for row in rows if row["images"]]
+    present.sort(key=lambda row: (row["images"] < SMALL, row["certified"] / row["images"], row["number"]))
+    return sorted(row["number"] for row in present[:CLASSES])
+
+
+def cost(found: Material) -> Table:
+    """Section 10: what certifying cost; the last row is the whole run."""
+    table = cost_table(found.run)
+    last = len(table.rows) - 1
+    return picked(table, first([last], last, COSTS))
+
+
+def units(found: Material) -> Table:
+    """Section 12: radii in grey levels."""
+    table, shown = units_table(found.run), found.shown
+    wanted = [found.run.spec.request.radius.index(shown.radius)]
+    return picked(table, first(wanted, len(table.rows), UNITS))
+
+
+def changes(found: Material) -> Table:
+    """Section 12: simple changes of these images in L2, at the radii that fit; no rows where none were recorded."""
+    table, request = changes_table(found.run), found.run.spec.request
+    radii = first([request.radius.index(found.shown.radius)], len(request.radius), LEVELS)
+    columns = (0, 1, *(2 + i for i in radii))
+    rows = tuple(tuple(row[column] for column in columns) for row in table.rows)
+    return Table(tuple(table.headings[column] for column in columns), rows, table.records)
+
+
+def guaranteed(found: Material) -> Table:
+    """Section 13: twelve rows; what the others say stands in sections 11 and 12."""
+    table = guarantees(found.run.arithmetic.startswith("covered"))
+    return picked(table, [i for i, row in enumerate(table.rows) if row[0] not in _LEFT_OUT])

@@ -1,0 +1,157 @@
+"""From the percent script to an executed notebook, the same bytes for the same run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from smoothcert.errors import InputError, MissingExtraError, SmoothcertError
+from smoothcert.evidence import Run, write_derived
+
+NAME = "notebook.ipynb"
+CELL_SECONDS = 600
+LONGEST_SOCKET = 80  # characters of the folder of a socket; 104 with its name is the least any system allows
+
+_KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+
+def write_notebook(run: Run, folder: Path, live: bool = True) -> Path:
+    """Execute the certification notebook on a run and write it with its outputs, in one step.
+
+    The notebook finds the run relative to its own place, so it runs again wherever the run directory is copied to.
+
+    Args:
+        run: the run, complete or partial.
+        folder: where to, usually the run's `results`; it must exist.
+        live: whether five images are certified anew where torch, classifier and images are at hand. A classifier or
+            data set that is code (`module:factory`, `.pt2`) is never run here, only by a reader who asks for it.
+
+    Returns:
+        The notebook.
+
+    Raises:
+        MissingExtraError: jupytext, nbclient, ipykernel or matplotlib is not installed.
+        SmoothcertError: a cell failed; the message names it.
+        InputError: the folder cannot be written.
+    """
+    notebook = _execute(_read_script(run, folder, live), folder)
+    try:
+        write_derived(folder / NAME, _stored(notebook))
+    except OSError as error:
+        raise InputError(f"Cannot write {folder / NAME}: {error.strerror}.") from None
+    return folder / NAME
+
+
+def _read_script(run: Run, folder: Path, live: bool) -> Any:
+    """Return the notebook without outputs; its parameters fit the place and the wish."""
+    try:
+        import ipykernel  # noqa: F401
+        import jupytext  # type: ignore[import-untyped]
+        import matplotlib  # noqa: F401
+        import nbclient  # noqa: F401
+    except ImportError:
+        raise MissingExtraError(NAME, "report") from None
+    script = (files("smoothcert.report.notebook") / "certification.py").read_text(encoding="utf-8")
+    _, first, cells = script.partition("# %%")  # what stands above the first cell speaks to linters
+    notebook = jupytext.reads(first + cells, fmt="py:percent")
+    place = Path(os.path.relpath(run.directory.path.resolve(), folder.resolve())).as_posix()
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", ()):
+            cell.source = cell.source.replace('Path("..")', f'Path("{place}")')
+            cell.source = cell.source if live else cell.source.replace('LIVE = "auto"', "LIVE = False")
+    return notebook
+
+
+def _execute(notebook: Any, folder: Path) -> Any:
+    """Run every cell in a fresh kernel.
+
+    Raises:
+        SmoothcertError: a cell failed, took too long, or the kernel died.
+    """
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellControlSignal, CellExecutionError, CellTimeoutError, DeadKernelError
+
+    with tempfile.TemporaryDirectory(prefix="smoothcert-notebook-") as own:
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_SECONDS,
+            kernel_name="",
+            kernel_manager_class=_kernel_manager(Path(own)),
+            record_timing=False,
+            coalesce_streams=True,
+            store_widget_state=False,
+            resources={"metadata": {"path": str(folder)}},
+        )
+        try:
+            return client.execute(env=_environment(own))
+        except (CellExecutionError, CellTimeoutError, DeadKernelError, CellControlSignal, RuntimeError) as error:
+            raise SmoothcertError(_failure(notebook, error)) from None
+
+
+def _kernel_manager(own: Path) -> Any:
+    """Return a manager whose kernel is this very Python, whatever kernels are installed; its files lie in a folder."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class ThisPython(AsyncKernelManager):
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            # a file beside the notebook, named like a library, must not be imported in its place: not by the kernel's
+            # shell (ignore_cwd), and not by its launcher (PYTHONSAFEPATH, below)
+            launch = [sys.executable, "-m", "ipykernel_launcher", "--InteractiveShellApp.ignore_cwd=True"]
+            launch += ["--HistoryManager.enabled=False", "--Application.log_level=ERROR", "-f", "{connection_file}"]
+            return KernelSpec(argv=launch, display_name=_KERNEL["display_name"], language=_KERNEL["language"])
+
+        def __init__(self, **settings: Any) -> None:
+            # no port: sockets in a folder of this user, unless its path is too long for a socket
+            transport = "ipc" if len(str(own)) < LONGEST_SOCKET else "tcp"
+            super().__init__(connection_file=str(own / "kernel.json"), transport=transport, **settings)
+
+    return ThisPython
+
+
+def _environment(own: str) -> dict[str, str]:
+    """Return the kernel's environment: no settings of the user's own IPython, and where named files are looked for."""
+    return {
+        **os.environ,
+        "IPYTHONDIR": own,
+        "MPLBACKEND": "agg",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONSAFEPATH": "1",
+        "SMOOTHCERT_FILES": os.getcwd(),
+    }
+
+
+def _failure(notebook: Any, error: Exception) -> str:
+    """Name the cell that failed: its number, its section, and what went wrong."""
+    section, number = "", 0
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            section = next((line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")), section)
+            continue
+        number += 1
+        failed = [output for output in cell.outputs if output.output_type == "error"]
+        if failed or cell.execution_count is None:
+            reason = f"{failed[0].ename}: {failed[0].evalue}" if failed else f"{type(error).__name__}"
+            return f"The notebook was not written: code cell {number}, section {section!r}, failed ({reason})."
+    return f"The notebook was not written: its kernel failed ({type(error).__name__}: {error})."
+
+
+def _stored(notebook: Any) -> str:
+    """Return the notebook's text: the same for the same run, without times, versions and messages of the machine."""
+    import nbformat
+
+    notebook.metadata = {"kernelspec": _KERNEL, "language_info": {"name": "python"}}
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02d}"
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            # stderr holds notices of libraries, such as a font cache being built, which name places of this machine
+            cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
+    nbformat.validate(notebook)
+    text: str = nbformat.writes(notebook, version=4)  # type: ignore[no-untyped-call]
+    return text.rstrip("\n") + "\n"

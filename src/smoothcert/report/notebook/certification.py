@@ -1,0 +1,622 @@
+"""The notebook's cells, text and code, as a jupytext percent script."""
+# What stands above the first cell stays out of the notebook.
+# ruff: noqa: E402, E501
+# mypy: ignore-errors
+
+# %% [markdown]
+# # Certification notebook
+#
+# This notebook derives everything that a certification run says from its stored votes, step by step. It was executed
+# when the run was reported, and its outputs are stored with it. It runs again on any machine with
+# `pip install 'smoothcert[report]'`: no GPU is needed and, outside section 1, neither the classifier nor the images
+# nor torch. Every number below is computed by the boxes of code; readers who do not program can skip the boxes.
+#
+# | word | meaning |
+# |:---|:---|
+# | noisy copy | an image plus random Gaussian noise of standard deviation sigma, in units of the [0, 1] pixel range |
+# | vote | the class that the base classifier returns for one noisy copy |
+# | smoothed classifier | returns the class that a vote is most likely to name: the winner among infinitely many copies |
+# | certificate | a class and a radius: no change of the image with L2 norm below the radius makes the smoothed classifier return another class (for k > 1: drops the class from the k most probable ones) |
+# | alpha | the probability, over its own noise, that the certificate of one image is wrong is at most alpha |
+# | look | a number of copies at which the votes so far are evaluated |
+# | abstention | nothing is certified for an image; it counts against the classifier |
+#
+# A certificate speaks about the smoothed classifier, not about the base classifier, and about changes measured in L2
+# norm only. Section 8 lists what is claimed and what is not.
+
+# %% tags=["parameters"]
+import os
+from pathlib import Path
+
+RUN = Path("..")  # the run: the folder that holds spec.json
+LIVE = "auto"  # section 1 certifies five images anew. False: never. True: also where that runs code the spec names
+FILES = Path(os.environ.get("SMOOTHCERT_FILES", "."))  # the folder in which `smoothcert certify` was called
+SHOWN = None  # (sigma, k, r) to look at closely; None: the run's primary cell, or the first that can be reached
+
+# %%
+import contextlib
+import hashlib
+import importlib.util
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import betainccinv, ndtr, ndtri
+
+from smoothcert import stats
+from smoothcert.errors import SmoothcertError
+from smoothcert.evidence import line_tallies, open_run, outcomes, plan_of
+from smoothcert.report import claims, results_table
+from smoothcert.report.figures import class_figure, curve_figure, samples_figure
+from smoothcert.report.guarantees import guarantees
+from smoothcert.report.notebook import picture, say, table
+from smoothcert.report.notebook.explore import copies_needed, margin_table, moves, observed_points
+from smoothcert.report.notebook.facts import class_name, event_table, file_name, line_table, rows, spec_table, warnings
+from smoothcert.report.notebook.pictures import Needs, draw_images, draw_moves, draw_needs
+from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, units_table
+from smoothcert.stats import format_down, format_up
+from smoothcert.verify import NOT_SHOWN, damage
+
+if not (RUN / "spec.json").is_file():
+    raise FileNotFoundError(
+        f"Expected a run in RUN = {str(RUN)!r}, found no spec.json there. Put this notebook back into the folder "
+        "'results' of its run, or set RUN in the box above to the folder of the run."
+    )
+run = open_run(RUN)
+spec, request, data = run.spec, run.spec.request, run.spec.data
+cells = run.results()
+certificates = {(s, j): run.certificates(s, j) for s in request.sigma for j in request.k}
+
+# %% [markdown]
+# ## The run
+
+# %%
+decided, wanted = len(run.ledger.lines), len(request.sigma) * data.images
+levels = ", ".join(f"{s:g}" for s in request.sigma)
+say(
+    f"{data.images:,} images of {file_name(data.reference)}, {spec.classes:,} classes, sigma = {levels}: {decided:,} of "
+    f"{wanted:,} results (one for each sigma and image) are there."
+)
+for warning in warnings(run):
+    say(warning, warn=True)
+say(f"Computer arithmetic: {run.arithmetic}.")
+
+within_reach = [cell for cell in cells if cell.attainable] or cells
+sigma, k, r = SHOWN or next(
+    (place.sigma, place.k, place.radius) for place in (request.primary, within_reach[0]) if place is not None
+)
+here = [cell for cell in cells if (cell.sigma, cell.k, cell.radius) == (sigma, k, r)]
+if not here:
+    raise ValueError(f"SHOWN: expected a sigma, k and radius of this run, got {SHOWN}.")
+cell, plan, lines = here[0], plan_of(spec, sigma), run.ledger.at(sigma)
+where = f"sigma = {sigma:g}, k = {k}"
+say(f"The sections below look closely at {where}, r = {r:g}. Set SHOWN above to look at another cell of the results.")
+
+# %% [markdown]
+# ## 1 Five images, certified live
+#
+# How one certificate comes about: a few noisy copies select the class; *other* copies are counted; the counts bound the
+# probability of the class from below and those of its rivals from above; the bounds give the radius. The noise of a
+# copy follows from its address (seed, sigma, image, number of the copy), so the votes counted here must be the very
+# votes that the ledger holds. This section needs torch, the classifier and the images, and runs where their hashes are
+# those of the run.
+
+# %%
+MOST = 1000  # copies an image, after selection
+LARGE = 3 * 64 * 64  # values an image; larger images take long without a GPU
+CODE = re.compile(r"(?!synthetic:)[^\W\d][\w.]*:[^\W\d]\w*|.*\.pt2", re.S)  # module:factory, and .pt2 files
+
+
+def load():
+    """Return the classifier of this sigma and the images; or say in words why they are not used."""
+    if LIVE is False:
+        return "LIVE is False"
+    if importlib.util.find_spec("torch") is None:
+        return "torch is not installed"
+    if LIVE is not True and any(CODE.fullmatch(name) for name in (request.model, request.data)):
+        return "the classifier or the data set is code; set LIVE = True if you trust whoever wrote it"
+    if LIVE is not True and np.prod(data.shape) > LARGE:
+        return f"images of {data.shape[1]} x {data.shape[2]} take long without a GPU; set LIVE = True to wait for them"
+    from smoothcert.data import load_images
+    from smoothcert.models import ModelOptions, at_sigma, load_classifier
+
+    facts = spec.model_at(sigma)
+    try:
+        with contextlib.chdir(FILES):
+            images = load_images(request.data, request.quantise)
+            images = images.first(request.limit) if request.limit else images
+            sizes = {"num_classes": images.num_classes, "in_channels": images.shape[0]}
+            options = ModelOptions(request.arch, facts.weights, request.trust_model, **sizes)
+            classifier = load_classifier(at_sigma(request.model, facts.written), options)
+    except (SmoothcertError, OSError) as error:
+        return f"classifier or images are not where spec.json names them, seen from FILES ({type(error).__name__})"
+    if images.sha256() != data.sha256:
+        return "the images found are not those of the run (their hash differs)"
+    if classifier.sha256 != facts.sha256:
+        return "the classifier found is not that of the run (its hash differs)"
+    return replace(classifier, num_classes=spec.classes), images
+
+
+loaded = load()
+live = not isinstance(loaded, str)
+if live:
+    classifier, images = loaded
+    say(f"{file_name(classifier.reference)} and {file_name(data.reference)} are here, and their hashes are the run's.")
+else:
+    say(f"Skipped: {loaded}. The rest of this notebook needs neither torch nor the classifier nor the images.")
+
+# %%
+if live:
+    import torch
+
+    from smoothcert.noise import Rows, Stage, make_noise
+    from smoothcert.sampling import SmoothedClassifier
+    from smoothcert.sampling.memory import keep_freed_memory
+    from smoothcert.sampling.recipe import choose_recipe, differences, prepare
+    from smoothcert.sampling.sampler import Sampler, Source
+
+    keep_freed_memory()
+    m = min(5, len(images))
+    chosen, labels = images.indices[:m].tolist(), images.labels[:m].tolist()  # the first ones, whatever their result
+    pixels = np.stack([images.pixels(i) for i in range(m)])
+
+    gpu = torch.cuda.is_available()
+    settings = {
+        "precision": "fp32" if request.precision == "fp16" and not gpu else request.precision,
+        "device": "cuda" if gpu and spec.recipe.device.startswith("cuda") else "cpu",
+        "batch_size": spec.recipe.batch_size,
+        "compile": "off",
+    }
+    recipe = choose_recipe(classifier, request.model_copy(update=settings), data.shape)
+    noise = make_noise(request.noise, sigma, data.levels, spec.seed)
+    source = Source(data.shape, lambda index: pixels[chosen.index(index)])
+    sampler = Sampler(classifier, prepare(classifier, recipe), noise, recipe, source)
+    for slot, index in enumerate(chosen):
+        sampler.load(slot, index)
+
+    selects = any(request.target_of(j) == "prediction" for j in request.k)
+    step = 1 / data.levels if request.noise == "grid" else 1.0
+    kinds = {"as stored": pixels / data.levels}
+    for copy in range(2):
+        address = Rows.of(
+            slot=range(m), image=chosen, sample=copy, stage=Stage.SELECTION if selects else Stage.ESTIMATION
+        )
+        kinds[f"copy {copy}"] = pixels / data.levels + step * noise.steps(address, data.shape)
+    drawn = draw_images(run, dict(zip(chosen, labels, strict=True)), kinds, sigma)
+    picture(drawn, f"{m} images, each as stored and as two noisy copies", photo=True)
+
+# %% [markdown]
+# **Select.** The class that most of the first copies vote for. These copies are not counted again: a class chosen by
+# the very votes that then bound it would look better than it is.
+
+# %%
+if live:
+
+    def votes(stage, start, stop):
+        """Count the votes of the copies start to stop - 1 of each image: int (images, classes)."""
+        n = stop - start
+        slot, copy = np.repeat(np.arange(m), n), np.tile(np.arange(start, stop), m)
+        sampler.draw(Rows.of(slot=slot, image=np.repeat(chosen, n), sample=copy, stage=stage))
+        return sampler.take(np.arange(m))
+
+    n0 = min(request.n0, MOST)
+    if selects:
+        selection = votes(Stage.SELECTION, 0, n0)
+        winner = selection.argmax(axis=1)
+        found = [
+            (chosen[i], class_name(spec, labels[i]), class_name(spec, winner[i]), f"{selection[i].max():,} of {n0:,}")
+            for i in range(m)
+        ]
+        table(rows(("image", "reference label", "winner of the selection", "its votes"), found))
+    else:
+        say("Not needed: this run certifies reference labels.")
+
+# %% [markdown]
+# **Count, bound, and turn bounds into a radius.** The votes of other copies for the reference label, at each look; the
+# lower bound on the label's probability and the upper bound on its strongest rival's; the L2 radius that follows.
+
+# %%
+if live:
+    looks = tuple(n for n in spec.looks if n <= MOST) or (MOST,)
+    new = [votes(Stage.ESTIMATION, start, stop) for start, stop in zip((0, *looks), looks, strict=False)]
+    counts = np.cumsum(new, axis=0).swapaxes(0, 1)  # int (images, looks, classes), cumulative
+
+    brief = replace(plan, looks=looks)  # the rules of a run with at most so many copies
+    tally = stats.tally(counts, np.repeat([labels], len(looks), axis=0).T, k)
+    bounds = stats.running(tally, brief, k)
+    last = stats.Bounds(bounds.q[:, -1], bounds.u[:, -1])
+    radii = stats.radius(last, sigma, plan.eta)
+
+    found = []
+    for i in range(m):
+        wrong = selects and request.target_of(k) == "prediction" and winner[i] != labels[i]
+        at = [f"{x:g}" for x in request.radius if stats.certified_at(last, x, sigma, plan.eta)[i]]
+        outcome = ["wrong class", "-"] if wrong else [format_down(radii[i], 4), ", ".join(at) or "no radius asked for"]
+        outcome = outcome if wrong or radii[i] > 0 else ["abstention", "-"]
+        probabilities = (format_down(1 - last.q[i], 4), format_up(last.u[i, 0], 4))
+        found.append((chosen[i], ", ".join(f"{n:,}" for n in tally.label_votes[i]), *probabilities, *outcome))
+    headings = ("image", f"votes for the label after {', '.join(f'{n:,}' for n in looks)} copies")
+    headings += ("label at least", "strongest rival at most", "L2 radius", "certified at")
+    table(rows(headings, found), f"{where}, at most {looks[-1]:,} copies an image after selection.")
+
+# %% [markdown]
+# **Compare with the ledger**, class by class, wherever both have votes of the same copies.
+
+# %%
+if live:
+    stored = {line.index: line for line in lines}
+    compared = []
+    for i, line in ((i, stored[index]) for i, index in enumerate(chosen) if index in stored):
+        if line.selection is not None and n0 == request.n0:
+            compared.append([line.selection.get(c, 0) == n for c, n in enumerate(selection[i].tolist())])
+        for n, theirs in line.looks:
+            if n in looks:
+                ours = counts[i, looks.index(n)].tolist()
+                compared.append([theirs.get(c, 0) == n for c, n in enumerate(ours)])
+            elif n > looks[-1]:  # a later look counted these copies too, and more
+                compared.append([theirs.get(c, 0) >= n for c, n in enumerate(counts[i, -1].tolist())])
+    differ = sum(not all(equal) for equal in compared)
+    changed = differences(spec.recipe, recipe)
+    if not compared:
+        say("None of these images is in the ledger yet.")
+    elif differ == 0:
+        say(f"All {len(compared)} counts that can be compared (selections and looks) agree, class by class.")
+    else:
+        say(f"{differ} of {len(compared)} counts differ from the ledger's.", warn=True)
+    if changed:
+        say(
+            f"The numeric recipe here is not the run's: {'; '.join(changed)}. The noise is the same, but single votes may "
+            "differ."
+        )
+    elif differ:
+        say("The numeric recipe is the run's, so the votes should be the same. Find out why they are not.", warn=True)
+
+# %% [markdown]
+# **The same in two lines, for images of your own.** `certify` stops as soon as every radius is decided.
+
+# %%
+if live:
+    options = {**settings, "noise": request.noise, "bound": request.bound, "n0": request.n0, "seed": spec.seed}
+    g = SmoothedClassifier(classifier, sigma, spec.classes, levels=data.levels, options=options)
+    for certificate in g.certify(pixels, k, request.radius, labels=labels, n_max=MOST // 2, alpha=request.alpha):
+        print(certificate)
+
+# %% [markdown]
+# ## 2 The evidence
+#
+# A run directory holds three things that were written while it ran: `spec.json`, what was to be certified, fixed before
+# the first image; `ledger/`, the votes, a line for each sigma and image; `events.jsonl`, a log in which each line names
+# the hash of the line before it. No radius is evidence: radii are derived from votes, here and everywhere.
+
+# %%
+table(spec_table(spec))
+
+# %%
+table(event_table(run))
+
+# %% [markdown]
+# **One line of the ledger, field by field.** Votes of looks are cumulative; classes without a vote are left out.
+
+# %%
+held = certificates[sigma, k].certified_correct(r)
+candidates = [line for line, kept in zip(lines, held, strict=True) if kept] or [line for line in lines if line.looks]
+example = candidates[0] if candidates else None
+if example is None:
+    say(f"No image has votes at sigma = {sigma:g} yet.")
+else:
+    kind = f"certified at {where}, r = {r:g}" if held.any() else "with votes; none is certified here"
+    table(line_table(spec, example), f"The first image {kind}.")
+
+# %% [markdown]
+# **Is it still what was written?** Every hash computed anew from the files.
+
+# %%
+previous, chained = "0" * 64, True
+for text in (RUN / "events.jsonl").read_bytes().split(b"\n")[:-1]:
+    chained = chained and json.loads(text)["previous"] == previous
+    previous = hashlib.sha256(text).hexdigest()
+
+ledger = b"".join(line.to_json(seal=True).encode() + b"\n" for line in run.ledger.lines)
+votes_hash = hashlib.sha256(ledger).hexdigest()
+seal, locked = run.directory.seal(), run.events[0].facts.get("spec_sha256")
+sealed = "not sealed" if seal is None else "yes" if seal.facts["ledger_sha256"] == votes_hash else "NO"
+checks = [
+    ("each event names the hash of the event before it", "events.jsonl", "yes" if chained else "NO"),
+    ("the spec is the one locked before the first image", spec.sha256(), "yes" if spec.sha256() == locked else "NO"),
+    ("the votes are the ones sealed at the end", votes_hash, sealed),
+]
+table(rows(("check", "computed here", "holds"), checks))
+for fault in damage(run):
+    say(f"DAMAGED: {fault}.", warn=True)
+
+# %% [markdown]
+# ## 3 Certificates, derived again from the votes
+#
+# **One image by hand.** Every look has its own error level; the levels of all looks sum to at most alpha, so all bounds
+# hold together with probability at least 1 - alpha. Each bound is that of Clopper and Pearson: the largest probability
+# at which a vote count as small as this one would still have the probability of its level (SciPy's `betainccinv`). *q*
+# bounds the probability of a vote for any class but the label, *u* that of a vote for each of the k strongest rivals.
+# `smoothcert` rounds its bounds to the safe side, so they lie about a billionth of their size above those by hand.
+
+
+# %%
+def upper(x, n, a):
+    """Upper confidence bound of a probability: x votes of n, level a."""
+    return np.where(x >= n, 1.0, betainccinv(x + 1.0, np.maximum(n - x, 1.0), a))
+
+
+def bounds_by_hand(tally, plan, k):
+    """Return q (images, looks) and u (images, looks, k)."""
+    a = np.array(plan.levels)[: tally.n.shape[1]]
+    if plan.bound == "cohen" or (plan.bound == "rankcp" and plan.classes == 2):  # every rival is at most q
+        q = upper(tally.n - tally.label_votes, tally.n, a)
+        return q, np.repeat(q[..., None], k, axis=-1)
+    label, rival = (0.7 * a, 0.3 * a / k) if plan.bound == "rankcp" else (a / plan.classes, a / plan.classes)
+    q = upper(tally.n - tally.label_votes, tally.n, label)
+    return q, upper(tally.rivals, tally.n[..., None], rival[:, None])
+
+
+def margin_by_hand(q, u, distance, plan):
+    """Least probability of the label at an L2 distance, less the largest the weakest of t rivals can have; best t."""
+    margins = []
+    for t in range(1, u.shape[-1] + 1):
+        s = np.minimum(u[..., u.shape[-1] - t :].sum(axis=-1), q)  # the t weakest of the k rivals together
+        least = ndtr(-ndtri(q + plan.eta) - distance / plan.sigma)
+        margins.append(least - ndtr(ndtri(s + plan.eta) + distance / plan.sigma) / t)
+    return np.max(margins, axis=0)
+
+
+if example is None:
+    say(f"No image has votes at sigma = {sigma:g} yet, so there is nothing to derive.")
+else:
+    taken = len(example.looks)
+    tally = line_tallies([example], taken, k)
+    (q,), (u,) = bounds_by_hand(tally, plan, k)
+    theirs = stats.bounds(tally, np.array(plan.levels[:taken]), k, plan.bound, plan.classes)
+    found = []
+    for i, (n, _) in enumerate(example.looks):
+        rivals = tally.rivals[0, i].tolist()
+        first = (
+            f"{n:,}",
+            f"{plan.levels[i]:.3e}",
+            f"{tally.label_votes[0, i]:,}",
+            f"{q[i]:.9f}",
+            f"{theirs.q[0, i]:.9f}",
+        )
+        found.append((*first, *("\n".join(f"{x:.9g}" for x in column) for column in (rivals, u[i], theirs.u[0, i]))))
+    headings = ("look", "level", "votes for the label", "q by hand", "q, smoothcert")
+    headings += ("votes for rivals", "u by hand", "u, smoothcert")
+    table(rows(headings, found), f"Image {example.index}, label {class_name(spec, example.label)}, {where}.")
+
+# %% [markdown]
+# The smallest bounds over the looks count. At L2 distance R from the image the label's probability is at least
+# Phi(Phi^-1(1 - q) - R / sigma) and a rival's at most Phi(Phi^-1(u) + R / sigma); the radius is where the two meet
+# (for k > 1: where the label meets the mean of the t weakest of k rivals, for the best t). Both probabilities are first
+# moved to the unsafe side by the total-variation distance between the noise drawn and Gaussian noise.
+
+# %%
+if example is not None:
+    q, u = q.min(), u.min(axis=0)
+    by_hand = 0.0
+    if q + plan.eta < 1 and margin_by_hand(q, u, 0.0, plan) > 0:
+        by_hand = brentq(lambda distance: margin_by_hand(q, u, distance, plan), 0.0, 40 * sigma, xtol=1e-12)
+    exact = max(float(outcomes(spec, [example], sigma, k).radius[0]), 0.0)
+    say(f"q = {q:.9f}; u = {', '.join(f'{x:.9g}' for x in u)}; total-variation distance {plan.eta:.2g}.")
+    say(f"R by hand: {by_hand:.9f}. smoothcert: {exact:.9f}, printed as {format_down(exact, 6)}.")
+    assert abs(by_hand - exact) < 1e-5, "the radius by hand and the radius of smoothcert differ"
+
+# %% [markdown]
+# **All images.** The same by hand for every image, sigma, k and radius; a radius is certified where the margin at that
+# distance is not negative. Every decision must be `smoothcert`'s, and every number of `results.json` must follow.
+
+# %%
+decisions = close = 0
+for (s, j), theirs in certificates.items():
+    tally = line_tallies(run.ledger.at(s), len(spec.looks), j)
+    q, u = bounds_by_hand(tally, theirs.plan, j)
+    q, u = q.min(axis=1), u.min(axis=1)
+    open_image = (q + theirs.plan.eta >= 1) | theirs.wrong  # no bound below 1, or another class was selected
+    for x in request.radius:
+        margin = margin_by_hand(np.where(open_image, 0.5, q), u, x, theirs.plan)
+        near = np.abs(margin) < 1e-6  # closer than SciPy's inverse is exact
+        agree = ((margin >= 0) & ~open_image) == theirs.certified_correct(x)
+        assert np.all(agree | near), f"decisions by hand and by smoothcert differ at sigma {s:g}, k {j}, r {x:g}"
+        decisions, close = decisions + len(margin), close + int(near.sum())
+say(f"{decisions:,} decisions by hand, {close:,} of them too close to be told apart without safe rounding: all agree.")
+
+path = RUN / "results" / "results.json"
+stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+if stored.get("ledger_sha256") == votes_hash:
+    for ours, theirs in zip(cells, stored["cells"], strict=True):
+        same = all(getattr(ours, name) == value for name, value in theirs.items() if hasattr(ours, name))
+        assert same, f"results.json is not what the votes give at sigma {ours.sigma:g}, k {ours.k}, r {ours.radius:g}"
+    say(f"All {len(cells)} cells of results.json follow from the votes.")
+else:
+    say("There is no results.json of these votes to compare with.")
+
+# %% [markdown]
+# **The results.** Lower bounds are rounded down, upper bounds up. "Not attainable" is a limit of the number of copies,
+# not a finding about the classifier: with this n_max and alpha no image can be certified beyond R_max.
+
+# %%
+budget = f"alpha = {request.alpha:g}, up to {request.n_max:,} noisy copies an image after selection"
+table(results_table(cells), f"Certified accuracy of {data.images:,} images, {budget}.")
+for j in request.k[:4]:
+    picture(curve_figure(run, j), f"Certified accuracy against L2 radius, a line for each sigma, k = {j}")
+
+# %% [markdown]
+# **The price of smoothing.** The base classifier on the images without noise, beside certificates of any radius.
+
+# %%
+table(accuracy_table(run), f"{budget[0].upper()}{budget[1:]}.")
+if not any(run.clean(s) for s in request.sigma):
+    say("This run did not record the accuracy without noise.")
+
+# %% [markdown]
+# ## 4 How the answer moves without new samples
+#
+# **This section is exploration; nothing in it is a certificate.** The error probability alpha belongs to settings that
+# were fixed before the first image. Whoever tries several settings on the same votes and keeps the one that pleases has
+# lost it. Use this section to plan the next run, and quote only what the spec fixed.
+#
+# Each image stopped as soon as this run's own radii were decided under its own settings, often with just enough votes.
+# Under stricter settings those votes are too few, where a run planned for them would have drawn more. This is what
+# ">=" means: a fall in these tables may come from the early stop and not from the classifier.
+
+# %% [markdown]
+# **alpha.** A smaller alpha asks for more certainty and certifies less. A larger alpha chosen now is not a certificate.
+
+# %%
+alphas = sorted({1e-1, 1e-2, 1e-3, 1e-4, 1e-5, request.alpha}, reverse=True)
+by_alpha = moves(run, (sigma, k), "alpha", {f"{a:g}": {"alpha": a} for a in alphas}, own=f"{request.alpha:g}")
+table(by_alpha.table(), f"Certified accuracy at {where}, up to {request.n_max:,} copies an image.")
+
+# %% [markdown]
+# **k.** The class stays among the k most probable ones. A larger k certifies more images and says less about each.
+# Where the run did not ask for a k, sampling did not wait for it.
+
+# %%
+ks = range(1, min(5, spec.classes - 1) + 1)
+by_k = moves(run, (sigma, k), "k", {str(j): {"k": j} for j in ks}, own=str(k))
+targets = ["selection winner" if request.target_of(j) == "prediction" else "reference label" for j in ks]
+asked = ["yes" if j in request.k else "no" for j in ks]
+caption = f"Certified accuracy at sigma = {sigma:g}, up to {request.n_max:,} copies an image."
+table(by_k.table(certified_class=targets, asked_for=asked), caption)
+if all(request.target_of(j) == "prediction" for j in request.k):
+    say(
+        "Images whose selection winner was not the label have no votes after selection and count as not certified here."
+    )
+
+# %% [markdown]
+# **Bound.** `rankcp` bounds the label and the k strongest rivals; `simuem` (Jia et al. 2020) bounds every class, each
+# at alpha divided by the number of classes; `cohen` (Cohen et al. 2019) bounds the label and leaves all that remains to
+# one rival. Each is valid if chosen beforehand; the one that looks best afterwards is not.
+
+# %%
+by_bound = moves(run, (sigma, k), "bound", {name: {"bound": name} for name in stats.BOUNDS}, own=request.bound)
+table(by_bound.table(), f"Certified accuracy at {where}, up to {request.n_max:,} copies an image.")
+
+# %% [markdown]
+# **n_max.** What a run planned with fewer copies would have found: later looks are dropped, and the error levels are
+# those of the shorter schedule. It would have given up earlier on some images, so it takes at most the copies named.
+
+# %%
+panels = [by_alpha, by_k, by_bound]
+if len(spec.looks) == 1:
+    say("Each image was looked at once, after its last copy, so these votes say nothing about a smaller n_max.")
+else:
+    ends = sorted({round(end) for end in np.linspace(1, len(spec.looks), 7)})
+    cuts = {f"{spec.looks[end - 1]:,}": {"looks": spec.looks[:end]} for end in ends}
+    by_n_max = moves(run, (sigma, k), "n_max", cuts, own=f"{spec.looks[-1]:,}")
+    panels.append(by_n_max)
+    copies = []
+    for cut in cuts.values():
+        most = cut["looks"][-1]
+        each = [max((n for n, _ in line.looks if n <= most), default=0) for line in lines]
+        copies.append(f"{np.mean(each or [0]):,.0f}")
+    table(by_n_max.table(copies_after_selection=copies), f"Certified accuracy at {where}; mean copies an image.")
+
+# %%
+picture(draw_moves(run, panels, where), "Certified accuracy under other values of alpha, k, bound and n_max")
+
+# %% [markdown]
+# ## 5 How many copies does a radius need?
+#
+# With unlimited copies the label's probability p would be known, and the radius would be sigma Phi^-1(p) (for two
+# classes; with more classes at least that). With n copies only a lower bound of p is known. The smaller the margin
+# between the radius that unlimited copies would certify and the radius wanted, the more copies are needed: about four
+# times as many for half the margin. No number of copies certifies a radius beyond that of unlimited copies.
+
+# %%
+found = []
+for s in request.sigma:
+    for x in request.radius:
+        needed = stats.votes_needed(x, s, request.alpha)
+        at_least = "over 10^15" if needed is None else f"{needed:,}"
+        found.append((f"{s:g}", f"{x:g}", format_up(float(ndtr(x / s)), 6), at_least))
+headings = ("sigma", "r", "p must exceed", "copies, if every vote is for the label")
+table(rows(headings, found), f"k = 1, one look of Cohen's bound at alpha = {request.alpha:g}.")
+
+limits = [(f"{s:g}", *(format_down(stats.r_max(plan_of(spec, s), j), 4) for j in request.k)) for s in request.sigma]
+table(
+    rows(("sigma", *(f"R_max, k = {j}" for j in request.k)), limits), "The reach of this run's looks, alpha and bound."
+)
+
+# %%
+margins = (0.2, 0.1, 0.05, 0.02, 0.01)
+caption = f"Copies needed at sigma = {sigma:g}, one look of Cohen's bound at alpha = {request.alpha:g}."
+table(margin_table(margins, request.radius, sigma, request.alpha), caption)
+
+# %%
+within = [x for x in request.radius if x <= cell.r_max]
+if within:
+    reach = np.linspace(0.002, 1, 200) * cell.r_max
+    needs = Needs(reach, copies_needed(reach, within, sigma, request.alpha), observed_points(run, sigma, k))
+    picture(draw_needs(run, needs, where), "Copies needed against the radius that unlimited copies would certify")
+else:
+    say(f"No radius of this run can be reached at {where} with this n_max and alpha, so there is nothing to draw.")
+picture(samples_figure(run), "Distribution of the noisy copies an image took, for each sigma")
+
+# %% [markdown]
+# ## 6 What it cost
+#
+# "With fixed sampling" is computed, not run: n0 + n_max copies for each of the same images.
+
+# %%
+table(cost_table(run), "Forward passes of the classifier, and time of the device as the ledger records it.")
+
+# %% [markdown]
+# ## 7 Class by class
+#
+# Classes with fewer than 50 images are given as raw counts: a percentage of so few says little. Each interval holds for
+# one class at a time; a class picked because it is the lowest would on average do better on other images.
+
+# %%
+caption = f"Certified accuracy by class at k = {k}, r = {r:g}, up to {request.n_max:,} copies an image: % (95 % interval), or counts."
+table(class_table(run, k, r), caption)
+picture(class_figure(run, k, r), f"Certified accuracy by class at k = {k}, r = {r:g}, a panel for each sigma")
+if data.grouped:
+    say("Images of one group (patient) are not independent; these intervals treat them as if they were.", warn=True)
+
+# %% [markdown]
+# ## 8 What is claimed, and what is not
+
+# %%
+say(claims.one_image(request.alpha))
+say(claims.observed(cell, request.n_max))
+if cell.attainable:
+    say(claims.this_sample(cell, request.alpha))
+    say(claims.population(cell, joint=False, described="they stand for"))
+say(claims.arithmetic(run))
+say(claims.DEPLOYMENT)
+
+# %%
+criteria = criteria_table(run)
+if criteria.rows:
+    table(criteria, "Acceptance criteria, fixed before the first image.")
+else:
+    say("No acceptance criterion was fixed before the run: results are descriptive; no pass or fail is stated.")
+table(
+    units_table(run), f"The radius in image units, for images of {data.shape[1]} x {data.shape[2]} x {data.shape[0]}."
+)
+if run.changes:
+    table(changes_table(run), "How far simple changes move these images, and the share that stays within each radius.")
+else:
+    say("This run did not measure how far simple changes move its images.")
+
+# %%
+table(guarantees(run.arithmetic.startswith("covered")))
+say(f"No recomputation from votes can show {NOT_SHOWN}.")
+
+# %% [markdown]
+# ## Check all of this again
+#
+# ```
+# smoothcert verify RUN
+# ```
+#
+# recomputes bounds, decisions and results from the votes by two independent implementations, checks the chain of events,
+# the seal and the labels, and names whatever does not hold. It needs no GPU, no torch, no classifier and no image.
+# `smoothcert table RUN` prints the results again, at these or other radii.

@@ -1,0 +1,485 @@
+import ast
+import contextlib
+import getpass
+import html
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.tiny import request as tiny_request
+from engine.tiny import write_factory, write_random, write_resnet
+from evidence.handmade import a_line, a_spec
+from smoothcert.errors import MissingExtraError, SmoothcertError
+from smoothcert.evidence import (
+    FINISHED,
+    LEVEL,
+    LOCKED,
+    REPORTED,
+    STARTED,
+    Ledger,
+    LedgerWriter,
+    append_event,
+    create_run,
+    open_run,
+    results_record,
+    write_json,
+)
+from smoothcert.report import Table
+from smoothcert.report.notebook import build, say, table, write_notebook
+from smoothcert.report.notebook.explore import MOST, copies_needed, margin_table, moves, observed_points
+from smoothcert.report.notebook.facts import event_table, file_name, line_table, spec_table, votes_in_words, warnings
+from smoothcert.stats import Plan, certify_counts, schedule, votes_needed
+
+SCRIPT = (files("smoothcert.report.notebook") / "certification.py").read_text(encoding="utf-8")
+NASTY = "<b>bold</b> | $x$ & `y`"
+
+
+def a_run(path, images=8, classes=6, drop=0, clear=0.6, facts=None, **asked):
+    """A run over simulated votes, sealed unless the last `drop` lines are missing; `clear`: how clear images are."""
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, min(classes, 10), images).tolist()
+    stopping = asked.setdefault("stopping", "looks")
+    looks = schedule(asked.setdefault("n_max", 1000), stopping)
+    spec = a_spec(labels, classes=min(classes, 10), looks=looks, **{"sigma": "0.25,0.5", "radius": "0.1,0.25", **asked})
+    names = tuple(f"{NASTY} {c}" for c in range(classes))
+    counts = spec.data.class_counts + (0,) * (classes - len(spec.data.class_counts))
+    changed = {"class_names": names, "class_counts": counts, **(facts or {})}
+    spec = spec.model_copy(update={"data": spec.data.model_copy(update=changed)})
+    run = create_run(path, spec, {"threads": 1})
+    append_event(run.events, STARTED, lines=0)
+    lines = []
+    for sigma in spec.request.sigma:
+        append_event(run.events, LEVEL, sigma=float(sigma), self_test={"bit_equal": True}, noise_test={"passed": True})
+        lines += [votes_of(rng, spec, (sigma, i), label, clear) for i, label in enumerate(labels)]
+    lines = lines[: len(lines) - drop]
+    with LedgerWriter(run.ledger / "local-0.jsonl") as writer:
+        writer.append(lines)
+    if not drop:
+        ledger = Ledger(tuple(sorted(lines, key=lambda line: line.key)))
+        write_json(run.results / "results.json", results_record(spec, ledger))
+        append_event(run.events, FINISHED, lines=len(lines), ledger_sha256=ledger.sha256())
+    return path
+
+
+def votes_of(rng, spec, key, label, clear):
+    """Votes of one image; some stop early, and the third selects another class."""
+    p = rng.dirichlet(np.full(spec.classes, 0.3)) * (1 - clear)
+    p[label] += clear
+    draw = lambda n: {int(c): int(v) for c, v in enumerate(rng.multinomial(n, p)) if v}  # noqa: E731
+    targets = {spec.request.target_of(k) for k in spec.request.k}
+    selection = draw(spec.request.n0) if "prediction" in targets else None
+    if selection and key[1] == 3:
+        return a_line(key[1], label, {(label + 1) % spec.classes: spec.request.n0}, [], key[0])
+    taken = len(spec.looks) if key[1] % 2 else int(rng.integers(1, len(spec.looks) + 1))
+    total, looks = np.zeros(spec.classes, dtype=np.int64), []
+    for n in np.diff((0, *spec.looks[:taken])):
+        total = total + rng.multinomial(n, p)
+        looks.append({int(c): int(total[c]) for c in np.flatnonzero(total)})
+    return a_line(key[1], label, selection, looks, key[0])
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What cells show: (HTML, plain text) pairs, and pictures."""
+    seen = []
+    monkeypatch.setattr("IPython.display.display", lambda what, raw=False: seen.append(what))
+    return seen
+
+
+def execute(path, shown, live="False", **changed):
+    """Execute the script's cells here, as the kernel does in the run's results; return everything it says."""
+    pytest.importorskip("jupytext")
+    (path / "results").mkdir(exist_ok=True)
+    notebook = build._read_script(open_run(path), path / "results", live=True)
+    scope = {}
+    with contextlib.chdir(path / "results"):
+        for cell in notebook.cells:
+            source = cell.source.replace('LIVE = "auto"', f"LIVE = {live}")
+            for name, value in changed.items():
+                source = re.sub(rf"^{name} = .*", f"{name} = {value}", source, flags=re.M)
+            if cell.cell_type == "code":
+                exec(compile(source, "cell", "exec"), scope)
+    return "\n".join(html.unescape(each["text/html"]) for each in shown if isinstance(each, dict))
+
+
+# what needs no kernel
+
+
+def test_script_is_python_and_starts_with_the_words_a_reader_needs():
+    ast.parse(SCRIPT)
+    head, *cells = re.split(r"^# %%", SCRIPT, flags=re.M)
+    assert ast.get_docstring(ast.parse(head))
+    assert len(cells) > 30
+    for word in ("noisy copy", "vote", "certificate", "abstention"):
+        assert f"| {word} |" in SCRIPT
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "immune",
+        "provabl",
+        "guaranteed accuracy",
+        "state-of-the-art",
+        "ground truth",
+        "validation set",
+        "certified safe",
+    ],
+)
+def test_script_does_not_promise(word):
+    assert word not in SCRIPT.lower()
+
+
+def test_tables_of_evidence_name_no_folder(tmp_path):
+    run = open_run(a_run(tmp_path / "run", facts={"reference": "/home/someone/scans.npz#val"}))
+    text = json.dumps(
+        [spec_table(run.spec).rows, event_table(run).rows, line_table(run.spec, run.ledger.lines[0]).rows]
+    )
+    assert "scans.npz#val" in text
+    assert "someone" not in text
+    assert file_name(r"C:\data\x.npz") == "x.npz"
+
+
+def test_reports_do_not_change_the_event_table(tmp_path):
+    path = a_run(tmp_path / "run")
+    before = event_table(open_run(path)).rows
+    append_event(path / "events.jsonl", REPORTED, files=3)
+    assert event_table(open_run(path)).rows == before
+    assert before[0][1] == LOCKED
+
+
+def test_warnings_follow_the_run(tmp_path):
+    assert not list(warnings(open_run(a_run(tmp_path / "whole"))))
+    partial = " ".join(warnings(open_run(a_run(tmp_path / "part", drop=5, facts={"reference": "synthetic:8"}))))
+    assert "PARTIAL RUN: 5 results" in partial
+    assert "NOT SEALED" in partial
+    assert "Synthetic" in partial
+
+
+def test_votes_of_many_classes_are_cut():
+    spec = a_spec(classes=10)
+    text = votes_in_words(spec, {c: 10 + c for c in range(10)})
+    assert text == "19 j, 18 i, 17 h, 16 g, 15 f, 14 e, and 4 more classes"
+
+
+def test_what_is_shown_is_escaped_and_long_tables_scroll(shown):
+    say("a < b & <script>", warn=True)
+    table(Table(("name", "n"), tuple((NASTY, str(i)) for i in range(100)), ()), "caption <i>")
+    (sentence, found) = shown
+    assert "<script>" not in sentence["text/html"]
+    assert "a < b" in sentence["text/plain"]
+    assert "<b>" not in found["text/html"]
+    assert "caption &lt;i&gt;" in found["text/html"]
+    assert "overflow: auto" in found["text/html"]
+    assert found["text/html"].count("<tr>") == 101
+    assert "70 more rows" in found["text/plain"]
+
+
+def test_the_runs_own_settings_give_the_results_table(tmp_path):
+    run = open_run(a_run(tmp_path / "run", images=30, k="1,2"))
+    for sigma in run.spec.request.sigma:
+        for k in (1, 2):
+            found = moves(run, (sigma, k), "alpha", {"0.001": {"alpha": 0.001}, "1e-9": {"alpha": 1e-9}}, own="0.001")
+            cells = [cell for cell in run.results() if (cell.sigma, cell.k) == (sigma, k)]
+            assert found.certified[0] == tuple(cell.certified if cell.attainable else None for cell in cells)
+            assert found.limits[0] == cells[0].r_max
+            strict = [0 if s is None else s for s in found.certified[1]]
+            assert all(s <= cell.certified for s, cell in zip(strict, cells, strict=True))
+            own, other = found.table(copies=["7", "8"]).rows
+            assert own[0] == "0.001 (this run)"
+            assert all(not text.startswith(">=") for text in own)
+            assert all(text.startswith(">=") or text == "not attainable" for text in other[3:])
+
+
+def test_a_cut_of_the_looks_is_a_run_planned_with_fewer_copies(tmp_path):
+    run = open_run(a_run(tmp_path / "run", images=20))
+    looks = run.spec.looks[:3]
+    assert looks == schedule(looks[-1])
+    found = moves(run, (0.25, 1), "n_max", {"cut": {"looks": looks}}, own="")
+    plan = Plan(looks, 0.001, "rankcp", 6, 0.25, run.spec.models[0].eta)
+    held = []
+    for line in run.ledger.at(0.25):
+        if line.looks and max(line.selection, key=lambda c: (line.selection[c], -c)) == line.label:
+            counts = [[votes.get(c, 0) for c in range(6)] for _, votes in line.looks[:3]]
+            held.append(certify_counts(counts, line.label, plan, 1, run.spec.request.radius).certified_at)
+    assert found.own is None
+    assert found.certified[0] == tuple(
+        sum(r in each for each in held) if r <= found.limits[0] else None for r in run.spec.request.radius
+    )
+
+
+@pytest.mark.parametrize("sigma", [0.25, 1.0])
+def test_copies_needed_is_the_least_number(sigma):
+    reach = sigma * np.array([0.4, 1.1, 1.5, 2.5, 20.0])
+    found = copies_needed(reach, (0.3 * sigma, sigma), sigma, 0.001)
+    assert found[sigma][-1] == votes_needed(sigma, sigma, 0.001)
+    assert found[sigma][0] == np.inf
+    from scipy.stats import beta, norm
+
+    for r, needed in found.items():
+        assert np.all(np.diff(needed[np.isfinite(needed)]) <= 0)
+        for x, n in zip(reach, needed, strict=True):
+            if n == np.inf:
+                assert x <= r
+                continue
+            for copies, enough in ((n, True), (n - 1, False)):
+                miss = norm.sf(x / sigma) * copies
+                bound = beta.ppf(1 - 0.001, miss + 1, copies - miss)
+                assert (bound <= norm.sf(r / sigma)) is np.bool_(enough)
+
+
+def test_margins_that_no_number_reaches_say_so():
+    found = margin_table((0.2, 1e-6), (0.25,), 0.25, 0.001)
+    assert found.rows[0] == ("0.2", f"{copies_needed(np.array([0.45]), (0.25,), 0.25, 0.001)[0.25][0]:,.0f}")
+    assert found.rows[1][1] == f"over {MOST:,}"
+
+
+def test_points_lie_within_reach(tmp_path):
+    run = open_run(a_run(tmp_path / "run", images=20))
+    points = observed_points(run, 0.5, 1)
+    assert points.shape == (19, 2)  # one image selected another class and has no looks
+    assert np.all((points[:, 0] >= 0) & (points[:, 0] <= run.results()[2].r_max))
+    assert set(points[:, 1]) <= set(run.spec.looks)
+
+
+def test_a_missing_library_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jupytext", None)
+    with pytest.raises(MissingExtraError, match=r"smoothcert\[report\]"):
+        write_notebook(open_run(a_run(tmp_path / "run")), tmp_path)
+
+
+# every kind of run: the cells, executed here, with warnings as errors
+
+KINDS = {
+    "whole": ({"k": "1,3"}, "All 8 cells|All 12 cells|follow from the votes"),
+    "partial": ({"drop": 5}, "PARTIAL RUN: 5 results are missing"),
+    "no line yet": ({"drop": 16}, "No image has votes"),
+    "one image": ({"images": 1}, "Of 1 images"),
+    "nothing certified": ({"clear": 0.0}, "0 were certified-correct"),
+    "nothing attainable": ({"radius": "3,5"}, "r = 3 is not attainable"),
+    "no radius at all": ({"stopping": "fixed", "n_max": 5}, "No radius of this run can be reached"),
+    "fixed": ({"stopping": "fixed"}, "looked at once"),
+    "thousand classes": ({"classes": 1000, "bound": "simuem"}, "1,000 classes"),
+    "no k = 1": ({"k": "2,3"}, "k = 2"),
+    "prediction only": ({"k": "1,2", "target": "prediction"}, "have no votes after selection"),
+    "label only": ({"target": "label", "bound": "cohen"}, "k = 1: the reference label"),
+    "two classes": ({"classes": 2}, "2 classes"),
+    "float noise": ({"noise": "float"}, "not covered (ordinary floating-point noise)"),
+    "criteria": (
+        {
+            "criteria": [{"sigma": "0.5", "radius": 0.25, "at_least": 0.1}],
+            "primary": {"sigma": "0.5", "radius": 0.25},
+        },
+        "Acceptance criteria",
+    ),
+    "many radii": ({"radius": "0.05,0.1,0.15,0.2,0.25,0.3,0.35"}, "r = 0.35"),
+    "synthetic": ({"facts": {"reference": "synthetic:8"}}, "of no patient"),
+}
+
+
+QUICK = ("whole", "partial")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in KINDS]
+)
+def test_every_kind_of_run_executes(kind, tmp_path, shown):
+    asked, words = KINDS[kind]
+    said = execute(a_run(tmp_path / "run", **asked), shown)
+    assert re.search(words.replace("(", r"\(").replace(")", r"\)"), said)
+    assert "Skipped: LIVE is False" in said
+    assert "all agree" in said
+    assert "DAMAGED" not in said
+    assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", said)
+    assert str(tmp_path) not in said
+
+
+@pytest.mark.slow
+def test_damage_is_named_and_a_changed_result_stops_the_notebook(tmp_path, shown):
+    path = a_run(tmp_path / "run")
+    results = path / "results" / "results.json"
+    record = json.loads(results.read_text())
+    record["cells"][0]["certified"] += 1
+    results.write_text(json.dumps(record))
+    with pytest.raises(AssertionError, match=r"results.json is not what the votes give at sigma 0.25"):
+        execute(path, shown)
+    lines = (path / "ledger" / "local-0.jsonl").read_text().splitlines()
+    (path / "ledger" / "local-0.jsonl").write_text("\n".join(lines[1:]) + "\n")
+    said = execute(path, shown)
+    assert "DAMAGED: ledger: 15 lines, but 16 were sealed" in said
+
+
+def test_another_cell_can_be_shown_and_an_unknown_one_is_refused(tmp_path, shown):
+    path = a_run(tmp_path / "run")
+    with pytest.raises(ValueError, match="SHOWN: expected a sigma, k and radius of this run"):
+        execute(path, shown, SHOWN="(0.3, 1, 0.1)")
+    with pytest.raises(FileNotFoundError, match=r"set RUN in the box above"):
+        execute(path, shown, RUN='Path("elsewhere")')
+
+
+@pytest.mark.slow
+def test_five_images_are_certified_live_and_agree_with_the_ledger(tmp_path, shown, monkeypatch, one_thread):
+    from smoothcert.engine.runner import certify
+
+    monkeypatch.chdir(tmp_path)
+    data = write_random(tmp_path / "images.npz")
+    write_resnet(tmp_path / "net.safetensors", images=data)
+    certify(tiny_request("net.safetensors", Path("images.npz"), k=(1, 2)), tmp_path / "run")
+    monkeypatch.setenv("SMOOTHCERT_FILES", str(tmp_path))
+    said = execute(tmp_path / "run", shown, live='"auto"')
+    assert "net.safetensors and images.npz are here" in said
+    assert re.search(r"All \d+ counts that can be compared", said)
+    assert "recipe here is not" not in said
+
+    ledger = tmp_path / "run" / "ledger" / "local-0.jsonl"
+    records = [json.loads(line) for line in ledger.read_text().splitlines()]
+    for record in records:
+        record["selection"] = dict(zip(record["selection"], reversed(record["selection"].values()), strict=True))
+    ledger.write_text("".join(json.dumps(record) + "\n" for record in records))
+    (tmp_path / "run" / "results" / "results.json").unlink()
+    shown.clear()
+    said = execute(tmp_path / "run", shown, live='"auto"')
+    assert re.search(r"\d counts differ from the ledger's|\d of \d+ counts differ", said)
+    assert "Find out why" in said
+
+    (tmp_path / "net.safetensors").rename(tmp_path / "moved.safetensors")
+    assert "not where spec.json names them" in execute(tmp_path / "run", shown, live='"auto"')
+    write_resnet(tmp_path / "net.safetensors", seed=4, images=data)
+    assert "not that of the run (its hash differs)" in execute(tmp_path / "run", shown, live='"auto"')
+
+
+def test_without_torch_section_one_is_skipped_and_nothing_else_misses_it(tmp_path, shown, monkeypatch):
+    path = a_run(tmp_path / "run")
+    for name in [name for name in sys.modules if name == "torch" or name.startswith("torch.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    said = execute(path, shown, live='"auto"')
+    assert "Skipped: torch is not installed" in said
+    assert "No recomputation from votes can show" in said
+
+
+def test_docs_name_every_setting_and_section():
+    page = (Path(__file__).parents[2] / "docs" / "notebook.md").read_text(encoding="utf-8")
+    settings = re.findall(r"^([A-Z]+) = ", SCRIPT.partition("import contextlib")[0], flags=re.M)
+    assert len(settings) == 4
+    assert all(f"| `{name}` |" in page for name in settings)
+    for number, title in re.findall(r"^# ## (\d) ([^\n]+)", SCRIPT, flags=re.M):
+        assert f"| {number} {title.removesuffix(' from the votes')} |" in page
+
+
+@pytest.mark.slow
+def test_code_is_run_only_where_the_reader_asks(tmp_path, shown, monkeypatch, one_thread):
+    from smoothcert.engine.runner import certify
+
+    monkeypatch.chdir(tmp_path)
+    write_factory(tmp_path)
+    write_random(tmp_path / "images.npz")
+    certify(tiny_request("nets:brittle", Path("images.npz"), stopping="fixed", n_max=2000), tmp_path / "run")
+    sys.modules.pop("nets", None)
+    monkeypatch.setenv("SMOOTHCERT_FILES", str(tmp_path))
+    said = execute(tmp_path / "run", shown, live='"auto"')
+    assert "set LIVE = True if you trust whoever wrote it" in said
+    assert "nets" not in sys.modules
+    shown.clear()
+    assert re.search(r"All \d+ counts that can be compared", execute(tmp_path / "run", shown, live="True"))
+    sys.modules.pop("nets", None)
+
+
+# the notebook itself, in a kernel
+
+
+@pytest.mark.slow
+def test_the_notebook_is_stable_small_and_knows_nothing_of_the_machine(tmp_path):
+    nbformat = pytest.importorskip("nbformat")
+    one = a_run(tmp_path / "one", k="1,2")
+    path = write_notebook(open_run(one), one / "results")
+    assert path == one / "results" / "notebook.ipynb"
+    shutil.copytree(one, tmp_path / "deeper" / "two")
+    os.remove(tmp_path / "deeper" / "two" / "results" / "notebook.ipynb")
+    two = tmp_path / "deeper" / "two"
+    append_event(two / "events.jsonl", REPORTED, files=3)
+    again = write_notebook(open_run(two), two / "results")
+    assert again.read_bytes() == path.read_bytes()
+    assert sorted(p.name for p in (two / "results").iterdir()) == ["notebook.ipynb", "results.json"]
+
+    text = path.read_text(encoding="utf-8")
+    assert len(text) < 2_000_000
+    for private in (str(tmp_path), os.getcwd(), str(Path.home()) + "/", sys.prefix, "/tmp/"):
+        assert private not in text
+    stored = nbformat.reads(text, as_version=4)
+    nbformat.validate(stored)
+    outputs = json.dumps([cell.outputs for cell in stored.cells if cell.cell_type == "code"])
+    for private in (f'"{getpass.getuser()}"', f"/{getpass.getuser()}/", socket.gethostname() + " "):
+        assert private not in outputs
+    assert '"execution"' not in text
+    assert '"error"' not in outputs
+    assert '"stderr"' not in outputs
+    assert 'RUN = Path(\\"..\\")' in text
+    assert all(cell.execution_count for cell in stored.cells if cell.cell_type == "code")
+
+
+@pytest.mark.slow
+def test_beside_another_folder_the_notebook_finds_its_run_and_live_can_be_off(tmp_path):
+    run = open_run(a_run(tmp_path / "run"))
+    (tmp_path / "handed" / "over").mkdir(parents=True)
+    text = write_notebook(run, tmp_path / "handed" / "over", live=False).read_text(encoding="utf-8")
+    assert 'RUN = Path(\\"../../run\\")' in text
+    assert "Skipped: LIVE is False" in text
+
+
+def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path, monkeypatch):
+    nbformat = pytest.importorskip("nbformat")
+    cells = [
+        nbformat.v4.new_markdown_cell("## 3 Certificates\n\nwords"),
+        nbformat.v4.new_code_cell("x = 1"),
+        nbformat.v4.new_code_cell("assert x == 2, 'the radius differs'"),
+        nbformat.v4.new_code_cell("x = 3"),
+    ]
+    monkeypatch.setattr(build, "_read_script", lambda *_: nbformat.v4.new_notebook(cells=cells))
+    run = open_run(a_run(tmp_path / "run"))
+    with pytest.raises(SmoothcertError, match=r"code cell 2, section '3 Certificates', failed \(AssertionError: the"):
+        write_notebook(run, tmp_path / "run" / "results")
+    assert [p.name for p in (tmp_path / "run" / "results").iterdir()] == ["results.json"]
+
+
+def test_the_kernel_is_this_python_and_imports_nothing_from_the_folder(tmp_path, monkeypatch):
+    nbformat = pytest.importorskip("nbformat")
+    (tmp_path / "run").mkdir()
+    for name in ("mpmath.py", "ipykernel_launcher.py"):
+        (tmp_path / "run" / name).write_text("raise RuntimeError('a file beside the notebook was imported')")
+    code = "import mpmath, os, sys\nprint(sys.executable)\nprint(os.environ['IPYTHONDIR'])\n"
+    cell = nbformat.v4.new_code_cell(code + "print('a notice of ' + sys.prefix, file=sys.stderr)")
+    monkeypatch.setattr(build, "_read_script", lambda *_: nbformat.v4.new_notebook(cells=[cell]))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "no kernels here"))
+    notebook = build._execute(build._read_script(), tmp_path / "run")
+    (said,) = (each.text for each in notebook.cells[0].outputs if each.name == "stdout")
+    assert f"a notice of {sys.prefix}" in str(notebook.cells[0].outputs)
+    assert f"a notice of {sys.prefix}" not in build._stored(notebook)
+    python, settings = said.split()
+    assert python == sys.executable
+    assert not Path(settings).exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "left"),
+    [
+        (("85.2 % (341)", ">= 61.5 % (246)", "not attainable"), False),
+        (("24/36", "96.1 (89.0 to 99.2)", "-"), False),
+        (("0.001 (this run)", "1e-05", "0.25, 0.5"), False),
+        (("1,467", "over 10,000,000"), False),
+        (("0 (basophil)", "12 (platelet)"), True),
+        (("sha256:00aa", "2026-11-22T14:43:57Z", "3 of them"), True),
+        (("-", "-"), False),
+    ],
+)
+def test_words_stand_on_the_left_and_numbers_on_the_right(column, left, shown):
+    table(Table(("heading",), tuple((text,) for text in column), ()))
+    assert ("text-align: left" in shown[0]["text/html"]) is left
