@@ -167,9 +167,9 @@ def test_a_missing_library_names_its_extra(tmp_path, monkeypatch, missing):
 
 
 def test_only_long_words_may_break_and_no_number_leaves_its_sign():
-    text = build._breakable("p_L = (q_L - alpha) / (1 - alpha), 95 % at r = 0.5 of " + "x" * 40)
+    text = build._breakable("p_L = (q_L − alpha) / (1 − alpha), 95 % at r = 0.5 of " + "x" * 40)
     assert text.startswith(
-        "p_L\u00a0=\u00a0(q_L\u00a0-\u00a0alpha)\u00a0/\u00a0(1\u00a0-\u00a0alpha), 95\u00a0% at r\u00a0=\u00a00.5 of x"
+        "p_L\u00a0=\u00a0(q_L\u00a0−\u00a0alpha)\u00a0/\u00a0(1\u00a0−\u00a0alpha), 95\u00a0% at r\u00a0=\u00a00.5 of x"
     )
     assert text.count("\u200b") == 4
     assert build._breakable("a" * 64) == "a" * 64

@@ -88,11 +88,12 @@ def results_table(cells: Sequence[Cell]) -> Table:
 
     An unattainable cell says so; it is never 0 %. Population bounds of a partial run are left out.
     """
-    rows = tuple(tuple(_row(cell)[name] for name in HEADINGS) for cell in cells)
+    whole = all(cell.lines == cell.images for cell in cells)
+    rows = tuple(tuple(_row(cell, whole)[name] for name in HEADINGS) for cell in cells)
     return Table(tuple(HEADINGS.values()), rows, tuple(asdict(cell) for cell in cells))
 
 
-def _row(cell: Cell) -> dict[str, str]:
+def _row(cell: Cell, whole: bool) -> dict[str, str]:
     shared = {
         "sigma": f"{cell.sigma:g}",
         "k": str(cell.k),
@@ -112,8 +113,8 @@ def _row(cell: Cell) -> dict[str, str]:
         "accuracy": format_down(100 * cell.certified / cell.images, 1),
         "interval": PARTIAL if cell.lines < cell.images else _interval(cell),
         "sample": str(cell.sample),
-        "population": _percent(cell, cell.population),
-        "joint": _percent(cell, cell.joint),
+        "population": _percent(cell.population, whole),
+        "joint": _percent(cell.joint, whole),
     }
 
 
@@ -121,10 +122,10 @@ def _interval(cell: Cell) -> str:
     return f"{format_down(100 * cell.low, 1)} to {format_up(100 * cell.high, 1)}"
 
 
-def _percent(cell: Cell, value: float | None) -> str:
+def _percent(value: float | None, whole: bool) -> str:
     if value is not None:
         return format_down(100 * value, 1)
-    return PARTIAL if cell.lines < cell.images else "-"
+    return "-" if whole else PARTIAL
 
 
 def log_table(logs: Sequence[PublishedLog], radii: Sequence[float]) -> Table:

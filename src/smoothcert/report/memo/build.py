@@ -25,7 +25,7 @@ FILES: dict[Paper, str] = {"a4": "memo.pdf", "us-letter": "memo-letter.pdf"}
 FIELDS = "memo_fields.json"
 PAGES = 4
 _LONG, _HASH, _STEP = 30, 64, 8  # characters: longer words may break, except hashes, after so many
-_TIED = re.compile(r"p_L = \(q_L - alpha\) / \(1 - alpha\)|\d %|≥ %|\b[rknm] = \d|\bsigma \d|\bsections? \d")
+_TIED = re.compile(r"p_L = \(q_L − alpha\) / \(1 − alpha\)|\d %|≥ %|\b[rknm] = \d|\bsigma \d|\bsections? \d")
 _TEMPLATE = "memo.typ"
 
 

@@ -57,7 +57,8 @@ def results(found: Material) -> Table:
     withheld = "partial run" if found.run.missing else _WITHHELD if found.independent is False else ""
 
     def change(row: tuple[str, ...], _: dict[str, Any]) -> tuple[str, ...]:
-        bounds = (withheld,) * 2 if withheld and row[7][:1].isdigit() else (row[7], row[8])
+        attainable = not row[4].startswith("not attainable")
+        bounds = (withheld,) * 2 if withheld and attainable else (row[7], row[8])
         return (*row[:3], n_max, *row[3:7], *bounds, *row[9:])
 
     headings = tuple(name.replace(">=", "≥") for name in (*table.headings[:3], "n up to", *table.headings[3:]))

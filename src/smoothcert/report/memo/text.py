@@ -104,7 +104,7 @@ UNNAMED_WORDS = "No primary cell was locked with them."
 STATISTICS = (
     "Observed shares carry exact two-sided 95 % Clopper-Pearson intervals [4]. The sample bound uses that, with "
     "probability at least 95 %, at most {m_bad} of the {images} runs of a noise level return a wrong class-radius "
-    "pair. The population bound p_L = (q_L - alpha) / (1 - alpha), with q_L "
+    "pair. The population bound p_L = (q_L − alpha) / (1 − alpha), with q_L "
     "the one-sided 95 % Clopper-Pearson limit, covers the draw of images and the noise in one probability; joint "
     "bounds share the remaining 5 % equally among all {cells} cells of the run. Lower bounds are rounded down, upper "
     "bounds up. {groups_words} {noise_test} {self_test}"
