@@ -1,10 +1,11 @@
+import re
 from decimal import Decimal
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smoothcert.stats import format_down, format_up, round_down, round_up
+from smoothcert.stats import format_down, format_up, round_down, round_up, scientific_up
 
 values = st.floats(-1e6, 1e6)
 digits = st.integers(0, 6)
@@ -37,3 +38,11 @@ def test_arrays_and_the_case_that_rounds_up_elsewhere():
     assert round_up(np.array([0.12371, 0.5]), 3).tolist() == [0.124, 0.5]
     assert round_down(np.array([-np.inf, np.inf]), 3).tolist() == [-np.inf, np.inf]
     assert format_up(-0.0000001, 3) == "0.000"
+
+
+@given(st.floats(1e-300, 1e300))
+def test_scientific_notation_is_never_below_the_value(x):
+    printed = scientific_up(x)
+    assert re.fullmatch(r"\d\.\de[+-]\d{2,3}", printed)
+    assert Decimal(printed) >= Decimal(repr(x))
+    assert Decimal(printed) <= Decimal(repr(x)) * Decimal("1.1")

@@ -14,6 +14,7 @@ from smoothcert.evidence.measured import Change, Clean, changes_of, clean_of
 from smoothcert.evidence.outcomes import Outcomes, outcomes
 from smoothcert.evidence.results import Cell, cells
 from smoothcert.spec import Spec
+from smoothcert.stats import scientific_up
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ class Run:
             return "not covered (self-test: the classifier's numbers depend on a copy's neighbours in the batch)"
         worst = max(model.eta for model in self.spec.models)
         step = f"1/{self.spec.data.levels}"
-        return f"covered (integer noise in steps of {step}, within {worst:.1e} of Gaussian in total variation)"
+        return (
+            f"covered (integer noise in steps of {step}, within {scientific_up(worst)} of Gaussian in total variation)"
+        )
 
     def results(self, radii: Sequence[float] = ()) -> list[Cell]:
         """Return the results table, a cell a (sigma, k, r); see `cells`."""

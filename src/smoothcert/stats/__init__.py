@@ -25,7 +25,7 @@ from smoothcert.stats.population import (
     sample_bound,
 )
 from smoothcert.stats.radius import certified_at, radius
-from smoothcert.stats.rounding import format_down, format_up, round_down, round_up
+from smoothcert.stats.rounding import format_down, format_up, round_down, round_up, scientific_up
 from smoothcert.stats.samplesize import r_max_fixed, votes_needed
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "running",
     "sample_bound",
     "schedule",
+    "scientific_up",
     "sign_test",
     "tally",
     "undecided",

@@ -6,6 +6,7 @@ A float stands for the shortest decimal that reads back as it, so rounding twice
 
 from __future__ import annotations
 
+from decimal import ROUND_CEILING, Decimal
 from typing import overload
 
 import numpy as np
@@ -92,3 +93,23 @@ def format_up(x: float, decimals: int = 6) -> str:
     ('0.58667', '0.500')
     """
     return f"{round_up(float(x), decimals):.{decimals}f}"
+
+
+def scientific_up(x: float) -> str:
+    """Print a small upper bound with two digits, rounded up.
+
+    Args:
+        x: the value, > 0.
+
+    Returns:
+        The number in scientific notation; never below x.
+
+    >>> scientific_up(5.903e-13), scientific_up(9.91e-13), scientific_up(2e-10)
+    ('6.0e-13', '1.0e-12', '2.0e-10')
+    """
+    value = Decimal(repr(float(x)))
+    exponent = value.adjusted()
+    digits = value.scaleb(-exponent).quantize(Decimal("0.1"), ROUND_CEILING)
+    if digits >= 10:
+        digits, exponent = Decimal("1.0"), exponent + 1
+    return f"{digits}e{exponent:+03d}"

@@ -1,0 +1,115 @@
+"""The whole report: every file, in one call, from votes alone; refused before anything is written."""
+
+import hashlib
+import subprocess
+import sys
+
+import pytest
+
+from smoothcert.errors import EvidenceError, InputError, MissingExtraError
+from smoothcert.evidence import REPORTED, RunDirectory, open_run
+from smoothcert.report import Wish, write_report
+from smoothcert.report import write as module
+from smoothcert.report.memo import check_documents
+from verify.simulated import simulate
+
+WRITTEN = {
+    "results.csv",
+    "results.json",
+    "results.md",
+    "results.tex",
+    "certificates.parquet",
+    "notebook.ipynb",
+    "report.html",
+    "memo.pdf",
+    "memo-letter.pdf",
+    "memo_fields.json",
+    "SHA256SUMS",
+}
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    path = simulate(tmp_path_factory.mktemp("whole") / "run", images=24, k=(1, 2))
+    steps = []
+    return path, write_report(path, on_step=steps.append), steps
+
+
+@pytest.mark.slow
+def test_every_file_is_there_and_holds(reported):
+    path, files, steps = reported
+    results = path / "results"
+    assert {file.name for file in files if file.parent == results} == WRITTEN
+    assert all(file.is_file() for file in files)
+    assert {file.suffix for file in files if file.parent.name == "figures"} == {".svg", ".png", ".json"}
+    assert steps == ["results table", "certificates", "figures", "notebook", "report.html", "memo"]
+    assert list(check_documents(open_run(path))) == []
+
+
+@pytest.mark.slow
+def test_the_checksums_are_those_of_the_files_and_the_event_quotes_them(reported):
+    path, files, _ = reported
+    sums = path / "results" / "SHA256SUMS"
+    told = dict(reversed(line.split("  ")) for line in sums.read_text().splitlines())
+    for file in files[:-1]:
+        assert told[str(file.relative_to(path / "results"))] == hashlib.sha256(file.read_bytes()).hexdigest()
+    last = RunDirectory(path).read_events()[-1]
+    assert last.event == REPORTED
+    assert last.facts["sha256sums"] == hashlib.sha256(sums.read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_a_report_needs_no_torch(tmp_path):
+    path = simulate(tmp_path / "run", images=6)
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from smoothcert.report import write_report, Wish\n"
+        f"write_report({str(path)!r}, Wish(live=False))"
+    )
+    script = script.replace("write_report('", "from pathlib import Path; write_report(Path('").replace(
+        "', Wish", "'), Wish"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+    assert (path / "results" / "memo.pdf").is_file()
+
+
+@pytest.mark.slow
+def test_a_partial_run_is_reported_as_partial(tmp_path):
+    path = simulate(tmp_path / "run", images=12, drop=3)
+    write_report(path, Wish(live=False))
+    results = path / "results"
+    assert "PARTIAL" in (results / "results.md").read_text()
+    assert "PARTIAL" in (results / "report.html").read_text()
+    assert list(check_documents(open_run(path))) == []
+
+
+def test_nothing_finished_nothing_reported(tmp_path):
+    path = simulate(tmp_path / "run", images=4, drop=8)
+    with pytest.raises(EvidenceError, match="no finished image"):
+        write_report(path)
+    assert list((path / "results").iterdir()) == []
+
+
+def test_a_refused_sponsor_file_leaves_nothing_behind(tmp_path):
+    path = simulate(tmp_path / "run", images=4)
+    before = sorted((path / "results").iterdir())
+    sponsor = tmp_path / "sponsor.yaml"
+    sponsor.write_text("colour: blue\n")
+    with pytest.raises(InputError, match="colour"):
+        write_report(path, Wish(sponsor=sponsor))
+    assert sorted((path / "results").iterdir()) == before
+    assert [event.event for event in RunDirectory(path).read_events()][-1] == "finish"
+
+
+def test_a_run_that_is_being_written_is_refused(tmp_path):
+    path = simulate(tmp_path / "run", images=4)
+    with RunDirectory(path).locked(), pytest.raises(EvidenceError, match="Another process"):
+        write_report(path)
+
+
+def test_a_missing_library_names_the_extra_before_anything_is_written(tmp_path, monkeypatch):
+    path = simulate(tmp_path / "run", images=4)
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "typst" else object())
+    with pytest.raises(MissingExtraError, match=r"typst.*pip install 'smoothcert\[report\]'"):
+        write_report(path)
+    assert sorted(file.name for file in (path / "results").iterdir()) == ["results.json"]
