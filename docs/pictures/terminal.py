@@ -51,12 +51,6 @@ def record_status(folder: Path, images: int | None) -> Recording:
     return recorder.recording()
 
 
-def draw_middle(seen: list[Frame]) -> str:
-    """The demo in the middle."""
-    frame = next(frame for frame in seen if share(frame.screen) >= MIDDLE)
-    return still(frame.screen, COLUMNS, f"smoothcert demo, after {frame.second:.0f} s")
-
-
 def draw_end(seen: list[Frame]) -> str:
     """The last screen of the demo, from the finished progress bar on."""
     screen = seen[-1].screen
@@ -78,7 +72,6 @@ def draw_status(seen: list[Frame]) -> str:
 
 RECORDINGS = {"demo": record_demo, "status": record_status}
 PICTURES = {
-    "demo": ("demo", draw_middle),
     "demo-end": ("demo", draw_end),
     "demo-animated": ("demo", draw_moving),
     "status": ("status", draw_status),

@@ -176,7 +176,7 @@ def test_certify_prints_the_table_and_the_way_on(say, project, tmp_path):
     assert len(said.out.splitlines()) == 2 + 2 * 2 * 3
     assert "sigma 0.25 = 63.8 grey levels: on 2 images" in said.err
     assert f"Evidence: {tmp_path / 'run'} (4 lines, sealed)." in said.err
-    assert f"Next: smoothcert verify {tmp_path / 'run'}" in said.err
+    assert f"Next: smoothcert report {tmp_path / 'run'} writes the documents" in said.err
 
 
 def test_verify_of_a_real_run(say, real_run):

@@ -39,9 +39,11 @@ def certify(
         return 0
     if out is None:
         raise InputError("--out: name the run directory to create.")
-    from smoothcert.cli.sampling import certify_and_report
+    from smoothcert.cli.sampling import certify_and_report, say_next
 
-    return certify_and_report(request, out)
+    code = certify_and_report(request, out)
+    say_next(out)
+    return code
 
 
 def _plain(request: Request) -> dict[str, object]:

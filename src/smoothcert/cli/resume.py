@@ -26,6 +26,8 @@ def resume(
         data: New place of the images, if they were moved.
         accept_recipe: Go on although this machine computes differently; each new line then names its recipe.
     """
-    from smoothcert.cli.sampling import resume_and_report
+    from smoothcert.cli.sampling import resume_and_report, say_next
 
-    return resume_and_report(run, {"model": model, "weights": weights, "data": data}, accept_recipe)
+    code = resume_and_report(run, {"model": model, "weights": weights, "data": data}, accept_recipe)
+    say_next(run)
+    return code

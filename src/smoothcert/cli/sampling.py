@@ -29,6 +29,12 @@ def certify_and_report(request: Request, out: Path) -> int:
     return _with_progress(out, lambda hooks: certify_run(request, out, hooks))
 
 
+def say_next(run: Path) -> None:
+    """Say what to type after a finished run."""
+    text = f"Next: smoothcert report {run} writes the documents, smoothcert verify {run} checks every number"
+    Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty()).print(text, markup=False)
+
+
 def resume_and_report(run: Path, moved: dict[str, str | None], accept_recipe: bool) -> int:
     """Run `resume` with progress; return the exit status."""
     return _with_progress(run, lambda hooks: resume_run(RunDirectory(run), moved, accept_recipe, hooks))
@@ -58,7 +64,7 @@ def _disk_trouble(out: Path, error: OSError) -> str:
 
 
 def print_results(path: Path) -> None:
-    """Print the table of a run, what it means in one sentence, and where to go next."""
+    """Print the table of a run, what it means and does not mean, and where the evidence lies."""
     run = open_run(path)
     request = run.spec.request
     show_table(results_table(run.results()))
@@ -68,8 +74,7 @@ def print_results(path: Path) -> None:
         f"prediction; k > 1: among its k most probable classes) under every change with L2 norm below r. Each "
         f"certificate is wrong with probability at most {request.alpha:g}; abstentions count against the classifier. "
         f"It says nothing about the base classifier without noise. Computer arithmetic: {run.arithmetic}.\n"
-        f"Evidence: {path} ({len(run.ledger.lines)} lines, {'sealed' if run.sealed else 'NOT SEALED'}).\n"
-        f"Next: smoothcert verify {path}"
+        f"Evidence: {path} ({len(run.ledger.lines)} lines, {'sealed' if run.sealed else 'NOT SEALED'})."
     )
     console.print(text, markup=False)
 

@@ -100,4 +100,4 @@ def _next(path: Path, run: Run | None, fault: str | None) -> str:
         return f"wait, or interrupt it: nothing is lost; smoothcert table {path} shows what is decided so far"
     if run.missing or not run.sealed:
         return f"smoothcert resume {path}"
-    return f"smoothcert table {path}, smoothcert verify {path}"
+    return f"smoothcert table {path}, smoothcert report {path}, smoothcert verify {path}"
