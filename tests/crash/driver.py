@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 
 IMAGES, SHAPE, CLASSES = 80, (4, 4, 3), 4
-MAIN = "from smoothcert.cli import main; main()"
+# a test run that was put into the background ignores Ctrl-C, and its children would inherit that
+HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+MAIN = f"{HEARS_CTRL_C}from smoothcert.cli import main; main()"
 
 FACTORY = '''
 import os
