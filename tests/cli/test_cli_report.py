@@ -62,3 +62,9 @@ def test_a_table_with_nothing_in_it_says_why(say, real_run, name, reason):
 @pytest.mark.parametrize("name", ["accuracy", "classes", "cost", "units", "changes", "guarantees"])
 def test_every_further_table_is_printed(say, real_run, name):
     assert say("table", real_run, "--show", name).out.startswith("| ")
+
+
+def test_a_table_of_changed_evidence_says_so(say, real_run):
+    ledger = real_run / "ledger" / "local-0.jsonl"
+    ledger.write_text(ledger.read_text().replace('"label":1', '"label":2', 1))
+    assert "DAMAGED: ledger: the lines are not the ones that were sealed" in say("table", real_run).out

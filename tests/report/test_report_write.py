@@ -11,7 +11,7 @@ from smoothcert.evidence import REPORTED, RunDirectory, open_run
 from smoothcert.report import Wish, write_report
 from smoothcert.report import write as module
 from smoothcert.report.memo import check_documents
-from verify.simulated import simulate
+from verify.simulated import edit_lines, simulate
 
 WRITTEN = {
     "results.csv",
@@ -88,6 +88,14 @@ def test_nothing_finished_nothing_reported(tmp_path):
     with pytest.raises(EvidenceError, match="no finished image"):
         write_report(path)
     assert list((path / "results").iterdir()) == []
+
+
+def test_changed_evidence_gets_no_document(tmp_path):
+    path = simulate(tmp_path / "run", images=4)
+    edit_lines(path, lambda records: records[0].update(label=(records[0]["label"] + 1) % 6))
+    with pytest.raises(EvidenceError, match=r"not the ones that were sealed.*No document is written"):
+        write_report(path)
+    assert sorted(file.name for file in (path / "results").iterdir()) == ["results.json"]
 
 
 def test_a_refused_sponsor_file_leaves_nothing_behind(tmp_path):

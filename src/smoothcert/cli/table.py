@@ -76,6 +76,7 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name) -> tu
     from smoothcert.errors import InputError
     from smoothcert.evidence import open_run
     from smoothcert.report import results_table, table_of
+    from smoothcert.verify import damage
 
     if len(paths) > 1:
         raise InputError("Name one run directory at a time.")
@@ -89,6 +90,9 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name) -> tu
     )
     if not found.rows:
         raise InputError(f"--show {name}: {NOTHING[name]}")
+    fault = next(damage(run), None)
+    if fault:
+        return found, f"DAMAGED: {fault}. These numbers claim nothing; `smoothcert verify {paths[0]}` names all."
     return found, note if run.missing else ""
 
 

@@ -12,6 +12,7 @@ from smoothcert.errors import EvidenceError, MissingExtraError
 from smoothcert.evidence import REPORTED, Run, append_event, open_run, results_record, write_derived, write_json
 from smoothcert.report.certificates import write_certificates
 from smoothcert.report.results import write_results
+from smoothcert.verify import damage
 
 CHECKSUMS = "SHA256SUMS"
 LIBRARIES = ("matplotlib", "jinja2", "typst", "pypdf", "jupytext", "nbclient", "ipykernel", "pyarrow")
@@ -45,7 +46,8 @@ def write_report(path: Path, wish: Wish | None = None, on_step: Callable[[str], 
         The files, in the order they were written; the last is SHA256SUMS.
 
     Raises:
-        EvidenceError: there is no run, none of its images is decided, or another process is writing it.
+        EvidenceError: there is no run, its evidence was changed, none of its images is decided, or another process is
+            writing it.
         InputError: the sponsor's file was refused; nothing was written.
         MissingExtraError: a library of the extra `report` is not installed.
     """
@@ -55,6 +57,11 @@ def write_report(path: Path, wish: Wish | None = None, on_step: Callable[[str], 
     run = open_run(path)
     if not run.ledger.lines:
         raise EvidenceError(f"{path} holds no finished image, so there is nothing to report. See `smoothcert status`.")
+    fault = next(damage(run), None)
+    if fault is not None:
+        raise EvidenceError(
+            f"{fault}. No document is written from evidence that does not hold; `smoothcert verify {path}` names all."
+        )
     with run.directory.locked():
         run.directory.results.mkdir(exist_ok=True)
         files: list[Path] = []
