@@ -1,5 +1,6 @@
 """The further tables: counts add up to the results, small counts stay raw, the unattainable gets no percentage."""
 
+import csv
 import math
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from evidence.handmade import a_line, a_spec
 from smoothcert.evidence import CHANGED, CLEAN, Ledger, Run, RunDirectory, append_event, cells, open_run
 from smoothcert.report import TABLES, table_of
+from smoothcert.report.results import write_results
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, group_table
 from smoothcert.report.units import units
 from verify.simulated import simulate
@@ -119,3 +121,15 @@ def test_a_run_with_one_image_missing_claims_nothing_about_a_population(tmp_path
     assert all(cell.population is None and cell.joint is None for cell in found)
     printed = table_of(run, "results").rows
     assert {row[5] == "partial run" for row in printed if row[0] == "0.5" and row[3] != "-"} == {True}
+
+
+def test_every_table_lies_beside_the_results_as_csv(run, tmp_path):
+    files = write_results(run, tmp_path)
+    names = {str(file.relative_to(tmp_path)) for file in files}
+    assert {"results.csv", "results.md", "results.tex", "tables/accuracy.csv", "tables/cost.csv"} <= names
+    assert {f"tables/classes_k{k}_r{r}.csv" for k in (1, 2) for r in ("0.1", "0.25", "5")} <= names
+    rows = list(csv.DictReader((tmp_path / "tables" / "classes_k1_r0.1.csv").read_text().splitlines()))
+    cell = next(cell for cell in run.results() if (cell.sigma, cell.k, cell.radius) == (0.25, 1, 0.1))
+    assert sum(int(row["certified"]) for row in rows if row["sigma"] == "0.25") == cell.certified
+    at_zero = list(csv.DictReader((tmp_path / "tables" / "accuracy.csv").read_text().splitlines()))
+    assert [int(row["certified"]) for row in at_zero] == [cell.certified for cell in run.results((0.0,))]

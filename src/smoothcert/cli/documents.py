@@ -10,7 +10,9 @@ from smoothcert.cli.terminal import tell
 from smoothcert.report.write import Wish, write_report
 
 SHOWN = {
-    "results.csv": "the results table (also .md, .tex, .json; certificates.parquet: a row an image)",
+    "results.csv": "the results table (also .md, .tex, .json)",
+    "tables": "every further table: accuracy, classes, cost, image units",
+    "certificates.parquet": "a row an image, sigma and k",
     "figures": "figures as SVG and PNG",
     "notebook.ipynb": "the certification notebook, executed",
     "report.html": "the interactive report, one file",

@@ -47,14 +47,25 @@ def table_of(run: Run, name: str, k: int | None = None, r: float | None = None) 
 
 
 def write_results(run: Run, folder: Path) -> list[Path]:
-    """Write `results.csv`, `results.tex` and `results.md`."""
+    """Write `results.csv`, `results.tex`, `results.md`, and every further table as `tables/NAME.csv`."""
     table = results_table(run.results())
-    texts = {"csv": table.render("csv"), "tex": table.render("tex"), "md": "\n".join(_page(run, table))}
-    files = []
-    for form, text in texts.items():
-        files.append(folder / f"results.{form}")
-        write_derived(files[-1], text.rstrip("\n") + "\n")
-    return files
+    texts = {f"results.{form}": table.render(form) for form in ("csv", "tex")}
+    texts |= {"results.md": "\n".join(_page(run, table))}
+    texts |= {f"tables/{name}.csv": found.render("csv") for name, found in _further(run) if found.records}
+    (folder / "tables").mkdir(exist_ok=True)
+    for name, text in texts.items():
+        write_derived(folder / name, text.rstrip("\n") + "\n")
+    return [folder / name for name in texts]
+
+
+def _further(run: Run) -> Iterator[tuple[str, Table]]:
+    """Yield every further table with its name; classes and groups once for each k and r."""
+    for name in ("accuracy", "criteria", "cost", "units", "changes"):
+        yield name, table_of(run, name)
+    for k in run.spec.request.k:
+        for r in run.spec.request.radius:
+            for name in ("classes", "groups"):
+                yield f"{name}_k{k}_r{r:g}", table_of(run, name, k, r)
 
 
 def _page(run: Run, table: Table) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from smoothcert.evidence import CONFIDENCE, Cell, Run, Verdict, costs, verdicts
+from smoothcert.evidence import CONFIDENCE, Cell, Change, Run, Verdict, costs, verdicts
 from smoothcert.report.classes import ClassRow, class_rows
 from smoothcert.report.table import Table
 from smoothcert.report.units import PATCH, units
@@ -136,7 +136,12 @@ def changes_table(run: Run) -> Table:
         for each in run.changes
     )
     headings = ("change", "median L2 norm", *(f"within {r:g}" for r in radii))
-    return Table(headings, rows, tuple(asdict(each) for each in run.changes))
+    return Table(headings, rows, tuple(_change_record(each) for each in run.changes))
+
+
+def _change_record(change: Change) -> dict[str, Any]:
+    within = {f"within_{r:g}": count for r, count in change.within}
+    return {"change": change.name, "images": change.images, "median": change.median, **within}
 
 
 def _whole_percent(count: int, images: int) -> str:
