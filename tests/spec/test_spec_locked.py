@@ -109,3 +109,18 @@ def test_hostile_text_never_raises_anything_else(text):
         text = SPEC.to_json()[:start] + inserted + SPEC.to_json()[start + length :]
     sentence = refusal(SpecError, read_spec, text)
     assert sentence is None or "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("reference", "synthetic"),
+    [
+        ("synthetic", True),
+        ("synthetic:300", True),
+        ("synthetic:300#train", True),
+        ("synthetic_lung:images", False),
+        ("synthetic:images", False),
+        ("pbc28.npz#val", False),
+    ],
+)
+def test_only_images_that_this_package_drew_are_called_synthetic(reference, synthetic):
+    assert a_spec().data.model_copy(update={"reference": reference}).synthetic is synthetic

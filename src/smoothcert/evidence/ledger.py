@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -38,6 +39,10 @@ class Ledger:
 
     def sha256(self) -> str:
         """Return the hash of the canonical ledger: sorted, without seconds, worker and time."""
+        return self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:
         digest = hashlib.sha256()
         for line in self.lines:
             digest.update(line.to_json(seal=True).encode() + b"\n")

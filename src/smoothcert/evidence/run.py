@@ -71,6 +71,11 @@ class Run:
             f"covered (integer noise in steps of {step}, within {scientific_up(worst)} of Gaussian in total variation)"
         )
 
+    @property
+    def arithmetic_covered(self) -> bool:
+        """Whether computer arithmetic is covered by the certificates."""
+        return self.arithmetic.startswith("covered")
+
     def results(self, radii: Sequence[float] = ()) -> list[Cell]:
         """Return the results table, a cell a (sigma, k, r); see `cells`."""
         return cells(self.spec, self.ledger, radii, self.certificates)

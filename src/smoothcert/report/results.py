@@ -41,7 +41,7 @@ def table_of(run: Run, name: str, k: int | None = None, r: float | None = None) 
         "cost": lambda: cost_table(run),
         "units": lambda: units_table(run),
         "changes": lambda: changes_table(run),
-        "guarantees": lambda: guarantees(run.arithmetic.startswith("covered")),
+        "guarantees": lambda: guarantees(run.arithmetic_covered),
     }
     return makers[name]()
 

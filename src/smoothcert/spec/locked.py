@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Literal
 
 from pydantic import ValidationError
@@ -50,6 +51,11 @@ class DataFacts(Frozen):
     grouped: bool
     indices: tuple[int, ...] | None = None
     """Index of each image in its source; None means 0 to images - 1."""
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the images were drawn by this package, not taken."""
+        return re.fullmatch(r"synthetic(:\d+)?(#.+)?", self.reference) is not None
 
 
 class Recipe(Frozen):

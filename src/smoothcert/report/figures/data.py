@@ -10,7 +10,6 @@ from smoothcert.evidence import CONFIDENCE, Run
 from smoothcert.report.curves import Curve, curve
 from smoothcert.report.figures.copies import Copies, copies
 from smoothcert.report.figures.per_class import Panel, chosen, panel
-from smoothcert.report.figures.words import synthetic
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def record(run: Run, drawn: Plotted) -> dict[str, Any]:
         "ledger_sha256": run.ledger.sha256(),
         "lines": len(run.ledger.lines),
         "missing": run.missing,
-        "synthetic": synthetic(run),
+        "synthetic": run.spec.data.synthetic,
         "confidence": CONFIDENCE,
         "curves": [_curve(each) for curves in drawn.curves.values() for each in curves],
         "classes": [_panel(each, chosen(panels)) for panels in drawn.panels.values() for each in panels],

@@ -94,17 +94,26 @@ def _context() -> AbstractContextManager[None]:
     return matplotlib.style.context(["default", _SETTINGS])
 
 
+_METADATA: dict[str, dict[str, str | None]] = {
+    "svg": {"Date": None, "Creator": "smoothcert"},
+    "png": {"Software": None},
+}
+
+
 @styled
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as SVG and PNG, the same bytes for the same figure, each in one step.
+def drawn(figure: Figure, form: str) -> bytes:
+    """Return a figure as "svg" or "png", the same bytes for the same figure.
 
     Text in the SVG is drawn as outlines, so that it looks the same where a font is missing.
     """
-    paths = []
-    for form, metadata in (("svg", {"Date": None, "Creator": "smoothcert"}), ("png", {"Software": None})):
-        path = folder / f"{name}.{form}"
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format=form, metadata=metadata)
-        write_derived(path, drawn.getvalue())
-        paths.append(path)
+    stored = io.BytesIO()
+    figure.savefig(stored, format=form, metadata=_METADATA[form])
+    return stored.getvalue()
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as SVG and PNG, each in one step."""
+    paths = [folder / f"{name}.{form}" for form in _METADATA]
+    for path, form in zip(paths, _METADATA, strict=True):
+        write_derived(path, drawn(figure, form))
     return paths

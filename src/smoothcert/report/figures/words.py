@@ -15,19 +15,13 @@ from smoothcert.report.units import GREY
 UNITS = "r: L2 radius, in units of the [0, 1] pixel range."
 
 
-def synthetic(run: Run) -> bool:
-    """Whether the images of a run were drawn, not taken."""
-    return run.spec.data.reference.startswith("synthetic")
-
-
 def note(run: Run) -> str:
     """Return what a reader must know before reading any figure of this run."""
     found = []
-    if synthetic(run):
+    if run.spec.data.synthetic:
         found.append("Synthetic images: drawn, not photographed; of no patient.")
     if run.missing:
-        total = len(run.spec.request.sigma) * run.spec.data.images
-        found.append(f"Partial run: {run.missing:,} of {total:,} results are missing.")
+        found.append(f"Partial run: {run.missing:,} of {run.expected:,} results are missing.")
     if not run.sealed:
         found.append("Not sealed.")
     return " ".join(found)
@@ -105,6 +99,6 @@ def _facts(run: Run) -> str:
     ]
     if data.grouped:
         facts.append("The images come in groups; the intervals treat them as independent.")
-    if run.arithmetic.startswith("not"):
+    if not run.arithmetic_covered:
         facts.append(f"Computer arithmetic: {run.arithmetic}.")
     return " ".join(facts)

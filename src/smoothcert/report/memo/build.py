@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -55,7 +53,7 @@ def write_memo(
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / FIELDS, memo.record())
         for name, pdf in documents.items():
-            _write(folder / name, pdf)
+            write_derived(folder / name, pdf)
         if rest:
             write_derived(folder / ANNEX, rest)
         else:
@@ -156,14 +154,6 @@ def _broken(word: str) -> str:
 
 def _figure(run: Run, k: int) -> str:
     from smoothcert.report.figures import curve_figure
-    from smoothcert.report.figures.style import save
+    from smoothcert.report.figures.style import drawn
 
-    with tempfile.TemporaryDirectory() as folder:
-        save(curve_figure(run, k), Path(folder), "figure")
-        return (Path(folder) / "figure.svg").read_text(encoding="utf-8")
-
-
-def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(data)
-    os.replace(beside, path)
+    return drawn(curve_figure(run, k), "svg").decode()

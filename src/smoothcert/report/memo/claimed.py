@@ -36,7 +36,7 @@ def warnings(found: Material) -> list[str]:
     released = smoothing.sigma if smoothing and smoothing.in_release else None
     told = {"released_sigma": exact(released or 0.0, "sponsor.yaml")}
     stated = [
-        (found.synthetic, text.SYNTHETIC),
+        (found.run.spec.data.synthetic, text.SYNTHETIC),
         (found.run.arithmetic.startswith("not covered"), text.NOT_COVERED),
         (found.demo, text.DEMONSTRATION_MODEL),
         (found.sponsor.demonstration, text.DEMONSTRATION_DATA),

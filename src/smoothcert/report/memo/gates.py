@@ -50,11 +50,10 @@ def marks(found: Material) -> Iterator[str]:
     if not found.checked.passed:
         yield "EVIDENCE DOES NOT VERIFY"
     if run.missing:
-        total = len(run.spec.request.sigma) * run.spec.data.images
-        yield f"PARTIAL: {run.missing:,} of {total:,} results missing"
+        yield f"PARTIAL: {run.missing:,} of {run.expected:,} results missing"
     if not run.sealed:
         yield "NOT SEALED"
-    if found.synthetic:
+    if found.run.spec.data.synthetic:
         yield "SYNTHETIC IMAGES"
     if found.sponsor.demonstration:
         yield "DEMONSTRATION DATA"

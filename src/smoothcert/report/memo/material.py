@@ -61,12 +61,6 @@ class Material:
         return verdict.reached, {True: "met", False: NOT_MET, None: "undecided"}[verdict.met]
 
     @property
-    def synthetic(self) -> bool:
-        """Whether the images were drawn by a program."""
-        data = self.run.spec.data
-        return data.reference.startswith("synthetic") or any(s.startswith("synthetic") for s in data.preprocessing)
-
-    @property
     def demo(self) -> bool:
         """Whether a classifier is the shipped demonstration."""
         return any(model.reference == "demo" for model in self.run.spec.models)

@@ -65,7 +65,7 @@ def _cut(table: Table, whole: int, told: str = text.ROWS_CUT, file: str = "resul
 
 
 def _arithmetic(found: Material) -> str:
-    covered = found.run.arithmetic.startswith("covered")
+    covered = found.run.arithmetic_covered
     return "" if covered else f"Computer arithmetic: {found.run.arithmetic}."
 
 
@@ -111,7 +111,7 @@ def _listed(numbers: list[str], most: int = 6) -> str:
 def records(found: Material) -> Fields:
     """Section 6: the evidence and what verify says about it."""
     checked, run = found.checked, found.run
-    total = len(run.spec.request.sigma) * run.spec.data.images
+    total = run.expected
     outcome = (
         f"passed: {checked.bounds:,} confidence bounds on votes and {checked.decisions:,} decisions were recomputed "
         f"by two implementations"

@@ -149,5 +149,5 @@ def changes(found: Material) -> Table:
 
 def guaranteed(found: Material) -> Table:
     """Section 13: twelve rows; what the others say stands in sections 11 and 12."""
-    table = guarantees(found.run.arithmetic.startswith("covered"))
+    table = guarantees(found.run.arithmetic_covered)
     return picked(table, [i for i, row in enumerate(table.rows) if row[0] not in _LEFT_OUT])

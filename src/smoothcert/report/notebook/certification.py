@@ -73,7 +73,7 @@ certificates = {(s, j): run.certificates(s, j) for s in request.sigma for j in r
 # ## The run
 
 # %%
-decided, wanted = len(run.ledger.lines), len(request.sigma) * data.images
+decided, wanted = len(run.ledger.lines), run.expected
 levels = ", ".join(f"{s:g}" for s in request.sigma)
 say(
     f"{data.images:,} images of {file_name(data.reference)}, {spec.classes:,} classes, sigma = {levels}: {decided:,} of "
@@ -607,7 +607,7 @@ else:
     say("This run did not measure how far simple changes move its images.")
 
 # %%
-table(guarantees(run.arithmetic.startswith("covered")))
+table(guarantees(run.arithmetic_covered))
 say(f"No recomputation from votes can show {NOT_SHOWN}.")
 
 # %% [markdown]

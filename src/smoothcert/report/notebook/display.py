@@ -81,13 +81,11 @@ def picture(figure: Figure, words: str, photo: bool = False) -> None:
         words: what it shows, for readers who cannot see it.
         photo: whether it holds images, whose colours must stay as they are.
     """
-    import matplotlib
     from IPython.display import Image, display
     from PIL import Image as Pixels
 
     drawn, stored = io.BytesIO(), io.BytesIO()
-    with matplotlib.rc_context({"text.hinting": "no_hinting"}):  # hinted letters are wider than the lines were set for
-        figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
     pixels = Pixels.open(drawn).convert("RGB")
     if not photo:
         pixels = pixels.quantize(COLOURS, dither=Pixels.Dither.NONE)

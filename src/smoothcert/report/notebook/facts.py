@@ -33,7 +33,7 @@ def class_name(spec: Spec, number: int | None) -> str:
 
 def warnings(run: Run) -> Iterator[str]:
     """Yield what a reader must know before reading any number."""
-    if run.spec.data.reference.startswith("synthetic"):
+    if run.spec.data.synthetic:
         yield "Synthetic images: drawn, not photographed; of no patient."
     if not run.sealed:
         yield "NOT SEALED: no finish event vouches for the ledger."

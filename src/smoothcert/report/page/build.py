@@ -89,7 +89,7 @@ def _content(run: Run) -> dict[str, Any]:
     """Return everything that stands on the page of one run."""
     cells, request = run.results(), run.spec.request
     primary, state = summary.primary_cell(run, cells), marks(run)
-    k, r = (primary.k, primary.radius) if primary else (request.k[0], request.radius[0])
+    k, r = request.first_k, request.first_radius
     return {
         "run": run,
         "marks": state,
@@ -117,7 +117,7 @@ def _content(run: Run) -> dict[str, Any]:
             "units": units_table(run),
             "changes": changes_table(run),
             "groups": group_table(run, k, r),
-            "guarantees": guarantees(run.arithmetic.startswith("covered")),
+            "guarantees": guarantees(run.arithmetic_covered),
         },
     }
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from smoothcert.evidence import Cell, Run
-from smoothcert.report.curves import curve_of
+from smoothcert.report.curves import curve_of, reach
 from smoothcert.report.page.by_class import class_records
 from smoothcert.report.page.columns import MICRO
 from smoothcert.report.page.images import HASH, certificate_columns, image_columns, level_columns, slots_of
-from smoothcert.report.page.lines import line_record, reach, step_of
+from smoothcert.report.page.lines import line_record, step_of
 from smoothcert.report.units import units
 from smoothcert.spec import Spec
 from smoothcert.stats import round_up

@@ -17,9 +17,6 @@ from smoothcert.stats import format_down, round_down, round_up
 Cells = Mapping[tuple[float, int, float], Cell]
 """Cells by sigma, k and radius."""
 
-_BEYOND, _FARTHEST = 1.25, 1.65
-"""How far the axis goes beyond the last point drawn, and at most so far to show an R_max (as in the figures)."""
-
 
 def line_record(curve: Curve, cells: Cells) -> dict[str, Any]:
     """Return one curve: its drawing, its markers, and its exact steps.
@@ -84,13 +81,6 @@ def tenths_up(shares: NDArray[np.float64]) -> NDArray[np.int64]:
     [853, 300]
     """
     return np.rint(10 * round_up(100 * shares, 1)).astype(np.int64)
-
-
-def reach(curves: list[Curve]) -> float:
-    """Return how far the radius axis goes: past everything drawn, and past each R_max that is not far away."""
-    shown = [float(part.radii[-1]) for each in curves if (part := each.shown())]
-    last = max([*shown, *(mark.radius for mark in curves[0].grid)])
-    return max([_BEYOND * last, *(1.04 * each.r_max for each in curves if each.r_max < _FARTHEST * last)])
 
 
 def step_of(end: float) -> int:

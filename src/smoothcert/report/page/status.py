@@ -27,17 +27,15 @@ def marks(run: Run) -> list[Mark]:
     """Return the marks of a run, the state of its evidence first."""
     found = [_evidence(run)]
     if run.missing:
-        total = len(run.spec.request.sigma) * run.spec.data.images
         words = (
-            f"{run.missing:,} of {total:,} results are missing. Images without a result count as not certified. At a "
-            "noise level with missing results nothing is said about a population, as images that are decided quickly "
-            "are decided first."
+            f"{run.missing:,} of {run.expected:,} results are missing. Images without a result count as not certified. "
+            "Nothing is said about a population, as images that are decided quickly are decided first."
         )
         found.append(Mark("bad", "PARTIAL", words))
-    if synthetic(run):
+    if run.spec.data.synthetic:
         words = "The images are synthetic: drawn, not photographed; they are no patient's."
         found.append(Mark("warn", "SYNTHETIC IMAGES", words))
-    if run.arithmetic.startswith("not"):
+    if not run.arithmetic_covered:
         found.append(Mark("warn", "ARITHMETIC NOT COVERED", f"Computer arithmetic: {run.arithmetic}."))
     return found
 
@@ -49,8 +47,3 @@ def _evidence(run: Run) -> Mark:
     if not run.sealed:
         return Mark("bad", "NOT SEALED", "The run has no finish event: nothing vouches for its ledger yet.")
     return Mark("good", "Sealed", "A finish event vouches for the ledger: number of lines and hash.")
-
-
-def synthetic(run: Run) -> bool:
-    """Whether the images of a run were drawn, not taken."""
-    return run.spec.data.reference.startswith("synthetic")
