@@ -1,6 +1,7 @@
 """Waves and protocol with votes that the address alone decides: no torch, no noise, any order."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothcert.noise import Stage
-from smoothcert.sampling.protocol import ImageVotes, Protocol, begin
+from smoothcert.sampling.protocol import ImageVotes, Protocol, begin, settle
 from smoothcert.sampling.waves import waves
 from smoothcert.stats import Bounds, Plan, running, schedule, tally, undecided
 
@@ -66,7 +67,7 @@ def sample(rule: Protocol, labels: dict[int, int | None], batch: int = 64, windo
     sampler = FakeSampler(probabilities, batch, window, CLASSES)
     fresh = [begin(rule, index, label) for index, label in labels.items()]
     done: list[ImageVotes] = []
-    for decided in waves(fresh, sampler, rule):
+    for decided in waves(fresh, sampler, partial(settle, rule)):
         inside = sampler.loads - len(done)
         if sampler.draws[-1] % batch:
             assert sampler.draws[-1] < batch

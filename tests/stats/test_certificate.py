@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from smoothcert.errors import SpecError
-from smoothcert.stats import BOUNDS, Plan, certify_counts, predict_sets, radii_from_counts
+from smoothcert.stats import BOUNDS, Plan, certify_counts, radii_from_counts
 
 
 @pytest.mark.parametrize("bound", BOUNDS)
@@ -39,22 +39,3 @@ def test_refusals():
     for counts, label in (([500, 500], 0), ([400, 500, 0], 0), ([1000, 0, 0], 3)):
         with pytest.raises(SpecError):
             certify_counts(counts, label, plan)
-    for counts, k, alpha in (([[1, 2]], 2, 0.1), ([[1, 2]], 1, 0.0), ([1, 2], 1, 0.1)):
-        with pytest.raises(SpecError):
-            predict_sets(counts, k, alpha)
-
-
-def test_prediction_of_labels_and_sets():
-    counts = [[11, 0, 0, 0], [10, 0, 0, 0], [60, 40, 1, 0], [50, 49, 50, 0], [5, 5, 0, 90]]
-    assert predict_sets(counts) == [frozenset({0}), None, None, None, frozenset({3})]
-    assert predict_sets(counts, k=2) == [None, None, frozenset({0, 1}), None, None]
-    assert predict_sets(counts, k=3)[3] == frozenset({0, 1, 2})
-
-
-@pytest.mark.parametrize(("p", "k"), [((0.5, 0.5), 1), ((0.4, 0.3, 0.3), 2), ((0.34, 0.33, 0.33), 1)])
-def test_prediction_errs_at_most_at_alpha(p, k):
-    alpha, repetitions = 0.05, 20_000
-    counts = np.random.default_rng(0).multinomial(200, p, repetitions)
-    right = frozenset(range(k))
-    wrong = sum(s is not None and s != right for s in predict_sets(counts, k, alpha))
-    assert wrong / repetitions <= alpha

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from smoothcert.engine.work import Work
 from smoothcert.evidence import Line, plan_of, utc_now
 from smoothcert.sampling.memory import keep_freed_memory
-from smoothcert.sampling.protocol import Counts, ImageVotes, begin, protocol_of
+from smoothcert.sampling.protocol import Counts, ImageVotes, begin, protocol_of, settle
 from smoothcert.sampling.sampler import Sampler
 from smoothcert.sampling.waves import waves
 from smoothcert.spec import Spec
@@ -46,7 +47,7 @@ class LocalEngine:
         images = self.work.images
         place = {int(index): i for i, index in enumerate(images.indices)}
         fresh = (begin(protocol, index, int(images.labels[place[index]])) for index in indices)
-        for decided in waves(fresh, sampler, protocol):
+        for decided in waves(fresh, sampler, partial(settle, protocol)):
             yield [self._line(sigma, image, place[image.index]) for image in decided]
 
     def _line(self, sigma: float, image: ImageVotes, place: int) -> Line:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.noise import Stage
-from smoothcert.spec import Spec, Target
-from smoothcert.stats import Bounds, Plan, bounds, tally, undecided
+from smoothcert.spec import Spec
+from smoothcert.stats import Bounds, Plan, Procedure, step, tally
 
 Counts = NDArray[np.int64]
 """Votes by class: integers of shape (..., classes)."""
@@ -25,25 +25,32 @@ class Need:
     stop: int
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """When an image is decided. The class certified is the reference label, or without one the selection winner.
+@dataclass
+class Sampled:
+    """One image on its way through the waves: which copies it wants next, and how many of them it has.
 
     Attributes:
-        plan: looks, alpha, bound, classes, sigma and total-variation term.
-        targets: for each k, whether a top-k certificate is about the prediction or the reference label.
-        radii: the radii to decide, in units of the [0, 1] range.
-        n0: selection copies.
+        index: the image's index in its source; it addresses the noise.
+        need: the copies wanted next (None: decided); `drawn` of them have been drawn.
+        drawn: set back to 0 with each new need.
+        slot: its place in the sampler's window.
+        seconds: its share of the time so far.
     """
 
-    plan: Plan
-    targets: dict[int, Target]
-    radii: tuple[float, ...]
-    n0: int
+    index: int
+    need: Need | None
+    drawn: int = 0
+    slot: int = -1
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Protocol(Procedure):
+    """When an image is decided. The class certified is the reference label, or without one the selection winner."""
 
     def first(self) -> Need:
         """Return what a fresh image needs: selection copies where a certificate is about the prediction."""
-        if "prediction" in self.targets.values():
+        if self.selects:
             return Need(Stage.SELECTION, 0, self.n0)
         return Need(Stage.ESTIMATION, 0, self.plan.looks[0])
 
@@ -62,24 +69,17 @@ def protocol_of(spec: Spec, plan: Plan) -> Protocol:
 
 
 @dataclass
-class ImageVotes:
-    """One image on its way: the votes so far, and what it needs next (None: decided).
+class ImageVotes(Sampled):
+    """One image on its way to a certificate: its votes so far.
 
     Attributes:
-        index: the image's index in its source; it addresses the noise.
         label: reference label, or None for an unlabelled image.
-        need: the copies wanted next; `drawn` of them have been drawn.
         winner: the class most selection copies voted for.
         looks: (n, counts) of each look taken, cumulative.
         open_ks: the k whose cells are not all decided, with the running bounds of each.
     """
 
-    index: int
-    label: int | None
-    need: Need | None
-    drawn: int = 0
-    slot: int = -1
-    seconds: float = 0.0
+    label: int | None = None
     winner: int | None = None
     selection: Counts | None = None
     looks: list[tuple[int, Counts]] = field(default_factory=list)
@@ -102,9 +102,7 @@ class ImageVotes:
 
 def begin(protocol: Protocol, index: int, label: int | None) -> ImageVotes:
     """Return a fresh image."""
-    image = ImageVotes(index, label, protocol.first())
-    image.open_ks = dict.fromkeys(protocol.targets)
-    return image
+    return ImageVotes(index, protocol.first(), label=label, open_ks=dict.fromkeys(protocol.targets))
 
 
 def settle(protocol: Protocol, images: Sequence[ImageVotes], counts: Counts) -> None:
@@ -142,13 +140,10 @@ def _select(protocol: Protocol, image: ImageVotes, votes: Counts) -> None:
 def _look(protocol: Protocol, images: Sequence[ImageVotes], k: int) -> None:
     if not images:
         return
-    plan = protocol.plan
     votes = tally(np.stack([image.looks[-1][1] for image in images]), np.array([i.subject for i in images]), k)
-    level = np.array([plan.levels[len(image.looks) - 1] for image in images])
-    now = bounds(votes, level, k, plan.bound, plan.classes)
-    before = [image.open_ks[k] or Bounds(np.ones(()), np.ones(k)) for image in images]
-    now = now.minimum(Bounds(np.array([b.q for b in before]), np.array([b.u for b in before])))
-    still = undecided(votes, now, protocol.radii, plan, k)
+    each = [image.open_ks[k] or Bounds(np.ones(()), np.ones(k)) for image in images]
+    before = Bounds(np.array([b.q for b in each]), np.array([b.u for b in each]))
+    now, still = step(votes, before, protocol.radii, protocol.plan, k)
     for i, image in enumerate(images):
         if still[i]:
             image.open_ks[k] = Bounds(now.q[i], now.u[i])

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Protocol as Interface
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.noise import Rows
-from smoothcert.sampling.protocol import Counts, ImageVotes, Need, Protocol, settle
+from smoothcert.sampling.protocol import Counts, Need, Sampled
 
 BATCHES_A_WAVE = 16
 """The host looks at votes and reports progress at most once in so many batches."""
 
 
-class Votes(Interface):
+class Votes(Protocol):
     """What waves need of a sampler."""
 
     batch_size: int
@@ -33,22 +33,26 @@ class Votes(Interface):
         """Return and clear the votes of some slots, int (slots, classes)."""
 
 
-def waves(images: Iterable[ImageVotes], sampler: Votes, protocol: Protocol) -> Iterator[list[ImageVotes]]:
+S = TypeVar("S", bound=Sampled)
+
+
+def waves(images: Iterable[S], sampler: Votes, settle: Callable[[Sequence[S], Counts], None]) -> Iterator[list[S]]:
     """Sample every image until it is decided.
 
     A copy's noise follows from its address alone, so neither the order of the images nor their neighbours change a
     vote. Copies that do not fill a batch wait for the next wave; only a batch that nothing can fill is padded.
 
     Args:
-        images: fresh images (see `begin`).
+        images: fresh images, from `begin` of the protocol or of a prediction.
         sampler: draws noisy copies and counts votes.
-        protocol: when an image is decided.
+        settle: takes images whose need is fully drawn (possibly none) and the votes of that need, int (images,
+            classes), and sets what each needs next: None where it is decided.
 
     Returns:
         After each wave, the images it decided (possibly none).
     """
     waiting, window = iter(images), [*range(sampler.window)]
-    active: list[ImageVotes] = []
+    active: list[S] = []
     while True:
         for image in islice(waiting, len(window)):
             image.slot = window.pop()
@@ -58,14 +62,14 @@ def waves(images: Iterable[ImageVotes], sampler: Votes, protocol: Protocol) -> I
             return
         _draw(active, sampler)
         settled = [image for image in active if image.need and image.drawn == image.need.stop - image.need.start]
-        settle(protocol, settled, sampler.take(np.array([image.slot for image in settled], dtype=np.int64)))
+        settle(settled, sampler.take(np.array([image.slot for image in settled], dtype=np.int64)))
         done = [image for image in settled if image.need is None]
         window += [image.slot for image in done]
         active = [image for image in active if image.need is not None]
         yield done
 
 
-def _draw(active: Sequence[ImageVotes], sampler: Votes) -> None:
+def _draw(active: Sequence[Sampled], sampler: Votes) -> None:
     """Draw one wave, a whole number of batches if there is at least one, and share the time among its images."""
     began = time.monotonic()
     shares = _share(active, sampler.batch_size)
@@ -76,7 +80,7 @@ def _draw(active: Sequence[ImageVotes], sampler: Votes) -> None:
         image.seconds += seconds * share
 
 
-def _share(active: Sequence[ImageVotes], batch_size: int) -> list[int]:
+def _share(active: Sequence[Sampled], batch_size: int) -> list[int]:
     """Return how many copies each image gets in this wave, the longest waiting first."""
     missing = np.array([image.need.stop - image.need.start - image.drawn for image in active if image.need])
     budget = min(int(missing.sum()), BATCHES_A_WAVE * batch_size)
@@ -87,7 +91,7 @@ def _share(active: Sequence[ImageVotes], batch_size: int) -> list[int]:
     return shares
 
 
-def _rows(active: Sequence[ImageVotes], shares: Sequence[int]) -> Rows:
+def _rows(active: Sequence[Sampled], shares: Sequence[int]) -> Rows:
     """Return the addresses of a wave's copies."""
     drawn = [(image, image.need, share) for image, share in zip(active, shares, strict=True) if share and image.need]
     return Rows(
@@ -98,6 +102,6 @@ def _rows(active: Sequence[ImageVotes], shares: Sequence[int]) -> Rows:
     )
 
 
-def _samples(image: ImageVotes, need: Need, share: int) -> NDArray[np.uint64]:
+def _samples(image: Sampled, need: Need, share: int) -> NDArray[np.uint64]:
     first = need.start + image.drawn
     return np.arange(first, first + share, dtype=np.uint64)

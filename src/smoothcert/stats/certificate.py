@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from smoothcert.errors import SpecError
-from smoothcert.stats.binomial import FloatArray, sign_test
+from smoothcert.stats.binomial import FloatArray
 from smoothcert.stats.bounds import Bounds, bounds, tally
 from smoothcert.stats.looks import r_max, running
 from smoothcert.stats.plan import Plan
@@ -122,34 +122,3 @@ def r_max_of_counts(counts: ArrayLike, k: int, sigma: float, alpha: float = 0.00
     """
     votes = np.asarray(counts, dtype=np.int64)
     return r_max(Plan((int(votes.sum(axis=1).max()),), alpha, bound, votes.shape[-1], sigma), k)
-
-
-def predict_sets(counts: ArrayLike, k: int = 1, alpha: float = 0.001) -> list[frozenset[int] | None]:
-    """The k most probable labels of the smoothed classifier, or an abstention.
-
-    PREDICT of Cohen et al. (ICML 2019), exact by Hung and Fithian (2019): the leader against the runner-up
-    in a two-sided binomial test at 1/2. For a set, rank k is tested against rank k + 1.
-
-    Args:
-        counts: int (m, c): votes.
-        k: size of the set, 1 <= k < c.
-        alpha: probability of returning a wrong set, in (0, 1).
-
-    Returns:
-        m frozensets of k labels; None where the test leaves the set open (abstention).
-
-    Raises:
-        SpecError: if k, alpha or a count is out of range.
-
-    >>> predict_sets([[97, 3, 0], [52, 48, 0]])
-    [frozenset({0}), None]
-    """
-    votes = np.asarray(counts, dtype=np.int64)
-    if votes.ndim != 2 or not 1 <= k < votes.shape[1]:
-        raise SpecError(f"expected counts (m, c) and 1 <= k < c, got {votes.shape} and k = {k}")
-    if not 0 < alpha < 1:
-        raise SpecError(f"expected alpha strictly between 0 and 1, got {alpha}")
-    order = np.argsort(-votes, axis=1, kind="stable")
-    ranked = np.take_along_axis(votes, order, axis=1)
-    clear = sign_test(ranked[:, k - 1], ranked[:, k]) <= alpha
-    return [frozenset(row[:k].tolist()) if ok else None for row, ok in zip(order, clear, strict=True)]

@@ -6,15 +6,17 @@ under any stopping rule and for every radius at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from smoothcert.errors import SpecError
 from smoothcert.stats.bounds import Bounds, Tally, bounds
-from smoothcert.stats.futility import reachable, undecided
+from smoothcert.stats.futility import BoolArray, reachable, undecided
 from smoothcert.stats.plan import Plan, levels, schedule
 from smoothcert.stats.radius import radius
 
-__all__ = ["Plan", "levels", "r_max", "reachable", "running", "schedule", "undecided"]
+__all__ = ["Plan", "levels", "r_max", "reachable", "running", "schedule", "step", "undecided"]
 
 
 def running(votes: Tally, plan: Plan, k: int) -> Bounds:
@@ -45,6 +47,36 @@ def running(votes: Tally, plan: Plan, k: int) -> Bounds:
         raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers")
     each = bounds(votes, np.array(plan.levels[:width]), k, plan.bound, plan.classes)
     return Bounds(np.minimum.accumulate(each.q, axis=1), np.minimum.accumulate(each.u, axis=1))
+
+
+def step(votes: Tally, before: Bounds, radii: Sequence[float], plan: Plan, k: int) -> tuple[Bounds, BoolArray]:
+    """One look: the bounds at its level, the running minimum, and who must be drawn on.
+
+    Args:
+        votes: Tally of shape (m,) at each image's current look, rivals (m, K), K >= k; the looks may differ.
+        before: running bounds of the looks before, q (m,) and u (m, k); all ones before the first look.
+        radii: L2 radii to decide, in units of the [0, 1] range.
+        plan: looks, levels, bound, sigma.
+        k: rank of the certificate, 1 <= k < classes.
+
+    Returns:
+        The running bounds, q (m,) and u (m, k), and bool (m,): some radius is undecided and can still be reached.
+
+    Raises:
+        SpecError: if a sample number is not one of the plan's looks, or k is out of range.
+
+    >>> from smoothcert.stats.bounds import tally
+    >>> plan = Plan((100, 1000), 0.001, "cohen", classes=3, sigma=0.5)
+    >>> start = Bounds(np.ones(2), np.ones((2, 1)))
+    >>> now, still = step(tally([[99, 1, 0], [52, 48, 0]], [0, 0], k=1), start, [0.75], plan, k=1)
+    >>> now.q.round(3).tolist(), still.tolist()
+    ([0.092, 0.641], [True, False])
+    """
+    at = np.searchsorted(plan.looks, votes.n)
+    if np.any(np.append(plan.looks, 0)[at] != votes.n):
+        raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers")
+    now = bounds(votes, np.array(plan.levels)[at], k, plan.bound, plan.classes).minimum(before)
+    return now, undecided(votes, now, radii, plan, k)
 
 
 def r_max(plan: Plan, k: int) -> float:

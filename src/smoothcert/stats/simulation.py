@@ -1,0 +1,198 @@
+"""What a run would do if the true class probabilities were known: votes drawn as multinomials, look by look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from smoothcert.errors import SpecError
+from smoothcert.stats.binomial import FloatArray
+from smoothcert.stats.bounds import Bounds, IntArray, tally
+from smoothcert.stats.looks import step
+from smoothcert.stats.plan import Plan
+from smoothcert.stats.radius import certified_at
+
+BoolArray = NDArray[np.bool_]
+SUM = 1e-6
+"""How far probabilities may miss a sum of one before they are refused."""
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """What is asked of each image's votes: fixed before the first vote is drawn.
+
+    Attributes:
+        plan: looks, alpha, bound, classes, sigma and total-variation term.
+        targets: for each k, whether its certificate is about the selection winner ("prediction") or the reference
+            label ("label").
+        radii: L2 radii to decide, in units of the [0, 1] range.
+        n0: selection copies, drawn only where some target is "prediction".
+    """
+
+    plan: Plan
+    targets: Mapping[int, Literal["prediction", "label"]]
+    radii: tuple[float, ...]
+    n0: int = 100
+
+    @property
+    def selects(self) -> bool:
+        """Whether separate copies select the class."""
+        return "prediction" in self.targets.values()
+
+
+@dataclass(frozen=True, eq=False)
+class Simulated:
+    """What happened to m images in one simulated run.
+
+    Attributes:
+        samples: int64 (m,): noisy copies, selection included.
+        certified: bool (m, number of k, number of radii): certified-correct, in the order of `targets` and `radii`.
+        wrong: bool (m,): the selection winner was not the label; all False without selection.
+    """
+
+    samples: IntArray
+    certified: BoolArray
+    wrong: BoolArray
+
+
+def simulate(probabilities: ArrayLike, labels: ArrayLike, procedure: Procedure, rng: np.random.Generator) -> Simulated:
+    """Simulate one run over m images whose true class probabilities are given, all images at once.
+
+    Selection, looks, running bounds, futility and the decision at the end are those of a real run; only the votes are
+    drawn from the given probabilities instead of a classifier. A selection winner other than the label ends every k
+    whose target is the prediction.
+
+    Args:
+        probabilities: float (m, c) in [0, 1]: each row the true probabilities that a vote names each class.
+        labels: int (m,): reference labels, in 0..c-1.
+        procedure: plan, targets, radii and n0.
+        rng: the source of randomness; the same state gives the same result.
+
+    Returns:
+        Simulated over the m images.
+
+    Raises:
+        SpecError: if the shapes do not fit the plan's classes, or a row is not a distribution.
+
+    >>> plan = Plan((100, 1000, 10_000), 0.001, "rankcp", classes=3, sigma=0.5)
+    >>> p = [[0.999, 0.001, 0.0], [0.5, 0.3, 0.2], [0.1, 0.9, 0.0]]
+    >>> run = simulate(p, [0, 0, 0], Procedure(plan, {1: "prediction"}, (0.25,)), np.random.default_rng(1))
+    >>> run.samples.tolist(), run.certified[:, 0, 0].tolist(), run.wrong.tolist()
+    ([200, 200, 100], [True, False, False], [False, False, True])
+    """
+    p, label = _checked(probabilities, labels, procedure.plan.classes)
+    p = p[:, : max(*np.flatnonzero(p.any(axis=0)), *label, *procedure.targets) + 1]  # with many classes most are empty
+    samples = np.zeros(len(p), dtype=np.int64)
+    wrong = np.zeros(len(p), dtype=np.bool_)
+    if procedure.selects:
+        wrong = rng.multinomial(procedure.n0, p).argmax(axis=1) != label
+        samples += procedure.n0
+    state = {k: _Open.of(len(p), k, wrong & (target == "prediction")) for k, target in procedure.targets.items()}
+    counts, before = np.zeros(p.shape, dtype=np.int64), 0
+    for n in procedure.plan.looks:
+        active = np.flatnonzero(np.any([each.open for each in state.values()], axis=0))
+        if not len(active):
+            break
+        counts[active] += rng.multinomial(n - before, p[active])
+        samples[active] += n - before
+        for k, each in state.items():
+            each.look(active, counts[active], label[active], procedure, k)
+        before = n
+    return Simulated(samples, _certified(state, procedure), wrong)
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What a procedure takes and finds at each of j probability vectors, over many simulated images.
+
+    Attributes:
+        mean: float (j,): mean noisy copies, selection included.
+        low: float (j,): copies that one image in ten does not exceed.
+        median: float (j,): the median.
+        high: float (j,): copies that one image in ten reaches or exceeds.
+        power: float (j, number of k, number of radii): share of images certified for the label.
+    """
+
+    mean: FloatArray
+    low: FloatArray
+    median: FloatArray
+    high: FloatArray
+    power: FloatArray
+
+
+def expected_copies(
+    probabilities: ArrayLike, procedure: Procedure, rng: np.random.Generator, images: int = 1000
+) -> Expected:
+    """Copies and power of a procedure at given true probabilities, simulated.
+
+    Args:
+        probabilities: float (j, c): true class probabilities, class 0 the label, as from `probabilities_at`.
+        procedure: plan, targets, radii and n0.
+        rng: the source of randomness.
+        images: simulated images at each vector; a share of them has a standard error of at most 0.5 / sqrt(images).
+
+    Returns:
+        Expected over the j vectors.
+
+    Raises:
+        SpecError: if a row is not a distribution over the plan's classes, or images < 1.
+
+    >>> plan = Plan((100, 1000, 10_000), 0.001, "rankcp", classes=3, sigma=0.5)
+    >>> p = [[0.999, 0.001, 0.0], [0.78, 0.22, 0.0], [0.5, 0.5, 0.0]]
+    >>> found = expected_copies(p, Procedure(plan, {1: "label"}, (0.25,)), np.random.default_rng(1), 200)
+    >>> found.median.tolist(), found.power[:, 0, 0].tolist()
+    ([100.0, 1000.0, 100.0], [1.0, 1.0, 0.0])
+    """
+    if images < 1:
+        raise SpecError(f"expected at least 1 simulated image, got {images}")
+    p = np.repeat(np.asarray(probabilities, dtype=np.float64), images, axis=0)
+    done = simulate(p, np.zeros(len(p), dtype=np.int64), procedure, rng)
+    samples = done.samples.reshape(-1, images)
+    low, median, high = np.quantile(samples, (0.1, 0.5, 0.9), axis=1)
+    power = done.certified.reshape(len(samples), images, *done.certified.shape[1:]).mean(axis=1)
+    return Expected(samples.mean(axis=1), low, median, high, power)
+
+
+@dataclass(eq=False)
+class _Open:
+    """Running bounds of one k over all images, and which of them still need votes for it."""
+
+    bounds: Bounds
+    open: BoolArray
+    out: BoolArray
+
+    @classmethod
+    def of(cls, m: int, k: int, out: BoolArray) -> _Open:
+        return cls(Bounds(np.ones(m), np.ones((m, k))), ~out, out)
+
+    def look(self, active: IntArray, counts: IntArray, label: IntArray, procedure: Procedure, k: int) -> None:
+        # an image goes on while any k needs it, and all its looks count for every k, as they do in the ledger
+        held = Bounds(self.bounds.q[active], self.bounds.u[active])
+        now, still = step(tally(counts, label, k), held, procedure.radii, procedure.plan, k)
+        self.bounds.q[active], self.bounds.u[active] = now.q, now.u
+        self.open[active] &= still
+
+
+def _certified(state: Mapping[int, _Open], procedure: Procedure) -> BoolArray:
+    plan = procedure.plan
+    kept = [
+        [certified_at(each.bounds, r, plan.sigma, plan.eta) & ~each.out for r in procedure.radii]
+        for each in state.values()
+    ]
+    return np.moveaxis(np.array(kept, dtype=np.bool_), 2, 0)
+
+
+def _checked(probabilities: ArrayLike, labels: ArrayLike, classes: int) -> tuple[FloatArray, IntArray]:
+    p, label = np.asarray(probabilities, dtype=np.float64), np.asarray(labels, dtype=np.int64)
+    if p.ndim != 2 or p.shape[1] != classes or label.shape != p.shape[:1]:
+        raise SpecError(f"expected probabilities (m, {classes}) and labels (m,), got {p.shape} and {label.shape}")
+    total = p.sum(axis=1, keepdims=True)
+    if np.any(p < 0) or not np.all(np.abs(total - 1) <= SUM):
+        raise SpecError("expected each row of probabilities to be >= 0 and to sum to 1; divide the counts by their sum")
+    if np.any((label < 0) | (label >= classes)):
+        raise SpecError(f"expected labels in 0..{classes - 1}, got one outside; check the labels")
+    return p / total, label
