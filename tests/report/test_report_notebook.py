@@ -34,9 +34,9 @@ from smoothcert.evidence import (
 )
 from smoothcert.report import Table
 from smoothcert.report.notebook import build, say, table, write_notebook
-from smoothcert.report.notebook.explore import MOST, copies_needed, margin_table, moves, observed_points
+from smoothcert.report.notebook.explore import moves
 from smoothcert.report.notebook.facts import event_table, file_name, line_table, spec_table, votes_in_words, warnings
-from smoothcert.stats import Plan, certify_counts, schedule, votes_needed
+from smoothcert.stats import Plan, certify_counts, schedule
 
 SCRIPT = (files("smoothcert.report.notebook") / "certification.py").read_text(encoding="utf-8")
 NASTY = "<b>bold</b> | $x$ & `y`"
@@ -214,40 +214,6 @@ def test_a_cut_of_the_looks_is_a_run_planned_with_fewer_copies(tmp_path):
     assert found.certified[0] == tuple(
         sum(r in each for each in held) if r <= found.limits[0] else None for r in run.spec.request.radius
     )
-
-
-@pytest.mark.parametrize("sigma", [0.25, 1.0])
-def test_copies_needed_is_the_least_number(sigma):
-    reach = sigma * np.array([0.4, 1.1, 1.5, 2.5, 20.0])
-    found = copies_needed(reach, (0.3 * sigma, sigma), sigma, 0.001)
-    assert found[sigma][-1] == votes_needed(sigma, sigma, 0.001)
-    assert found[sigma][0] == np.inf
-    from scipy.stats import beta, norm
-
-    for r, needed in found.items():
-        assert np.all(np.diff(needed[np.isfinite(needed)]) <= 0)
-        for x, n in zip(reach, needed, strict=True):
-            if n == np.inf:
-                assert x <= r
-                continue
-            for copies, enough in ((n, True), (n - 1, False)):
-                miss = norm.sf(x / sigma) * copies
-                bound = beta.ppf(1 - 0.001, miss + 1, copies - miss)
-                assert (bound <= norm.sf(r / sigma)) is np.bool_(enough)
-
-
-def test_margins_that_no_number_reaches_say_so():
-    found = margin_table((0.2, 1e-6), (0.25,), 0.25, 0.001)
-    assert found.rows[0] == ("0.2", f"{copies_needed(np.array([0.45]), (0.25,), 0.25, 0.001)[0.25][0]:,.0f}")
-    assert found.rows[1][1] == f"over {MOST:,}"
-
-
-def test_points_lie_within_reach(tmp_path):
-    run = open_run(a_run(tmp_path / "run", images=20))
-    points = observed_points(run, 0.5, 1)
-    assert points.shape == (19, 2)  # one image selected another class and has no looks
-    assert np.all((points[:, 0] >= 0) & (points[:, 0] <= run.results()[2].r_max))
-    assert set(points[:, 1]) <= set(run.spec.looks)
 
 
 def test_a_missing_library_names_the_extra(tmp_path, monkeypatch):

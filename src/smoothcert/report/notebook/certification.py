@@ -47,15 +47,21 @@ from scipy.special import betainccinv, ndtr, ndtri
 
 from smoothcert import stats
 from smoothcert.errors import SmoothcertError
-from smoothcert.evidence import line_tallies, open_run, outcomes, plan_of
+from smoothcert.evidence import basis_of, line_tallies, open_run, outcomes, plan_of, scenarios
+from smoothcert.evidence.scenarios import CERTIFY
 from smoothcert.report import claims, results_table
+from smoothcert.report.cost import read_stated
 from smoothcert.report.figures import class_figure, curve_figure, samples_figure
 from smoothcert.report.guarantees import guarantees
 from smoothcert.report.notebook import picture, say, table
-from smoothcert.report.notebook.explore import copies_needed, margin_table, moves, observed_points
+from smoothcert.report.notebook.explore import moves
 from smoothcert.report.notebook.facts import class_name, event_table, file_name, line_table, rows, spec_table, warnings
-from smoothcert.report.notebook.pictures import Needs, draw_images, draw_moves, draw_needs
+from smoothcert.report.notebook.needs import margin_table, needs, settings_table, stopping_table
+from smoothcert.report.notebook.pictures import draw_images, draw_moves, draw_needs
+from smoothcert.report.notebook.serving import draw_devices
+from smoothcert.report.production import assumptions, device_tables, devices_table, rates_table
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, units_table
+from smoothcert.spec import Production
 from smoothcert.stats import format_down, format_up
 from smoothcert.verify import NOT_SHOWN, damage
 
@@ -527,7 +533,8 @@ picture(draw_moves(run, panels, where), "Certified accuracy under other values o
 # With unlimited copies the label's probability p would be known, and the radius would be sigma Phi^-1(p) (for two
 # classes; with more classes at least that). With n copies only a lower bound of p is known. The smaller the margin
 # between the radius that unlimited copies would certify and the radius wanted, the more copies are needed: about four
-# times as many for half the margin. No number of copies certifies a radius beyond that of unlimited copies.
+# times as many for half the margin. No number of copies certifies a radius beyond that of unlimited copies. Margins are
+# given in units of sigma: then only r / sigma matters. What looks take and certify is simulated, with a fixed seed.
 
 # %%
 found = []
@@ -544,17 +551,33 @@ table(
     rows(("sigma", *(f"R_max, k = {j}" for j in request.k)), limits), "The reach of this run's looks, alpha and bound."
 )
 
-# %%
-margins = (0.2, 0.1, 0.05, 0.02, 0.01)
-caption = f"Copies needed at sigma = {sigma:g}, one look of Cohen's bound at alpha = {request.alpha:g}."
-table(margin_table(margins, request.radius, sigma, request.alpha), caption)
+# %% [markdown]
+# **One look, if the margin were known.** Copies that certify r with 95 % probability; "none": not even 10^9 do. Numbers
+# for k > 1 are simulated, to about 2 %.
 
 # %%
-within = [x for x in request.radius if x <= cell.r_max]
-if within:
-    reach = np.linspace(0.002, 1, 200) * cell.r_max
-    needs = Needs(reach, copies_needed(reach, within, sigma, request.alpha), observed_points(run, sigma, k))
-    picture(draw_needs(run, needs, where), "Copies needed against the radius that unlimited copies would certify")
+table(margin_table(plan, request.radius), f"k = 1, Cohen's bound at alpha = {request.alpha:g}, sigma = {sigma:g}.")
+caption = (
+    f"Copies at r = {r:g}, sigma = {sigma:g}, one setting changed at a time, else alpha = {request.alpha:g}, k = {k}"
+)
+table(
+    settings_table(plan, k, r),
+    f"{caption}, {request.bound}; votes that miss the label are split equally among k rivals.",
+)
+
+# %% [markdown]
+# **Fixed against sequential.** Nobody knows the margin beforehand. Fixed sampling draws n_max copies of every image. Looks
+# stop once the radius is certified, or out of reach. Where one look would need more than the first look's copies, looks
+# take about as many on average; the images that take most are those near the radius.
+
+# %%
+if len(spec.looks) > 1:
+    caption = (
+        f"One radius, r = {r:g}, at {where}, after selection; fixed sampling: {request.n_max:,} copies of every image."
+    )
+    table(stopping_table(plan, k, r), caption)
+if cell.r_max > 0:
+    picture(draw_needs(run, [needs(run, sigma, k)], k), "Copies taken by the images, and needed, against their radius")
 else:
     say(f"No radius of this run can be reached at {where} with this n_max and alpha, so there is nothing to draw.")
 picture(samples_figure(run), "Distribution of the noisy copies an image took, for each sigma")
@@ -566,6 +589,43 @@ picture(samples_figure(run), "Distribution of the noisy copies an image took, fo
 
 # %%
 table(cost_table(run), "Forward passes of the classifier, and time of the device as the ledger records it.")
+if run.rates:
+    table(rates_table(run), "Rate in each precision on the device of this run, measured before the first image.")
+
+# %% [markdown]
+# **Re-certification and production.** The first row is measured. All others are extrapolated from the measured rate, or
+# from a rate, power and price that the sponsor states (the `production` section of `sponsor.yaml`); nothing is guessed,
+# and what nobody measured or stated is unknown. Costs are rounded up. Brackets hold the spread: the highest and lowest
+# rate of ten consecutive parts of the noise level, and two standard errors of the mean number of copies over the images.
+#
+# How often `predict` abstains, and how many copies it takes, is estimated from the stored votes: for each image the
+# leader's share against the runner-up, then the exact odds of the test between two classes.
+
+# %%
+production = read_stated(RUN / "results") or Production()
+if run.ledger.lines:
+    basis = basis_of(run, production)
+    priced = scenarios(basis, production)
+    table(devices_table(basis, production), assumptions(basis, production))
+    for name, found in device_tables(priced).items():
+        table(found, f"On {name}: what is done once, and a day of production.")
+    say(
+        "Latency: one study alone on a device, in whole batches. Money at work counts device time only, money held 24 h "
+        "each device needed for the whole day. Idle devices use energy that is not counted."
+    )
+    if basis.rate:
+        by_hand = production.studies_a_day[-1] * basis.copies / basis.rate / 3600
+        served = [row for row in priced if row.here and row.studies == production.studies_a_day[-1]]
+        theirs = next(row.hours.value for row in served if row.task == CERTIFY)
+        assert abs(by_hand - theirs) < 1e-9 * by_hand, "the device time by hand and by smoothcert differ"
+        say(
+            f"By hand: {production.studies_a_day[-1]:,} studies x {basis.copies:,.1f} copies / {basis.rate:,.1f} copies a "
+            f"second = {by_hand:,.1f} device-hours a day to certify each served image."
+        )
+
+# %%
+if run.ledger.lines and any(row.hours is not None for row in priced if row.studies):
+    picture(draw_devices(run, priced, production), "Devices needed against studies a day, for each device and task")
 
 # %% [markdown]
 # ## 7 Class by class

@@ -1,23 +1,20 @@
-"""What stored votes say under other settings, and how many copies a radius needs."""
+"""What stored votes say under other settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
-from smoothcert.evidence import Run, line_tallies, outcomes, plan_of
+from smoothcert.evidence import Run, outcomes
 from smoothcert.report.notebook.facts import rows
 from smoothcert.report.table import Table
-from smoothcert.stats import Bounds, format_down, r_max, radius, upper_bound
+from smoothcert.stats import format_down, r_max
 
 FloatArray = NDArray[np.float64]
-MOST = 10_000_000
-"""Copies beyond which none are counted."""
 
 
 @dataclass(frozen=True)
@@ -102,48 +99,3 @@ def _counted(run: Run, cell: tuple[float, int], changes: dict[str, Any]) -> tupl
     limit = r_max(found.plan, k)
     counts = (int(found.certified_correct(r).sum()) if r <= limit else None for r in spec.request.radius)
     return limit, tuple(counts)
-
-
-def copies_needed(reach: FloatArray, radii: Sequence[float], sigma: float, alpha: float) -> dict[float, FloatArray]:
-    """How many copies one look of Cohen's bound needs, if the votes come out in their proportions.
-
-    Args:
-        reach: float (p,): radii that unlimited copies would certify, sigma Phi^-1(p_label) for two classes.
-        radii: L2 radii to certify.
-        sigma: noise standard deviation.
-        alpha: error probability.
-
-    Returns:
-        For each radius, float (p,): the least whole number of copies; infinite beyond `MOST`.
-    """
-    miss, wanted = ndtr(-reach / sigma), ndtr(-np.array(radii) / sigma)[:, None]
-    low, high = np.zeros((len(radii), len(reach))), np.full((len(radii), len(reach)), MOST + 1.0)
-    for _ in range(MOST.bit_length() + 1):  # enough at high, not at low
-        n = np.floor((low + high) / 2)
-        enough = upper_bound(miss * n, n, alpha) <= wanted
-        low, high = np.where(enough, low, n), np.where(enough, n, high)
-    return dict(zip(radii, np.where(high <= MOST, high, np.inf), strict=True))
-
-
-def margin_table(margins: Sequence[float], radii: Sequence[float], sigma: float, alpha: float) -> Table:
-    """Return copies needed by how far the radius of unlimited copies lies above the radius wanted."""
-    columns = [copies_needed(r + np.array(margins), (r,), sigma, alpha)[r] for r in radii]
-    found = [
-        (f"{gap:g}", *(f"{column[i]:,.0f}" if np.isfinite(column[i]) else f"over {MOST:,}" for column in columns))
-        for i, gap in enumerate(margins)
-    ]
-    return rows(("margin above r", *(f"r = {r:g}" for r in radii)), found)
-
-
-def observed_points(run: Run, sigma: float, k: int) -> FloatArray:
-    """Return for each image with looks the radius its observed shares of votes would give, and its copies at the end.
-
-    Returns:
-        float (m, 2): the radius, at least 0 and at most R_max, and the copies after selection.
-    """
-    plan = plan_of(run.spec, sigma)
-    last = [replace(line, looks=line.looks[-1:]) for line in run.ledger.at(sigma) if line.looks]
-    tally = line_tallies(last, 1, k)
-    n = tally.n[:, 0]
-    shares = Bounds(1 - tally.label_votes[:, 0] / n, tally.rivals[:, 0] / n[:, None])
-    return np.stack([np.clip(radius(shares, sigma), 0, max(r_max(plan, k), 0)), n], axis=1)

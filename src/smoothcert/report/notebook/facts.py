@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from smoothcert.evidence import CHANGED, CLEAN, REPORTED, Event, Line, Run, Votes
+from smoothcert.evidence import CHANGED, CLEAN, ENERGY, RATES, REPORTED, Event, Line, Run, Votes
 from smoothcert.report.table import Table
 from smoothcert.spec import Spec
 
@@ -110,6 +110,12 @@ def _stated(event: Event) -> Iterator[str]:
         yield f"correct without noise: {counts} of {facts['images']:,}"
     if event.event == CHANGED:
         yield f"L2 norms of {len(facts['changes'])} simple changes, on {facts['images']:,} images"
+    if event.event == RATES:
+        rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in facts["rates"].items())
+        yield f"noisy copies a second: {rates}"
+    if event.event == ENERGY:
+        used = "energy unknown" if facts["joules"] is None else f"{facts['joules']:,.0f} J by {facts['source']}"
+        yield f"{facts['copies']:,} copies drawn, {used}"
     if isinstance(test, dict):
         yield f"self-test: logits {'do not ' if test.get('bit_equal') else ''}depend on neighbours in the batch"
     if isinstance(delivered, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,34 +10,18 @@ from numpy.typing import NDArray
 
 from smoothcert.evidence import Run
 from smoothcert.report.figures.sheet import Margins, Words, sheet
-from smoothcert.report.figures.style import QUIET, TINY, WIDTH, pen, styled
-from smoothcert.report.figures.text import short
+from smoothcert.report.figures.style import FAINT, INK, QUIET, SMALL, TINY, WIDTH, pen, styled
+from smoothcert.report.figures.text import short, spread
 from smoothcert.report.figures.words import note
-from smoothcert.report.notebook.explore import MOST, Moves
+from smoothcert.report.notebook.explore import Moves
+from smoothcert.report.notebook.needs import Needs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FloatArray = NDArray[np.float64]
-FEW = 5  # radii that are written out in full
 CROWDED = 22  # characters of all values of a setting beyond which they are written aslant
 Rows = dict[str, Sequence[NDArray[Any]]]
-
-
-@dataclass(frozen=True, eq=False)
-class Needs:
-    """Copies needed against the margin, and what the run's images took.
-
-    Attributes:
-        reach: float (p,): radius that unlimited copies would certify.
-        copies: for each radius, float (p,): copies one look needs; infinite where no number is enough.
-        images: float (m, 2): for each image the radius at its observed shares of votes, and the copies it took.
-    """
-
-    reach: FloatArray
-    copies: dict[float, FloatArray]
-    images: FloatArray
 
 
 @styled
@@ -116,33 +99,52 @@ def _moves(axes: Axes, panel: Moves) -> None:
 
 
 @styled
-def draw_needs(run: Run, needs: Needs, cell: str) -> Figure:
+def draw_needs(run: Run, panels: Sequence[Needs], k: int) -> Figure:
     """Draw the copies needed against the radius that unlimited copies would certify, with the images of the run.
 
     Args:
         run: the run.
-        needs: lines and points.
-        cell: sigma and k in words.
+        panels: lines and points, one a sigma.
+        k: rank of the certificates on the horizontal axis.
     """
+    most = run.spec.request.n_max
+    others = [f"k = {j}" for j in run.spec.request.k if j != k]
     foot = (
-        f"{cell}. Lines: one look of Cohen's bound. Points: images of this run, at the radius their observed shares of "
-        "votes would give and the copies they took after selection; beyond R_max they are drawn at R_max."
+        "Black line and grey band: what this run's own procedure takes, mean and middle 80\u00a0%, simulated for "
+        "images whose votes miss the label as those of this run do on average. Blue points: images of this run, at the "
+        "radius their observed shares of votes would give, from 0 to R_max. Coloured lines: one look that certifies r "
+        f"with 95\u00a0% probability, if the margin were known (Cohen's bound). Dashed: n_max = {most:,}."
+        + (f" Peaks beside the radii belong to {' and '.join(others)}, decided from the same copies." * bool(others)),
     )
-    words = Words("Copies needed to certify r, against the margin", note(run), (foot,))
-    figure, (axes,) = sheet(words, 5.0, Margins(left=1.45, above=0.4))
-    n_max = run.spec.request.n_max
-    axes.set(yscale="log", xlim=(0, float(needs.reach[-1]) * 1.03), ylim=(10, max(MOST, 2 * n_max)))
+    words = Words(f"Copies taken and copies needed, k = {k}", note(run), foot)
+    body = 5.0 if len(panels) == 1 else 2.5
+    figure, axes = sheet(words, body, Margins(left=1.5, above=0.5, below=0.42, bottom=0.4), (len(panels), 1))
+    for here, panel in zip(axes, panels, strict=True):
+        _needs(here, panel, most)
+    axes[-1].set_xlabel("L2 radius that unlimited copies would certify")
+    axes[len(axes) // 2].set_ylabel("noisy copies (logarithmic axis)")
+    return figure
+
+
+def _needs(axes: Axes, panel: Needs, most: int) -> None:
+    axes.set(yscale="log", xlim=(0, 1.04 * panel.limit), ylim=(min(50, most / 2), 12 * most))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.minorticks_off()
-    axes.axhline(n_max, color=QUIET, lw=0.7, dashes=(3, 2))
-    axes.annotate(f"n_max {n_max:,}", (0, n_max), (3, 2), textcoords="offset points", size=TINY, color=QUIET)
-    axes.plot(*needs.images.T, "o", color=QUIET, ms=2, mew=0, alpha=0.35, zorder=1, clip_on=False)
-    for i, (radius, copies) in enumerate(needs.copies.items()):
-        axes.plot(needs.reach, copies, color=pen(i).colour, dashes=pen(i).dashes, lw=1.1)
-        axes.axvline(radius, color=pen(i).colour, lw=0.5, dashes=(1, 2), zorder=0)
-        name, at = f"{'r = ' if len(needs.copies) <= FEW else ''}{radius:g}", (radius, 1)
-        edge = axes.get_xaxis_transform()
-        axes.annotate(name, at, (0, 3), edge, "offset points", size=TINY, color=pen(i).colour, ha="center")
-    axes.set_xlabel("L2 radius that unlimited copies would certify")
-    axes.set_ylabel("noisy copies (logarithmic axis)")
-    return figure
+    axes.set_title(f"σ = {panel.sigma:g}", loc="right", size=SMALL, pad=4)
+    axes.axhline(most, color=QUIET, lw=0.7, dashes=(3, 2))
+    expected = panel.expected
+    axes.fill_between(panel.reach, expected.low, expected.high, color=FAINT, lw=0, alpha=0.6, zorder=0)
+    axes.plot(panel.reach, expected.mean, color=INK, lw=0.9)
+    axes.plot(*panel.images.T, "o", color=pen(0).colour, ms=1.9, mew=0, alpha=0.4, clip_on=False)
+    for i, (radius, (reach, copies)) in enumerate(panel.fixed.items()):
+        axes.plot(reach, copies, color=pen(i + 1).colour, dashes=pen(i + 1).dashes, lw=1.0)
+        axes.axvline(radius, color=pen(i + 1).colour, lw=0.5, dashes=(1, 2), zorder=0)
+    names = spread([float(r) for r in panel.fixed], 0.06 * panel.limit, low=0, high=1.04 * panel.limit)
+    for i, (radius, place) in enumerate(zip(panel.fixed, names, strict=True)):
+        _above(axes, place, f"{radius:g}", pen(i + 1).colour)
+    _above(axes, -0.04 * panel.limit, "r =", INK)
+
+
+def _above(axes: Axes, place: float, text: str, colour: str) -> None:
+    edge = axes.get_xaxis_transform()
+    axes.annotate(text, (place, 1), (0, 2), edge, "offset points", size=TINY, color=colour, ha="center")
