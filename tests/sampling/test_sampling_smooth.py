@@ -1,5 +1,8 @@
 """SmoothedClassifier: predictions, certificates and refusals, on classifiers whose true answer is known."""
 
+import pickle
+import secrets
+
 import numpy as np
 import pytest
 import torch
@@ -78,10 +81,73 @@ def test_prediction_is_a_class_a_set_or_an_abstention():
     assert type(one) is int
 
 
-def test_too_few_copies_abstain():
+def test_copies_that_can_never_decide_are_refused():
     always = smoothed(Fixed([0.0, 1.0, 0.0]))
-    assert always.predict(images(1), n=10) == [None]
-    assert always.predict(images(1), n=11) == [1]
+    for stopping in ("looks", "fixed"):
+        with pytest.raises(SpecError, match=r"n >= 11 noisy copies, .* got 10; raise n or alpha"):
+            always.predictions(images(1), n=10, stopping=stopping)
+        assert [found.answer for found in always.predictions(images(1), n=11, stopping=stopping)] == [1]
+    assert always.predict(images(1), n=6, alpha=0.05) == [1]
+
+
+def test_clear_images_take_few_copies_and_the_answer_of_all():
+    x, g = np.where(np.arange(16) < 5, 255, 0).reshape(1, *SHAPE).repeat(20, axis=0), smoothed(Conv16())
+    adaptive, fixed = g.predictions(x), g.predictions(x, stopping="fixed")
+    assert [found.answer for found in adaptive] == [found.answer for found in fixed] == [0] * 20
+    assert {found.samples for found in fixed} == {1000}
+    assert max(found.samples for found in adaptive) < 100
+    assert all(found.votes <= found.samples and found.k == 1 for found in adaptive)
+    assert g.predict(x) == [0] * 20
+    top = g.predictions(255 - x, k=2, n=2000)  # classes 1 and 2 alike, class 0 behind
+    assert {found.answer for found in top} == {frozenset({1, 2})}
+    assert all(found.samples < 2000 and found.leader in (1, 2) for found in top)
+
+
+@pytest.mark.parametrize(("count", "batch"), [(1, 64), (3, 64), (500, 64), (500, 2048)])
+def test_few_and_many_images_fill_whole_batches(count, batch):
+    net = Counting(Conv16())
+    g = smoothed(net, batch_size=batch)
+    found = g.predictions(images(count), n=600)
+    assert len(found) == count
+    drawn = sum(each.samples for each in found)
+    assert net.copies % batch == 0
+    assert drawn <= net.copies <= 1.1 * drawn + 2 * batch
+    inside = min(count, max(64, batch // 25))  # images in the window at once
+    assert all(each.samples % (batch // inside) == 0 for each in found if each.samples < 600)
+    alone = g.predictions(images(count)[:1], n=600, stopping="fixed")
+    assert alone == g.predictions(images(count), n=600, stopping="fixed")[:1]  # neighbours change no vote
+
+
+class Counting(nn.Module):
+    """A classifier that counts what it is given."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.copies = inner, 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.copies += len(x)
+        return self.inner(x)
+
+
+def test_each_prediction_draws_its_own_secret_noise(monkeypatch):
+    x, g = images(8), smoothed(Conv16(), seed=None)
+    assert g.predictions(x, stopping="fixed") != g.predictions(x, stopping="fixed")
+    same = smoothed(Conv16(), seed=5)
+    assert same.predictions(x, stopping="fixed") == same.predictions(x, stopping="fixed")
+
+
+def test_no_secret_seed_is_kept(monkeypatch):
+    seeds = [0xC0FFEE5EED5EED01, 0xC0FFEE5EED5EED02, 0xC0FFEE5EED5EED03]
+    left, bits = iter(seeds), []
+    monkeypatch.setattr(secrets, "randbits", lambda wanted: bits.append(wanted) or next(left))
+    x, g = images(4), smoothed(Conv16(), seed=None)
+    found = g.predictions(x), g.predict(x), g.certify(x, n_max=100)
+    assert bits == [64, 64, 64]  # drawn from the operating system, anew at each call
+    kept = pickle.dumps((g, found))
+    assert not any(seed.to_bytes(8, "little") in kept or str(seed).encode() in kept for seed in seeds)
+    told = pickle.dumps(smoothed(Conv16(), seed=seeds[0]))
+    assert seeds[0].to_bytes(8, "little") in told  # the search would have found one
 
 
 def test_reference_labels_decide_what_is_certified():

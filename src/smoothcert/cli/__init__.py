@@ -10,13 +10,28 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError, ValidationError
 from pydantic import ValidationError as PydanticError
 
-from smoothcert.cli import certify, completion, demo, radius, report, resume, status, table, train, verify
+from smoothcert.cli import (
+    bundle,
+    certify,
+    completion,
+    demo,
+    plan,
+    predict,
+    radius,
+    report,
+    resume,
+    status,
+    table,
+    train,
+    verify,
+)
 from smoothcert.errors import InputError, SmoothcertError
 from smoothcert.spec.request import explain
 
 INTERRUPTED = 130
 VERBS = (
     demo.demo,
+    plan.plan,
     certify.certify,
     resume.resume,
     status.status,
@@ -24,6 +39,8 @@ VERBS = (
     report.report,
     radius.radius,
     verify.verify,
+    bundle.bundle,
+    predict.predict,
     train.train,
     completion.completion,
 )

@@ -9,16 +9,25 @@ import textwrap
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
 from smoothcert.report import Table
 
-LEFT_OUT = ("median", "certified", "this sample >=", "R_max", "wrong class", "abstained", "joint >= %")
+LEFT_OUT = (
+    *("median", "certified", "this sample >=", "R_max", "wrong class", "abstained", "joint >= %"),
+    *("latency", "energy", "noisy copies"),
+)
 """Columns that go first where the terminal is narrow, in this order."""
 BETWEEN = 3
 
 
-def show(table: Table) -> None:
-    """Print a table: Markdown where the output is not a terminal, otherwise as many columns as its width takes."""
+def show(table: Table, whole_in: str = "with `smoothcert table RUN --format csv`") -> None:
+    """Print a table: Markdown where the output is not a terminal, otherwise as many columns as its width takes.
+
+    Args:
+        table: what to print.
+        whole_in: where all columns are, if some are left out.
+    """
     if not sys.stdout.isatty():
         print(table.render("md"))
         return
@@ -35,11 +44,11 @@ def show(table: Table) -> None:
     for row in table.rows:
         if grouped and before is not None and row[:1] != before:
             grid.add_section()
-        grid.add_row(*(row[i] if whole else _short(row[i]) for i in kept))
+        grid.add_row(*(Text(row[i] if whole else _short(row[i])) for i in kept))  # a class may be called "[/]"
         before = row[:1]
     console.print(grid)
     if not whole:
-        console.print("More columns in a wider terminal, or with `smoothcert table RUN --format csv`.", style="dim")
+        console.print(f"More columns in a wider terminal, or {whole_in}.", style="dim", markup=False)
 
 
 def _fitting(table: Table, width: int) -> list[int]:

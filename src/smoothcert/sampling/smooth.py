@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +17,20 @@ from torch import Tensor, nn
 from smoothcert.errors import DataError, ModelError, SpecError
 from smoothcert.models import Classifier
 from smoothcert.models.resnet import ResNet
-from smoothcert.noise import Rows, Stage, make_noise
-from smoothcert.sampling.protocol import ImageVotes, Protocol, begin
-from smoothcert.sampling.recipe import choose_recipe, prepare
+from smoothcert.noise import make_noise
+from smoothcert.sampling import prediction
+from smoothcert.sampling.protocol import ImageVotes, Protocol, begin, settle
+from smoothcert.sampling.recipe import Forward, choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
 from smoothcert.sampling.waves import waves
-from smoothcert.spec import Target, make_request
-from smoothcert.stats import Certificate, Plan, certify_counts, predict_sets, schedule
+from smoothcert.spec import Recipe, Request, Target, make_request
+from smoothcert.stats import Certificate, Plan, Prediction, certify_counts, prediction_looks, schedule
+
+if TYPE_CHECKING:
+    from smoothcert.evidence import Run
+    from smoothcert.evidence.bundle.record import Bundle
 
 Grid = NDArray[np.integer[Any]]
-COPIES_AT_ONCE = 1_000_000
 OPTIONS = {"precision", "batch_size", "device", "compile", "noise", "bound", "n0", "seed"}
 
 
@@ -32,6 +39,11 @@ class SmoothedClassifier:
 
     The certificate of Cohen, Rosenfeld and Kolter (ICML 2019), and of Jia, Cao, Wang and Gong (ICLR 2020) for k > 1,
     is about this object, not about the base classifier.
+
+    Attributes:
+        bundle: the record of the bundle it was loaded from, or None.
+        warnings: where this machine computes otherwise than the bundle says, in words.
+        on_decided: set it to hear, while images are predicted or certified, how many more are decided.
 
     Example:
         >>> import torch
@@ -79,40 +91,146 @@ class SmoothedClassifier:
         self._request = make_request(model="in memory", data="in memory", sigma=(sigma,), **(options or {}))
         self._classifier = replace(classifier, num_classes=num_classes)
         self._levels = levels
+        self.bundle: Bundle | None = None
+        self.warnings: tuple[str, ...] = ()
+        self.on_decided: Callable[[int], object] | None = None
+        self._forward: Forward | None = None
 
     @property
     def sigma(self) -> float:
         """The noise level, in units of the [0, 1] range."""
         return float(self._request.sigma[0])
 
+    @property
+    def classifier(self) -> Classifier:
+        """The base classifier under the noise."""
+        return self._classifier
+
+    @property
+    def levels(self) -> int:
+        """The largest grey value: images are integers 0..levels."""
+        return self._levels
+
+    @property
+    def settings(self) -> Request:
+        """The settings of a run that apply here."""
+        return self._request
+
+    def recipe(self, shape: tuple[int, int, int]) -> Recipe:
+        """Return the numeric recipe on this machine for images (C, H, W); what a bundle fixes, it fixes."""
+        recipe = choose_recipe(self._classifier, self._request, shape)
+        return recipe if self.bundle is None else self.bundle.recipe_on(recipe)
+
+    def save(
+        self,
+        path: str | PathLike[str],
+        *,
+        n: int = 1000,
+        alpha: float = 0.001,
+        class_names: Sequence[str] = (),
+        shape: tuple[int, int, int] | None = None,
+        run: Run | str | PathLike[str] | None = None,
+    ) -> None:
+        """Save as a bundle directory that `load` and `smoothcert predict` read; all of it or nothing, never a seed.
+
+        Args:
+            path: a new or empty folder.
+            n: noisy copies a prediction takes at most.
+            alpha: probability that one prediction is wrong.
+            class_names: one a class; left out, those of the run or the classifier, or numbers.
+            shape: (C, H, W) of an image, where neither run nor classifier declares it.
+            run: the sealed run that certified this very classifier, or its directory.
+
+        Raises:
+            EvidenceError: the place is taken, the run is not sealed or damaged, or it certified another object.
+            SpecError: n copies can never decide, shape or names do not fit.
+        """
+        from smoothcert.sampling.bundle.saving import Wanted, save_bundle
+
+        save_bundle(self, Path(path), Wanted(n, alpha, tuple(class_names), shape), run)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], model: nn.Module | None = None) -> SmoothedClassifier:
+        """Load a bundle directory, every file of which is checked (see `load_bundle`).
+
+        Args:
+            path: the bundle directory.
+            model: for a network that is not one of ours: a module of its architecture, whose weights are replaced.
+
+        Returns:
+            The classifier; its `bundle` is the record, its `warnings` say where this machine computes otherwise.
+
+        Raises:
+            EvidenceError: a file was changed, or the bundle is not the object its run certified.
+            ModelError: the network's code is needed and was not given, or is other code.
+        """
+        from smoothcert.sampling.bundle.loading import load_bundle
+
+        return load_bundle(Path(path), model)
+
     def predict(
-        self, images: Tensor | Grid, k: int = 1, n: int = 1000, alpha: float = 0.001
+        self, images: Tensor | Grid, k: int = 1, n: int | None = None, alpha: float | None = None
     ) -> list[int | frozenset[int] | None]:
-        """Predict with the smoothed classifier (PREDICT of Cohen et al. 2019; Hung and Fithian 2019).
+        """Predict with the smoothed classifier: the answers of `predictions`.
 
         Args:
             images: float (m, C, H, W) in [0, 1] on the grid, or integers (m, C, H, W) in 0..levels.
             k: size of the returned set of classes; for k = 1 the class itself is returned.
-            n: noisy copies an image; the noise is fresh and secret at each call, unless a seed was given.
-            alpha: probability of returning a wrong answer.
+            n: noisy copies an image at most; left out: the bundle's, or 1000.
+            alpha: probability of returning a wrong answer; left out: the bundle's, or 0.001.
 
         Returns:
             For each image a class, a frozenset of k classes, or None: an abstention.
 
         Raises:
             DataError: images are off the grid or not of shape (m, C, H, W).
-            SpecError: k, n or alpha is out of range.
+            SpecError: k, n or alpha is out of range, or n copies can never decide.
+        """
+        return [found.answer for found in self.predictions(images, k, n, alpha)]
+
+    def predictions(
+        self,
+        images: Tensor | Grid,
+        k: int = 1,
+        n: int | None = None,
+        alpha: float | None = None,
+        *,
+        stopping: Literal["looks", "fixed"] = "looks",
+    ) -> list[Prediction]:
+        """Predict, and say on how many votes (PREDICT of Cohen et al. 2019; Hung and Fithian 2019).
+
+        An image's votes are tested at looks, each at its share of alpha, and its sampling stops at the first that
+        decides; an answer is wrong with probability at most alpha all the same (see `stats.prediction`). The noise is
+        fresh and secret at each call, unless a seed was given: who knows it can foresee the answer.
+
+        Args:
+            images: float (m, C, H, W) in [0, 1] on the grid, or integers (m, C, H, W) in 0..levels.
+            k: size of the returned set of classes; for k = 1 the class itself is returned.
+            n: noisy copies an image at most; left out: the bundle's, or 1000.
+            alpha: probability of returning a wrong answer, for each image; left out: the bundle's, or 0.001.
+            stopping: `looks`, or `fixed` to draw all n copies of each image and test once.
+
+        Returns:
+            One Prediction an image: answer, leader, its votes, copies drawn.
+
+        Raises:
+            DataError: images are off the grid or not of shape (m, C, H, W).
+            SpecError: k, n or alpha is out of range, or n copies can never decide.
         """
         classes = self._classifier.num_classes or 0
-        if not (1 <= k < classes and n >= 1 and 0.0 < alpha < 1.0):
-            raise SpecError(f"Expected 1 <= k < {classes}, n >= 1 and 0 < alpha < 1, got {k}, {n} and {alpha}.")
+        if not 1 <= k < classes:
+            raise SpecError(f"k: expected 1 to {classes - 1} (below the number of classes), got {k}.")
+        n = (self.bundle.n if self.bundle else 1000) if n is None else n
+        alpha = (self.bundle.alpha if self.bundle else 0.001) if alpha is None else alpha
+        prediction_looks(n, alpha, stopping=stopping)  # refused before anything is prepared
         grid = self._on_grid(images)
         sampler = self._sampler(grid)
-        share = max(1, min(sampler.window, COPIES_AT_ONCE // n))
-        parts = [range(start, min(start + share, len(grid))) for start in range(0, len(grid), share)]
-        votes = [_count(sampler, part, n) for part in parts]
-        sets = predict_sets(np.concatenate(votes), k, alpha)
-        return [next(iter(found)) if found is not None and k == 1 else found for found in sets]
+        fill = max(1, sampler.batch_size // min(len(grid), sampler.window))
+        rule = prediction.PredictionRule(prediction_looks(n, alpha, fill, stopping), alpha, k)
+        fresh = [prediction.begin(rule, index) for index in range(len(grid))]
+        for decided in waves(fresh, sampler, partial(prediction.settle, rule)):
+            self._tell(len(decided))
+        return [image.found for image in fresh if image.found is not None]
 
     def certify(
         self,
@@ -146,9 +264,13 @@ class SmoothedClassifier:
         protocol = self._protocol(grid, k, radii, labels is not None, (n_max, alpha))
         known = self._labels(labels, len(grid))
         fresh = [begin(protocol, index, label) for index, label in enumerate(known)]
-        for _ in waves(fresh, self._sampler(grid), protocol):
-            pass
+        for decided in waves(fresh, self._sampler(grid), partial(settle, protocol)):
+            self._tell(len(decided))
         return [_certificate(protocol, image, k, radii) for image in fresh]
+
+    def _tell(self, decided: int) -> None:
+        if self.on_decided is not None:
+            self.on_decided(decided)
 
     def _protocol(
         self, grid: Grid, k: int, radii: Sequence[float], labelled: bool, budget: tuple[int, float]
@@ -175,6 +297,11 @@ class SmoothedClassifier:
         array = images.detach().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
         if array.ndim != 4 or not len(array):
             raise DataError(f"Expected images of shape (m, C, H, W), m of 1 or more, got {tuple(array.shape)}.")
+        if self.bundle is not None and array.shape[1:] != self.bundle.shape:
+            raise DataError(
+                f"Expected images of shape (C, H, W) = {self.bundle.shape}, got {tuple(array.shape[1:])}. Prepare them "
+                "as the certified ones were."
+            )
         if np.issubdtype(array.dtype, np.floating):
             scaled = array.astype(np.float64) * self._levels
             array = np.rint(scaled)
@@ -189,21 +316,17 @@ class SmoothedClassifier:
 
     def _sampler(self, grid: Grid) -> Sampler:
         channels, height, width = grid.shape[1:]
-        recipe = choose_recipe(self._classifier, self._request, (channels, height, width))
+        recipe = self.recipe((channels, height, width))
         seed = self._request.seed if self._request.seed is not None else secrets.randbits(64)
         noise = make_noise(self._request.noise, self.sigma, self._levels, seed)
         source = Source((channels, height, width), lambda index: grid[index])
-        return Sampler(self._classifier, prepare(self._classifier, recipe), noise, recipe, source)
+        forward = self._forward or prepare(self._classifier, recipe)
+        if self.bundle is not None:  # a module of the user's own may change from call to call
+            self._forward = forward
+        return Sampler(self._classifier, forward, noise, recipe, source)
 
-
-def _count(sampler: Sampler, indices: range, n: int) -> NDArray[np.int64]:
-    """Return the votes of n copies of some images, int (images, classes); their batches are shared."""
-    for place, index in enumerate(indices):
-        sampler.load(place, index)
-    slot = np.repeat(np.arange(len(indices)), n)
-    sample = np.tile(np.arange(n), len(indices))
-    sampler.draw(Rows.of(slot=slot, image=slot + indices.start, sample=sample, stage=Stage.PREDICTION))
-    return sampler.take(np.arange(len(indices)))
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_forward": None}
 
 
 def _wrap(model: nn.Module | Classifier) -> Classifier:

@@ -1,6 +1,7 @@
 """The evidence, recomputed: hashes, chains, votes, bounds and radii by two independent implementations. No torch."""
 
+from smoothcert.verify.bundle import NOT_SHOWN_OF_BUNDLE, BundleReport, verify_bundle
 from smoothcert.verify.check import NOT_SHOWN, Report, verify
 from smoothcert.verify.structure import damage
 
-__all__ = ["NOT_SHOWN", "Report", "damage", "verify"]
+__all__ = ["NOT_SHOWN", "NOT_SHOWN_OF_BUNDLE", "BundleReport", "Report", "damage", "verify", "verify_bundle"]

@@ -1,0 +1,52 @@
+"""`smoothcert bundle`: from a finished run to the directory that is deployed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def bundle(
+    run: Path,
+    /,
+    *,
+    out: Path,
+    sigma: float | None = None,
+    n: int = 1000,
+    alpha: float = 0.001,
+    model: str | None = None,
+    weights: str | None = None,
+) -> int:
+    """Write the smoothed classifier that a run certified at one noise level as a bundle, for `smoothcert predict`.
+
+    The run must be finished, sealed and undamaged, and the classifier's files unchanged: they are hashed. A bundle
+    never holds a seed: every prediction draws its noise anew.
+
+    Args:
+        run: Run directory.
+        out: Bundle directory to create. A bundle is never overwritten.
+        sigma: Which noise level, where the run has several; a bundle holds one.
+        n: Noisy copies a prediction takes at most.
+        alpha: Probability that one prediction is wrong.
+        model: New place of the classifier, if it was moved; its content must be unchanged.
+        weights: New place of the weights file, if it was moved.
+    """
+    from smoothcert.cli.terminal import tell
+    from smoothcert.evidence import open_run, refuse_occupied
+
+    opened = open_run(run)
+    refuse_occupied(out)
+    from smoothcert.sampling.bundle.of_run import bundle_run
+    from smoothcert.sampling.bundle.saving import Wanted
+
+    made = bundle_run(opened, out, sigma, Wanted(n, alpha), {"model": model, "weights": weights})
+    certified = made.certified
+    tell(f"Bundle: {out}")
+    if certified is not None:
+        tell(
+            f"sigma {made.sigma:g}, {made.recipe.precision}, up to {made.n:,} copies a prediction at alpha "
+            f"{made.alpha:g}; certified on {certified.images:,} images, ledger {certified.ledger_sha256[:12]}...",
+            indent=2,
+        )
+    code = "" if made.model.arch else " --model package.module:factory"
+    tell(f"Next: smoothcert predict {out} IMAGE...{code}; smoothcert verify {run} --bundle {out} compares the two")
+    return 0

@@ -1,0 +1,58 @@
+"""`smoothcert predict`: what a deployed smoothed classifier answers for image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from smoothcert.spec.values import Floats, Frozen
+
+
+class Asked(Frozen):
+    """What a person asks of a bundle."""
+
+    k: int = 1
+    """Answer with the k most probable classes."""
+    n: int | None = None
+    """Noisy copies an image at most (left out: the bundle's)."""
+    alpha: float | None = None
+    """Probability that one answer is wrong (left out: the bundle's)."""
+    certify: bool = False
+    """Certify each image: class, abstention and radius from one procedure, wrong together with probability at most
+    alpha. Takes more copies."""
+    radius: Floats = ()
+    """L2 radii to decide with --certify, in units of the [0, 1] range (left out: the certification run's)."""
+    n_max: int | None = None
+    """Noisy copies an image at most with --certify, after selection (left out: the certification run's)."""
+    out: Path | None = None
+    """File to write instead of printing a table, .csv or .json. An existing file is never overwritten."""
+    format: Literal["csv", "json"] | None = None
+    """Form of what is printed or written (left out: a table, or what --out is called)."""
+    model: str | None = None
+    """package.module:factory (your own code, it is run) that builds the network, where it is not one of smoothcert's
+    own; its weights come from the bundle."""
+    device: Literal["auto", "cpu", "cuda"] | None = None
+    """Where the classifier runs (left out: as certified)."""
+
+
+Flags = Annotated[Asked, Parameter(name="*", negative="", consume_multiple=True)]
+NOTHING_ASKED = Asked()
+
+
+def predict(bundle: Path, /, *images: Path, asked: Flags = NOTHING_ASKED) -> int:
+    """Predict image files (PNG, JPEG, TIFF, BMP), or whole folders, with a bundle: a class for each, or an abstention.
+
+    Sampling stops as soon as an image is decided; an answer is wrong with probability at most alpha all the same. All
+    files are checked before the first prediction, and nothing is resized or converted: images must be as the certified
+    ones were. Every call draws fresh secret noise, so there is no --seed: whoever knows the noise can look for an image
+    that it misleads.
+
+    Args:
+        bundle: Bundle directory, written by `smoothcert bundle`; every file of it is checked.
+        images: Image files and folders; folders are searched through in sorted order.
+    """
+    from smoothcert.cli.predicting.work import predict_and_report
+
+    return predict_and_report(bundle, images, asked)

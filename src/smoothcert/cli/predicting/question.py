@@ -1,0 +1,74 @@
+"""What is asked of a bundle, with every default filled in, or refused where flags contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from smoothcert.cli.predict import Asked
+from smoothcert.data.files import printable
+from smoothcert.errors import InputError
+from smoothcert.evidence import Bundle
+from smoothcert.stats import prediction_looks
+
+N_MAX, RADII = 10_000, (0.25, 0.5, 1.0)
+"""With --certify, where the bundle names no run: copies at most and radii."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked of a bundle, with every default filled in.
+
+    Attributes:
+        k: size of the answer.
+        alpha: probability that one answer is wrong.
+        n: noisy copies an image at most.
+        radii: None for a prediction; with a certificate, the radii to decide.
+    """
+
+    k: int
+    alpha: float
+    n: int
+    radii: tuple[float, ...] | None
+
+    @property
+    def certify(self) -> bool:
+        """Whether certificates are asked for."""
+        return self.radii is not None
+
+
+def question_of(bundle: Bundle, asked: Asked) -> Question:
+    """Fill in what was left out: what the bundle says, or the run that certified it."""
+    alpha = bundle.alpha if asked.alpha is None else asked.alpha
+    if not asked.certify:
+        n = bundle.n if asked.n is None else asked.n
+        prediction_looks(n, alpha)  # refuses an n that can never decide
+        return Question(asked.k, alpha, n, None)
+    certified = bundle.certified
+    usual = (certified.n_max, certified.radii) if certified else (N_MAX, RADII)
+    n_max = usual[0] if asked.n_max is None else asked.n_max
+    return Question(asked.k, alpha, n_max, asked.radius or usual[1])
+
+
+def form_of(asked: Asked) -> str:
+    """Return table, csv or json: what is asked for, or what the file is called."""
+    if asked.out is None:
+        return asked.format or "table"
+    ending = asked.out.suffix.lower().removeprefix(".")
+    if asked.format is None and ending not in ("csv", "json"):
+        raise InputError(f"--out: expected a file name ending in .csv or .json, got {printable(str(asked.out))}.")
+    return asked.format or ending
+
+
+def check_flags(images: Sequence[Path], asked: Asked) -> None:
+    """Refuse flags that contradict each other, and a place to write that is taken."""
+    if not images:
+        raise InputError("Name image files, or a folder of them.")
+    if asked.certify and asked.n is not None:
+        raise InputError("--n counts the copies of a prediction; with --certify use --n-max.")
+    if not asked.certify and (asked.radius or asked.n_max is not None):
+        raise InputError("--radius and --n-max belong to --certify; add it, or leave them out.")
+    if asked.out is not None and (asked.out.exists() or not asked.out.absolute().parent.is_dir()):
+        trouble = "exists, and nothing is overwritten" if asked.out.exists() else "lies in a folder that does not exist"
+        raise InputError(f"--out: {printable(str(asked.out))} {trouble}. Choose another name.")

@@ -1,0 +1,76 @@
+"""What `predict` writes for machines: CSV that is inert wherever it is opened, and JSON that is exact."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import smoothcert
+from smoothcert.cli.predicting.answers import Answer
+from smoothcert.cli.predicting.question import Question
+from smoothcert.data.files import printable
+from smoothcert.evidence import Bundle, utc_now
+from smoothcert.report import Table
+from smoothcert.stats import format_down
+
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet may take for the beginning of a formula, in Latin and in full width."""
+
+
+def as_csv(answers: Sequence[Answer], bundle: Bundle, question: Question, recipe: str) -> str:
+    """Return CSV in which no text can act as a formula, a line break or a terminal command."""
+    records = []
+    for answer in answers:
+        names = [printable(bundle.class_names[c]) for c in answer.classes]
+        record: dict[str, Any] = {
+            "image": _inert(printable(str(answer.image)), "./"),
+            "class": "; ".join(map(str, answer.classes)),
+            "label": _inert("; ".join(names), "'"),
+        }
+        if not question.certify:
+            record["share"] = format_down(answer.share or 0.0, 4)
+        record |= {"copies": answer.copies, "abstained": "false" if answer.classes else "true"}
+        if question.certify:
+            record["radius"] = format_down(answer.radius or 0.0) if answer.classes else ""
+            record["certified_radii"] = "; ".join(f"{r:g}" for r in answer.certified_at)
+        records.append({**record, "recipe": recipe})
+    return Table((), (), tuple(records)).render("csv")
+
+
+def _inert(text: str, guard: str) -> str:
+    return guard + text if text.startswith(_FORMULA) else text
+
+
+def as_json(answers: Sequence[Answer], bundle: Bundle, question: Question, more: dict[str, Any]) -> str:
+    """Return everything a device should log of these answers; texts are exact."""
+    asked: dict[str, Any] = {"k": question.k, "alpha": question.alpha, "n": question.n}
+    if question.radii is not None:
+        asked["radii"] = list(question.radii)
+    head = {
+        "procedure": "certify" if question.certify else "predict",
+        **asked,
+        "sigma": bundle.sigma,
+        "smoothcert": smoothcert.__version__,
+        "weights_sha256": bundle.model.sha256,
+        "ledger_sha256": bundle.certified.ledger_sha256 if bundle.certified else None,
+        "at": utc_now(),
+        **more,
+    }
+    return json.dumps({**head, "answers": [_record(answer, bundle, question) for answer in answers]}, indent=1)
+
+
+def _record(answer: Answer, bundle: Bundle, question: Question) -> dict[str, Any]:
+    abstained = not answer.classes
+    record: dict[str, Any] = {
+        "image": os.fspath(answer.image),
+        "image_sha256": answer.sha256,
+        "classes": list(answer.classes),
+        "labels": [bundle.class_names[c] for c in answer.classes],
+        "abstained": abstained,
+        "copies": answer.copies,
+    }
+    if not question.certify:
+        return {**record, "share": answer.share}
+    return {**record, "radius": None if abstained else answer.radius, "certified_at": list(answer.certified_at)}

@@ -1,0 +1,122 @@
+"""How an image file stores its pixels: size, kind, depth and marks, checked before one of them is decoded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+BITS = {255: 8, 4095: 12, 65535: 16}
+"""Largest grey value of a grid, and the bits a value of it takes."""
+
+_KINDS = {1: "grey", 3: "colour (RGB)"}
+_CARRIERS = {255: (8,), 4095: (12, 16), 65535: (16,)}
+"""Largest grey value of a grid, and the bits a stored value may have."""
+_ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339
+
+
+class RefusedError(Exception):
+    """What is wrong with an image, without its name."""
+
+
+def check_stored(image: Image, file: BinaryIO, shape: tuple[int, int, int], levels: int) -> None:
+    """Refuse an opened image that is not exactly what a classifier of this shape and grid takes.
+
+    Args:
+        image: opened by Pillow, not yet decoded.
+        file: its bytes.
+        shape: (C, H, W).
+        levels: 255, 4095 or 65535.
+
+    Raises:
+        RefusedError: with what was expected and what came.
+    """
+    channels, height, width = shape
+    if image.format == "TIFF":  # Pillow would turn it without a word, and has already turned its size
+        _check_upright(image.tag_v2)  # type: ignore[attr-defined]
+    if image.size != (width, height):
+        raise RefusedError(
+            f"the classifier takes images {width} pixels wide and {height} high, got {image.size[0]} by "
+            f"{image.size[1]}; nothing is resized here, prepare it as the certified images were."
+        )
+    frames = getattr(image, "n_frames", 1)
+    if frames != 1:
+        raise RefusedError(f"one picture a file is expected, got {frames} frames or pages; save the one that is meant.")
+    _check_upright(image.getexif())
+    _check_kind(image, channels)
+    if image.mode == "P":
+        _check_palette(image, levels)
+    else:
+        _check_depth(image, _bits(image, file), levels)
+
+
+def _check_upright(tags: Any) -> None:
+    turned = tags.get(_ORIENTATION, 1)
+    if turned not in (0, 1):
+        raise RefusedError(f"the file asks to be turned (EXIF orientation {turned}); save it upright and unmarked.")
+
+
+def _check_kind(image: Image, channels: int) -> None:
+    """Refuse grey for colour and the reverse, transparency, and colours that are not red, green and blue."""
+    mode = image.mode
+    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        raise RefusedError("the image has transparency (an alpha channel); save it without.")
+    grey = mode in ("1", "L", "F") or mode.startswith("I")
+    if not grey and mode not in ("RGB", "P"):
+        raise RefusedError(f"grey or RGB values are expected, got {mode}; save it as PNG.")
+    if channels != (1 if grey else 3):
+        wanted, found = _KINDS.get(channels, f"{channels}-channel"), _KINDS[1 if grey else 3]
+        raise RefusedError(f"the classifier takes {wanted} images, got {found}; nothing is converted here.")
+
+
+def _check_palette(image: Image, levels: int) -> None:
+    if image.format == "TIFF":
+        raise RefusedError("a palette of 16-bit colours (TIFF) cannot be looked up without rounding; save it as RGB.")
+    if levels != 255:
+        raise RefusedError(f"the classifier takes {BITS[levels]}-bit images, got a palette of 8-bit colours.")
+
+
+def _check_depth(image: Image, bits: int, levels: int) -> None:
+    if bits not in _CARRIERS[levels]:
+        raise RefusedError(
+            f"the classifier takes {BITS[levels]}-bit images, got {bits} {'bit' if bits == 1 else 'bits'} a value; "
+            "nothing is rescaled here."
+        )
+    if bits > 8 and image.mode == "RGB":  # Pillow would narrow it to 8 bits without a word
+        raise RefusedError("colour of more than 8 bits a value cannot be read from a file; use an array, in Python.")
+
+
+def _bits(image: Image, file: BinaryIO) -> int:
+    """Bits a value as stored, which Pillow's mode does not tell."""
+    if image.format == "PNG":
+        return _number(file, 24, 1)
+    if image.format == "TIFF":
+        return _bits_of_tiff(image)
+    if image.format == "BMP":
+        stored = _number(file, 24 if _number(file, 14, 4) == 12 else 28, 2)
+        return {16: 5, 24: 8, 32: 8}.get(stored, stored)
+    return 8
+
+
+def _bits_of_tiff(image: Any) -> int:
+    tags = image.tag_v2
+    bits, kinds = (_several(tags.get(tag, 1)) for tag in (_BITS_PER_SAMPLE, _SAMPLE_FORMAT))
+    if kinds != {1} or len(bits) != 1:
+        raise RefusedError("unsigned whole numbers of one size are expected, but the TIFF holds others.")
+    if tags.get(_PHOTOMETRIC) == 0:
+        raise RefusedError("the TIFF stores white as 0; save it with black as 0.")
+    return bits.pop()
+
+
+def _several(value: Any) -> set[int]:
+    return {int(each) for each in value} if isinstance(value, tuple) else {int(value)}
+
+
+def _number(file: BinaryIO, place: int, length: int) -> int:
+    """A little-endian number of a file's header."""
+    here = file.tell()
+    file.seek(place)
+    number = int.from_bytes(file.read(length), "little")
+    file.seek(here)
+    return number

@@ -1,0 +1,118 @@
+"""Is a bundle the object that a run certified? Where not, each difference in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from smoothcert.evidence.bundle.record import BundledModel, Certified, Facts
+from smoothcert.evidence.run import Run
+from smoothcert.spec import Recipe, Spec
+
+
+def certified_of(run: Run, sigma: float) -> Certified:
+    """Return what a run certified at one of its noise levels.
+
+    Raises:
+        SpecError: the run has no such noise level.
+    """
+    spec = run.spec
+    return Certified(
+        **_facts_of(spec, sigma),
+        spec_sha256=spec.sha256(),
+        ledger_sha256=run.ledger.sha256(),
+        sealed=run.sealed,
+        data=spec.data.reference,
+        data_sha256=spec.data.sha256,
+        images=spec.data.images,
+        k=spec.request.k,
+        radii=spec.request.radius,
+        n_max=spec.request.n_max,
+        alpha=spec.request.alpha,
+        bound=spec.request.bound,
+    )
+
+
+def differences(bundle: Facts, spec: Spec) -> tuple[str, ...]:
+    """Return in words where a bundle is not the object a run certified; empty where it is.
+
+    Args:
+        bundle: the record of a bundle.
+        spec: the locked spec of the run.
+    """
+    levels = [model.sigma for model in spec.models]
+    if bundle.sigma not in levels and len(levels) > 1:
+        return (f"sigma is {bundle.sigma:g}, certified were {' and '.join(f'{sigma:g}' for sigma in levels)}",)
+    certified = Facts(**_facts_of(spec, bundle.sigma if bundle.sigma in levels else levels[0]))
+    return (*unlike(bundle, certified), *unlike_recipe(bundle.recipe, certified.recipe))
+
+
+def unlike(bundle: Facts, certified: Facts) -> Iterator[str]:
+    """Yield in words where two smoothed classifiers differ, apart from their numeric recipes."""
+    if bundle.model.sha256 != certified.model.sha256:
+        yield f"weights are {bundle.model.sha256[:19]}..., certified were {certified.model.sha256[:19]}..."
+    for word, name in _PARTS.items():
+        mine, theirs = (_part(each, name) for each in (bundle, certified))
+        if mine != theirs:
+            yield f"{word} is {_shown(mine)}, certified was {_shown(theirs)}"
+    yield from _unlike_names(bundle.class_names, certified.class_names)
+
+
+def _unlike_names(names: tuple[str, ...], certified: tuple[str, ...]) -> Iterator[str]:
+    if len(names) != len(certified):
+        yield f"there are {len(names)} class names, certified were {len(certified)}"
+        return
+    for number, (mine, theirs) in enumerate(zip(names, certified, strict=True)):
+        if mine != theirs:
+            yield f"class {number} is called {_shown(mine)}, certified was {_shown(theirs)}"
+            return
+
+
+def unlike_recipe(present: Recipe, before: Recipe, when: str = "certified") -> Iterator[str]:
+    """Yield in words where a numeric recipe differs from the one that was certified, or saved."""
+    ours, theirs = present.model_dump(), before.model_dump()
+    for name, mine in ours.items():
+        if mine != theirs[name]:
+            yield f"recipe: {name.replace('_', ' ')} is {_shown(mine)}, {when} was {_shown(theirs[name])}"
+
+
+_PARTS = {
+    "sigma": "sigma",
+    "noise": "noise",
+    "architecture": "arch",
+    "grid": "levels",
+    "image shape": "shape",
+    "preprocessing": "preprocessing",
+    "normalisation mean": "mean",
+    "normalisation std": "std",
+}
+"""What is compared beside weights, class names and recipe: the word for it, and its field."""
+
+
+def _part(facts: Facts, name: str) -> Any:
+    return facts.model.arch if name == "arch" else getattr(facts, name)
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message: short, and plain ASCII, since class names may hold anything."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _facts_of(spec: Spec, sigma: float) -> dict[str, Any]:
+    model = spec.model_at(sigma)
+    return {
+        "sigma": model.sigma,
+        "noise": spec.request.noise,
+        "levels": spec.data.levels,
+        "shape": spec.data.shape,
+        "preprocessing": spec.data.preprocessing,
+        "mean": model.mean,
+        "std": model.std,
+        "class_names": spec.data.class_names,
+        "model": BundledModel(
+            arch=model.arch, own=model.own, reference=model.reference, weights=model.weights, sha256=model.sha256
+        ),
+        "recipe": spec.recipe,
+    }

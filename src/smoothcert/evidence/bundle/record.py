@@ -1,0 +1,151 @@
+"""What a deployed smoothed classifier is: the record in `bundle.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Literal, Self
+
+from pydantic import ValidationError, ValidationInfo, field_validator
+
+from smoothcert.errors import EvidenceError
+from smoothcert.spec import Recipe
+from smoothcert.spec.request import explain
+from smoothcert.spec.values import Frozen
+
+FORMAT: Literal[1] = 1
+MOST_CLASSES, MOST_COPIES = 1_000_000, 10_000_000
+OF_THE_MACHINE = ("device", "instructions", "torch")
+"""Fields of a numeric recipe that a machine has; the others were chosen, and a bundle carries them along."""
+
+
+class BundledModel(Frozen):
+    """The base classifier under the noise."""
+
+    arch: str | None
+    """Name of one of our architectures, or None: only the user's own code can rebuild the network."""
+    own: bool
+    reference: str
+    """The classifier as it was named; a note for people, never run."""
+    weights: str | None
+    """The weights file as it was named, where it was named beside the classifier."""
+    sha256: str
+    """Hash of the weights as they were certified: of their file, or of the state dict where there was no file."""
+
+
+class Facts(Frozen):
+    """Everything that makes a smoothed classifier the one it is; where one of these differs, it is another object."""
+
+    sigma: float
+    noise: Literal["grid", "float"]
+    levels: Literal[255, 4095, 65535]
+    shape: tuple[int, int, int]
+    """(C, H, W) of an image."""
+    preprocessing: tuple[str, ...]
+    """What was done to the pixels before they came to the classifier, in words."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_names: tuple[str, ...]
+    model: BundledModel
+    recipe: Recipe
+
+    @field_validator("sigma")
+    @classmethod
+    def _sigma(cls, sigma: float) -> float:
+        if not (math.isfinite(sigma) and 0.0 < sigma <= 4.0):
+            raise ValueError(f"expected a noise level above 0 and at most 4, got {sigma}")
+        return sigma
+
+    @field_validator("shape")
+    @classmethod
+    def _shape(cls, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        if min(shape) < 1 or max(shape) > 65536:
+            raise ValueError(f"expected (channels, height, width) of 1 or more, got {shape}")
+        return shape
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _normalisation(cls, values: tuple[float, ...], others: ValidationInfo) -> tuple[float, ...]:
+        channels = others.data.get("shape", (0,))[0]
+        least = 0.0 if others.field_name == "std" else -math.inf
+        if len(values) not in (0, 1, channels) or not all(math.isfinite(x) and x > least for x in values):
+            raise ValueError(f"expected one usable number a channel, or none, got {values}")
+        return values
+
+    @field_validator("class_names")
+    @classmethod
+    def _names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not 2 <= len(names) <= MOST_CLASSES:
+            raise ValueError(f"expected 2 class names or more, got {len(names)}")
+        return names
+
+
+class Certified(Facts):
+    """What a run certified at one noise level, and the run's own facts."""
+
+    spec_sha256: str
+    ledger_sha256: str
+    sealed: bool
+    data: str
+    """The images of the run, as they were named."""
+    data_sha256: str
+    images: int
+    k: tuple[int, ...]
+    radii: tuple[float, ...]
+    n_max: int
+    alpha: float
+    bound: Literal["rankcp", "simuem", "cohen"]
+
+
+class Bundle(Facts):
+    """The record of a bundle directory, `bundle.json`."""
+
+    format: Literal[1] = FORMAT
+    smoothcert: str
+    """Version that wrote the bundle."""
+    file_sha256: str
+    """Hash of weights.safetensors; equal to the certified hash where the very file was copied."""
+    value_range: tuple[float, float] = (0.0, 1.0)
+    n: int
+    """Noisy copies a prediction takes at most."""
+    alpha: float
+    """Probability that one prediction is wrong."""
+    n0: int
+    bound: Literal["rankcp", "simuem", "cohen"]
+    probe: tuple[tuple[float, ...], ...] = ()
+    """First logits of a few fixed images, for a network whose code is not ours: other code shows by other logits."""
+    certified: Certified | None
+
+    @field_validator("n", "n0")
+    @classmethod
+    def _copies(cls, n: int) -> int:
+        if not 1 <= n <= MOST_COPIES:
+            raise ValueError(f"expected a whole number from 1 to {MOST_COPIES:,}, got {n}")
+        return n
+
+    @field_validator("alpha")
+    @classmethod
+    def _alpha(cls, alpha: float) -> float:
+        if not 1e-12 <= alpha < 0.5:
+            raise ValueError(f"expected a probability from 1e-12 to below 0.5, got {alpha}")
+        return alpha
+
+    def recipe_on(self, machine: Recipe) -> Recipe:
+        """Return the recipe of this bundle where it is run: what was chosen, on the machine another recipe names."""
+        return self.recipe.model_copy(update={name: getattr(machine, name) for name in OF_THE_MACHINE})
+
+    def to_json(self) -> str:
+        """Return the text of `bundle.json`; plain ASCII, whatever the class names hold."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read `bundle.json`.
+
+        Raises:
+            EvidenceError: the text is not JSON, or not a bundle of a known format.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise EvidenceError(f"Expected a bundle.json of format {FORMAT}: {explain(error)}") from None

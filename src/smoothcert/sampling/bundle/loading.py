@@ -1,0 +1,139 @@
+"""Loading a bundle: the smoothed classifier that was certified, or a refusal; another machine's arithmetic is said."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from smoothcert.errors import EvidenceError, ModelError
+from smoothcert.evidence.bundle.differences import unlike, unlike_recipe
+from smoothcert.evidence.bundle.files import WEIGHTS, read_bundle
+from smoothcert.evidence.bundle.record import Bundle
+from smoothcert.evidence.bundle.weights import tie_of
+from smoothcert.models import Classifier, ModelOptions
+from smoothcert.models.card import card_from_values
+from smoothcert.models.files import read_own
+from smoothcert.models.state import load_state
+from smoothcert.models.weights import read_weights
+from smoothcert.sampling.bundle.probe import check_probe
+from smoothcert.sampling.smooth import SmoothedClassifier
+
+
+def load_bundle(
+    path: Path, model: nn.Module | None = None, device: Literal["auto", "cpu", "cuda"] | None = None
+) -> SmoothedClassifier:
+    """Load a bundle after checking every file of it.
+
+    Where this machine computes otherwise than the certified one did (another processor, device or torch), the
+    classifier is loaded and `warnings` say so: a certificate of the run holds for the classifier with the run's
+    numeric recipe, and single votes can differ with another.
+
+    Args:
+        path: the bundle directory.
+        model: for a network that is not one of ours: a module of the same architecture, whose state dict is replaced.
+        device: where to run it; None: a processor if it was certified on one, else an accelerator if there is one.
+
+    Raises:
+        EvidenceError: a file was changed, or the bundle is not the object its run certified.
+        ModelError: the network's code is needed and was not given, or is other code.
+        RecipeError: this machine cannot run the precision.
+    """
+    bundle = read_bundle(path)
+    _refuse_uncertified(path, bundle)
+    classifier = _own(path, bundle) if model is None else _given(path, bundle, model)
+    classes = len(bundle.class_names)
+    g = SmoothedClassifier(classifier, bundle.sigma, classes, levels=bundle.levels, options=_options(bundle, device))
+    g.bundle = bundle
+    before, when = (bundle.certified.recipe, "certified") if bundle.certified else (bundle.recipe, "saved")
+    g.warnings = tuple(unlike_recipe(g.recipe(bundle.shape), before, when))
+    return g
+
+
+def _refuse_uncertified(path: Path, bundle: Bundle) -> None:
+    """Refuse a bundle whose parts are not those its own record says were certified."""
+    certified = bundle.certified
+    found = [] if certified is None else list(unlike(bundle, certified))
+    if tie_of((path / WEIGHTS).read_bytes(), (certified or bundle).model) == "other weights":
+        found.append(f"{WEIGHTS} does not hold the weights {bundle.model.sha256[:19]}...")
+    if found:
+        raise EvidenceError(
+            f"{path} is not the object that was certified: {'; '.join(found)}. "
+            "Make the bundle anew from its run with `smoothcert bundle`."
+        )
+
+
+def _options(bundle: Bundle, device: str | None) -> dict[str, Any]:
+    recipe = bundle.recipe
+    return {
+        "precision": recipe.precision,
+        "batch_size": recipe.batch_size,
+        "compile": "on" if recipe.compiled else "off",
+        "device": device or ("cpu" if recipe.device == "cpu" else "auto"),
+        "noise": bundle.noise,
+        "bound": bundle.bound,
+        "n0": bundle.n0,
+    }
+
+
+def _own(path: Path, bundle: Bundle) -> Classifier:
+    """Rebuild one of our own networks."""
+    arch = bundle.model.arch
+    if arch is None:
+        raise ModelError(
+            f"{path}: its network is not one of smoothcert's own, so its code must be given: --model "
+            "package.module:factory, or load(DIR, model=...) in Python. A bundle never runs code that it names itself."
+        )
+    options = ModelOptions(arch=arch, num_classes=len(bundle.class_names), in_channels=bundle.shape[0])
+    return _settled(path, bundle, read_own(str(path / WEIGHTS), options))
+
+
+def _given(path: Path, bundle: Bundle, model: nn.Module) -> Classifier:
+    """Put the bundle's weights into a module of the user's."""
+    if bundle.model.arch is not None:
+        raise ModelError(f"{path}: its network is {bundle.model.arch}, which is rebuilt; leave out the model.")
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{path}: a torch.nn.Module is expected as model, got {type(model).__name__}.")
+    weights = read_weights(path / WEIGHTS)
+    model = model.cpu()
+    load_state(model, weights.state, str(path / WEIGHTS))
+    with suppress(NotImplementedError):  # a module of torch.export stays in the mode it was exported in
+        model.eval()
+    declared = getattr(model, "smoothcert", None)
+    card = weights.card if declared is None else card_from_values(declared, type(model).__name__)
+    classifier = Classifier(
+        module=model.requires_grad_(False),
+        num_classes=card.num_classes,
+        input_shape=card.input_shape,
+        mean=card.mean,
+        std=card.std,
+        sha256=weights.sha256,
+        reference=type(model).__name__,
+        own=bundle.model.own,
+        arch=None,
+        sigma=card.sigma,
+        value_range=card.value_range,
+    )
+    settled = _settled(path, bundle, classifier)
+    check_probe(classifier, bundle.shape, bundle.levels, bundle.probe)
+    return settled
+
+
+def _settled(path: Path, bundle: Bundle, classifier: Classifier) -> Classifier:
+    """Compare what was loaded with the record, and name it as the record does."""
+    if classifier.sha256 != bundle.file_sha256:
+        raise EvidenceError(f"{path / WEIGHTS} was changed while it was read. Load the bundle again.")
+    for word, mine, theirs in (
+        ("normalisation mean", classifier.mean, bundle.mean),
+        ("normalisation std", classifier.std, bundle.std),
+        ("value range", classifier.value_range, bundle.value_range),
+    ):
+        if mine != theirs:
+            raise EvidenceError(
+                f"{path}: the network declares the {word} {mine}, but the bundle was made with {theirs}. "
+                "Give the network that was certified."
+            )
+    return replace(classifier, reference=bundle.model.reference, sha256=bundle.model.sha256)

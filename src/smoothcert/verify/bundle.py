@@ -1,0 +1,83 @@
+"""The deployment check: is a bundle the object that a run certified? Hashes and records only, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from smoothcert.evidence import Bundle, Certified, Run, bundle_faults, certified_of, differences, read_bundle
+from smoothcert.evidence.bundle.files import WEIGHTS
+from smoothcert.evidence.bundle.weights import Tie, tie_of
+
+TIES: dict[Tie, str] = {
+    "same file": "the weights file the run certified, byte for byte",
+    "same tensors": "the tensors the run certified",
+    "written anew": (
+        "weights written anew from another form of file (no hash ties the two: it was checked when the bundle was made)"
+    ),
+}
+NOT_SHOWN_OF_BUNDLE = (
+    "that a device runs this bundle and nothing else, that images come to it prepared as the certified ones were, or "
+    "that its arithmetic is the certified recipe's (`smoothcert predict` says where it is not)"
+)
+
+
+@dataclass(frozen=True)
+class BundleReport:
+    """What the deployment check found.
+
+    Attributes:
+        sigma: noise level of the bundle; None where its record cannot be trusted.
+        faults: where the bundle is not the certified object, in words; empty where it is.
+        weights: how its weights hang together with the certified ones, in words.
+        named: whether the bundle itself names this run as its origin.
+    """
+
+    sigma: float | None
+    faults: tuple[str, ...]
+    weights: str = ""
+    named: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether the bundle is the certified object."""
+        return not self.faults
+
+
+def verify_bundle(run: Run, path: Path) -> BundleReport:
+    """Compare a bundle with a run, whose evidence has been verified.
+
+    Args:
+        run: a run.
+        path: the bundle directory.
+
+    Raises:
+        EvidenceError: there is no bundle there.
+    """
+    faults = tuple(bundle_faults(path))
+    if faults:
+        return BundleReport(None, faults)
+    bundle = read_bundle(path)
+    faults = differences(bundle, run.spec)
+    if run.missing or not run.sealed:
+        faults += ("the run is not sealed, so nothing is certified yet",)
+    if bundle.sigma not in [model.sigma for model in run.spec.models]:
+        return BundleReport(bundle.sigma, faults)
+    certified = certified_of(run, bundle.sigma)
+    tie = tie_of((path / WEIGHTS).read_bytes(), certified.model)
+    if tie == "other weights":
+        faults += (f"{WEIGHTS} does not hold the weights this run certified, {certified.model.sha256[:19]}...",)
+    faults += tuple(_of_origin(bundle, certified))
+    return BundleReport(bundle.sigma, faults, TIES.get(tie, ""), bundle.certified is not None)
+
+
+def _of_origin(bundle: Bundle, certified: Certified) -> Iterator[str]:
+    """Yield where a bundle names another run as its origin, or tells this one's facts otherwise."""
+    told = bundle.certified
+    if told is None or told == certified:
+        return
+    if (told.spec_sha256, told.ledger_sha256) != (certified.spec_sha256, certified.ledger_sha256):
+        yield f"the bundle names another run as its origin (ledger {told.ledger_sha256[:12]}...)"
+    else:
+        yield "the bundle tells the facts of this run otherwise than the run does"

@@ -1,0 +1,311 @@
+"""A bundle directory: every byte is checked, and every way not to be the certified object has a name."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smoothcert.errors import EvidenceError, SpecError
+from smoothcert.evidence import bundle_faults, certified_of, differences, read_bundle, write_bundle
+from smoothcert.evidence.bundle.record import Bundle
+from smoothcert.evidence.bundle.weights import tie_of
+
+from .bundles import WEIGHTS, Sealed, a_bundle, certified, with_weights
+from .handmade import a_spec
+
+FILES = ("README.md", "SHA256SUMS", "bundle.json", "weights.safetensors")
+SPEC = with_weights(a_spec(sigma="0.25,0.5"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_bundle(tmp_path / "b", a_bundle(SPEC), WEIGHTS)
+    return tmp_path / "b"
+
+
+def resum(folder):
+    """Write SHA256SUMS anew, as somebody with a change to hide would."""
+    names = ("README.md", "bundle.json", "weights.safetensors")
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+def edit(folder, change):
+    record = json.loads((folder / "bundle.json").read_text())
+    change(record)
+    (folder / "bundle.json").write_text(json.dumps(record))
+    resum(folder)
+
+
+def test_what_is_written_is_read(folder):
+    assert read_bundle(folder) == a_bundle(SPEC)
+    assert (folder / "weights.safetensors").read_bytes() == WEIGHTS
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert list(bundle_faults(folder)) == []
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["b"]
+
+
+def test_sha256sum_agrees(folder):
+    command = shutil.which("sha256sum")
+    if command is None:
+        pytest.skip("needs sha256sum")
+    done = subprocess.run([command, "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count(": OK") == 3
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_file_is_named(folder, name):
+    data = bytearray((folder / name).read_bytes())
+    for place in (0, len(data) // 2, len(data) - 1):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        (folder / name).write_bytes(bytes(changed))
+        with pytest.raises(EvidenceError, match=r"is not the bundle that was written: .* was changed") as refused:
+            read_bundle(folder)
+        assert str(refused.value).count("\n") == 0
+        if name != "SHA256SUMS":
+            assert f"{name} was changed: its hash is not the one in SHA256SUMS" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("how", ["missing", "empty", "a folder", "cut", "longer"])
+def test_a_missing_or_cut_file_is_named(folder, name, how):
+    data = (folder / name).read_bytes()
+    (folder / name).unlink()
+    if how == "a folder":
+        (folder / name).mkdir()
+    elif how != "missing":
+        (folder / name).write_bytes({"empty": b"", "cut": data[:-5], "longer": data + b"\n"}[how])
+    wanted = {"missing": "is missing", "a folder": "is not a file"}.get(how, "was changed")
+    with pytest.raises(EvidenceError, match=f"{name} {wanted}"):
+        read_bundle(folder)
+
+
+def test_an_added_file_is_named(folder):
+    for name in ("notes.txt", ".DS_Store", "a\nb"):
+        (folder / name).touch()
+        with pytest.raises(EvidenceError, match=re.escape(json.dumps(name)) + " was added"):
+            read_bundle(folder)
+        (folder / name).unlink()
+    (folder / "more").mkdir()
+    assert list(bundle_faults(folder)) == ['"more" was added']
+
+
+def test_every_fault_is_found_at_once(folder):
+    (folder / "README.md").write_text("other")
+    (folder / "weights.safetensors").unlink()
+    (folder / "x").touch()
+    assert [fault.split(":")[0] for fault in bundle_faults(folder)] == [
+        "weights.safetensors is missing",
+        '"x" was added',
+        "README.md was changed",
+    ]
+
+
+SUMS = {
+    "a line too few": lambda text: text.split("\n", 1)[1],
+    "a line too many": lambda text: text + text.splitlines()[0] + "\n",
+    "another name": lambda text: text.replace("README.md", "../README.md"),
+    "no line end": lambda text: text.rstrip("\n"),
+    "not hexadecimal": lambda text: "x" + text[1:],
+    "binary mode": lambda text: text.replace("  ", " *"),
+    "nothing": lambda _: "",
+}
+
+
+@pytest.mark.parametrize("change", SUMS)
+def test_strange_sums_are_refused(folder, change):
+    path = folder / "SHA256SUMS"
+    path.write_text(SUMS[change](path.read_text()))
+    with pytest.raises(EvidenceError, match="SHA256SUMS was changed"):
+        read_bundle(folder)
+
+
+RECORDS = {
+    "no JSON": ("{", "is not valid|expected|Invalid"),
+    "not an object": ("[]", "bundle.json of format 1"),
+    "another format": ({"format": 2}, "format"),
+    "a field too many": ({"seed": 7}, "seed: there is no such setting"),
+    "sigma in grey levels": ({"sigma": 64}, "sigma: expected a noise level above 0 and at most 4, got 64"),
+    "no sigma": ({"sigma": None}, "sigma"),
+    "sigma not a number": ({"sigma": float("nan")}, "sigma|JSON"),
+    "another grid": ({"levels": 256}, "levels"),
+    "no pixels": ({"shape": [3, 0, 28]}, "shape"),
+    "one class": ({"class_names": ["a"]}, "class_names: expected 2 class names or more, got 1"),
+    "std of zero": ({"std": [0.0], "mean": [0.0]}, "std: expected one usable number a channel"),
+    "two means": ({"mean": [0.5, 0.5]}, "mean: expected one usable number a channel"),
+    "no copies": ({"n": 0}, "n: expected a whole number from 1 to 10,000,000, got 0"),
+    "alpha of one": ({"alpha": 1}, "alpha: expected a probability"),
+    "no certificate facts": ({"certified": {}}, "certified"),
+}
+
+
+@pytest.mark.parametrize("case", RECORDS)
+def test_a_record_that_is_none_is_refused_though_its_hash_fits(folder, case):
+    change, sentence = RECORDS[case]
+    if isinstance(change, str):
+        (folder / "bundle.json").write_text(change)
+        resum(folder)
+    else:
+        edit(folder, lambda record: record.update(change))
+    with pytest.raises(EvidenceError, match=sentence) as refused:
+        read_bundle(folder)
+    assert "bundle.json was changed" in str(refused.value)
+    assert "pydantic" not in str(refused.value)
+
+
+def test_weights_that_the_record_does_not_name_are_refused(folder):
+    (folder / "weights.safetensors").write_bytes(WEIGHTS + b"!")
+    resum(folder)
+    with pytest.raises(EvidenceError, match=r"it is not the file that bundle\.json names"):
+        read_bundle(folder)
+
+
+def test_nothing_is_overwritten_and_nothing_left_half(folder, tmp_path, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(EvidenceError, match="is not an empty folder"):
+        write_bundle(folder, a_bundle(SPEC), b"")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(EvidenceError):
+            write_bundle(place, a_bundle(SPEC), WEIGHTS)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(EvidenceError, match=r"Cannot write the bundle .*: No space left on device"):
+        write_bundle(tmp_path / "new", a_bundle(SPEC), WEIGHTS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "file"]
+
+
+@pytest.mark.parametrize("place", ["none", "file", "empty"])
+def test_a_place_without_a_bundle_is_refused(tmp_path, place):
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EvidenceError, match=r"Expected a bundle directory with a bundle\.json, found none in"):
+        read_bundle(tmp_path / place)
+
+
+# ---- is it what the run certified?
+
+DIFFERENT = {
+    "weights": ("model", lambda m: m.model_copy(update={"sha256": "sha256:" + "9" * 64}), "weights are sha256:9999"),
+    "architecture": ("model", lambda m: m.model_copy(update={"arch": "resnet8"}), 'architecture is "resnet8"'),
+    "noise": ("noise", lambda _: "float", 'noise is "float", certified was "grid"'),
+    "grid": ("levels", lambda _: 4095, "grid is 4095, certified was 255"),
+    "shape": ("shape", lambda _: (3, 28, 29), r"image shape is \[3, 28, 29\], certified was \[3, 28, 28\]"),
+    "preprocessing": ("preprocessing", lambda _: ("quantised to 8 bits",), r"preprocessing is \[\"quantised to 8"),
+    "mean": ("mean", lambda _: (0.5,), r"normalisation mean is \[0.5\], certified was \[\]"),
+    "std": ("std", lambda _: (0.5,), r"normalisation std is \[0.5\]"),
+    "class name": ("class_names", lambda n: ("a", "x", "c", "d"), 'class 1 is called "x", certified was "b"'),
+    "class order": ("class_names", lambda n: n[::-1], 'class 0 is called "d", certified was "a"'),
+    "class count": ("class_names", lambda n: n[:3], "there are 3 class names, certified were 4"),
+    "precision": ("recipe", lambda r: r.model_copy(update={"precision": "bf16"}), 'recipe: precision is "bf16", cert'),
+    "batch": ("recipe", lambda r: r.model_copy(update={"batch_size": 8}), "recipe: batch size is 8, certified was 512"),
+    "folded": ("recipe", lambda r: r.model_copy(update={"folded": True}), "recipe: folded is true, certified was fal"),
+    "torch": ("recipe", lambda r: r.model_copy(update={"torch": "3.0"}), 'recipe: torch is "3.0"'),
+}
+
+
+@pytest.mark.parametrize("part", DIFFERENT)
+def test_every_difference_has_its_words(part):
+    name, change, words = DIFFERENT[part]
+    bundle = a_bundle(SPEC)
+    other = bundle.model_copy(update={name: change(getattr(bundle, name))})
+    (said,) = differences(other, SPEC)
+    assert re.match(words, said)
+    assert said.isascii()
+
+
+def test_an_equal_object_has_no_difference_and_sigma_is_one():
+    for sigma in (0.25, 0.5):
+        assert differences(a_bundle(SPEC, sigma), SPEC) == ()
+    other = a_bundle(SPEC).model_copy(update={"sigma": 1.0})
+    assert differences(other, SPEC) == ("sigma is 1, certified were 0.25 and 0.5",)
+    single = with_weights(a_spec(sigma="0.25"))
+    assert differences(other.model_copy(update={"levels": 4095}), single) == (
+        "sigma is 1.0, certified was 0.25",
+        "grid is 4095, certified was 255",
+    )
+
+
+def test_every_field_that_makes_the_object_is_compared():
+    """A field added to the record later must not be forgotten in the comparison."""
+    from smoothcert.evidence.bundle.record import Facts
+
+    assert {name for name, _, _ in DIFFERENT.values()} | {"sigma"} == set(Facts.model_fields)
+
+
+def test_what_a_run_certified_is_taken_from_its_spec():
+    found = certified(SPEC, 0.5)
+    assert (found.sigma, found.images, found.spec_sha256) == (0.5, 5, SPEC.sha256())
+    assert (found.data, found.k, found.n_max, found.alpha) == ("d.npz", (1,), 200, 0.001)
+    with pytest.raises(SpecError, match="noise levels"):
+        certified_of(Sealed(None, SPEC, None), 0.3)
+
+
+def test_ties_of_weights():
+    model = a_bundle(SPEC).model
+    assert tie_of(WEIGHTS, model) == "same file"
+    assert tie_of(b"other", model) == "other weights"
+    for name in ("w.pt", "W.PTH", "w.bin", "net.pt2"):
+        assert tie_of(b"other", model.model_copy(update={"weights": name})) == "written anew"
+    for name in ("w.safetensors", None):
+        assert tie_of(b"other", model.model_copy(update={"weights": name})) == "other weights"
+    deep = b"[" * 100_000
+    assert tie_of(len(deep).to_bytes(8, "little") + deep, model) == "other weights"
+
+
+# ---- texts from elsewhere
+
+HOSTILE = ("=cmd()", "a\n# b", "```\n<script>", "\x1b[31mred", "| x |", "\u202egnp", "[/]", "\u0000", "\x7f")
+
+
+@given(st.lists(st.text() | st.sampled_from(HOSTILE), min_size=4, max_size=4), st.text())
+def test_hostile_texts_are_inert(names, data):
+    spec = with_weights(a_spec())
+    facts = spec.data.model_copy(update={"class_names": tuple(names), "reference": data, "preprocessing": (names[0],)})
+    bundle = a_bundle(spec.model_copy(update={"data": facts}))
+    assert Bundle.from_json(bundle.to_json()) == bundle
+    assert bundle.to_json().isascii()
+    from smoothcert.evidence.bundle.readme import readme
+
+    page = readme(bundle)
+    assert page.isascii()
+    assert all(line.isprintable() for line in page.split("\n"))
+    plain = readme(a_bundle(spec)).split("\n")
+    assert [line for line in page.split("\n") if line.startswith("#")] == [x for x in plain if x.startswith("#")]
+    assert len(page.split("\n")) == len(plain)
+    prose = [line for line in page.split("\n") if not line.startswith("    ")]
+    assert sum(line.count("`") for line in prose) == sum(line.count("`") for line in plain if line[:4] != "    ") + 2
+
+
+def test_the_page_says_what_it_must(folder):
+    page = " ".join((folder / "README.md").read_text().split())
+    for words in (
+        "An abstention is an answer",
+        "drawn fresh and secret at each call",
+        "the certificates hold for the classifier with its recipe (fp32, batches of 512, cpu, torch 2.11.0)",
+        "They are no signature",
+        "Certified by a run over 5 images",
+        "add `--model package.module:factory`",
+    ):
+        assert words in page
+    assert "--model" not in _page(arch="resnet8")
+    assert "No certification run is recorded" in _page(certified=None)
+
+
+def _page(**changed):
+    from smoothcert.evidence.bundle.readme import readme
+
+    arch = changed.pop("arch", None)
+    bundle = a_bundle(SPEC, **changed)
+    return readme(bundle.model_copy(update={"model": bundle.model.model_copy(update={"arch": arch})}))

@@ -1,0 +1,146 @@
+"""The deployment check: a bundle is what a run certified, or each difference is named; it needs no torch."""
+
+import hashlib
+import json
+import shutil
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from evidence import handmade
+from evidence.bundles import FILE, WEIGHTS
+from smoothcert.errors import EvidenceError
+from smoothcert.evidence import Bundle, certified_of, open_run, write_bundle
+from smoothcert.evidence.bundle.record import Facts
+from smoothcert.verify import verify_bundle
+
+from .simulated import simulate
+
+model_of = handmade._model
+
+
+def tensors(name="w"):
+    """A safetensors file of one tensor, by hand."""
+    data = struct.pack("<2f", 1.0, -2.0)
+    head = json.dumps({name: {"dtype": "F32", "shape": [2], "data_offsets": [0, len(data)]}}).encode()
+    return struct.pack("<Q", len(head)) + head + data
+
+
+STATE = f"sha256:{hashlib.sha256(b'w torch.float32 (2,)' + bytes([10]) + struct.pack('<2f', 1.0, -2.0)).hexdigest()}"
+
+
+@pytest.fixture
+def certified(tmp_path, monkeypatch):
+    """A sealed run over given weights, and how it names them."""
+
+    def make(sha256=FILE, weights=None, drop=0):
+        changed = {"sha256": sha256, "weights": weights}
+        monkeypatch.setattr(handmade, "_model", lambda *a: model_of(*a).model_copy(update=changed))
+        path = simulate(tmp_path / f"run{len(list(tmp_path.iterdir()))}", drop=drop)
+        return open_run(path)
+
+    return make
+
+
+def bundle_of(run, path, weights=WEIGHTS, **changed):
+    origin = certified_of(run, 0.25)
+    facts = {name: getattr(origin, name) for name in Facts.model_fields}
+    usual = {
+        "smoothcert": "0.1.0",
+        "file_sha256": f"sha256:{hashlib.sha256(weights).hexdigest()}",
+        "n": 1000,
+        "alpha": 0.001,
+        "n0": 100,
+        "bound": "rankcp",
+        "certified": origin,
+    }
+    write_bundle(path, Bundle(**{**facts, **usual, **changed}), weights)
+    return path
+
+
+TIES = {
+    "the file": (FILE, None, WEIGHTS, "byte for byte"),
+    "the tensors": (STATE, None, tensors(), "the tensors the run certified"),
+    "a state dict": ("sha256:" + "a" * 64, "w.pt", tensors(), "no hash ties the two"),
+}
+
+
+@pytest.mark.parametrize("case", TIES)
+def test_the_certified_object_passes(case, certified, tmp_path):
+    sha256, name, weights, words = TIES[case]
+    run = certified(sha256, name)
+    report = verify_bundle(run, bundle_of(run, tmp_path / "b", weights))
+    assert (report.passed, report.faults, report.sigma, report.named) == (True, (), 0.25, True)
+    assert words in report.weights
+
+
+def test_a_bundle_without_origin_can_still_be_the_object(certified, tmp_path):
+    run = certified()
+    report = verify_bundle(run, bundle_of(run, tmp_path / "b", certified=None))
+    assert (report.passed, report.named) == (True, False)
+
+
+def test_other_weights_are_named_though_every_hash_fits(certified, tmp_path):
+    run = certified()
+    report = verify_bundle(run, bundle_of(run, tmp_path / "b", b"other weights"))
+    assert report.faults == (f"weights.safetensors does not hold the weights this run certified, {FILE[:19]}...",)
+
+
+def test_each_difference_is_named(certified, tmp_path):
+    run = certified()
+    recipe = run.spec.recipe.model_copy(update={"precision": "bf16"})
+    path = bundle_of(run, tmp_path / "b", levels=4095, preprocessing=("resized",), recipe=recipe)
+    assert verify_bundle(run, path).faults == (
+        "grid is 4095, certified was 255",
+        'preprocessing is ["resized"], certified was []',
+        'recipe: precision is "bf16", certified was "fp32"',
+    )
+
+
+def test_another_noise_level_is_named(certified, tmp_path):
+    run = certified()
+    report = verify_bundle(run, bundle_of(run, tmp_path / "b", sigma=1.0))
+    assert report.faults == ("sigma is 1, certified were 0.25 and 0.5",)
+
+
+def test_another_run_as_origin_is_named(certified, tmp_path):
+    run, origin = certified(), certified_of(certified(), 0.25)
+    told = origin.model_copy(update={"ledger_sha256": "f" * 64})
+    report = verify_bundle(run, bundle_of(run, tmp_path / "b", certified=told))
+    assert report.faults == ("the bundle names another run as its origin (ledger ffffffffffff...)",)
+    told = certified_of(run, 0.25).model_copy(update={"images": 100_000})
+    report = verify_bundle(run, bundle_of(run, tmp_path / "c", certified=told))
+    assert report.faults == ("the bundle tells the facts of this run otherwise than the run does",)
+
+
+def test_an_unsealed_run_certifies_nothing(certified, tmp_path):
+    run = certified(drop=2)
+    assert "the run is not sealed, so nothing is certified yet" in (
+        verify_bundle(run, bundle_of(run, tmp_path / "b")).faults
+    )
+
+
+def test_every_changed_file_is_named(certified, tmp_path):
+    run = certified()
+    path = bundle_of(run, tmp_path / "b")
+    for name in ("README.md", "bundle.json", "weights.safetensors"):
+        copy = shutil.copytree(path, tmp_path / name)
+        (copy / name).write_bytes((copy / name).read_bytes() + b" ")
+        report = verify_bundle(run, copy)
+        assert report.faults == (f"{name} was changed: its hash is not the one in SHA256SUMS",)
+        assert (report.passed, report.sigma) == (False, None)
+    with pytest.raises(EvidenceError, match="Expected a bundle directory"):
+        verify_bundle(run, tmp_path / "none")
+
+
+def test_it_needs_no_torch(certified, tmp_path):
+    run = certified()
+    bundle_of(run, tmp_path / "b")
+    code = (
+        "import sys; from pathlib import Path; from smoothcert.evidence import open_run;"
+        "from smoothcert.verify import verify_bundle;"
+        "assert verify_bundle(open_run(sys.argv[1]), Path(sys.argv[2])).passed; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(run.directory.path), str(tmp_path / "b")], check=True)
