@@ -31,7 +31,8 @@ def test_a_run_holds_a_line_an_image_and_is_sealed(grey, tmp_path):
         assert tuple(n for n, _ in line.looks) == run.spec.looks[: len(line.looks)]
         assert all(sum(votes.values()) == n for n, votes in line.looks)
     events = [event.event for event in run.directory.read_events()]
-    assert events == ["spec locked", "start", "without noise", "changed images", "noise level", "finish"]
+    measured = ["without noise", "changed images", "rates"]
+    assert events == ["spec locked", "start", *measured, "noise level", "energy", "finish"]
     assert broken_link(run.directory.events) is None
     assert run.directory.seal().facts["ledger_sha256"] == run.ledger.sha256()
     assert all(cell.certified == 12 for cell in run.results() if cell.radius == 0.1)

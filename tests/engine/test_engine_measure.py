@@ -6,7 +6,7 @@ import torch
 from smoothcert.data import CHANGES, change_norms, load_images
 from smoothcert.engine.resume import resume
 from smoothcert.engine.runner import certify
-from smoothcert.evidence import CHANGED, CLEAN, RunDirectory, open_run
+from smoothcert.evidence import CHANGED, CLEAN, RATES, RunDirectory, open_run
 
 from .tiny import request
 
@@ -60,3 +60,32 @@ def test_a_run_without_these_records_says_none(grey, tmp_path):
     opened = open_run(run.path)
     assert opened.clean(opened.spec.request.sigma[0]) is None
     assert opened.changes == ()
+
+
+def test_the_rate_is_measured_once_in_each_precision_the_device_runs(resnet, tmp_path):
+    certify(request(*resnet), tmp_path / "run")
+    rates = open_run(tmp_path / "run").rates
+    assert set(rates.rates) | set(rates.left_out) == {"fp32", "bf16", "fp16"}
+    assert set(rates.rates) >= {"fp32", "bf16"}
+    assert all(rate > 0 for rate in rates.rates.values())
+    if rates.device == "cpu":
+        assert "CUDA device" in rates.left_out["fp16"]
+    events = RunDirectory(tmp_path / "run").read_events()
+    assert [event.event for event in events].count(RATES) == 1
+
+
+def test_a_precision_that_fails_is_left_out_with_its_reason(grey, tmp_path, monkeypatch):
+    from smoothcert.engine import measure
+
+    honest = measure._rate
+
+    def fails(work, sigma, seed, precision):
+        if precision == "bf16":
+            raise RuntimeError("not implemented for 'BFloat16'\nand more")
+        return honest(work, sigma, seed, precision)
+
+    monkeypatch.setattr(measure, "_rate", fails)
+    certify(request("nets:robust", grey), tmp_path / "run")
+    rates = open_run(tmp_path / "run").rates
+    assert rates.left_out["bf16"] == "not implemented for 'BFloat16'"
+    assert "fp32" in rates.rates

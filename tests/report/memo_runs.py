@@ -90,7 +90,11 @@ FULL = {
     "smoothing": {"in_release": True, "sigma": 0.5, "copies": 1000},
     "thresholds": "Scanner noise stays below r",
     "risk_ids": ["RM-031"],
-    "gpu_hour": {"amount": 2.4, "currency": "EUR", "date": "2026-10-01"},
+    "production": {
+        "devices": [
+            {"name": "Reader", "source": "a quote", "hour": {"amount": 2.4, "currency": "EUR", "date": "2026-10-01"}}
+        ]
+    },
     "approvals": [{"role": "Author", "name": "A. Example"}],
     "revisions": [{"version": "1.0", "date": "2026-11-20", "change": "first"}],
 }
@@ -101,6 +105,18 @@ OVERLONG = {
     "population": "x" * 5000,
     "independence": {"statement": LONG, "independent": True, "sampling": "class-stratified"},
     "smoothing": {"in_release": False},
+    "production": {
+        "studies_a_day": [7, 10**7, 10**8, 10**9],
+        "devices": [
+            {
+                "name": LONG[:900],
+                "source": LONG[:900],
+                "copies_per_second": 1.5,
+                "watts": 999_999,
+                "hour": {"amount": 999_999.5, "currency": LONG[:900], "date": "2026-10-01"},
+            }
+        ],
+    },
     "risk_ids": [LONG] * 40,
     "approvals": [{"role": LONG, "name": LONG, "date": "2026-01-01"}] * 9,
     "revisions": [{"version": LONG, "date": "2026-01-01", "change": LONG}] * 9,

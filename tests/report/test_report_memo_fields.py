@@ -235,9 +235,32 @@ def test_open_sponsor_fields_are_counted_and_the_status_never_changes(tmp_path):
     assert filled["reasons"].printed == "it is not signed, and this tool signs nothing"
 
 
-def test_a_gpu_hour_is_priced_only_for_a_gpu(tmp_path):
-    memo = fields_of(tmp_path, FULL)
-    assert "does not apply: this run used no GPU" in memo.fields["cost"].printed
+def test_production_is_priced_by_the_sponsor_or_not_at_all(tmp_path):
+    run = a_run(tmp_path / "run", images=16)
+    priced, open_ = (make_memo(run, make_sponsor(given)) for given in (FULL, {}))
+    assert priced.tables["cost"].headings[-1] == "certify: price"
+    assert "price" not in " ".join(open_.tables["cost"].headings)
+    assert open_.fields["price_row"].printed.startswith("[SPONSOR TO COMPLETE: studies a day, devices, and the price")
+    assert priced.fields["price_row"].printed == "2.40 EUR, 2026-10-01; Reader: a quote"
+    assert "prices in EUR" in priced.fields["cost_note"].printed
+    # one device held for 24 hours at 2.40 an hour is the least there is to pay
+    assert {row[4] for row in priced.tables["cost"].rows[:1]} == {"57.60"}
+
+
+def test_a_device_without_a_price_asks_for_it(tmp_path):
+    device = {"name": "Accelerator", "source": "assumed", "copies_per_second": 2e5, "watts": 500}
+    memo = fields_of(tmp_path, {"production": {"devices": [device]}})
+    assert memo.fields["price_row"].printed == "[SPONSOR TO COMPLETE: price of an hour of device, with its date]"
+    assert "the sponsor's stated 200,000 copies a second" in memo.fields["cost"].printed
+    assert "on Accelerator" in memo.fields["cost_note"].printed
+    assert all("unknown" not in row for row in memo.tables["cost"].rows)  # energy from the stated power
+
+
+def test_energy_that_no_device_reported_is_unknown_in_the_memo(tmp_path):
+    memo = fields_of(tmp_path)
+    assert "energy unknown" in memo.fields["cost"].printed
+    at = [i for i, name in enumerate(memo.tables["cost"].headings) if name.endswith("energy")]
+    assert {row[i] for row in memo.tables["cost"].rows for i in at} == {"unknown"}
 
 
 def test_of_a_thousand_classes_the_twelve_lowest_are_shown(tmp_path):

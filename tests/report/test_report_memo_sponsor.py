@@ -48,7 +48,12 @@ def test_a_blank_field_is_open(tmp_path, blank):
         ("smoothing: {in_release: true, sigma: -1, copies: 5}", "smoothing.sigma: input should be greater than 0"),
         ("independence: {statement: x, independent: maybe, sampling: random}", "independence.independent: "),
         ("independence: {statement: x, independent: true, sampling: convenient}", "independence.sampling: "),
-        ("gpu_hour: {amount: free, currency: EUR, date: 2026-01-01}", "gpu_hour.amount: "),
+        (
+            "production: {devices: [{name: a, source: b, hour: {amount: free, currency: EUR, date: 2026-01-01}}]}",
+            "production.devices.hour.amount: input should be a valid number",
+        ),
+        ("production: {votes: 5}", "production: votes: expected at least 11 at alpha 0.001"),
+        ("gpu_hour: {amount: 2}", "gpu_hour: there is no such setting"),
         ("revisions: [{version: 1.0, date: soon, change: x}]", "revisions.date: "),
         ("- device", "expected fields such as `device: ...`, got list"),
         ("device: {", "expected YAML, got a mistake in line"),
@@ -112,7 +117,8 @@ def test_long_texts_are_cut_with_a_pointer_to_the_annex_which_has_them_in_full()
 
 
 def test_what_the_fonts_lack_is_marked_and_stands_in_the_annex():
-    sponsor = make_sponsor({"device": "血球 reader 2.0", "gpu_hour": FULL["gpu_hour"] | {"currency": "円"}})
+    device = {**FULL["production"]["devices"][0], "hour": {"amount": 1, "currency": "円", "date": "2026-10-01"}}
+    sponsor = make_sponsor({"device": "血球 reader 2.0", "production": {"devices": [device]}})
     assert dict(device_table(sponsor).rows)["Device"] == f"[?] reader 2.0 [full text: {ANNEX}, device]"
     assert "血球 reader 2.0" in annex(sponsor)
     assert "円" in annex(sponsor)

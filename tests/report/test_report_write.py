@@ -19,6 +19,7 @@ WRITTEN = {
     "results.md",
     "results.tex",
     "certificates.parquet",
+    "cost.json",
     "notebook.ipynb",
     "report.html",
     "memo.pdf",

@@ -1,7 +1,8 @@
-"""What is measured beside the votes, once a run: the classifiers without noise, and simple changes of the images."""
+"""What is measured beside the votes, once a run: classifiers without noise, changed images, rate in each precision."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,9 +10,16 @@ import numpy as np
 
 from smoothcert.data import CHANGES, change_norms
 from smoothcert.engine.work import Work, clean_forward, clean_logits
+from smoothcert.errors import ModelError
+from smoothcert.noise import Rows, Stage
+from smoothcert.sampling.memory import keep_freed_memory
+from smoothcert.sampling.recipe import DTYPES, choose_recipe, prepare
+from smoothcert.sampling.sampler import Sampler
 
 IMAGES_CHANGED = 200
 BATCH = 256
+RATE_BATCHES, RATE_SECONDS = 24, 1.0
+"""Batches and time that a rate is measured over, whichever is reached first."""
 
 
 def measure_clean(work: Work, sigma: float) -> dict[str, Any]:
@@ -53,3 +61,44 @@ def measure_changes(work: Work) -> dict[str, Any]:
 def _spread(norms: list[float], radii: Iterable[float]) -> dict[str, Any]:
     values = np.asarray(norms)
     return {"median": float(np.median(values)), "within": [int((values < r).sum()) for r in radii]}
+
+
+def measure_rates(work: Work, sigma: float, seed: int) -> dict[str, Any]:
+    """Measure noisy copies a second in every precision this device can run, never compiled.
+
+    The copies are of the test stage, whose votes count nowhere.
+
+    Returns:
+        `device`, `batch_size`, `rates` by precision, and `left_out`: precisions that do not run here, with the reason.
+    """
+    keep_freed_memory()
+    rates, left_out = {}, {}
+    for precision in DTYPES:
+        try:
+            rates[precision] = round(_rate(work, sigma, seed, precision), 1)
+        except (ModelError, RuntimeError) as error:
+            left_out[precision] = str(error).splitlines()[0]
+    facts = {"device": work.recipe.device, "batch_size": work.recipe.batch_size}
+    return {"sigma": sigma, **facts, "rates": rates, "left_out": left_out}
+
+
+def _rate(work: Work, sigma: float, seed: int, precision: str) -> float:
+    classifier, size = work.classifiers[sigma], work.recipe.batch_size
+    asked = work.request.model_copy(update={"precision": precision, "compile": "off", "batch_size": size})
+    recipe = choose_recipe(classifier, asked, work.images.shape)
+    sampler = Sampler(classifier, prepare(classifier, recipe), work.noise(sigma, seed), recipe, work.source)
+    index = int(work.images.indices[0])
+    sampler.load(0, index)
+    _draw(sampler, index, 0)  # the first batch also sets up caches and kernels
+    began, batches = time.monotonic(), 0
+    while batches < RATE_BATCHES and time.monotonic() - began < RATE_SECONDS:
+        batches += 1
+        _draw(sampler, index, batches)
+    return batches * size / (time.monotonic() - began)
+
+
+def _draw(sampler: Sampler, index: int, batch: int) -> None:
+    """Draw one batch and wait for its votes."""
+    samples = np.arange(batch * sampler.batch_size, (batch + 1) * sampler.batch_size)
+    sampler.draw(Rows.of(slot=0, image=index, sample=samples, stage=Stage.TEST))
+    sampler.take(np.array([0]))

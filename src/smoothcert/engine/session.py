@@ -6,16 +6,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from smoothcert.engine.energy import meter_of
 from smoothcert.engine.local import LocalEngine
-from smoothcert.engine.measure import measure_changes, measure_clean
+from smoothcert.engine.measure import measure_changes, measure_clean, measure_rates
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.work import Work
 from smoothcert.errors import SmoothcertError
 from smoothcert.evidence import (
     CHANGED,
     CLEAN,
+    ENERGY,
     FINISHED,
     LEVEL,
+    RATES,
     LedgerWriter,
     Line,
     RunDirectory,
@@ -104,22 +107,30 @@ class Session:
             self._seal()
 
     def _measure(self) -> None:
-        """Record, once a run, what the documents say beside the votes: accuracy without noise, changed images."""
+        """Record, once a run, what the documents say beside the votes: accuracy without noise, changes, rates."""
         known = [(event.event, event.facts.get("sigma")) for event in self._run.read_events()]
         for sigma in self._work.classifiers:
             if (CLEAN, sigma) not in known:
                 append_event(self._run.events, CLEAN, **measure_clean(self._work, sigma))
         if (CHANGED, None) not in known:
             append_event(self._run.events, CHANGED, **measure_changes(self._work))
+        if not any(event == RATES for event, _ in known):
+            first = next(iter(self._work.classifiers))
+            append_event(self._run.events, RATES, **measure_rates(self._work, first, self._spec.seed))
 
     def _level(self, sigma: float, missing: list[int], writer: LedgerWriter) -> None:
         sampler = self._work.sampler(sigma, self._spec.seed)
         self._test(sigma, sampler, missing[0])
-        drawn_before = self._copies
+        drawn_before, began, meter = self._copies, time.monotonic(), meter_of(self._work.recipe.device)
+        meter.start()
         for lines in self._engine.lines(sigma, sampler, self._hooks.order(missing)):
             writer.append(lines)
+            meter.poll()
             self._copies = drawn_before + sampler.copies
             self._tell(sigma, lines)
+        joules, seconds = meter.stop(), time.monotonic() - began
+        used = {"copies": sampler.copies, "joules": joules, "source": meter.source, "seconds": round(seconds, 3)}
+        append_event(self._run.events, ENERGY, sigma=sigma, **used)
 
     def _test(self, sigma: float, sampler: Sampler, index: int) -> None:
         """Record the self-test of the recipe and the test of the noise that is about to be delivered."""

@@ -1,5 +1,10 @@
 """The evidence: run directory, ledger of votes, event log, and what follows from them. No torch."""
 
+from smoothcert.evidence.amounts import Amount
+from smoothcert.evidence.basis import basis_of
+from smoothcert.evidence.bundle.differences import certified_of, differences
+from smoothcert.evidence.bundle.files import bundle_faults, read_bundle, write_bundle
+from smoothcert.evidence.bundle.record import Bundle, Certified
 from smoothcert.evidence.cost import Cost, costs
 from smoothcert.evidence.criteria import Verdict, verdicts
 from smoothcert.evidence.directory import (
@@ -12,9 +17,11 @@ from smoothcert.evidence.directory import (
 from smoothcert.evidence.events import (
     CHANGED,
     CLEAN,
+    ENERGY,
     FINISHED,
     LEVEL,
     LOCKED,
+    RATES,
     REPORTED,
     RESUMED,
     STARTED,
@@ -25,24 +32,31 @@ from smoothcert.evidence.events import (
 )
 from smoothcert.evidence.ledger import Ledger, LedgerWriter
 from smoothcert.evidence.line import Line, Votes, parse_line
-from smoothcert.evidence.measured import Change, Clean
+from smoothcert.evidence.measured import Change, Clean, Rates
 from smoothcert.evidence.outcomes import Outcomes, line_tallies, outcomes, plan_of, winner
 from smoothcert.evidence.provenance import environment
 from smoothcert.evidence.published import PublishedLog, read_counts, read_log
 from smoothcert.evidence.results import CONFIDENCE, Cell, cells, results_record
 from smoothcert.evidence.run import Run, open_run
+from smoothcert.evidence.scenarios import Basis, Scenario, scenarios
 
 __all__ = [
     "CHANGED",
     "CLEAN",
     "CONFIDENCE",
+    "ENERGY",
     "FINISHED",
     "LEVEL",
     "LOCKED",
+    "RATES",
     "REPORTED",
     "RESUMED",
     "STARTED",
+    "Amount",
+    "Basis",
+    "Bundle",
     "Cell",
+    "Certified",
     "Change",
     "Clean",
     "Cost",
@@ -52,28 +66,37 @@ __all__ = [
     "Line",
     "Outcomes",
     "PublishedLog",
+    "Rates",
     "Run",
     "RunDirectory",
+    "Scenario",
     "Verdict",
     "Votes",
     "append_event",
+    "basis_of",
     "broken_link",
+    "bundle_faults",
     "cells",
+    "certified_of",
     "costs",
     "create_run",
+    "differences",
     "environment",
     "line_tallies",
     "open_run",
     "outcomes",
     "parse_line",
     "plan_of",
+    "read_bundle",
     "read_counts",
     "read_log",
     "refuse_occupied",
     "results_record",
+    "scenarios",
     "utc_now",
     "verdicts",
     "winner",
+    "write_bundle",
     "write_derived",
     "write_json",
 ]

@@ -14,7 +14,7 @@ from smoothcert.errors import EvidenceError
 
 BEGINNING = "0" * 64
 LOCKED, STARTED, RESUMED, LEVEL, FINISHED = "spec locked", "start", "resume", "noise level", "finish"
-CLEAN, CHANGED, REPORTED = "without noise", "changed images", "report"
+CLEAN, CHANGED, RATES, ENERGY, REPORTED = "without noise", "changed images", "rates", "energy", "report"
 
 
 @dataclass(frozen=True)

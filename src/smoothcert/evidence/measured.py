@@ -1,4 +1,4 @@
-"""What a run measured beside its votes, read from its event log: accuracy without noise, changed images."""
+"""What a run measured beside its votes, read from its event log: accuracy without noise, changed images, rates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from smoothcert.evidence.events import CHANGED, CLEAN, Event
+from smoothcert.evidence.events import CHANGED, CLEAN, RATES, Event
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,23 @@ class Change:
     images: int
 
 
+@dataclass(frozen=True)
+class Rates:
+    """Noisy copies a second on the device of the run, in each precision it can run, not compiled.
+
+    Attributes:
+        device: the device.
+        batch_size: copies a forward pass.
+        rates: copies a second by precision.
+        left_out: precisions that do not run there, with the reason.
+    """
+
+    device: str
+    batch_size: int
+    rates: dict[str, float]
+    left_out: dict[str, str]
+
+
 def clean_of(events: Iterable[Event], sigma: float) -> Clean | None:
     """Return the accuracy without noise at one noise level, or None where none was recorded."""
     for event in events:
@@ -56,6 +73,15 @@ def changes_of(events: Iterable[Event]) -> tuple[Change, ...]:
         if event.event == CHANGED:
             return tuple(_change(name, found, event.facts) for name, found in event.facts["changes"].items())
     return ()
+
+
+def rates_of(events: Iterable[Event]) -> Rates | None:
+    """Return the rate in each precision, or None where a run recorded none."""
+    for event in events:
+        if event.event == RATES:
+            facts = event.facts
+            return Rates(str(facts["device"]), int(facts["batch_size"]), dict(facts["rates"]), dict(facts["left_out"]))
+    return None
 
 
 def _change(name: str, found: dict[str, Any], facts: dict[str, Any]) -> Change:

@@ -10,7 +10,7 @@ from pathlib import Path
 from smoothcert.evidence.directory import RunDirectory
 from smoothcert.evidence.events import LEVEL, Event
 from smoothcert.evidence.ledger import Ledger
-from smoothcert.evidence.measured import Change, Clean, changes_of, clean_of
+from smoothcert.evidence.measured import Change, Clean, Rates, changes_of, clean_of, rates_of
 from smoothcert.evidence.outcomes import Outcomes, outcomes
 from smoothcert.evidence.results import Cell, cells
 from smoothcert.spec import Spec
@@ -53,6 +53,11 @@ class Run:
     def changes(self) -> tuple[Change, ...]:
         """How far simple changes move the images; empty where that was not measured."""
         return changes_of(self.events)
+
+    @cached_property
+    def rates(self) -> Rates | None:
+        """Noisy copies a second in each precision; None where that was not measured."""
+        return rates_of(self.events)
 
     @cached_property
     def arithmetic(self) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from smoothcert.evidence import Run, write_derived
+from smoothcert.evidence import Run, basis_of, write_derived, write_json
+from smoothcert.report.cost import COST, cost_record
 from smoothcert.report.guarantees import guarantees
+from smoothcert.report.plan.compare import plan_table
+from smoothcert.report.production import assumptions, devices_table, production_table, rates_table
 from smoothcert.report.table import Table, results_table
 from smoothcert.report.tables import (
     accuracy_table,
@@ -17,11 +20,17 @@ from smoothcert.report.tables import (
     group_table,
     units_table,
 )
+from smoothcert.spec import Production
 
-TABLES = ("results", "accuracy", "criteria", "classes", "groups", "cost", "units", "changes", "guarantees")
+TABLES = (
+    *("results", "accuracy", "criteria", "classes", "groups", "cost", "rates", "production", "units", "changes"),
+    *("plan", "guarantees"),
+)
 
 
-def table_of(run: Run, name: str, k: int | None = None, r: float | None = None) -> Table:
+def table_of(
+    run: Run, name: str, k: int | None = None, r: float | None = None, production: Production | None = None
+) -> Table:
     """Return one table of a run by its name (`TABLES`).
 
     Args:
@@ -29,6 +38,7 @@ def table_of(run: Run, name: str, k: int | None = None, r: float | None = None) 
         name: which table.
         k: rank of the certificates, for classes and groups; left out, the primary cell's or the smallest.
         r: L2 radius, for classes and groups; left out, the primary cell's or the smallest.
+        production: studies a day, votes, devices and prices, for production; left out, the defaults.
     """
     k = k or run.spec.request.first_k
     r = r if r is not None else run.spec.request.first_radius
@@ -39,36 +49,49 @@ def table_of(run: Run, name: str, k: int | None = None, r: float | None = None) 
         "classes": lambda: class_table(run, k, r),
         "groups": lambda: group_table(run, k, r),
         "cost": lambda: cost_table(run),
+        "rates": lambda: rates_table(run),
+        "production": lambda: production_table(run, production),
         "units": lambda: units_table(run),
         "changes": lambda: changes_table(run),
+        "plan": lambda: plan_table(run),
         "guarantees": lambda: guarantees(run.arithmetic_covered),
     }
     return makers[name]()
 
 
-def write_results(run: Run, folder: Path) -> list[Path]:
-    """Write `results.csv`, `results.tex`, `results.md`, and every further table as `tables/NAME.csv`."""
-    table = results_table(run.results())
+def write_results(
+    run: Run, folder: Path, production: Production | None = None, sponsor_sha256: str | None = None
+) -> list[Path]:
+    """Write `results.csv`, `results.tex`, `results.md`, every further table as `tables/NAME.csv`, and `cost.json`.
+
+    Args:
+        run: the run, with at least one decided image.
+        folder: where to, an existing folder.
+        production: the sponsor's section of that name; left out, cost scenarios take the defaults.
+        sponsor_sha256: hash of the file it stands in.
+    """
+    table, asked = results_table(run.results()), production or Production()
     texts = {f"results.{form}": table.render(form) for form in ("csv", "tex")}
-    texts |= {"results.md": "\n".join(_page(run, table))}
-    texts |= {f"tables/{name}.csv": found.render("csv") for name, found in _further(run) if found.records}
+    texts |= {"results.md": "\n".join(_page(run, table, asked))}
+    texts |= {f"tables/{name}.csv": found.render("csv") for name, found in _further(run, asked) if found.records}
     (folder / "tables").mkdir(exist_ok=True)
     for name, text in texts.items():
         write_derived(folder / name, text.rstrip("\n") + "\n")
-    return [folder / name for name in texts]
+    write_json(folder / COST, cost_record(run, production, sponsor_sha256))
+    return [folder / name for name in (*texts, COST)]
 
 
-def _further(run: Run) -> Iterator[tuple[str, Table]]:
+def _further(run: Run, production: Production) -> Iterator[tuple[str, Table]]:
     """Yield every further table with its name; classes and groups once for each k and r."""
-    for name in ("accuracy", "criteria", "cost", "units", "changes"):
-        yield name, table_of(run, name)
+    for name in ("accuracy", "criteria", "cost", "rates", "production", "units", "changes", "plan"):
+        yield name, table_of(run, name, production=production)
     for k in run.spec.request.k:
         for r in run.spec.request.radius:
             for name in ("classes", "groups"):
                 yield f"{name}_k{k}_r{r:g}", table_of(run, name, k, r)
 
 
-def _page(run: Run, table: Table) -> Iterator[str]:
+def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
     request, data = run.spec.request, run.spec.data
     state = f"PARTIAL: {run.missing:,} images are missing. NOT SEALED." if run.missing else ""
     yield f"# Certified accuracy: {data.images:,} images of {data.reference}\n"
@@ -83,13 +106,19 @@ def _page(run: Run, table: Table) -> Iterator[str]:
         "accuracy": "The price of smoothing",
         "criteria": "Acceptance criteria, fixed before the first image",
         "cost": "Cost",
+        "rates": "Rate in each precision",
+        "production": "Cost of re-certification and of production",
         "units": "The radius in image units",
         "changes": "Simple changes of these images, measured in L2",
+        "plan": "Predicted by the plan, against realised",
     }
     for name, title in titles.items():
-        found = table_of(run, name)
+        found = table_of(run, name, production=production)
         if found.rows:
             yield f"\n## {title}\n\n{found.render('md')}"
+        if name == "production":
+            basis = basis_of(run, production)
+            yield f"\n{devices_table(basis, production).render('md')}\n\n{assumptions(basis, production)}"
     for k in request.k:
         for r in request.radius:
             yield f"\n## Classes at k = {k}, r = {r:g}\n\n{table_of(run, 'classes', k, r).render('md')}"

@@ -81,11 +81,12 @@ def _steps(run: Run, wish: Wish) -> Iterator[Step]:
 
     folder = run.directory.results
     sponsor = read_sponsor(wish.sponsor)
-    yield "results table", lambda: [*write_results(run, folder), _record(run)]
+    stated = None if sponsor.production is None or wish.sponsor is None else _sha256(wish.sponsor)
+    yield "results table", lambda: [*write_results(run, folder, sponsor.production, stated), _record(run)]
     yield "certificates", lambda: [write_certificates(run, folder)]
     yield "figures", lambda: write_figures(run, folder / "figures")
     yield "notebook", lambda: [write_notebook(run, folder, live=wish.live)]
-    yield "report.html", lambda: [write_page(run, folder)]
+    yield "report.html", lambda: [write_page(run, folder, sponsor.production)]
     yield "memo", lambda: write_memo(run, folder, sponsor)
 
 

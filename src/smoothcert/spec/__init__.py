@@ -2,19 +2,24 @@
 
 from smoothcert.spec.criteria import Criterion, Place
 from smoothcert.spec.locked import DataFacts, ModelFacts, Recipe, Spec, read_spec
+from smoothcert.spec.production import Device, Price, Production, make_production
 from smoothcert.spec.request import Request, Target, make_request
 from smoothcert.spec.values import Sigma
 
 __all__ = [
     "Criterion",
     "DataFacts",
+    "Device",
     "ModelFacts",
     "Place",
+    "Price",
+    "Production",
     "Recipe",
     "Request",
     "Sigma",
     "Spec",
     "Target",
+    "make_production",
     "make_request",
     "read_spec",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from smoothcert.errors import EvidenceError, InputError, MissingExtraError
 from smoothcert.evidence import REPORTED, Run
+from smoothcert.report.cost import COST, recomputed
 from smoothcert.report.memo.build import FIELDS, FILES, PAGES, printed_pages
 from smoothcert.report.memo.compare import against, differences
 from smoothcert.report.memo.memo import VERSION, Memo, make_memo
@@ -36,6 +37,7 @@ def check_documents(run: Run, checked: Report | None = None) -> Iterator[str]:
     folder = run.directory.results
     yield from _checksums(run, folder)
     yield from _memo(run, folder, checked)
+    yield from _cost(run, folder)
     yield from _figures(run, folder / FIGURES)
 
 
@@ -103,6 +105,24 @@ def _figures(run: Run, path: Path) -> Iterator[str]:
             return
     if set(written) != set(computed):
         yield f"{name} holds more than the figures draw"
+
+
+def _cost(run: Run, folder: Path) -> Iterator[str]:
+    """Yield where the cost scenarios are not what ledger and events give, or not for the sponsor's production."""
+    if not (folder / COST).is_file():
+        return
+    try:
+        record = _read(folder / COST)
+        if record["smoothcert"] != VERSION:
+            written = str(record["smoothcert"])[:20]
+            yield f"results/{COST} names smoothcert {written}, this is {VERSION}: check with that one, or report anew"
+            return
+        yield from (f"results/{COST}: {told}" for told in recomputed(run, record))
+        used = record["production"] if record["stated_by_user"] else None
+        if (folder / FIELDS).is_file() and _read(folder / FIELDS)["sponsor"]["production"] != used:
+            yield f"results/{COST}: production is not the section that the memo was written with"
+    except (ValueError, OSError, KeyError, TypeError, InputError) as error:
+        yield f"results/{COST} cannot be read: {type(error).__name__}"
 
 
 def _checksums(run: Run, folder: Path) -> Iterator[str]:

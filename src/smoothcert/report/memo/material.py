@@ -6,10 +6,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from smoothcert.evidence import FINISHED, LOCKED, STARTED, Cell, Event, Run, Verdict, verdicts
+from smoothcert.evidence import (
+    FINISHED,
+    LOCKED,
+    STARTED,
+    Basis,
+    Cell,
+    Event,
+    Run,
+    Scenario,
+    Verdict,
+    basis_of,
+    scenarios,
+    verdicts,
+)
 from smoothcert.report.memo.letters import cut, substitute
 from smoothcert.report.memo.sponsor import Sponsor
-from smoothcert.spec import Place
+from smoothcert.spec import Device, Place, Production
 from smoothcert.verify import Report, verify
 
 NOT_MET = "NOT MET"
@@ -59,6 +72,31 @@ class Material:
         if self.independent is False and verdict.criterion.of != "observed" and verdict.attainable:
             return "withheld: the images are not independent", "undecided"
         return verdict.reached, {True: "met", False: NOT_MET, None: "undecided"}[verdict.met]
+
+    @property
+    def production(self) -> Production:
+        """What the sponsor says about production, or the defaults."""
+        return self.sponsor.production or Production()
+
+    @property
+    def serving(self) -> Device | None:
+        """The device that section 10 shows production on: the first the sponsor names; None: the run's own."""
+        return next(iter(self.production.devices), None)
+
+    @cached_property
+    def basis(self) -> Basis:
+        """What the cost scenarios are extrapolated from."""
+        return basis_of(self.run, self.production)
+
+    @cached_property
+    def _scenarios(self) -> tuple[Scenario, ...]:
+        return scenarios(self.basis, self.production)
+
+    def scenario(self, task: str, studies: int | None = None) -> Scenario:
+        """Return one row of the cost scenarios: on the run's device where it is done once, else on the one shown."""
+        once, serving = studies is None, self.serving.name if self.serving else None
+        rows = (row for row in self._scenarios if row.task == task and row.studies == studies)
+        return next(row for row in rows if (row.here if once or serving is None else row.device == serving))
 
     @property
     def demo(self) -> bool:

@@ -85,7 +85,7 @@ def _fields(found: Material, tables: dict[str, Table], refusals: int) -> Fields:
         **settings.prespecified(found),
         **settings.statistics(found),
         **settings.cost(found),
-        "price_row": words(settings.price_row(found), "sponsor.yaml: gpu_hour"),
+        "price_row": words(settings.price_row(found), "sponsor.yaml: production"),
         **notes.notes(found, tables),
         **notes.unit_notes(found, tables["units"]),
         **claimed.remaining(found),

@@ -8,6 +8,7 @@ from smoothcert.report.memo.facts import environment
 from smoothcert.report.memo.field import Field, Fields, exact, fill, nearest, words
 from smoothcert.report.memo.letters import class_label, clean, cut, substitute
 from smoothcert.report.memo.material import Material
+from smoothcert.report.memo.sponsored import spoken
 from smoothcert.report.table import Table
 from smoothcert.report.units import units
 
@@ -29,7 +30,7 @@ def notes(found: Material, tables: dict[str, Table]) -> Fields:
         "figure_k": exact(_figure_k(found), "spec.json"),
         "figure": words(fill(text.FIGURE, {"figure_k": exact(_figure_k(found), "")}), "spec.json"),
         "criteria_note": words(_cut(tables["criteria"], len(found.verdicts), text.CRITERIA_CUT), "spec.json"),
-        "cost_note": words(_cut(tables["cost"], len(spec.request.sigma) + 1), "spec.json"),
+        "cost_note": words(_served(found, tables["cost"]), "sponsor.yaml or default"),
         "results_note": _joined(
             _cut(tables["results"], len(found.cells), file="results.csv"), text.RESULTS_NOTE, _arithmetic(found)
         ),
@@ -62,6 +63,16 @@ def _cut(table: Table, whole: int, told: str = text.ROWS_CUT, file: str = "resul
     if len(table.rows) in (0, whole):
         return ""
     return fill(told, {"rows_shown": exact(len(table.rows), ""), "rows": exact(whole, ""), "file": words(file, "")})
+
+
+def _served(found: Material, table: Table) -> str:
+    """Return the caption of the cost table: which device, and what its prices are of."""
+    device, priced = found.serving, ""
+    name = spoken(device.name, "production.devices.name") if device else "the run's own device"
+    if device and device.hour and table.rows:
+        currency = words(spoken(device.hour.currency, "production.devices.hour.currency"), "")
+        priced = fill(text.PRICED, {"currency": currency})
+    return fill(text.PRODUCTION, {"serving": words(name, ""), "priced": words(priced, "")})
 
 
 def _arithmetic(found: Material) -> str:

@@ -100,10 +100,15 @@ def _second(fields: Fields, tables: Tables) -> tuple[Block, ...]:
             0.57,
         ),
         Heading("10", "Cost and sample size"),
-        _grid(tables["cost"], (0.5, 0.8, 1.1, 1.4, 0.9, 1.1, 0.9), (), fields["cost_note"].printed),
+        _grid(tables["cost"], _cost_widths(tables["cost"]), (), fields["cost_note"].printed),
         Prose(fields["cost"].printed),
         Grid((), (("Price of an hour of device", fields["price_row"].printed),), (0.24, 1)),
     )
+
+
+def _cost_widths(table: Table) -> tuple[float, ...]:
+    of = {"device time": 1.7, "devices": 1.1, "energy": 0.85, "price": 0.85}
+    return (0.8, *(of[heading.partition(": ")[2]] for heading in table.headings[1:]))
 
 
 def _third(fields: Fields, tables: Tables) -> tuple[Block, ...]:

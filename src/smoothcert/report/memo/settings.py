@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from smoothcert.evidence import LEVEL, LOCKED, Cost, costs
+import math
+
+from smoothcert.evidence import LEVEL, LOCKED, Amount, Scenario, costs
+from smoothcert.evidence.scenarios import AGAIN, CERTIFY, PREDICT, RUN
 from smoothcert.report.memo import text
 from smoothcert.report.memo.claimed import cell_words, utc
-from smoothcert.report.memo.field import UP, Field, Fields, down, exact, fill, up, words
+from smoothcert.report.memo.field import DOWN, UP, Field, Fields, down, exact, fill, up, words
 from smoothcert.report.memo.material import Material
 from smoothcert.report.memo.sponsored import opened, said, spoken
+from smoothcert.report.production import digits_up, energy_up, price, time_up
 from smoothcert.stats import claims
-
-PROJECTED = 10_000
-"""Images that production scale is projected for."""
 
 
 def settings(found: Material) -> Fields:
@@ -95,71 +96,76 @@ def _m_bad(found: Material) -> int:
 
 
 def cost(found: Material) -> Fields:
-    """Section 10: what the run cost, and what production scale would."""
+    """Section 10: what the run cost, and what its other rows are extrapolated from."""
     spec, total = found.run.spec, costs(found.run)[-1]
     whole = claims(spec.data.images, spec.data.images, spec.request.alpha).population
     base = {
         "images": exact(spec.data.images, "spec.json"),
         "passes": exact(total.passes, "ledger: copies classified"),
         "fixed_passes": exact(total.fixed_passes, "decided images x (n0 + n_max)"),
-        "device_time": duration(total.seconds, "ledger: seconds"),
+        "device_time": Field(total.seconds, UP, time_up(total.seconds), "ledger: seconds"),
         "device": words(spec.recipe.device, "spec.json: recipe"),
         "ceiling": down(whole, 1, "population bound of m out of m", 100),
     }
-    base |= _scaled(found, total)
+    base |= _once(found) | _scaled(found)
     return base | {"cost": words(" ".join(fill(text.COST, base).split()), "ledger")}
 
 
-def _scaled(found: Material, total: Cost) -> Fields:
-    """Return the projection to `PROJECTED` images, and its price where the sponsor gave one and a GPU was used."""
-    if not total.seconds or not total.images:
-        return {"scale_words": words(text.NO_SCALE, "ledger"), "price_words": words("", "sponsor.yaml")}
-    levels = len(found.run.spec.request.sigma)
-    factor = PROJECTED * levels / total.images
-    hours, most = (factor * n / total.rate / 3600 for n in (total.passes, total.fixed_passes))
+def _once(found: Material) -> Fields:
+    """Return energy and price of the run, and what re-certification takes, as far as they are known."""
+    if not found.run.ledger.lines:
+        return {"run_words": words("", "ledger"), "again_words": words("", "ledger")}
+    run, again = found.scenario(RUN), found.scenario(AGAIN)
+    energy = "energy unknown" if run.kwh is None else energy_up(run.kwh)
+    base = {"run_words": words(", ".join((energy, *_priced(run))), "log of events, sponsor.yaml", _value(run.kwh))}
+    if again.hours is None:
+        return base | {"again_words": words("", "ledger")}
+    told = fill(text.AGAIN, {"again": words(", ".join((time_up(3600 * again.hours.value), *_priced(again))), "")})
+    return base | {"again_words": words(told, "run, at its rate", _value(again.hours))}
+
+
+def _value(amount: Amount | None) -> float | None:
+    return None if amount is None else amount.value
+
+
+def _priced(row: Scenario) -> tuple[str, ...]:
+    if row.money is None or row.currency is None:
+        return ()
+    return (price(row.money, spoken(row.currency, "production.devices.hour.currency")),)
+
+
+def _scaled(found: Material) -> Fields:
+    """Return what production is extrapolated from, in words."""
+    device, basis, asked = found.serving, found.basis, found.production
+    stated = device.copies_per_second if device else None
+    rate = stated or basis.rate
+    if rate is None or not found.run.ledger.lines:
+        return {"scale_words": words(text.NO_SCALE, "ledger")}
     base = {
-        "scale_time": duration(3600 * hours, "seconds an image x 10,000 images x noise levels"),
-        "scale_time_most": duration(3600 * most, "copies of fixed sampling at the measured rate"),
+        "rate": Field(rate, DOWN, f"{math.floor(rate):,}", "sponsor.yaml" if stated else "ledger: copies / seconds"),
+        "utilisation": down(asked.utilisation, 0, "sponsor.yaml or default", 100),
+        "votes": exact(asked.votes, "sponsor.yaml or default"),
+        "prediction_alpha": exact(asked.alpha, "sponsor.yaml or default"),
+        "copies_predict": _copies(found.scenario(PREDICT, asked.studies_a_day[0]).copies),
+        "copies_certify": _copies(found.scenario(CERTIFY, asked.studies_a_day[0]).copies),
+        "abstention": up(basis.abstention or 0.0, 1, "estimate from stored votes", 100),
     }
-    base["scale_words"] = words(fill(text.SCALE, base), "ledger")
-    return base | _priced(found, total.seconds / 3600, hours)
+    told = text.SCALE_STATED if stated else text.SCALE
+    return base | {"scale_words": words(" ".join((fill(told, base), fill(text.SERVED, base))), "ledger, sponsor.yaml")}
 
 
-def _priced(found: Material, hours: float, scaled: float) -> Fields:
-    stated = found.sponsor.gpu_hour
-    if stated is None:
-        return {"price_words": words(text.PRICE["open"], "sponsor.yaml")}
-    currency = spoken(stated.currency, "gpu_hour.currency")
-    base = {
-        "price": words(f"{stated.amount:,.2f} {currency}", "sponsor.yaml", stated.amount),
-        "price_date": words(str(stated.date), "sponsor.yaml"),
-        "price_run": words(
-            f"{up(hours * stated.amount, 2, '').printed} {currency}", "hours x price, up", hours * stated.amount
-        ),
-        "price_scale": words(
-            f"{up(scaled * stated.amount, 2, '').printed} {currency}", "hours x price, up", scaled * stated.amount
-        ),
-    }
-    on_gpu = found.run.spec.recipe.device.startswith("cuda")
-    return base | {"price_words": words(fill(text.PRICE["cuda" if on_gpu else "other"], base), "sponsor.yaml")}
-
-
-def duration(seconds: float, source: str) -> Field:
-    """A measured or projected time, rounded up, in the unit that suits it.
-
-    >>> [duration(s, "").printed for s in (4.21, 300, 7200, 86400)]
-    ['4.3 s', '5.0 min', '2.0 h', '24.0 h']
-    """
-    unit, length = next(((u, n) for u, n in (("h", 3600), ("min", 60)) if seconds >= 2 * n), ("s", 1))
-    rounded = up(seconds / length, 1, source)
-    return Field(seconds, UP, f"{float(rounded.printed):,.1f} {unit}", source)
+def _copies(amount: Amount | None) -> Field:
+    value = amount.value if amount else math.nan
+    return Field(value, UP, digits_up(value, 0), "ledger: votes")
 
 
 def price_row(found: Material) -> str:
-    """Return the sponsor's price of a GPU-hour for the cost table, or its grey box."""
-    stated = found.sponsor.gpu_hour
-    return (
-        f"{stated.amount:,.2f} {spoken(stated.currency, 'gpu_hour.currency')}, {stated.date}"
-        if stated
-        else opened("gpu_hour")
-    )
+    """Return the sponsor's price of an hour of the device shown, or its grey box."""
+    if found.sponsor.production is None:
+        return opened("production")
+    if found.serving is None or found.serving.hour is None:
+        return opened("hour")
+    device, hour = found.serving, found.serving.hour
+    name, source = (spoken(getattr(device, each), f"production.devices.{each}") for each in ("name", "source"))
+    currency = spoken(hour.currency, "production.devices.hour.currency")
+    return f"{hour.amount:,.2f} {currency}, {hour.date}; {name}: {source}"

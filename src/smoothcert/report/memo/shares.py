@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from smoothcert.evidence.scenarios import CERTIFY, PREDICT
 from smoothcert.report.classes import SMALL
 from smoothcert.report.guarantees import guarantees
 from smoothcert.report.memo.letters import class_label
 from smoothcert.report.memo.material import Material
+from smoothcert.report.production import scenario_table
 from smoothcert.report.table import Table, results_table
-from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, units_table
+from smoothcert.report.tables import accuracy_table, changes_table, class_table, units_table
 
-RESULTS, ACCURACY, CLASSES, COSTS, UNITS, LEVELS = 18, 6, 12, 5, 4, 3
-"""Rows (and noise levels or radii of a small table) that fit a page."""
+RESULTS, ACCURACY, CLASSES, DAYS, UNITS, LEVELS = 18, 6, 12, 3, 4, 3
+"""Rows (and noise levels, radii or numbers of studies a day of a small table) that fit a page."""
 _LEFT_OUT = ("size", "subgroups")  # said in sections 12 and 11
 _WITHHELD = "withheld"
 
@@ -125,10 +127,24 @@ def _lowest(rows: Sequence[dict[str, Any]]) -> list[int]:
 
 
 def cost(found: Material) -> Table:
-    """Section 10: what certifying cost; the last row is the whole run."""
-    table = cost_table(found.run)
-    last = len(table.rows) - 1
-    return picked(table, first([last], last, COSTS))
+    """Section 10: a day of production on the device shown; no rows where no image is decided."""
+    if not found.run.ledger.lines:
+        return Table(("studies a day",), (), ())
+    days = found.production.studies_a_day[:DAYS]
+    first, second = _served(found, PREDICT, days), _served(found, CERTIFY, days)
+    told = [f"{verb}: {name}" for verb, table in (("predict", first), ("certify", second)) for name in table.headings]
+    rows = tuple((f"{n:,}", *a, *b) for n, a, b in zip(days, first.rows, second.rows, strict=True))
+    return Table(("studies a day", *told), rows, (*first.records, *second.records))
+
+
+def _served(found: Material, task: str, days: Sequence[int]) -> Table:
+    """Return the columns of one task; prices of devices held all day, where the sponsor gave one."""
+    table = scenario_table([found.scenario(task, n) for n in days])
+    at = {name: table.headings.index(name) for name in ("device time", "devices", "energy")}
+    if table.headings[-1].endswith("held 24 h"):
+        at["price"] = len(table.headings) - 1
+    rows = tuple(tuple(row[i] for i in at.values()) for row in table.rows)
+    return Table(tuple(at), rows, table.records)
 
 
 def units(found: Material) -> Table:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_
 
 from smoothcert.errors import InputError
 from smoothcert.report.memo.reading import parse_yaml, read_text
+from smoothcert.spec import Production
 from smoothcert.spec.request import explain
 from smoothcert.spec.values import Frozen
 
@@ -55,14 +56,6 @@ class Smoothing(_Part):
         return self
 
 
-class GpuHour(_Part):
-    """What an hour of the device costs."""
-
-    amount: Annotated[float, Field(gt=0, le=10**6)]
-    currency: Text
-    date: datetime.date
-
-
 class Approval(_Part):
     """A line of the sign-off table; the signature itself is put on paper or by the quality system."""
 
@@ -103,7 +96,8 @@ class Sponsor(_Part):
     """Why these radii and accuracies matter for the intended use."""
     risk_ids: tuple[Text, ...] = ()
     """Numbers of the risks in the risk management file."""
-    gpu_hour: GpuHour | None = None
+    production: Production | None = None
+    """Studies a day, votes, devices and prices (docs/cost.md)."""
     approvals: tuple[Approval, ...] = ()
     revisions: tuple[Revision, ...] = ()
     demonstration: bool = False

@@ -114,23 +114,24 @@ GROUPS = (
     "independent."
 )
 COST = (
-    "All {passes} forward passes took {device_time} of device time ({device}); a fixed number of copies would have "
-    "taken {fixed_passes}. {scale_words} {price_words} Sample size: with {images} images, the population bound of one "
-    "cell could reach at most {ceiling} % even if every image were certified, at any sigma, r and number of copies."
+    "All {passes} forward passes took {device_time} of device time ({device}, {run_words}); a fixed number of copies "
+    "would have taken {fixed_passes}. {again_words} {scale_words} Sample size: with {images} images, the population "
+    "bound of one cell could reach at most {ceiling} % even if every image were certified, at any sigma, r and number "
+    "of copies."
 )
-SCALE = (
-    "At the measured rate, 10,000 further images decided like these take {scale_time} at all noise levels "
-    "together, and at most {scale_time_most} if each takes all of its copies."
+AGAIN = "Re-certification after an update takes about {again}."
+SCALE = "Production is extrapolated from the measured {rate} copies a second"
+SCALE_STATED = "Production is extrapolated from the sponsor's stated {rate} copies a second"
+SERVED = (
+    "and {utilisation} % of the day at work. A prediction of up to {votes} copies (alpha = {prediction_alpha}) takes "
+    "{copies_predict} on average, a certificate {copies_certify}; an estimated {abstention} % of images like these get "
+    "no prediction."
 )
 NO_SCALE = "The device time was not recorded, so nothing is projected."
-PRICE = {
-    "cuda": (
-        "At the sponsor's {price} an hour of device ({price_date}) the run cost {price_run}, and those 10,000 images "
-        "cost {price_scale}."
-    ),
-    "other": "The sponsor's price of a GPU-hour ({price}, {price_date}) does not apply: this run used no GPU.",
-    "open": "",
-}
+PRODUCTION = (
+    "A day of production on {serving}; in brackets the spread of rate and of copies{priced}. More: report.html."
+)
+PRICED = "; prices in {currency}, of devices held for 24 hours"
 FIGURE = (
     "Certified accuracy in percent against the L2 radius at k = {figure_k}, a line for each noise level, with 95 % "
     "bands; the radii of the run are dashed and the largest radius that the sampling budget can certify is marked. "

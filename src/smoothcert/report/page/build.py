@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smoothcert.errors import MissingExtraError
-from smoothcert.evidence import Run, write_derived
+from smoothcert.evidence import Run, basis_of, scenarios, write_derived
 from smoothcert.report.guarantees import guarantees
 from smoothcert.report.page import provenance, summary
 from smoothcert.report.page.data import page_data, script_safe
 from smoothcert.report.page.events import event_words
 from smoothcert.report.page.status import marks
+from smoothcert.report.production import assumptions, device_tables, devices_table, rates_table
 from smoothcert.report.table import results_table
 from smoothcert.report.tables import (
     accuracy_table,
@@ -24,6 +25,7 @@ from smoothcert.report.tables import (
     group_table,
     units_table,
 )
+from smoothcert.spec import Production
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -38,7 +40,8 @@ SECTIONS = (
     ("tested", "Images, population and classifiers"),  # number 3: the population claim refers to it
     ("results", "Results"),
     ("criteria", "Acceptance criteria"),
-    ("price", "The price of smoothing, and of certifying"),
+    ("price", "The price of smoothing"),
+    ("cost", "Cost of certifying, and of production"),
     ("units", "The radius in image units"),
     ("classes", "Classes"),
     ("images", "Images"),
@@ -47,7 +50,7 @@ SECTIONS = (
 )
 
 
-def write_page(run: Run, folder: Path) -> Path:
+def write_page(run: Run, folder: Path, production: Production | None = None) -> Path:
     """Write `report.html`: tables, chart and every image of a run in one file that needs no network.
 
     The same run gives the same bytes. Every name from the data is text, never markup.
@@ -55,6 +58,7 @@ def write_page(run: Run, folder: Path) -> Path:
     Args:
         run: the run, complete or partial.
         folder: where to, an existing folder.
+        production: the sponsor's section of that name; left out, cost scenarios take the defaults.
 
     Returns:
         The file.
@@ -64,11 +68,12 @@ def write_page(run: Run, folder: Path) -> Path:
         SpecError: the ledger does not fit the spec.
     """
     path = folder / NAME
-    write_derived(path, render(run).encode("utf-8", "replace").decode("utf-8"))  # half a character becomes "?"
+    text = render(run, production)
+    write_derived(path, text.encode("utf-8", "replace").decode("utf-8"))  # half a character becomes "?"
     return path
 
 
-def render(run: Run) -> str:
+def render(run: Run, production: Production | None = None) -> str:
     """Return the page as text.
 
     Raises:
@@ -77,7 +82,7 @@ def render(run: Run) -> str:
     """
     style, script = _text("report.css"), "\n".join(_text("js", f"{name}.js") for name in SCRIPTS)
     return _template().render(
-        **_content(run),
+        **_content(run, production or Production()),
         style=style,
         script=script,
         policy=_policy(style, script),
@@ -85,9 +90,9 @@ def render(run: Run) -> str:
     )
 
 
-def _content(run: Run) -> dict[str, Any]:
+def _content(run: Run, production: Production) -> dict[str, Any]:
     """Return everything that stands on the page of one run."""
-    cells, request = run.results(), run.spec.request
+    cells, request, basis = run.results(), run.spec.request, basis_of(run, production)
     primary, state = summary.primary_cell(run, cells), marks(run)
     k, r = request.first_k, request.first_radius
     return {
@@ -106,6 +111,8 @@ def _content(run: Run) -> dict[str, Any]:
             "origin": provenance.origin(run),
             "environment": provenance.environment(run),
         },
+        "assumed": assumptions(basis, production),
+        "production": device_tables(scenarios(basis, production)) if run.ledger.lines else {},
         "events": [(event.at, event.event, event_words(event)) for event in run.events],
         "tables": {
             "headline": summary.headline(run, cells, k),
@@ -114,6 +121,8 @@ def _content(run: Run) -> dict[str, Any]:
             "criteria": criteria_table(run),
             "accuracy": accuracy_table(run),
             "cost": cost_table(run),
+            "rates": rates_table(run),
+            "devices": devices_table(basis, production),
             "units": units_table(run),
             "changes": changes_table(run),
             "groups": group_table(run, k, r),

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from smoothcert.evidence import CHANGED, CLEAN, FINISHED, LEVEL, LOCKED, RESUMED, STARTED, Event
+from smoothcert.evidence import CHANGED, CLEAN, ENERGY, FINISHED, LEVEL, LOCKED, RATES, RESUMED, STARTED, Event
+from smoothcert.evidence.planned import PLANNED
 
 Facts = Mapping[str, Any]
 _LONGEST = 300  # characters of facts this page does not know
@@ -52,16 +53,35 @@ def _changed(facts: Facts) -> str:
     return f"{len(facts['changes'])} simple changes measured in L2 on {facts['images']:,} images"
 
 
+def _rates(facts: Facts) -> str:
+    rates = ", ".join(f"{precision} {rate:,.0f}" for precision, rate in facts["rates"].items())
+    return f"noisy copies a second at sigma {facts['sigma']:g} on {facts['device']}: {rates}"
+
+
+def _energy(facts: Facts) -> str:
+    used = "energy unknown" if facts["joules"] is None else f"{facts['joules']:,.0f} J"
+    source = str(facts["source"]).removeprefix("unknown: ")
+    return f"sigma {facts['sigma']:g}: {facts['copies']:,} copies in {facts['seconds']:,.1f} s, {used} ({source})"
+
+
+def _planned(facts: Facts) -> str:
+    pilot = facts["forecast"]["pilot"]
+    return f"forecast of this run, from a pilot of {pilot['images']:,} images with {pilot['copies']:,} copies each"
+
+
 def _finished(facts: Facts) -> str:
     return f"{facts['lines']:,} results sealed, ledger SHA-256 {facts['ledger_sha256']}"
 
 
 _WORDS: dict[str, Callable[[Facts], str]] = {
     LOCKED: _locked,
+    PLANNED: _planned,
     STARTED: _started,
     RESUMED: _started,
     LEVEL: _level,
     CLEAN: _clean,
     CHANGED: _changed,
+    RATES: _rates,
+    ENERGY: _energy,
     FINISHED: _finished,
 }

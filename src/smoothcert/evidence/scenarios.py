@@ -1,0 +1,245 @@
+"""What a run's measured cost means elsewhere: re-certification, and production at so many studies a day."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from smoothcert.evidence.amounts import Amount, Origin, around, exactly
+from smoothcert.spec import Device, Production
+
+RUN, AGAIN = "this run", "re-certification"
+PREDICT, PREDICT_MOST, CERTIFY, CERTIFY_MOST = "predict", "predict, at most", "certify", "certify, at most"
+_HOUR, _DAY = 3600.0, 86_400.0
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What scenarios are extrapolated from: measured in a run (`basis_of`), or in the pilot of a plan.
+
+    Attributes:
+        sigma: one noise level: the primary cell's, or the first.
+        device: the device that was measured.
+        precision: arithmetic of the classifier.
+        rate: noisy copies a second at this sigma; None: no time was recorded.
+        rate_low: the lowest of ten consecutive parts.
+        rate_high: the highest of them.
+        joules: energy of one noisy copy; None: the device does not report it.
+        energy_source: "NVML" or "RAPL", or why the energy is unknown.
+        copies: mean noisy copies a certified image takes at this sigma.
+        images: (image, sigma) pairs of a whole run, which re-certification does again.
+        passes: noisy copies of the run at all sigmas, so far as it is done.
+        seconds: time of the device that they took.
+        abstention: share of images on which `predict` abstains, estimated; None: unknown.
+        prediction_copies: mean copies adaptive prediction takes, estimated; None: unknown.
+        latency: measured seconds of one prediction of all copies; None: derived from the rate.
+        origin: whether a run or a plan's pilot was measured.
+        copies_error: standard error of `copies` over the images.
+        copies_most: n0 + n_max, what a certified image can take at most; None: unknown.
+        passes_error: standard error of `passes` over the images.
+        abstention_error: standard error of `abstention` over the images.
+        prediction_error: standard error of `prediction_copies` over the images.
+        done: share of the run's (image, sigma) pairs that are decided.
+        joules_run: energy of the copies that were metered; None: none was.
+        metered: copies of `passes` whose energy was metered.
+        batch: noisy copies of one forward pass.
+        alone: copies, padding of batches included, that a study waits for which has the device for itself, by task; one
+            that is left out waits for its copies in whole batches.
+    """
+
+    sigma: float
+    device: str
+    precision: str
+    rate: float | None
+    rate_low: float | None
+    rate_high: float | None
+    joules: float | None
+    energy_source: str
+    copies: float
+    images: int
+    passes: int
+    seconds: float
+    abstention: float | None
+    prediction_copies: float | None
+    latency: float | None
+    origin: Literal["run", "pilot"]
+    copies_error: float = 0.0
+    copies_most: int | None = None
+    passes_error: float = 0.0
+    abstention_error: float = 0.0
+    prediction_error: float = 0.0
+    done: float = 1.0
+    joules_run: float | None = None
+    metered: int = 0
+    batch: int = 1
+    alone: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One row: a task on a device.
+
+    Attributes:
+        task: `RUN`, `AGAIN`, `PREDICT`, `PREDICT_MOST`, `CERTIFY` or `CERTIFY_MOST`.
+        device: name of the device.
+        here: whether it is the device that was measured.
+        studies: studies a day; None for a task that is done once.
+        rate: noisy copies a second.
+        copies: noisy copies of one study; of the whole task where it is done once.
+        latency: seconds of one study that has the device for itself.
+        devices: devices needed, a whole number.
+        hours: device-hours at work; a day where `studies` is given, as are `kwh`, `money` and `held`.
+        kwh: energy at work, without idle devices.
+        money: price of the hours at work.
+        held: price of the devices needed if each is paid for all 24 hours.
+        currency: of `money` and `held`.
+        abstention: share of studies without an answer.
+    """
+
+    task: str
+    device: str
+    here: bool
+    studies: int | None
+    rate: Amount | None
+    copies: Amount | None
+    latency: Amount | None = None
+    devices: Amount | None = None
+    hours: Amount | None = None
+    kwh: Amount | None = None
+    money: Amount | None = None
+    held: Amount | None = None
+    currency: str | None = None
+    abstention: Amount | None = None
+
+
+AMOUNTS = ("rate", "copies", "latency", "devices", "hours", "kwh", "money", "held", "abstention")
+
+
+def scenarios(basis: Basis, production: Production) -> tuple[Scenario, ...]:
+    """Return what a measured cost means: this run, re-certification, and production.
+
+    Nothing is guessed: the device of the run has its measured rate; rate, power and price of every other device, and
+    every price, are the user's; what neither gives is None.
+
+    Args:
+        basis: what was measured.
+        production: what the user states.
+
+    Returns:
+        A row for the run, one a device for re-certification, and for each number of studies a day and device one for
+        prediction and one for certification of each served image, each at its mean number of copies and at the most.
+    """
+    here = production.here or Device(name=basis.device, source="measured in this run")
+    others = tuple(device for device in production.devices if device is not production.here)
+    machines = [_Machine(basis, production, device, device is here) for device in (here, *others)]
+    once = (machines[0].run(), *(machine.again() for machine in machines))
+    served = (row for n in production.studies_a_day for machine in machines for row in machine.served(n))
+    return (*once, *served)
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """One device, and what the tasks cost on it."""
+
+    basis: Basis
+    production: Production
+    device: Device
+    here: bool
+
+    @property
+    def rate(self) -> Amount | None:
+        basis = self.basis
+        if not self.here:
+            return exactly(self.device.copies_per_second or math.nan, "stated")
+        if basis.rate is None or basis.rate_low is None or basis.rate_high is None:
+            return None
+        return Amount(basis.rate, basis.rate_low, basis.rate_high, "measured")
+
+    def run(self) -> Scenario:
+        """The run itself: measured; of a plan, forecast."""
+        basis, forecast = self.basis, self.basis.origin == "pilot"
+        copies = exactly(basis.passes, "extrapolated" if forecast else "measured")
+        hours = exactly(basis.seconds / _HOUR, copies.origin) if basis.seconds > 0 else None
+        if forecast:
+            hours = self._hours(around(basis.passes, basis.passes_error, 0, math.inf, "extrapolated"))
+        whole = basis.joules_run is not None and basis.metered >= basis.passes
+        metered = exactly((basis.joules_run or 0.0) / 3.6e6, "measured") if whole else self._kwh(copies, hours)
+        return self._row(RUN, copies, hours, metered)
+
+    def again(self) -> Scenario:
+        """Re-certification of the same images at all noise levels, as after an update of the model."""
+        basis, part = self.basis, max(self.basis.done, 1e-12)
+        copies = around(basis.passes / part, basis.passes_error / part, 0, math.inf, "extrapolated")
+        hours = self._hours(copies)
+        if self.here and hours is not None and basis.seconds > 0 and basis.origin == "run":
+            hours = hours.times(basis.seconds / part / _HOUR / hours.value)  # noise levels differ in rate
+        return self._row(AGAIN, copies, hours, self._kwh(copies, hours))
+
+    def served(self, studies: int) -> Iterator[Scenario]:
+        """Prediction and certification of so many studies a day."""
+        basis, most = self.basis, float(self.production.votes)
+        mean = basis.prediction_copies
+        silent = None
+        if basis.abstention is not None:
+            silent = around(basis.abstention, basis.abstention_error, 0, 1, "extrapolated")
+        predicted = None if mean is None else around(mean, basis.prediction_error, 1, most, "extrapolated")
+        yield self._served(PREDICT, studies, predicted, silent)
+        yield self._served(PREDICT_MOST, studies, exactly(most, "stated"), silent)
+        limit = math.inf if basis.copies_most is None else float(basis.copies_most)
+        found: Origin = "measured" if basis.origin == "run" else "extrapolated"
+        yield self._served(CERTIFY, studies, around(basis.copies, basis.copies_error, 1, limit, found), None)
+        yield self._served(CERTIFY_MOST, studies, None if basis.copies_most is None else exactly(limit, "stated"), None)
+
+    def _served(self, task: str, studies: int, copies: Amount | None, silent: Amount | None) -> Scenario:
+        rate = self.rate
+        if copies is None or rate is None:
+            return self._row(task, copies, None, None, studies, abstention=silent)
+        hours = copies.over(rate).times(studies / _HOUR)
+        devices = hours.times(_HOUR / (_DAY * self.production.utilisation)).whole()
+        batch, alone = self.basis.batch, self.basis.alone.get(task)
+        waits = copies.times(1 / batch).whole().times(batch) if alone is None else exactly(alone, "extrapolated")
+        latency = waits.over(rate)
+        if task == PREDICT_MOST and self.here and self.basis.latency is not None:
+            latency = exactly(self.basis.latency, "measured")
+        kwh = self._kwh(copies.times(studies), hours)
+        return self._row(task, copies, hours, kwh, studies, latency=latency, devices=devices, abstention=silent)
+
+    def _hours(self, copies: Amount) -> Amount | None:
+        rate = self.rate
+        return None if rate is None else copies.over(rate).times(1 / _HOUR)
+
+    def _kwh(self, copies: Amount, hours: Amount | None) -> Amount | None:
+        """Energy at work: measured energy a copy on the device of the run, else the stated power."""
+        if self.here and self.basis.joules is not None:
+            return copies.times(self.basis.joules / 3.6e6)
+        watts = self.device.watts
+        return None if watts is None or hours is None else hours.times(watts / 1000)
+
+    def _row(
+        self,
+        task: str,
+        copies: Amount | None,
+        hours: Amount | None,
+        kwh: Amount | None,
+        studies: int | None = None,
+        **served: Amount | None,
+    ) -> Scenario:
+        price, devices = self.device.hour, served.get("devices")
+        money = None if price is None or hours is None else replace(hours.times(price.amount), origin=hours.origin)
+        held = None if price is None or devices is None else devices.times(24 * price.amount)
+        return Scenario(
+            task=task,
+            device=self.device.name,
+            here=self.here,
+            studies=studies,
+            rate=self.rate,
+            copies=copies,
+            hours=hours,
+            kwh=kwh,
+            money=money,
+            held=held,
+            currency=None if price is None else price.currency,
+            **served,
+        )

@@ -1,0 +1,100 @@
+"""What a plan is asked: everything `certify` is asked, of which classifier and images may be left out, and a pilot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError, field_validator, model_validator
+
+from smoothcert.errors import SpecError
+from smoothcert.spec.request import Request, explain
+
+NO_CLASSES = "classes: without --model and --data the number of classes must be given"
+LEAST_COPIES, MOST_COPIES = 50, 100_000
+
+
+class PlanSettings(Request):
+    """What a plan is asked. Every setting of `smoothcert certify`, and those of the pilot."""
+
+    model: str = ""
+    """Classifier, as for `certify`; left out together with --data, nothing is drawn and nothing is forecast."""
+    data: str = ""
+    """Labelled images, as for `certify`."""
+    pilot: int = 100
+    """Images of the pilot, drawn at random from --data."""
+    pilot_copies: int = 300
+    """Noisy copies of each pilot image at each noise level. They are never votes of a run."""
+    population: float = 0.6
+    """Lower bound on the robust share of the population that is wanted, from 0 to 1: how many images does it take?"""
+    images: int | None = None
+    """Images of the run that is planned (default: those of --data)."""
+    classes: int | None = None
+    """Number of classes, where no classifier is named."""
+
+    @field_validator("pilot", "images")
+    @classmethod
+    def _some(cls, value: int | None) -> int | None:
+        if value is not None and not 1 <= value <= 10_000_000:
+            raise ValueError(f"expected a whole number from 1 to 10,000,000, got {value}")
+        return value
+
+    @field_validator("pilot_copies")
+    @classmethod
+    def _enough(cls, copies: int) -> int:
+        if not LEAST_COPIES <= copies <= MOST_COPIES:
+            raise ValueError(
+                f"expected from {LEAST_COPIES} to {MOST_COPIES:,} noisy copies an image, got {copies}; "
+                "fewer tell too little, and more are a run of their own"
+            )
+        return copies
+
+    @field_validator("population")
+    @classmethod
+    def _share(cls, share: float) -> float:
+        if not 0 < share < 1:
+            raise ValueError(f"expected a share above 0 and below 1, got {share:g}; 60 % is written 0.6")
+        return share
+
+    @field_validator("classes")
+    @classmethod
+    def _classes(cls, classes: int | None) -> int | None:
+        if classes is not None and not 2 <= classes <= 1_000_000:
+            raise ValueError(f"expected 2 classes or more, got {classes}")
+        return classes
+
+    @model_validator(mode="after")
+    def _whole(self) -> PlanSettings:
+        if bool(self.model) != bool(self.data):
+            raise ValueError(
+                f"{'data' if self.model else 'model'}: a pilot needs --model and --data; leave out both to plan "
+                "without one, with --classes"
+            )
+        if not self.model and self.classes is None:
+            raise ValueError(NO_CLASSES)
+        if self.classes is not None and max(self.k) >= self.classes:
+            raise ValueError(f"k: expected k below the number of classes ({self.classes}), got {max(self.k)}")
+        return self
+
+    @property
+    def draws(self) -> bool:
+        """Whether there is a pilot to draw."""
+        return bool(self.model)
+
+    def request(self) -> Request:
+        """Return what a run would be asked."""
+        return Request(**{name: getattr(self, name) for name in Request.model_fields})
+
+
+def make_plan_settings(**fields: Any) -> PlanSettings:
+    """Build the settings of a plan from plain values.
+
+    Raises:
+        SpecError: a field is unknown, missing or out of range; the message names it.
+
+    >>> make_plan_settings(classes=8).n_max
+    100000
+    """
+    try:
+        return PlanSettings(**fields)
+    except ValidationError as error:
+        raise SpecError(explain(error)) from None

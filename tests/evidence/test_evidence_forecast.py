@@ -1,0 +1,64 @@
+"""A forecast as a value: its record, its place in the event log, and what a run must share with it."""
+
+import json
+
+import pytest
+
+from evidence.forecasts import a_forecast
+from evidence.handmade import a_spec
+from smoothcert.errors import EvidenceError
+from smoothcert.evidence import Event
+from smoothcert.evidence.forecast import Estimate, Forecast
+from smoothcert.evidence.planned import PLANNED, difference, forecast_of
+
+
+def test_a_record_reads_back_as_the_same_forecast():
+    forecast = a_forecast(a_spec())
+    assert Forecast.from_record(json.loads(json.dumps(forecast.to_record()))) == forecast
+
+
+@pytest.mark.parametrize("drop", ["settings", "images", "pilot", "cells", "levels"])
+def test_a_damaged_record_is_refused(drop):
+    record = a_forecast(a_spec()).to_record()
+    del record[drop]
+    with pytest.raises(EvidenceError, match="Expected a forecast written by `smoothcert plan`"):
+        Forecast.from_record(record)
+
+
+@pytest.mark.parametrize("record", [{}, {"settings": 3}, {"settings": {}, "images": "many"}])
+def test_other_records_are_refused(record):
+    with pytest.raises(EvidenceError, match="got another record"):
+        Forecast.from_record(record)
+
+
+def test_the_event_log_holds_it():
+    forecast = a_forecast(a_spec())
+    events = [Event("start", "", "", {}), Event(PLANNED, "", "", {"forecast": forecast.to_record()})]
+    assert forecast_of(events) == forecast
+    assert forecast_of(events[:1]) is None
+
+
+def test_a_run_of_the_same_settings_does_not_differ():
+    forecast = a_forecast(a_spec())
+    assert difference(forecast, a_spec(seed=8)) is None
+    assert difference(forecast, a_spec(precision="bf16")) is None
+    assert difference(forecast, a_spec(alpha=0.01)) == "alpha: planned 0.001, now 0.01"
+    assert difference(forecast, a_spec(sigma="0.25,0.5")) == "sigma: planned 0.25, now 0.25, 0.5"
+
+
+def test_long_hashes_are_cut_in_words():
+    forecast, spec = a_forecast(a_spec()), a_spec()
+    other = spec.model_copy(update={"data": spec.data.model_copy(update={"sha256": "sha256:" + "e" * 64})})
+    assert difference(forecast, other) == "data: planned sha256:dddddddddddd..., now sha256:eeeeeeeeeeee..."
+
+
+def test_seconds_are_copies_over_the_rate():
+    forecast = a_forecast(a_spec())
+    level = forecast.levels[0]
+    assert forecast.seconds(level) == Estimate(5 * 200 / 100, 5 * 150 / 200, 5 * 300 / 50)
+
+
+def test_an_interval_holds_its_ends():
+    assert Estimate(0.5, 0.4, 0.6).holds(0.4)
+    assert Estimate(None, 0.4, 0.6).holds(0.6)
+    assert not Estimate(0.5, 0.4, 0.6).holds(0.61)
