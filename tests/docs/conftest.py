@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 STAND_INS = ("images.npz", "pbc28.npz")
+"""Archives; a folder of images, `cells`, lies beside them."""
 TRAIN_IMAGES, VAL_IMAGES = 24, 4
 
 
@@ -55,6 +57,9 @@ def desk(tmp_path, monkeypatch) -> Iterator[Desk]:
     }
     for name in STAND_INS:
         np.savez(tmp_path / name, class_names=np.array(train.class_names), **splits)
+    (tmp_path / "cells").mkdir()
+    for i, pixels in enumerate(val.images):
+        Image.fromarray(pixels).save(tmp_path / "cells" / f"cell{i}.png")
     monkeypatch.chdir(tmp_path)
     return Desk(tmp_path)
 

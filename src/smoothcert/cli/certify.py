@@ -16,6 +16,7 @@ def certify(
     *,
     request: Flags,
     out: Annotated[Path | None, Parameter(name="--out")] = None,
+    plan: Path | None = None,
     config: Path | None = None,
     print_config: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -27,6 +28,8 @@ def certify(
 
     Args:
         out: Run directory to create. A run is never overwritten.
+        plan: Folder written by `smoothcert plan --out` for these settings, classifiers and images: its forecast is
+            recorded before the first image and printed beside what is realised.
         config: YAML file with any of these settings; flags override it.
         print_config: Print the settings as YAML for --config, and stop.
     """
@@ -41,7 +44,7 @@ def certify(
         raise InputError("--out: name the run directory to create.")
     from smoothcert.cli.sampling import certify_and_report, say_next
 
-    code = certify_and_report(request, out)
+    code = certify_and_report(request, out, plan)
     say_next(out)
     return code
 

@@ -12,21 +12,24 @@ from types import FrameType
 from rich.console import Console
 
 from smoothcert.cli.progress import live
-from smoothcert.cli.terminal import duration
+from smoothcert.cli.terminal import duration, tell
 from smoothcert.cli.terminal import show as show_table
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.resume import resume as resume_run
 from smoothcert.engine.runner import certify as certify_run
 from smoothcert.engine.session import Hooks
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.report import results_table
+from smoothcert.report.plan.compare import inside, plan_table
+from smoothcert.report.plan.write import read_plan
 from smoothcert.spec import Request
 
 
-def certify_and_report(request: Request, out: Path) -> int:
+def certify_and_report(request: Request, out: Path, plan: Path | None = None) -> int:
     """Run `certify` with progress; return the exit status."""
-    return _with_progress(out, lambda hooks: certify_run(request, out, hooks))
+    forecast = None if plan is None else read_plan(plan)
+    return _with_progress(out, lambda hooks: certify_run(request, out, hooks, forecast))
 
 
 def say_next(run: Path) -> None:
@@ -77,6 +80,16 @@ def print_results(path: Path) -> None:
         f"Evidence: {path} ({len(run.ledger.lines)} lines, {'sealed' if run.sealed else 'NOT SEALED'})."
     )
     console.print(text, markup=False)
+    _say_forecast(run)
+
+
+def _say_forecast(run: Run) -> None:
+    """Print what the plan of a run predicted beside what it showed, where it had a plan."""
+    compared = plan_table(run)
+    if compared.rows:
+        print("\nPredicted by the plan, against realised\n")
+        show_table(compared)
+        tell(inside(run))
 
 
 def _say_preflight(console: Console, seen: Preflight) -> None:

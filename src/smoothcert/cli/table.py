@@ -10,14 +10,31 @@ from cyclopts import Parameter
 from smoothcert.spec.values import Floats
 
 if TYPE_CHECKING:
+    from smoothcert.evidence import Run
     from smoothcert.report import Table
 
-Name = Literal["results", "accuracy", "criteria", "classes", "groups", "cost", "units", "changes", "guarantees"]
+Name = Literal[
+    "results",
+    "accuracy",
+    "criteria",
+    "classes",
+    "groups",
+    "cost",
+    "rates",
+    "production",
+    "units",
+    "changes",
+    "plan",
+    "guarantees",
+]
 
 NOTHING = {
     "criteria": "no acceptance criterion was fixed before this run (docs/criteria.md).",
     "groups": "the images of this run do not come in groups.",
     "changes": "this run did not measure simple changes of its images.",
+    "rates": "this run did not measure its rate in each precision.",
+    "production": "no image of this run is decided yet.",
+    "plan": "this run was certified without --plan (docs/plan.md).",
 }
 
 
@@ -25,6 +42,7 @@ def table(
     *paths: Path,
     radius: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     show: Name = "results",
+    sponsor: Path | None = None,
     format: Literal["md", "csv", "tex", "json"] | None = None,
 ) -> int:
     """Print certified accuracy from stored votes (RUN), or from published per-image logs (LOG...).
@@ -33,15 +51,21 @@ def table(
         paths: One run directory, or log files with the columns idx, label, predict, radius, correct, time.
         radius: L2 radii to report instead of the run's own.
         show: Which table of a run: results; accuracy without noise beside it; acceptance criteria; classes and groups
-            (at --radius, or the primary cell's); cost; the radius in image units; simple changes; guarantees.
+            (at --radius, or the primary cell's); cost; the rate in each precision; production, what so many studies a
+            day cost; the radius in image units; simple changes; plan, predicted
+            against realised; guarantees.
+        sponsor: YAML file whose section `production` names studies a day, votes, devices and prices, for --show
+            production; left out, that of the last report, else the defaults (docs/cost.md).
         format: md, csv, tex or json; left out, what suits the terminal.
     """
     from smoothcert.errors import InputError
 
     if not paths:
         raise InputError("Name a run directory, or published per-image logs.")
+    if sponsor is not None and show != "production":
+        raise InputError(f"--sponsor: expected it with --show production, got it with --show {show}.")
     radii = read_radii(radius)
-    found, note = _of_run(paths, radii, show) if paths[0].is_dir() else _of_logs(paths, radii)
+    found, note = _of_run(paths, radii, show, sponsor) if paths[0].is_dir() else _of_logs(paths, radii)
     if format is None:
         from smoothcert.cli.terminal import show as show_table
 
@@ -72,7 +96,7 @@ def read_radii(texts: tuple[str, ...]) -> tuple[float, ...]:
     return radii
 
 
-def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name) -> tuple[Table, str]:
+def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, sponsor: Path | None) -> tuple[Table, str]:
     from smoothcert.errors import InputError
     from smoothcert.evidence import open_run
     from smoothcert.report import results_table, table_of
@@ -85,15 +109,33 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name) -> tu
         f"Partial run: {run.missing:,} of {run.expected:,} results are missing; their images count as not certified. "
         "NOT SEALED."
     )
-    found = (
-        results_table(run.results(radii)) if name == "results" else table_of(run, name, r=radii[0] if radii else None)
-    )
+    told = ""
+    if name == "production":
+        found, told = _production(run, sponsor)
+    elif name == "results":
+        found = results_table(run.results(radii))
+    else:
+        found = table_of(run, name, r=radii[0] if radii else None)
     if not found.rows:
         raise InputError(f"--show {name}: {NOTHING[name]}")
     fault = next(damage(run), None)
     if fault:
         return found, f"DAMAGED: {fault}. These numbers claim nothing; `smoothcert verify {paths[0]}` names all."
-    return found, note if run.missing else ""
+    return found, "\n\n".join(part for part in (told, note if run.missing else "") if part)
+
+
+def _production(run: Run, sponsor: Path | None) -> tuple[Table, str]:
+    """Return the cost scenarios, and what they assume."""
+    from smoothcert.evidence import basis_of
+    from smoothcert.report.cost import read_stated
+    from smoothcert.report.memo import read_sponsor
+    from smoothcert.report.production import assumptions, devices_table, production_table
+    from smoothcert.spec import Production
+
+    named = read_stated(run.directory.results) if sponsor is None else read_sponsor(sponsor).production
+    asked = named or Production()
+    basis = basis_of(run, asked)
+    return production_table(run, asked), f"{devices_table(basis, asked).render('md')}\n\n{assumptions(basis, asked)}"
 
 
 def _of_logs(paths: tuple[Path, ...], radii: tuple[float, ...]) -> tuple[Table, str]:

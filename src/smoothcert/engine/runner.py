@@ -11,12 +11,15 @@ import smoothcert
 from smoothcert.engine.preflight import preflight
 from smoothcert.engine.session import Hooks, Session
 from smoothcert.engine.work import Work, data_facts, load_work, model_facts
-from smoothcert.evidence import STARTED, RunDirectory, create_run, environment, refuse_occupied
+from smoothcert.errors import SpecError
+from smoothcert.evidence import STARTED, RunDirectory, append_event, create_run, environment, refuse_occupied
+from smoothcert.evidence.forecast import Forecast
+from smoothcert.evidence.planned import PLANNED, difference
 from smoothcert.spec import Request, Spec
 from smoothcert.stats import schedule
 
 
-def certify(request: Request, out: Path, hooks: Hooks | None = None) -> RunDirectory:
+def certify(request: Request, out: Path, hooks: Hooks | None = None, plan: Forecast | None = None) -> RunDirectory:
     """Certify every image of a request, from nothing to a sealed run directory.
 
     Nothing is written before images, classifiers and preflight have passed.
@@ -25,19 +28,32 @@ def certify(request: Request, out: Path, hooks: Hooks | None = None) -> RunDirec
         request: what to certify.
         out: a new or empty folder.
         hooks: progress callbacks.
+        plan: the forecast this run was planned with; it is recorded before the first image.
 
     Raises:
-        InputError: the request was refused; nothing was written.
+        InputError: the request was refused, or it is not what was planned; nothing was written.
     """
     hooks = hooks or Hooks()
     refuse_occupied(out)
     work = load_work(request)
     spec = lock(work)
+    _check_planned(plan, spec)
     for sigma in work.classifiers:
         hooks.on_preflight(preflight(work, sigma, spec.seed))
     run = create_run(out, spec, environment(torch.get_num_threads()))
+    if plan is not None:
+        append_event(run.events, PLANNED, forecast=plan.to_record())
     Session(run, spec, work, hooks).sample(STARTED)
     return run
+
+
+def _check_planned(plan: Forecast | None, spec: Spec) -> None:
+    found = None if plan is None else difference(plan, spec)
+    if found is not None:
+        raise SpecError(
+            f"This run is not the one that was planned ({found}). Certify with the settings, classifiers and images of "
+            "the plan, plan anew, or leave out --plan."
+        )
 
 
 def lock(work: Work) -> Spec:

@@ -163,7 +163,7 @@ class _Machine:
         copies = exactly(basis.passes, "extrapolated" if forecast else "measured")
         hours = exactly(basis.seconds / _HOUR, copies.origin) if basis.seconds > 0 else None
         if forecast:
-            hours = self._hours(around(basis.passes, basis.passes_error, 0, math.inf, "extrapolated"))
+            hours = self._all_levels(around(basis.passes, basis.passes_error, 0, math.inf, "extrapolated"), 1.0)
         whole = basis.joules_run is not None and basis.metered >= basis.passes
         metered = exactly((basis.joules_run or 0.0) / 3.6e6, "measured") if whole else self._kwh(copies, hours)
         return self._row(RUN, copies, hours, metered)
@@ -172,9 +172,7 @@ class _Machine:
         """Re-certification of the same images at all noise levels, as after an update of the model."""
         basis, part = self.basis, max(self.basis.done, 1e-12)
         copies = around(basis.passes / part, basis.passes_error / part, 0, math.inf, "extrapolated")
-        hours = self._hours(copies)
-        if self.here and hours is not None and basis.seconds > 0 and basis.origin == "run":
-            hours = hours.times(basis.seconds / part / _HOUR / hours.value)  # noise levels differ in rate
+        hours = self._all_levels(copies, part)
         return self._row(AGAIN, copies, hours, self._kwh(copies, hours))
 
     def served(self, studies: int) -> Iterator[Scenario]:
@@ -206,9 +204,13 @@ class _Machine:
         kwh = self._kwh(copies.times(studies), hours)
         return self._row(task, copies, hours, kwh, studies, latency=latency, devices=devices, abstention=silent)
 
-    def _hours(self, copies: Amount) -> Amount | None:
-        rate = self.rate
-        return None if rate is None else copies.over(rate).times(1 / _HOUR)
+    def _all_levels(self, copies: Amount, part: float) -> Amount | None:
+        """Time of the copies of all noise levels, of which so large a part is in the basis; levels differ in rate."""
+        rate, seconds = self.rate, self.basis.seconds
+        hours = None if rate is None else copies.over(rate).times(1 / _HOUR)
+        if hours is None or not self.here or seconds <= 0:
+            return hours
+        return hours.times(seconds / part / _HOUR / hours.value)
 
     def _kwh(self, copies: Amount, hours: Amount | None) -> Amount | None:
         """Energy at work: measured energy a copy on the device of the run, else the stated power."""

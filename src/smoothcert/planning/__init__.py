@@ -1,1 +1,1 @@
-"""Room for planning: sample complexity and cost before a run."""
+"""Planning: what a run can show, what it will take and what it will cost, before it begins."""

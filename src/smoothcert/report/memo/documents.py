@@ -51,7 +51,7 @@ def _memo(run: Run, folder: Path, checked: Report | None) -> Iterator[str]:
         record = _read(folder / FIELDS)
         sponsor = make_sponsor(record["sponsor"])
     except (ValueError, OSError, KeyError, TypeError, InputError) as error:
-        yield f"results/{FIELDS} cannot be read: {type(error).__name__}"
+        yield f"results/{FIELDS} cannot be read: {_why(error)}"
         return
     if record.get("smoothcert") != VERSION:
         written = str(record.get("smoothcert"))[:20]
@@ -97,7 +97,7 @@ def _figures(run: Run, path: Path) -> Iterator[str]:
         radius = float(written["classes"][0]["radius"])
         computed = json.loads(json.dumps(figure_data(run, changes, radius)))
     except (ValueError, OSError, KeyError, TypeError, IndexError, InputError) as error:
-        yield f"{name} cannot be read: {type(error).__name__}"
+        yield f"{name} cannot be read: {_why(error)}"
         return
     for part, value in computed.items():
         if written.get(part) != value:
@@ -122,7 +122,11 @@ def _cost(run: Run, folder: Path) -> Iterator[str]:
         if (folder / FIELDS).is_file() and _read(folder / FIELDS)["sponsor"]["production"] != used:
             yield f"results/{COST}: production is not the section that the memo was written with"
     except (ValueError, OSError, KeyError, TypeError, InputError) as error:
-        yield f"results/{COST} cannot be read: {type(error).__name__}"
+        yield f"results/{COST} cannot be read: {_why(error)}"
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, InputError) else type(error).__name__
 
 
 def _checksums(run: Run, folder: Path) -> Iterator[str]:

@@ -1,0 +1,130 @@
+"""The pilot: a few hundred votes of some images on the user's own classifier and device. None is a vote of a run."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from smoothcert.engine.energy import meter_of
+from smoothcert.engine.measure import measure_rates
+from smoothcert.engine.work import Work
+from smoothcert.evidence.forecast import Pilot, Rate
+from smoothcert.noise import Rows, Stage
+from smoothcert.planning.forecast import Votes
+from smoothcert.planning.shares import IntArray
+from smoothcert.sampling.memory import keep_freed_memory
+from smoothcert.sampling.sampler import Sampler
+
+ROUNDS, BATCHES_A_ROUND = 5, 4
+RATE_ROUNDS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Piloted:
+    """What a pilot brought.
+
+    Attributes:
+        facts: how it was drawn.
+        votes: votes of each noise level.
+        other_rates: the rate in every precision that the device can run, the run's own included, at the first sigma.
+        energy_source: "NVML" or "RAPL", or why the energy is unknown.
+    """
+
+    facts: Pilot
+    votes: dict[float, Votes]
+    other_rates: tuple[Rate, ...]
+    energy_source: str
+
+
+def draw_pilot(
+    work: Work, count: int, copies: int, rng: np.random.Generator, hear: Callable[[int], None] = lambda _: None
+) -> Piloted:
+    """Draw the votes of some images at every noise level, with a fresh seed and a noise stage of their own.
+
+    Args:
+        work: images and classifiers.
+        count: images, drawn at random without replacement: images are often sorted by class.
+        copies: votes an image at each noise level.
+        rng: which images.
+        hear: hears how many noisy copies are drawn.
+
+    Raises:
+        ModelError: the classifier misbehaves under noise.
+    """
+    keep_freed_memory()
+    places = np.sort(rng.choice(len(work.images), count, replace=False))
+    seed, began, votes, source = secrets.randbits(64), time.monotonic(), {}, ""
+    for i, sigma in enumerate(work.classifiers):
+        votes[sigma], source = _level(work, sigma, seed, (places, copies), _after(i * count * copies, hear))
+    seconds = time.monotonic() - began
+    facts = Pilot(
+        images=count,
+        copies=copies,
+        drawn=count * copies * len(votes),
+        seconds=round(seconds, 3),
+        device=work.recipe.device,
+        precision=work.recipe.precision,
+        batch=work.recipe.batch_size,
+    )
+    return Piloted(facts, votes, _other_rates(work, seed), source)
+
+
+def _level(
+    work: Work, sigma: float, seed: int, wanted: tuple[IntArray, int], hear: Callable[[int], None]
+) -> tuple[Votes, str]:
+    """Draw one noise level in several rounds, each timed; return its votes and where the energy is from."""
+    places, copies = wanted
+    sampler, meter = work.sampler(sigma, seed), meter_of(work.recipe.device)
+    _warm_up(sampler, int(work.images.indices[places[0]]))
+    rounds = max(1, min(ROUNDS, len(places) * copies // (BATCHES_A_ROUND * sampler.batch_size), len(places)))
+    counts, rates, done = [], [], 0
+    meter.start()
+    for part in np.array_split(places, rounds):
+        began, drawn = time.monotonic(), 0
+        for group in np.array_split(part, range(sampler.window, len(part), sampler.window)):
+            counts.append(_votes(sampler, work.images.indices[group], copies, _after(done, hear)))
+            done += len(group) * copies
+            drawn += -(-len(group) * copies // sampler.batch_size) * sampler.batch_size  # padding takes time too
+            meter.poll()
+        rates.append(drawn / (time.monotonic() - began))
+    joules = meter.stop()
+    each = None if joules is None else joules / (len(places) * copies)
+    rate = Rate(work.recipe.precision, min(rates), float(np.median(rates)), max(rates), each)
+    return Votes(np.concatenate(counts), work.images.labels[places], (rate,)), meter.source
+
+
+def _after(before: int, hear: Callable[[int], None]) -> Callable[[int], None]:
+    """Hear a count that goes on from another."""
+    return lambda done: hear(before + done)
+
+
+def _warm_up(sampler: Sampler, index: int) -> None:
+    """Draw a batch of the test stage: the first also sets up caches and kernels."""
+    sampler.load(0, index)
+    sampler.draw(Rows.of(0, index, np.arange(sampler.batch_size), Stage.TEST))
+    sampler.take(np.zeros(1, dtype=np.int64))
+
+
+def _votes(sampler: Sampler, indices: IntArray, copies: int, hear: Callable[[int], None]) -> IntArray:
+    """Draw the votes of as many images as the window holds, int (images, classes), a few batches at a time."""
+    for slot, index in enumerate(indices):
+        sampler.load(slot, int(index))
+    slots = np.repeat(np.arange(len(indices)), copies)
+    rows = Rows.of(slots, indices[slots], np.tile(np.arange(copies), len(indices)), Stage.PLANNING)
+    step = BATCHES_A_ROUND * sampler.batch_size
+    for start in range(0, len(rows), step):
+        sampler.draw(rows.part(start, start + step))
+        hear(min(start + step, len(rows)))
+    return sampler.take(np.arange(len(indices)))
+
+
+def _other_rates(work: Work, seed: int) -> tuple[Rate, ...]:
+    """Measure the rate in each precision, in rounds that take turns."""
+    first = next(iter(work.classifiers))
+    rounds = [measure_rates(work, first, seed)["rates"] for _ in range(RATE_ROUNDS)]
+    found = {name: [each[name] for each in rounds] for name in rounds[0]}
+    return tuple(Rate(name, min(each), float(np.median(each)), max(each)) for name, each in found.items())

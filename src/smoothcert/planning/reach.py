@@ -1,0 +1,96 @@
+"""What a sampling budget can certify, from its settings alone: unanimous votes, and the probability that suffices."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from functools import partial
+
+import numpy as np
+
+from smoothcert.evidence.outlook import Power, Reach
+from smoothcert.spec import Request
+from smoothcert.stats import (
+    Bounds,
+    Plan,
+    Procedure,
+    Tally,
+    bounds,
+    certified_at,
+    copies_needed,
+    probabilities_at,
+    r_max,
+    running,
+    schedule,
+    upper_bound,
+)
+
+MARGINS = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Margins of the true radius over r, in units of sigma."""
+MOST_VOTES = 10**7
+_FAIL = 0.05  # 95 % power
+
+
+def procedure_of(request: Request, sigma: float, classes: int, eta: float = 0.0) -> Procedure:
+    """Return what a run asks of each image's votes at one noise level."""
+    looks = schedule(request.n_max, request.stopping)
+    plan = Plan(looks, request.alpha, request.bound, classes, float(sigma), eta)
+    return Procedure(plan, {k: request.target_of(k) for k in request.k}, request.radius, request.n0)
+
+
+def reach(procedure: Procedure, k: int, r: float) -> Reach:
+    """Return what a procedure can do for one k and radius."""
+    plan = procedure.plan
+    return Reach(
+        sigma=plan.sigma,
+        k=k,
+        radius=r,
+        r_max=r_max(plan, k),
+        votes=_unanimous(plan, k, r),
+        look=_first_look(plan, k, r),
+        probability=sufficient(plan, k, r),
+    )
+
+
+def sufficient(plan: Plan, k: int, r: float) -> float | None:
+    """Return the label's probability from which r is certified with 95 % power, rounded up; None: not attainable.
+
+    Taken from the look that asks least, on its own; the other looks only add power. The misses are shared equally by
+    the k strongest rivals; for k = 1 the power is then exact.
+    """
+    found = []
+    for n, level in zip(plan.looks, plan.levels, strict=True):
+        votes = bisect_left(range(n + 1), True, key=partial(_kept, plan, k, r, (n, level)))
+        if 0 < votes <= n:
+            found.append(float(upper_bound(votes - 1, n, _FAIL)))
+    return min(found, default=None)
+
+
+def _kept(plan: Plan, k: int, r: float, look: tuple[int, float], votes: int) -> bool:
+    """Whether one look certifies r with so many votes for the label."""
+    n, level = look
+    rivals = np.full(k, float(-(-(n - votes) // k)))
+    split = Tally(np.array(n), np.array(votes), rivals)
+    found = bounds(split, level, k, plan.bound, plan.classes)
+    return bool(certified_at(found, r, plan.sigma, plan.eta))
+
+
+def _unanimous(plan: Plan, k: int, r: float) -> int | None:
+    """Return the unanimous votes that certify r in one look with all of alpha."""
+    votes = bisect_left(range(MOST_VOTES + 1), True, lo=1, key=lambda n: _kept(plan, k, r, (n, plan.alpha), n))
+    return votes if votes <= MOST_VOTES else None
+
+
+def _first_look(plan: Plan, k: int, r: float) -> int | None:
+    n = np.array([plan.looks])
+    path = running(Tally(n, n, np.zeros((*n.shape, k), dtype=np.int64)), plan, k)
+    kept = certified_at(Bounds(path.q[0], path.u[0]), r, plan.sigma, plan.eta)
+    return plan.looks[int(kept.argmax())] if kept.any() else None
+
+
+def powers(procedure: Procedure, k: int, r: float, rng: np.random.Generator) -> list[Power]:
+    """Return the votes one look needs for 95 % power, a row a margin."""
+    plan = procedure.plan
+    chances = probabilities_at(r / plan.sigma + np.array(MARGINS), plan.classes, k)
+    votes = copies_needed(chances, r, plan, k, 1 - _FAIL, rng)
+    rows = zip(MARGINS, chances[:, 0], votes, strict=True)
+    return [Power(plan.sigma, k, r, margin, float(p), int(n) if np.isfinite(n) else None) for margin, p, n in rows]

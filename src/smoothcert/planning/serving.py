@@ -1,0 +1,77 @@
+"""What a pilot says about cost: the basis that scenarios are extrapolated from, before a run has measured anything."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from smoothcert.evidence import Basis
+from smoothcert.evidence.forecast import Estimate, Forecast
+from smoothcert.planning.forecast import Level
+from smoothcert.planning.population import Population
+from smoothcert.planning.shares import FloatArray
+from smoothcert.spec import Production, Request
+from smoothcert.stats import prediction_looks, prediction_odds
+
+_STEPS = 400  # of the grid over the duel's probability
+
+
+def basis(
+    request: Request, forecast: Forecast, levels: dict[float, Level], energy_source: str, production: Production
+) -> Basis:
+    """Return the basis of cost scenarios at the primary noise level, or the first.
+
+    Args:
+        request: what a run would be asked.
+        forecast: the forecast of all noise levels.
+        levels: the populations behind it.
+        energy_source: where the energy is from, or why it is unknown.
+        production: votes and alpha of a prediction.
+    """
+    sigma = float(request.primary.sigma if request.primary else request.sigma[0])
+    own = next(level for level in forecast.levels if level.sigma == sigma)
+    seconds = [forecast.seconds(level).value or 0.0 for level in forecast.levels]
+    copies, all_copies = forecast.copies(own), [forecast.copies(level) for level in forecast.levels]
+    silent, drawn = served(levels[sigma].behind, production)
+    rate, selects = own.rates[0], any(request.target_of(k) == "prediction" for k in request.k)
+    return Basis(
+        sigma=sigma,
+        device=forecast.pilot.device,
+        precision=forecast.pilot.precision,
+        rate=rate.median,
+        rate_low=rate.low,
+        rate_high=rate.high,
+        joules=rate.joules,
+        energy_source=energy_source,
+        copies=copies.value or 0.0,
+        images=forecast.images * len(forecast.levels),
+        passes=round(sum(forecast.images * (each.value or 0.0) for each in all_copies)),
+        seconds=sum(seconds),
+        abstention=silent,
+        prediction_copies=drawn,
+        latency=None,
+        origin="pilot",
+        copies_error=_error(copies),
+        copies_most=request.n_max + (request.n0 if selects else 0),
+        passes_error=sum(forecast.images * _error(each) for each in all_copies),
+        batch=forecast.pilot.batch,
+    )
+
+
+def _error(estimate: Estimate) -> float:
+    """Return the standard error that an interval of two on either side comes from."""
+    return (estimate.high - estimate.low) / 4
+
+
+def served(behind: Population, production: Production) -> tuple[float, float]:
+    """Return the share of images on which adaptive prediction abstains, and the mean copies it takes; estimates.
+
+    The test between the two leading classes is taken as a duel that is as hard to decide: with a share s of the votes
+    for both and p of these for the leader, a duel at (1 + sqrt(s) (2 p - 1)) / 2.
+    """
+    ranked: FloatArray = np.sort(behind.vectors, axis=1)[:, ::-1]
+    both = np.maximum(ranked[:, 0] + ranked[:, 1], 1e-300)
+    chance = 0.5 + (ranked[:, 0] - ranked[:, 1]) / (2 * np.sqrt(both))
+    grid, weights = np.linspace(0.5, 1, _STEPS + 1), behind.weights(behind.best)
+    odds = prediction_odds(prediction_looks(production.votes, production.alpha), production.alpha, grid)
+    silent, copies = (float(weights @ np.interp(chance, grid, each)) for each in (odds.abstain, odds.copies))
+    return silent, copies

@@ -1,0 +1,114 @@
+"""What a plan leaves in a folder: its record as JSON, a page, a CSV a table, and the figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from smoothcert.errors import EvidenceError, MissingExtraError
+from smoothcert.evidence import refuse_occupied, utc_now, write_derived, write_json
+from smoothcert.evidence.forecast import Forecast
+from smoothcert.evidence.outlook import Planned
+from smoothcert.report.plan.tables import TITLES, tables
+from smoothcert.report.plan.words import reading
+from smoothcert.spec import Production, Request
+
+PLAN, RUN_CONFIG = "plan.json", "run.yaml"
+FORMAT = 1
+
+
+def write_plan(planned: Planned, folder: Path, production: Production | None = None) -> list[Path]:
+    """Write a plan into a new or empty folder.
+
+    Args:
+        planned: the plan.
+        folder: where to; a plan is never overwritten.
+        production: the user's section of that name, for the cost.
+
+    Returns:
+        The files: plan.json, plan.md, a CSV a table; with a pilot run.yaml, the settings for `certify --config`, and
+        where matplotlib is there plan.svg and plan.png.
+
+    Raises:
+        EvidenceError: the folder is not empty, or cannot be written.
+    """
+    refuse_occupied(folder)
+    found = tables(planned, production)
+    texts = {"plan.md": "\n".join(_page(planned, production))}
+    texts |= {f"{name}.csv": table.render("csv") for name, table in found.items()}
+    if planned.forecast is not None:
+        texts[RUN_CONFIG] = settings_yaml(planned.settings.request())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_derived(folder / name, text.rstrip("\n") + "\n")
+        write_json(folder / PLAN, _record(planned, production))
+        figures = _figure(planned, folder)
+    except OSError as error:
+        raise EvidenceError(f"Cannot write the plan to {folder}: {error.strerror}.") from None
+    return [folder / PLAN, *(folder / name for name in texts), *figures]
+
+
+def settings_yaml(request: Request) -> str:
+    """Return the settings of a run as the YAML that `--config` reads, noise levels as they were typed."""
+    import yaml
+
+    settings = request.model_dump(mode="json", exclude_none=True)
+    settings["sigma"] = [sigma.text for sigma in request.sigma]
+    return str(yaml.safe_dump(settings, sort_keys=False))
+
+
+def read_plan(path: Path) -> Forecast:
+    """Read the forecast of a plan.
+
+    Args:
+        path: folder of a plan, or its plan.json.
+
+    Raises:
+        EvidenceError: there is no plan, it is damaged, or it was made without a pilot.
+    """
+    file = path / PLAN if path.is_dir() else path
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        forecast = record["forecast"]
+    except OSError:
+        raise EvidenceError(f"Expected a plan written by `smoothcert plan --out`, found none in {path}.") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise EvidenceError(f"{file} is not a plan, or it was changed. Plan anew with `smoothcert plan`.") from None
+    if forecast is None:
+        raise EvidenceError(
+            f"{file} forecasts nothing: it was made without --model and --data. Plan anew with both, or leave "
+            "out --plan."
+        )
+    return Forecast.from_record(forecast)
+
+
+def _record(planned: Planned, production: Production | None) -> dict[str, Any]:
+    stated = None if production is None else production.model_dump(mode="json")
+    head = {"format": FORMAT, "smoothcert": version("smoothcert"), "at": utc_now(), "production": stated}
+    return {**head, **planned.to_record(), "reading": list(reading(planned))}
+
+
+def _page(planned: Planned, production: Production | None) -> Iterator[str]:
+    images = f"{planned.images:,} images" + (f" of {planned.settings.data}" if planned.settings.draws else "")
+    yield f"# Plan for {images}, {planned.classes} classes\n"
+    yield "\n".join(f"* {line}" for line in reading(planned))
+    if planned.forecast is not None:
+        yield "\n![Forecast certified accuracy and copies](plan.svg)"
+    for name, table in tables(planned, production).items():
+        yield f"\n## {TITLES[name]}\n\n{table.render('md')}"
+
+
+def _figure(planned: Planned, folder: Path) -> list[Path]:
+    if planned.forecast is None:
+        return []
+    from smoothcert.report.figures.style import save
+    from smoothcert.report.plan.figure import plan_figure
+
+    try:
+        return save(plan_figure(planned, planned.forecast), folder, "plan")
+    except MissingExtraError:
+        return []
