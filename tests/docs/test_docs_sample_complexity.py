@@ -24,9 +24,11 @@ def page():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(DOCS / "complexity"))
         patch.setattr(sys, "dont_write_bytecode", True)
+        for name in MODULES:  # other scripts have pages and figures too
+            patch.delitem(sys.modules, name, raising=False)
         yield {name: __import__(name) for name in MODULES}
-    for name in MODULES:
-        sys.modules.pop(name)
+        for name in MODULES:
+            sys.modules.pop(name)
 
 
 @pytest.fixture(scope="module")

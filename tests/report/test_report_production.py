@@ -205,7 +205,7 @@ CHANGES = {
     unstated: "production is not what ledger and events give",
     more: "note is no part of it",
     less: "basis is missing",
-    not_a_record: "cannot be read: SpecError",
+    not_a_record: "cannot be read: votes: input should be a valid integer",
 }
 
 
