@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from smoothcert.evidence.cost import costs
-from smoothcert.evidence.estimate import mean, padded, predicted
+from smoothcert.evidence.estimate import TOGETHER, mean, padded, predicted
 from smoothcert.evidence.events import ENERGY, Event
 from smoothcert.evidence.line import Line
 from smoothcert.evidence.run import Run
@@ -19,8 +19,6 @@ from smoothcert.stats import prediction_looks
 
 PARTS = 10
 """Consecutive parts of a noise level whose rates give the spread."""
-TOGETHER = 64
-"""Studies that share a batch where many are predicted at once, as the sampler's window holds them."""
 NOT_METERED = "not recorded in this run"
 
 

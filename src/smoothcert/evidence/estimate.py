@@ -14,6 +14,8 @@ from smoothcert.spec import Production
 from smoothcert.stats import prediction_looks, prediction_odds
 
 FloatArray = NDArray[np.float64]
+TOGETHER = 64
+"""Studies that share a batch where many are predicted at once, as the sampler's window holds them."""
 _STEPS = 400  # of the grid over p
 
 
@@ -22,9 +24,8 @@ def predicted(
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Estimate, from stored votes, how often adaptive prediction abstains and how many copies it takes.
 
-    The votes of selection and of the last look are pooled; the leader's share among its own and the runner-up's votes
-    stands for p, moved towards 1/2 as far as votes for other classes slow the test down; `prediction_odds` gives the
-    rest. An estimate: an image's share is not its probability, and an image stopped because of its votes.
+    The votes of selection and of the last look are pooled. An estimate: an image's share is not its probability, and an
+    image stopped because of its votes.
 
     Args:
         lines: ledger lines of one noise level, at least one.
@@ -34,26 +35,47 @@ def predicted(
     Returns:
         Mean over the images and its standard error, of abstention and of copies.
     """
-    chances, grid = duels(lines), np.linspace(0.5, 1, _STEPS + 1)
-    abstain, copies = (np.interp(chances, grid, each) for each in _odds(production.votes, production.alpha, first))
+    abstain, copies = expected(duels(lines), production, first)
     return mean(abstain), mean(copies)
 
 
 def duels(lines: Sequence[Line]) -> FloatArray:
-    """Return for each image the probability of a duel of two classes that is as hard to decide as its votes, (m,).
+    """Return the duel of each image's two leading classes, float (m,), from its pooled votes."""
+    votes = np.array([_leaders(line) for line in lines], dtype=np.float64)
+    return duel(votes[:, 0], votes[:, 1], votes[:, 2])
+
+
+def duel(leader: FloatArray, runner_up: FloatArray, drawn: FloatArray | float) -> FloatArray:
+    """Return the probability of a duel of two classes that is as hard to decide, float (m,).
 
     With a share s of the votes for the two leading classes and p of these for the leader, n copies move the test as far
     as n copies of a duel at (1 + sqrt(s) (2 p - 1)) / 2.
+
+    Args:
+        leader: votes (or probability) of the leading class, (m,).
+        runner_up: of the second, (m,).
+        drawn: of all classes together; 0 gives an even duel.
+
+    >>> duel(np.array([90.0]), np.array([10.0]), 100.0).tolist()
+    [0.9]
     """
-    chances = []
-    for line in lines:
-        last = line.looks[-1][1] if line.looks else {}
-        first = line.selection or {}
-        votes = sorted((first.get(c, 0) + last.get(c, 0) for c in {*first, *last}), reverse=True)
-        leader, runner_up = (*votes, 0, 0)[:2]
-        both, drawn = leader + runner_up, sum(votes)
-        chances.append(0.5 + (leader - runner_up) / (2 * np.sqrt(both * drawn)) if both else 0.5)
-    return np.array(chances, dtype=np.float64)
+    wide = np.sqrt((leader + runner_up) * drawn)
+    chances: FloatArray = 0.5 + np.divide(leader - runner_up, 2 * wide, out=np.zeros_like(wide), where=wide > 0)
+    return chances
+
+
+def expected(chances: FloatArray, production: Production, first: int) -> tuple[FloatArray, FloatArray]:
+    """Return for each duel the probability that adaptive prediction abstains, and the copies it takes on average."""
+    grid = np.linspace(0.5, 1, _STEPS + 1)
+    abstain, copies = (np.interp(chances, grid, each) for each in _odds(production.votes, production.alpha, first))
+    return abstain, copies
+
+
+def _leaders(line: Line) -> tuple[int, int, int]:
+    """Votes of the leading class, of the second and of all, selection and last look together."""
+    last, first = line.looks[-1][1] if line.looks else {}, line.selection or {}
+    votes = sorted((first.get(c, 0) + last.get(c, 0) for c in {*first, *last}), reverse=True)
+    return (*votes, 0, 0)[0], (*votes, 0, 0)[1], sum(votes)
 
 
 @lru_cache(maxsize=8)

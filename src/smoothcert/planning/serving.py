@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from smoothcert.evidence import Basis
+from smoothcert.evidence.estimate import TOGETHER, duel, expected
 from smoothcert.evidence.forecast import Estimate, Forecast
 from smoothcert.planning.forecast import Level
 from smoothcert.planning.population import Population
 from smoothcert.planning.shares import FloatArray
 from smoothcert.spec import Production, Request
-from smoothcert.stats import prediction_looks, prediction_odds
-
-_STEPS = 400  # of the grid over the duel's probability
 
 
 def basis(
@@ -31,7 +29,7 @@ def basis(
     own = next(level for level in forecast.levels if level.sigma == sigma)
     seconds = [forecast.seconds(level).value or 0.0 for level in forecast.levels]
     copies, all_copies = forecast.copies(own), [forecast.copies(level) for level in forecast.levels]
-    silent, drawn = served(levels[sigma].behind, production)
+    silent, drawn = served(levels[sigma].behind, production, forecast.pilot.batch)
     rate, selects = own.rates[0], any(request.target_of(k) == "prediction" for k in request.k)
     return Basis(
         sigma=sigma,
@@ -62,16 +60,10 @@ def _error(estimate: Estimate) -> float:
     return (estimate.high - estimate.low) / 4
 
 
-def served(behind: Population, production: Production) -> tuple[float, float]:
-    """Return the share of images on which adaptive prediction abstains, and the mean copies it takes; estimates.
-
-    The test between the two leading classes is taken as a duel that is as hard to decide: with a share s of the votes
-    for both and p of these for the leader, a duel at (1 + sqrt(s) (2 p - 1)) / 2.
-    """
+def served(behind: Population, production: Production, batch: int) -> tuple[float, float]:
+    """Return the share of images on which adaptive prediction abstains, and the mean copies it takes; estimates."""
     ranked: FloatArray = np.sort(behind.vectors, axis=1)[:, ::-1]
-    both = np.maximum(ranked[:, 0] + ranked[:, 1], 1e-300)
-    chance = 0.5 + (ranked[:, 0] - ranked[:, 1]) / (2 * np.sqrt(both))
-    grid, weights = np.linspace(0.5, 1, _STEPS + 1), behind.weights(behind.best)
-    odds = prediction_odds(prediction_looks(production.votes, production.alpha), production.alpha, grid)
-    silent, copies = (float(weights @ np.interp(chance, grid, each)) for each in (odds.abstain, odds.copies))
+    first = min(max(1, batch // TOGETHER), production.votes)
+    weights, chances = behind.weights(behind.best), duel(ranked[:, 0], ranked[:, 1], 1.0)
+    silent, copies = (float(weights @ each) for each in expected(chances, production, first))
     return silent, copies
