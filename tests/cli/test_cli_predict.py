@@ -20,8 +20,7 @@ from torch import nn
 
 import smoothcert
 from smoothcert import SmoothedClassifier
-from smoothcert.cli import terminal
-from smoothcert.cli.predicting import counting
+from smoothcert.cli import counting, terminal
 from smoothcert.cli.predicting import work as prediction
 from smoothcert.evidence import open_run, read_bundle
 from smoothcert.sampling import smooth

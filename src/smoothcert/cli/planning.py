@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from smoothcert.cli.predicting.counting import counting
+from smoothcert.cli.counting import counting
 from smoothcert.cli.terminal import show, tell
 from smoothcert.evidence import refuse_occupied
 from smoothcert.evidence.outlook import Planned

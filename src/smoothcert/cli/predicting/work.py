@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
+from smoothcert.cli.counting import Count, counting
 from smoothcert.cli.predict import Asked
 from smoothcert.cli.predicting.answers import Answer, as_table, in_words
-from smoothcert.cli.predicting.counting import Count, counting
 from smoothcert.cli.predicting.question import Question, check_flags, form_of, question_of
 from smoothcert.cli.predicting.records import as_csv, as_json
 from smoothcert.cli.terminal import show
