@@ -8,7 +8,7 @@ from typing import Any
 from smoothcert.evidence import Cell, Run
 from smoothcert.evidence.forecast import CellForecast, Estimate, Forecast, LevelForecast
 from smoothcert.evidence.planned import forecast_of
-from smoothcert.report.plan.predicted import percents, whole
+from smoothcert.report.plan.predicted import outwards, percents
 from smoothcert.report.table import PARTIAL, Table
 from smoothcert.stats import format_down
 
@@ -90,16 +90,12 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
     if not record["attainable"]:
         return (*place, "not attainable", "-", "-", "-")
     estimate = Estimate(record["forecast"], record["low"], record["high"])
-    share = record["quantity"] == SHARE
-    realised = PARTIAL if record["realised"] is None else _realised(record["realised"], share)
-    told = "pilot too short to tell" if estimate.value is None else _predicted(estimate.value, share)
+    share, decimals = record["quantity"] == SHARE, 2 if record["quantity"] == SECONDS else 0
+    told = "pilot too short to tell"
+    if estimate.value is not None:
+        told = f"{100 * estimate.value:.1f}" if share else f"{estimate.value:,.{decimals}f}"
+    realised = PARTIAL
+    if record["realised"] is not None:
+        realised = format_down(100 * record["realised"], 1) if share else f"{record['realised']:,.{decimals}f}"
     held = {True: "yes", False: "NO", None: "-"}[record["inside"]]
-    return (*place, told, percents(estimate) if share else whole(estimate), realised, held)
-
-
-def _predicted(value: float, share: bool) -> str:
-    return f"{100 * value:.1f}" if share else f"{value:,.0f}"
-
-
-def _realised(value: float, share: bool) -> str:
-    return format_down(100 * value, 1) if share else f"{value:,.0f}"
+    return (*place, told, percents(estimate) if share else outwards(estimate, decimals), realised, held)

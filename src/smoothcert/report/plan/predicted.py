@@ -50,9 +50,10 @@ def percents(estimate: Estimate) -> str:
     return f"{format_down(100 * estimate.low, 1)} to {format_up(100 * estimate.high, 1)}"
 
 
-def whole(estimate: Estimate) -> str:
-    """Print an interval of numbers, rounded outwards to whole ones."""
-    return f"{float(format_down(estimate.low, 0)):,.0f} to {float(format_up(estimate.high, 0)):,.0f}"
+def outwards(estimate: Estimate, decimals: int) -> str:
+    """Print an interval of numbers, rounded outwards."""
+    low, high = float(format_down(estimate.low, decimals)), float(format_up(estimate.high, decimals))
+    return f"{low:,.{decimals}f} to {high:,.{decimals}f}"
 
 
 def _flat(name: str, estimate: Estimate | None) -> dict[str, float | None]:
@@ -72,7 +73,7 @@ def copies_table(forecast: Forecast) -> Table:
             (
                 f"{level.sigma:g}",
                 f"{copies.value or 0:,.0f}",
-                whole(copies),
+                outwards(copies, 0),
                 f"{median:,.0f}",
                 f"{fixed:,.0f}",
                 f"{passes:,.0f}",
