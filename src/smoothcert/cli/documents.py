@@ -11,8 +11,8 @@ from smoothcert.report.write import Wish, write_report
 
 SHOWN = {
     "results.csv": "the results table (also .md, .tex, .json)",
-    "tables": "every further table: accuracy, classes, cost, production, image units",
-    "cost.json": "what the run cost, and what re-certification and production would",
+    "tables": "further tables: accuracy, classes, cost, image units",
+    "cost.json": "cost of this run, of the next, of production",
     "certificates.parquet": "a row an image, sigma and k",
     "figures": "figures as SVG and PNG",
     "notebook.ipynb": "the certification notebook, executed",
