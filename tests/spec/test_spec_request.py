@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evidence.handmade import refusal
@@ -72,6 +72,7 @@ anything = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(sorted(Request.model_fields)), anything)
+@example("k", [10**400, 10**400])
 def test_any_value_is_taken_or_refused_in_one_short_sentence(name, value):
     message = refusal(SpecError, lambda: asked(**{name: value}))
     if message is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,6 +14,8 @@ from smoothcert.spec.criteria import Criterion, Place
 from smoothcert.spec.values import Floats, Frozen, Ints, Sigma, split
 
 SMALLEST_FIRST_LOOK = 100
+MOST_SHOWN = 6
+"""Values of a list that a refusal shows."""
 
 Target = Literal["prediction", "label"]
 _T = TypeVar("_T")
@@ -168,7 +171,8 @@ def _distinct(values: tuple[_T, ...]) -> tuple[_T, ...]:
     if not values:
         raise ValueError("expected at least one value, got none")
     if len(set(values)) != len(values):
-        raise ValueError(f"expected distinct values, got {', '.join(map(str, values))}")
+        shown = [*map(str, values[:MOST_SHOWN]), *(["..."] if len(values) > MOST_SHOWN else [])]
+        raise ValueError(f"expected distinct values, got {', '.join(shown)}")
     return values
 
 
@@ -198,7 +202,7 @@ def explain(error: ValidationError) -> str:
     name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
     kind, message = first["type"], first["msg"]
     if kind == "value_error":
-        message = message.removeprefix("Value error, ")
+        message = re.sub(r"\d{30,}", lambda long: f"{long[0][:9]}...", message.removeprefix("Value error, "))
     elif kind == "missing":
         message = "this setting is required but was not given"
     elif kind == "extra_forbidden":
