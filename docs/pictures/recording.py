@@ -18,6 +18,7 @@ from pathlib import Path
 
 PROMPT = "\x1b[1;32m$\x1b[0m "
 CTRL_C = b"\x03"
+_LOCAL = 3  # of what tcgetattr returns, the local modes
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ class Recorder:
     def _become(self, arguments: list[str]) -> None:
         """In the child: a terminal of this size, a plain environment, this interpreter's commands."""
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", self._rows, self._columns, 0, 0))
+        mode = termios.tcgetattr(0)
+        mode[_LOCAL] |= termios.NOFLSH  # else Ctrl-C may also throw away what the program prints when it is stopped
+        termios.tcsetattr(0, termios.TCSANOW, mode)
         os.chdir(self._folder)
         bin_ = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         dropped = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "CI")

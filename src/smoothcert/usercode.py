@@ -2,12 +2,16 @@
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from smoothcert.errors import InputError
+
+FACTORY = re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<factory>[^\W\d]\w*)")
+"""How such a function is named."""
 
 
 @contextmanager

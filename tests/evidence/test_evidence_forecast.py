@@ -25,7 +25,25 @@ def test_a_damaged_record_is_refused(drop):
         Forecast.from_record(record)
 
 
-@pytest.mark.parametrize("record", [{}, {"settings": 3}, {"settings": {}, "images": "many"}])
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        (lambda record: record, {"stopping": "never"}),
+        (lambda record: record, {"images": None}),
+        (lambda record: record["pilot"], {"batch": "large"}),
+        (lambda record: record["cells"][0], {"looks": 0.5}),
+        (lambda record: record["levels"][0], {"taken": [[100, 0.5, 3]]}),
+        (lambda record: record["levels"][0]["rates"][0], {"median": "fast"}),
+    ],
+)
+def test_a_changed_record_is_refused(part, change):
+    record = json.loads(json.dumps(a_forecast(a_spec()).to_record()))
+    part(record).update(change)
+    with pytest.raises(EvidenceError, match="got another record"):
+        Forecast.from_record(record)
+
+
+@pytest.mark.parametrize("record", [{}, None, [3], {"settings": 3}, {"settings": {}, "images": "many"}])
 def test_other_records_are_refused(record):
     with pytest.raises(EvidenceError, match="got another record"):
         Forecast.from_record(record)

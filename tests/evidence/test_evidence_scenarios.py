@@ -35,7 +35,6 @@ BASIS = Basis(
     seconds=2400.0,
     abstention=0.04,
     prediction_copies=200.0,
-    latency=None,
     origin="run",
     copies_error=50.0,
     copies_most=10_100,
@@ -129,13 +128,11 @@ def test_measured_energy_goes_before_stated_power_on_the_device_of_the_run():
     assert (partly.value, partly.origin) == (pytest.approx(2.4e6 * 0.1 / 3.6e6), "extrapolated")
 
 
-def test_a_study_alone_waits_for_padding_and_a_measured_latency_goes_first():
-    alone = replace(BASIS, alone={CERTIFY: 6000.0}, latency=1.25)
+def test_a_study_alone_waits_for_padding():
+    alone = replace(BASIS, alone={CERTIFY: 6000.0})
     rows = scenarios(alone, make_production(STATED))
     assert row(rows, CERTIFY, studies=1000).latency.value == pytest.approx(6.0)
     assert row(rows, CERTIFY, "Accelerator", 1000).latency.value == pytest.approx(0.06)
-    assert row(rows, PREDICT_MOST, studies=1000).latency == exactly(1.25, "measured")
-    assert row(rows, PREDICT_MOST, "Accelerator", 1000).latency.origin == "extrapolated"
 
 
 def test_a_forecast_is_never_called_measured():

@@ -55,7 +55,7 @@ def _line(rng, spec, sigma, index, label, p):
     chances = np.insert((1 - own) * rng.dirichlet(np.ones(spec.classes - 1)), label, own)
     taken = len(spec.looks) if index % 2 else int(rng.integers(1, len(spec.looks) + 1))
     looks = np.cumsum([rng.multinomial(n, chances) for n in np.diff((0, *spec.looks[:taken]))], axis=0)
-    by_prediction = any(spec.request.target_of(k) == "prediction" for k in spec.request.k)
+    by_prediction = spec.request.selects
     selection = _votes(rng.multinomial(spec.request.n0, chances)) if by_prediction else None
     return a_line(index, label, selection, [_votes(look) for look in looks], sigma)
 

@@ -66,7 +66,7 @@ def _line(rng, spec, sigma, index, label, p, groups):
     taken = len(spec.looks) if index % 2 else int(rng.integers(1, len(spec.looks) + 1))
     steps = np.diff((0, *spec.looks[:taken]))
     looks = [_votes(look) for look in np.cumsum([rng.multinomial(n, chances) for n in steps], axis=0)]
-    selects = any(spec.request.target_of(k) == "prediction" for k in spec.request.k)
+    selects = spec.request.selects
     selection = _votes(rng.multinomial(spec.request.n0, chances)) if selects else None
     group = None if groups is None else f"patient {index % groups}"
     return replace(a_line(index, label, selection, looks, sigma, group), at=utc_now())

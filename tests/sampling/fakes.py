@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,10 +11,13 @@ from torch import nn
 from smoothcert.models import Classifier
 from smoothcert.models.resnet import build
 from smoothcert.noise import Rows, Stage
+from smoothcert.sampling.protocol import Sampled
 from smoothcert.sampling.recipe import prepare
 from smoothcert.sampling.sampler import Sampler, Source
+from smoothcert.sampling.waves import waves
 from smoothcert.spec import Recipe
 
+S = TypeVar("S", bound=Sampled)
 SHAPE = (3, 8, 8)
 
 
@@ -53,6 +57,23 @@ class FakeSampler:
         counts = self._counts[slots]
         self._counts[slots] = 0
         return counts
+
+
+def run_waves(
+    sampler: FakeSampler, fresh: Sequence[S], settle: Callable[[Sequence[S], np.ndarray], None]
+) -> dict[int, S]:
+    """Run waves, checking that a batch is padded only where nothing could have filled it; return images by index."""
+    done: list[S] = []
+    for decided in waves(fresh, sampler, settle):
+        inside = sampler.loads - len(done)
+        if sampler.draws[-1] % sampler.batch_size:
+            assert sampler.draws[-1] < sampler.batch_size
+            assert sampler.taken[-1] == inside  # nobody in the window wanted more
+            assert sampler.loads == len(fresh) or inside == sampler.window  # nobody was left outside
+        done += decided
+    assert sorted(image.index for image in done) == sorted(image.index for image in fresh)
+    assert all(image.need is None for image in done)
+    return {image.index: image for image in done}
 
 
 def classifier(module: nn.Module, classes: int, own: bool = False, **declared: object) -> Classifier:

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from smoothcert.noise import Stage
 from smoothcert.sampling.prediction import PredictionRule, begin, settle
-from smoothcert.sampling.waves import waves
 from smoothcert.stats import predict_sets, prediction_looks
 
-from .fakes import FakeSampler, vote
+from .fakes import FakeSampler, run_waves, vote
 
 CLASSES, ALPHA, N = 4, 0.01, 300
 LOOKS = prediction_looks(N, ALPHA)
@@ -40,19 +39,8 @@ def slow(rule: PredictionRule, image: int) -> tuple[frozenset[int] | None, list[
 
 
 def sample(rule: PredictionRule, order, batch: int = 64, window: int = 4):
-    """Run waves, checking on the way that a batch is padded only where nothing could have filled it."""
     sampler = FakeSampler(probabilities, batch, window, CLASSES)
-    fresh = [begin(rule, index) for index in order]
-    done = []
-    for decided in waves(fresh, sampler, partial(settle, rule)):
-        inside = sampler.loads - len(done)
-        if sampler.draws[-1] % batch:
-            assert sampler.draws[-1] < batch
-            assert sampler.taken[-1] == inside  # nobody in the window wanted more
-            assert sampler.loads == len(fresh) or inside == window  # nobody was left outside
-        done += decided
-    assert sorted(image.index for image in done) == sorted(order)
-    return sampler, {image.index: image for image in done}
+    return sampler, run_waves(sampler, [begin(rule, index) for index in order], partial(settle, rule))
 
 
 @settings(deadline=None, max_examples=40)
@@ -74,7 +62,6 @@ def test_any_order_window_and_batch_give_the_answers_of_the_slow_loop(order, bat
         assert image.counts.tolist() == votes
         assert (found.samples, found.votes, found.votes) == (sum(votes), max(votes), votes[found.leader])
         assert found.samples == rule.looks[image.taken - 1]
-        assert image.need is None
         wanted += [(index, Stage.PREDICTION, s) for s in range(found.samples)]
     assert sorted(sampler.addresses) == sorted(wanted)  # each needed copy once, of the prediction stage, and no other
 

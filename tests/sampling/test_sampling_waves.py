@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from smoothcert.noise import Stage
 from smoothcert.sampling.protocol import ImageVotes, Protocol, begin, settle
-from smoothcert.sampling.waves import waves
 from smoothcert.stats import Bounds, Plan, running, schedule, tally, undecided
 
-from .fakes import FakeSampler, vote
+from .fakes import FakeSampler, run_waves, vote
 
 CLASSES, N0 = 4, 20
 LOOKS = schedule(500)
@@ -63,20 +62,9 @@ def outcome(image: ImageVotes) -> tuple[list[int] | None, list[tuple[int, list[i
 
 
 def sample(rule: Protocol, labels: dict[int, int | None], batch: int = 64, window: int = 4):
-    """Run waves, checking on the way that a batch is padded only where nothing could have filled it."""
     sampler = FakeSampler(probabilities, batch, window, CLASSES)
     fresh = [begin(rule, index, label) for index, label in labels.items()]
-    done: list[ImageVotes] = []
-    for decided in waves(fresh, sampler, partial(settle, rule)):
-        inside = sampler.loads - len(done)
-        if sampler.draws[-1] % batch:
-            assert sampler.draws[-1] < batch
-            assert sampler.taken[-1] == inside  # nobody in the window wanted more
-            assert sampler.loads == len(fresh) or inside == window  # nobody was left outside
-        done += decided
-    assert sorted(image.index for image in done) == sorted(labels)
-    assert all(image.need is None for image in done)
-    return sampler, {image.index: image for image in done}
+    return sampler, run_waves(sampler, fresh, partial(settle, rule))
 
 
 TARGETS = st.sampled_from([{1: "prediction"}, {1: "prediction", 3: "label"}, {1: "label"}, {2: "label", 3: "label"}])

@@ -20,7 +20,7 @@ FAST = {"name": "Accelerator", "source": "assumed", "copies_per_second": 2e5}
         ({"votes": 5}, "votes: expected at least 11 at alpha 0.001, as fewer votes can never decide, got 5."),
         ({"votes": 0}, "votes: expected from 1 to 100,000 noisy copies a prediction, got 0."),
         ({"votes": 10**9}, "votes: expected from 1 to 100,000 noisy copies"),
-        ({"alpha": 0.5}, "alpha: expected a probability from 1e-12 to below 0.5, got 0.5"),
+        ({"alpha": 0.5}, "alpha: expected a probability from 1e-12 to below 0.5, got 0.5; 0.001 is usual."),
         ({"alpha": float("nan")}, "alpha: expected a probability"),
         ({"utilisation": 50}, "utilisation: expected a share of the day from 0.01 to 1, got 50; 50 % is written 0.5."),
         ({"utilisation": 0}, "utilisation: expected a share"),

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -110,6 +112,21 @@ def test_fixed_stopping_takes_any_n_max():
 def test_target_follows_k_unless_it_is_named(target, expected):
     request = asked(target=target, k="1,3")
     assert tuple(request.target_of(k) for k in request.k) == expected
+    assert request.targets == dict(zip((1, 3), expected, strict=True))
+
+
+@pytest.mark.parametrize(("target", "k", "copies"), [("auto", "1,3", 1100), ("auto", "3", 1000), ("label", "1", 1000)])
+def test_separate_copies_are_counted_only_where_they_select_a_class(target, k, copies):
+    request = asked(target=target, k=k, n0=100, n_max=1000)
+    assert request.most_copies == copies
+    assert request.selects == (copies > 1000)
+
+
+def test_plain_settings_read_back_and_keep_noise_levels_as_typed():
+    request = asked(sigma="0.50,1", k="1,3", limit=7)
+    plain = json.loads(json.dumps(request.plain()))
+    assert plain["sigma"] == ["0.50", "1"]
+    assert make_request(**plain) == request
 
 
 def test_a_request_cannot_be_changed():

@@ -13,6 +13,8 @@ from evidence import handmade
 from evidence.bundles import FILE, WEIGHTS
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence import Bundle, certified_of, open_run, write_bundle
+from smoothcert.evidence.bundle import files
+from smoothcert.evidence.bundle.files import SUMMED, file_sha256
 from smoothcert.evidence.bundle.record import Facts
 from smoothcert.verify import verify_bundle
 
@@ -65,6 +67,14 @@ TIES = {
     "the tensors": (STATE, None, tensors(), "the tensors the run certified"),
     "a state dict": ("sha256:" + "a" * 64, "w.pt", tensors(), "no hash ties the two"),
 }
+
+
+def test_each_file_is_hashed_once_for_its_sum(certified, tmp_path, monkeypatch):
+    run, hashed = certified(), []
+    path = bundle_of(run, tmp_path / "b")
+    monkeypatch.setattr(files, "file_sha256", lambda file: hashed.append(file.name) or file_sha256(file))
+    assert verify_bundle(run, path).passed
+    assert tuple(sorted(hashed)) == SUMMED
 
 
 @pytest.mark.parametrize("case", TIES)

@@ -38,7 +38,7 @@ def certify(
     if print_config:
         import yaml
 
-        print(yaml.safe_dump(_plain(request), sort_keys=False).rstrip())
+        print(yaml.safe_dump(request.plain(), sort_keys=False).rstrip())
         return 0
     if out is None:
         raise InputError("--out: name the run directory to create.")
@@ -47,9 +47,3 @@ def certify(
     code = certify_and_report(request, out, plan)
     say_next(out)
     return code
-
-
-def _plain(request: Request) -> dict[str, object]:
-    settings = request.model_dump(mode="json", exclude_none=True)
-    settings["sigma"] = [sigma.text for sigma in request.sigma]
-    return settings

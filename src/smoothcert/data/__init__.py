@@ -8,6 +8,7 @@ from smoothcert.data.changes import CHANGES, change_norms
 from smoothcert.data.dataset import ImageSet
 from smoothcert.data.npz import read_npz
 from smoothcert.errors import DataError
+from smoothcert.usercode import FACTORY
 
 __all__ = ["CHANGES", "ImageSet", "change_norms", "load_images"]
 
@@ -41,11 +42,7 @@ def _draw(match: re.Match[str], quantise: int | None) -> ImageSet:
 
 FORMS = (
     _Form("FILE.npz[#split]", re.compile(r"(?P<path>.+\.npz)(?:#(?P<split>[\w.-]+))?", re.I | re.S), _read_npz),
-    _Form(
-        "module:factory",
-        re.compile(r"(?!synthetic:)(?P<module>[^\W\d][\w.]*):(?P<factory>[^\W\d]\w*)"),
-        _read_factory,
-    ),
+    _Form("module:factory", re.compile(rf"(?!synthetic:){FACTORY.pattern}"), _read_factory),
     _Form("synthetic[:N][#train]", re.compile(r"synthetic(?::(?P<count>[0-9]{1,9}))?(?:#(?P<split>\w+))?"), _draw),
 )
 """The forms of `--data`, tried in order; a new source of images is one more line."""

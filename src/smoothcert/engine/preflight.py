@@ -62,7 +62,7 @@ def preflight(work: Work, sigma: float, seed: int) -> Preflight:
         )
     clean = float((logits.argmax(axis=1) == labels).mean())
     noisy, rate = _under_noise(work, work.sampler(sigma, seed), count)
-    copies = len(work.images) * (work.request.n0 + work.request.n_max)
+    copies = len(work.images) * work.request.most_copies
     return Preflight(
         sigma=float(sigma),
         grey_levels=float(sigma) * work.images.levels,

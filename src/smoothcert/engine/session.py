@@ -155,7 +155,7 @@ class Session:
                 decided=self._decided,
                 total=len(self._spec.models) * self._spec.data.images,
                 copies=self._copies,
-                fixed_copies=self._lines * (request.n0 + request.n_max),
+                fixed_copies=self._lines * request.most_copies,
                 decided_copies=self._line_copies,
                 seconds=time.monotonic() - self._began,
             )

@@ -59,7 +59,6 @@ def basis_of(run: Run, production: Production) -> Basis:
     shared = max(1, recipe.batch_size // TOGETHER)
     silent, drawn = predicted(lines, production, min(shared, production.votes)) if lines else (None, None)
     levels = [mean([line.samples for line in run.ledger.at(s)])[1] * len(run.ledger.at(s)) for s in request.sigma]
-    selects = any(request.target_of(k) == "prediction" for k in request.k)
     return Basis(
         sigma=sigma,
         device=recipe.device,
@@ -75,10 +74,9 @@ def basis_of(run: Run, production: Production) -> Basis:
         seconds=total.seconds,
         abstention=silent and silent[0],
         prediction_copies=drawn and drawn[0],
-        latency=None,
         origin="run",
         copies_error=error,
-        copies_most=(request.n0 if selects else 0) + request.n_max,
+        copies_most=request.most_copies,
         passes_error=float(sum(levels)),
         abstention_error=silent[1] if silent else 0.0,
         prediction_error=drawn[1] if drawn else 0.0,

@@ -51,7 +51,6 @@ def costs(run: Run) -> list[Cost]:
 
 def _cost(run: Run, sigma: float) -> Cost:
     lines, request = run.ledger.at(sigma), run.spec.request
-    selected = any(request.target_of(k) == "prediction" for k in request.k)
-    fixed = len(lines) * ((request.n0 if selected else 0) + request.n_max)
+    fixed = len(lines) * request.most_copies
     passes = sum(line.samples for line in lines)
     return Cost(float(sigma), len(lines), passes, fixed, sum(line.seconds for line in lines))

@@ -6,9 +6,12 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from smoothcert.errors import EvidenceError
 
-CONFIDENCE = 0.95
+COVERAGE = 0.95
+"""Probability that a forecast's interval holds what the run comes to; no confidence of a run's own bounds."""
 RESOLVED = 3
 """A pilot of n votes tells a probability from one that lies this many votes below unanimity: 1 - 3 / n."""
 
@@ -173,28 +176,6 @@ class Forecast:
             EvidenceError: it is not the record of a forecast.
         """
         try:
-            return cls(
-                settings={str(name): str(value) for name, value in record["settings"].items()},
-                images=int(record["images"]),
-                stopping="fixed" if record["stopping"] == "fixed" else "looks",
-                pilot=Pilot(**record["pilot"]),
-                cells=tuple(_cell(each) for each in record["cells"]),
-                levels=tuple(_level(each) for each in record["levels"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError):
+            return TypeAdapter(cls).validate_python(record)
+        except ValidationError:
             raise EvidenceError("Expected a forecast written by `smoothcert plan`, got another record.") from None
-
-
-def _estimate(record: dict[str, Any] | None) -> Estimate | None:
-    return None if record is None else Estimate(**record)
-
-
-def _cell(record: dict[str, Any]) -> CellForecast:
-    return CellForecast(**{**record, "looks": _estimate(record["looks"]), "fixed": _estimate(record["fixed"])})
-
-
-def _level(record: dict[str, Any]) -> LevelForecast:
-    taken = tuple((int(n), float(share)) for n, share in record["taken"])
-    rates = tuple(Rate(**rate) for rate in record["rates"])
-    both = {name: Estimate(**record[name]) for name in ("looks", "fixed")}
-    return LevelForecast(**{**record, **both, "taken": taken, "rates": rates})

@@ -147,9 +147,8 @@ class Planned:
 
     def to_record(self) -> dict[str, Any]:
         """Return a plain record for JSON."""
-        asked = self.settings.model_dump(mode="json", exclude_none=True)
         return {
-            "settings": asked | {"sigma": [sigma.text for sigma in self.settings.sigma]},
+            "settings": self.settings.plain(),
             "classes": self.classes,
             "images": self.images,
             **asdict(self.outlook),

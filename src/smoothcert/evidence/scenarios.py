@@ -34,7 +34,6 @@ class Basis:
         seconds: time of the device that they took.
         abstention: share of images on which `predict` abstains, estimated; None: unknown.
         prediction_copies: mean copies adaptive prediction takes, estimated; None: unknown.
-        latency: measured seconds of one prediction of all copies; None: derived from the rate.
         origin: whether a run or a plan's pilot was measured.
         copies_error: standard error of `copies` over the images.
         copies_most: n0 + n_max, what a certified image can take at most; None: unknown.
@@ -63,7 +62,6 @@ class Basis:
     seconds: float
     abstention: float | None
     prediction_copies: float | None
-    latency: float | None
     origin: Literal["run", "pilot"]
     copies_error: float = 0.0
     copies_most: int | None = None
@@ -199,8 +197,6 @@ class _Machine:
         batch, alone = self.basis.batch, self.basis.alone.get(task)
         waits = copies.times(1 / batch).whole().times(batch) if alone is None else exactly(alone, "extrapolated")
         latency = waits.over(rate)
-        if task == PREDICT_MOST and self.here and self.basis.latency is not None:
-            latency = exactly(self.basis.latency, "measured")
         kwh = self._kwh(copies.times(studies), hours)
         return self._row(task, copies, hours, kwh, studies, latency=latency, devices=devices, abstention=silent)
 

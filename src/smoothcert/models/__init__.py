@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from smoothcert.errors import ModelError
 from smoothcert.models.classifier import Classifier, ModelOptions
+from smoothcert.usercode import FACTORY
 
 __all__ = ["Classifier", "ModelOptions", "at_sigma", "load_classifier"]
 
@@ -51,11 +52,7 @@ FORMS = (
     _Form("FILE.safetensors", re.compile(r".+\.safetensors", re.S), _read_own),
     _Form("FILE.pt|.pth|.bin --arch NAME", re.compile(r".+\.(pt|pth|bin)", re.S), _read_own),
     _Form("FILE.pt2 --trust-model", re.compile(r".+\.pt2", re.S), _read_exported),
-    _Form(
-        "module:factory [--weights FILE]",
-        re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<factory>[^\W\d]\w*)"),
-        _read_factory,
-    ),
+    _Form("module:factory [--weights FILE]", FACTORY, _read_factory),
     _Form("demo", re.compile(r"demo"), _read_demo),
 )
 """The forms of `--model`, tried in order; a new kind of model is one more line."""

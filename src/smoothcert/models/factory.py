@@ -41,10 +41,18 @@ def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> 
         load_state(module, weights.state, options.weights)
         card = weights.card if declared is None else card
         sha256 = weights.sha256
-    return _classifier(module, card, sha256, reference)
+    return classifier_of(module, card, sha256, reference)
 
 
-def _classifier(module: nn.Module, card: Card, sha256: str | None, reference: str) -> Classifier:
+def classifier_of(module: nn.Module, card: Card, sha256: str | None, reference: str) -> Classifier:
+    """A user's module as a classifier, on the processor, in float32 and evaluation mode.
+
+    Args:
+        module: with its weights; changed in place.
+        card: what is declared about it.
+        sha256: hash ("sha256:...") of its weights file, or None where it came without one.
+        reference: its name.
+    """
     module = module.cpu().float().requires_grad_(False)
     with suppress(NotImplementedError):  # a module of torch.export stays in the mode it was exported in
         module.eval()

@@ -14,6 +14,7 @@ from smoothcert.planning.forecast import Level
 from smoothcert.planning.reach import sufficient
 from smoothcert.spec import Request
 from smoothcert.stats import Plan, Procedure, r_max, schedule, simulate
+from smoothcert.stats.plan import FIRST_LOOK
 
 ALPHAS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 BUDGETS = (1_000, 10_000, 100_000, 1_000_000)
@@ -57,7 +58,7 @@ def _variants(request: Request, procedure: Procedure) -> Iterator[_Variant]:
     for other in request.k:
         alone = replace(procedure, targets={other: request.target_of(other)})
         yield _Variant("k", str(other), alone, other, other == k)
-    if request.n_max >= 100:
+    if request.n_max >= FIRST_LOOK:
         for stopping in ("looks", "fixed"):
             looks = schedule(request.n_max, stopping)
             other_rule = replace(procedure, plan=replace(plan, looks=looks))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +13,10 @@ from smoothcert.planning.profile import Trace, traces
 from smoothcert.planning.reach import sufficient
 from smoothcert.planning.shares import FloatArray, IntArray
 from smoothcert.stats import Plan, Procedure, r_max, schedule
+from smoothcert.stats.plan import FIRST_LOOK
+
+_ROUNDING = 1e-9
+"""Below one half by no more than this, a sum of weights is one half."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +92,8 @@ def with_stopping(procedure: Procedure, stopping: str) -> Procedure:
 
 
 def _possible(plan: Plan, stopping: str) -> str:
-    """Sequential looks begin at 100 copies; below, a run has one look."""
-    return "fixed" if plan.looks[-1] < 100 else stopping
+    """Below the first of sequential looks a run has one look."""
+    return "fixed" if plan.looks[-1] < FIRST_LOOK else stopping
 
 
 def _paths(behind: Population, done: dict[str, Simulation]) -> list[Trace]:
@@ -126,11 +129,6 @@ def _taken(behind: Population, done: Simulation) -> tuple[tuple[int, float], ...
 
 
 def _median(behind: Population, done: Simulation) -> float:
-    return next(float(n) for n, below in _cumulated(_taken(behind, done)) if below >= 0.5)
-
-
-def _cumulated(taken: tuple[tuple[int, float], ...]) -> Iterator[tuple[int, float]]:
-    below = 0.0
-    for n, share in taken:
-        below += share
-        yield n, below + 1e-3 * share
+    order = np.argsort(done.samples)
+    below = np.cumsum(behind.weights(behind.best)[order])
+    return float(done.samples[order[np.searchsorted(below, 0.5 - _ROUNDING)]])

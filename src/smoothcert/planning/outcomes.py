@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence.forecast import CONFIDENCE, Estimate
+from smoothcert.evidence.forecast import COVERAGE, Estimate
 from smoothcert.planning.population import Population
 from smoothcert.planning.profile import Trace
 from smoothcert.planning.shares import FloatArray
@@ -77,7 +77,7 @@ def _estimate(value: float, runs: FloatArray, weights: NDArray[np.float64]) -> E
     values = runs.ravel()
     order = np.argsort(values)
     below = np.cumsum(np.repeat(weights, runs.shape[1])[order]) / runs.shape[1]
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - COVERAGE) / 2
     ends = np.minimum(np.searchsorted(below, [tail, 1 - tail]), len(order) - 1)
     low, high = values[order[ends]].round(_DIGITS)
     kept = round(value, _DIGITS)

@@ -34,7 +34,7 @@ def procedure_of(request: Request, sigma: float, classes: int, eta: float = 0.0)
     """Return what a run asks of each image's votes at one noise level."""
     looks = schedule(request.n_max, request.stopping)
     plan = Plan(looks, request.alpha, request.bound, classes, float(sigma), eta)
-    return Procedure(plan, {k: request.target_of(k) for k in request.k}, request.radius, request.n0)
+    return Procedure(plan, request.targets, request.radius, request.n0)
 
 
 def reach(procedure: Procedure, k: int, r: float) -> Reach:

@@ -8,13 +8,15 @@ from bisect import bisect_left
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.evidence import CONFIDENCE
 from smoothcert.evidence.outlook import Width
 from smoothcert.stats import interval, lower_bound, population_bound
 
 FloatArray = NDArray[np.float64]
 
 MOST_IMAGES = 10**7
-DELTA = 0.05
+DELTA = 1 - CONFIDENCE
+"""Error probability of a population bound, as in the results of a run."""
 
 
 def width(share: float, origin: str, m: int, alpha: float, wanted: float) -> Width:
@@ -28,7 +30,7 @@ def width(share: float, origin: str, m: int, alpha: float, wanted: float) -> Wid
         wanted: population bound wanted, in (0, 1).
     """
     certified = math.floor(share * m + 1e-9)
-    low, high = interval(certified, m, 1 - DELTA)
+    low, high = interval(certified, m, CONFIDENCE)
     bound = population_bound(certified, m, alpha, DELTA)
     return Width(share, origin, m, low, high, bound, wanted, images_needed(share, alpha, wanted))
 

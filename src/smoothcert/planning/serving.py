@@ -30,7 +30,7 @@ def basis(
     seconds = [forecast.seconds(level).value or 0.0 for level in forecast.levels]
     copies, all_copies = forecast.copies(own), [forecast.copies(level) for level in forecast.levels]
     silent, drawn = served(levels[sigma].behind, production, forecast.pilot.batch)
-    rate, selects = own.rates[0], any(request.target_of(k) == "prediction" for k in request.k)
+    rate = own.rates[0]
     return Basis(
         sigma=sigma,
         device=forecast.pilot.device,
@@ -46,10 +46,9 @@ def basis(
         seconds=sum(seconds),
         abstention=silent,
         prediction_copies=drawn,
-        latency=None,
         origin="pilot",
         copies_error=_error(copies),
-        copies_most=request.n_max + (request.n0 if selects else 0),
+        copies_most=request.most_copies,
         passes_error=sum(forecast.images * _error(each) for each in all_copies),
         batch=forecast.pilot.batch,
     )

@@ -65,7 +65,7 @@ class Protocol(Procedure):
 def protocol_of(spec: Spec, plan: Plan) -> Protocol:
     """Return the protocol of a run at the plan of one of its noise levels."""
     request = spec.request
-    return Protocol(plan, {k: request.target_of(k) for k in request.k}, request.radius, request.n0)
+    return Protocol(plan, request.targets, request.radius, request.n0)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from smoothcert.errors import SpecError
 from smoothcert.spec.request import Request, explain
+from smoothcert.spec.values import Count
 
 NO_CLASSES = "classes: without --model and --data the number of classes must be given"
 LEAST_COPIES, MOST_COPIES = 50, 100_000
@@ -20,23 +21,16 @@ class PlanSettings(Request):
     """Classifier, as for `certify`; left out together with --data, nothing is drawn and nothing is forecast."""
     data: str = ""
     """Labelled images, as for `certify`."""
-    pilot: int = 100
+    pilot: Count = 100
     """Images of the pilot, drawn at random from --data."""
     pilot_copies: int = 300
     """Noisy copies of each pilot image at each noise level. They are never votes of a run."""
     population: float = 0.6
     """Lower bound on the robust share of the population that is wanted, from 0 to 1: how many images does it take?"""
-    images: int | None = None
+    images: Count | None = None
     """Images of the run that is planned (default: those of --data)."""
     classes: int | None = None
     """Number of classes, where no classifier is named."""
-
-    @field_validator("pilot", "images")
-    @classmethod
-    def _some(cls, value: int | None) -> int | None:
-        if value is not None and not 1 <= value <= 10_000_000:
-            raise ValueError(f"expected a whole number from 1 to 10,000,000, got {value}")
-        return value
 
     @field_validator("pilot_copies")
     @classmethod

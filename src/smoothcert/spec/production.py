@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, ValidationErro
 
 from smoothcert.errors import SpecError
 from smoothcert.spec.request import explain
-from smoothcert.spec.values import Frozen
+from smoothcert.spec.values import Alpha, Frozen
 
 MOST_VOTES, MOST_STUDIES, MOST_NAMED = 100_000, 10**9, 8
 
@@ -70,7 +70,7 @@ class Production(_Stated):
 
     votes: int = 1000
     """Noisy copies of one prediction at most."""
-    alpha: float = 0.001
+    alpha: Alpha = 0.001
     """Probability that one prediction is not the smoothed classifier's, over its own noise draws."""
     studies_a_day: Annotated[tuple[int, ...], BeforeValidator(_listed)] = (1_000, 100_000, 10_000_000)
     """Studies a day; a study is one image."""
@@ -85,13 +85,6 @@ class Production(_Stated):
         if not 1 <= votes <= MOST_VOTES:
             raise ValueError(f"expected from 1 to {MOST_VOTES:,} noisy copies a prediction, got {votes:,}")
         return votes
-
-    @field_validator("alpha")
-    @classmethod
-    def _alpha(cls, alpha: float) -> float:
-        if not 1e-12 <= alpha < 0.5:
-            raise ValueError(f"expected a probability from 1e-12 to below 0.5, got {alpha:g}; 0.001 is usual")
-        return alpha
 
     @field_validator("studies_a_day")
     @classmethod

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ValidationError, ValidationInfo, field_val
 
 from smoothcert.errors import SpecError
 from smoothcert.spec.criteria import Criterion, Place
-from smoothcert.spec.values import Floats, Frozen, Ints, Sigma, split
+from smoothcert.spec.values import Alpha, Count, Floats, Frozen, Ints, Sigma, split
 
 SMALLEST_FIRST_LOOK = 100
 MOST_SHOWN = 6
@@ -39,17 +39,17 @@ class Request(Frozen):
     target: Literal["auto", "prediction", "label"] = "auto"
     """Which class is certified: the smoothed prediction, or the reference label. auto: prediction for k = 1,
     label for k > 1."""
-    alpha: float = 0.001
+    alpha: Alpha = 0.001
     """Probability that one image's certificate is wrong, over its own noise draws."""
     bound: Literal["rankcp", "simuem", "cohen"] = "rankcp"
     """Confidence bounds behind a certificate."""
     stopping: Literal["looks", "fixed"] = "looks"
     """looks: stop an image as soon as it is decided, same guarantee. fixed: always draw n_max."""
-    n0: int = 100
+    n0: Count = 100
     """Noisy copies an image that select the class."""
-    n_max: int = 100_000
+    n_max: Count = 100_000
     """Noisy copies an image at most, after selection."""
-    limit: int | None = None
+    limit: Count | None = None
     """Certify only the first N images."""
     seed: int | None = None
     """Seed of the noise, 64 bits. Only to reproduce a run: left out, it is drawn from the operating system."""
@@ -57,7 +57,7 @@ class Request(Frozen):
     """grid: integer steps, sound in computer arithmetic. float: ordinary Gaussian noise, arithmetic not covered."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the classifier; part of what is certified."""
-    batch_size: int | None = None
+    batch_size: Count | None = None
     """Noisy copies a forward pass (default: 512, fewer for large images); part of what is certified."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the classifier runs."""
@@ -104,20 +104,6 @@ class Request(Frozen):
             raise ValueError(f"expected k of 1 or more, got {min(ks)}")
         return _distinct(tuple(sorted(ks)))
 
-    @field_validator("alpha")
-    @classmethod
-    def _alpha(cls, alpha: float) -> float:
-        if not 1e-12 <= alpha < 0.5:
-            raise ValueError(f"expected a probability from 1e-12 to below 0.5, got {alpha}; 0.001 is usual")
-        return alpha
-
-    @field_validator("n0", "n_max", "limit", "batch_size")
-    @classmethod
-    def _positive(cls, value: int | None) -> int | None:
-        if value is not None and not 1 <= value <= 10_000_000:
-            raise ValueError(f"expected a whole number from 1 to 10,000,000, got {value}")
-        return value
-
     @field_validator("seed")
     @classmethod
     def _seed(cls, seed: int | None) -> int | None:
@@ -159,6 +145,25 @@ class Request(Frozen):
     def first_k(self) -> int:
         """The k of the primary cell, or the smallest where none is named."""
         return self.primary.k if self.primary else self.k[0]
+
+    @property
+    def targets(self) -> dict[int, Target]:
+        """For each k, which class its certificate is about."""
+        return {k: self.target_of(k) for k in self.k}
+
+    @property
+    def selects(self) -> bool:
+        """Whether separate copies select the class: some certificate is about the prediction."""
+        return "prediction" in self.targets.values()
+
+    @property
+    def most_copies(self) -> int:
+        """Noisy copies an image at most, selection included; what a fixed number of copies takes for each image."""
+        return self.n_max + (self.n0 if self.selects else 0)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the settings as plain values, as `--config` reads them: noise levels as they were typed."""
+        return self.model_dump(mode="json", exclude_none=True) | {"sigma": [sigma.text for sigma in self.sigma]}
 
     def target_of(self, k: int) -> Target:
         """Return which class a top-k certificate is about: the prediction, or the reference label."""

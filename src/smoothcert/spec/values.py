@@ -6,7 +6,7 @@ import reprlib
 from contextlib import suppress
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import core_schema
 
 
@@ -46,6 +46,22 @@ def _sigma(value: object) -> Sigma:
     raise ValueError(f"expected a number, got {reprlib.repr(value)}")
 
 
+def _probability(alpha: float) -> float:
+    if not 1e-12 <= alpha < 0.5:
+        raise ValueError(f"expected a probability from 1e-12 to below 0.5, got {alpha}; 0.001 is usual")
+    return alpha
+
+
+def _count(value: int) -> int:
+    if not 1 <= value <= MOST:
+        raise ValueError(f"expected a whole number from 1 to {MOST:,}, got {value}")
+    return value
+
+
+MOST = 10_000_000
+"""The largest number of copies or images that is taken for meant."""
+Alpha = Annotated[float, AfterValidator(_probability)]
+Count = Annotated[int, AfterValidator(_count)]
 Floats = Annotated[tuple[float, ...], BeforeValidator(split)]
 Ints = Annotated[tuple[int, ...], BeforeValidator(split)]
 

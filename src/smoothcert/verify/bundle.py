@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from smoothcert.evidence import Bundle, Certified, Run, bundle_faults, certified_of, differences, read_bundle
-from smoothcert.evidence.bundle.files import WEIGHTS
+from smoothcert.evidence import Bundle, Certified, Run, bundle_faults, certified_of, differences
+from smoothcert.evidence.bundle.files import WEIGHTS, read_record
 from smoothcert.evidence.bundle.weights import Tie, tie_of
 
 TIES: dict[Tie, str] = {
@@ -58,7 +58,7 @@ def verify_bundle(run: Run, path: Path) -> BundleReport:
     faults = tuple(bundle_faults(path))
     if faults:
         return BundleReport(None, faults)
-    bundle = read_bundle(path)
+    bundle = read_record(path)
     faults = differences(bundle, run.spec)
     if run.missing or not run.sealed:
         faults += ("the run is not sealed, so nothing is certified yet",)

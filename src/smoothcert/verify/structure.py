@@ -61,7 +61,7 @@ def _check_votes(spec: Spec, line: Line) -> Iterator[str]:
     name = f"ledger: sigma {line.sigma:g}, image {line.index}:"
     if tuple(n for n, _ in line.looks) != spec.looks[: len(line.looks)]:
         yield f"{name} looks at {[n for n, _ in line.looks]} are not the spec's"
-    wants_selection = any(spec.request.target_of(k) == "prediction" for k in spec.request.k)
+    wants_selection = spec.request.selects
     if wants_selection != (line.selection is not None):
         yield f"{name} selection votes are {'missing' if wants_selection else 'there, but no class was selected'}"
     stages = [("selection", spec.request.n0, line.selection)] if line.selection is not None else []

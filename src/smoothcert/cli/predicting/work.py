@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from smoothcert.errors import ModelError
 from smoothcert.evidence import Bundle, read_bundle, write_derived
 from smoothcert.evidence.bundle.files import RECORD, file_sha256
 from smoothcert.report import Table
+from smoothcert.usercode import FACTORY
 
 if TYPE_CHECKING:
     from torch import nn
@@ -78,11 +78,11 @@ def _built(name: str, bundle: Bundle) -> nn.Module:
     from smoothcert.models import ModelOptions
     from smoothcert.models.factory import read_factory
 
-    match = re.fullmatch(r"([^\W\d][\w.]*):([^\W\d]\w*)", name)
+    match = FACTORY.fullmatch(name)
     if match is None:
         raise ModelError(f"--model: expected package.module:factory, got {name!r}; the weights come from the bundle.")
     options = ModelOptions(num_classes=len(bundle.class_names), in_channels=bundle.shape[0])
-    return read_factory(match[1], match[2], options).module
+    return read_factory(match["module"], match["factory"], options).module
 
 
 def _answers(

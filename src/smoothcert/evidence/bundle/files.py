@@ -57,6 +57,15 @@ def read_bundle(path: Path) -> Bundle:
             f"{path} is not the bundle that was written: {fault}. "
             "Copy the whole bundle again from where it was made, or make it anew with `smoothcert bundle`."
         )
+    return read_record(path)
+
+
+def read_record(path: Path) -> Bundle:
+    """Read a bundle's record alone, for a reader who has just checked its files (`bundle_faults`).
+
+    Raises:
+        EvidenceError: the record is not one.
+    """
     return Bundle.from_json((path / RECORD).read_text(encoding="utf-8"))
 
 
@@ -116,7 +125,7 @@ def _sums(path: Path) -> dict[str, str] | None:
 
 def _strange_weights(path: Path, found: str) -> Iterator[str]:
     try:
-        bundle = Bundle.from_json((path / RECORD).read_text(encoding="utf-8"))
+        bundle = read_record(path)
     except (EvidenceError, UnicodeDecodeError) as error:
         yield f"{RECORD} was changed ({error})"
         return

@@ -11,10 +11,10 @@ from pydantic import ValidationError, ValidationInfo, field_validator
 from smoothcert.errors import EvidenceError
 from smoothcert.spec import Recipe
 from smoothcert.spec.request import explain
-from smoothcert.spec.values import Frozen
+from smoothcert.spec.values import Alpha, Count, Frozen
 
 FORMAT: Literal[1] = 1
-MOST_CLASSES, MOST_COPIES = 1_000_000, 10_000_000
+MOST_CLASSES = 1_000_000
 OF_THE_MACHINE = ("device", "instructions", "torch")
 """Fields of a numeric recipe that a machine has; the others were chosen, and a bundle carries them along."""
 
@@ -106,29 +106,15 @@ class Bundle(Facts):
     file_sha256: str
     """Hash of weights.safetensors; equal to the certified hash where the very file was copied."""
     value_range: tuple[float, float] = (0.0, 1.0)
-    n: int
+    n: Count
     """Noisy copies a prediction takes at most."""
-    alpha: float
+    alpha: Alpha
     """Probability that one prediction is wrong."""
-    n0: int
+    n0: Count
     bound: Literal["rankcp", "simuem", "cohen"]
     probe: tuple[tuple[float, ...], ...] = ()
     """First logits of a few fixed images, for a network whose code is not ours: other code shows by other logits."""
     certified: Certified | None
-
-    @field_validator("n", "n0")
-    @classmethod
-    def _copies(cls, n: int) -> int:
-        if not 1 <= n <= MOST_COPIES:
-            raise ValueError(f"expected a whole number from 1 to {MOST_COPIES:,}, got {n}")
-        return n
-
-    @field_validator("alpha")
-    @classmethod
-    def _alpha(cls, alpha: float) -> float:
-        if not 1e-12 <= alpha < 0.5:
-            raise ValueError(f"expected a probability from 1e-12 to below 0.5, got {alpha}")
-        return alpha
 
     def recipe_on(self, machine: Recipe) -> Recipe:
         """Return the recipe of this bundle where it is run: what was chosen, on the machine another recipe names."""

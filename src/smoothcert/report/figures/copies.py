@@ -41,8 +41,7 @@ class Copies:
 def copies(run: Run, sigma: float) -> Copies:
     """Count the noisy copies of the decided images of one noise level."""
     request = run.spec.request
-    selects = any(request.target_of(k) == "prediction" for k in request.k)
-    fixed = request.n_max + (request.n0 if selects else 0)
+    fixed = request.most_copies
     taken = np.array([line.samples for line in run.ledger.at(sigma)], dtype=np.int64)
     if not len(taken):
         return Copies(float(sigma), (), (), None, None, fixed)

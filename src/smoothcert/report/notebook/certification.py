@@ -63,6 +63,7 @@ from smoothcert.report.production import assumptions, device_tables, devices_tab
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, units_table
 from smoothcert.spec import Production
 from smoothcert.stats import format_down, format_up
+from smoothcert.usercode import FACTORY
 from smoothcert.verify import NOT_SHOWN, damage
 
 if not (RUN / "spec.json").is_file():
@@ -112,7 +113,7 @@ say(f"The sections below look closely at {where}, r = {r:g}. Set SHOWN above to 
 # %%
 MOST = 1000  # copies an image, after selection
 LARGE = 3 * 64 * 64  # values an image; larger images take long without a GPU
-CODE = re.compile(r"(?!synthetic:)[^\W\d][\w.]*:[^\W\d]\w*|.*\.pt2", re.S)  # module:factory, and .pt2 files
+CODE = re.compile(rf"(?!synthetic:){FACTORY.pattern}|.*\.pt2", re.S)  # module:factory, and .pt2 files
 
 
 def load():
@@ -182,7 +183,7 @@ if live:
     for slot, index in enumerate(chosen):
         sampler.load(slot, index)
 
-    selects = any(request.target_of(j) == "prediction" for j in request.k)
+    selects = request.selects
     step = 1 / data.levels if request.noise == "grid" else 1.0
     kinds = {"as stored": pixels / data.levels}
     for copy in range(2):

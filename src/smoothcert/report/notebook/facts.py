@@ -66,12 +66,11 @@ def _models(spec: Spec) -> Iterator[tuple[str, str]]:
 
 def _settings(spec: Spec) -> Iterator[tuple[str, str]]:
     request, recipe = spec.request, spec.recipe
-    selects = any(request.target_of(k) == "prediction" for k in request.k)
     source = "from the operating system" if spec.seed_source == "operating system" else "chosen by the user"
     yield "L2 radii", ", ".join(f"{r:g}" for r in request.radius)
     yield "class certified", ", ".join(f"k = {k}: the {_target(spec, k)}" for k in request.k)
     yield "alpha, bound", f"{request.alpha:g}, {request.bound}"
-    yield "copies that select the class", f"{request.n0:,}" if selects else "none"
+    yield "copies that select the class", f"{request.n0:,}" if request.selects else "none"
     yield "looks: copies after selection", ", ".join(f"{n:,}" for n in spec.looks)
     yield "stopping", "once every radius is decided" if request.stopping == "looks" else "always at the last look"
     yield "noise", "whole steps of the grid" if request.noise == "grid" else "floating point: arithmetic not covered"

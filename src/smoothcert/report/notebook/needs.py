@@ -81,8 +81,7 @@ def _fixed(plan: Plan, k: int, r: float, limit: float) -> FloatArray:
 def procedure_of(run: Run, sigma: float) -> Procedure:
     """Return what a run asks of each image at one noise level."""
     request = run.spec.request
-    targets = {k: request.target_of(k) for k in request.k}
-    return Procedure(plan_of(run.spec, sigma), targets, request.radius, request.n0)
+    return Procedure(plan_of(run.spec, sigma), request.targets, request.radius, request.n0)
 
 
 def observed_split(run: Run, sigma: float) -> FloatArray:

@@ -14,7 +14,6 @@ from smoothcert.stats import format_down
 
 HEADINGS = ("sigma", "k", "r", "quantity", "forecast", "95 % interval", "realised", "inside")
 SHARE, COPIES, SECONDS = "certified accuracy %", "copies mean", "device seconds"
-ELSEWHERE = "another device or precision"
 
 
 def plan_table(run: Run) -> Table:

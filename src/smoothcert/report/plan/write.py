@@ -56,9 +56,7 @@ def settings_yaml(request: Request) -> str:
     """Return the settings of a run as the YAML that `--config` reads, noise levels as they were typed."""
     import yaml
 
-    settings = request.model_dump(mode="json", exclude_none=True)
-    settings["sigma"] = [sigma.text for sigma in request.sigma]
-    return str(yaml.safe_dump(settings, sort_keys=False))
+    return str(yaml.safe_dump(request.plain(), sort_keys=False))
 
 
 def read_plan(path: Path) -> Forecast:

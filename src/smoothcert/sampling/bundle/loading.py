@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from smoothcert.evidence.bundle.record import Bundle
 from smoothcert.evidence.bundle.weights import tie_of
 from smoothcert.models import Classifier, ModelOptions
 from smoothcert.models.card import card_from_values
+from smoothcert.models.factory import classifier_of
 from smoothcert.models.files import read_own
 from smoothcert.models.state import load_state
 from smoothcert.models.weights import read_weights
@@ -98,25 +98,10 @@ def _given(path: Path, bundle: Bundle, model: nn.Module) -> Classifier:
     if not isinstance(model, nn.Module):
         raise ModelError(f"{path}: a torch.nn.Module is expected as model, got {type(model).__name__}.")
     weights = read_weights(path / WEIGHTS)
-    model = model.cpu()
     load_state(model, weights.state, str(path / WEIGHTS))
-    with suppress(NotImplementedError):  # a module of torch.export stays in the mode it was exported in
-        model.eval()
     declared = getattr(model, "smoothcert", None)
     card = weights.card if declared is None else card_from_values(declared, type(model).__name__)
-    classifier = Classifier(
-        module=model.requires_grad_(False),
-        num_classes=card.num_classes,
-        input_shape=card.input_shape,
-        mean=card.mean,
-        std=card.std,
-        sha256=weights.sha256,
-        reference=type(model).__name__,
-        own=bundle.model.own,
-        arch=None,
-        sigma=card.sigma,
-        value_range=card.value_range,
-    )
+    classifier = replace(classifier_of(model, card, weights.sha256, type(model).__name__), own=bundle.model.own)
     settled = _settled(path, bundle, classifier)
     check_probe(classifier, bundle.shape, bundle.levels, bundle.probe)
     return settled

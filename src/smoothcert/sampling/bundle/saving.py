@@ -20,15 +20,12 @@ from smoothcert.models import Classifier
 from smoothcert.models.factory import state_sha256
 from smoothcert.models.weights import sha256_of
 from smoothcert.sampling.bundle.certified import check_whole, level_of, weights_bytes
-from smoothcert.sampling.bundle.loading import load_bundle
 from smoothcert.sampling.bundle.probe import probe
 from smoothcert.sampling.smooth import SmoothedClassifier
 from smoothcert.spec.request import explain
 from smoothcert.stats import prediction_looks
 
 _T = TypeVar("_T", bound=Facts)
-
-__all__ = ["Wanted", "load_bundle", "save_bundle", "write"]
 
 
 @dataclass(frozen=True)
