@@ -331,6 +331,24 @@ def test_train_never_overwrites(refused, project, tmp_path):
     assert "consistency" in refused(*common, tmp_path / "v.safetensors", "--consistency", "-1")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--weights w.pt", "--weights belongs to --from package.module:factory"),
+        ("--from none.safetensors", "none.safetensors: the file cannot be read"),
+        ("--from net.pt2", "is an exported program, which cannot be trained"),
+        ("--from cli_nets:two_classes", "must return logits of shape (2, 3) for two images, got (2, 2)"),
+        ("--from cli_nets:pair", "got tuple"),
+        ("--from cli_nets:for_larger_images", "declares input shape (3, 28, 28), but the images have (3, 8, 8)"),
+        ("--from cli_nets:no_network", "must return a torch.nn.Module"),
+        ("--entropy -1", "entropy must lie in 0..100"),
+    ],
+)
+def test_what_training_cannot_start_from(refused, tmp_path, arguments, message):
+    common = ["train", "--data", "images.npz", "--sigma", "0.25", "--out", tmp_path / "w.safetensors"]
+    assert message in refused(*common, *arguments.split())
+
+
 def test_a_directory_that_cannot_be_written(say, unfinished):
     shutil.rmtree(unfinished / "ledger")
     (unfinished / "ledger").write_text("in the way")

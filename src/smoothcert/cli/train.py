@@ -1,4 +1,4 @@
-"""`smoothcert train`: a small classifier under Gaussian noise."""
+"""`smoothcert train`: a classifier under Gaussian noise."""
 
 from __future__ import annotations
 
@@ -10,15 +10,26 @@ from cyclopts import Parameter
 from smoothcert.training.settings import TrainingSettings
 
 
-def train(*, data: str, out: Path, settings: Annotated[TrainingSettings, Parameter(name="*", negative="")]) -> int:
-    """Train a small ResNet under Gaussian noise, flips and rotations, and save it as safetensors.
+def train(
+    *,
+    data: str,
+    out: Path,
+    start: Annotated[str | None, Parameter(name="--from")] = None,
+    weights: str | None = None,
+    settings: Annotated[TrainingSettings, Parameter(name="*", negative="")],
+) -> int:
+    """Train a classifier under Gaussian noise, flips and rotations, and save it as safetensors.
 
-    One classifier a noise level; certify them together with --model "weights/r20_{sigma}.safetensors".
+    A small ResNet from nothing, or (--from) a classifier trained already, which certifies badly as long as it never
+    saw noise. One classifier a noise level; certify them together with --model "weights/r20_{sigma}.safetensors".
+    Interrupted, it is continued by the same command; the log of its epochs stands beside the weights as CSV.
 
     Args:
         data: Labelled training images: FILE.npz[#split], or package.module:factory returning a Dataset.
         out: Weights file to write (.safetensors); an existing file is never overwritten.
+        start: Train this classifier on: FILE.safetensors, FILE.pt with --arch, or package.module:factory.
+        weights: Weights file for --from package.module:factory.
     """
-    from smoothcert.cli.training import train_and_report
+    from smoothcert.cli.training import Wanted, train_and_report
 
-    return train_and_report(data, settings, out)
+    return train_and_report(Wanted(data, out, start, weights), settings)

@@ -71,15 +71,24 @@ def save_weights(module: nn.Module, card: Card, path: str | os.PathLike[str]) ->
     Raises:
         ModelError: another ending than ``.safetensors``, the file exists already, or it cannot be written.
     """
-    from safetensors.torch import save
-
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ModelError(f"{path}: weights are saved under a name ending in .safetensors; choose such a name.")
     if path.exists():
         raise ModelError(f"{path} exists already; choose another name, or remove it first.")
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    data: bytes = save(state, metadata={"smoothcert": card.as_json()})
+    write_tensors(path, module.state_dict(), {"smoothcert": card.as_json()})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors and texts as safetensors, whole or not at all, over what was there.
+
+    Raises:
+        ModelError: it cannot be written.
+    """
+    from safetensors.torch import save
+
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    data: bytes = save(state, metadata=metadata)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         _write(beside, data)
@@ -89,6 +98,15 @@ def save_weights(module: nn.Module, card: Card, path: str | os.PathLike[str]) ->
         raise ModelError(f"{path}: the weights cannot be written ({error.strerror}).") from None
 
 
+def read_tensors(path: Path) -> tuple[State, dict[str, str]]:
+    """The tensors and the texts of a safetensors file.
+
+    Raises:
+        ModelError: it is missing or damaged.
+    """
+    return _tensors_of(read_bytes(path), path)
+
+
 def _write(path: Path, data: bytes) -> None:
     with path.open("xb") as file:
         file.write(data)
@@ -96,7 +114,7 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _from_safetensors(data: bytes, path: Path) -> tuple[State, Card]:
+def _tensors_of(data: bytes, path: Path) -> tuple[State, dict[str, str]]:
     from safetensors.torch import load
 
     try:
@@ -108,6 +126,11 @@ def _from_safetensors(data: bytes, path: Path) -> tuple[State, Card]:
             f"{path}: a readable safetensors file is expected, but it is damaged or cut short "
             f"({type(error).__name__}); copy or save it again."
         ) from None
+    return state, metadata
+
+
+def _from_safetensors(data: bytes, path: Path) -> tuple[State, Card]:
+    state, metadata = _tensors_of(data, path)
     text = metadata.get("smoothcert")
     return state, Card() if text is None else card_from_json(text, str(path))
 

@@ -1,6 +1,6 @@
 """What a training run is told, and what it reports."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from smoothcert.errors import SpecError
@@ -13,9 +13,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0.0, 1.0),
     "label_smoothing": (0.0, 0.9),
     "consistency": (0.0, 1000.0),
+    "entropy": (0.0, 100.0),
     "holdout": (0.0, 0.5),
     "seed": (0, 2**63 - 1),
 }
+FRESH_ARCH, FRESH_RATE, TUNING_RATE = "resnet20", 0.2, 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +27,17 @@ class TrainingSettings:
     Args:
         sigma: Standard deviation of the noise, in units of the [0, 1] range; 0 trains without noise.
         sigma_low: Train one classifier for several noise levels: each image's is drawn between this and sigma.
-        arch: Architecture: resnet8, resnet20 or resnet18.
+        arch: Architecture: resnet8, resnet20 or resnet18 (default: resnet20, or that of --from).
         epochs: Passes over the images.
         batch_size: Images a step.
-        learning_rate: The highest rate of the cycle (SGD with Nesterov momentum 0.9).
+        learning_rate: The highest rate of the cycle, SGD with Nesterov momentum 0.9 (default: 0.2, with --from 0.02).
         weight_decay: L2 penalty on the weights of convolutions and of the head.
         label_smoothing: Share of the target spread over all classes, 0 to 0.9.
         consistency: Weight of the agreement between two noisy copies of an image (0: one copy, and half the time an
-            epoch); more of it trades certified accuracy at small radii for large ones.
-        holdout: Share of the images kept apart to measure accuracy under noise, 0 to 0.5.
+            epoch); more of it trades certified accuracy at small radii for large ones, and too much, with many
+            classes, costs it everywhere: choose it on images held out.
+        entropy: Weight of the entropy of the copies' mean prediction; only with consistency.
+        holdout: Share of the images kept apart to measure accuracy with and without noise, 0 to 0.5.
         seed: Seed of initial weights, order, augmentation and noise.
         precision: bf16 (autocast) or fp32.
         device: cpu or cuda.
@@ -48,13 +52,14 @@ class TrainingSettings:
 
     sigma: float
     sigma_low: float | None = None
-    arch: str = "resnet20"
+    arch: str | None = None
     epochs: int = 20
     batch_size: int = 128
-    learning_rate: float = 0.2
+    learning_rate: float | None = None
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
     consistency: float = 2.0
+    entropy: float = 0.5
     holdout: float = 0.05
     seed: int = 0
     precision: Literal["bf16", "fp32"] = "bf16"
@@ -63,6 +68,8 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
+            if value is None and name == "learning_rate":
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise SpecError(f"training: {name} must lie in {low:g}..{high:g}, got {value!r}.")
         if self.sigma_low is not None and not 0 < self.sigma_low < self.sigma:
@@ -75,6 +82,20 @@ class TrainingSettings:
         if self.device not in ("cpu", "cuda"):
             raise SpecError(f"training: device must be cpu or cuda, got {self.device!r}.")
 
+    @property
+    def copies(self) -> int:
+        """Noisy copies of each image in a step."""
+        return 2 if self.consistency else 1
+
+    def filled(self, tuned: bool) -> "TrainingSettings":
+        """The settings with every default in place; `tuned`: training goes on from another classifier's weights.
+
+        >>> TrainingSettings(sigma=0.5).filled(tuned=True).learning_rate
+        0.02
+        """
+        rate = (TUNING_RATE if tuned else FRESH_RATE) if self.learning_rate is None else self.learning_rate
+        return replace(self, arch=self.arch or (None if tuned else FRESH_ARCH), learning_rate=rate)
+
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, for the metadata of the weights."""
         return asdict(self)
@@ -82,11 +103,29 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch came to: mean loss, accuracy under noise (0..1), seconds it took."""
+    """What one epoch came to.
+
+    Args:
+        epoch: from 1.
+        epochs: of the whole training.
+        rate: the learning rate at its end.
+        loss: mean over its batches.
+        accuracy: share of the training images right under noise, 0 to 1, while they were learned.
+        clean: share of the images held out that is right without noise; None: none are held out.
+        noisy: the same under one draw of noise each.
+        seconds: what it took.
+    """
 
     epoch: int
     epochs: int
+    rate: float
     loss: float
     accuracy: float
-    holdout_accuracy: float | None
+    clean: float | None
+    noisy: float | None
     seconds: float
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The columns of a log."""
+        return tuple(field.name for field in fields(cls))

@@ -1,0 +1,90 @@
+"""The checkpoint of a training: written whole after every epoch, taken up only by the same training."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from smoothcert.errors import ModelError, SpecError
+from smoothcert.models.state import State
+from smoothcert.models.weights import read_tensors, write_tensors
+
+MODEL, MOMENTUM, FACTS = "model.", "momentum.", "training"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes two trainings the same: `settings` with every default in place, the images' hash, the start."""
+
+    settings: dict[str, Any]
+    images_sha256: str
+    start: dict[str, str] | None
+
+    def flat(self) -> dict[str, Any]:
+        """Every fact by the name a user knows it under, as JSON holds it."""
+        facts = {**self.settings, "images": self.images_sha256, "start": self.start}
+        return json.loads(json.dumps(facts))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training stands after an epoch.
+
+    Args:
+        model: the state dict.
+        momentum: the optimiser's buffer of each parameter, in its order; None: not used yet.
+        log: one row an epoch, the fields of `EpochReport`.
+    """
+
+    model: State
+    momentum: list[torch.Tensor | None]
+    log: list[dict[str, Any]]
+
+
+def save_checkpoint(path: Path, identity: Identity, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint in one step, over the one before it.
+
+    Raises:
+        ModelError: it cannot be written.
+    """
+    tensors = {MODEL + name: tensor for name, tensor in checkpoint.model.items()}
+    for i, buffer in enumerate(checkpoint.momentum):
+        if buffer is not None:
+            tensors[f"{MOMENTUM}{i}"] = buffer
+    facts = {"identity": identity.flat(), "momentum": len(checkpoint.momentum), "log": checkpoint.log}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(path, tensors, {FACTS: json.dumps(facts)})
+
+
+def load_checkpoint(path: Path, identity: Identity) -> Checkpoint | None:
+    """The checkpoint of this very training, or None where there is none yet.
+
+    Raises:
+        SpecError: it is of a training with other settings, images or start.
+        ModelError: it is damaged.
+    """
+    if not path.exists():
+        return None
+    tensors, metadata = read_tensors(path)
+    try:
+        facts = json.loads(metadata[FACTS])
+        then, log, count = dict(facts["identity"]), list(facts["log"]), int(facts["momentum"])
+    except (KeyError, TypeError, ValueError):
+        raise ModelError(f"{path} is not a checkpoint of a training; remove it, or choose another --out.") from None
+    now = identity.flat()
+    other = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    if other:
+        told = ", ".join(f"{name} was {_short(then.get(name))}, now {_short(now.get(name))}" for name in other)
+        raise SpecError(
+            f"{path} holds a training that is not finished, of another kind ({told}); continue it with the command "
+            "that began it, or choose another --out, or remove it."
+        )
+    model = {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
+    return Checkpoint(model, [tensors.get(f"{MOMENTUM}{i}") for i in range(count)], log)
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value["model"] if isinstance(value, dict) else value)
+    return text[:19]

@@ -1,0 +1,115 @@
+"""One training between its epochs: network, optimiser and the rate of learning."""
+
+import math
+import time
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import nn
+
+from smoothcert.errors import ModelError
+from smoothcert.training.accuracy import accuracy, precision
+from smoothcert.training.batches import Noise, Pool, epoch_rows, noise_levels, turned
+from smoothcert.training.checkpoint import Checkpoint
+from smoothcert.training.objective import objective
+from smoothcert.training.settings import EpochReport, TrainingSettings
+
+
+class Trainer:
+    """The optimiser's state between epochs."""
+
+    def __init__(self, module: nn.Module, pool: Pool, settings: TrainingSettings) -> None:
+        self.module, self.pool, self.settings = module, pool, settings
+        self.optimiser = torch.optim.SGD(
+            _parameter_groups(module, settings.weight_decay), lr=0.0, momentum=0.9, nesterov=True
+        )
+        self.batches = max(len(pool) // settings.batch_size, 1)
+        self.step_count = 0
+
+    def checkpoint(self, reports: list[EpochReport]) -> Checkpoint:
+        """What the next epoch needs to know."""
+        momentum = [self.optimiser.state[p].get("momentum_buffer") for p in self._parameters()]
+        return Checkpoint(self.module.state_dict(), momentum, [asdict(report) for report in reports])
+
+    def resumed(self, checkpoint: Checkpoint | None) -> list[EpochReport]:
+        """Take up a checkpoint; return the reports of the epochs done."""
+        if checkpoint is None:
+            return []
+        self.module.load_state_dict(checkpoint.model)
+        for parameter, buffer in zip(self._parameters(), checkpoint.momentum, strict=True):
+            if buffer is not None:
+                self.optimiser.state[parameter]["momentum_buffer"] = buffer.to(parameter)
+        self.step_count = len(checkpoint.log) * self.batches
+        return [EpochReport(**row) for row in checkpoint.log]
+
+    def report(self, epoch: int, holdout: Pool) -> EpochReport:
+        """Train one epoch and look at the images held out."""
+        started = time.perf_counter()
+        with torch.random.fork_rng(devices=[]):
+            loss, right = self._epoch(epoch)
+        return EpochReport(
+            epoch=epoch,
+            epochs=self.settings.epochs,
+            rate=self.optimiser.param_groups[0]["lr"],
+            loss=loss,
+            accuracy=right,
+            clean=accuracy(self.module, holdout, self.settings, sigma=0.0),
+            noisy=accuracy(self.module, holdout, self.settings),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _epoch(self, epoch: int) -> tuple[float, float]:
+        """One pass over the pool: (mean loss, accuracy under noise)."""
+        generator = torch.Generator(self.settings.device).manual_seed(_seed_of(self.settings.seed, epoch))
+        torch.manual_seed(_seed_of(self.settings.seed, epoch))  # a network of the user's may draw, for dropout
+        self.module.train()
+        losses, right, seen = [], 0, 0
+        for rows in epoch_rows(len(self.pool), self.settings.batch_size, generator):
+            loss, correct = self._step(self.pool.take(rows), generator)
+            losses.append(loss)
+            right, seen = right + correct, seen + len(rows)
+        mean = sum(losses) / len(losses)
+        if not math.isfinite(mean):
+            raise ModelError(f"training: the loss became {mean}; lower the learning rate.")
+        return mean, right / seen
+
+    def _step(self, batch: Pool, generator: torch.Generator) -> tuple[float, int]:
+        self._set_rate()
+        images = torch.cat([turned(batch.images)] * self.settings.copies)
+        level = _repeated(noise_levels(self.settings, len(batch), generator), self.settings.copies)
+        with precision(self.settings):
+            logits = self.module(self.pool.noisy(images, level, generator)).float()
+        loss = objective(logits, batch.labels, self.settings)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return float(loss.detach()), int((logits[: len(batch)].argmax(1) == batch.labels).sum())
+
+    def _set_rate(self) -> None:
+        """One cycle: linear to the peak over the first fifth, then a cosine to nought."""
+        done = self.step_count / (self.settings.epochs * self.batches)
+        self.step_count += 1
+        share = done / 0.2 if done < 0.2 else 0.5 * (1 + math.cos(math.pi * (done - 0.2) / 0.8))
+        peak = self.settings.learning_rate or 0.0
+        for group in self.optimiser.param_groups:
+            group["lr"] = peak * max(share, 1e-3)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+
+
+def _seed_of(seed: int, epoch: int) -> int:
+    """A 64-bit seed for one epoch, far from those of its neighbours."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]) >> 1
+
+
+def _repeated(level: Noise, copies: int) -> Noise:
+    return level if isinstance(level, float) else torch.cat([level] * copies)
+
+
+def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Weights are decayed; biases and batch normalisation are not."""
+    weights = [p for p in module.parameters() if p.ndim > 1]
+    others = [p for p in module.parameters() if p.ndim <= 1]
+    return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

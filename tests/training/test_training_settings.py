@@ -1,0 +1,41 @@
+import math
+
+import pytest
+
+from smoothcert.errors import SpecError
+from smoothcert.training import TrainingSettings
+
+
+@pytest.mark.parametrize("low", [0.0, 0.5, 0.7, -1.0])
+def test_the_lower_level_lies_below_sigma(low: float) -> None:
+    with pytest.raises(SpecError, match="sigma_low must lie above 0 and below sigma"):
+        TrainingSettings(sigma=0.5, sigma_low=low)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sigma": -0.1}, "sigma must lie in"),
+        ({"sigma": math.nan}, "sigma must lie in"),
+        ({"sigma": "0.5"}, "sigma must lie in .* got '0.5'"),
+        ({"epochs": 0}, "epochs must lie in"),
+        ({"epochs": 1.5}, "epochs must be a whole number"),
+        ({"batch_size": 1}, "batch_size must lie in"),
+        ({"holdout": 0.9}, "holdout must lie in"),
+        ({"precision": "fp8"}, "precision must be bf16 or fp32"),
+        ({"entropy": -1}, "entropy must lie in"),
+        ({"device": "tpu"}, "device must be cpu or cuda"),
+        ({"learning_rate": True}, "learning_rate must lie in"),
+    ],
+)
+def test_refused_settings(settings: dict, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        TrainingSettings(**({"sigma": 0.5} | settings))
+
+
+def test_every_default_is_in_place_before_training() -> None:
+    fresh, on = (TrainingSettings(sigma=0.5).filled(tuned=tuned) for tuned in (False, True))
+    assert (fresh.arch, fresh.learning_rate) == ("resnet20", 0.2)
+    assert (on.arch, on.learning_rate) == (None, 0.02)
+    given = TrainingSettings(sigma=0.5, arch="resnet8", learning_rate=0.1)
+    assert given.filled(tuned=True) == given.filled(tuned=False) == given
