@@ -1,3 +1,4 @@
+import gzip
 import json
 import re
 from dataclasses import replace
@@ -164,6 +165,29 @@ def test_two_workers_who_agree_do_not_differ(tmp_path):
         (tmp_path / f"{worker}.jsonl").write_text(line.to_json() + "\n")
     ledger = read_ledger(tmp_path)
     assert (len(ledger.lines), ledger.differing) == (1, ())
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(lines, max_size=6, unique_by=lambda line: line.key), st.integers(0, 6))
+def test_what_gzip_has_packed_counts_as_before(tmp_path_factory, found, packed):
+    plain, mixed = tmp_path_factory.mktemp("plain"), tmp_path_factory.mktemp("mixed")
+    with LedgerWriter(plain / "w.jsonl") as writer:
+        writer.append(found)
+    texts = (plain / "w.jsonl").read_bytes().splitlines(keepends=True)
+    (mixed / "w.jsonl.gz").write_bytes(gzip.compress(b"".join(texts[:packed])))
+    (mixed / "w.jsonl").write_bytes(b"".join(texts[packed:]))
+    assert read_ledger(mixed) == read_ledger(plain)
+
+
+@pytest.mark.parametrize("spoil", [lambda d: d[:-9], lambda d: d[: len(d) // 2], lambda d: b"x" + d])
+def test_a_packed_ledger_that_is_damaged_is_refused(tmp_path, spoil):
+    with LedgerWriter(tmp_path / "w.jsonl") as writer:
+        writer.append([a_line(index=index) for index in range(50)])
+    data = gzip.compress((tmp_path / "w.jsonl").read_bytes())
+    (tmp_path / "w.jsonl").unlink()
+    (tmp_path / "w.jsonl.gz").write_bytes(spoil(data))
+    with pytest.raises(EvidenceError, match=r"w\.jsonl\.gz is damaged or cut short"):
+        read_ledger(tmp_path)
 
 
 def test_a_folder_that_is_missing_or_empty_has_no_lines(tmp_path):

@@ -19,7 +19,7 @@ def lived_in(arch: str, in_channels: int = 3) -> nn.Module:
     return net.eval()
 
 
-@pytest.mark.parametrize("arch", ["resnet8", "resnet20"])
+@pytest.mark.parametrize("arch", ["resnet8", "resnet20", "wide20"])
 @pytest.mark.parametrize("shape", [(2, 3, 28, 28), (1, 3, 33, 17), (2, 1, 8, 8)])
 def test_folding_changes_logits_by_rounding_only(arch: str, shape: tuple[int, ...]) -> None:
     net = lived_in(arch, shape[1])
@@ -48,8 +48,10 @@ def test_fold_leaves_what_it_does_not_know_alone() -> None:
 
 
 def test_weights_are_channels_last_and_known_in_number() -> None:
-    numbers = {arch: sum(p.numel() for p in build(arch, 10, 3).parameters()) for arch in ("resnet8", "resnet20")}
-    assert numbers == {"resnet8": 78042, "resnet20": 272474}
+    numbers = {
+        arch: sum(p.numel() for p in build(arch, 10, 3).parameters()) for arch in ("resnet8", "resnet20", "wide20")
+    }
+    assert numbers == {"resnet8": 78042, "resnet20": 272474, "wide20": 1086122}
     net = build("resnet8", 10, 3)
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in net.parameters() if p.ndim == 4)
 
@@ -57,7 +59,7 @@ def test_weights_are_channels_last_and_known_in_number() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("resnet21", 8, 3), "--arch takes resnet8, resnet20, resnet18"),
+        (("resnet21", 8, 3), "--arch takes resnet8, resnet20, wide20, resnet18"),
         (("resnet8", 1, 3), "at least 2 classes"),
         (("resnet8", 2, 0), "at least 2 classes and 1 channel"),
     ],

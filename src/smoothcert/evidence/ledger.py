@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,7 +52,7 @@ class Ledger:
 
 
 def read_ledger(folder: Path) -> Ledger:
-    """Read every `*.jsonl` of a ledger folder.
+    """Read every `*.jsonl` of a ledger folder, and every `*.jsonl.gz`: what gzip has packed counts as before.
 
     Raises:
         EvidenceError: a line other than an unfinished last one cannot be read; the message names file and line.
@@ -58,7 +60,7 @@ def read_ledger(folder: Path) -> Ledger:
     found: dict[tuple[float, int], Line] = {}
     differing: set[tuple[float, int]] = set()
     torn = 0
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in sorted([*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")]):
         lines, unfinished = _read_file(path)
         torn += unfinished
         for line in lines:
@@ -71,20 +73,28 @@ def read_ledger(folder: Path) -> Ledger:
 
 
 def _read_file(path: Path) -> tuple[list[Line], bool]:
+    lines: list[Line] = []
     try:
-        whole, _, rest = path.read_bytes().rpartition(b"\n")
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, text in enumerate(file, 1):
+                if not text.endswith(b"\n"):
+                    return lines, True
+                lines.append(_parsed(text, number, path))
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise EvidenceError(f"{path} is damaged or cut short; pack it again, or restore it from a copy.") from None
     except OSError as error:
         raise EvidenceError(f"Cannot read {path}: {error.strerror}.") from None
-    lines = []
-    for number, text in enumerate(whole.split(b"\n") if whole else [], 1):
-        try:
-            lines.append(parse_line(text.decode("utf-8")))
-        except (EvidenceError, UnicodeDecodeError) as error:
-            raise EvidenceError(
-                f"Line {number} of {path} is damaged: {error}. Restore the file from a copy; "
-                "removing the line makes its image be sampled again on resume."
-            ) from None
-    return lines, bool(rest)
+    return lines, False
+
+
+def _parsed(text: bytes, number: int, path: Path) -> Line:
+    try:
+        return parse_line(text.decode("utf-8"))
+    except (EvidenceError, UnicodeDecodeError) as error:
+        raise EvidenceError(
+            f"Line {number} of {path} is damaged: {error}. Restore the file from a copy; "
+            "removing the line makes its image be sampled again on resume."
+        ) from None
 
 
 class LedgerWriter:

@@ -6,7 +6,7 @@ Measured on two cores, ResNet-20, 28x28, batch 512, folded bf16: channels-last w
 
 import copy
 import itertools
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -14,12 +14,23 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from smoothcert.errors import ModelError
 
-ARCHITECTURES: dict[str, tuple[tuple[int, ...], int]] = {
-    "resnet8": ((16, 32, 64), 1),
-    "resnet20": ((16, 32, 64), 3),
-    "resnet18": ((64, 128, 256, 512), 2),
+
+@dataclass(frozen=True)
+class Layout:
+    """Widths of the stages, blocks a stage, and the stem: side of its filters and stride."""
+
+    widths: tuple[int, ...]
+    blocks: int
+    stem: tuple[int, int] = (3, 1)
+
+
+ARCHITECTURES = {
+    "resnet8": Layout((16, 32, 64), 1),
+    "resnet20": Layout((16, 32, 64), 3),
+    "wide20": Layout((32, 64, 128), 3, stem=(5, 2)),
+    "resnet18": Layout((64, 128, 256, 512), 2),
 }
-"""Name -> (widths of the stages, blocks a stage)."""
+"""By name. wide20 is ResNet-20 twice as wide on half the resolution: four times the weights, and faster."""
 
 
 def _conv_bn(inputs: int, outputs: int, size: int, stride: int) -> nn.Sequential:
@@ -44,14 +55,15 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A 3x3 stem, stages that halve the image, global average pooling: any image size, float (n, C, H, W)."""
+    """A stem, stages that halve the image, global average pooling: any image size, float (n, C, H, W)."""
 
-    def __init__(self, widths: Sequence[int], blocks: int, num_classes: int, in_channels: int) -> None:
+    def __init__(self, layout: Layout, num_classes: int, in_channels: int) -> None:
         super().__init__()
-        self.stem = _conv_bn(in_channels, widths[0], 3, 1)
-        layers, inputs = [], widths[0]
-        for stage, width in enumerate(widths):
-            for block in range(blocks):
+        inputs = layout.widths[0]
+        self.stem = _conv_bn(in_channels, inputs, *layout.stem)
+        layers = []
+        for stage, width in enumerate(layout.widths):
+            for block in range(layout.blocks):
                 layers.append(Block(inputs, width, 2 if stage and not block else 1))
                 inputs = width
         self.layers = nn.Sequential(*layers)
@@ -84,8 +96,7 @@ def build(arch: str, num_classes: int, in_channels: int) -> nn.Module:
         raise ModelError(
             f"{arch} needs at least 2 classes and 1 channel, got {num_classes} classes and {in_channels} channels."
         )
-    widths, blocks = ARCHITECTURES[arch]
-    net = ResNet(widths, blocks, num_classes, in_channels)
+    net = ResNet(ARCHITECTURES[arch], num_classes, in_channels)
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

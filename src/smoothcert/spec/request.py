@@ -64,7 +64,7 @@ class Request(Frozen):
     compile: Literal["off", "on"] = "off"
     """on: torch.compile the classifier (needs a C++ compiler); part of what is certified."""
     arch: str | None = None
-    """Architecture of a weights file that does not name its own: resnet8, resnet20, resnet18."""
+    """Architecture of a weights file that does not name its own: resnet8, resnet20, wide20, resnet18."""
     weights: str | None = None
     """State dict or safetensors file for package.module:factory. May contain {sigma}."""
     trust_model: bool = False

@@ -27,7 +27,7 @@ class TrainingSettings:
     Args:
         sigma: Standard deviation of the noise, in units of the [0, 1] range; 0 trains without noise.
         sigma_low: Train one classifier for several noise levels: each image's is drawn between this and sigma.
-        arch: Architecture: resnet8, resnet20 or resnet18 (default: resnet20, or that of --from).
+        arch: Architecture: resnet8, resnet20, wide20 or resnet18 (default: resnet20, or that of --from).
         epochs: Passes over the images.
         batch_size: Images a step.
         learning_rate: The highest rate of the cycle, SGD with Nesterov momentum 0.9 (default: 0.2, with --from 0.02).
