@@ -1,16 +1,14 @@
-"""What `certify` and `resume` share: interruption, live progress, and what is said at the end."""
+"""What `certify` and `resume` share: live progress, and what is said at the end."""
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
+from smoothcert.cli.interruption import terminated_is_interrupted
 from smoothcert.cli.progress import live
 from smoothcert.cli.terminal import duration, tell
 from smoothcert.cli.terminal import show as show_table
@@ -46,7 +44,7 @@ def resume_and_report(run: Path, moved: dict[str, str | None], accept_recipe: bo
 def _with_progress(out: Path, work: Callable[[Hooks], object]) -> int:
     console = Console(stderr=True, highlight=False)
     try:
-        with _terminated_is_interrupted(), live(console) as show:
+        with terminated_is_interrupted(), live(console) as show:
             work(Hooks(on_preflight=lambda seen: _say_preflight(console, seen), on_progress=show))
     except KeyboardInterrupt:
         if RunDirectory(out).spec.exists():
@@ -101,18 +99,3 @@ def _say_preflight(console: Console, seen: Preflight) -> None:
     )
     for warning in seen.warnings:
         console.print(f"  warning: {warning}", style="yellow", markup=False, soft_wrap=not console.is_terminal)
-
-
-@contextmanager
-def _terminated_is_interrupted() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C, so that pre-emption loses nothing."""
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        sys.stderr.flush()

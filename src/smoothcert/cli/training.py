@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from smoothcert.cli.interruption import terminated_is_interrupted
 from smoothcert.cli.terminal import duration, tell
 from smoothcert.data import ImageSet, load_images
 from smoothcert.errors import ModelError
@@ -53,7 +54,7 @@ def train_and_report(wanted: Wanted, settings: TrainingSettings) -> int:
     console = Console(stderr=True, highlight=False)
     reports: list[EpochReport] = []
     try:
-        with Progress(console=console, disable=not console.is_terminal) as bar:
+        with terminated_is_interrupted(), Progress(console=console, disable=not console.is_terminal) as bar:
             task = bar.add_task(
                 f"{wanted.start or settings.arch or ''} sigma {settings.sigma:g}", total=settings.epochs
             )
