@@ -116,6 +116,15 @@ def test_a_damaged_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
         train(stripes(), TINY, None, None, file)
 
 
+def test_code_that_changed_meanwhile_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "net.checkpoint.safetensors"
+    with pytest.raises(CutError):
+        train(stripes(), TINY, cut_after(1), dropping(), file)
+    other = replace(dropping(), module=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
+    with pytest.raises(ModelError, match="the checkpoint: the weights do not fit the architecture"):
+        train(stripes(), TINY, None, other, file)
+
+
 def test_weights_are_no_checkpoint(tmp_path: Path) -> None:
     from smoothcert.training import save
 

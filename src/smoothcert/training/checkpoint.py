@@ -1,7 +1,7 @@
 """The checkpoint of a training: written whole after every epoch, taken up only by the same training."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from smoothcert.errors import ModelError, SpecError
 from smoothcert.models.state import State
 from smoothcert.models.weights import read_tensors, write_tensors
+from smoothcert.training.settings import EpochReport
 
 MODEL, MOMENTUM, FACTS = "model.", "momentum.", "training"
 
@@ -35,12 +36,12 @@ class Checkpoint:
     Args:
         model: the state dict.
         momentum: the optimiser's buffer of each parameter, in its order; None: not used yet.
-        log: one row an epoch, the fields of `EpochReport`.
+        log: what each epoch came to.
     """
 
     model: State
     momentum: list[torch.Tensor | None]
-    log: list[dict[str, Any]]
+    log: list[EpochReport]
 
 
 def save_checkpoint(path: Path, identity: Identity, checkpoint: Checkpoint) -> None:
@@ -53,7 +54,11 @@ def save_checkpoint(path: Path, identity: Identity, checkpoint: Checkpoint) -> N
     for i, buffer in enumerate(checkpoint.momentum):
         if buffer is not None:
             tensors[f"{MOMENTUM}{i}"] = buffer
-    facts = {"identity": identity.flat(), "momentum": len(checkpoint.momentum), "log": checkpoint.log}
+    facts = {
+        "identity": identity.flat(),
+        "momentum": len(checkpoint.momentum),
+        "log": [asdict(report) for report in checkpoint.log],
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(path, tensors, {FACTS: json.dumps(facts)})
 
@@ -70,7 +75,8 @@ def load_checkpoint(path: Path, identity: Identity) -> Checkpoint | None:
     tensors, metadata = read_tensors(path)
     try:
         facts = json.loads(metadata[FACTS])
-        then, log, count = dict(facts["identity"]), list(facts["log"]), int(facts["momentum"])
+        then, count = dict(facts["identity"]), int(facts["momentum"])
+        log = [EpochReport(**row) for row in facts["log"]]
     except (KeyError, TypeError, ValueError):
         raise ModelError(f"{path} is not a checkpoint of a training; remove it, or choose another --out.") from None
     now = identity.flat()

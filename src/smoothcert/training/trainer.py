@@ -2,13 +2,13 @@
 
 import math
 import time
-from dataclasses import asdict
 
 import numpy as np
 import torch
 from torch import nn
 
 from smoothcert.errors import ModelError
+from smoothcert.models.state import load_state
 from smoothcert.training.accuracy import accuracy, precision
 from smoothcert.training.batches import Noise, Pool, epoch_rows, noise_levels, turned
 from smoothcert.training.checkpoint import Checkpoint
@@ -30,18 +30,18 @@ class Trainer:
     def checkpoint(self, reports: list[EpochReport]) -> Checkpoint:
         """What the next epoch needs to know."""
         momentum = [self.optimiser.state[p].get("momentum_buffer") for p in self._parameters()]
-        return Checkpoint(self.module.state_dict(), momentum, [asdict(report) for report in reports])
+        return Checkpoint(self.module.state_dict(), momentum, list(reports))
 
     def resumed(self, checkpoint: Checkpoint | None) -> list[EpochReport]:
         """Take up a checkpoint; return the reports of the epochs done."""
         if checkpoint is None:
             return []
-        self.module.load_state_dict(checkpoint.model)
+        load_state(self.module, checkpoint.model, "the checkpoint")
         for parameter, buffer in zip(self._parameters(), checkpoint.momentum, strict=True):
             if buffer is not None:
                 self.optimiser.state[parameter]["momentum_buffer"] = buffer.to(parameter)
         self.step_count = len(checkpoint.log) * self.batches
-        return [EpochReport(**row) for row in checkpoint.log]
+        return list(checkpoint.log)
 
     def report(self, epoch: int, holdout: Pool) -> EpochReport:
         """Train one epoch and look at the images held out."""
