@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from rich.console import Console
 from rich.progress import Progress
@@ -63,7 +64,7 @@ def train_and_report(wanted: Wanted, settings: TrainingSettings) -> int:
                 reports.append(epoch)
                 write_log(wanted.log, reports)
                 bar.advance(task)
-                console.print(_in_words(epoch), markup=False, soft_wrap=not console.is_terminal)
+                console.print(_in_words(reports), markup=False, soft_wrap=not console.is_terminal)
 
             wanted.out.parent.mkdir(parents=True, exist_ok=True)
             module = train(images, settings, show, start, wanted.checkpoint)
@@ -105,9 +106,11 @@ def _say_next(wanted: Wanted, settings: TrainingSettings) -> None:
     tell(f"Next: smoothcert certify --model {model} --data ... --sigma {settings.sigma:g} --out RUN")
 
 
-def _in_words(epoch: EpochReport) -> str:
+def _in_words(reports: list[EpochReport]) -> str:
+    """The last epoch, and the time left at the pace of the middle one: a machine may have slept through another."""
+    epoch = reports[-1]
     held = "" if epoch.noisy is None else f", held out {epoch.noisy:.1%} ({epoch.clean:.1%} without noise)"
-    left = duration(epoch.seconds * (epoch.epochs - epoch.epoch))
+    left = duration(median(report.seconds for report in reports) * (epoch.epochs - epoch.epoch))
     return (
         f"epoch {epoch.epoch}/{epoch.epochs}: loss {epoch.loss:.3f}, under noise {epoch.accuracy:.1%} right{held}; "
         f"{epoch.seconds:.0f} s, about {left} left"
