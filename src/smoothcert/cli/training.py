@@ -56,9 +56,7 @@ def train_and_report(wanted: Wanted, settings: TrainingSettings) -> int:
     reports: list[EpochReport] = []
     try:
         with terminated_is_interrupted(), Progress(console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task(
-                f"{wanted.start or settings.arch or ''} sigma {settings.sigma:g}", total=settings.epochs
-            )
+            task = bar.add_task(f"sigma {settings.sigma:g}", total=settings.epochs)
 
             def show(epoch: EpochReport) -> None:
                 reports.append(epoch)
