@@ -1,0 +1,93 @@
+"""What the reference run taught, as numbers from the stored votes of three runs (page docs/pbc28.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from smoothcert.evidence import Run
+from smoothcert.spec import Sigma
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Decisions of two runs on the same images: one that stops early, one with a fixed number of copies.
+
+    Attributes:
+        k: rank of the certificates.
+        radius: L2 radius.
+        images: images both decided.
+        both: certified by both.
+        neither: certified by neither.
+        first: certified by the one that stops early alone.
+        second: certified by the fixed one alone.
+    """
+
+    k: int
+    radius: float
+    images: int
+    both: int
+    neither: int
+    first: int
+    second: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Where the copies of one noise level went.
+
+    Attributes:
+        sigma: noise level.
+        images: images decided.
+        copies: all copies, selection included.
+        at_most: images that took all copies they may take.
+        share: fraction of all copies that those took.
+        early: images decided with at most `FEW` copies.
+    """
+
+    sigma: Sigma
+    images: int
+    copies: int
+    at_most: int
+    share: float
+    early: int
+
+
+FEW = 1_000
+"""Copies an image, selection included, that count as few."""
+
+
+def agreement(early: Run, fixed: Run, sigma: float) -> list[Agreement]:
+    """Compare the decisions of two runs at one noise level of both, image by image."""
+    found = []
+    for k in sorted({*early.spec.request.k} & {*fixed.spec.request.k}):
+        one, other = early.certificates(sigma, k), fixed.certificates(sigma, k)
+        shared, at, there = np.intersect1d(one.index, other.index, return_indices=True)
+        for r in early.spec.request.radius:
+            a, b = one.certified_correct(r)[at], other.certified_correct(r)[there]
+            counts = [int(part.sum()) for part in (a & b, ~a & ~b, a & ~b, ~a & b)]
+            found.append(Agreement(k, r, len(shared), *counts))
+    return found
+
+
+def copies_per_image(early: Run, fixed: Run, sigma: float) -> tuple[float, float]:
+    """Mean copies an image of the images that both runs decided."""
+    taken = [{line.index: line.samples for line in run.ledger.at(sigma)} for run in (early, fixed)]
+    shared = taken[0].keys() & taken[1].keys()
+    first, second = (float(np.mean([each[index] for index in sorted(shared)])) for each in taken)
+    return first, second
+
+
+def budget(run: Run, sigma: Sigma) -> Budget:
+    """Where the copies of one noise level went."""
+    taken = np.array([line.samples for line in run.ledger.at(float(sigma))], dtype=np.int64)
+    most = taken == run.spec.request.most_copies
+    return Budget(
+        sigma=sigma,
+        images=len(taken),
+        copies=int(taken.sum()),
+        at_most=int(most.sum()),
+        share=float(taken[most].sum() / taken.sum()),
+        early=int((taken <= FEW).sum()),
+    )

@@ -1,0 +1,146 @@
+"""Write docs/pbc28.md from the evidence in examples/: every figure on the page is computed from stored votes.
+
+python docs/pbc28/make.py
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import fill
+
+from learned import agreement, budget, copies_per_image
+from wording import AGREE, BEYOND, BUDGET, CLASSES, COST, HEAD, MEMO, SECOND, WITHOUT
+
+from smoothcert.evidence import Run, costs, open_run
+from smoothcert.report import Table, results_table, table_of
+from smoothcert.report.classes import class_rows
+from smoothcert.stats import format_down, format_up
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES, PAGE = ROOT / "examples", ROOT / "docs" / "pbc28.md"
+FIXED, CLEAN = "pbc28-fixed", "pbc28-clean"
+CELL = ("sigma", "k", "r", "certified accuracy %")
+
+
+def page(run: Run, fixed: Run, clean: Run) -> str:
+    """The page, from the reference run, the one with a fixed number of copies, and the classifier that saw no noise."""
+    parts = [HEAD, _results(run), _cost(run), _classes(run), _budget(run), _agreement(run, fixed), _clean(clean), MEMO]
+    return "\n\n".join(_wrapped(paragraph) for part in parts for paragraph in part.strip("\n").split("\n\n")) + "\n"
+
+
+def _wrapped(paragraph: str) -> str:
+    """A paragraph or a list of them, set anew once its figures are in; anything else as it is."""
+    if paragraph[:1] in "#|<":
+        return paragraph
+    items = [" ".join(item.split()) for item in re.split(r"\n(?=\* )", paragraph)]
+    return "\n".join(_set(item) for item in items)
+
+
+def _set(item: str) -> str:
+    """A paragraph in lines of at most 118 characters; a list's own are indented."""
+    indent = "  " * item.startswith("* ")
+    return fill(item, 118, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _results(run: Run) -> str:
+    total = costs(run)[-1]
+    facts = {
+        "images": f"{run.spec.data.images:,}",
+        "passes": f"{total.passes:,}",
+        "fixed": f"{total.fixed_passes:,}",
+        "fewer": format_down(total.times_fewer, 1),
+        "hours": format_up(total.seconds / 3600, 2),
+        "rate": f"{total.rate:,.0f}",
+    }
+    return _kept(results_table(run.results()), CELL, "95 % interval", "population >= %", "joint >= %") + BEYOND.format(
+        **facts
+    )
+
+
+def _kept(table: Table, columns: tuple[str, ...], *more: str) -> str:
+    """Some columns of a table, as Markdown."""
+    at = [table.headings.index(name) for name in (*columns, *more)]
+    return _table(tuple(table.headings[i] for i in at), [tuple(row[i] for i in at) for row in table.rows])
+
+
+def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    return Table(headings, tuple(rows), ()).render("md") + "\n"
+
+
+def _cost(run: Run) -> str:
+    return COST + table_of(run, "accuracy").render("md")
+
+
+def _classes(run: Run) -> str:
+    primary = run.spec.request.primary
+    assert primary is not None
+    rows = class_rows(run, float(primary.sigma), primary.k, primary.radius)
+    shares = sorted((row.certified / row.images, row.name) for row in rows)
+    worst, best = shares[:3], shares[-2:][::-1]
+    facts = {
+        "place": primary.words,
+        "worst": ", ".join(f"{name} {share:.1%}" for share, name in worst),
+        "best": ", ".join(f"{name} {share:.1%}" for share, name in best),
+    }
+    return CLASSES.format(**facts) + "\n" + table_of(run, "classes").render("md")
+
+
+def _budget(run: Run) -> str:
+    found = [budget(run, sigma) for sigma in run.spec.request.sigma]
+    rows = tuple(
+        (
+            each.sigma.text,
+            f"{each.copies / each.images:,.0f}",
+            f"{each.early / each.images:.1%}",
+            f"{each.at_most:,} of {each.images:,}",
+            f"{each.share:.1%}",
+        )
+        for each in found
+    )
+    headings = ("sigma", "copies an image, mean", "images within 1,000 copies", "images that took all", "their share")
+    return BUDGET + _table(headings, rows)
+
+
+def _agreement(run: Run, fixed: Run) -> str:
+    sigma = fixed.spec.request.sigma[0]
+    limit = {cell.k: cell.r_max for each in (run, fixed) for cell in each.results() if cell.sigma == float(sigma)}
+    found = [each for each in agreement(run, fixed, float(sigma)) if each.radius < limit[each.k]]
+    rows = tuple(
+        (str(each.k), f"{each.radius:g}", *(f"{n}" for n in (each.both, each.neither, each.first, each.second)))
+        for each in found
+    )
+    headings = ("k", "r", "both certify", "neither", "looks alone", "fixed alone")
+    early, late = copies_per_image(run, fixed, float(sigma))
+    decisions = sum(each.images for each in found)
+    apart = sum(each.first + each.second for each in found)
+    facts = {
+        "sigma": sigma.text,
+        "images": found[0].images,
+        "early": f"{early:,.0f}",
+        "late": f"{late:,.0f}",
+        "fewer": format_down(late / early, 1),
+        "decisions": f"{decisions:,}",
+        "apart": apart,
+        "same": format_down(100 * (decisions - apart) / decisions, 2),
+    }
+    return AGREE.format(**facts) + "\n" + _table(headings, rows) + SECOND
+
+
+def _clean(run: Run) -> str:
+    table = _kept(results_table(run.results()), CELL)
+    cleans = [run.clean(float(sigma)) for sigma in run.spec.request.sigma]
+    share = max(sum(each.correct[1]) / each.images for each in cleans if each is not None)
+    facts = {"images": run.spec.data.images, "clean": f"{share:.1%}"}
+    return WITHOUT.format(**facts) + "\n" + table
+
+
+def main() -> None:
+    """Write the page."""
+    run, fixed, clean = (open_run(EXAMPLES / name) for name in ("pbc28", FIXED, CLEAN))
+    PAGE.write_text(page(run, fixed, clean), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
