@@ -20,7 +20,7 @@ demo: install
 
 demo-weights: install
 	$(BIN)/smoothcert train --data "synthetic:12000#train" --arch resnet8 --sigma 1.0 --sigma-low 0.25 --epochs 16 \
-	  --out demo.safetensors
+	  --entropy 0 --out demo.safetensors
 
 test: install
 	$(BIN)/python -m pytest -q
