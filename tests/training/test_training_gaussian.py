@@ -110,3 +110,15 @@ def test_real_blood_cells_are_learned_under_noise(shared_data: Path) -> None:
     reports: list[EpochReport] = []
     train(images, TrainingSettings(sigma=0.25, arch="resnet8", epochs=4, batch_size=64), reports.append)
     assert reports[-1].accuracy > 0.6
+
+
+@pytest.mark.parametrize(("augment", "turns"), [("turns", True), ("none", False)])
+def test_images_are_turned_only_where_that_is_asked_for(
+    augment: str, turns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from smoothcert.training import trainer
+
+    seen: list[int] = []
+    monkeypatch.setattr(trainer, "turned", lambda images: (seen.append(len(images)), images)[1])
+    train(stripes(), TrainingSettings(**{**TINY.as_dict(), "epochs": 1, "augment": augment}))
+    assert bool(seen) is turns

@@ -24,6 +24,7 @@ def test_the_lower_level_lies_below_sigma(low: float) -> None:
         ({"holdout": 0.9}, "holdout must lie in"),
         ({"precision": "fp8"}, "precision must be bf16 or fp32"),
         ({"entropy": -1}, "entropy must lie in"),
+        ({"augment": "flips"}, "augment must be turns or none"),
         ({"device": "tpu"}, "device must be cpu or cuda"),
         ({"learning_rate": True}, "learning_rate must lie in"),
     ],

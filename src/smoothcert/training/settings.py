@@ -37,6 +37,8 @@ class TrainingSettings:
             epoch); more of it trades certified accuracy at small radii for large ones, and too much, with many
             classes, costs it everywhere: choose it on images held out.
         entropy: Weight of the entropy of the copies' mean prediction; only with consistency.
+        augment: turns: flips and quarter turns of each image, where up and down mean nothing; none: the images as they
+            are, which noise alone keeps from being learned by heart.
         holdout: Share of the images kept apart to measure accuracy with and without noise, 0 to 0.5.
         seed: Seed of initial weights, order, augmentation and noise.
         precision: bf16 (autocast) or fp32.
@@ -60,6 +62,7 @@ class TrainingSettings:
     label_smoothing: float = 0.0
     consistency: float = 2.0
     entropy: float = 0.5
+    augment: Literal["turns", "none"] = "turns"
     holdout: float = 0.05
     seed: int = 0
     precision: Literal["bf16", "fp32"] = "bf16"
@@ -79,6 +82,8 @@ class TrainingSettings:
                 raise SpecError(f"training: {name} must be a whole number, got {getattr(self, name)!r}.")
         if self.precision not in ("bf16", "fp32"):
             raise SpecError(f"training: precision must be bf16 or fp32, got {self.precision!r}.")
+        if self.augment not in ("turns", "none"):
+            raise SpecError(f"training: augment must be turns or none, got {self.augment!r}.")
         if self.device not in ("cpu", "cuda"):
             raise SpecError(f"training: device must be cpu or cuda, got {self.device!r}.")
 

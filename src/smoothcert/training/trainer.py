@@ -76,7 +76,8 @@ class Trainer:
 
     def _step(self, batch: Pool, generator: torch.Generator) -> tuple[float, int]:
         self._set_rate()
-        images = torch.cat([turned(batch.images)] * self.settings.copies)
+        shown = turned(batch.images) if self.settings.augment == "turns" else batch.images
+        images = torch.cat([shown] * self.settings.copies)
         level = _repeated(noise_levels(self.settings, len(batch), generator), self.settings.copies)
         with precision(self.settings):
             logits = self.module(self.pool.noisy(images, level, generator)).float()
