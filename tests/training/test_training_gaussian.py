@@ -122,3 +122,20 @@ def test_images_are_turned_only_where_that_is_asked_for(
     monkeypatch.setattr(trainer, "turned", lambda images: (seen.append(len(images)), images)[1])
     train(stripes(), TrainingSettings(**{**TINY.as_dict(), "epochs": 1, "augment": augment}))
     assert bool(seen) is turns
+
+
+def test_every_epoch_draws_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Order, noise and what a network draws by itself differ between epochs, and not between two trainings."""
+    from smoothcert.training import trainer
+
+    rows, drawn = trainer.epoch_rows, []
+
+    def watched(count: int, batch_size: int, generator: torch.Generator) -> object:
+        drawn.append((generator.initial_seed(), torch.initial_seed()))
+        return rows(count, batch_size, generator)
+
+    monkeypatch.setattr(trainer, "epoch_rows", watched)
+    for _ in range(2):
+        train(stripes(), TINY)
+    assert drawn[: TINY.epochs] == drawn[TINY.epochs :]
+    assert all(len(set(seeds)) == TINY.epochs for seeds in zip(*drawn[: TINY.epochs], strict=True))
