@@ -69,7 +69,8 @@ def mean_copies(behind: Population, samples: FloatArray, trace: Trace, m: int, r
         pilot = numbers @ mean + spread * rng.standard_normal(RUNS)
         others = rng.multinomial(m - behind.votes.images, behind.weights(mixture), RUNS) @ away
         runs.append(usual + (pilot + others) / m)
-    return _estimate(usual, np.array(runs), trace.weights)
+    # few images are not normal: no run takes fewer copies than every one of its images takes at least
+    return _estimate(usual, np.clip(runs, samples.min(), samples.max()), trace.weights)
 
 
 def _estimate(value: float, runs: FloatArray, weights: NDArray[np.float64]) -> Estimate:
