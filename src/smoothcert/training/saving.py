@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from smoothcert.data.dataset import ImageSet
+from smoothcert.evidence import write_derived
 from smoothcert.models.card import Card
 from smoothcert.models.weights import save_weights
 from smoothcert.training.settings import EpochReport, TrainingSettings
@@ -61,6 +62,4 @@ def write_log(path: Path, reports: Sequence[EpochReport]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(EpochReport.names())
     writer.writerows(astuple(report) for report in reports)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(beside, path)
+    write_derived(path, text.getvalue())
