@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from numpy.typing import NDArray
+
 from smoothcert.evidence import Run
+from smoothcert.evidence.outcomes import line_tallies, plan_of, winner
 from smoothcert.spec import Sigma
+from smoothcert.stats import Bounds, Tally, step
 
 
 @dataclass(frozen=True)
@@ -91,3 +95,24 @@ def budget(run: Run, sigma: Sigma) -> Budget:
         share=float(taken[most].sum() / taken.sum()),
         early=int((taken <= FEW).sum()),
     )
+
+
+def alone(run: Run, sigma: Sigma, k: int, r: float) -> NDArray[np.int64]:
+    """Copies each image would have taken, selection included, had this one cell been asked: its stored looks once more.
+
+    A run goes on while any cell is open, so the looks that one cell needs are among those stored.
+    """
+    lines, plan = run.ledger.at(float(sigma)), plan_of(run.spec, sigma)
+    votes = line_tallies(lines, len(plan.looks), k)
+    taken = np.array([sum((line.selection or {}).values()) for line in lines], dtype=np.int64)
+    drawing = votes.n[:, 0] > 0
+    if run.spec.request.target_of(k) == "prediction":
+        drawing &= np.array([winner(line) == line.label for line in lines])
+    before, selected = Bounds(np.ones(len(lines)), np.ones((len(lines), k))), taken.copy()
+    for look in range(len(plan.looks)):
+        at = np.flatnonzero(drawing)
+        now = Tally(votes.n[at, look], votes.label_votes[at, look], votes.rivals[at, look])
+        after, drawing[at] = step(now, Bounds(before.q[at], before.u[at]), (r,), plan, k)
+        before.q[at], before.u[at] = after.q, after.u
+        taken[at] = selected[at] + now.n
+    return taken

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
-from learned import agreement, budget, copies_per_image
-from wording import AGREE, BEYOND, BUDGET, CLASSES, COST, HEAD, MEMO, SECOND, WITHOUT
+from learned import agreement, alone, budget, copies_per_image
+from wording import AGREE, ALONE, BEYOND, BUDGET, CLASSES, COST, HEAD, MEMO, SECOND, WITHOUT
 
 from smoothcert.evidence import Run, costs, open_run
 from smoothcert.report import Table, results_table, table_of
 from smoothcert.report.classes import class_rows
+from smoothcert.spec import Sigma
 from smoothcert.stats import format_down, format_up
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,7 +101,22 @@ def _budget(run: Run) -> str:
         for each in found
     )
     headings = ("sigma", "copies an image, mean", "images within 1,000 copies", "images that took all", "their share")
-    return BUDGET + _table(headings, rows)
+    return BUDGET + _table(headings, rows) + ALONE + _alone(run)
+
+
+def _alone(run: Run) -> str:
+    """What each cell alone would have taken, a row a sigma and k."""
+    request, limit = run.spec.request, {(cell.sigma, cell.k): cell.r_max for cell in run.results()}
+    rows = tuple(
+        (sigma.text, str(k), *(_mean(run, sigma, k, r) if r < limit[float(sigma), k] else "-" for r in request.radius))
+        for sigma in request.sigma
+        for k in request.k
+    )
+    return _table(("sigma", "k", *(f"r = {r:g}" for r in request.radius)), rows)
+
+
+def _mean(run: Run, sigma: Sigma, k: int, r: float) -> str:
+    return f"{alone(run, sigma, k, r).mean():,.0f}"
 
 
 def _agreement(run: Run, fixed: Run) -> str:

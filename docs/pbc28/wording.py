@@ -44,6 +44,12 @@ change the answer.
 
 """
 
+ALONE = """
+One cell can cost more than all others together. The mean copies an image that each cell alone would have taken, from
+the stored looks (- where it is not attainable):
+
+"""
+
 AGREE = """
 ## Does stopping early change the answer?
 
