@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import smoothcert.errors
-from smoothcert.data import load_images
+from smoothcert.data import DataOptions, load_images
 from smoothcert.errors import DataError
 
 SOURCE = """
@@ -88,7 +88,7 @@ def test_pictures() -> None:
 
 
 def test_quantise_and_levels() -> None:
-    assert load_images("my_images:off_grid", quantise=12).preprocessing == ("quantised to 12 bits",)
+    assert load_images("my_images:off_grid", DataOptions(quantise=12)).preprocessing == ("quantised to 12 bits",)
     assert load_images("my_images:deep").levels == 4095
 
 

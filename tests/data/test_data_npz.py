@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smoothcert.data import load_images
+from smoothcert.data import DataOptions, load_images
 from smoothcert.data.npz import read_npz
 from smoothcert.errors import DataError
 
@@ -50,7 +50,7 @@ def test_float_images_on_and_off_the_grid(tmp_path: Path) -> None:
     file = saved(tmp_path, images=RNG.random((6, 4, 5)), labels=LABELS)
     with pytest.raises(DataError, match=r"set\.npz: float images must lie on a grid.*--quantise 8"):
         load_images(file)
-    assert load_images(file, quantise=8).preprocessing == ("quantised to 8 bits",)
+    assert load_images(file, DataOptions(quantise=8)).preprocessing == ("quantised to 8 bits",)
 
 
 def test_twelve_bit_images_declare_their_levels(tmp_path: Path) -> None:

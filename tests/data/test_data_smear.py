@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from smoothcert.data import load_images
+from smoothcert.data import DataOptions, load_images
 from smoothcert.data.smear import KINDS, synthetic
 from smoothcert.errors import DataError
 
@@ -47,4 +47,4 @@ def test_training_images_are_others() -> None:
 
 def test_quantise_is_refused() -> None:
     with pytest.raises(DataError, match="8-bit grid"):
-        load_images("synthetic:8", quantise=8)
+        load_images("synthetic:8", DataOptions(quantise=8))

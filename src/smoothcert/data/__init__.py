@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from smoothcert.data.changes import CHANGES, change_norms
 from smoothcert.data.dataset import ImageSet
 from smoothcert.data.npz import read_npz
+from smoothcert.data.options import DataOptions
 from smoothcert.errors import DataError
 from smoothcert.usercode import FACTORY
 
-__all__ = ["CHANGES", "ImageSet", "change_norms", "load_images"]
+__all__ = ["CHANGES", "DataOptions", "ImageSet", "change_norms", "load_images"]
 
 
 @dataclass(frozen=True)
@@ -19,24 +20,24 @@ class _Form:
 
     written: str
     pattern: re.Pattern[str]
-    read: Callable[[re.Match[str], int | None], ImageSet]
+    read: Callable[[re.Match[str], DataOptions], ImageSet]
 
 
-def _read_npz(match: re.Match[str], quantise: int | None) -> ImageSet:
-    return read_npz(match["path"], match["split"], quantise)
+def _read_npz(match: re.Match[str], options: DataOptions) -> ImageSet:
+    return read_npz(match["path"], match["split"], options.quantise)
 
 
-def _read_factory(match: re.Match[str], quantise: int | None) -> ImageSet:
+def _read_factory(match: re.Match[str], options: DataOptions) -> ImageSet:
     from smoothcert.data.factory import read_factory
 
-    return read_factory(match["module"], match["factory"], quantise)
+    return read_factory(match["module"], match["factory"], options.quantise)
 
 
-def _draw(match: re.Match[str], quantise: int | None) -> ImageSet:
+def _draw(match: re.Match[str], options: DataOptions) -> ImageSet:
     from smoothcert.data.smear import synthetic
 
-    if quantise is not None:
-        raise DataError(f"{match[0]} is drawn on the 8-bit grid; leave out --quantise {quantise}.")
+    if options.quantise is not None:
+        raise DataError(f"{match[0]} is drawn on the 8-bit grid; leave out --quantise {options.quantise}.")
     return synthetic(int(match["count"] or 300), match["split"] or "test")
 
 
@@ -48,13 +49,13 @@ FORMS = (
 """The forms of `--data`, tried in order; a new source of images is one more line."""
 
 
-def load_images(reference: str, quantise: int | None = None) -> ImageSet:
+def load_images(reference: str, options: DataOptions | None = None) -> ImageSet:
     """The images a reference names.
 
     Args:
         reference: ``FILE.npz``, ``FILE.npz#split``, ``module:factory`` returning a torch-style Dataset, or
             ``synthetic:N``, N drawn images (300 if left out; ``#train`` for others than the test images).
-        quantise: bits to snap the images to (8, 12 or 16), recorded as preprocessing, or None.
+        options: what else the user says about them.
 
     Raises:
         DataError: an unknown form, or data that cannot be used.
@@ -66,6 +67,6 @@ def load_images(reference: str, quantise: int | None = None) -> ImageSet:
     for form in FORMS:
         match = form.pattern.fullmatch(reference)
         if match:
-            return form.read(match, quantise)
+            return form.read(match, options or DataOptions())
     known = " or ".join(form.written for form in FORMS)
     raise DataError(f"{reference!r} is not a known form of data; --data takes {known}.")

@@ -1,6 +1,6 @@
 """The door of `ImageSet`: each field checked once, with a message that says what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,19 @@ def checked_groups(reference: str, groups: Iterable[str] | None, count: int) -> 
     if len(groups) != count:
         raise DataError(f"{reference}: one group an image is needed, got {count} images and {len(groups)} groups.")
     return groups
+
+
+def checked_subgroups(reference: str, subgroups: Mapping[str, Iterable[str]], count: int) -> dict[str, tuple[str, ...]]:
+    """One value an image in each column.
+
+    Raises:
+        DataError: with what was expected and what came.
+    """
+    found = {str(name): tuple(str(value) for value in values) for name, values in subgroups.items()}
+    for name, values in found.items():
+        if len(values) != count:
+            raise DataError(f"{reference}: one {name} an image is needed, got {count} images and {len(values)} values.")
+    return found
 
 
 def checked_indices(reference: str, indices: npt.NDArray[Any], count: int) -> IntArray:

@@ -1,7 +1,8 @@
 """The value every reader of images ends in: integer images on a declared grid, with their labels."""
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from smoothcert.data.checks import (
     checked_labels,
     checked_levels,
     checked_names,
+    checked_subgroups,
 )
 from smoothcert.errors import DataError
 
@@ -40,6 +42,7 @@ class ImageSet:
         levels: 255, 4095 or 65535; 0 (the default) follows the dtype. Grey value v stands for v/levels.
         preprocessing: what was done to the pixels on the way here, in words.
         indices: int64 (m,), the place of each image in its source; left empty it becomes 0..m-1.
+        subgroups: for each column of interest (sex, scanner) one value an image.
 
     Raises:
         DataError: an array has the wrong type, shape, length or range.
@@ -57,6 +60,7 @@ class ImageSet:
     levels: int = 0
     preprocessing: tuple[str, ...] = ()
     indices: IntArray = field(default_factory=_no_integers)
+    subgroups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_images(self.reference, self.images)
@@ -66,6 +70,7 @@ class ImageSet:
         put(self, "labels", checked_labels(self.reference, self.labels, count))
         put(self, "class_names", checked_names(self.reference, self.class_names, self.labels))
         put(self, "groups", checked_groups(self.reference, self.groups, count))
+        put(self, "subgroups", checked_subgroups(self.reference, self.subgroups, count))
         put(self, "preprocessing", tuple(self.preprocessing))
         put(self, "indices", checked_indices(self.reference, self.indices, count))
 
@@ -92,9 +97,11 @@ class ImageSet:
         return _sha256([_array_bytes(self.pixels(i))])
 
     def sha256(self) -> str:
-        """The hash ("sha256:...") of images, labels, groups and levels; the file's compression is not in it."""
+        """The hash ("sha256:...") of images, labels, groups, subgroups and levels, not of the file's bytes."""
         groups = [] if self.groups is None else [f"{len(name)}:{name}" for name in self.groups]
         text = f"levels {self.levels} groups {self.groups is not None} {','.join(groups)}"
+        if self.subgroups:
+            text += f" subgroups {json.dumps({name: list(values) for name, values in self.subgroups.items()})}"
         return _sha256([_array_bytes(self.images), _array_bytes(self.labels), text.encode()])
 
     def labels_sha256(self) -> str:
@@ -115,6 +122,7 @@ class ImageSet:
             images=self.images[:limit],
             labels=self.labels[:limit],
             groups=groups,
+            subgroups={name: values[:limit] for name, values in self.subgroups.items()},
             indices=self.indices[:limit],
         )
 

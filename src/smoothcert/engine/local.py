@@ -64,6 +64,7 @@ class LocalEngine:
             worker=self.worker,
             at=utc_now(),
             recipe=self.recipe_name,
+            subgroups={name: values[place] for name, values in images.subgroups.items()},
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.data import ImageSet, load_images
+from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.errors import DataError, ModelError, SpecError
 from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
 from smoothcert.noise import Noise, make_noise
@@ -61,7 +61,7 @@ def load_work(request: Request) -> Work:
         SpecError: k is not below the number of classes.
         RecipeError: the numeric recipe cannot be run here.
     """
-    images = load_images(request.data, request.quantise)
+    images = load_images(request.data, DataOptions.of(request))
     images = images.first(request.limit) if request.limit else images
     classifiers = {float(sigma): _classifier(request, sigma, images) for sigma in request.sigma}
     recipes = {choose_recipe(each, request, images.shape) for each in classifiers.values()}
@@ -74,13 +74,7 @@ def load_work(request: Request) -> Work:
 def _classifier(request: Request, sigma: float, images: ImageSet) -> Classifier:
     text = sigma.text if isinstance(sigma, Sigma) else repr(sigma)
     weights = None if request.weights is None else at_sigma(request.weights, text)
-    options = ModelOptions(
-        arch=request.arch,
-        weights=weights,
-        trust_model=request.trust_model,
-        num_classes=images.num_classes,
-        in_channels=images.shape[0],
-    )
+    options = ModelOptions.of(request, weights, images.num_classes, images.shape[0])
     classifier = load_classifier(at_sigma(request.model, text), options)
     _check_fit(classifier, images)
     return classifier
@@ -197,6 +191,7 @@ def data_facts(images: ImageSet) -> DataFacts:
         class_counts=tuple(counts.tolist()),
         preprocessing=images.preprocessing,
         grouped=images.groups is not None,
+        subgroups=tuple(images.subgroups),
         indices=None if plain else tuple(images.indices.tolist()),
     )
 
@@ -220,5 +215,6 @@ def _facts(work: Work, sigma: float, classifier: Classifier) -> ModelFacts:
         std=classifier.std,
         trained_sigma=classifier.sigma,
         own=classifier.own,
+        adapted=classifier.adapted,
         eta=work.noise(sigma, 0).eta(int(np.prod(work.images.shape))),
     )

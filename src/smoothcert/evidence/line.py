@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from smoothcert.errors import EvidenceError
@@ -31,6 +31,7 @@ class Line:
         worker: who sampled it.
         at: UTC time at which it was decided.
         recipe: name of the numeric recipe where it is not the spec's own.
+        subgroups: the image's value in each column for which results are counted apart.
     """
 
     sigma: float
@@ -44,6 +45,7 @@ class Line:
     worker: str
     at: str
     recipe: str | None = None
+    subgroups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[float, int]:
@@ -71,6 +73,8 @@ class Line:
         }
         if self.recipe is not None:
             record["recipe"] = self.recipe
+        if self.subgroups:
+            record["subgroups"] = dict(sorted(self.subgroups.items()))
         if seal:
             for name in SEAL_IGNORES:
                 del record[name]
@@ -101,6 +105,7 @@ def parse_line(text: str) -> Line:
             worker=str(record["worker"]),
             at=str(record["at"]),
             recipe=record.get("recipe"),
+            subgroups={str(name): str(value) for name, value in record.get("subgroups", {}).items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)

@@ -1,7 +1,9 @@
 """A classifier as the rest of the package sees it: a module and what is declared about it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from smoothcert.spec import Inputs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +19,12 @@ class ModelOptions:
         trust_model: True lets a file that is code (``.pt2``) be loaded.
         num_classes: classes of the data, or None if not known.
         in_channels: channels of the data, or None if not known.
+        input_range: lowest and highest pixel value the classifier expects, or None: as declared, else [0, 1].
+        mean: per channel, in units of the input range, or None: as declared.
+        std: per channel, above 0, in units of the input range, or None: as declared.
+        layout: whether channels come first or last in its input, or None: as declared, else first.
+        channels: the order of colours it expects, or None: RGB.
+        output: what the one output of a binary classifier is, or None: told from its values.
     """
 
     arch: str | None = None
@@ -24,6 +32,36 @@ class ModelOptions:
     trust_model: bool = False
     num_classes: int | None = None
     in_channels: int | None = None
+    input_range: tuple[float, float] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    layout: Literal["NCHW", "NHWC"] | None = None
+    channels: Literal["RGB", "BGR"] | None = None
+    output: Literal["logit", "probability"] | None = None
+
+    @classmethod
+    def of(cls, asked: Inputs, weights: str | None, num_classes: int, in_channels: int) -> "ModelOptions":
+        """What a person's settings say about a model.
+
+        Args:
+            asked: the settings.
+            weights: their weights file, with ``{sigma}`` filled in.
+            num_classes: classes of the data.
+            in_channels: channels of the data.
+        """
+        return cls(
+            arch=asked.arch,
+            weights=weights,
+            trust_model=asked.trust_model,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            input_range=asked.input_range,
+            mean=asked.mean,
+            std=asked.std,
+            layout=asked.layout,
+            channels=asked.channels,
+            output=asked.output,
+        )
 
 
 @dataclass(frozen=True)
@@ -43,6 +81,7 @@ class Classifier:
         sigma: the noise it was trained with, in units of the [0, 1] range, if declared.
         value_range: lowest and highest pixel value the module (or the normalisation) expects.
         class_names: as declared, or ().
+        adapted: what lies between the noisy image and the module besides normalisation, in words.
     """
 
     module: "nn.Module"
@@ -57,3 +96,4 @@ class Classifier:
     sigma: float | None
     value_range: tuple[float, float] = (0.0, 1.0)
     class_names: tuple[str, ...] = ()
+    adapted: tuple[str, ...] = ()

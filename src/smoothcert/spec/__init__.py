@@ -1,6 +1,7 @@
 """What to certify: a `Request` is what a person asks for, a `Spec` adds every fact found before the first image."""
 
 from smoothcert.spec.criteria import Criterion, Place
+from smoothcert.spec.inputs import Inputs
 from smoothcert.spec.locked import DataFacts, ModelFacts, Recipe, Spec, read_spec
 from smoothcert.spec.production import Device, Price, Production, make_production
 from smoothcert.spec.request import Request, Target, make_request
@@ -10,6 +11,7 @@ __all__ = [
     "Criterion",
     "DataFacts",
     "Device",
+    "Inputs",
     "ModelFacts",
     "Place",
     "Price",

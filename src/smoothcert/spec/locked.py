@@ -14,7 +14,14 @@ from smoothcert.spec.request import Request, explain
 from smoothcert.spec.values import Frozen
 
 FORMAT: Literal[1] = 1
-LATER = ("primary", "criteria")
+LATER = {
+    "request": (
+        *("primary", "criteria", "input_range", "mean", "std", "layout", "channels", "output"),
+        *("resize", "crop", "window", "subgroup"),
+    ),
+    "data": ("subgroups",),
+}
+"""Settings and facts that came after the format was fixed: they are left out where unset."""
 
 
 class ModelFacts(Frozen):
@@ -34,6 +41,8 @@ class ModelFacts(Frozen):
     own: bool
     eta: float
     """Total-variation distance of one noisy image from ideal Gaussian noise (0 for float noise: not covered)."""
+    adapted: tuple[str, ...] = ()
+    """What lies between the noisy image and the classifier besides normalisation, in words."""
 
 
 class DataFacts(Frozen):
@@ -51,6 +60,8 @@ class DataFacts(Frozen):
     grouped: bool
     indices: tuple[int, ...] | None = None
     """Index of each image in its source; None means 0 to images - 1."""
+    subgroups: tuple[str, ...] = ()
+    """Names of the columns for which results are also counted apart."""
 
     @property
     def synthetic(self) -> bool:
@@ -119,12 +130,14 @@ class Spec(Frozen):
     def to_json(self) -> str:
         """Return the canonical text of `spec.json`.
 
-        Settings that came after the format was fixed are left out where unset, so that older runs keep their hash.
+        What came after the format was fixed is left out where unset, so that older runs keep their hash.
         """
         record = self.model_dump(mode="json")
-        for name in LATER:
-            if not record["request"][name]:
-                del record["request"][name]
+        for part, names in LATER.items():
+            record[part] = {name: value for name, value in record[part].items() if value or name not in names}
+        for model in record["models"]:
+            if not model["adapted"]:
+                del model["adapted"]
         return json.dumps(record, indent=1, sort_keys=True) + "\n"
 
     def sha256(self) -> str:

@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, ValidationError, ValidationInfo, field_val
 
 from smoothcert.errors import SpecError
 from smoothcert.spec.criteria import Criterion, Place
-from smoothcert.spec.values import Alpha, Count, Floats, Frozen, Ints, Sigma, split
+from smoothcert.spec.inputs import Inputs
+from smoothcert.spec.values import Alpha, Count, Floats, Ints, Sigma, split
 
 SMALLEST_FIRST_LOOK = 100
 MOST_SHOWN = 6
@@ -21,15 +22,9 @@ Target = Literal["prediction", "label"]
 _T = TypeVar("_T")
 
 
-class Request(Frozen):
+class Request(Inputs):
     """What a person asks to be certified. Every field is a flag of `smoothcert certify` and a key of `--config`."""
 
-    model: str
-    """Classifier: FILE.safetensors, package.module:factory (your own code, it is run), FILE.pt2 with --trust-model,
-    or demo (shipped, for synthetic images). {sigma} stands for each noise level as typed."""
-    data: str
-    """Labelled images: FILE.npz[#split], package.module:factory returning a Dataset, or synthetic[:N], N drawn
-    images of blood-smear-like cells that are no patient's."""
     sigma: Annotated[tuple[Sigma, ...], BeforeValidator(split)] = (Sigma(0.25), Sigma(0.5), Sigma(1.0))
     """Noise standard deviations, in units of the [0, 1] range (0.25 is 64 grey levels of 255)."""
     radius: Floats = (0.25, 0.5, 1.0)
@@ -49,8 +44,6 @@ class Request(Frozen):
     """Noisy copies an image that select the class."""
     n_max: Count = 100_000
     """Noisy copies an image at most, after selection."""
-    limit: Count | None = None
-    """Certify only the first N images."""
     seed: int | None = None
     """Seed of the noise, 64 bits. Only to reproduce a run: left out, it is drawn from the operating system."""
     noise: Literal["grid", "float"] = "grid"
@@ -63,14 +56,6 @@ class Request(Frozen):
     """Where the classifier runs."""
     compile: Literal["off", "on"] = "off"
     """on: torch.compile the classifier (needs a C++ compiler); part of what is certified."""
-    arch: str | None = None
-    """Architecture of a weights file that does not name its own: resnet8, resnet20, wide20, resnet18."""
-    weights: str | None = None
-    """State dict or safetensors file for package.module:factory. May contain {sigma}."""
-    trust_model: bool = False
-    """Allow a model file that is code (.pt2), because you trust whoever made it."""
-    quantise: int | None = None
-    """Put float images on a grid of 8, 12 or 16 bits; recorded as preprocessing."""
     primary: Place | None = None
     """The cell the documents speak of first, fixed before the first image."""
     criteria: tuple[Criterion, ...] = ()
@@ -110,13 +95,6 @@ class Request(Frozen):
         if seed is not None and not 0 <= seed < 2**64:
             raise ValueError(f"expected a whole number from 0 to 2^64 - 1, got {seed}")
         return seed
-
-    @field_validator("quantise")
-    @classmethod
-    def _bits(cls, bits: int | None) -> int | None:
-        if bits not in (None, 8, 12, 16):
-            raise ValueError(f"expected 8, 12 or 16 bits, got {bits}")
-        return bits
 
     @field_validator("n_max")
     @classmethod

@@ -126,16 +126,15 @@ def load():
         return "the classifier or the data set is code; set LIVE = True if you trust whoever wrote it"
     if LIVE is not True and np.prod(data.shape) > LARGE:
         return f"images of {data.shape[1]} x {data.shape[2]} take long without a GPU; set LIVE = True to wait for them"
-    from smoothcert.data import load_images
+    from smoothcert.data import DataOptions, load_images
     from smoothcert.models import ModelOptions, at_sigma, load_classifier
 
     facts = spec.model_at(sigma)
     try:
         with contextlib.chdir(FILES):
-            images = load_images(request.data, request.quantise)
+            images = load_images(request.data, DataOptions.of(request))
             images = images.first(request.limit) if request.limit else images
-            sizes = {"num_classes": images.num_classes, "in_channels": images.shape[0]}
-            options = ModelOptions(request.arch, facts.weights, request.trust_model, **sizes)
+            options = ModelOptions.of(request, facts.weights, images.num_classes, images.shape[0])
             classifier = load_classifier(at_sigma(request.model, facts.written), options)
     except (SmoothcertError, OSError) as error:
         return f"classifier or images are not where spec.json names them, seen from FILES ({type(error).__name__})"

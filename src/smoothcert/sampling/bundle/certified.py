@@ -76,13 +76,7 @@ def certified_classifier(
     data = None if file is None else read_bytes(file)
     if data is not None:
         _check_hash(sha256_of(data), beside or name, facts)
-    options = ModelOptions(
-        arch=spec.request.arch,
-        weights=beside,
-        trust_model=spec.request.trust_model,
-        num_classes=spec.classes,
-        in_channels=spec.data.shape[0],
-    )
+    options = ModelOptions.of(spec.request, beside, spec.classes, spec.data.shape[0])
     classifier = load_classifier(name, options)
     _check_hash(classifier.sha256, beside or name, facts)
     as_it_is = data is not None and file is not None and file.suffix == ".safetensors"
