@@ -96,10 +96,9 @@ def test_settings(certify, flags, sentence):
 MODELS = [
     ("cli_nets:two_classes", r"expected labels from 0 to 1, the classifier's classes, got 2 at image 2"),
     ("cli_nets:not_a_number", r"returns NaN or infinite logits on clean images"),
-    ("cli_nets:maps", r"expected logits of shape \(n, classes\) with n = 1 .*got shape \(1, 3, 8, 8\)"),
+    ("cli_nets:maps", r"expected logits of shape \(n, classes\) with n = \d+, got shape \(\d+, 3, 8, 8\)"),
     ("cli_nets:scalar", r"expected logits of shape \(n, classes\)"),
     ("cli_nets:pair", r"expected logits of shape .* got a tuple"),
-    ("cli_nets:grey_levels", r"declares inputs from 0 to 255, but noise, sigma and radii are in the \[0, 1\] range"),
     (
         "cli_nets:for_larger_images",
         r"declares images of shape \(C, H, W\) = \(3, 28, 28\), but images.npz has \(3, 8, 8",

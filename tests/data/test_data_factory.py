@@ -48,6 +48,7 @@ def failing(): return Images([ValueError("no disk")])
 def empty(): return Images([])
 def number(): return 3
 def broken(): raise RuntimeError("boom")
+def other_levels(): return Images([(GREY, 0)], levels=4095)
 def bad_levels(): return Images([(GREY, 0)], levels="8 bits")
 """
 
@@ -96,7 +97,10 @@ def test_quantise_and_levels() -> None:
     ("reference", "message"),
     [
         ("my_images:off_grid", "my_images:off_grid: float images must lie on a grid"),
-        ("my_images:ragged", "one shape and type"),
+        (
+            "my_images:ragged",
+            "item 1: 5 pixels wide and 3 high, but the first image, item 0, is 5 by 4; bring all",
+        ),
         ("my_images:mixed", "every item or none has a group"),
         ("my_images:flat", r"item 0: the image must have shape \(C, H, W\)"),
         ("my_images:float_label", "item 0: the label must be one integer"),
@@ -105,6 +109,7 @@ def test_quantise_and_levels() -> None:
         ("my_images:empty", "at least one image"),
         ("my_images:number", "a dataset with len"),
         ("my_images:broken", r"failed \(RuntimeError: boom\)"),
+        ("my_images:other_levels", "my_images:other_levels: levels must be 255 for uint8 and .*got 4095 with uint8"),
         ("my_images:bad_levels", "levels must be 255, 4095 or 65535"),
         ("my_images:missing", "has no function 'missing'; it has"),
         ("no_such_module_here:f", "importing no_such_module_here from"),

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smoothcert.data.quantise import BITS, integers_of, levels_of_bits, on_grid, to_grid
+from smoothcert.data.quantise import BITS, PIECE, integers_of, levels_of_bits, on_grid, to_grid
 from smoothcert.errors import DataError
 
 
@@ -55,6 +55,15 @@ def test_the_coarsest_grid_that_fits_is_found() -> None:
     assert integers_of(np.array([0, 1 / 255]), 65535, None)[0].tolist() == [0, 257]
 
 
+@pytest.mark.parametrize("count", [PIECE - 1, PIECE, 2 * PIECE + 3])
+def test_large_arrays_are_worked_on_in_pieces(count: int) -> None:
+    grey = (np.arange(count) % 256).astype(np.uint8)
+    assert np.array_equal(integers_of((grey / 255).astype(np.float32).reshape(1, -1), None, None)[0][0], grey)
+    off = grey / 255
+    off[-1] = 0.1234
+    assert not on_grid(off, 255)
+
+
 def test_half_floats_cannot_tell_a_fine_grid() -> None:
     assert not on_grid(np.array([0.3], np.float16), 4095)
 
@@ -66,7 +75,9 @@ def test_integers_pass_or_are_snapped_to_a_coarser_grid() -> None:
     sixteen = np.array([0, 32768, 65535], np.uint16)
     snapped, levels, done = integers_of(sixteen, None, 8)
     assert (snapped.tolist(), levels, done) == ([0, 128, 255], 255, ("quantised to 8 bits from 65535 levels",))
+    assert integers_of(sixteen, 65535, 12)[0].tolist() == [0, 2048, 4095]
     twelve = np.array([0, 4095], np.uint16)
+    assert [integers_of(twelve, None, bits)[1] for bits in (12, 16)] == [4095, 65535]
     assert integers_of(twelve, 4095, None)[1] == 4095
 
 
@@ -74,6 +85,10 @@ def test_integers_pass_or_are_snapped_to_a_coarser_grid() -> None:
     ("images", "levels", "quantise", "message"),
     [
         (np.array([0, 4095], np.uint16), None, None, "may be 12-bit"),
+        (np.array([0, 4095], np.uint16), None, 8, "may be 12-bit"),
+        (np.array([0, 255], np.uint8), 4095, 8, "levels must be 255 for uint8"),
+        (np.array([0, 255], np.uint16), 255, None, "levels must be 255 for uint8 and 4095 or 65535 for uint16"),
+        (np.array([0, 4096], np.uint16), None, 12, "reach 4096, so these are 16-bit images, but --quantise 12"),
         (np.array([0, 4095], np.uint16), 1000, None, "255, 4095 or 65535, got 1000"),
         (np.array([0, 9], np.int64), None, None, "uint8, uint16 or float"),
         (np.array([True]), None, None, "got bool"),

@@ -18,14 +18,14 @@ def look(model: str | Path, data: Path, **settings: object) -> Preflight:
 def test_a_sound_pair_raises_no_doubt(grey):
     seen = look("nets:robust", grey)
     assert seen.warnings == ()
-    assert (seen.clean_accuracy, seen.noisy_accuracy, seen.images) == (1.0, 1.0, 12)
+    assert (seen.clean.accuracy, seen.noisy_accuracy, seen.clean.images) == (1.0, 1.0, 12)
     assert seen.grey_levels == 63.75
     assert seen.seconds_at_most == pytest.approx(12 * 320 / seen.rate)
 
 
 def test_a_classifier_that_was_not_trained_with_noise(grey, tmp_path):
     seen = look("nets:brittle", write_grey(tmp_path / "near.npz", (100, 101, 102, 103)))
-    assert seen.clean_accuracy == 1.0
+    assert seen.clean.accuracy == 1.0
     assert seen.noisy_accuracy < 0.5
     (warning,) = seen.warnings
     assert "not trained with this noise" in warning
@@ -47,5 +47,5 @@ def test_a_classifier_of_another_noise_level(grey, tmp_path):
 
 def test_the_pilot_takes_no_vote_of_the_run(grey):
     """More than one window of images, and fewer images than a batch, are both fine."""
-    assert look("nets:robust", write_grey(grey.with_name("many.npz"), each=40)).images == 64
-    assert look("nets:robust", grey, limit=1).images == 1
+    assert look("nets:robust", write_grey(grey.with_name("many.npz"), each=40)).clean.images == 64
+    assert look("nets:robust", grey, limit=1).clean.images == 1

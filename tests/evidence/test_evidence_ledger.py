@@ -28,6 +28,7 @@ lines = st.builds(
     worker=words,
     at=words,
     recipe=st.none() | words,
+    subgroups=st.dictionaries(words, words, max_size=3),
 )
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

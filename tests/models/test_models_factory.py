@@ -21,7 +21,7 @@ def wide(num_classes=2, in_channels=3):
 
 def declared():
     net = plain().double()
-    net.smoothcert = {"mean": [0.5], "std": [0.2], "num_classes": 3, "value_range": [0, 255]}
+    net.smoothcert = {"mean": [51], "std": [102], "num_classes": 3, "value_range": [0, 255]}
     return net
 
 def badly_declared():
@@ -60,7 +60,7 @@ def test_a_factory_without_weights() -> None:
     before = list(sys.path)
     got = load_classifier("my_nets:plain")
     assert sys.path == before
-    assert (got.own, got.arch, got.num_classes, got.mean, got.value_range) == (False, None, None, (), (0.0, 1.0))
+    assert (got.own, got.arch, got.num_classes, got.mean) == (False, None, None, ())
     assert not got.module.training
     assert got.sha256 == load_classifier("my_nets:plain").sha256
     assert got.sha256 != load_classifier("my_nets:wide").sha256
@@ -75,7 +75,7 @@ def test_known_numbers_are_passed_where_they_are_taken() -> None:
 
 def test_declared_facts_are_read_only_from_the_declaration() -> None:
     got = load_classifier("my_nets:declared")
-    assert (got.mean, got.std, got.num_classes, got.value_range) == ((0.5,), (0.2,), 3, (0.0, 255.0))
+    assert (got.mean, got.std, got.num_classes) == ((0.2,), (0.4,), 3)
     assert {p.dtype for p in got.module.parameters()} == {torch.float32}
     assert load_classifier("my_nets:with_its_own_mean").mean == ()
 

@@ -1,7 +1,6 @@
 import hashlib
 import io
 import os
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from smoothcert.errors import ModelError
 from smoothcert.models import ModelOptions, at_sigma, load_classifier
 from smoothcert.models.card import Card
 from smoothcert.models.resnet import build
+from smoothcert.models.state import load_state
 from smoothcert.models.weights import save_weights
 
 CARD = Card(
@@ -47,7 +47,7 @@ def test_round_trip(net: nn.Module, file: Path) -> None:
     assert torch.equal(got.module(images), net(images))
     assert not got.module.training
     assert (got.num_classes, got.input_shape, got.mean, got.std) == (4, (3, 12, 12), (0.5,) * 3, (0.25,) * 3)
-    assert (got.own, got.arch, got.sigma, got.value_range) == (True, "resnet8", 0.5, (0.0, 1.0))
+    assert (got.own, got.arch, got.sigma) == (True, "resnet8", 0.5)
     assert (got.class_names, got.reference) == (("a", "b", "c", "d"), str(file))
     assert got.sha256 == "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()
 
@@ -159,8 +159,37 @@ def test_hostile_state_dicts_never_give_another_error(tmp_path: Path, data: byte
         load_classifier(str(file), ModelOptions(arch="resnet8"))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_other_precisions_are_computed_in_float32(
+    net: nn.Module, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    state = {name: value.to(dtype) if value.is_floating_point() else value for name, value in net.state_dict().items()}
+    torch.save(state, tmp_path / "net.pt")
+    got = load_classifier(str(tmp_path / "net.pt"), ModelOptions(arch="resnet8")).module.state_dict()
+    assert all(torch.equal(got[name], value.float()) for name, value in state.items() if value.is_floating_point())
+
+
+def test_averaged_weights_are_taken_alone_and_refused_beside_others(net: nn.Module, tmp_path: Path) -> None:
+    path, arch = tmp_path / "net.pth.tar", ModelOptions(arch="resnet8")
+    torch.save({"state_dict_ema": net.state_dict(), "epoch": 3}, path)
+    images = torch.randn(1, 3, 8, 8)
+    assert torch.equal(load_classifier(str(path), arch).module(images), net(images))
+    torch.save({"state_dict": net.state_dict(), "model_ema": net.state_dict()}, path)
+    with pytest.raises(ModelError, match=r"weights \(state_dict\) and an average of them \(model_ema\)"):
+        load_classifier(str(path), arch)
+
+
+def test_prefixes_of_lightning_go_only_where_the_network_does_not_know_them(net: nn.Module, tmp_path: Path) -> None:
+    inside = nn.ModuleDict({"model": net})
+    load_state(inside, dict(inside.state_dict()), "net")
+    with pytest.raises(ModelError, match=r"missing .*, unknown model\."):
+        load_state(net, {**inside.state_dict(), "loss": torch.zeros(1)}, "net")
+
+
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "net", "model_state_dict"])
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "model.", "net.", "model._orig_mod."]
+)
 def test_state_dicts_with_wrappers_and_prefixes(
     net: nn.Module, tmp_path: Path, wrapper: str | None, prefix: str
 ) -> None:
@@ -206,14 +235,6 @@ def test_other_contents_are_refused(tmp_path: Path, content: object, message: st
     torch.save(content, tmp_path / "net.bin")
     with pytest.raises(ModelError, match=message):
         load_classifier(str(tmp_path / "net.bin"), ModelOptions(arch="resnet8"))
-
-
-def test_torchscript_is_refused_as_code(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "net.pt", "w") as archive:
-        for name, content in {"constants.pkl": b"\x80\x02)", "data.pkl": b"\x80\x02}.", "version": b"3\n"}.items():
-            archive.writestr(f"net/{name}", content)
-    with pytest.raises(ModelError, match="TorchScript archive, which is code"):
-        load_classifier(str(tmp_path / "net.pt"), ModelOptions(arch="resnet8"))
 
 
 def test_a_state_dict_without_arch(net: nn.Module, tmp_path: Path) -> None:

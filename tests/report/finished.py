@@ -1,5 +1,7 @@
 """Finished and partial runs of every kind, for what is derived from them: votes are drawn by formula."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from evidence.handmade import a_line, a_spec
@@ -16,10 +18,11 @@ from smoothcert.evidence import (
 from verify.simulated import LOOKS
 
 
-def finished(path, images=60, classes=4, p=None, drop=0, data=None, **request):
+def finished(path, images=60, classes=4, p=None, drop=0, data=None, subgroups=None, **request):
     """Write a run and open it; sealed, unless the last `drop` lines are missing.
 
-    Each image's label has probability p (drawn for each image where p is None); `data` overrides facts of the data.
+    Each image's label has probability p (drawn for each image where p is None); `data` overrides facts of the data;
+    `subgroups` holds a value an image for each column.
     """
     rng = np.random.default_rng(3)
     asked = {"sigma": "0.25,0.5", "stopping": "looks", "radius": "0.1,0.25,0.5", **request}
@@ -28,11 +31,18 @@ def finished(path, images=60, classes=4, p=None, drop=0, data=None, **request):
     facts = {
         "class_names": tuple(f"kind {c}" for c in range(classes)),
         "class_counts": tuple(np.bincount(labels, minlength=classes).tolist()),
+        "subgroups": tuple(subgroups or ()),
         **(data or {}),
     }
     spec = spec.model_copy(update={"data": spec.data.model_copy(update=facts)})
     lines = [_line(rng, spec, sigma, i, int(c), p) for sigma in spec.request.sigma for i, c in enumerate(labels)]
+    lines = with_subgroups(lines, subgroups or {})
     return written(path, spec, lines[: len(lines) - drop], sealed=not drop)
+
+
+def with_subgroups(lines, subgroups):
+    """Give each line its image's value in each column."""
+    return [replace(line, subgroups={name: of[line.index] for name, of in subgroups.items()}) for line in lines]
 
 
 def written(path, spec, lines, sealed=True):

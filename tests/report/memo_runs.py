@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from evidence.handmade import a_line, a_spec
+from report.finished import with_subgroups
 from smoothcert.evidence import (
     FINISHED,
     LEVEL,
@@ -24,11 +25,11 @@ PRIMARY = {"sigma": 0.5, "radius": 0.25, "k": 1}
 CRITERIA = ({**PRIMARY, "at_least": 0.5, "of": "population"}, {**PRIMARY, "at_least": 0.999, "of": "joint"})
 
 
-def a_run(path, images=40, classes=4, p=None, drop=0, data=None, groups=None, equal=True, **request):
+def a_run(path, images=40, classes=4, p=None, drop=0, data=None, groups=None, equal=True, subgroups=None, **request):
     """Write and open a run; sealed, unless the last `drop` lines are missing.
 
     `p` is the label's probability of every image (random where None); `data` overrides facts of the data; `equal` is
-    the outcome of the self-test.
+    the outcome of the self-test; `subgroups` holds a value an image for each column.
     """
     rng = np.random.default_rng(5)
     asked = {"sigma": "0.25,0.5", "stopping": "looks", "radius": "0.1,0.25,0.5", **request}
@@ -36,7 +37,7 @@ def a_run(path, images=40, classes=4, p=None, drop=0, data=None, groups=None, eq
     spec = a_spec(labels.tolist(), classes=min(classes, 10), looks=LOOKS[asked["stopping"]], **asked)
     counts = tuple(np.bincount(labels, minlength=classes).tolist())
     facts = {"class_names": tuple(f"kind {c}" for c in range(classes)), "class_counts": counts, **(data or {})}
-    facts |= {"grouped": groups is not None}
+    facts |= {"grouped": groups is not None, "subgroups": tuple(subgroups or ())}
     spec = spec.model_copy(update={"data": spec.data.model_copy(update=facts)})
     run = create_run(path, spec, {"packages": {"torch": "2.11.0"}, "code_sha256": "e" * 64})
     append_event(run.events, STARTED, lines=0)
@@ -46,6 +47,7 @@ def a_run(path, images=40, classes=4, p=None, drop=0, data=None, groups=None, eq
     lines = [
         _line(rng, spec, sigma, i, int(c), p, groups) for sigma in spec.request.sigma for i, c in enumerate(labels)
     ]
+    lines = with_subgroups(lines, subgroups or {})
     _finish(run, spec, lines[: len(lines) - drop], drop)
     return open_run(path)
 

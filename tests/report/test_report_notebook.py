@@ -17,6 +17,7 @@ import pytest
 from engine.tiny import request as tiny_request
 from engine.tiny import write_factory, write_random, write_resnet
 from evidence.handmade import a_line, a_spec
+from report.finished import with_subgroups
 from smoothcert.errors import MissingExtraError, SmoothcertError
 from smoothcert.evidence import (
     FINISHED,
@@ -42,7 +43,7 @@ SCRIPT = (files("smoothcert.report.notebook") / "certification.py").read_text(en
 NASTY = "<b>bold</b> | $x$ & `y`"
 
 
-def a_run(path, images=8, classes=6, drop=0, clear=0.6, facts=None, **asked):
+def a_run(path, images=8, classes=6, drop=0, clear=0.6, facts=None, subgroups=None, **asked):
     """A run over simulated votes, sealed unless the last `drop` lines are missing; `clear`: how clear images are."""
     rng = np.random.default_rng(1)
     labels = rng.integers(0, min(classes, 10), images).tolist()
@@ -51,7 +52,7 @@ def a_run(path, images=8, classes=6, drop=0, clear=0.6, facts=None, **asked):
     spec = a_spec(labels, classes=min(classes, 10), looks=looks, **{"sigma": "0.25,0.5", "radius": "0.1,0.25", **asked})
     names = tuple(f"{NASTY} {c}" for c in range(classes))
     counts = spec.data.class_counts + (0,) * (classes - len(spec.data.class_counts))
-    changed = {"class_names": names, "class_counts": counts, **(facts or {})}
+    changed = {"class_names": names, "class_counts": counts, "subgroups": tuple(subgroups or ()), **(facts or {})}
     spec = spec.model_copy(update={"data": spec.data.model_copy(update=changed)})
     run = create_run(path, spec, {"threads": 1})
     append_event(run.events, STARTED, lines=0)
@@ -59,7 +60,7 @@ def a_run(path, images=8, classes=6, drop=0, clear=0.6, facts=None, **asked):
     for sigma in spec.request.sigma:
         append_event(run.events, LEVEL, sigma=float(sigma), self_test={"bit_equal": True}, noise_test={"passed": True})
         lines += [votes_of(rng, spec, (sigma, i), label, clear) for i, label in enumerate(labels)]
-    lines = lines[: len(lines) - drop]
+    lines = with_subgroups(lines, subgroups or {})[: len(lines) - drop]
     with LedgerWriter(run.ledger / "local-0.jsonl") as writer:
         writer.append(lines)
     if not drop:
@@ -449,3 +450,15 @@ def test_the_kernel_is_this_python_and_imports_nothing_from_the_folder(tmp_path,
 def test_words_stand_on_the_left_and_numbers_on_the_right(column, left, shown):
     table(Table(("heading",), tuple((text,) for text in column), ()))
     assert ("text-align: left" in shown[0]["text/html"]) is left
+
+
+def test_subgroups_have_a_section_only_where_there_are_some(tmp_path, shown):
+    columns = {"sex": [f"{NASTY} {i % 2}" for i in range(120)], "id": [str(i) for i in range(120)]}
+    said = execute(a_run(tmp_path / "some", images=120, subgroups=columns), shown).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Certified accuracy by subgroup at k = 1, r = 0.1" in said
+    assert "90 more values" in said
+    assert "is no test of fairness" in said
+    assert f"{NASTY} 1" in said
+    assert "counted apart by sex, id" in said
+    assert f"sex: {NASTY}" in said
+    assert "subgroup" not in json.dumps(build._read_script(open_run(a_run(tmp_path / "none")), tmp_path, live=True))

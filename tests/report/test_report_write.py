@@ -84,6 +84,14 @@ def test_a_partial_run_is_reported_as_partial(tmp_path):
     assert list(check_documents(open_run(path))) == []
 
 
+@pytest.mark.slow
+def test_a_run_with_subgroups_is_reported_and_holds(tmp_path):
+    path = simulate(tmp_path / "run", images=60, subgroups={"sex": list("FM") * 30, "all": ["x"] * 60})
+    names = {file.name for file in write_report(path, Wish(live=False))}
+    assert {"subgroups_k1_r0.1.csv", "subgroups_k1_r0.25.csv"} <= names
+    assert list(check_documents(open_run(path))) == []
+
+
 def test_nothing_finished_nothing_reported(tmp_path):
     path = simulate(tmp_path / "run", images=4, drop=8)
     with pytest.raises(EvidenceError, match="no finished image"):

@@ -1,12 +1,14 @@
 """The numeric recipe: what it does to a classifier, what it refuses, and what two recipes differ in."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from smoothcert.errors import RecipeError
+from smoothcert.models.classifier import Runtime
 from smoothcert.models.resnet import fold
 from smoothcert.noise import make_noise
 from smoothcert.sampling.recipe import choose_recipe, differences, input_precision, prepare
@@ -71,6 +73,23 @@ def test_compilation_without_a_compiler_is_refused(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(RecipeError, match=r"g\+\+"):
         chosen(compile="on")
+
+
+def test_another_runtime_runs_as_stored_and_is_named():
+    stored = replace(FOREIGN, runtime=Runtime("runtime 1.2"))
+    assert chosen(stored).torch == f"{torch.__version__} with runtime 1.2"
+    assert chosen(FOREIGN).torch == torch.__version__
+    for settings in ({"precision": "bf16"}, {"compile": "on"}):
+        with pytest.raises(RecipeError, match=r"is run as stored by runtime 1\.2: expected --precision fp32"):
+            chosen(stored, **settings)
+
+
+def test_a_runtime_without_cuda_runs_on_the_processor(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    stored = replace(FOREIGN, runtime=Runtime("runtime 1.2"))
+    assert choose_recipe(stored, make_request(model="m", data="d"), SHAPE).device == "cpu"
+    with pytest.raises(RecipeError, match=r"runtime 1\.2 here has no CUDA provider"):
+        choose_recipe(stored, make_request(model="m", data="d", device="cuda"), SHAPE)
 
 
 @pytest.mark.parametrize(

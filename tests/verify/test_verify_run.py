@@ -176,6 +176,10 @@ MUTATIONS = {
         r"at sigma 0\.25 the labels are not those of the spec; a label was changed",
     ),
     "a changed group": (records(lambda lines: lines[0].update(group="p1")), COUNT_FIELD),
+    "a subgroup that the spec does not name": (
+        forged(records(lambda lines: lines[2].update(subgroups={"sex": "F"}))),
+        r"image 2: subgroup columns are \['sex'\], those of the spec \[\]",
+    ),
     "a changed image hash": (records(lambda lines: lines[0].update(image="sha256:0")), COUNT_FIELD),
     "another alpha": (
         spec(lambda s: s["request"].update(alpha=0.01)),
@@ -380,3 +384,47 @@ def test_verify_needs_no_torch(sealed):
     )
     done = subprocess.run([sys.executable, "-c", code, str(sealed)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "False"]
+
+
+SUBGROUPS = {"sex": list("FMFMFMFM"), "a\nb": list("00112233")}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda line: line["subgroups"].pop("sex"), r"image 3: subgroup columns are \['a\\nb'\], those of the spec"),
+        (
+            lambda line: line.pop("subgroups"),
+            r"image 3: subgroup columns are \[\], those of the spec \['a\\nb', 'sex'\]",
+        ),
+        (lambda line: line["subgroups"].update(age="70"), r"subgroup columns are \['a\\nb', 'age', 'sex'\], those"),
+        (lambda line: line["subgroups"].update(sex="F"), r"subgroups are not those of the same image at sigma 0\.25"),
+        (lambda line: line["subgroups"].update(sex=1), r"Line 12 .*damaged: .*expected subgroups as texts by column"),
+        (lambda line: line["subgroups"].update(sex=None), r"expected subgroups as texts by column"),
+        (lambda line: line.update(subgroups=["F"]), r"expected subgroups as texts by column, got \['F'\]"),
+        (lambda line: line.update(subgroups=None), r"expected subgroups as texts by column, got None"),
+    ],
+)
+def test_subgroups_have_exactly_the_columns_of_the_spec_and_texts(tmp_path, change, named):
+    run = simulate(tmp_path / "run", subgroups=SUBGROUPS)
+    assert verify(run).faults == ()
+    edit_lines(run, lambda lines: change(lines[11]))
+    if "texts" not in named:  # else the ledger cannot be read, to seal it anew
+        rechain(run)
+    faults = verify(run).faults
+    assert any(re.search(named, fault) for fault in faults), faults
+    assert all(fault.isprintable() for fault in faults)
+
+
+def test_a_changed_subgroup_breaks_the_seal(tmp_path):
+    run = simulate(tmp_path / "run", subgroups=SUBGROUPS)
+    edit_lines(run, lambda lines: [line["subgroups"].update(sex="X") for line in lines if line["index"] == 3])
+    assert any(COUNT_FIELD in fault for fault in verify(run).faults)
+
+
+def test_results_do_not_depend_on_subgroups(tmp_path):
+    with_, without = (simulate(tmp_path / name, subgroups=of) for name, of in (("with", SUBGROUPS), ("without", {})))
+    one, other = (json.loads((path / "results" / "results.json").read_text())["cells"] for path in (with_, without))
+    assert one == other
+    assert "subgroups" not in (without / "spec.json").read_text()
+    assert "subgroups" not in (without / "ledger" / "local-0.jsonl").read_text()

@@ -13,6 +13,7 @@ from pydantic import ValidationError as PydanticError
 from smoothcert.cli import (
     bundle,
     certify,
+    check,
     completion,
     demo,
     plan,
@@ -31,6 +32,7 @@ from smoothcert.spec.request import explain
 INTERRUPTED = 130
 VERBS = (
     demo.demo,
+    check.check,
     plan.plan,
     certify.certify,
     resume.resume,

@@ -5,22 +5,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from smoothcert.cli.terminal import duration
 from smoothcert.engine.session import Progress
 
 PLAIN_EVERY = 10.0
-Show = Callable[[Progress], None]
+READING = "reading images"
+
+
+@dataclass(frozen=True)
+class Show:
+    """Where progress is told: how many images are read, of how many; and how far the run is."""
+
+    reading: Callable[[int, int], None]
+    sampling: Callable[[Progress], None]
 
 
 @contextmanager
 def live(console: Console) -> Iterator[Show]:
     """Show the progress of a run on a console until the block ends."""
     if not console.is_terminal or console.is_dumb_terminal:
-        yield _Plain(console)
+        plain = _Plain(console)
+        yield Show(plain.read, plain)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -32,6 +43,9 @@ def live(console: Console) -> Iterator[Show]:
     with Bar(*columns, console=console, expand=True) as bar:
         task = bar.add_task("sampling", total=None, facts="", visible=False)
 
+        def read(done: int, total: int) -> None:
+            bar.update(task, description=READING, completed=done, total=total, visible=done < total)
+
         def show(seen: Progress) -> None:
             bar.update(
                 task,
@@ -42,7 +56,7 @@ def live(console: Console) -> Iterator[Show]:
                 visible=True,
             )
 
-        yield show
+        yield Show(read, show)
 
 
 class _Plain:
@@ -51,6 +65,12 @@ class _Plain:
     def __init__(self, console: Console) -> None:
         self._console, self._last = console, time.monotonic()
 
+    def read(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= PLAIN_EVERY:
+            self._last = now
+            self._console.print(f"{READING}: {done:,}/{total:,}", markup=False, soft_wrap=True)
+
     def __call__(self, seen: Progress) -> None:
         now = time.monotonic()
         if now - self._last >= PLAIN_EVERY or seen.decided == seen.total:
@@ -58,7 +78,7 @@ class _Plain:
             left = seen.seconds / max(seen.decided, 1) * (seen.total - seen.decided)
             self._console.print(
                 f"sigma {seen.sigma:g}: {seen.decided}/{seen.total} decided, {_facts(seen)}, "
-                f"{seen.seconds:.0f} s, about {left:.0f} s left",
+                f"{duration(seen.seconds)}, about {duration(left)} left",
                 markup=False,
                 soft_wrap=True,
             )

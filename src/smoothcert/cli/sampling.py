@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rich.console import Console
 
 from smoothcert.cli.interruption import terminated_is_interrupted
-from smoothcert.cli.progress import live
+from smoothcert.cli.progress import Show, live
 from smoothcert.cli.terminal import duration, tell
 from smoothcert.cli.terminal import show as show_table
 from smoothcert.engine.preflight import Preflight
@@ -45,7 +45,7 @@ def _with_progress(out: Path, work: Callable[[Hooks], object]) -> int:
     console = Console(stderr=True, highlight=False)
     try:
         with terminated_is_interrupted(), live(console) as show:
-            work(Hooks(on_preflight=lambda seen: _say_preflight(console, seen), on_progress=show))
+            work(_hooks(console, show))
     except KeyboardInterrupt:
         if RunDirectory(out).spec.exists():
             text = f"Interrupted. Nothing is lost: continue with `smoothcert resume {out}`."
@@ -55,6 +55,15 @@ def _with_progress(out: Path, work: Callable[[Hooks], object]) -> int:
         raise EvidenceError(_disk_trouble(out, error)) from None
     print_results(out)
     return 0
+
+
+def _hooks(console: Console, live: Show) -> Hooks:
+    return Hooks(
+        on_read=live.reading,
+        on_images=lambda found: _warn(console, found.doubts),
+        on_preflight=lambda seen: _say_preflight(console, seen),
+        on_progress=live.sampling,
+    )
 
 
 def _disk_trouble(out: Path, error: OSError) -> str:
@@ -92,10 +101,14 @@ def _say_forecast(run: Run) -> None:
 
 def _say_preflight(console: Console, seen: Preflight) -> None:
     console.print(
-        f"sigma {seen.sigma:g} = {seen.grey_levels:.1f} grey levels: on {seen.images} images "
-        f"{seen.clean_accuracy:.0%} right without noise, {seen.noisy_accuracy:.0%} under noise; "
+        f"sigma {seen.sigma:g} = {seen.grey_levels:.1f} grey levels: on {seen.clean.images} images "
+        f"{seen.clean.accuracy:.0%} right without noise, {seen.noisy_accuracy:.0%} under noise; "
         f"{seen.rate:,.0f} copies/s, {duration(seen.seconds_at_most)} at most",
         soft_wrap=not console.is_terminal,
     )
-    for warning in seen.warnings:
+    _warn(console, seen.warnings)
+
+
+def _warn(console: Console, warnings: Iterable[str]) -> None:
+    for warning in warnings:
         console.print(f"  warning: {warning}", style="yellow", markup=False, soft_wrap=not console.is_terminal)

@@ -18,6 +18,7 @@ Name = Literal[
     "accuracy",
     "criteria",
     "classes",
+    "subgroups",
     "groups",
     "cost",
     "rates",
@@ -30,6 +31,7 @@ Name = Literal[
 
 NOTHING = {
     "criteria": "no acceptance criterion was fixed before this run (docs/criteria.md).",
+    "subgroups": "no column was named for which results are counted apart (certify --subgroup).",
     "groups": "the images of this run do not come in groups.",
     "changes": "this run did not measure simple changes of its images.",
     "rates": "this run did not measure its rate in each precision.",
@@ -50,10 +52,10 @@ def table(
     Args:
         paths: One run directory, or log files with the columns idx, label, predict, radius, correct, time.
         radius: L2 radii to report instead of the run's own.
-        show: Which table of a run: results; accuracy without noise beside it; acceptance criteria; classes and groups
-            (at --radius, or the primary cell's); cost; the rate in each precision; production, what so many studies a
-            day cost; the radius in image units; simple changes; plan, predicted
-            against realised; guarantees.
+        show: Which table of a run: results; accuracy without noise beside it; acceptance criteria; classes,
+            subgroups and groups (at --radius, or the primary cell's); cost; the rate in each precision; production,
+            what so many studies a day cost; the radius in image units; simple changes; plan, predicted against
+            realised; guarantees.
         sponsor: YAML file whose section `production` names studies a day, votes, devices and prices, for --show
             production; left out, that of the last report, else the defaults (docs/cost.md).
         format: md, csv, tex or json; left out, what suits the terminal.
@@ -99,7 +101,7 @@ def read_radii(texts: tuple[str, ...]) -> tuple[float, ...]:
 def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, sponsor: Path | None) -> tuple[Table, str]:
     from smoothcert.errors import InputError
     from smoothcert.evidence import open_run
-    from smoothcert.report import results_table, table_of
+    from smoothcert.report import results_table, subgroup_note, table_of
     from smoothcert.verify import damage
 
     if len(paths) > 1:
@@ -116,6 +118,8 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
         found = results_table(run.results(radii))
     else:
         found = table_of(run, name, r=radii[0] if radii else None)
+        where = f"At k = {run.spec.request.first_k}, r = {radii[0] if radii else run.spec.request.first_radius:g}."
+        told = f"{where} {subgroup_note(run)}" if name == "subgroups" else ""
     if not found.rows:
         raise InputError(f"--show {name}: {NOTHING[name]}")
     fault = next(damage(run), None)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from smoothcert.spec import Reading
 from smoothcert.training.settings import TrainingSettings
 
 
@@ -17,6 +18,7 @@ def train(
     start: Annotated[str | None, Parameter(name="--from")] = None,
     weights: str | None = None,
     settings: Annotated[TrainingSettings, Parameter(name="*", negative="")],
+    reading: Annotated[Reading | None, Parameter(name="*")] = None,
 ) -> int:
     """Train a classifier under Gaussian noise, flips and rotations, and save it as safetensors.
 
@@ -25,11 +27,11 @@ def train(
     Interrupted, it is continued by the same command; the log of its epochs stands beside the weights as CSV.
 
     Args:
-        data: Labelled training images: FILE.npz[#split], or package.module:factory returning a Dataset.
+        data: Labelled training images, named as for `certify`.
         out: Weights file to write (.safetensors); an existing file is never overwritten.
-        start: Train this classifier on: FILE.safetensors, FILE.pt with --arch, or package.module:factory.
-        weights: Weights file for --from package.module:factory.
+        start: Train this classifier on: FILE.safetensors, FILE.pt with --arch, package.module:factory or timm:NAME.
+        weights: Weights file for --from package.module:factory or timm:NAME.
     """
     from smoothcert.cli.training import Wanted, train_and_report
 
-    return train_and_report(Wanted(data, out, start, weights), settings)
+    return train_and_report(Wanted(data, out, start, weights, reading or Reading()), settings)

@@ -11,9 +11,10 @@ from rich.progress import Progress
 
 from smoothcert.cli.interruption import terminated_is_interrupted
 from smoothcert.cli.terminal import duration, tell
-from smoothcert.data import ImageSet, load_images
+from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.errors import ModelError
 from smoothcert.models import ModelOptions
+from smoothcert.spec import Reading
 from smoothcert.training.gaussian import train
 from smoothcert.training.saving import save, write_log
 from smoothcert.training.settings import EpochReport, TrainingSettings
@@ -29,12 +30,14 @@ class Wanted:
         out: the weights file to be written.
         start: the classifier to train on; None: a fresh one.
         weights: the weights file of that classifier, where its name is code.
+        reading: how the images are read.
     """
 
     data: str
     out: Path
     start: str | None
     weights: str | None
+    reading: Reading
 
     @property
     def checkpoint(self) -> Path:
@@ -50,7 +53,7 @@ class Wanted:
 def train_and_report(wanted: Wanted, settings: TrainingSettings) -> int:
     """Train, save, and print one line an epoch; return the exit status."""
     _check(wanted)
-    images = load_images(wanted.data)
+    images = load_images(wanted.data, DataOptions.of(wanted.reading))
     start = _start(wanted, images, settings)
     console = Console(stderr=True, highlight=False)
     reports: list[EpochReport] = []

@@ -1,5 +1,6 @@
 """The door of `ImageSet`: each field checked once, with a message that says what to do."""
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,10 +26,21 @@ def check_images(reference: str, images: npt.NDArray[Any]) -> None:
         raise DataError(f"{reference}: images must be a NumPy array, got {type(images).__name__}.")
     if images.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{reference}: images must be uint8 or uint16, got {images.dtype}; save them as integers.")
+    check_shape(reference, images)
+
+
+def check_shape(reference: str, images: npt.NDArray[Any]) -> None:
+    """Refuse what is not (n, H, W, C) with 1 or 3 channels and some pixels.
+
+    Raises:
+        DataError: with what was expected and what came.
+    """
     if images.ndim != 4 or images.shape[3] not in (1, 3):
         advice = ""
         if images.ndim == 4 and images.shape[1] in (1, 3):
             advice = " The channels seem to come first: transpose to (n, H, W, C)."
+        elif images.ndim == 5 or (images.ndim == 4 and len(set(images.shape[1:])) == 1):
+            advice = " These look like 3-D volumes, and only 2-D images are certified: choose slices."
         raise DataError(
             f"{reference}: images must have shape (n, H, W, C) with 1 or 3 channels, got {images.shape}.{advice}"
         )
@@ -142,3 +154,11 @@ def checked_indices(reference: str, indices: npt.NDArray[Any], count: int) -> In
     if len(np.unique(indices)) != count:
         raise DataError(f"{reference}: every image needs its own index, but some occur twice.")
     return indices.astype(np.int64)
+
+
+def memory_limit() -> int:
+    """Half of the machine's memory, bytes; 16 GiB where the machine does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):
+        return 2**34

@@ -94,7 +94,7 @@ class ImageSet:
 
     def image_sha256(self, i: int) -> str:
         """The hash ("sha256:...") of the shape, type and bytes of `pixels(i)`."""
-        return _sha256([_array_bytes(self.pixels(i))])
+        return _sha256(_array_bytes(self.pixels(i)))
 
     def sha256(self) -> str:
         """The hash ("sha256:...") of images, labels, groups, subgroups and levels, not of the file's bytes."""
@@ -102,11 +102,11 @@ class ImageSet:
         text = f"levels {self.levels} groups {self.groups is not None} {','.join(groups)}"
         if self.subgroups:
             text += f" subgroups {json.dumps({name: list(values) for name, values in self.subgroups.items()})}"
-        return _sha256([_array_bytes(self.images), _array_bytes(self.labels), text.encode()])
+        return _sha256([*_array_bytes(self.images), *_array_bytes(self.labels), text.encode()])
 
     def labels_sha256(self) -> str:
         """The hash ("sha256:...") of the labels as int64."""
-        return _sha256([_array_bytes(self.labels)])
+        return _sha256(_array_bytes(self.labels))
 
     def first(self, limit: int) -> "ImageSet":
         """The first `limit` images (all of them if there are fewer), with the same classes.
@@ -127,13 +127,13 @@ class ImageSet:
         )
 
 
-def _array_bytes(array: npt.NDArray[Any]) -> bytes:
-    """Shape, type and values, the same on machines of either byte order."""
+def _array_bytes(array: npt.NDArray[Any]) -> tuple[bytes, memoryview]:
+    """Head (shape and type) and values, the same on machines of either byte order; a large array is not copied."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return f"{array.shape} {array.dtype.name}\n".encode() + little.tobytes()
+    return f"{array.shape} {array.dtype.name}\n".encode(), little.reshape(-1).view(np.uint8).data
 
 
-def _sha256(parts: Iterable[bytes]) -> str:
+def _sha256(parts: Iterable[bytes | memoryview]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)

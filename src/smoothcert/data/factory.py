@@ -7,46 +7,69 @@ import numpy as np
 import numpy.typing as npt
 
 from smoothcert.data.dataset import ImageSet
-from smoothcert.data.quantise import integers_of
+from smoothcert.data.items import Items
+from smoothcert.data.listing import Progress
+from smoothcert.data.options import DataOptions
+from smoothcert.data.stored import RefusedError
 from smoothcert.errors import DataError
 from smoothcert.usercode import import_factory, working_directory_importable
 
 Array = npt.NDArray[Any]
 
 
-def read_factory(module_name: str, factory_name: str, quantise: int | None = None) -> ImageSet:
+def read_factory(
+    module_name: str, factory_name: str, options: DataOptions | None = None, progress: Progress | None = None
+) -> ImageSet:
     """Every item of the dataset that a user's function returns.
 
     An item is (image, label) or (image, label, group). An image is a PIL image, a torch tensor (C, H, W), or
     an array (C, H, W), (H, W, C) or (H, W); its values are uint8, uint16, or floats in [0, 1] on a grid. The
-    dataset may have the attributes `class_names` (or `classes`) and `levels` (255, 4095, 65535).
+    dataset may have the attributes `class_names` (or `classes`), `levels` (255, 4095, 65535) and `subgroups` (a
+    dictionary of columns, one value an item each).
 
     Args:
         module_name: importable, also from the working directory.
         factory_name: a function without required arguments.
-        quantise: bits to snap the images to (8, 12, 16), or None.
+        options: how to read them. Integer images are resized and cropped one by one and may differ in size before;
+            float images must have one size.
+        progress: told after each item how many are read, and how many there are.
 
     Raises:
         DataError: the import, the call or an item fails, or the arrays cannot be used.
     """
-    reference = f"{module_name}:{factory_name}"
-    with working_directory_importable():
-        dataset = _made(module_name, factory_name, reference)
-        items = [_item(dataset, i, reference) for i in range(_length(dataset, reference))]
+    reference, options = f"{module_name}:{factory_name}", options or DataOptions()
     try:
-        images, levels, done = integers_of(_stacked([item[0] for item in items]), _levels(dataset), quantise)
-        return ImageSet(
-            reference=reference,
-            images=images,
-            labels=np.array([item[1] for item in items], np.int64),
-            class_names=_class_names(dataset),
-            groups=_groups([item[2] for item in items]),
-            levels=levels,
-            preprocessing=done,
-        )
-    except DataError as error:
+        with working_directory_importable():
+            dataset = _made(module_name, factory_name, reference)
+            return _read(dataset, reference, options, progress)
+    except (DataError, RefusedError) as error:
         text = str(error)
-        raise DataError(text if text.startswith(reference) else f"{reference}: {text}") from None
+        raise DataError(text if text.startswith((reference, "--data")) else f"{reference}: {text}") from error.__cause__
+
+
+def _read(dataset: Any, reference: str, options: DataOptions, progress: Progress | None) -> ImageSet:
+    if options.window is not None:
+        raise DataError("--window is for DICOM images; leave it out.")
+    levels, count = _levels(dataset), _length(dataset, reference)
+    pixels, labels, groups = Items(count, options, levels), [], []
+    for i in range(count):
+        image, label, group = _item(dataset, i, reference)
+        pixels.put(image, f"item {i}")
+        labels.append(label)
+        groups.append(group)
+        if progress is not None:
+            progress(i + 1, count)
+    images, found, done = pixels.finish()
+    return ImageSet(
+        reference=reference,
+        images=images,
+        labels=np.array(labels, np.int64),
+        class_names=_class_names(dataset),
+        groups=_groups(groups),
+        levels=found,
+        preprocessing=done,
+        subgroups=_subgroups(dataset, options.subgroups),
+    )
 
 
 def _made(module_name: str, factory_name: str, reference: str) -> Any:
@@ -94,8 +117,7 @@ def _label(label: Any, where: str) -> int:
 
 def _channels_last(image: Any, where: str) -> Array:
     if hasattr(image, "getbands"):  # a PIL image
-        array = np.asarray(image.convert("RGB") if image.mode == "P" else image)
-        return array[..., None] if array.ndim == 2 else array
+        return _pillow(image, where)
     torch = sys.modules.get("torch")  # if the item is a tensor, its maker has imported torch
     tensor = torch is not None and isinstance(image, torch.Tensor)
     array = image.detach().cpu().numpy() if tensor else np.asarray(image)
@@ -108,12 +130,11 @@ def _channels_last(image: Any, where: str) -> Array:
     raise DataError(f"{where}: the image must have shape (C, H, W) with 1 or 3 channels, got {array.shape}.")
 
 
-def _stacked(images: list[Array]) -> Array:
-    kinds = {(image.shape, image.dtype) for image in images}
-    if len(kinds) > 1:
-        first, second = [f"{shape} {dtype}" for shape, dtype in sorted(kinds, key=str)][:2]
-        raise DataError(f"all images must have one shape and type, got {first} and {second}; resize them first.")
-    return np.stack(images)
+def _pillow(image: Any, where: str) -> Array:
+    if image.mode not in ("L", "RGB", "P", "I;16"):
+        raise DataError(f"{where}: the picture must be grey (L, I;16) or RGB, got mode {image.mode}; convert it.")
+    array = np.asarray(image.convert("RGB") if image.mode == "P" else image)
+    return array[..., None] if array.ndim == 2 else array
 
 
 def _levels(dataset: Any) -> int | None:
@@ -133,3 +154,14 @@ def _groups(groups: list[str | None]) -> tuple[str, ...] | None:
     if known and len(known) != len(groups):
         raise DataError(f"either every item or none has a group, but {len(groups) - len(known)} items have none.")
     return known or None
+
+
+def _subgroups(dataset: Any, wanted: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    columns = getattr(dataset, "subgroups", {})
+    missing = [name for name in wanted if name not in columns]
+    if missing:
+        raise DataError(
+            f"no column {missing[0]} for --subgroup; the dataset's attribute `subgroups` has "
+            f"{', '.join(map(str, columns)) or 'none'}."
+        )
+    return {name: tuple(str(value) for value in columns[name]) for name in wanted}

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from smoothcert.data.checks import Pixels
+from smoothcert.data.decode import decoded, from_file, printable
 from smoothcert.data.stored import BITS, RefusedError, check_stored
 from smoothcert.errors import DataError
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+__all__ = ["ENDINGS", "image_files", "pixels_sha256", "printable", "read_image"]
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-
-_PNG = b"\x89PNG\r\n\x1a\n"
-_DAMAGED = "the image is damaged or cut short; copy or export it again."
 
 
 def image_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
@@ -85,57 +79,14 @@ def read_image(path: str | os.PathLike[str], shape: tuple[int, int, int], levels
     Raises:
         DataError: it is no such file, is damaged, or has another size, kind, depth or range.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file, _strictly():
-            return _pixels(file, shape, levels)
-    except RefusedError as error:
-        why = str(error)
-    except OSError as error:  # Pillow's own complaints carry no error number
-        why = _DAMAGED if error.errno is None else f"the file cannot be read ({error.strerror})."
-    except Exception:  # damaged bytes make the decoders raise nearly anything
-        why = _DAMAGED
-    raise DataError(f"{printable(str(path))}: {why}")
 
+    def pixels(file: BinaryIO) -> Pixels:
+        array = decoded(file, lambda image: check_stored(image, file, shape, levels))
+        if array.max() > levels:
+            raise RefusedError(f"values up to {levels} are expected ({BITS[levels]} bits), got {array.max()}.")
+        return np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.uint8 if levels == 255 else np.uint16)
 
-@contextmanager
-def _strictly() -> Iterator[None]:
-    """Have Pillow raise on cut files, whatever other code in this process has told it, and warn of nothing."""
-    from PIL import ImageFile
-
-    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
-
-
-def _opened(file: BinaryIO) -> Image:
-    """The image, its pixels not yet decoded."""
-    from PIL import Image, UnidentifiedImageError
-
-    file.seek(0)
-    try:
-        return Image.open(file, formats=FORMATS)
-    except UnidentifiedImageError:
-        raise RefusedError(f"not an image of a kind that is read here ({', '.join(FORMATS)}), or damaged.") from None
-    except Image.DecompressionBombError:
-        raise RefusedError("it claims so many pixels that opening it could fill the memory.") from None
-
-
-def _pixels(file: BinaryIO, shape: tuple[int, int, int], levels: int) -> Pixels:
-    if file.read(len(_PNG)) == _PNG:
-        _opened(file).verify()  # compares checksums, which decoding alone does not
-    image = _opened(file)
-    check_stored(image, file, shape, levels)
-    image.load()
-    array = np.asarray(image.convert("RGB") if image.mode == "P" else image)
-    if array.max() > levels:
-        raise RefusedError(f"values up to {levels} are expected ({BITS[levels]} bits), got {array.max()}.")
-    array = array[None] if shape[0] == 1 else array.transpose(2, 0, 1)
-    return np.ascontiguousarray(array, dtype=np.uint8 if levels == 255 else np.uint16)
+    return from_file(Path(path), pixels)
 
 
 def pixels_sha256(pixels: Pixels) -> str:
@@ -143,12 +94,3 @@ def pixels_sha256(pixels: Pixels) -> str:
     little = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
     head = f"{pixels.shape} {pixels.dtype.name}\n".encode()
     return f"sha256:{hashlib.sha256(head + little.tobytes()).hexdigest()}"
-
-
-def printable(text: str) -> str:
-    """A text on one line for people: what could move a cursor, hide or reverse letters is written as its escape.
-
-    >>> printable("a\\x1b[31m\\nb")
-    'a\\\\x1b[31m\\\\nb'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,5 +1,6 @@
 """Putting images on an integer grid, because what is certified is an image a scanner can store."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ from smoothcert.errors import DataError
 
 BITS = {8: 255, 12: 4095, 16: 65535}
 """Bits of a grid and the largest grey value it holds."""
+
+PIECE = 2**20
+"""Values of a large array that are worked on at a time."""
 
 Pixels = npt.NDArray[np.integer[Any]]
 
@@ -50,8 +54,18 @@ def to_grid(images: npt.NDArray[np.floating[Any]], levels: int, quantise: bool) 
             f"float images must lie on a grid of {levels} steps, but these do not; "
             "save them as uint8 or uint16, or let --quantise 8 (or 12, 16) snap them, which the run then records."
         )
-    grey = np.rint(np.clip(np.asarray(images, np.float64), 0, 1) * levels)
-    return grey.astype(np.uint8 if levels == 255 else np.uint16)
+    grey: Pixels = np.empty(images.shape, np.uint8 if levels == 255 else np.uint16)
+    flat = grey.reshape(-1)
+    for start, piece in _pieces(images):
+        flat[start : start + piece.size] = np.rint(np.clip(piece, 0, 1) * levels)
+    return grey
+
+
+def _pieces(images: npt.NDArray[np.floating[Any]]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+    """Start and values, as float64, of parts of an array: a copy of the whole could fill the memory."""
+    flat = images.reshape(-1)
+    for start in range(0, flat.size, PIECE):
+        yield start, flat[start : start + PIECE].astype(np.float64)
 
 
 def on_grid(images: npt.NDArray[np.floating[Any]], levels: int) -> bool:
@@ -63,8 +77,8 @@ def on_grid(images: npt.NDArray[np.floating[Any]], levels: int) -> bool:
     tolerance = max(1e-6, 2 * levels * float(np.finfo(images.dtype).eps))
     if tolerance > 0.25:  # the type is too coarse to tell this grid from noise
         return False
-    scaled = np.asarray(images, np.float64) * levels
-    return bool(np.all(np.abs(scaled - np.rint(scaled)) <= tolerance))
+    scaled = (piece * levels for _, piece in _pieces(images))
+    return all(bool(np.all(np.abs(part - np.rint(part)) <= tolerance)) for part in scaled)
 
 
 def check_unit_range(images: npt.NDArray[np.floating[Any]]) -> None:
@@ -93,7 +107,8 @@ def integers_of(
     Args:
         images: uint8, uint16, or float in [0, 1]; any shape.
         levels: the declared grid, or None if the source says nothing.
-        quantise: bits to snap to (8, 12, 16), or None to take the images as they are.
+        quantise: bits to snap to (8, 12, 16), or None to take the images as they are. For uint16 images without
+            declared grid, 12 or 16 says which it is (`levels_of_deep`).
 
     Raises:
         DataError: another type, or the grid cannot be told.
@@ -126,21 +141,62 @@ def _from_float(
 
 def _from_integers(images: Pixels, levels: int | None, quantise: int | None) -> tuple[Pixels, int, tuple[str, ...]]:
     if images.dtype == np.uint16 and levels is None:
-        levels = _levels_of_uint16(images)
+        levels = levels_of_deep(int(images.max()), quantise)
     levels = levels or 255
+    if quantise is not None and levels_of_bits(quantise) < levels and int(images.max()) > levels:
+        raise DataError(f"grey values must lie in 0..{levels}, got {int(images.max())}.")
+    return coarsened(images, levels, quantise)
+
+
+def coarsened(images: Pixels, levels: int, quantise: int | None) -> tuple[Pixels, int, tuple[str, ...]]:
+    """Grey values snapped to a coarser grid as (grey values, levels, preprocessing in words).
+
+    Args:
+        images: uint8 or uint16, any shape, 0..levels.
+        levels: 255, 4095 or 65535.
+        quantise: bits wanted; None, and a grid that is not coarser, leave the images as they are.
+
+    Raises:
+        DataError: the type cannot hold the grid, or was made for another.
+    """
+    if levels not in ((255,) if images.dtype == np.uint8 else (4095, 65535)):
+        raise DataError(
+            f"levels must be 255 for uint8 and 4095 or 65535 for uint16 images, got {levels} with {images.dtype}."
+        )
     wanted = levels if quantise is None else levels_of_bits(quantise)
     if wanted >= levels:  # a coarser grid needs no snapping to a finer one
         return images, levels, ()
-    if int(images.max()) > levels:
-        raise DataError(f"grey values must lie in 0..{levels}, got {int(images.max())}.")
-    unit = images.astype(np.float64) / levels
-    return to_grid(unit, wanted, quantise=True), wanted, (f"quantised to {quantise} bits from {levels} levels",)
+    table = to_grid(np.arange(levels + 1) / levels, wanted, quantise=True)  # no float copy of the images
+    return table[images], wanted, (f"quantised to {quantise} bits from {levels} levels",)
 
 
-def _levels_of_uint16(images: Pixels) -> int:
-    if int(images.max()) > 4095:
+def levels_of_deep(top: int, quantise: int | None) -> int:
+    """The grid of 16-bit values whose source does not declare one.
+
+    Values above 4095 are 16-bit. None above may be 12-bit images, or dark 16-bit ones, which no look can tell apart:
+    ``quantise`` 12 or 16 says which. It is refused where the values contradict it, so that one setting means one
+    reading for every part of a data set.
+
+    Args:
+        top: the largest value.
+        quantise: what the user asked for, in bits.
+
+    Returns:
+        4095 or 65535.
+
+    Raises:
+        DataError: it cannot be told, or what was said cannot be.
+    """
+    if quantise == 12 and top > 4095:
+        raise DataError(
+            f"grey values reach {top}, so these are 16-bit images, but --quantise 12 says that 12 bits are stored in "
+            "16; leave it out, or take --quantise 8."
+        )
+    if quantise == 12:
+        return 4095
+    if top > 4095 or quantise == 16:
         return 65535
     raise DataError(
-        f"uint16 images with no value above {int(images.max())} may be 12-bit or dark 16-bit images; "
-        "say which: add `levels` (4095 or 65535) to the file or the dataset."
+        f"16-bit images (uint16) with no value above {top} may be 12-bit or dark 16-bit images; say which: "
+        "--quantise 12 or 16, or add `levels` (4095 or 65535) to the .npz file or the dataset."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
@@ -10,7 +11,12 @@ if TYPE_CHECKING:
 BITS = {255: 8, 4095: 12, 65535: 16}
 """Largest grey value of a grid, and the bits a value of it takes."""
 
-_KINDS = {1: "grey", 3: "colour (RGB)"}
+KINDS = {1: "grey", 3: "colour (RGB)"}
+"""Channels an image may have, in words."""
+
+DEPTHS = (8, 12, 16)
+"""Bits a value may take in a file."""
+
 _CARRIERS = {255: (8,), 4095: (12, 16), 65535: (16,)}
 """Largest grey value of a grid, and the bits a stored value may have."""
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339
@@ -18,6 +24,51 @@ _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 33
 
 class RefusedError(Exception):
     """What is wrong with an image, without its name."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a file that can be read exactly stores its pixels.
+
+    Args:
+        channels: 1 (grey) or 3 (red, green, blue; also a palette of them).
+        bits: bits a value.
+        palette: whether the colours are looked up.
+    """
+
+    channels: int
+    bits: int
+    palette: bool
+
+
+def stored_as(image: Image, file: BinaryIO) -> Stored:
+    """How an opened image is stored, whatever its size; Pillow's mode alone does not tell.
+
+    Raises:
+        RefusedError: it has marks, frames, transparency, colours or numbers that cannot be read exactly.
+    """
+    if image.format == "TIFF":  # Pillow would turn it without a word, and has already turned its size
+        _check_upright(image.tag_v2)  # type: ignore[attr-defined]
+    frames = getattr(image, "n_frames", 1)
+    if frames != 1:
+        raise RefusedError(f"one picture a file is expected, got {frames} frames or pages; save the one that is meant.")
+    _check_upright(image.getexif())
+    channels = _channels(image)
+    if image.mode == "P" and image.format == "TIFF":
+        raise RefusedError("a palette of 16-bit colours (TIFF) cannot be looked up without rounding; save it as RGB.")
+    return Stored(channels, 8 if image.mode == "P" else _bits(image, file), image.mode == "P")
+
+
+def check_readable(found: Stored) -> None:
+    """Refuse depths that cannot be read exactly.
+
+    Raises:
+        RefusedError: with what was expected and what came.
+    """
+    if found.bits > 8 and found.channels == 3:  # Pillow would narrow it to 8 bits without a word
+        raise RefusedError("colour of more than 8 bits a value cannot be read from a file; use an array, in Python.")
+    if found.bits not in DEPTHS:
+        raise RefusedError(f"8, 12 or 16 bits a value are expected, got {_bits_in_words(found.bits)}; save it as PNG.")
 
 
 def check_stored(image: Image, file: BinaryIO, shape: tuple[int, int, int], levels: int) -> None:
@@ -33,22 +84,21 @@ def check_stored(image: Image, file: BinaryIO, shape: tuple[int, int, int], leve
         RefusedError: with what was expected and what came.
     """
     channels, height, width = shape
-    if image.format == "TIFF":  # Pillow would turn it without a word, and has already turned its size
+    if image.format == "TIFF":
         _check_upright(image.tag_v2)  # type: ignore[attr-defined]
     if image.size != (width, height):
         raise RefusedError(
             f"the classifier takes images {width} pixels wide and {height} high, got {image.size[0]} by "
             f"{image.size[1]}; nothing is resized here, prepare it as the certified images were."
         )
-    frames = getattr(image, "n_frames", 1)
-    if frames != 1:
-        raise RefusedError(f"one picture a file is expected, got {frames} frames or pages; save the one that is meant.")
-    _check_upright(image.getexif())
-    _check_kind(image, channels)
-    if image.mode == "P":
-        _check_palette(image, levels)
-    else:
-        _check_depth(image, _bits(image, file), levels)
+    found = stored_as(image, file)
+    if channels != found.channels:
+        wanted = KINDS.get(channels, f"{channels}-channel")
+        raise RefusedError(
+            f"the classifier takes {wanted} images, got {KINDS[found.channels]}; nothing is converted here."
+        )
+    _check_depth(found, levels)
+    check_readable(found)
 
 
 def _check_upright(tags: Any) -> None:
@@ -57,34 +107,29 @@ def _check_upright(tags: Any) -> None:
         raise RefusedError(f"the file asks to be turned (EXIF orientation {turned}); save it upright and unmarked.")
 
 
-def _check_kind(image: Image, channels: int) -> None:
-    """Refuse grey for colour and the reverse, transparency, and colours that are not red, green and blue."""
+def _channels(image: Image) -> int:
+    """1 or 3; refuse transparency, and colours that are not red, green and blue."""
     mode = image.mode
     if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         raise RefusedError("the image has transparency (an alpha channel); save it without.")
     grey = mode in ("1", "L", "F") or mode.startswith("I")
     if not grey and mode not in ("RGB", "P"):
         raise RefusedError(f"grey or RGB values are expected, got {mode}; save it as PNG.")
-    if channels != (1 if grey else 3):
-        wanted, found = _KINDS.get(channels, f"{channels}-channel"), _KINDS[1 if grey else 3]
-        raise RefusedError(f"the classifier takes {wanted} images, got {found}; nothing is converted here.")
+    return 1 if grey else 3
 
 
-def _check_palette(image: Image, levels: int) -> None:
-    if image.format == "TIFF":
-        raise RefusedError("a palette of 16-bit colours (TIFF) cannot be looked up without rounding; save it as RGB.")
-    if levels != 255:
+def _check_depth(found: Stored, levels: int) -> None:
+    if found.palette and levels != 255:
         raise RefusedError(f"the classifier takes {BITS[levels]}-bit images, got a palette of 8-bit colours.")
-
-
-def _check_depth(image: Image, bits: int, levels: int) -> None:
-    if bits not in _CARRIERS[levels]:
+    if found.bits not in _CARRIERS[levels]:
         raise RefusedError(
-            f"the classifier takes {BITS[levels]}-bit images, got {bits} {'bit' if bits == 1 else 'bits'} a value; "
+            f"the classifier takes {BITS[levels]}-bit images, got {_bits_in_words(found.bits)} a value; "
             "nothing is rescaled here."
         )
-    if bits > 8 and image.mode == "RGB":  # Pillow would narrow it to 8 bits without a word
-        raise RefusedError("colour of more than 8 bits a value cannot be read from a file; use an array, in Python.")
+
+
+def _bits_in_words(bits: int) -> str:
+    return f"{bits} {'bit' if bits == 1 else 'bits'}"
 
 
 def _bits(image: Image, file: BinaryIO) -> int:

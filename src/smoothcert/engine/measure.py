@@ -13,7 +13,7 @@ from smoothcert.engine.work import Work, clean_forward, clean_logits
 from smoothcert.errors import ModelError
 from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.memory import keep_freed_memory
-from smoothcert.sampling.recipe import DTYPES, choose_recipe, prepare
+from smoothcert.sampling.recipe import DTYPES
 from smoothcert.sampling.sampler import Sampler
 
 IMAGES_CHANGED = 200
@@ -83,10 +83,7 @@ def measure_rates(work: Work, sigma: float, seed: int) -> dict[str, Any]:
 
 
 def _rate(work: Work, sigma: float, seed: int, precision: str) -> float:
-    classifier, size = work.classifiers[sigma], work.recipe.batch_size
-    asked = work.request.model_copy(update={"precision": precision, "compile": "off", "batch_size": size})
-    recipe = choose_recipe(classifier, asked, work.images.shape)
-    sampler = Sampler(classifier, prepare(classifier, recipe), work.noise(sigma, seed), recipe, work.source)
+    sampler, size = work.sampler(sigma, seed, work.recipe_as(sigma, precision=precision)), work.recipe.batch_size
     index = int(work.images.indices[0])
     sampler.load(0, index)
     _draw(sampler, index, 0)  # the first batch also sets up caches and kernels

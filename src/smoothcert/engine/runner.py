@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 import smoothcert
+from smoothcert.data.inspection import inspect_images
 from smoothcert.engine.preflight import preflight
 from smoothcert.engine.session import Hooks, Session
 from smoothcert.engine.work import Work, data_facts, load_work, model_facts
@@ -35,7 +36,8 @@ def certify(request: Request, out: Path, hooks: Hooks | None = None, plan: Forec
     """
     hooks = hooks or Hooks()
     refuse_occupied(out)
-    work = load_work(request)
+    work = load_work(request, hooks.on_read)
+    hooks.on_images(inspect_images(work.images))
     spec = lock(work)
     _check_planned(plan, spec)
     for sigma in work.classifiers:

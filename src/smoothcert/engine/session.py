@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from smoothcert.data.inspection import Inspection
 from smoothcert.engine.energy import meter_of
 from smoothcert.engine.local import LocalEngine
 from smoothcert.engine.measure import measure_changes, measure_clean, measure_rates
 from smoothcert.engine.preflight import Preflight
-from smoothcert.engine.work import Work
+from smoothcert.engine.work import Reading, Work
 from smoothcert.errors import SmoothcertError
 from smoothcert.evidence import (
     CHANGED,
@@ -60,6 +61,8 @@ class Progress:
 class Hooks:
     """What a caller may hear of a run, and how it may change the order of work."""
 
+    on_read: Reading = lambda done, total: None
+    on_images: Callable[[Inspection], None] = lambda _: None
     on_preflight: Callable[[Preflight], None] = lambda _: None
     on_progress: Callable[[Progress], None] = lambda _: None
     order: Callable[[list[int]], Sequence[int]] = lambda indices: indices

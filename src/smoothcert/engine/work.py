@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 IntArray = NDArray[np.int64]
+Reading = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +47,27 @@ class Work:
         """Return the noise of one level."""
         return make_noise(self.request.noise, float(sigma), self.images.levels, seed)
 
-    def sampler(self, sigma: float, seed: int) -> Sampler:
-        """Return a sampler of one noise level; its classifier is prepared by the recipe."""
-        classifier = self.classifiers[sigma]
-        return Sampler(classifier, prepare(classifier, self.recipe), self.noise(sigma, seed), self.recipe, self.source)
+    def sampler(self, sigma: float, seed: int, recipe: Recipe | None = None) -> Sampler:
+        """Return a sampler of one noise level; its classifier is prepared by the run's recipe, or by another."""
+        classifier, recipe = self.classifiers[sigma], recipe or self.recipe
+        return Sampler(classifier, prepare(classifier, recipe), self.noise(sigma, seed), recipe, self.source)
+
+    def recipe_as(self, sigma: float, **changes: str | int) -> Recipe:
+        """Return the recipe that other settings would lead to, never compiled; the batch size stays unless changed.
+
+        Raises:
+            RecipeError: it cannot be run here.
+        """
+        asked = {"compile": "off", "batch_size": self.recipe.batch_size, **changes}
+        return choose_recipe(self.classifiers[sigma], self.request.model_copy(update=asked), self.images.shape)
 
 
-def load_work(request: Request) -> Work:
+def load_work(request: Request, progress: Reading | None = None) -> Work:
     """Load what a request names and check that images and classifiers fit together.
+
+    Args:
+        request: what is asked.
+        progress: told how many images are read, and of how many.
 
     Raises:
         DataError: images or labels cannot be used.
@@ -61,7 +75,7 @@ def load_work(request: Request) -> Work:
         SpecError: k is not below the number of classes.
         RecipeError: the numeric recipe cannot be run here.
     """
-    images = load_images(request.data, DataOptions.of(request))
+    images = load_images(request.data, DataOptions.of(request, request.subgroup), progress)
     images = images.first(request.limit) if request.limit else images
     classifiers = {float(sigma): _classifier(request, sigma, images) for sigma in request.sigma}
     recipes = {choose_recipe(each, request, images.shape) for each in classifiers.values()}
@@ -87,17 +101,18 @@ def _check_fit(classifier: Classifier, images: ImageSet) -> None:
             f"{classifier.reference} declares images of shape (C, H, W) = {declared}, but {images.reference} has "
             f"{images.shape}. Use the images the classifier was made for."
         )
-    if classifier.value_range != (0.0, 1.0):
-        low, high = classifier.value_range
+    channels = len(classifier.mean)
+    if channels > 1 and channels != images.shape[0]:
         raise ModelError(
-            f"{classifier.reference} declares inputs from {low:g} to {high:g}, but noise, sigma and radii are in the "
-            "[0, 1] range. Wrap the classifier in a factory that rescales [0, 1] images itself."
+            f"{classifier.reference} is normalised with mean and std of {channels} channels, but {images.reference} "
+            f"has images of {images.shape[0]}. Use the images the classifier was made for."
         )
 
 
 def _with_classes(work: Work) -> Work:
-    """Settle the number of classes: what the classifiers declare, or else what one forward pass shows."""
-    found = {sigma: _num_classes(work, sigma) for sigma in work.classifiers}
+    """Settle what the classifiers return, and for how many classes, by a look at the first images."""
+    classifiers = {sigma: _settled(work, sigma) for sigma in work.classifiers}
+    found = {sigma: each.num_classes or 0 for sigma, each in classifiers.items()}
     counts = set(found.values())
     if len(counts) != 1:
         raise ModelError(f"Expected classifiers with one number of classes at all noise levels, got {found}.")
@@ -109,15 +124,16 @@ def _with_classes(work: Work) -> Work:
             "a top-k certificate over all classes says nothing."
         )
     names = work.images.class_names + tuple(str(c) for c in range(work.images.num_classes, classes))
-    settled = {sigma: replace(each, num_classes=classes) for sigma, each in work.classifiers.items()}
-    return replace(work, images=replace(work.images, class_names=names), classifiers=settled)
+    return replace(work, images=replace(work.images, class_names=names), classifiers=classifiers)
 
 
-def _num_classes(work: Work, sigma: float) -> int:
-    declared = work.classifiers[sigma].num_classes
-    return (
-        declared if declared is not None else int(clean_logits(work, sigma, [0], clean_forward(work, sigma)).shape[1])
-    )
+def _settled(work: Work, sigma: float) -> Classifier:
+    import torch
+
+    from smoothcert.models.heads import LOOK, settled
+
+    pixels = np.stack([work.images.pixels(i) for i in range(min(LOOK, len(work.images)))])
+    return settled(work.classifiers[sigma], torch.from_numpy(pixels / work.images.levels))
 
 
 def _check_labels(work: Work, classes: int) -> None:

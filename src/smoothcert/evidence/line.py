@@ -105,7 +105,7 @@ def parse_line(text: str) -> Line:
             worker=str(record["worker"]),
             at=str(record["at"]),
             recipe=record.get("recipe"),
-            subgroups={str(name): str(value) for name, value in record.get("subgroups", {}).items()},
+            subgroups=_texts(record.get("subgroups", {})),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -116,6 +116,12 @@ def _count(value: object) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
         raise ValueError(f"expected a whole number of 0 or more, got {value!r}")
     return value
+
+
+def _texts(record: object) -> Mapping[str, str]:
+    if not isinstance(record, dict) or not all(isinstance(value, str) for value in record.values()):
+        raise ValueError(f"expected subgroups as texts by column, got {record!r:.80}")
+    return record
 
 
 def _votes(record: Mapping[str, object]) -> Votes:

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 
 from smoothcert.errors import ModelError
 from smoothcert.models.classifier import Classifier, ModelOptions
@@ -20,26 +21,26 @@ class _Form:
     read: Callable[[re.Match[str], ModelOptions], Classifier]
 
 
-def _read_own(match: re.Match[str], options: ModelOptions) -> Classifier:
+def _lazy(module: str, function: str, *parts: str | int) -> Callable[[re.Match[str], ModelOptions], Classifier]:
+    """A reader of parts of the name, which is imported, and torch with it, when it is needed."""
+
+    def read(match: re.Match[str], options: ModelOptions) -> Classifier:
+        reader = getattr(import_module(f"smoothcert.models.{module}"), function)
+        found: Classifier = reader(*(match[part] for part in parts or (0,)), options)
+        return found
+
+    return read
+
+
+def _read_either(match: re.Match[str], options: ModelOptions) -> Classifier:
+    """State dict or TorchScript: files of both kinds are called the same."""
     from smoothcert.models.files import read_own
+    from smoothcert.models.script import is_script, read_script
 
-    return read_own(match[0], options)
-
-
-def _read_exported(match: re.Match[str], options: ModelOptions) -> Classifier:
-    from smoothcert.models.exported import read_exported
-
-    return read_exported(match[0], options)
-
-
-def _read_factory(match: re.Match[str], options: ModelOptions) -> Classifier:
-    from smoothcert.models.factory import read_factory
-
-    return read_factory(match["module"], match["factory"], options)
+    return (read_script if is_script(match[0]) else read_own)(match[0], options)
 
 
 def _read_demo(match: re.Match[str], options: ModelOptions) -> Classifier:
-    from dataclasses import replace
     from importlib.resources import as_file, files
 
     from smoothcert.models.files import read_own
@@ -48,12 +49,20 @@ def _read_demo(match: re.Match[str], options: ModelOptions) -> Classifier:
         return replace(read_own(str(path), options), reference=match[0])
 
 
+def _file(*endings: str) -> re.Pattern[str]:
+    return re.compile(rf"(?!timm:|monai:).+\.({'|'.join(endings)})", re.S)
+
+
 FORMS = (
-    _Form("FILE.safetensors", re.compile(r".+\.safetensors", re.S), _read_own),
-    _Form("FILE.pt|.pth|.bin --arch NAME", re.compile(r".+\.(pt|pth|bin)", re.S), _read_own),
-    _Form("FILE.pt2 --trust-model", re.compile(r".+\.pt2", re.S), _read_exported),
-    _Form("module:factory [--weights FILE]", FACTORY, _read_factory),
-    _Form("demo", re.compile(r"demo"), _read_demo),
+    _Form("FILE.safetensors", _file("safetensors"), _lazy("files", "read_own")),
+    _Form("FILE.pt|.pth|.bin|.ckpt|.tar --arch NAME", _file("pt", "pth", "bin", "ckpt", "tar"), _read_either),
+    _Form("FILE.onnx", _file("onnx"), _lazy("onnxfile", "read_onnx")),
+    _Form("FILE.pt2 --trust-model", _file("pt2"), _lazy("exported", "read_exported")),
+    _Form("FILE.ts|.pt|.pth --trust-model (TorchScript)", _file("ts"), _lazy("script", "read_script")),
+    _Form("timm:NAME [--weights FILE]", re.compile("timm:(?P<name>.+)", re.S), _lazy("timmhub", "read_timm", "name")),
+    _Form("monai:FOLDER --trust-model", re.compile("monai:(.+)", re.S), _lazy("monaihub", "read_monai", 1)),
+    _Form("module:factory [--weights FILE]", FACTORY, _lazy("factory", "read_factory", "module", "factory")),
+    _Form("demo", re.compile("demo"), _read_demo),
 )
 """The forms of `--model`, tried in order; a new kind of model is one more line."""
 
@@ -62,12 +71,14 @@ def load_classifier(model: str, options: ModelOptions | None = None) -> Classifi
     """The classifier a name stands for.
 
     Args:
-        model: ``FILE.safetensors``, a state dict (``.pt``, ``.pth``, ``.bin``), ``FILE.pt2``,
+        model: ``FILE.safetensors``, a state dict (``.pt``, ``.pth``, ``.bin``, ``.ckpt``, ``.tar``), ``FILE.onnx``,
+            ``FILE.pt2``, a TorchScript archive (``.ts``, ``.pt``, ``.pth``), ``timm:NAME``, ``monai:FOLDER``,
             ``module:factory``, or ``demo`` (shipped, for synthetic images); without ``{sigma}`` (see `at_sigma`).
         options: what else the user says about it.
 
     Raises:
         ModelError: an unknown form, or a model that cannot be used.
+        MissingExtraError: what reads this form is not installed.
 
     >>> load_classifier("net.h5")
     Traceback (most recent call last):

@@ -1,14 +1,11 @@
 """The card of a classifier: what its weights file (or its author) declares, checked field by field."""
 
 import json
-import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from smoothcert.errors import ModelError
-
-MAX_CLASSES = 1_000_000
+from smoothcert.models.fields import CHECKS, WORDS
 
 
 @dataclass(frozen=True)
@@ -25,6 +22,9 @@ class Card:
         sigma: noise used in training, in units of the [0, 1] range.
         value_range: lowest and highest pixel value.
         class_names: one a class.
+        layout: "NCHW" or "NHWC": channels first or last in the network's input.
+        channels: "RGB" or "BGR": the order of colours; mean and std are in this order.
+        output: "logit" or "probability": what the one output of a binary classifier is.
         recipe: how it was trained; kept, never interpreted.
     """
 
@@ -38,10 +38,20 @@ class Card:
     value_range: tuple[float, float] = (0.0, 1.0)
     class_names: tuple[str, ...] = ()
     recipe: dict[str, Any] = field(default_factory=dict)
+    layout: Literal["NCHW", "NHWC"] | None = None
+    channels: Literal["RGB", "BGR"] | None = None
+    output: Literal["logit", "probability"] | None = None
+
+    @property
+    def planes(self) -> int | None:
+        """The number of channels, if anything declared tells it."""
+        shape = self.input_shape
+        return (len(self.mean) if len(self.mean) > 1 else None) or self.in_channels or (shape[0] if shape else None)
 
     def as_json(self) -> str:
-        """One line of JSON, keys sorted."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        """One line of JSON, keys sorted; the words that came later are left out where nothing is declared."""
+        values = {name: value for name, value in asdict(self).items() if value is not None or name not in WORDS}
+        return json.dumps(values, sort_keys=True, ensure_ascii=False)
 
 
 def card_from_json(text: str, reference: str) -> Card:
@@ -69,7 +79,7 @@ def card_from_values(values: Any, reference: str) -> Card:
     """
     if not isinstance(values, dict):
         raise ModelError(f"{reference}: a table of declared facts is expected, got {type(values).__name__}.")
-    checked = {name: _checked(name, values[name], reference) for name in _CHECKS if values.get(name) is not None}
+    checked = {name: _checked(name, values[name], reference) for name in CHECKS if values.get(name) is not None}
     card = Card(**checked)
     if len(card.mean) != len(card.std):
         raise ModelError(f"{reference}: mean and std need one value a channel each, got {card.mean} and {card.std}.")
@@ -84,78 +94,9 @@ def card_from_values(values: Any, reference: str) -> Card:
 
 
 def _checked(name: str, value: Any, reference: str) -> Any:
-    convert, expected = _CHECKS[name]
+    convert, expected = CHECKS[name]
     try:
         return convert(value)
     except (TypeError, ValueError, OverflowError):
         shown = repr(value)[:60]
         raise ModelError(f"{reference}: the declared {name} {shown} is not usable; expected {expected}.") from None
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError
-    return float(value)
-
-
-def _whole(value: Any, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ValueError
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError
-    return value
-
-
-def _numbers(value: Any) -> tuple[float, ...]:
-    return tuple(_number(item) for item in _sequence(value))
-
-
-def _sequence(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise ValueError
-    return tuple(value)
-
-
-def _positive(value: Any) -> tuple[float, ...]:
-    numbers = _numbers(value)
-    if any(number <= 0 for number in numbers):
-        raise ValueError
-    return numbers
-
-
-def _shape(value: Any) -> tuple[int, int, int]:
-    channels, height, width = _sequence(value)
-    return _whole(channels, 1, 4096), _whole(height, 1, 65536), _whole(width, 1, 65536)
-
-
-def _sigma(value: Any) -> float:
-    sigma = _number(value)
-    if sigma < 0:
-        raise ValueError
-    return sigma
-
-
-def _range(value: Any) -> tuple[float, float]:
-    low, high = _numbers(value)
-    if low >= high:
-        raise ValueError
-    return low, high
-
-
-_CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "arch": (_text, "the name of an architecture"),
-    "num_classes": (lambda value: _whole(value, 2, MAX_CLASSES), "a whole number from 2"),
-    "in_channels": (lambda value: _whole(value, 1, 4096), "a whole number from 1"),
-    "input_shape": (_shape, "three whole numbers (C, H, W)"),
-    "mean": (_numbers, "numbers"),
-    "std": (_positive, "numbers above 0"),
-    "sigma": (_sigma, "a number from 0"),
-    "value_range": (_range, "two numbers, the lower first"),
-    "class_names": (lambda value: tuple(_text(name) for name in _sequence(value)), "a list of names"),
-    "recipe": (dict, "a table"),
-}
-"""Field -> (conversion that raises on nonsense, what was expected)."""

@@ -55,13 +55,30 @@ class ModelOptions:
             trust_model=asked.trust_model,
             num_classes=num_classes,
             in_channels=in_channels,
-            input_range=asked.input_range,
+            input_range=None if asked.input_range is None else (asked.input_range[0], asked.input_range[1]),
             mean=asked.mean,
             std=asked.std,
             layout=asked.layout,
             channels=asked.channels,
             output=asked.output,
         )
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What computes a classifier's numbers, where that is not torch.
+
+    Args:
+        name: with its version, such as "onnxruntime 1.32.0".
+        devices: where it can compute here: "cpu", "cuda".
+    """
+
+    name: str
+    devices: tuple[str, ...] = ("cpu",)
+
+    def __str__(self) -> str:
+        """The name, for messages."""
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -72,16 +89,17 @@ class Classifier:
         module: float32, takes float (n, C, H, W), returns logits (n, c).
         num_classes: c, or None if not declared.
         input_shape: (C, H, W), or None if not declared.
-        mean: per channel, to be subtracted by the caller from images in `value_range`; () means none.
+        mean: per channel, to be subtracted by the caller from images in [0, 1], RGB; () means none, (m,) all channels.
         std: per channel, to divide by afterwards; () means none.
         sha256: "sha256:..." of the weights file, or of the state dict where there is no file.
         reference: the model as the user named it.
         own: one of our architectures, which may be cast and folded.
         arch: its name, if it is our own.
         sigma: the noise it was trained with, in units of the [0, 1] range, if declared.
-        value_range: lowest and highest pixel value the module (or the normalisation) expects.
         class_names: as declared, or ().
         adapted: what lies between the noisy image and the module besides normalisation, in words.
+        output: what the one output of a binary classifier is, if that was said.
+        runtime: what computes it instead of torch, as it is stored; None: torch.
     """
 
     module: "nn.Module"
@@ -94,6 +112,7 @@ class Classifier:
     own: bool
     arch: str | None
     sigma: float | None
-    value_range: tuple[float, float] = (0.0, 1.0)
     class_names: tuple[str, ...] = ()
     adapted: tuple[str, ...] = ()
+    output: Literal["logit", "probability"] | None = None
+    runtime: Runtime | None = None

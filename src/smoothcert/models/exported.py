@@ -6,7 +6,10 @@ from pathlib import Path
 import torch
 
 from smoothcert.errors import ModelError
+from smoothcert.models.adapters import assembled
+from smoothcert.models.card import Card
 from smoothcert.models.classifier import Classifier, ModelOptions
+from smoothcert.models.inputs import stated
 from smoothcert.models.weights import read_bytes, sha256_of
 
 
@@ -24,18 +27,7 @@ def read_exported(path: str, options: ModelOptions) -> Classifier:
             "If you trust its origin add --trust-model; else ask for the weights as safetensors."
         )
     data = read_bytes(Path(path))
-    return Classifier(
-        module=_loaded(data, path),
-        num_classes=None,
-        input_shape=None,
-        mean=(),
-        std=(),
-        sha256=sha256_of(data),
-        reference=path,
-        own=False,
-        arch=None,
-        sigma=None,
-    )
+    return assembled(_loaded(data, path), stated(Card(), options, path), sha256_of(data), path)
 
 
 def _loaded(data: bytes, path: str) -> torch.nn.Module:

@@ -3,15 +3,16 @@
 import hashlib
 import inspect
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import nn
 
 from smoothcert.errors import ModelError
+from smoothcert.models.adapters import assembled, still
 from smoothcert.models.card import Card, card_from_values
 from smoothcert.models.classifier import Classifier, ModelOptions
+from smoothcert.models.inputs import stated
 from smoothcert.models.state import load_state
 from smoothcert.models.weights import read_weights
 from smoothcert.usercode import import_factory, working_directory_importable
@@ -25,7 +26,8 @@ def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> 
     it returns, with the fields of `smoothcert.models.card.Card` (such as ``{"mean": [0.5], "std": [0.5]}``).
 
     Raises:
-        ModelError: the import or the call fails, no `nn.Module` comes back, or the weights do not fit.
+        ModelError: the import or the call fails, no `nn.Module` comes back, the weights do not fit, or the user states
+            something else than is declared.
     """
     reference = f"{module_name}:{factory_name}"
     if options.arch is not None:
@@ -41,7 +43,7 @@ def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> 
         load_state(module, weights.state, options.weights)
         card = weights.card if declared is None else card
         sha256 = weights.sha256
-    return classifier_of(module, card, sha256, reference)
+    return classifier_of(module, stated(card, options, reference), sha256, reference)
 
 
 def classifier_of(module: nn.Module, card: Card, sha256: str | None, reference: str) -> Classifier:
@@ -53,23 +55,8 @@ def classifier_of(module: nn.Module, card: Card, sha256: str | None, reference: 
         sha256: hash ("sha256:...") of its weights file, or None where it came without one.
         reference: its name.
     """
-    module = module.cpu().float().requires_grad_(False)
-    with suppress(NotImplementedError):  # a module of torch.export stays in the mode it was exported in
-        module.eval()
-    return Classifier(
-        module=module,
-        num_classes=card.num_classes,
-        input_shape=card.input_shape,
-        mean=card.mean,
-        std=card.std,
-        sha256=sha256 or state_sha256(module),
-        reference=reference,
-        own=False,
-        arch=None,
-        sigma=card.sigma,
-        value_range=card.value_range,
-        class_names=card.class_names,
-    )
+    module = still(module)
+    return assembled(module, card, sha256 or state_sha256(module), reference)
 
 
 def state_sha256(module: nn.Module) -> str:

@@ -1,14 +1,17 @@
 """Our own architectures from a weights file: the card, `--arch` and the data must agree."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from smoothcert.errors import ModelError
-from smoothcert.models.card import MAX_CLASSES
+from smoothcert.models.adapters import assembled
 from smoothcert.models.classifier import Classifier, ModelOptions
+from smoothcert.models.fields import MAX_CLASSES
+from smoothcert.models.inputs import stated
 from smoothcert.models.resnet import ARCHITECTURES, build, channels_last
-from smoothcert.models.state import load_state
+from smoothcert.models.state import load_state, named
 from smoothcert.models.weights import Weights, read_weights
 
 
@@ -39,25 +42,13 @@ def read_own(path: str, options: ModelOptions) -> Classifier:
         module = build(arch, min(num_classes or 2, MAX_CLASSES), in_channels or 3)
     load_state(module, weights.state, path)
     module = channels_last(module).eval().requires_grad_(False)
-    return Classifier(
-        module=module,
-        num_classes=num_classes,
-        input_shape=card.input_shape,
-        mean=card.mean,
-        std=card.std,
-        sha256=weights.sha256,
-        reference=path,
-        own=True,
-        arch=arch,
-        sigma=card.sigma,
-        value_range=card.value_range,
-        class_names=card.class_names,
-    )
+    card = replace(card, num_classes=num_classes, in_channels=in_channels)
+    return assembled(module, stated(card, options, path), weights.sha256, path, arch)
 
 
 def _side(weights: Weights, name: str, side: int) -> int | None:
     """The length of one side of a tensor, from which the number of classes or channels follows."""
-    tensor = weights.state.get(name)
+    tensor = named(weights.state, name)
     return None if tensor is None or tensor.ndim <= side else int(tensor.shape[side])
 
 

@@ -1,5 +1,7 @@
 """Putting tensors into a module: names, shapes and types must fit, and values must be finite."""
 
+import re
+
 import torch
 from torch import nn
 
@@ -9,13 +11,21 @@ State = dict[str, torch.Tensor]
 """Tensors by name, as in a state dict."""
 
 
+PREFIXES = ("model.", "net.", "module.", "_orig_mod.")
+"""What training frameworks put before the names of a network inside a larger module."""
+
+
 def load_state(module: nn.Module, state: State, reference: str) -> None:
     """Put tensors into a module, in float32; names and shapes must match exactly.
+
+    Half-precision values become the same values in float32. A prefix of `PREFIXES` that all names have is taken off
+    where the module knows none of them with it.
 
     Raises:
         ModelError: naming the first tensors that are missing, left over, of another shape or not finite.
     """
     wanted = module.state_dict()
+    state = _renamed(state, wanted)
     missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
     extra = [name for name in state if name not in wanted]
     if missing or extra:
@@ -24,6 +34,19 @@ def load_state(module: nn.Module, state: State, reference: str) -> None:
             f"unknown {some(extra)}; give the matching architecture or your own module:factory."
         )
     _assign(module, {name: _fitting(name, tensor, wanted[name], reference) for name, tensor in state.items()})
+
+
+def named(state: State, name: str) -> torch.Tensor | None:
+    """The tensor of a name, with or without prefixes before it, or None."""
+    before = "|".join(map(re.escape, PREFIXES))
+    return next((tensor for key, tensor in state.items() if re.fullmatch(f"(?:{before})*{re.escape(name)}", key)), None)
+
+
+def _renamed(state: State, wanted: State) -> State:
+    for prefix in PREFIXES * 2:
+        if state and all(name.startswith(prefix) and name not in wanted for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
 
 
 def _fitting(name: str, tensor: torch.Tensor, wanted: torch.Tensor, reference: str) -> torch.Tensor:

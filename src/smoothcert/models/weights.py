@@ -1,25 +1,21 @@
 """Weights as data: safetensors and state dicts in, tensors and a card out. Nothing here runs a file's code."""
 
 import hashlib
-import io
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from smoothcert.errors import ModelError
 from smoothcert.models.card import Card, card_from_json
-from smoothcert.models.state import State, some
+from smoothcert.models.checkpoint import read_checkpoint, without_prefixes
+from smoothcert.models.state import State
 
-STATE_DICTS = (".pt", ".pth", ".bin")
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-PREFIXES = ("module.", "_orig_mod.")
+STATE_DICTS = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class Weights:
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:
-    """The tensors of a ``.safetensors`` file or of a ``.pt``, ``.pth`` or ``.bin`` state dict.
+    """The tensors of a ``.safetensors`` file or of a state dict (`STATE_DICTS`).
 
     Raises:
         ModelError: no such file, another kind of file, damaged, or it would execute code.
@@ -44,8 +40,8 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     if path.suffix == ".safetensors":
         state, card = _from_safetensors(data, path)
     else:
-        state, card = _from_pickle(data, path), Card()
-    return Weights(_without_prefixes(state), card, sha256_of(data))
+        state, card = read_checkpoint(data, path), Card()
+    return Weights(without_prefixes(state), card, sha256_of(data))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -133,50 +129,3 @@ def _from_safetensors(data: bytes, path: Path) -> tuple[State, Card]:
     state, metadata = _tensors_of(data, path)
     text = metadata.get("smoothcert")
     return state, Card() if text is None else card_from_json(text, str(path))
-
-
-def _from_pickle(data: bytes, path: Path) -> State:
-    try:
-        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes make the unpickler raise nearly anything
-        raise ModelError(f"{path}: {_refusal(str(error), type(error).__name__)}") from None
-    return _unwrapped(loaded, path)
-
-
-def _refusal(message: str, kind: str) -> str:
-    advice = "save model.state_dict(), best as safetensors"
-    if "TorchScript" in message:
-        return f"a state dict is expected, but this is a TorchScript archive, which is code; {advice}."
-    found = re.search(r"(?:GLOBAL|function|class|type) ([\w.]+\.[\w.]+)", message)
-    if found:
-        return (
-            f"a state dict of plain tensors is expected, but unpickling this file would call {found[1]}, "
-            f"and so could run any code; {advice}."
-        )
-    return f"a readable state dict is expected, but it is damaged or something else ({kind}); {advice}."
-
-
-def _unwrapped(loaded: Any, path: Path) -> State:
-    """The state dict itself, out of the checkpoint a training script wrapped around it."""
-    while isinstance(loaded, Mapping):
-        inner = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
-        if inner is None:
-            break
-        loaded = inner
-    if not isinstance(loaded, Mapping) or not loaded:
-        raise ModelError(f"{path}: a state dict is expected, got {type(loaded).__name__}; save model.state_dict().")
-    strangers = [str(key) for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
-    if strangers:
-        raise ModelError(
-            f"{path}: a state dict holds only tensors, but {some(strangers)} are something else; "
-            "save model.state_dict() alone."
-        )
-    return {str(key): value for key, value in loaded.items()}
-
-
-def _without_prefixes(state: State) -> State:
-    """Names without what DataParallel and torch.compile put before them."""
-    for prefix in PREFIXES * 2:
-        if state and all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state

@@ -1,7 +1,18 @@
 """What is handed over: tables, figures, notebook, interactive report and memo, all from votes. No torch."""
 
 from smoothcert.report.results import TABLES, table_of
+from smoothcert.report.subgroups import subgroup_note
 from smoothcert.report.table import FORMATS, Table, log_table, results_table
 from smoothcert.report.write import Wish, write_report
 
-__all__ = ["FORMATS", "TABLES", "Table", "Wish", "log_table", "results_table", "table_of", "write_report"]
+__all__ = [
+    "FORMATS",
+    "TABLES",
+    "Table",
+    "Wish",
+    "log_table",
+    "results_table",
+    "subgroup_note",
+    "table_of",
+    "write_report",
+]

@@ -9,6 +9,7 @@ import numpy as np
 
 from smoothcert.errors import MissingExtraError
 from smoothcert.evidence import Line, Outcomes, Run, winner, write_derived
+from smoothcert.report.markup import printable
 from smoothcert.stats import round_down
 
 OUTCOMES = ("certified", "abstained", "wrong class")
@@ -20,7 +21,8 @@ def certificate_columns(run: Run, sigma: float, k: int) -> dict[str, Any]:
     Returns:
         sigma, k, index, image (hash), label, group, selected (winner of the selection votes or None), outcome (one of
         `OUTCOMES`), radius (L2, in units of the [0, 1] range, rounded down to 6 decimals; 0 where nothing is
-        certified), certified_at_R for each radius R of the spec, samples, n (copies at the last look), label_votes.
+        certified), certified_at_R for each radius R of the spec, samples, n (copies at the last look), label_votes; and
+        subgroup_C for each column C of the spec, a printable text.
     """
     lines, found = run.ledger.at(sigma), run.certificates(sigma, k)
     held = ~found.wrong & (found.radius > 0)
@@ -39,6 +41,10 @@ def certificate_columns(run: Run, sigma: float, k: int) -> dict[str, Any]:
         "samples": found.samples,
         "n": [_last(line)[0] for line in lines],
         "label_votes": [_last(line)[1] for line in lines],
+        **{
+            f"subgroup_{printable(name)}": [printable(line.subgroups.get(name, "")) for line in lines]
+            for name in run.spec.data.subgroups
+        },
     }
 
 
@@ -79,4 +85,6 @@ def _schema(arrow: Any, run: Run) -> Any:
     columns = {"sigma": arrow.float64(), "k": whole, "index": whole, "image": text, "label": whole, "group": text}
     columns |= {"selected": whole, "outcome": text, "radius": arrow.float64()}
     columns |= {f"certified_at_{r:g}": arrow.bool_() for r in run.spec.request.radius}
-    return arrow.schema(list({**columns, "samples": whole, "n": whole, "label_votes": whole}.items()))
+    columns |= {"samples": whole, "n": whole, "label_votes": whole}
+    columns |= {f"subgroup_{printable(name)}": text for name in run.spec.data.subgroups}
+    return arrow.schema(list(columns.items()))

@@ -14,6 +14,8 @@ ONE_SUPPLY = (
     "conformity with, or satisfy, any law, guidance or standard listed here."
 )
 
+NO_TEST = "That the certified rates of two subgroups differ, or do not, is no test of fairness."
+
 
 def one_image(alpha: float) -> str:
     """What one certificate says."""

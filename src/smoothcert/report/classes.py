@@ -9,23 +9,25 @@ import numpy as np
 from smoothcert.evidence import Outcomes, Run
 from smoothcert.report.curves import certificates_of
 from smoothcert.spec import Spec
-from smoothcert.stats import interval, r_max
+from smoothcert.stats import format_down, format_up, interval, r_max
 
 SMALL = 50
 """Groups with fewer images are reported as raw counts, without a percentage or an interval."""
+NOT_ATTAINABLE = "not attainable"
 
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class at one (sigma, k, r).
+    """One class, or one subgroup, at one (sigma, k, r).
 
     Attributes:
-        number: class number.
-        name: class name, as the data have it.
-        images: m_c, images of this class in the spec; those without a result count as not certified.
-        certified: images of this class certified-correct at r; says nothing where r is not attainable.
+        number: class number, or place of the subgroup in its table.
+        name: class name, as the data have it, or value of the subgroup as printed.
+        images: m_c, images of this kind in the spec; those without a result count as not certified.
+        certified: images of this kind certified-correct at r; says nothing where r is not attainable.
         attainable: whether the sampling budget can certify r at all.
-        observed: certified / images; None for fewer than `SMALL` images, or where r is not attainable.
+        observed: certified / images; None for fewer than `SMALL` images, where r is not attainable, or where images
+            are not known in full.
         low: lower end of the exact 95 % interval of observed; None where observed is.
         high: its upper end; None where observed is.
     """
@@ -72,10 +74,35 @@ def class_rows_of(spec: Spec, found: Outcomes, r: float) -> list[ClassRow]:
     kept = np.bincount(found.label[found.certified_correct(r)], minlength=spec.classes)
     attainable = r <= r_max(found.plan, found.k)
     facts = zip(spec.data.class_names, spec.data.class_counts, kept.tolist(), strict=True)
-    return [_row((number, name), s, m, attainable) for number, (name, m, s) in enumerate(facts)]
+    return [guarded((number, name), s, m, attainable) for number, (name, m, s) in enumerate(facts)]
 
 
-def _row(which: tuple[int, str], s: int, m: int, attainable: bool) -> ClassRow:
-    if m < SMALL or not attainable:
+def guarded(which: tuple[int, str], s: int, m: int, attainable: bool, known: bool = True) -> ClassRow:
+    """Return a row of s certified of m images; a percentage and its interval only where they say something.
+
+    Args:
+        which: number and name.
+        s: images certified-correct, 0 to m.
+        m: images.
+        attainable: whether the sampling budget can certify the radius at all.
+        known: whether m is all there are.
+    """
+    if m < SMALL or not attainable or not known:
         return ClassRow(*which, m, s, attainable, None, None, None)
     return ClassRow(*which, m, s, attainable, s / m, *interval(s, m))
+
+
+def percent(row: ClassRow, sign: str = "") -> str | None:
+    """Return share and exact 95 % interval in percent, the sign after the share; None for a row of raw counts."""
+    if row.observed is None or row.low is None or row.high is None:
+        return None
+    low, high = format_down(100 * row.low, 1), format_up(100 * row.high, 1)
+    return f"{format_down(100 * row.observed, 1)}{sign} ({low} to {high})"
+
+
+def in_words(row: ClassRow) -> str:
+    """Print one row: share with its interval, and count; a raw count where its images are few."""
+    if not row.attainable:
+        return NOT_ATTAINABLE
+    count, share = f"{row.certified:,}/{row.images:,}", percent(row, " %")
+    return count if share is None else f"{share}, {count}"

@@ -10,6 +10,7 @@ from smoothcert.report.cost import COST, cost_record
 from smoothcert.report.guarantees import guarantees
 from smoothcert.report.plan.compare import plan_table
 from smoothcert.report.production import assumptions, devices_table, production_table, rates_table
+from smoothcert.report.subgroups import subgroup_note, subgroup_table
 from smoothcert.report.table import Table, results_table
 from smoothcert.report.tables import (
     accuracy_table,
@@ -23,8 +24,8 @@ from smoothcert.report.tables import (
 from smoothcert.spec import Production
 
 TABLES = (
-    *("results", "accuracy", "criteria", "classes", "groups", "cost", "rates", "production", "units", "changes"),
-    *("plan", "guarantees"),
+    *("results", "accuracy", "criteria", "classes", "subgroups", "groups", "cost", "rates", "production", "units"),
+    *("changes", "plan", "guarantees"),
 )
 
 
@@ -36,8 +37,8 @@ def table_of(
     Args:
         run: the run.
         name: which table.
-        k: rank of the certificates, for classes and groups; left out, the primary cell's or the smallest.
-        r: L2 radius, for classes and groups; left out, the primary cell's or the smallest.
+        k: rank of the certificates, for classes, subgroups and groups; left out, the primary cell's or the smallest.
+        r: L2 radius, for classes, subgroups and groups; left out, the primary cell's or the smallest.
         production: studies a day, votes, devices and prices, for production; left out, the defaults.
     """
     k = k or run.spec.request.first_k
@@ -47,6 +48,7 @@ def table_of(
         "accuracy": lambda: accuracy_table(run),
         "criteria": lambda: criteria_table(run),
         "classes": lambda: class_table(run, k, r),
+        "subgroups": lambda: subgroup_table(run, k, r),
         "groups": lambda: group_table(run, k, r),
         "cost": lambda: cost_table(run),
         "rates": lambda: rates_table(run),
@@ -82,12 +84,12 @@ def write_results(
 
 
 def _further(run: Run, production: Production) -> Iterator[tuple[str, Table]]:
-    """Yield every further table with its name; classes and groups once for each k and r."""
+    """Yield every further table with its name; classes, subgroups and groups once for each k and r."""
     for name in ("accuracy", "criteria", "cost", "rates", "production", "units", "changes", "plan"):
         yield name, table_of(run, name, production=production)
     for k in run.spec.request.k:
         for r in run.spec.request.radius:
-            for name in ("classes", "groups"):
+            for name in ("classes", "subgroups", "groups"):
                 yield f"{name}_k{k}_r{r:g}", table_of(run, name, k, r)
 
 
@@ -122,6 +124,9 @@ def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
     for k in request.k:
         for r in request.radius:
             yield f"\n## Classes at k = {k}, r = {r:g}\n\n{table_of(run, 'classes', k, r).render('md')}"
+            if data.subgroups:
+                yield f"\n## Subgroups at k = {k}, r = {r:g}\n\n{table_of(run, 'subgroups', k, r).render('md')}"
+                yield f"\n{subgroup_note(run)}"
             if data.grouped:
                 yield f"\n## Groups at k = {k}, r = {r:g}\n\n{table_of(run, 'groups', k, r).render('md')}"
     yield f"\n## Guarantees\n\n{table_of(run, 'guarantees').render('md')}"

@@ -10,13 +10,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from smoothcert.evidence import Cell, PublishedLog
+from smoothcert.report import markup
 from smoothcert.stats import format_down, format_up, interval
 
 FORMATS = ("md", "csv", "tex", "json")
 PARTIAL = "partial run"
-
-_NAMED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_ESCAPED = str.maketrans({**{special: f"\\{special}" for special in "%_&#${}"}, **_NAMED})
 
 HEADINGS = {
     "sigma": "sigma",
@@ -60,11 +58,12 @@ class Table:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.records[0])
-        writer.writerows(list(record.values()) for record in self.records)
+        writer.writerows(map(markup.inert, record.values()) for record in self.records)
         return text.getvalue().rstrip("\n")
 
     def _markdown(self) -> str:
-        widths = [max(len(row[i]) for row in (self.headings, *self.rows)) for i in range(len(self.headings))]
+        head, *rows = (tuple(map(markup.markdown, row)) for row in (self.headings, *self.rows))
+        widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
 
         numeric = [self.numeric(i) for i in range(len(widths))]
 
@@ -74,10 +73,10 @@ class Table:
 
         rules = zip(widths, numeric, strict=True)
         rule = "|" + "|".join("-" * (width + 1) + (":" if right else "-") for width, right in rules) + "|"
-        return "\n".join([line(self.headings), rule, *(line(row) for row in self.rows)])
+        return "\n".join([line(head), rule, *(line(row) for row in rows)])
 
     def _tex(self) -> str:
-        rows = [" & ".join(_tex(cell) for cell in row) + r" \\" for row in (self.headings, *self.rows)]
+        rows = [" & ".join(markup.tex(cell) for cell in row) + r" \\" for row in (self.headings, *self.rows)]
         columns = "".join("r" if self.numeric(i) else "l" for i in range(len(self.headings)))
         head = rf"\begin{{tabular}}{{{columns}}}"
         return "\n".join([head, r"\hline", rows[0], r"\hline", *rows[1:], r"\hline", r"\end{tabular}"])
@@ -151,7 +150,3 @@ def _log_record(log: PublishedLog, r: float) -> dict[str, Any]:
     low, high = interval(s, m)
     record = {"log": log.name, "radius": r, "images": m, "certified": s, "observed": s / m}
     return {**record, "low": low, "high": high, "abstained": int(log.abstained.sum())}
-
-
-def _tex(text: str) -> str:
-    return text.translate(_ESCAPED).replace(">=", r"$\geq$")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from smoothcert.evidence import CONFIDENCE, Cell, Change, Run, Verdict, costs, verdicts
-from smoothcert.report.classes import ClassRow, class_rows
+from smoothcert.report.classes import NOT_ATTAINABLE, ClassRow, class_rows, percent
 from smoothcert.report.table import Table
 from smoothcert.report.units import PATCH, units
 from smoothcert.stats import format_down, format_up, interval
@@ -60,11 +60,8 @@ def class_table(run: Run, k: int, r: float) -> Table:
 
 def _class_cell(row: ClassRow) -> str:
     if not row.attainable:
-        return "not attainable"
-    if row.observed is None or row.low is None or row.high is None:
-        return f"{row.certified}/{row.images}"
-    percent = format_down(100 * row.observed, 1)
-    return f"{percent} ({format_down(100 * row.low, 1)} to {format_up(100 * row.high, 1)})"
+        return NOT_ATTAINABLE
+    return percent(row) or f"{row.certified}/{row.images}"
 
 
 def group_table(run: Run, k: int, r: float) -> Table:

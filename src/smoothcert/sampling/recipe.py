@@ -27,14 +27,16 @@ def choose_recipe(classifier: Classifier, request: Request, shape: tuple[int, in
     """Return the recipe a request and a classifier lead to on this machine.
 
     Args:
-        classifier: own architectures are folded and cast; foreign modules run under autocast with float32 input.
+        classifier: own architectures are folded and cast; foreign modules run under autocast with float32 input;
+            what another runtime computes runs as it is stored.
         request: precision, device, batch size and compilation asked for.
         shape: (channels, height, width) of an image.
 
     Raises:
-        RecipeError: the device is missing, or it cannot run the precision.
+        RecipeError: the device is missing, or it or the classifier's runtime cannot run the precision.
     """
-    device = _device(request.device)
+    _check_runtime(classifier, request)
+    device = _device(request.device, classifier)
     if request.precision == "fp16" and device.type != "cuda":
         raise RecipeError("Expected a CUDA device for --precision fp16, found none. Use bf16 or fp32 on a CPU.")
     if request.compile == "on" and not (shutil.which("g++") or shutil.which("clang++")):
@@ -48,7 +50,7 @@ def choose_recipe(classifier: Classifier, request: Request, shape: tuple[int, in
         batch_size=request.batch_size or _batch_size(shape),
         device=device.type if device.type == "cpu" else f"cuda ({torch.cuda.get_device_name(device)})",
         instructions=_instructions(),
-        torch=torch.__version__,
+        torch=_version(classifier),
     )
 
 
@@ -85,10 +87,33 @@ def _under_autocast(forward: Forward, device: str, dtype: torch.dtype) -> Forwar
     return run
 
 
-def _device(wanted: str) -> torch.device:
+def _check_runtime(classifier: Classifier, request: Request) -> None:
+    """Refuse what the runtime of a classifier cannot do."""
+    if classifier.runtime is not None and (request.precision != "fp32" or request.compile == "on"):
+        asked = f"--precision {request.precision}" if request.precision != "fp32" else "--compile on"
+        raise RecipeError(
+            f"{classifier.reference} is run as stored by {classifier.runtime}: expected --precision fp32 and no "
+            f"compilation, got {asked}. Leave it out."
+        )
+    if request.compile == "on" and any(isinstance(m, torch.jit.ScriptModule) for m in classifier.module.modules()):
+        raise RecipeError(f"{classifier.reference} is TorchScript, compiled already. Leave out --compile on.")
+
+
+def _device(wanted: str, classifier: Classifier) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise RecipeError("Expected a CUDA device for --device cuda, found none. Use --device cpu or auto.")
+    runtime = classifier.runtime
+    if runtime is not None and "cuda" not in runtime.devices:
+        if wanted == "cuda":
+            raise RecipeError(f"{runtime} here has no CUDA provider: install its CUDA build, or use --device cpu.")
+        return torch.device("cpu")
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _version(classifier: Classifier) -> str:
+    """Return what computes the numbers, to be read after the word torch."""
+    runtime = classifier.runtime
+    return torch.__version__ if runtime is None else f"{torch.__version__} with {runtime}"
 
 
 def _memory_format(classifier: Classifier) -> Literal["contiguous", "channels_last"]:

@@ -1,7 +1,7 @@
 """What to certify: a `Request` is what a person asks for, a `Spec` adds every fact found before the first image."""
 
 from smoothcert.spec.criteria import Criterion, Place
-from smoothcert.spec.inputs import Inputs
+from smoothcert.spec.inputs import Inputs, Reading
 from smoothcert.spec.locked import DataFacts, ModelFacts, Recipe, Spec, read_spec
 from smoothcert.spec.production import Device, Price, Production, make_production
 from smoothcert.spec.request import Request, Target, make_request
@@ -16,6 +16,7 @@ __all__ = [
     "Place",
     "Price",
     "Production",
+    "Reading",
     "Recipe",
     "Request",
     "Sigma",

@@ -10,11 +10,10 @@ from pydantic import BeforeValidator, ValidationInfo, field_validator, model_val
 from smoothcert.spec.values import Count, Floats, Frozen, split
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split)]
-Pair = Annotated[tuple[float, float], BeforeValidator(split)]
 
 
-class Inputs(Frozen):
-    """Classifier and images, and how each is read. Every field is a flag and a key of `--config`."""
+class Named(Frozen):
+    """Classifier and images, by name."""
 
     model: str
     """Classifier: FILE.safetensors, FILE.onnx, package.module:factory (your own code, it is run), timm:NAME,
@@ -24,6 +23,39 @@ class Inputs(Frozen):
     """Labelled images: FILE.npz[#split], a folder with a folder a class, a manifest FILE.csv|FILE.parquet[#split],
     medmnist:NAME[#split], package.module:factory returning a Dataset, or synthetic[:N], N drawn images of
     blood-smear-like cells that are no patient's."""
+
+
+class Reading(Frozen):
+    """How images are read."""
+
+    quantise: int | None = None
+    """Put float images on a grid of 8, 12 or 16 bits, which is recorded; for 16-bit files, 12 or 16 says how many bits
+    their values have."""
+    resize: Count | None = None
+    """Bring the shorter side of every image to N pixels, before noise and back on the grid; recorded."""
+    crop: Count | None = None
+    """Keep the N x N pixels in the middle of every image, after --resize; recorded."""
+    window: Floats | None = None
+    """Centre and width of the window for DICOM images, in their own units; left out, the file's first is used."""
+
+    @field_validator("quantise")
+    @classmethod
+    def _bits(cls, bits: int | None) -> int | None:
+        if bits not in (None, 8, 12, 16):
+            raise ValueError(f"expected 8, 12 or 16 bits, got {bits}")
+        return bits
+
+    @field_validator("window")
+    @classmethod
+    def _window(cls, window: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if window is not None and not (_pair(window) and window[1] > 0):
+            raise ValueError(f"expected centre and width, the width above 0, such as 40,400, got {_list(window)}")
+        return window
+
+
+class Inputs(Reading, Named):
+    """Classifier and images, and how each is read. Every field is a flag and a key of `--config`."""
+
     limit: Count | None = None
     """Certify only the first N images."""
     arch: str | None = None
@@ -32,7 +64,7 @@ class Inputs(Frozen):
     """State dict or safetensors file for package.module:factory or timm:NAME. May contain {sigma}."""
     trust_model: bool = False
     """Allow a model file that is code (.pt2, TorchScript, MONAI bundles), because you trust whoever made it."""
-    input_range: Pair | None = None
+    input_range: Floats | None = None
     """Lowest and highest pixel value the classifier expects, such as 0,255. Noise, sigma and radii stay in the [0, 1]
     range; images are brought to this one afterwards."""
     mean: Floats | None = None
@@ -45,23 +77,15 @@ class Inputs(Frozen):
     """Order of the colours the classifier expects; images are read as RGB."""
     output: Literal["logit", "probability"] | None = None
     """What the one output of a binary classifier is: above 0 (logit) or above 0.5 (probability) means class 1."""
-    quantise: int | None = None
-    """Put float images on a grid of 8, 12 or 16 bits; recorded as preprocessing."""
-    resize: Count | None = None
-    """Bring the shorter side of every image to N pixels, before noise and back on the grid; recorded."""
-    crop: Count | None = None
-    """Keep the N x N pixels in the middle of every image, after --resize; recorded."""
-    window: Pair | None = None
-    """Centre and width of the window for DICOM images, in their own units; left out, the file's first is used."""
     subgroup: Names = ()
     """Columns of the manifest, or arrays of the .npz file, for which results are also counted apart, such as sex,
     scanner."""
 
     @field_validator("input_range")
     @classmethod
-    def _range(cls, pair: tuple[float, float] | None) -> tuple[float, float] | None:
-        if pair is not None and not (all(map(math.isfinite, pair)) and pair[0] < pair[1]):
-            raise ValueError(f"expected two numbers, the lower first, such as 0,255, got {pair[0]:g},{pair[1]:g}")
+    def _range(cls, pair: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if pair is not None and not (_pair(pair) and pair[0] < pair[1]):
+            raise ValueError(f"expected two numbers, the lower first, such as 0,255, got {_list(pair)}")
         return pair
 
     @field_validator("mean", "std")
@@ -70,22 +94,8 @@ class Inputs(Frozen):
         low = 0.0 if which.field_name == "std" else -math.inf
         if values is not None and not (values and all(math.isfinite(v) and v > low for v in values)):
             wanted = "numbers above 0" if which.field_name == "std" else "numbers"
-            raise ValueError(f"expected {wanted}, one a channel, got {', '.join(map(str, values)) or 'none'}")
+            raise ValueError(f"expected {wanted}, one a channel, got {_list(values)}")
         return values
-
-    @field_validator("quantise")
-    @classmethod
-    def _bits(cls, bits: int | None) -> int | None:
-        if bits not in (None, 8, 12, 16):
-            raise ValueError(f"expected 8, 12 or 16 bits, got {bits}")
-        return bits
-
-    @field_validator("window")
-    @classmethod
-    def _window(cls, window: tuple[float, float] | None) -> tuple[float, float] | None:
-        if window is not None and not (all(map(math.isfinite, window)) and window[1] > 0):
-            raise ValueError(f"expected centre and width, the width above 0, got {window[0]:g},{window[1]:g}")
-        return window
 
     @field_validator("subgroup")
     @classmethod
@@ -97,5 +107,14 @@ class Inputs(Frozen):
     @model_validator(mode="after")
     def _both(self) -> Inputs:
         if len(self.mean or ()) != len(self.std or ()):
-            raise ValueError("mean: expected --mean and --std together, one number a channel each")
+            given = "mean" if self.mean else "std"
+            raise ValueError(f"{given}: expected --mean and --std together, one number a channel each")
         return self
+
+
+def _pair(values: tuple[float, ...]) -> bool:
+    return len(values) == 2 and all(map(math.isfinite, values))
+
+
+def _list(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:g}" for value in values) or "none"

@@ -61,9 +61,12 @@ def tuned(images: ImageSet, model: str, options: ModelOptions) -> Start:
     if model.endswith(".pt2"):
         raise ModelError(f"--from: {model} is an exported program, which cannot be trained; give its module:factory.")
     classifier = load_classifier(model, options)
+    if classifier.adapted or classifier.runtime is not None:
+        wrapped = ", ".join(classifier.adapted) or f"runs in {classifier.runtime}"
+        raise ModelError(f"--from: {model} is not trained as it is ({wrapped}); give a module:factory of its network.")
     for what, declared, found in (
         ("classes", classifier.num_classes, images.num_classes),
-        ("channels", len(classifier.mean) or None, images.shape[0]),
+        ("channels", len(classifier.mean) if len(classifier.mean) > 1 else None, images.shape[0]),
         ("input shape", classifier.input_shape, images.shape),
     ):
         if declared is not None and declared != found:
@@ -88,19 +91,21 @@ def _check_logits(module: nn.Module, images: ImageSet, model: str) -> None:
 
 
 def _start(classifier: Classifier, channels: int) -> Start:
-    """The classifier's normalisation for images in [0, 1], whatever range it was declared for."""
-    low, high = classifier.value_range
-    mean, std = classifier.mean or (0.0,) * channels, classifier.std or (1.0,) * channels
     module = classifier.module
     for parameter in module.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     return Start(
         module,
-        tuple((m - low) / (high - low) for m in mean),
-        tuple(s / (high - low) for s in std),
+        _each(classifier.mean or (0.0,), channels),
+        _each(classifier.std or (1.0,), channels),
         classifier.arch,
         {"model": classifier.reference, "sha256": classifier.sha256},
     )
+
+
+def _each(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """One value a channel, where one was meant for all."""
+    return values * channels if len(values) == 1 else values
 
 
 def starting(images: ImageSet, settings: TrainingSettings, start: Start | None) -> tuple[Start, TrainingSettings]:

@@ -55,6 +55,7 @@ def check_lines(spec: Spec, ledger: Ledger, sealed: bool) -> Iterator[str]:
         if line.key in wanted:
             yield from _check_votes(spec, line)
     yield from _check_labels(spec, ledger)
+    yield from _check_subgroups(spec, ledger)
 
 
 def _check_votes(spec: Spec, line: Line) -> Iterator[str]:
@@ -91,6 +92,17 @@ def _check_labels(spec: Spec, ledger: Ledger) -> Iterator[str]:
         counts = Counter(labels)
         if tuple(counts[c] for c in range(spec.classes)) != spec.data.class_counts:
             yield f"ledger: at sigma {sigma:g} the class counts are not those of the spec"
+
+
+def _check_subgroups(spec: Spec, ledger: Ledger) -> Iterator[str]:
+    """Each line must have a value in exactly the columns of the spec, the same at every noise level."""
+    columns, first = sorted(spec.data.subgroups), {line.index: line for line in reversed(ledger.lines)}
+    for line in ledger.lines:
+        name = f"ledger: sigma {line.sigma:g}, image {line.index}:"
+        if sorted(line.subgroups) != columns:
+            yield f"{name} subgroup columns are {sorted(line.subgroups)}, those of the spec {columns}"
+        elif line.subgroups != first[line.index].subgroups:
+            yield f"{name} subgroups are not those of the same image at sigma {first[line.index].sigma:g}"
 
 
 def labels_sha256(labels: list[int]) -> str:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from smoothcert.evidence import Run
-from smoothcert.report.memo import claimed, facts, notes, settings, shares, sponsored
+from smoothcert.report.memo import by_subgroup, claimed, facts, notes, settings, shares, sponsored
 from smoothcert.report.memo.blocks import Block
 from smoothcert.report.memo.field import Field, Fields, words
 from smoothcert.report.memo.material import Material, gather
@@ -87,6 +87,7 @@ def _fields(found: Material, tables: dict[str, Table], refusals: int) -> Fields:
         **settings.cost(found),
         "price_row": words(settings.price_row(found), "sponsor.yaml: production"),
         **notes.notes(found, tables),
+        **by_subgroup.notes(found, tables.get("subgroups")),
         **notes.unit_notes(found, tables["units"]),
         **claimed.remaining(found),
         **notes.closing(found),
@@ -105,6 +106,7 @@ def _tables(found: Material) -> dict[str, Table]:
         "results": shares.results(found),
         "accuracy": shares.accuracy(found),
         "classes": shares.classes(found),
+        **by_subgroup.tables(found),
         "units": shares.units(found),
         "changes": shares.changes(found),
         "guarantees": shares.guaranteed(found),

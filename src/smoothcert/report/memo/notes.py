@@ -44,7 +44,7 @@ def notes(found: Material, tables: dict[str, Table]) -> Fields:
         "class_note": _joined(
             _classes(found, tables["classes"]),
             text.CLASS_NOTE,
-            text.SOME_GROUPS if spec.data.grouped else text.NO_GROUPS,
+            text.SOME_GROUPS if spec.data.grouped else "" if spec.data.subgroups else text.NO_GROUPS,
         ),
         "changes_note": words(_measured(found), "log of events: changed images"),
     }

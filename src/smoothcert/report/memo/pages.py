@@ -125,11 +125,19 @@ def _third(fields: Fields, tables: Tables) -> tuple[Block, ...]:
             fields["class_caption"].printed,
         ),
         Prose(fields["class_note"].printed, style="small"),
+        *_subgroups(fields, tables),
         Heading("12", "The radius in image units"),
         _units(tables, fields),
         Heading("13", "What the bound guarantees, and what it does not"),
         Grid(tables["guarantees"].headings, tables["guarantees"].rows, (1.0, 2.3, 2.1), places={2: DOES_NOT}),
     )
+
+
+def _subgroups(fields: Fields, tables: Tables) -> tuple[Block, ...]:
+    if "subgroups" not in tables:
+        return ()
+    grid = _grid(tables["subgroups"], (1.2, 0.5, 2.6, 2.6), _ALL, fields["subgroup_caption"].printed)
+    return grid, Prose(fields["subgroup_note"].printed, style="small")
 
 
 def _units(tables: Tables, fields: Fields) -> Pair:

@@ -146,6 +146,16 @@ CLASS_NOTE = (
     "not show equal robustness."
 )
 NO_GROUPS = "No subgroups other than classes are recorded with the data."
+SUBGROUP_CAPTION = (
+    "Certified accuracy in percent by subgroup at sigma {sigma}, k = {k}, r = {r}, up to {n_max} noisy copies an image "
+    "(95 % interval): lowest and highest value of each column with 50 images or more"
+)
+SUBGROUP_NOTE = (
+    "Subgroup columns: {columns}. Lowest and highest are picked from the results: on other images they would on "
+    "average lie closer together. Each interval is for its row alone. More values: report.html."
+)
+COLUMNS_CUT = " The first {columns_shown} columns have a row."
+PLACES = " Names that do not fit or cannot be printed here appear by their place there."
 SOME_GROUPS = "Counts by patient or other group are in report.html."
 CLASSES_CUT = (
     "{classes_shown} of {classes} classes, those with the lowest share at sigma {class_sigma}; picked for being low, "

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from smoothcert.report.claims import ONE_SUPPLY
+from smoothcert.report.claims import NO_TEST, ONE_SUPPLY
 from smoothcert.report.memo.blocks import DOES_NOT, Block, Piece, pieces
 from smoothcert.report.memo.references import references
 from smoothcert.report.memo.sponsor import Sponsor
@@ -134,7 +134,7 @@ def check_pdf(text: str, wanted: Sequence[Piece], where: str) -> Iterator[Refusa
 def spare(text: str) -> str:
     """Return a text without the reviewed sentences and titles that no rule applies to."""
     plain = " ".join(text.split())
-    for spared in (ONE_SUPPLY, *references()):
+    for spared in (ONE_SUPPLY, NO_TEST, *references()):
         plain = plain.replace(spared, "")
     return plain
 

@@ -47,7 +47,7 @@ def write_notebook(run: Run, folder: Path, live: bool = True) -> Path:
 
 
 def _read_script(run: Run, folder: Path, live: bool) -> Any:
-    """Return the notebook without outputs; its parameters fit the place and the wish."""
+    """Return the notebook without outputs, or cells on what the run has not; parameters fit the place and the wish."""
     try:
         import ipykernel  # noqa: F401
         import jupytext  # type: ignore[import-untyped]
@@ -59,6 +59,8 @@ def _read_script(run: Run, folder: Path, live: bool) -> Any:
     _, first, cells = script.partition("# %%")  # what stands above the first cell speaks to linters
     notebook = jupytext.reads(first + cells, fmt="py:percent")
     place = Path(os.path.relpath(run.directory.path.resolve(), folder.resolve())).as_posix()
+    absent = set() if run.spec.data.subgroups else {"subgroups"}
+    notebook.cells = [cell for cell in notebook.cells if not absent & set(cell.metadata.get("tags", ()))]
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", ()):
             cell.source = cell.source.replace('Path("..")', f'Path("{place}")')

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from smoothcert.evidence import CHANGED, CLEAN, ENERGY, RATES, REPORTED, Event, Line, Run, Votes
+from smoothcert.report.markup import printable
 from smoothcert.report.table import Table
 from smoothcert.spec import Spec
 
@@ -56,6 +57,8 @@ def _images(spec: Spec) -> Iterator[tuple[str, str]]:
     yield "images", f"{file_name(data.reference)}: {data.images:,} of {height} x {width} x {channels}\n{data.sha256}"
     yield "their grid", f"whole steps of 1/{data.levels:,}; preprocessing: {'; '.join(data.preprocessing) or 'none'}"
     yield "classes", f"{spec.classes:,}: {'; '.join(data.class_names[:FEW_CLASSES])}{more}"
+    if data.subgroups:
+        yield "subgroups", f"counted apart by {', '.join(map(printable, data.subgroups))}"
 
 
 def _models(spec: Spec) -> Iterator[tuple[str, str]]:
@@ -125,11 +128,13 @@ def line_table(spec: Spec, line: Line) -> Table:
     """One ledger line, field by field."""
     looks = "\n".join(f"{n:,}: {votes_in_words(spec, votes)}" for n, votes in line.looks)
     selection = "-" if line.selection is None else votes_in_words(spec, line.selection)
+    subgroups = "\n".join(f"{printable(name)}: {printable(value)}" for name, value in line.subgroups.items())
     found = (
         ("sigma, index", f"{line.sigma:g}, {line.index}", "which noise level, which image"),
         ("image", line.image, "hash of its pixels"),
         ("label", class_name(spec, line.label), "reference label"),
         ("group", line.group or "-", "patient or other group, where the data name one"),
+        *([("subgroups", subgroups, "value in each column for which results are counted apart")] if subgroups else []),
         ("selection", selection, "votes that select the class; no bound uses them"),
         ("looks", looks or "-", "copies so far after selection, and all their votes"),
     )

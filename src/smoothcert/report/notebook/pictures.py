@@ -1,17 +1,17 @@
-"""Figures of the notebook alone: noisy images, other settings, copies needed against the margin."""
+"""Figures of the notebook: noisy images, other settings, copies needed against the margin."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smoothcert.evidence import Run
 from smoothcert.report.figures.sheet import Margins, Words, sheet
-from smoothcert.report.figures.style import FAINT, INK, QUIET, SMALL, TINY, WIDTH, pen, styled
-from smoothcert.report.figures.text import short, spread
+from smoothcert.report.figures.sights import Rows, sights_figure
+from smoothcert.report.figures.style import FAINT, INK, QUIET, SMALL, TINY, pen, styled
+from smoothcert.report.figures.text import spread
 from smoothcert.report.figures.words import note
 from smoothcert.report.notebook.explore import Moves
 from smoothcert.report.notebook.needs import Needs
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CROWDED = 22  # characters of all values of a setting beyond which they are written aslant
-Rows = dict[str, Sequence[NDArray[Any]]]
 
 
-@styled
 def draw_images(run: Run, images: dict[int, int], rows: Rows, sigma: float) -> Figure:
     """Draw images side by side, as stored and as noisy copies.
 
@@ -34,22 +32,9 @@ def draw_images(run: Run, images: dict[int, int], rows: Rows, sigma: float) -> F
         rows: for each row its name and float (C, H, W) images, clipped to [0, 1] here.
         sigma: noise level of the copies.
     """
-    foot = "Values outside [0, 1] are clipped in this picture only; the classifier receives them as they are."
-    words = Words(f"What the classifier sees at σ = {sigma:g}", note(run), (foot,))
-    room = (WIDTH - 1.65) / len(images) - 0.12
-    margins = Margins(left=1.5, right=0.15, above=0.12, bottom=0.95)
-    figure, axes = sheet(words, min(room, 2.2), margins, (len(rows), len(images)))
-    for place, image in enumerate(image for row in rows.values() for image in row):
-        shown = np.clip(image.transpose(1, 2, 0), 0, 1)
-        axes[place].imshow(shown.squeeze(-1) if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=1)
-        axes[place].set(xticks=(), yticks=())
     names = run.spec.data.class_names
-    for here, (index, label) in zip(axes[-len(images) :], images.items(), strict=True):
-        text = f"image {index}\n{short(names[label], f'class {label}', room, TINY)}"
-        here.set_xlabel(text, size=TINY, labelpad=2, va="top")
-    for here, name in zip(axes[:: len(images)], rows, strict=True):
-        here.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=4)
-    return figure
+    captions = [(f"image {index}", names[label], f"class {label}") for index, label in images.items()]
+    return sights_figure(f"What the classifier sees at σ = {sigma:g}", note(run), captions, rows)
 
 
 @styled

@@ -16,6 +16,7 @@ from smoothcert.report.page.data import page_data, script_safe
 from smoothcert.report.page.events import event_words
 from smoothcert.report.page.status import marks
 from smoothcert.report.production import assumptions, device_tables, devices_table, rates_table
+from smoothcert.report.subgroups import by_column, subgroup_note, subgroup_table
 from smoothcert.report.table import results_table
 from smoothcert.report.tables import (
     accuracy_table,
@@ -44,6 +45,7 @@ SECTIONS = (
     ("cost", "Cost of certifying, and of production"),
     ("units", "The radius in image units"),
     ("classes", "Classes"),
+    ("subgroups", "Subgroups"),  # only where the spec names columns
     ("images", "Images"),
     ("guarantees", "What a certificate guarantees, and what it does not"),
     ("provenance", "Provenance, and how to check all this"),
@@ -80,13 +82,14 @@ def render(run: Run, production: Production | None = None) -> str:
         MissingExtraError: Jinja is not installed.
         SpecError: the ledger does not fit the spec.
     """
+    shown = [section for section in SECTIONS if section[0] != "subgroups" or run.spec.data.subgroups]
     style, script = _text("report.css"), "\n".join(_text("js", f"{name}.js") for name in SCRIPTS)
     return _template().render(
         **_content(run, production or Production()),
         style=style,
         script=script,
         policy=_policy(style, script),
-        sections=[{"number": i, "id": name, "title": title} for i, (name, title) in enumerate(SECTIONS, 1)],
+        sections=[{"number": i, "id": name, "title": title} for i, (name, title) in enumerate(shown, 1)],
     )
 
 
@@ -111,6 +114,8 @@ def _content(run: Run, production: Production) -> dict[str, Any]:
             "origin": provenance.origin(run),
             "environment": provenance.environment(run),
         },
+        "subgroups": by_column(subgroup_table(run, k, r)),
+        "subgroup_note": subgroup_note(run),
         "assumed": assumptions(basis, production),
         "production": device_tables(scenarios(basis, production)) if run.ledger.lines else {},
         "events": [(event.at, event.event, event_words(event)) for event in run.events],

@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from smoothcert.evidence import Outcomes
-from smoothcert.report.classes import ClassRow, class_rows_of
+from smoothcert.report.classes import class_rows_of, in_words
 from smoothcert.spec import Spec
-from smoothcert.stats import format_down, format_up
-
-NOT_ATTAINABLE = "not attainable"
 
 
 def class_records(spec: Spec, found: Mapping[tuple[float, int], Outcomes]) -> list[dict[str, Any]]:
@@ -32,16 +29,5 @@ def _record(spec: Spec, found: Mapping[tuple[float, int], Outcomes], k: int, pla
         "k": k,
         "r": place,
         "counts": [[row.certified if row.attainable else None for row in rows] for rows in columns],
-        "texts": [[_text(row) for row in rows] for rows in columns],
+        "texts": [[in_words(row) for row in rows] for rows in columns],
     }
-
-
-def _text(row: ClassRow) -> str:
-    """Print one class: a raw count where its images are few."""
-    if not row.attainable:
-        return NOT_ATTAINABLE
-    count = f"{row.certified:,}/{row.images:,}"
-    if row.observed is None or row.low is None or row.high is None:
-        return count
-    low, high = format_down(100 * row.low, 1), format_up(100 * row.high, 1)
-    return f"{format_down(100 * row.observed, 1)} % ({low} to {high}), {count}"

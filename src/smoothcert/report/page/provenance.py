@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from smoothcert.evidence import Run
+from smoothcert.report.markup import printable
 from smoothcert.report.table import Table
 
 Fact = tuple[str, str]
@@ -16,11 +17,13 @@ def images_facts(run: Run) -> list[Fact]:
     data = run.spec.data
     channels, height, width = data.shape
     grouped = "yes; the population bound uses one image a group" if data.grouped else "no group was given"
+    columns = ", ".join(map(printable, data.subgroups))
     return [
         ("Reference", data.reference),
         ("Images", f"{data.images:,}, {height} x {width} pixels, {channels} channels, values 0 to {data.levels}"),
         ("Classes", f"{run.spec.classes:,}"),
         ("Groups (such as patients)", grouped),
+        *([("Subgroups", f"counted apart by {columns}")] if columns else []),
         ("Preprocessing", "; ".join(data.preprocessing) or "none recorded"),
         ("Data SHA-256", data.sha256.removeprefix("sha256:")),
         ("Labels SHA-256", data.labels_sha256.removeprefix("sha256:")),

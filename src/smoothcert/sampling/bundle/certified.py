@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from smoothcert.errors import EvidenceError, SpecError
+from smoothcert.errors import EvidenceError, ModelError, SpecError
 from smoothcert.evidence import Run
 from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
 from smoothcert.models.card import Card
@@ -64,7 +64,7 @@ def certified_classifier(
 
     Raises:
         EvidenceError: it is not the classifier of the run.
-        ModelError: it cannot be loaded.
+        ModelError: it cannot be loaded, or a bundle cannot hold it.
     """
     spec, facts = run.spec, run.spec.model_at(sigma)
     name = at_sigma(model or spec.request.model, facts.written)
@@ -79,8 +79,27 @@ def certified_classifier(
     options = ModelOptions.of(spec.request, beside, spec.classes, spec.data.shape[0])
     classifier = load_classifier(name, options)
     _check_hash(classifier.sha256, beside or name, facts)
+    check_holdable(classifier, facts.adapted)
     as_it_is = data is not None and file is not None and file.suffix == ".safetensors"
     return classifier, data if as_it_is and data is not None else weights_bytes(classifier)
+
+
+def check_holdable(classifier: Classifier, adapted: tuple[str, ...]) -> None:
+    """Refuse a classifier that is more than weights and normalisation, which is all that a bundle holds.
+
+    Args:
+        classifier: as it was loaded.
+        adapted: what lies between the noisy image and its network, in words.
+
+    Raises:
+        ModelError: another runtime computes it, or something lies in between.
+    """
+    more = (f"it is run by {classifier.runtime.name}",) if classifier.runtime is not None else adapted
+    if more:
+        raise ModelError(
+            f"{classifier.reference}: a bundle holds a torch network's weights and normalisation, and this classifier "
+            f"is more: {'; '.join(more)}. Certify a module:factory that does it itself, and bundle that."
+        )
 
 
 def weights_bytes(classifier: Classifier, *known: str | None) -> bytes:

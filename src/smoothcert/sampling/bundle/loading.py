@@ -103,7 +103,7 @@ def _given(path: Path, bundle: Bundle, model: nn.Module) -> Classifier:
     card = weights.card if declared is None else card_from_values(declared, type(model).__name__)
     classifier = replace(classifier_of(model, card, weights.sha256, type(model).__name__), own=bundle.model.own)
     settled = _settled(path, bundle, classifier)
-    check_probe(classifier, bundle.shape, bundle.levels, bundle.probe)
+    check_probe(settled, bundle.shape, bundle.levels, bundle.probe)
     return settled
 
 
@@ -111,10 +111,11 @@ def _settled(path: Path, bundle: Bundle, classifier: Classifier) -> Classifier:
     """Compare what was loaded with the record, and name it as the record does."""
     if classifier.sha256 != bundle.file_sha256:
         raise EvidenceError(f"{path / WEIGHTS} was changed while it was read. Load the bundle again.")
+    if not classifier.mean:  # it was stated when the run was certified, not declared
+        classifier = replace(classifier, mean=bundle.mean, std=bundle.std)
     for word, mine, theirs in (
         ("normalisation mean", classifier.mean, bundle.mean),
         ("normalisation std", classifier.std, bundle.std),
-        ("value range", classifier.value_range, bundle.value_range),
     ):
         if mine != theirs:
             raise EvidenceError(

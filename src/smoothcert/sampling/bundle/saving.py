@@ -19,7 +19,7 @@ from smoothcert.evidence.bundle.weights import tie_of
 from smoothcert.models import Classifier
 from smoothcert.models.factory import state_sha256
 from smoothcert.models.weights import sha256_of
-from smoothcert.sampling.bundle.certified import check_whole, level_of, weights_bytes
+from smoothcert.sampling.bundle.certified import check_holdable, check_whole, level_of, weights_bytes
 from smoothcert.sampling.bundle.probe import probe
 from smoothcert.sampling.smooth import SmoothedClassifier
 from smoothcert.spec.request import explain
@@ -58,11 +58,13 @@ def save_bundle(
 
     Raises:
         EvidenceError: the run is not sealed or damaged, or certified another object; or the place is taken.
+        ModelError: the classifier is more than a bundle can hold.
         SpecError: the image shape is not known, class names do not fit, or n copies can never decide.
     """
     refuse_occupied(path)
     if g.bundle is not None:
         raise SpecError("This classifier was loaded from a bundle: copy that directory, or make it anew from its run.")
+    check_holdable(g.classifier, g.classifier.adapted)
     certified = None
     if run is not None:
         opened = run if isinstance(run, Run) else open_run(Path(run))
@@ -149,7 +151,6 @@ def write(path: Path, facts: Facts, model: tuple[Classifier, bytes], wanted: Wan
         **more,
         smoothcert=smoothcert.__version__,
         file_sha256=sha256_of(weights),
-        value_range=classifier.value_range,
         n=wanted.n,
         alpha=wanted.alpha,
         probe=probe(classifier, facts.shape, facts.levels) if classifier.arch is None else (),

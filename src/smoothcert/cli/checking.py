@@ -1,0 +1,184 @@
+"""What `check` prints: what is tested on what, how the classifier does, how fast it is, each doubt with its remedy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from smoothcert.cli.progress import live
+from smoothcert.cli.terminal import duration, show, tell
+from smoothcert.data import DataOptions, load_images
+from smoothcert.data.inspection import Inspection, inspect_images
+from smoothcert.engine.check import Agreement, Check, check, noisy_copies
+from smoothcert.engine.work import Work, load_work
+from smoothcert.evidence import refuse_occupied
+from smoothcert.report import Table
+from smoothcert.spec import Request
+
+NOTABLY = 1.1
+"""How many times as fast something must be to be worth a word."""
+COLUMNS = 6
+"""Classes on a contact sheet."""
+
+
+def check_and_report(request: Request, train_data: str | None, out: Path | None) -> int:
+    """Look, print, draw; return the exit status: 1 with a doubt."""
+    if out is not None:
+        refuse_occupied(out)
+    work = _loaded(request)
+    _say_inputs(work)
+    inspected = _inspected(work, train_data)
+    seen = check(work, _hear())
+    print("\nWithout noise and under it\n")
+    show(_looks(seen, work))
+    print("\nNoisy copies a second, by batch size\n")
+    show(_batches(seen, work))
+    print()
+    for line in _speed(seen, work):
+        tell(line)
+    doubts = [*inspected.doubts, *_doubts(seen)]
+    for doubt in doubts:
+        tell(f"DOUBT  {doubt}")
+    if out is not None:
+        _draw(work, out)
+    _say_end(len(doubts), work)
+    return 1 if doubts else 0
+
+
+def _loaded(request: Request) -> Work:
+    console = Console(stderr=True, highlight=False)
+    with live(console) as show_live:
+        return load_work(request, show_live.reading)
+
+
+def _inspected(work: Work, train_data: str | None) -> Inspection:
+    """Look for images that occur twice, and say where none does."""
+    other = None if train_data is None else load_images(train_data, DataOptions.of(work.request))
+    found = inspect_images(work.images, other)
+    said = [] if found.duplicates.count else ["no image occurs twice"]
+    if found.groups is not None:
+        said.append(f"{found.groups:,} groups")
+    if other is not None and found.overlap is None:
+        said.append(f"{other.reference} has images of another size or grid, so nothing was compared")
+    elif found.overlap is not None and not found.overlap.count:
+        said.append(f"none is among the {len(other or ()):,} of {train_data}")
+    if said:
+        tell("; ".join(said), indent=2)
+    return found
+
+
+def _hear() -> Callable[[str], None]:
+    console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return lambda stage: console.print(f"looking: {stage}", style="dim", markup=False)
+
+
+def _say_inputs(work: Work) -> None:
+    """Say what is tested on what, so that a mistaken file is noticed."""
+    images = work.images
+    channels, height, width = images.shape
+    tell(
+        f"Images: {images.reference}, {len(images):,} of {height} x {width} pixels, "
+        f"{'grey' if channels == 1 else 'colour'}, grid of 1/{images.levels}; "
+        + (", ".join(images.preprocessing) or "nothing done to the pixels")
+    )
+    counts = {name: int((images.labels == c).sum()) for c, name in enumerate(images.class_names)}
+    tell(f"Classes: {', '.join(f'{name} {count:,}' for name, count in counts.items())}", indent=2)
+    for sigma, each in work.classifiers.items():
+        fed = f"minus {_some(each.mean)}, divided by {_some(each.std)}" if each.mean else "as they are, from 0 to 1"
+        tell(f"Classifier at sigma {sigma:g}: {each.reference}, {each.arch or 'foreign'}, {each.sha256[:19]}...")
+        tell("; ".join([f"gets noisy images {fed}", *each.adapted]), indent=2)
+
+
+def _some(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _looks(seen: Check, work: Work) -> Table:
+    rows = tuple(
+        (
+            f"{look.sigma:g}",
+            f"{look.grey_levels:.1f}",
+            f"{look.clean.images}",
+            f"{100 * look.clean.accuracy:.1f}",
+            f"{100 * look.clean.balanced:.1f}",
+            "-" if look.clean.auc is None else f"{look.clean.auc:.3f}",
+            f"{100 * look.noisy_accuracy:.1f}",
+            f"{look.rate:,.0f}",
+            duration(look.seconds_at_most),
+            "yes" if seen.bit_equal[look.sigma] else "NO",
+        )
+        for look in seen.looks
+    )
+    headings = ("sigma", "grey levels", "images", "right %", "balanced %", "AUC", "right under noise %")
+    return Table((*headings, "copies/s", "time at most", "same to the bit"), rows, ())
+
+
+def _batches(seen: Check, work: Work) -> Table:
+    rows = tuple(
+        (f"{size:,}{' (this run)' if size == work.recipe.batch_size else ''}", f"{rate:,.0f}")
+        for size, rate in seen.batches
+    )
+    return Table(("batch size", "copies/s"), rows, ())
+
+
+def _speed(seen: Check, work: Work) -> list[str]:
+    """What the numbers say about time, and what would be faster."""
+    said, rates = [], dict(seen.batches)
+    if rates[seen.best_batch] > NOTABLY * rates[work.recipe.batch_size]:
+        times = rates[seen.best_batch] / rates[work.recipe.batch_size]
+        said.append(f"Faster: --batch-size {seen.best_batch}, {times:.1f} times as many copies a second here.")
+    if isinstance(seen.agreement, str):
+        return [*said, f"One precision only: {seen.agreement}"]
+    return [*said, _precisions(seen.agreement)]
+
+
+def _precisions(found: Agreement) -> str:
+    (mine, other), times = found.precisions, found.rates[1] / found.rates[0]
+    words = f"{times:.1f} times as fast" if times > NOTABLY else f"at {times:.1f} times the speed"
+    return (
+        f"{other} instead of {mine}: another class for {found.differing:,} of {found.copies:,} noisy copies, {words} "
+        "here. Either can be certified; what is certified is the classifier in the precision that was used."
+    )
+
+
+def _doubts(seen: Check) -> list[str]:
+    found = [f"sigma {look.sigma:g}: {warning}" for look in seen.looks for warning in look.warnings]
+    uneven = [f"{sigma:g}" for sigma, equal in seen.bit_equal.items() if not equal]
+    if uneven:
+        found.append(
+            f"sigma {', '.join(uneven)}: a copy's scores differ in their last digits with its place in the batch. It "
+            "can be certified, but the documents will say that computer arithmetic is not covered. Another "
+            "--batch-size, precision or device may behave better."
+        )
+    return found
+
+
+def _draw(work: Work, out: Path) -> None:
+    """Draw one image of each class, as stored and as noisy copies."""
+    from smoothcert.report.figures.sights import sights_figure
+    from smoothcert.report.figures.style import save
+
+    images = work.images
+    places = np.unique(images.labels, return_index=True)[1][:COLUMNS]
+    labels = images.labels[places]
+    captions = [
+        (f"image {images.indices[place]}", images.class_names[label], f"class {label}")
+        for place, label in zip(places, labels, strict=True)
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    drawn = sights_figure("What the classifier sees", "", captions, noisy_copies(work, places))
+    save(drawn, out, "contact_sheet")
+    tell(f"Contact sheet: {out / 'contact_sheet.png'}. Would you name these yourself?")
+
+
+def _say_end(doubts: int, work: Work) -> None:
+    if doubts:
+        tell(f"{doubts} {'doubt' if doubts == 1 else 'doubts'}: see to the remedy first, or certify all the same.")
+        return
+    sigma = ",".join(sigma.text for sigma in work.request.sigma)
+    tell("Nothing looks wrong. This was a look, not a certificate.")
+    tell(f"Next: smoothcert certify with the same settings (--sigma {sigma}) and --out RUN")

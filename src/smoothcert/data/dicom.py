@@ -1,0 +1,166 @@
+"""DICOM images: rescaled, windowed and put on a grid as a viewer would show them; patients become pseudonyms.
+
+Grey values of more than 8 stored bits go onto the 12-bit grid, 4095 steps. A window picks what a reader sees, and
+12 bits are what CT stores and what medical displays resolve; an 8-bit grid would merge values that a model can tell
+apart, and a 16-bit grid would claim steps that most scanners do not take. Of images with more stored bits the lowest
+are rounded away, which `preprocessing` says. Images of up to 8 stored bits stay on the 8-bit grid.
+
+One file, one picture, uncompressed or compressed in a way that pydicom can decode here. What would need a choice that
+only the user can make (frames, colour models, look-up tables, other than linear windows) is refused with advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from smoothcert.data.checks import Pixels
+from smoothcert.data.picture import Picture
+from smoothcert.data.pseudonym import pseudonym
+from smoothcert.data.stored import RefusedError
+from smoothcert.errors import MissingExtraError
+
+Window = tuple[float, float]
+
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+
+
+def read_dicom(file: BinaryIO, window: Window | None) -> Picture:
+    """The picture of a DICOM file.
+
+    Args:
+        file: its bytes.
+        window: centre and width in rescaled units (such as Hounsfield units), or None: the file's first window, or,
+            where it names none, the range of its stored bits.
+
+    Raises:
+        RefusedError: it cannot be read without a choice or a decoder that is missing. Values of the file that could
+            name a person are in no message.
+        MissingExtraError: pydicom is not installed.
+    """
+    try:
+        import pydicom
+    except ImportError:
+        raise MissingExtraError("Reading DICOM files", "dicom") from None
+    file.seek(0)
+    data = pydicom.dcmread(file)
+    _check_kind(data)
+    stored = _decoded(data)
+    patient = pseudonym(str(data.get("PatientID") or "").strip())
+    if data.PhotometricInterpretation == "RGB":
+        return Picture(stored.astype(np.uint8), 8, patient, ("DICOM: 8-bit RGB as stored",))
+    unit, done = _unit(data, stored.astype(np.float64), window)
+    bits, levels = (8, 255) if data.BitsStored <= 8 else (12, 4095)
+    grey: Pixels = np.rint(unit[..., None] * levels).astype(np.uint8 if bits == 8 else np.uint16)
+    return Picture(grey, bits, patient, (f"DICOM: {done}, onto {levels} steps",), windowed=window is not None)
+
+
+def _check_kind(data: Any) -> None:
+    if not data.get("PixelData"):
+        raise RefusedError("the DICOM file holds no image of whole numbers (Pixel Data); leave it out.")
+    frames = int(data.get("NumberOfFrames") or 1)
+    if frames != 1:
+        raise RefusedError(f"one picture a file is expected, got {frames} frames; save the ones meant as files.")
+    kind = str(data.get("PhotometricInterpretation") or "none")
+    if kind == "RGB" and (data.get("BitsAllocated") != 8 or data.get("SamplesPerPixel") != 3):
+        raise RefusedError("RGB of 8 bits a value is expected, got another depth; use an array, in Python.")
+    if kind not in (*_GREY, "RGB"):
+        raise RefusedError(f"MONOCHROME1, MONOCHROME2 or RGB is expected, got {kind[:16]}; convert it to RGB.")
+    if kind != "RGB" and "ModalityLUTSequence" in data:
+        raise RefusedError("its values are rescaled by a table (Modality LUT), which is not applied here; apply it.")
+
+
+def _decoded(data: Any) -> npt.NDArray[Any]:
+    """Stored values (H, W) or (H, W, 3)."""
+    syntax = data.file_meta.TransferSyntaxUID
+    try:
+        array: npt.NDArray[Any] = data.pixel_array
+    except Exception:  # each decoder has errors of its own
+        if not syntax.is_compressed:
+            raise RefusedError("the image is damaged or cut short; copy or export it again.") from None
+        raise RefusedError(
+            f"it is damaged, or compressed as {syntax.name}, which cannot be decoded here; decompress it (for example "
+            "with gdcmconv --raw), or install decoders: pip install pylibjpeg[all]."
+        ) from None
+    return array
+
+
+def _unit(data: Any, stored: npt.NDArray[np.float64], window: Window | None) -> tuple[npt.NDArray[np.float64], str]:
+    """Values in [0, 1], 0 black, and what was done in words."""
+    slope, intercept = (_number(data.get(name), default) for name, default in _RESCALE)
+
+    def rescaled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return values * slope + intercept
+
+    if window is not None:
+        unit = linear_window(rescaled(stored), *window)
+        done = f"rescaled, window centre {window[0]:g} width {window[1]:g}"
+    elif data.get("WindowCenter") is not None and data.get("WindowWidth") is not None:
+        unit = linear_window(rescaled(stored), *_own_window(data))
+        done = "rescaled, each file's own first window"
+    else:
+        unit, done = _whole_range(data, stored, rescaled), "rescaled, the whole range of the stored bits"
+    if data.PhotometricInterpretation == "MONOCHROME1":
+        return 1 - unit, f"{done}, inverted (MONOCHROME1)"
+    return unit, done
+
+
+_RESCALE = (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+
+
+def linear_window(values: npt.NDArray[np.float64], centre: float, width: float) -> npt.NDArray[np.float64]:
+    """Values through a window, by the standard's linear function (PS3.3, C.11.2.1.2.1), clipped to [0, 1].
+
+    Raises:
+        RefusedError: the width is below 1.
+
+    >>> linear_window(np.array([0.0, 2047.5, 4095.0]), centre=2048, width=4096)
+    array([0. , 0.5, 1. ])
+    """
+    if width < 1:
+        raise RefusedError(f"a window is at least 1 wide, got {width:g}; give --window CENTRE,WIDTH.")
+    if width == 1:
+        return np.where(values > centre - 0.5, 1.0, 0.0)
+    return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0.0, 1.0)
+
+
+def _own_window(data: Any) -> Window:
+    function = str(data.get("VOILUTFunction") or "LINEAR")
+    if function != "LINEAR":
+        raise RefusedError(
+            f"its window is {function[:16]}, and only LINEAR ones are applied; give --window CENTRE,WIDTH."
+        )
+    return _number(data.WindowCenter, 0.0), _number(data.WindowWidth, 0.0)
+
+
+def _whole_range(
+    data: Any,
+    stored: npt.NDArray[np.float64],
+    rescaled: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+) -> npt.NDArray[np.float64]:
+    if "VOILUTSequence" in data:
+        raise RefusedError("it names a table (VOI LUT) instead of a window; give --window CENTRE,WIDTH.")
+    low, high = sorted(rescaled(np.array(_ends(data))))
+    unit: npt.NDArray[np.float64] = np.clip((rescaled(stored) - low) / (high - low), 0.0, 1.0)
+    return unit
+
+
+def _ends(data: Any) -> tuple[float, float]:
+    """The lowest and highest value that the stored bits can hold."""
+    count = 2.0 ** int(data.BitsStored)
+    lowest = -count / 2 if data.PixelRepresentation == 1 else 0.0
+    return lowest, lowest + count - 1
+
+
+def _number(value: Any, default: float) -> float:
+    """The first of one or several numbers."""
+    if value is None:
+        return default
+    several = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
+    number = float(several[0]) if several else default
+    if not np.isfinite(number):
+        raise RefusedError("a number of its rescaling or window is not finite; correct the file.")
+    return number

@@ -1,0 +1,140 @@
+"""``FOLDER``: a folder a class, or ``FOLDER#val``: a folder a split, with a folder a class in each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from smoothcert.data.decode import printable
+from smoothcert.data.files import ENDINGS
+from smoothcert.data.listing import Listing
+from smoothcert.data.picture import is_dicom
+from smoothcert.errors import DataError
+
+SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
+IGNORED = ("thumbs.db", "desktop.ini", "dicomdir", "__macosx")
+"""What other programs leave in folders of images."""
+
+KINDS = f"{', '.join(ENDINGS)}, or DICOM"
+
+
+def list_folder(folder: Path, split: str | None) -> Listing:
+    """The images of a folder, sorted by class and path.
+
+    Class names are the names of the class folders, sorted as text, as torchvision's ImageFolder does; with splits,
+    those of all splits together, so that a class keeps its number where a split lacks it. Folders inside class folders
+    are searched too; hidden files are not seen, and nothing else is left out: a file that is no image is refused.
+
+    Args:
+        folder: holds class folders, or split folders that hold class folders.
+        split: name of a split folder, or None.
+
+    Raises:
+        DataError: there are no class folders, one is empty, or a file is in the wrong place or no image.
+    """
+    reference = f"{folder}#{split}" if split else str(folder)
+    root = _root(folder, split)
+    found = {each.name: _images(each) for each in _class_folders(root)}
+    empty = [name for name, files in found.items() if not files]
+    if empty:
+        raise DataError(
+            f"{_name(root)}: the class folder {', '.join(map(printable, empty[:3]))} holds no image ({KINDS}); fill it "
+            "or remove it, or, where the classifier knows more classes than there are images of, list the images in a "
+            "manifest with numbers as labels."
+        )
+    names = _class_names(folder, split, found)
+    number = {name: i for i, name in enumerate(names)}
+    labels = [number[name] for name, files in found.items() for _ in files]
+    paths = tuple(file for files in found.values() for file in files)
+    return Listing(reference, paths, np.array(labels, np.int64), names)
+
+
+def _root(folder: Path, split: str | None) -> Path:
+    if not folder.is_dir():
+        raise DataError(f"{_name(folder)}: there is no such folder; check the path.")
+    inside = [each.name for each in _entries(folder) if each.is_dir()]
+    if split is None:
+        parts = [name for name in inside if name.lower() in SPLITS]
+        if parts and (parts == inside or any(each.is_dir() for name in parts for each in _entries(folder / name))):
+            raise DataError(
+                f"{_name(folder)}: its folders look like splits, not classes; "
+                f"name one: {' or '.join(f'{_name(folder)}#{name}' for name in parts[:3])}."
+            )
+        return folder
+    if split not in inside:
+        raise DataError(
+            f"{_name(folder)}: there is no folder {printable(split)} in it; "
+            f"it has {', '.join(map(printable, inside[:6])) or 'no folders'}."
+        )
+    return folder / split
+
+
+def _class_folders(root: Path) -> list[Path]:
+    entries = _entries(root)
+    folders = [Path(each.path) for each in entries if each.is_dir()]
+    stray = [each.name for each in entries if each.is_file() and _is_image(Path(each.path))]
+    if not folders and not stray:
+        raise DataError(
+            f"{_name(root)}: the folder holds neither class folders nor images; "
+            "expected a folder a class with its images inside."
+        )
+    if not folders:
+        raise DataError(
+            f"{_name(root)}: the folder holds images, such as {printable(stray[0])}, but no class folders; put the "
+            "images of each class into a folder of its own, or list them with labels in a manifest (FILE.csv)."
+        )
+    if stray:
+        raise DataError(
+            f"{_name(root)}: {len(stray):,} images lie beside the class folders, such as {printable(stray[0])}; "
+            "move each into the folder of its class, or out."
+        )
+    return folders
+
+
+def _class_names(folder: Path, split: str | None, found: dict[str, list[Path]]) -> tuple[str, ...]:
+    names = set(found)
+    if split is not None:
+        parts = [Path(each.path) for each in _entries(folder) if each.is_dir()]
+        if split.lower() in SPLITS:
+            parts = [part for part in parts if part.name.lower() in SPLITS]
+        names |= {each.name for part in parts for each in _entries(part) if each.is_dir()}
+    return tuple(sorted(names))
+
+
+def _images(folder: Path) -> list[Path]:
+    """The images of one class, sorted by path."""
+    found = []
+    for each in _entries(folder):
+        path = Path(each.path)
+        if each.is_dir(follow_symlinks=False):
+            found += _images(path)
+        elif each.is_file() and _is_image(path):
+            found.append(path)
+        elif not each.is_file():
+            raise DataError(f"{_name(path)}: no file but a link to a folder, or to nothing; put the images here.")
+        else:
+            raise DataError(
+                f"{_name(path)}: no image of a kind that is read here ({KINDS}), but it lies in a class folder; "
+                "convert it, or move it out."
+            )
+    return found
+
+
+def _is_image(path: Path) -> bool:
+    return path.name.lower().endswith(ENDINGS) or is_dicom(path)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What people see in a folder, sorted by name; links are followed."""
+    try:
+        with os.scandir(folder) as found:
+            seen = [each for each in found if not each.name.startswith(".") and each.name.lower() not in IGNORED]
+    except OSError as error:
+        raise DataError(f"{_name(folder)}: the folder cannot be read ({error.strerror}).") from None
+    return sorted(seen, key=lambda each: each.name)
+
+
+def _name(path: Path) -> str:
+    return printable(str(path))

@@ -1,0 +1,112 @@
+"""Tables with named columns, from CSV or Parquet, as text."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from smoothcert.data.decode import printable
+from smoothcert.errors import DataError, MissingExtraError
+
+SEPARATORS = (",", ";", "\t")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text.
+
+    Args:
+        columns: the values of each column by its name, all of one length.
+        lines: where each row is found in the file, from 1: its line in CSV, its number in Parquet.
+    """
+
+    columns: dict[str, tuple[str, ...]]
+    lines: tuple[int, ...]
+
+    def column(self, name: str) -> tuple[str, ...]:
+        """The values of a column.
+
+        Raises:
+            DataError: there is no such column; the message lists those there are.
+        """
+        if name not in self.columns:
+            known = ", ".join(printable(each) for each in self.columns)
+            raise DataError(f"no column {printable(name)}; the columns are {known}.")
+        return self.columns[name]
+
+    def rows(self, places: list[int]) -> Table:
+        """Some rows."""
+        columns = {name: tuple(values[i] for i in places) for name, values in self.columns.items()}
+        return Table(columns, tuple(self.lines[i] for i in places))
+
+
+def read_table(path: Path) -> Table:
+    """Read ``FILE.csv`` or ``FILE.parquet``; blanks around names and values do not count.
+
+    CSV is UTF-8 with or without byte order mark, separated by commas, semicolons or tabs, with quotes where a value
+    holds one of these.
+
+    Raises:
+        DataError: the file is missing or damaged, or has no rows.
+        MissingExtraError: Parquet needs pyarrow, from the extra `report`.
+    """
+    if not path.is_file():
+        what = "a folder, not a manifest" if path.is_dir() else "no such file"
+        raise DataError(f"{what}; give the path of a CSV or Parquet file.")
+    table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    if not table.lines:
+        raise DataError("the table has no rows; at least one image is needed.")
+    return table
+
+
+def _csv(path: Path) -> Table:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError("the file is not UTF-8 text; save it as CSV UTF-8.") from None
+    except OSError as error:
+        raise DataError(f"the file cannot be read ({error.strerror}).") from None
+    try:
+        return _parsed(text)
+    except csv.Error as error:
+        raise DataError(f"the file is no CSV table ({error}); save it again.") from None
+
+
+def _parsed(text: str) -> Table:
+    separator = max(
+        SEPARATORS, key=lambda each: len(next(csv.reader(io.StringIO(text, newline=""), delimiter=each), []))
+    )
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    names = [name.strip() for name in next(reader, [])]
+    if not names or "" in names or len(set(names)) != len(names):
+        raise DataError(f"expected a first line of distinct column names, got {', '.join(map(printable, names))!r}.")
+    rows, lines = [], []
+    for row in reader:
+        if not any(value.strip() for value in row):
+            continue
+        if len(row) != len(names):
+            raise DataError(
+                f"line {reader.line_num}: expected {len(names)} values, got {len(row)}; quote what holds {separator!r}."
+            )
+        rows.append([value.strip() for value in row])
+        lines.append(reader.line_num)
+    values = zip(*rows, strict=True) if rows else [() for _ in names]
+    return Table(dict(zip(names, values, strict=True)), tuple(lines))
+
+
+def _parquet(path: Path) -> Table:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise MissingExtraError(f"Reading {path.name}", "report") from None
+    try:
+        read = parquet.read_table(path, partitioning=None)
+        columns = {str(name).strip(): read.column(i).to_pylist() for i, name in enumerate(read.column_names)}
+    except (ArrowException, OSError, ValueError, NotImplementedError) as error:
+        raise DataError(f"the file is no readable Parquet table ({type(error).__name__}); write it again.") from None
+    texts = {
+        name: tuple("" if value is None else str(value).strip() for value in column) for name, column in columns.items()
+    }
+    return Table(texts, tuple(range(1, read.num_rows + 1)))

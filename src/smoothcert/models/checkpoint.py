@@ -1,0 +1,86 @@
+"""State dicts as training scripts save them: unpickled as data alone, out of whatever is wrapped around them."""
+
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from smoothcert.errors import ModelError
+from smoothcert.models.state import State, some
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
+"""Exponential moving averages of the weights, which some frameworks save beside the weights."""
+PREFIXES = ("module.", "_orig_mod.")
+_ADVICE = "save model.state_dict(), best as safetensors"
+
+
+def read_checkpoint(data: bytes, path: Path) -> State:
+    """The tensors of a state dict, or of a checkpoint that holds one.
+
+    Args:
+        data: the file's bytes; nothing in them is executed.
+        path: its name, for messages.
+
+    Raises:
+        ModelError: damaged, it would execute code, it holds no state dict, or two that classify differently.
+    """
+    try:
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes make the unpickler raise nearly anything
+        raise ModelError(f"{path}: {_refusal(str(error), type(error).__name__)}") from None
+    return _tensors(_unwrapped(loaded, path), path)
+
+
+def without_prefixes(state: State) -> State:
+    """Names without what DataParallel and torch.compile put before them."""
+    for prefix in PREFIXES * 2:
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
+
+
+def _refusal(message: str, kind: str) -> str:
+    if "TorchScript" in message:
+        return f"a state dict is expected, but this is a TorchScript archive, which is code; {_ADVICE}."
+    found = re.search(r"(?:GLOBAL|function|class|type) ([\w.]+\.[\w.]+)", message)
+    if found:
+        return (
+            f"a state dict of plain tensors is expected, but unpickling this file would call {found[1]}, "
+            f"and so could run any code; {_ADVICE}."
+        )
+    return f"a readable state dict is expected, but it is damaged or something else ({kind}); {_ADVICE}."
+
+
+def _unwrapped(loaded: Any, path: Path) -> Any:
+    """The state dict itself, out of the checkpoint a training script wrapped around it."""
+    while isinstance(loaded, Mapping):
+        plain, averaged = (_wrapped(loaded, names) for names in (WRAPPERS, AVERAGED))
+        if plain and averaged:
+            raise ModelError(
+                f"{path} holds weights ({plain}) and an average of them ({averaged}), which classify differently; "
+                "save the one you mean alone, best as safetensors."
+            )
+        if not (plain or averaged):
+            break
+        loaded = loaded[plain or averaged]
+    return loaded
+
+
+def _wrapped(loaded: Mapping[Any, Any], names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if isinstance(loaded.get(name), Mapping) and loaded[name]), None)
+
+
+def _tensors(loaded: Any, path: Path) -> State:
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise ModelError(f"{path}: a state dict is expected, got {type(loaded).__name__}; save model.state_dict().")
+    strangers = [str(key) for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
+    if strangers:
+        raise ModelError(
+            f"{path}: a state dict holds only tensors, but {some(strangers)} are something else; "
+            "save model.state_dict() alone."
+        )
+    return {str(key): value for key, value in loaded.items()}

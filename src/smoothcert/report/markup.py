@@ -1,0 +1,60 @@
+"""Names and words of others inside Markdown, LaTeX and CSV: always text, never markup, formula or line break."""
+
+from __future__ import annotations
+
+import re
+
+_NAMED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_ESCAPED = str.maketrans({**{special: f"\\{special}" for special in "%_&#${}"}, **_NAMED})
+_MARKDOWN = re.compile(
+    r"[\\`|*]|~(?=~)|\$|<(?=[A-Za-z/!?])|(?<=\])[(\[]|&(?=#?\w+;)"  # what begins code, a cell, emphasis, a tag, a link
+    r"|(?<![^\W_])_|_(?![^\W_])"  # at the edge of a word; inside one an underscore is a letter
+)
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet may take for the beginning of a formula, in Latin and in full width."""
+
+
+def printable(text: str) -> str:
+    """Return a text on one line: what could move a cursor, hide or reverse letters is written as its escape.
+
+    >>> printable("a\\n\u202eb")
+    'a\\\\n\\\\u202eb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most so many characters, ended by an ellipsis where it was longer.
+
+    >>> cut("one two three", 9)
+    'one two …'
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def markdown(text: str) -> str:
+    """Return a text, on one line, as a cell of a Markdown table shows it.
+
+    >>> markdown("a|b <i> [0, 1] n_max")
+    'a\\\\|b \\\\<i> [0, 1] n_max'
+    """
+    return _MARKDOWN.sub(r"\\\g<0>", text)
+
+
+def tex(text: str) -> str:
+    r"""Return a text as a cell of a LaTeX table shows it; a bracket that begins a row is no option of the row before.
+
+    >>> tex("50 % [x]"), tex("[x]")
+    ('50 \\% [x]', '{}[x]')
+    """
+    shown = text.translate(_ESCAPED).replace(">=", r"$\geq$")
+    return "{}" + shown if shown.startswith(("[", "*")) else shown
+
+
+def inert(value: object) -> object:
+    """Return what a CSV cell holds: a text that a spreadsheet would take for a formula begins with an apostrophe.
+
+    >>> inert("=1+1"), inert(-1)
+    ("'=1+1", -1)
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
