@@ -461,4 +461,6 @@ def test_subgroups_have_a_section_only_where_there_are_some(tmp_path, shown):
     assert f"{NASTY} 1" in said
     assert "counted apart by sex, id" in said
     assert f"sex: {NASTY}" in said
-    assert "subgroup" not in json.dumps(build._read_script(open_run(a_run(tmp_path / "none")), tmp_path, live=True))
+    none = json.dumps(build._read_script(open_run(a_run(tmp_path / "none")), tmp_path, live=True))
+    assert "subgroup_note" not in none
+    assert "Subgroup by subgroup" not in none
