@@ -159,3 +159,33 @@ def test_the_advice_for_findings_is_code_that_certifies_one() -> None:
     exec(code, names)
     got = settled(assembled(names["OneFinding"](), Card(), "", "net"), IMAGES)
     assert torch.equal(got.module(IMAGES).argmax(dim=1), (findings[:, 3] > 0).long())
+
+
+class OnTwoDevices(nn.Module):
+    """Holds a tensor that is neither parameter nor buffer, so that `.cpu()` passes it by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.ones(1, device="meta")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1) * self.scale
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (RuntimeError("Expected all tensors to be on the same device, but found two"), "to the processor"),
+        (ValueError("Expected more than 1 value per channel when training"), "into evaluation mode"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "Check channels and image size"),
+        (KeyError(), "Check channels and image size"),
+    ],
+)
+def test_a_failure_names_a_remedy_that_fits(error, remedy):
+    with pytest.raises(ModelError, match=rf"^net fails on images of shape .*\. .*{remedy}"):
+        settle(error)
+
+
+def test_a_tensor_left_on_another_device():
+    with pytest.raises(ModelError, match="to the processor in its factory"):
+        settled(assembled(OnTwoDevices(), Card(), "", "net"), IMAGES)

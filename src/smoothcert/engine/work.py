@@ -167,6 +167,7 @@ def clean_logits(
     """
     import torch
 
+    from smoothcert.models.outputs import failed
     from smoothcert.sampling.recipe import DTYPES, input_precision
 
     classifier = work.classifiers[sigma]
@@ -178,10 +179,7 @@ def clean_logits(
         try:
             logits = forward(batch.to(device))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise ModelError(
-                f"{classifier.reference} fails on images of shape (n, C, H, W) = {tuple(batch.shape)}: "
-                f"{str(error).splitlines()[0]}. Check channels and image size."
-            ) from None
+            raise failed(classifier.reference, tuple(batch.shape), error) from None
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(places) or logits.shape[1] < 2:
         came = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
         raise ModelError(

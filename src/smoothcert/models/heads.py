@@ -10,7 +10,7 @@ from torch import nn
 from smoothcert.errors import ModelError
 from smoothcert.models.adapters import Around
 from smoothcert.models.classifier import Classifier
-from smoothcert.models.outputs import Picked, is_table, key_of, picked
+from smoothcert.models.outputs import Picked, failed, is_table, key_of, picked
 
 LOOK = 16
 """Images that are enough to tell logits from probabilities."""
@@ -75,10 +75,7 @@ def _returned(classifier: Classifier, images: torch.Tensor) -> Any:
     except ModelError:
         raise
     except Exception as error:  # the user's own code may fail in any way
-        raise ModelError(
-            f"{classifier.reference} fails on images of shape (n, C, H, W) = {tuple(images.shape)}: "
-            f"{(str(error).splitlines() or [type(error).__name__])[0]}. Check channels and image size."
-        ) from None
+        raise failed(classifier.reference, tuple(images.shape), error) from None
 
 
 def _a_channel(values: tuple[float, ...]) -> torch.Tensor:

@@ -9,6 +9,26 @@ from torch import nn
 from smoothcert.errors import ModelError
 from smoothcert.models.adapters import Around
 
+_REMEDIES = (
+    (("device",), "Move all of it to the processor in its factory, tensors that are no parameters or buffers too"),
+    (("when training",), "Put it into evaluation mode"),
+    (("",), "Check channels and image size"),
+)
+"""What a message of torch contains, and what to do then; the first that fits."""
+
+
+def failed(reference: str, shape: tuple[int, ...], error: Exception) -> ModelError:
+    """What is said of a classifier that fails on images.
+
+    Args:
+        reference: its name.
+        shape: (n, C, H, W) of the images.
+        error: what it raised.
+    """
+    told = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    remedy = next(remedy for marks, remedy in _REMEDIES if any(mark in told for mark in marks))
+    return ModelError(f"{reference} fails on images of shape (n, C, H, W) = {shape}: {told}. {remedy}.")
+
 
 class Picked(Around):
     """A network that returns its logits among other things: `key` of a mapping, attribute or place in a tuple."""
