@@ -14,7 +14,8 @@ from smoothcert.report.page.build import SECTIONS
 
 pytestmark = pytest.mark.slow
 
-TITLES = [title for _, title in SECTIONS]
+TITLES = {name: title for name, title in SECTIONS if name != "subgroups"}
+"""Sections of a run without subgroups."""
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 CONTRAST = """() => {
@@ -82,7 +83,7 @@ def test_landmarks_headings_labels_and_captions(visit, run):
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
-    for number, title in enumerate(TITLES, 1):
+    for number, title in enumerate(TITLES.values(), 1):
         assert page.get_by_role("region", name=f"{number} {title}", exact=True).count() == 1
     unnamed = "all => all.filter(node => !node.labels?.length && !node.ariaLabel).map(node => node.id)"
     assert page.locator("input, select").evaluate_all(unnamed) == []
@@ -148,7 +149,10 @@ def test_nothing_sticks_out_and_the_status_stays_in_sight(visit, tmp_path, viewp
 
 
 def test_paper_has_all_sections_no_controls_and_the_status_on_every_sheet(visit, tmp_path):
-    run = finished(tmp_path / "run", images=120, drop=1, k="1,2", sigma="0.25,0.5,1.0", primary=PRIMARY)
+    apart = {"sex": ["F", "M", "F"] * 40, "scanner": ["A"] * 100 + ["B"] * 20}
+    run = finished(
+        tmp_path / "run", images=120, drop=1, k="1,2", sigma="0.25,0.5,1.0", primary=PRIMARY, subgroups=apart
+    )
     page = visit(run)
     page.emulate_media(media="print")
     for name, _ in SECTIONS:
@@ -167,7 +171,7 @@ def test_paper_has_all_sections_no_controls_and_the_status_on_every_sheet(visit,
         assert "NOT SEALED" in sheet.lstrip("\n").splitlines()[0], number
         assert re.search(rf"{number} ?/ ?{len(sheets)}\s*$", sheet.rstrip()), number
     flat = " ".join(text.split())
-    assert all(title in flat for title in TITLES)
+    assert all(title in flat for _, title in SECTIONS)
 
 
 def test_names_from_the_data_stay_text(visit, tmp_path):
@@ -197,7 +201,7 @@ def test_markup_that_got_in_would_still_not_run(chromium, run, tmp_path):
 def test_without_script_the_tables_of_results_remain(visit, run):
     page = visit(run, java_script_enabled=False)
     text = page.inner_text("main")
-    assert all(title in text for title in TITLES)
+    assert all(title in text for title in TITLES.values())
     assert page.locator("#results tbody tr").count() == run.spec.cells
     assert "need JavaScript" in text
     assert page.locator("select:visible, input:visible").count() == 0
@@ -211,6 +215,7 @@ def test_without_script_the_tables_of_results_remain(visit, run):
         {"images": 3, "p": 0.1},
         {"k": "2,3"},
         {"drop": 120},
+        {"subgroups": {"sex": ["F", "M"] * 30, "site": [f"site {i}" for i in range(60)]}},
         {"radius": "0.3333333333"},
         {"radius": "90", "sigma": "0.25"},
         {"sigma": "0.25", "radius": "0.1", "stopping": "fixed"},
