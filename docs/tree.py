@@ -15,6 +15,7 @@ BEGIN, END = "<!-- tree: python docs/tree.py -->", "<!-- /tree -->"
 OTHERS = {
     "tests/": "mirror the folders; golden/ published numbers, validity/ failure rates, crash/ kill -9, browser/",
     "benchmarks/": "what `make bench` measures, and its page",
+    "examples/": "the evidence of runs on real images, for anyone to check",
     "docs/": "design/ (why), the deliverables, this tree, the pictures",
 }
 
