@@ -12,7 +12,7 @@ from smoothcert.models.adapters import Around
 _REMEDIES = (
     (("device",), "Move all of it to the processor in its factory, tensors that are no parameters or buffers too"),
     (("when training",), "Put it into evaluation mode"),
-    (("",), "Check channels and image size"),
+    (("",), "Check channels and image size (channels last: --layout NHWC)"),
 )
 """What a message of torch contains, and what to do then; the first that fits."""
 
