@@ -1,4 +1,4 @@
-"""One tree of errors. Each message says what was expected, what came, and what to do."""
+"""One tree of errors. Each message says what was expected, what came, and what to do, in text that stays text."""
 
 
 class SmoothcertError(Exception):
@@ -37,3 +37,12 @@ class MissingExtraError(SmoothcertError):
     def __init__(self, what: str, extra: str) -> None:
         """Name what needs the extra, and the extra."""
         super().__init__(f"{what} needs the extra `{extra}`: pip install 'smoothcert[{extra}]'.")
+
+
+def printable(text: str) -> str:
+    """A text on one line for people: what could move a cursor, hide or reverse letters is written as its escape.
+
+    >>> printable("a\\x1b[31m\\nb")
+    'a\\\\x1b[31m\\\\nb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

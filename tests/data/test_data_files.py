@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from smoothcert.data import ImageSet
-from smoothcert.data.files import image_files, pixels_sha256, printable, read_image
-from smoothcert.errors import DataError
+from smoothcert.data.files import image_files, pixels_sha256, read_image
+from smoothcert.errors import DataError, printable
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8)

@@ -50,7 +50,7 @@ def test_other_sizes_and_grids_share_nothing() -> None:
     ("values", "labels", "facts", "said"),
     [
         ([1, 2, 3, 3], [0, 1, 0, 0], {}, "1 of 4 images repeat an earlier one (images 2 and 3)"),
-        ([1, 1, 3], [0, 1, 0], {}, "1 images repeat an earlier one under another label (images 0 and 1)"),
+        ([1, 1, 3], [0, 1, 0], {}, "1 image repeats an earlier one under another label (images 0 and 1)"),
         ([1, 2, 3], [1, 2, 3], {}, "labels run from 1 to 3 and none is 0: if they count from 1, subtract 1"),
         ([1, 2, 3], [0, 0, 2], {}, "1 of 3 classes have no image (1)"),
         ([1, 2], [1, 1], {"class_names": ("eos", "mono")}, "all images have the label mono"),

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smoothcert.data.quantise import BITS, PIECE, integers_of, levels_of_bits, on_grid, to_grid
+from smoothcert.data.checks import BITS
+from smoothcert.data.quantise import PIECE, integers_of, levels_of_bits, on_grid, to_grid
 from smoothcert.errors import DataError
 
 

@@ -15,6 +15,7 @@ from smoothcert.data import DataOptions, load_images
 from smoothcert.data.inspection import Inspection, inspect_images
 from smoothcert.engine.check import Agreement, Check, check, noisy_copies
 from smoothcert.engine.work import Work, load_work
+from smoothcert.errors import printable
 from smoothcert.evidence import refuse_occupied
 from smoothcert.report import Table
 from smoothcert.spec import Request
@@ -42,7 +43,7 @@ def check_and_report(request: Request, train_data: str | None, out: Path | None)
         tell(line)
     doubts = [*inspected.doubts, *_doubts(seen)]
     for doubt in doubts:
-        tell(f"DOUBT  {doubt}")
+        tell(f"DOUBT  {printable(doubt)}")
     if out is not None:
         _draw(work, out)
     _say_end(len(doubts), work)
@@ -81,15 +82,16 @@ def _say_inputs(work: Work) -> None:
     images = work.images
     channels, height, width = images.shape
     tell(
-        f"Images: {images.reference}, {len(images):,} of {height} x {width} pixels, "
+        f"Images: {printable(images.reference)}, {len(images):,} of {height} x {width} pixels, "
         f"{'grey' if channels == 1 else 'colour'}, grid of 1/{images.levels}; "
         + (", ".join(images.preprocessing) or "nothing done to the pixels")
     )
     counts = {name: int((images.labels == c).sum()) for c, name in enumerate(images.class_names)}
-    tell(f"Classes: {', '.join(f'{name} {count:,}' for name, count in counts.items())}", indent=2)
+    tell(f"Classes: {', '.join(f'{printable(name)} {count:,}' for name, count in counts.items())}", indent=2)
     for sigma, each in work.classifiers.items():
         fed = f"minus {_some(each.mean)}, divided by {_some(each.std)}" if each.mean else "as they are, from 0 to 1"
-        tell(f"Classifier at sigma {sigma:g}: {each.reference}, {each.arch or 'foreign'}, {each.sha256[:19]}...")
+        name, kind = printable(each.reference), each.arch or "foreign"
+        tell(f"Classifier at sigma {sigma:g}: {name}, {kind}, {each.sha256[:19]}...")
         tell("; ".join([f"gets noisy images {fed}", *each.adapted]), indent=2)
 
 

@@ -16,7 +16,7 @@ from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.resume import resume as resume_run
 from smoothcert.engine.runner import certify as certify_run
 from smoothcert.engine.session import Hooks
-from smoothcert.errors import EvidenceError
+from smoothcert.errors import EvidenceError, printable
 from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.report import results_table
 from smoothcert.report.plan.compare import inside, plan_table
@@ -110,5 +110,5 @@ def _say_preflight(console: Console, seen: Preflight) -> None:
 
 
 def _warn(console: Console, warnings: Iterable[str]) -> None:
-    for warning in warnings:
+    for warning in map(printable, warnings):
         console.print(f"  warning: {warning}", style="yellow", markup=False, soft_wrap=not console.is_terminal)

@@ -52,7 +52,7 @@ def verify(run: Path, /, *, bundle: Path | None = None) -> int:
 def _deployed(run: Path, bundle: Path) -> int:
     """Say whether a bundle is what the run certified; return the exit status."""
     from smoothcert.cli.terminal import tell
-    from smoothcert.data.files import printable
+    from smoothcert.errors import printable
     from smoothcert.evidence import open_run
     from smoothcert.verify import NOT_SHOWN_OF_BUNDLE, verify_bundle
 

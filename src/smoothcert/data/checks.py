@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from smoothcert.errors import DataError
 
-LEVELS = (255, 4095, 65535)
+BITS = {8: 255, 12: 4095, 16: 65535}
+"""Bits of a grid and the largest grey value it holds."""
+LEVELS = tuple(BITS.values())
 """The grids images may live on: 8, 12 and 16 bits; one step is 1/levels of the [0, 1] range."""
 
 IntArray = npt.NDArray[np.int64]

@@ -12,7 +12,7 @@ import numpy as np
 
 from smoothcert.data.checks import Pixels
 from smoothcert.data.stored import RefusedError
-from smoothcert.errors import DataError, MissingExtraError
+from smoothcert.errors import DataError, MissingExtraError, printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -94,12 +94,3 @@ def _opened(file: BinaryIO) -> Image:
         raise RefusedError(f"not an image of a kind that is read here ({', '.join(FORMATS)}), or damaged.") from None
     except Image.DecompressionBombError:
         raise RefusedError("it claims so many pixels that opening it could fill the memory.") from None
-
-
-def printable(text: str) -> str:
-    """A text on one line for people: what could move a cursor, hide or reverse letters is written as its escape.
-
-    >>> printable("a\\x1b[31m\\nb")
-    'a\\\\x1b[31m\\\\nb'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

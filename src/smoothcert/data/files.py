@@ -11,9 +11,9 @@ from typing import BinaryIO
 import numpy as np
 
 from smoothcert.data.checks import Pixels
-from smoothcert.data.decode import decoded, from_file, printable
-from smoothcert.data.stored import BITS, RefusedError, check_stored
-from smoothcert.errors import DataError
+from smoothcert.data.decode import decoded, from_file
+from smoothcert.data.stored import BITS_OF, RefusedError, check_stored
+from smoothcert.errors import DataError, printable
 
 __all__ = ["ENDINGS", "image_files", "pixels_sha256", "printable", "read_image"]
 
@@ -83,7 +83,7 @@ def read_image(path: str | os.PathLike[str], shape: tuple[int, int, int], levels
     def pixels(file: BinaryIO) -> Pixels:
         array = decoded(file, lambda image: check_stored(image, file, shape, levels))
         if array.max() > levels:
-            raise RefusedError(f"values up to {levels} are expected ({BITS[levels]} bits), got {array.max()}.")
+            raise RefusedError(f"values up to {levels} are expected ({BITS_OF[levels]} bits), got {array.max()}.")
         return np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.uint8 if levels == 255 else np.uint16)
 
     return from_file(Path(path), pixels)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from smoothcert.data.decode import printable
 from smoothcert.data.files import ENDINGS
 from smoothcert.data.listing import Listing
 from smoothcert.data.picture import is_dicom
-from smoothcert.errors import DataError
+from smoothcert.errors import DataError, printable
 
 SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 IGNORED = ("thumbs.db", "desktop.ini", "dicomdir", "__macosx")

@@ -120,7 +120,7 @@ def _doubts(found: Inspection) -> Iterator[str]:
     if found.conflicts.count:
         pair = found.conflicts.pairs[0]
         yield (
-            f"{found.conflicts.count:,} images repeat an earlier one under another label (images {pair.earlier} and "
+            f"{_images(found.conflicts.count)} an earlier one under another label (images {pair.earlier} and "
             f"{pair.later}): at most one label can be right; correct them."
         )
     if found.duplicates.count:
@@ -135,6 +135,10 @@ def _doubts(found: Inspection) -> Iterator[str]:
             "all images belong to one group: nothing can be said about other groups; check the column group, or the "
             "Patient ID of the files."
         )
+
+
+def _images(count: int) -> str:
+    return "1 image repeats" if count == 1 else f"{count:,} images repeat"
 
 
 def _class_doubts(found: Inspection) -> Iterator[str]:

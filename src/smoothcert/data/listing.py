@@ -8,12 +8,11 @@ from pathlib import Path
 
 from smoothcert.data.checks import IntArray, Pixels
 from smoothcert.data.dataset import ImageSet
-from smoothcert.data.decode import printable
 from smoothcert.data.options import DataOptions
 from smoothcert.data.picture import Picture, read_picture
 from smoothcert.data.stack import Stack
 from smoothcert.data.stored import RefusedError
-from smoothcert.errors import DataError
+from smoothcert.errors import DataError, printable
 
 Progress = Callable[[int, int], None]
 """Told after each image: how many are read, and how many there are."""

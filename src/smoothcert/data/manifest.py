@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from smoothcert.data.checks import IntArray
-from smoothcert.data.decode import printable
 from smoothcert.data.listing import Listing
 from smoothcert.data.table import Table, read_table
-from smoothcert.errors import DataError
+from smoothcert.errors import DataError, printable
 
 NOT_STATED = "not stated"
 """What an empty value of a subgroup column is called."""

@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from smoothcert.data.checks import BITS
 from smoothcert.errors import DataError
-
-BITS = {8: 255, 12: 4095, 16: 65535}
-"""Bits of a grid and the largest grey value it holds."""
 
 PIECE = 2**20
 """Values of a large array that are worked on at a time."""

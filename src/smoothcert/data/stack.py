@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from smoothcert.data.checks import Pixels, memory_limit
+from smoothcert.data.checks import BITS, Pixels, memory_limit
 from smoothcert.data.fit import fitted, fitting_steps
 from smoothcert.data.options import DataOptions
 from smoothcert.data.quantise import coarsened, levels_of_deep
 from smoothcert.data.stored import KINDS, RefusedError
 from smoothcert.errors import DataError
-
-LEVELS = {8: 255, 12: 4095, 16: 65535}
 
 
 class Stack:
@@ -61,7 +59,7 @@ class Stack:
             DataError: the grid cannot be told.
         """
         quantise = self._options.quantise
-        levels = self._declared or (LEVELS[self._bits] if self._bits < 16 else levels_of_deep(self._top, quantise))
+        levels = self._declared or (BITS[self._bits] if self._bits < 16 else levels_of_deep(self._top, quantise))
         if self._top > levels:
             raise DataError(f"grey values must lie in 0..{levels}, got {self._top}.")
         if (
@@ -72,7 +70,7 @@ class Stack:
         return images, found, (*fitting_steps(self._options, levels), *snapped)
 
     def _clip(self, bits: int) -> int:
-        return self._declared or LEVELS[bits]
+        return self._declared or BITS[bits]
 
     def _allocate(self, image: Pixels, bits: int, name: str) -> None:
         self._first, self._bits = name, bits

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from smoothcert.data.checks import BITS
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-BITS = {255: 8, 4095: 12, 65535: 16}
+BITS_OF = {levels: bits for bits, levels in BITS.items()}
 """Largest grey value of a grid, and the bits a value of it takes."""
 
 KINDS = {1: "grey", 3: "colour (RGB)"}
 """Channels an image may have, in words."""
 
-DEPTHS = (8, 12, 16)
+DEPTHS = tuple(BITS)
 """Bits a value may take in a file."""
 
 _CARRIERS = {255: (8,), 4095: (12, 16), 65535: (16,)}
@@ -120,10 +122,10 @@ def _channels(image: Image) -> int:
 
 def _check_depth(found: Stored, levels: int) -> None:
     if found.palette and levels != 255:
-        raise RefusedError(f"the classifier takes {BITS[levels]}-bit images, got a palette of 8-bit colours.")
+        raise RefusedError(f"the classifier takes {BITS_OF[levels]}-bit images, got a palette of 8-bit colours.")
     if found.bits not in _CARRIERS[levels]:
         raise RefusedError(
-            f"the classifier takes {BITS[levels]}-bit images, got {_bits_in_words(found.bits)} a value; "
+            f"the classifier takes {BITS_OF[levels]}-bit images, got {_bits_in_words(found.bits)} a value; "
             "nothing is rescaled here."
         )
 

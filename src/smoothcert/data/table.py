@@ -7,8 +7,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from smoothcert.data.decode import printable
-from smoothcert.errors import DataError, MissingExtraError
+from smoothcert.errors import DataError, MissingExtraError, printable
 
 SEPARATORS = (",", ";", "\t")
 

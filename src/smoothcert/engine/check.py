@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.engine.measure import copies_a_second
 from smoothcert.engine.preflight import Preflight, preflight, spread
 from smoothcert.engine.work import Work
 from smoothcert.errors import ModelError
 from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.sampler import Sampler
 from smoothcert.sampling.selftest import self_test
-from smoothcert.spec import Recipe
 
 IMAGES = 256
 """Images looked at without noise."""
@@ -24,8 +24,8 @@ COMPARED = 512
 BATCHES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 MOST_VALUES = 2048 * 32 * 32 * 3
 """Values of a batch, beyond which no larger one is tried."""
-SECONDS = 0.4
-"""Time a batch size is measured over, or two batches, whichever is longer."""
+SECONDS, MOST = 0.4, 100
+"""Time and batches that a batch size is measured over, whichever is reached first."""
 SEED = 0
 """Seed of the noise that is looked at; no vote of a run has it unless it is asked for, and none is of these stages."""
 
@@ -141,23 +141,5 @@ def _batch_rates(work: Work, sigma: float) -> Iterator[tuple[int, float]]:
     values = int(np.prod(work.images.shape))
     sizes = {size for size in BATCHES if size * values <= MOST_VALUES} | {work.recipe.batch_size}
     for size in sorted(sizes):
-        yield size, _rate(work, work.sampler(sigma, SEED, _with_batch(work.recipe, size)))
-
-
-def _with_batch(recipe: Recipe, size: int) -> Recipe:
-    return recipe.model_copy(update={"batch_size": size, "compiled": False})
-
-
-def _rate(work: Work, sampler: Sampler) -> float:
-    """Noisy copies a second, after a first batch that sets up caches."""
-    size, index = sampler.batch_size, int(work.images.indices[0])
-    sampler.load(0, index)
-    rows = [Rows.of(0, index, np.arange(i * size, (i + 1) * size), Stage.TEST) for i in range(3)]
-    sampler.draw(rows[0])
-    sampler.take(np.zeros(1, dtype=np.int64))
-    began, drawn = time.monotonic(), 0
-    while drawn < 2 or time.monotonic() - began < SECONDS:
-        sampler.draw(rows[1 + drawn % 2])
-        sampler.take(np.zeros(1, dtype=np.int64))
-        drawn += 1
-    return drawn * size / (time.monotonic() - began)
+        sampler = work.sampler(sigma, SEED, work.recipe_as(sigma, batch_size=size))
+        yield size, copies_a_second(sampler, int(work.images.indices[0]), SECONDS, MOST)

@@ -50,6 +50,8 @@ def better_convention(work: Work, sigma: float, places: NDArray[np.int64], right
         except ModelError:
             continue
         found.append((logits.argmax(axis=1) == work.images.labels[places], way))
+    if not found:
+        return None
     best, way = max(found, key=lambda each: int(each[0].sum()))
     if not much_better(best, right):
         return None

@@ -83,15 +83,26 @@ def measure_rates(work: Work, sigma: float, seed: int) -> dict[str, Any]:
 
 
 def _rate(work: Work, sigma: float, seed: int, precision: str) -> float:
-    sampler, size = work.sampler(sigma, seed, work.recipe_as(sigma, precision=precision)), work.recipe.batch_size
-    index = int(work.images.indices[0])
+    sampler = work.sampler(sigma, seed, work.recipe_as(sigma, precision=precision))
+    return copies_a_second(sampler, int(work.images.indices[0]), RATE_SECONDS, RATE_BATCHES)
+
+
+def copies_a_second(sampler: Sampler, index: int, seconds: float, most: int) -> float:
+    """Return noisy copies a second, over whole batches of the test stage, whose votes count nowhere.
+
+    Args:
+        sampler: what draws them.
+        index: the image they are copies of.
+        seconds: time to measure over; one batch at least.
+        most: batches at most.
+    """
     sampler.load(0, index)
     _draw(sampler, index, 0)  # the first batch also sets up caches and kernels
     began, batches = time.monotonic(), 0
-    while batches < RATE_BATCHES and time.monotonic() - began < RATE_SECONDS:
+    while batches < 1 or (batches < most and time.monotonic() - began < seconds):
         batches += 1
         _draw(sampler, index, batches)
-    return batches * size / (time.monotonic() - began)
+    return batches * sampler.batch_size / (time.monotonic() - began)
 
 
 def _draw(sampler: Sampler, index: int, batch: int) -> None:

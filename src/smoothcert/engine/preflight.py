@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from smoothcert.engine import doubts
 from smoothcert.engine.conventions import better_convention
+from smoothcert.engine.measure import copies_a_second
 from smoothcert.engine.quality import Quality, quality
 from smoothcert.engine.steady import check_steady
 from smoothcert.engine.work import Work, clean_forward, clean_logits
@@ -23,7 +23,7 @@ IMAGES, FEW = 64, 16
 COPIES = 4
 POOR = 0.8
 """Accuracy without noise below which other ways to feed the classifier are tried."""
-TIMED_SECONDS = 0.2
+TIMED_SECONDS, TIMED_BATCHES = 0.2, 10
 
 
 @dataclass(frozen=True)
@@ -108,17 +108,9 @@ def _under_noise(work: Work, sampler: Sampler, places: NDArray[np.int64]) -> tup
         sampler.draw(rows)
         votes = sampler.take(np.arange(len(chosen)))
         right += int(votes[np.arange(len(chosen)), work.images.labels[here]].sum())
-    return right / (len(places) * COPIES), _rate(sampler, int(work.images.indices[places[0]]))
-
-
-def _rate(sampler: Sampler, index: int) -> float:
-    """Return noisy copies a second, over whole batches that take a fifth of a second or more."""
-    rows = Rows.of(np.zeros(sampler.batch_size, dtype=np.int64), index, np.arange(sampler.batch_size), Stage.PILOT)
-    began, drawn = time.monotonic(), sampler.copies
-    while time.monotonic() - began < TIMED_SECONDS:
-        sampler.draw(rows)
-        sampler.take(np.zeros(1, dtype=np.int64))
-    return (sampler.copies - drawn) / (time.monotonic() - began)
+    return right / (len(places) * COPIES), copies_a_second(
+        sampler, int(work.images.indices[places[0]]), TIMED_SECONDS, TIMED_BATCHES
+    )
 
 
 def _warnings(

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.special import softmax
+from scipy.stats import mannwhitneyu
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def quality(logits: NDArray[Any], labels: NDArray[np.int64]) -> Quality:
     right = logits.argmax(axis=1) == labels
     present = np.unique(labels)
     recalls = [right[labels == c].mean() for c in present]
-    probabilities = _softmax(logits)
+    probabilities = softmax(logits.astype(np.float64), axis=1)
     areas = [_area(probabilities[:, c], labels == c) for c in present] if len(present) > 1 else []
     return Quality(
         images=len(labels),
@@ -51,14 +52,7 @@ def quality(logits: NDArray[Any], labels: NDArray[np.int64]) -> Quality:
     )
 
 
-def _softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Order by probability within a column needs the whole row; softmax of probabilities keeps their order in it."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-
-
 def _area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
     """The share of (positive, negative) pairs in the right order, ties counting half (Mann and Whitney 1947)."""
-    count, others = int(positive.sum()), int((~positive).sum())
-    ranks = rankdata(scores)[positive].sum()
-    return float((ranks - count * (count + 1) / 2) / (count * others))
+    up, down = scores[positive], scores[~positive]
+    return float(mannwhitneyu(up, down, method="asymptotic").statistic / (len(up) * len(down)))

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from smoothcert.errors import MissingExtraError
+from smoothcert.errors import MissingExtraError, printable
 from smoothcert.evidence import Line, Outcomes, Run, winner, write_derived
-from smoothcert.report.markup import printable
 from smoothcert.stats import round_down
 
 OUTCOMES = ("certified", "abstained", "wrong class")

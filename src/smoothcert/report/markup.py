@@ -10,17 +10,8 @@ _MARKDOWN = re.compile(
     r"[\\`|*]|~(?=~)|\$|<(?=[A-Za-z/!?])|(?<=\])[(\[]|&(?=#?\w+;)"  # what begins code, a cell, emphasis, a tag, a link
     r"|(?<![^\W_])_|_(?![^\W_])"  # at the edge of a word; inside one an underscore is a letter
 )
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet may take for the beginning of a formula, in Latin and in full width."""
-
-
-def printable(text: str) -> str:
-    """Return a text on one line: what could move a cursor, hide or reverse letters is written as its escape.
-
-    >>> printable("a\\n\u202eb")
-    'a\\\\n\\\\u202eb'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def cut(text: str, most: int) -> str:
@@ -57,4 +48,4 @@ def inert(value: object) -> object:
     >>> inert("=1+1"), inert(-1)
     ("'=1+1", -1)
     """
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -8,11 +8,12 @@ from itertools import groupby
 
 import numpy as np
 
+from smoothcert.errors import printable
 from smoothcert.evidence import Outcomes, Run
 from smoothcert.report.claims import NO_TEST
 from smoothcert.report.classes import SMALL, ClassRow, guarded, in_words
 from smoothcert.report.curves import certificates_of
-from smoothcert.report.markup import cut, printable
+from smoothcert.report.markup import cut
 from smoothcert.report.table import Table
 from smoothcert.stats import r_max
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smoothcert.cli.predicting.question import Question
-from smoothcert.data.files import printable
+from smoothcert.errors import printable
 from smoothcert.evidence import Bundle
 from smoothcert.report import Table
 from smoothcert.stats import format_down

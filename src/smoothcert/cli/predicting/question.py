@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smoothcert.cli.predict import Asked
-from smoothcert.data.files import printable
-from smoothcert.errors import InputError
+from smoothcert.errors import InputError, printable
 from smoothcert.evidence import Bundle
 from smoothcert.stats import prediction_looks
 

@@ -10,13 +10,11 @@ from typing import Any
 import smoothcert
 from smoothcert.cli.predicting.answers import Answer
 from smoothcert.cli.predicting.question import Question
-from smoothcert.data.files import printable
+from smoothcert.errors import printable
 from smoothcert.evidence import Bundle, utc_now
 from smoothcert.report import Table
+from smoothcert.report.markup import FORMULA
 from smoothcert.stats import format_down
-
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a spreadsheet may take for the beginning of a formula, in Latin and in full width."""
 
 
 def as_csv(answers: Sequence[Answer], bundle: Bundle, question: Question, recipe: str) -> str:
@@ -25,9 +23,9 @@ def as_csv(answers: Sequence[Answer], bundle: Bundle, question: Question, recipe
     for answer in answers:
         names = [printable(bundle.class_names[c]) for c in answer.classes]
         record: dict[str, Any] = {
-            "image": _inert(printable(str(answer.image)), "./"),
+            "image": _path(printable(str(answer.image))),
             "class": "; ".join(map(str, answer.classes)),
-            "label": _inert("; ".join(names), "'"),
+            "label": "; ".join(names),
         }
         if not question.certify:
             record["share"] = format_down(answer.share or 0.0, 4)
@@ -39,8 +37,9 @@ def as_csv(answers: Sequence[Answer], bundle: Bundle, question: Question, recipe
     return Table((), (), tuple(records)).render("csv")
 
 
-def _inert(text: str, guard: str) -> str:
-    return guard + text if text.startswith(_FORMULA) else text
+def _path(name: str) -> str:
+    """A name that a spreadsheet would take for a formula, as a path that still opens the file."""
+    return f"./{name}" if name.startswith(FORMULA) else name
 
 
 def as_json(answers: Sequence[Answer], bundle: Bundle, question: Question, more: dict[str, Any]) -> str:

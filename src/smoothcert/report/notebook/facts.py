@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from smoothcert.errors import printable
 from smoothcert.evidence import CHANGED, CLEAN, ENERGY, RATES, REPORTED, Event, Line, Run, Votes
-from smoothcert.report.markup import printable
 from smoothcert.report.table import Table
 from smoothcert.spec import Spec
 

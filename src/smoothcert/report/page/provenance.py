@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from smoothcert.errors import printable
 from smoothcert.evidence import Run
-from smoothcert.report.markup import printable
 from smoothcert.report.table import Table
 
 Fact = tuple[str, str]
