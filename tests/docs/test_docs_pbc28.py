@@ -45,6 +45,9 @@ def test_the_dearest_cell_alone_takes_what_the_image_took(page):
     run = open_run(RUN)
     sigma = run.spec.request.sigma[0]
     alone = [page["learned"].alone(run, sigma, k, r) for k in run.spec.request.k for r in run.spec.request.radius]
-    taken = [line.samples for line in run.ledger.at(float(sigma))]
+    taken = np.array([line.samples for line in run.ledger.at(float(sigma))])
+    dearest = np.max(alone, axis=0)
     assert len(taken) > 1_000
-    assert np.max(alone, axis=0).tolist() == taken
+    assert np.all(dearest <= taken)
+    # a cell that looked hopeless may look open again at a look which only another cell needed
+    assert np.mean(dearest == taken) > 0.995
