@@ -25,16 +25,20 @@ from torch import nn
 
 
 class Slow(nn.Module):
-    """A random linear classifier that pauses a few milliseconds a batch."""
+    """A random linear classifier that pauses a few milliseconds a batch, and after some wants much memory at once."""
 
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
         self.head = nn.Linear(48, 4)
         self.pause = float(os.environ.get("PAUSE", "0"))
+        self.hungry_after, self.batches = int(os.environ.get("HUNGRY_AFTER", "0")), 0
 
     def forward(self, x):
         time.sleep(self.pause)
+        self.batches += len(x) == 32
+        if 0 < self.hungry_after < self.batches:
+            torch.ones(2**29)
         return self.head(x.flatten(1) - 0.5)
 
 
@@ -65,13 +69,25 @@ def certify_arguments(out: Path | str, precision: str = "fp32") -> list[str]:
 
 
 class Process:
-    """One `smoothcert` process in a folder; forked from a server that has imported torch already."""
+    """One `smoothcert` process in a folder; forked from a server that has imported torch already.
 
-    def __init__(self, folder: Path, arguments: Sequence[str], pause: float = 0.0, largest_file: int = 0) -> None:
+    `before` runs in the child first: it brings the fault about.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        pause: float = 0.0,
+        largest_file: int = 0,
+        before: Callable[[], object] | None = None,
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["smoothcert.cli.sampling", "smoothcert.noise.cpu"])
         self.output = folder / f"output-{time.monotonic_ns()}"
-        self._process = context.Process(target=_run, args=(folder, list(arguments), pause, self.output, largest_file))
+        self._process = context.Process(
+            target=_run, args=(folder, list(arguments), pause, self.output, largest_file, before)
+        )
         self._process.start()
 
     def stop(self, number: signal.Signals) -> None:
@@ -82,7 +98,8 @@ class Process:
         """Return exit status (minus the signal's number if one ended it) and everything printed."""
         self._process.join(seconds)
         assert self._process.exitcode is not None, "the process did not end"
-        return self._process.exitcode, self.output.read_text(encoding="utf-8")
+        said = self.output.read_text(encoding="utf-8") if self.output.exists() else ""  # it may die before it has one
+        return self._process.exitcode, said
 
     @property
     def alive(self) -> bool:
@@ -90,7 +107,14 @@ class Process:
         return self._process.is_alive()
 
 
-def _run(folder: Path, arguments: list[str], pause: float, output: Path, largest_file: int) -> None:
+def _run(
+    folder: Path,
+    arguments: list[str],
+    pause: float,
+    output: Path,
+    largest_file: int,
+    before: Callable[[], object] | None,
+) -> None:
     import resource
 
     import torch
@@ -105,6 +129,8 @@ def _run(folder: Path, arguments: list[str], pause: float, output: Path, largest
     torch.set_num_threads(1)
     if largest_file:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
+    if before is not None:
+        before()
     main(arguments)
 
 

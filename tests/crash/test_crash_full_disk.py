@@ -10,6 +10,7 @@ import pytest
 from smoothcert.evidence import open_run
 
 from .driver import IMAGES, Process, certify_arguments, whole_lines
+from .faults import TALLY
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +43,7 @@ def one_sentence(said: str) -> str:
     return " ".join(said[said.index("smoothcert: ") :].split())
 
 
-def test_a_full_disk_in_the_middle(folder, disk, undisturbed):
+def test_a_full_disk_in_the_middle(folder, disk, undisturbed, calm_lines):
     place, mount = disk
     mount("40k")
     run = place / "run"
@@ -61,6 +62,7 @@ def test_a_full_disk_in_the_middle(folder, disk, undisturbed):
     assert status == 0, said
     assert whole_lines(run).startswith(before)
     assert open_run(run).ledger.sha256() == undisturbed["fp32"]
+    TALLY.count("disk full while sampling", before, whole_lines(run), calm_lines["fp32"], times=2)
 
 
 def test_a_disk_too_small_for_the_spec_leaves_nothing(folder, disk):
@@ -73,7 +75,7 @@ def test_a_disk_too_small_for_the_spec_leaves_nothing(folder, disk):
 
 
 @pytest.mark.parametrize("largest", [6_000, 16_000])
-def test_a_file_that_may_not_grow(folder, undisturbed, largest):
+def test_a_file_that_may_not_grow(folder, undisturbed, calm_lines, largest):
     """The same without the right to mount: the system refuses to write files above a size."""
     run = folder / "run"
     status, said = Process(folder, certify_arguments(run), largest_file=largest).wait()
@@ -85,3 +87,4 @@ def test_a_file_that_may_not_grow(folder, undisturbed, largest):
     assert status == 0, said
     assert whole_lines(run).startswith(before)
     assert open_run(run).ledger.sha256() == undisturbed["fp32"]
+    TALLY.count("a file that may not grow", before, whole_lines(run), calm_lines["fp32"])

@@ -10,8 +10,9 @@ from smoothcert.engine.resume import resume
 from smoothcert.evidence import RunDirectory, broken_link, open_run
 
 from .driver import IMAGES, Process, certify_arguments, ledger_bytes, start, wait_until, whole_lines
+from .faults import TALLY
 
-KILLS = 10
+KILLS, EARLY_KILLS = 10, 30
 
 
 def test_killed_once_and_resumed(folder, monkeypatch):
@@ -33,8 +34,8 @@ def test_killed_once_and_resumed(folder, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("seed", [1, 2])
-def test_killed_at_ten_random_moments(folder, undisturbed, precision, seed):
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_killed_at_ten_random_moments(folder, undisturbed, calm_lines, precision, seed):
     run, rng = folder / "run", random.Random(seed)
     arguments, kept, kills = certify_arguments(run, precision), b"", 0
     while kills < KILLS:
@@ -46,6 +47,7 @@ def test_killed_at_ten_random_moments(folder, undisturbed, precision, seed):
         assert process.wait() == (-signal.SIGKILL, process.output.read_text()), "it ended before it was killed"
         kills += 1
         assert ledger_bytes(run).startswith(kept)  # no finished line is lost or changed
+        TALLY.count("kill -9 while sampling", kept, ledger_bytes(run), calm_lines[precision])
         kept = whole_lines(run)
         assert open_run(run).ledger.keys() == {(line.sigma, line.index) for line in open_run(run).ledger.lines}
         assert not open_run(run).sealed
@@ -63,14 +65,16 @@ def test_killed_at_ten_random_moments(folder, undisturbed, precision, seed):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_from_the_start(folder, undisturbed):
+def test_killed_at_any_moment_from_the_start(folder, undisturbed, calm_lines):
     """Also before the run directory exists, while it is made, and before the first line."""
     run, rng = folder / "run", random.Random(3)
-    for _ in range(15):
+    for _ in range(EARLY_KILLS):
+        before = whole_lines(run)
         process = Process(folder, ["resume", str(run)] if run.exists() else certify_arguments(run), pause=0.004)
         time.sleep(rng.uniform(0, 0.8))
         process.stop(signal.SIGKILL)
         process.wait()
+        TALLY.count("kill -9 at any moment", before, ledger_bytes(run), calm_lines["fp32"])
     status, said = Process(folder, ["resume", str(run)] if run.exists() else certify_arguments(run)).wait()
     assert status == 0, said
     assert open_run(run).ledger.sha256() == undisturbed["fp32"]
@@ -78,7 +82,7 @@ def test_killed_at_any_moment_from_the_start(folder, undisturbed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop_it_loses_nothing_and_says_how_to_go_on(folder, undisturbed, number):
+def test_asked_to_stop_it_loses_nothing_and_says_how_to_go_on(folder, undisturbed, calm_lines, number):
     run = folder / "run"
     process = start(folder, certify_arguments(run), pause=0.004)
     wait_until(lambda: whole_lines(run).count(b"\n") > 5 or process.poll() is not None)
@@ -94,10 +98,11 @@ def test_asked_to_stop_it_loses_nothing_and_says_how_to_go_on(folder, undisturbe
     status, said = Process(folder, ["resume", str(run)]).wait()
     assert status == 0, said
     assert open_run(run).ledger.sha256() == undisturbed["fp32"]
+    TALLY.count(f"{number.name} while sampling", before, ledger_bytes(run), calm_lines["fp32"])
 
 
 @pytest.mark.slow
-def test_a_second_process_on_the_same_run_is_refused(folder, undisturbed):
+def test_a_second_process_on_the_same_run_is_refused(folder, undisturbed, calm_lines):
     run = folder / "run"
     first = Process(folder, certify_arguments(run), pause=0.004)
     wait_until(lambda: bool(whole_lines(run)))
@@ -109,6 +114,11 @@ def test_a_second_process_on_the_same_run_is_refused(folder, undisturbed):
         assert status == 2
         assert reason in " ".join(said.split())
         assert "Traceback" not in said
+    for verb in ("status", "table"):  # who only reads is no burden
+        status, said = Process(folder, [verb, str(run)]).wait()
+        assert status == 0, said
+    before = whole_lines(run)
     assert first.alive
     assert first.wait()[0] == 0
     assert open_run(run).ledger.sha256() == undisturbed["fp32"]
+    TALLY.count("a second process on the run", before, ledger_bytes(run), calm_lines["fp32"], times=2)

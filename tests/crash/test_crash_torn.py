@@ -8,6 +8,8 @@ from smoothcert.evidence import RunDirectory, broken_link, open_run, parse_line
 from smoothcert.spec import make_request
 
 from .driver import write_inputs
+from .faults import TALLY
+from .faults import sealed as sealed_text
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,27 @@ def votes(ledger: bytes) -> set[str]:
 def cut(run: RunDirectory, ledger: bytes, events: bytes) -> None:
     (run.ledger / "local-0.jsonl").write_bytes(ledger)
     run.events.write_bytes(events)
+
+
+@pytest.mark.slow
+def test_a_last_line_torn_at_any_byte_is_never_believed(sealed):
+    """Every place at which a crash can leave the last line: what counts are the whole lines before it."""
+    run, ledger, events = sealed
+    *whole, last = ledger.splitlines(keepends=True)
+    lines = {text for text in map(sealed_text, whole) if text}
+    for keep in range(len(last)):
+        cut(run, b"".join(whole) + last[:keep], events)
+        seen = run.read_ledger()
+        assert (len(seen.lines), seen.torn) == (5, int(keep > 0))
+        assert {line.to_json(seal=True) for line in seen.lines} == lines
+        TALLY.count("last line torn, read", b"".join(whole), b"".join(whole), lines)
+    begin = events[: events[:-1].rfind(b"\n") + 1]
+    for keep in range(len(begin), len(events)):  # the same for the last event: without its end there is no seal
+        cut(run, ledger, events[:keep])
+        assert run.seal() is None
+        assert broken_link(run.events) is None
+        TALLY.count("last event torn, read", ledger, ledger, lines | {sealed_text(last) or ""})
+    cut(run, ledger, events)
 
 
 @pytest.mark.parametrize("keep", [1, 25, 0.5, -2, -1])

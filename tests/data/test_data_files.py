@@ -160,7 +160,8 @@ REFUSED = {
     "empty": ("a.png", raw(b""), COLOUR, 255, "not an image of a kind that is read here"),
     "GIF": ("a.gif", saved(RGB), COLOUR, 255, r"not an image of a kind that is read here \(PNG, JPEG, TIFF, BMP\)"),
     "a bomb": ("a.png", raw(png(60000, 60000, 8, 2, b"")), COLOUR, 255, "so many pixels that opening it could fill"),
-    "half a bomb": ("a.png", raw(png(10000, 10000, 8, 2, b"")), COLOUR, 255, "got 10000 by 10000"),
+    "half a bomb": ("a.png", raw(png(10000, 10000, 8, 2, b"")), COLOUR, 255, "claims 10,000 by 10,000 pixels, and at"),
+    "large": ("a.png", raw(png(8000, 8000, 8, 2, b"")), COLOUR, 255, "got 8000 by 8000"),
     "no pixels": ("a.png", raw(png(8, 6, 8, 2, b"")), COLOUR, 255, "damaged or cut short"),
 }
 

@@ -99,7 +99,7 @@ SLIPS = {
     "an address": ("path,label\nhttps://x.org/a.png,0\n", "line 2: https://x.org/a.png is an address; download"),
     "missing files": (
         "path,label\nw.png,0\nx.png,0\ny.png,0\nz.png,0\na.png,1\n",
-        r"4 of 5 files are not there \(w\.png, x\.png, y\.png, \.\.\.\); paths are relative to the manifest",
+        r"4 of 5 files are not there \(w\.png, x\.png, y\.png, z\.png\); paths are relative to the manifest",
     ),
     "which split": ("path,label,split\na.png,0,val\nb.png,0,test\n", r"has val, test; name one: set\.csv#val"),
     "a folder as file": ("path,label\n.,0\n", "1 of 1 files are not there"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from smoothcert.engine import energy, session
+from smoothcert.engine import energy, local
 from smoothcert.engine.energy import Counter, Meter, meter_of
 from smoothcert.engine.runner import certify
 from smoothcert.evidence import ENERGY, basis_of, open_run
@@ -169,7 +169,7 @@ def events(run):
 def test_a_run_records_its_energy_a_noise_level_and_verifies(grey, tmp_path, monkeypatch):
     counts = iter(range(0, 10**9, 500))
     meter = lambda device: Meter("RAPL", (Counter(lambda: next(counts), 1e-3),))  # noqa: E731
-    monkeypatch.setattr(session, "meter_of", meter)
+    monkeypatch.setattr(local, "meter_of", meter)
     certify(request("nets:robust", grey, sigma="0.25,0.5"), tmp_path / "run")
     found, run = events(tmp_path / "run"), open_run(tmp_path / "run")
     assert [facts["sigma"] for facts in found] == [0.25, 0.5]
@@ -183,7 +183,7 @@ def test_a_run_records_its_energy_a_noise_level_and_verifies(grey, tmp_path, mon
 
 
 def test_where_nothing_is_reported_a_run_says_so(grey, tmp_path, monkeypatch):
-    monkeypatch.setattr(session, "meter_of", lambda device: meter_of(device, tmp_path / "nothing"))
+    monkeypatch.setattr(local, "meter_of", lambda device: meter_of(device, tmp_path / "nothing"))
     certify(request("nets:robust", grey), tmp_path / "run")
     (facts,) = events(tmp_path / "run")
     assert (facts["joules"], facts["source"]) == (None, "unknown: this machine reports no RAPL energy")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from smoothcert.engine import work as work_module
+from smoothcert.engine.hooks import Hooks
 from smoothcert.engine.resume import resume
 from smoothcert.engine.runner import certify
-from smoothcert.engine.session import Hooks
 from smoothcert.errors import EvidenceError, InputError, RecipeError
 from smoothcert.evidence import RunDirectory, broken_link, open_run
 

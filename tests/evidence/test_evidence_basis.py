@@ -123,7 +123,7 @@ def test_the_estimate_is_what_predicting_anew_gives(votes):
     rng = np.random.default_rng(3)
     chances = rng.dirichlet(np.full(6, 0.35), 150)
     lines = [a_line(i, 0, looks=[dict(enumerate(rng.multinomial(2000, p).tolist()))]) for i, p in enumerate(chances)]
-    (abstains, error), (copies, _) = predicted(lines, Production(votes=votes))
+    (abstains, error), (copies, _) = predicted(duels(lines), Production(votes=votes))
     looks = prediction_looks(votes, 0.001)
     many = np.repeat(chances, 40, axis=0)
     counts, drawn, silent = np.zeros((len(many), 6), dtype=int), np.full(len(many), votes), np.ones(len(many), bool)

@@ -8,7 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binomtest, norm
 
-from smoothcert.evidence import Ledger, cells, line_tallies, outcomes, results_record, winner
+from smoothcert.errors import SpecError
+from smoothcert.evidence import (
+    Ledger,
+    cells,
+    line_tallies,
+    outcomes,
+    outcomes_by_k,
+    plan_of,
+    results_record,
+    winner,
+)
+from smoothcert.stats import running
 
 from .handmade import a_line, a_spec
 
@@ -179,3 +190,39 @@ def test_the_results_record_names_spec_and_ledger():
     order = [(cell["sigma"], cell["k"], cell["radius"]) for cell in record["cells"]]
     assert order == [(s, k, r) for s in (0.25, 0.5) for k in (1, 2) for r in (0.25, 0.5)]
     assert np.isfinite([cell["r_max"] for cell in record["cells"]]).all()
+
+
+@pytest.mark.parametrize("bound", ["rankcp", "simuem", "cohen"])
+def test_several_k_and_blocks_give_what_each_gives_alone(monkeypatch, bound):
+    """Votes of many lines, derived in blocks of 3 and all k together; the bounds are those of `stats.running`."""
+    rng = np.random.default_rng(5)
+    spec = a_spec((0,) * 20, classes=6, looks=(100, 200, 400), k="1,2,4", bound=bound, target="prediction")
+    lines = [
+        a_line(i, 0, _votes(rng.multinomial(100, p)), [_votes(v) for v in np.cumsum(draws[:taken], axis=0)])
+        for i in range(20)
+        for p in rng.dirichlet(np.full(6, 0.4), 1)
+        for draws, taken in [([rng.multinomial(n, p) for n in (100, 100, 200)], i % 4)]
+    ]
+    alone = {k: outcomes(spec, lines, 0.25, k) for k in (1, 2, 4)}
+    monkeypatch.setattr("smoothcert.evidence.stored.BLOCK", 3)
+    together = outcomes_by_k(spec, lines, 0.25, (1, 2, 4))
+    for k, found in together.items():
+        path = running(line_tallies(lines, 3, k), plan_of(spec, 0.25), k)
+        assert found.bounds.q.tolist() == alone[k].bounds.q.tolist() == path.q[:, -1].tolist()
+        assert found.bounds.u.tolist() == alone[k].bounds.u.tolist() == path.u[:, -1].tolist()
+        assert found.wrong.tolist() == [winner(line) != 0 for line in lines]
+        assert found.radius.tolist() == alone[k].radius.tolist()
+        assert found.index.tolist() == list(range(20))
+        part = found.of(slice(4, 9))
+        assert part.certified_correct(0.25).tolist() == found.certified_correct(0.25)[4:9].tolist()
+        assert part.samples.tolist() == [line.samples for line in lines[4:9]]
+
+
+def test_votes_at_other_looks_are_refused():
+    for looks in ([{0: 101}], [{0: 100}, {0: 201}]):
+        with pytest.raises(SpecError, match=r"expected votes at the looks \(100, 200\), got other sample numbers"):
+            outcomes(a_spec(), [a_line(0, 0, {0: 100}, looks)], 0.25, 1)
+
+
+def _votes(counts):
+    return {int(c): int(counts[c]) for c in np.flatnonzero(counts)}

@@ -31,3 +31,14 @@ def test_columns_are_of_equal_length_and_follow_the_ledger(run):
     assert {len(column) for column in columns.values()} == {30}
     assert list(columns["samples"]) == [line.samples for line in lines]
     assert list(columns["image"]) == [line.image for line in lines]
+
+
+def test_the_file_is_the_same_whatever_is_read_and_written_at_a_time(run, tmp_path, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    at_once = parquet.read_table(write_certificates(run, tmp_path))
+    monkeypatch.setattr("smoothcert.report.certificates.BLOCK", 7)
+    monkeypatch.setattr("smoothcert.report.certificates.ROWS", 20)
+    path = write_certificates(run, tmp_path)
+    assert parquet.ParquetFile(path).num_row_groups > 4
+    assert parquet.read_table(path).equals(at_once)
+    assert [each.name for each in tmp_path.iterdir()] == ["certificates.parquet"]

@@ -101,3 +101,16 @@ def test_looks_and_fixed_sampling_certify_nothing_below_and_everything_far_above
     assert found["-0.5"][2:] == found["-0.2"][2:] == ("0 %", "0 %")
     assert found["1"][2:] == ("100 %", "100 %")
     assert found["0.5"][0] < found["0.1"][0] or len(found["0.5"][0]) < len(found["0.1"][0])
+
+
+def test_of_very_many_images_a_random_sample_is_read_and_the_figure_says_so(run, monkeypatch):
+    every = {tuple(point) for point in observed_points(run, 0.5, 1)}
+    monkeypatch.setattr("smoothcert.report.notebook.needs.POINTS", 10)
+    monkeypatch.setattr("smoothcert.report.notebook.pictures.POINTS", 10)
+    some = observed_points(run, 0.5, 1)
+    assert len(some) == 10
+    assert {tuple(point) for point in some} <= every
+    assert np.array_equal(some, observed_points(run, 0.5, 1))
+    figure = draw_needs(run, [needs(run, 0.5, 1, images=2)], 1)
+    said = " ".join(" ".join(text.get_text().split()) for text in figure.texts)
+    assert "at most 10 images of this run, drawn at random" in said

@@ -331,3 +331,49 @@ def test_without_jinja_the_extra_is_named(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'smoothcert\[report\]'"):
         render(run)
+
+
+def test_of_very_many_images_the_page_holds_a_random_sample_and_says_so(run, monkeypatch):
+    assert "random sample" not in page(run).text
+    monkeypatch.setattr("smoothcert.report.page.images.LISTED", 20)
+    found = page(run)
+    assert "This table holds a random sample of 20 of the 60 images, drawn without looking at results" in found.text
+    index = unpack(found.data["columns"]["index"])
+    assert len(set(index.tolist())) == 20
+    assert index.tolist() == sorted(index.tolist())
+    assert index.tolist() != list(range(20))
+    assert found.data["images"] == 60
+    for s, sigma in enumerate(run.spec.request.sigma):
+        levels = {name: unpack(column) for name, column in found.data["levels"][s].items()}
+        lines = {line.index: line for line in run.ledger.at(sigma)}
+        assert levels["copies"].tolist() == [lines[i].samples for i in index.tolist()]
+        for k, rank in enumerate(run.spec.request.k):
+            whole = certificate_columns(run, sigma, rank)
+            radius = unpack(found.data["certificates"][k][s]["radius"]) / 1e6
+            assert radius.tolist() == pytest.approx([whole["radius"][i] for i in index], abs=1e-12)
+    monkeypatch.setattr("smoothcert.report.page.images.ROWS", 40)
+    assert len(unpack(page(run).data["columns"]["index"])) == 40 // (2 * 2)
+    assert found.data["curves"] == page(run).data["curves"]
+    assert found.data["tables"] == page(run).data["tables"]
+
+
+@pytest.mark.parametrize("stopping", ["looks", "fixed"])
+def test_a_curve_of_very_many_steps_is_cut_to_counts_that_are_at_least(tmp_path, monkeypatch, stopping):
+    run = finished(tmp_path / "run", images=80, k="1,2", stopping=stopping)
+    whole = page(run).data["curves"]
+    assert not any("thinned" in curve for curves in whole for curve in curves)
+    monkeypatch.setattr("smoothcert.report.page.lines.STEPS", 9)
+    cut = page(run).data["curves"]
+    thinned = [curve for curves in cut for curve in curves if curve.get("thinned")]
+    assert thinned
+    assert all(len(unpack(curve["steps"]["radius"])) < 9 + 4 for curve in thinned)
+    for k, curves in enumerate(cut):
+        for s, curve in enumerate(curves):
+            assert curve["grid"] == whole[k][s]["grid"]
+            for radius in np.round(np.linspace(0, curve["limit"] / 1e6, 97)[:-1], 6).tolist():
+                (least, low, high), exact = steps_at(curve, radius), steps_at(whole[k][s], radius)
+                assert least <= exact[0]
+                assert low <= exact[1] <= exact[2] <= high
+            for r in run.spec.request.radius:
+                if r * 1e6 <= curve["limit"]:
+                    assert steps_at(curve, r)[0] == steps_at(whole[k][s], r)[0]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from smoothcert.errors import ModelError
+from smoothcert.errors import ModelError, RecipeError
 from smoothcert.noise import Rows, Stage, make_noise
 from smoothcert.sampling.recipe import prepare
 
@@ -189,3 +189,63 @@ def test_batches_of_64_and_1024_hold_the_same_bits(precision, kind):
     whole = noise.steps(addresses, SHAPE)
     halves = [noise.steps(addresses.part(*span), SHAPE) for span in ((0, 64), (64, 1200))]
     assert whole.tobytes() == np.concatenate(halves).tobytes()
+
+
+class Failing(nn.Module):
+    """Answers twice, then raises."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error, self.left = error, 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+        return torch.eye(len(x), 4)
+
+
+def until_it_fails(error: Exception) -> Exception:
+    sampler = sampler_of(classifier(Failing(error), 4), recipe(8), make_noise("grid", 0.25, 255, SEED), IMAGES)
+    sampler.load(0, 3)
+    sampler.draw(rows([3], range(16)))
+    with pytest.raises((ModelError, ValueError)) as caught:
+        sampler.draw(rows([3], range(16, 24)))
+    assert sampler.copies == 16
+    assert sampler.take(np.array([0])).sum() == 16  # a batch that failed left no vote
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        np._core._exceptions._ArrayMemoryError((2**40,), np.dtype(np.float64)),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("std::bad_alloc"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_lack_of_memory_says_what_can_be_done(error):
+    told = str(until_it_fails(error))
+    assert told.startswith("The memory ran out at a batch of shape (n, C, H, W) = (8, 3, 8, 8).")
+    assert "smoothcert resume RUN" in told
+    assert "--batch-size 4 or less" in told
+
+
+def test_no_memory_for_the_buffers():
+    class Hungry:
+        """A noise that asks for nothing, so that only the sampler's own buffers are left."""
+
+        def writer(self, *_: object) -> None:
+            return None
+
+    with pytest.raises(RecipeError, match="memory ran out at a batch"):
+        sampler_of(classifier(Conv(), 4), recipe(2**50), Hungry(), IMAGES)
+
+
+def test_a_classifier_that_fails_later_is_named():
+    told = str(until_it_fails(RuntimeError("expected channels\nat line 3 of a long story")))
+    assert told.startswith("test fails on images of shape (n, C, H, W) = (8, 3, 8, 8): expected channels.")

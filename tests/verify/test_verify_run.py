@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import smoothcert.verify.recompute as recompute
+import smoothcert.verify.numbers as numbers
 from smoothcert.data import ImageSet
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import RunDirectory, outcomes
+from smoothcert.evidence import RunDirectory
+from smoothcert.evidence.outcomes import derived
 from smoothcert.stats import Bounds, bounds
 from smoothcert.verify import verify
 from smoothcert.verify.structure import labels_sha256
@@ -348,25 +349,27 @@ def zero(*arguments):
 def test_a_broken_scipy_bound_is_noticed(tmp_path, monkeypatch, bound, broken):
     path = simulate(tmp_path / "run", images=3, bound=bound, k="1,3")
     assert verify(path).passed
-    monkeypatch.setattr(recompute, "bounds", broken)
+    monkeypatch.setattr(numbers, "bounds", broken)
     assert any("is not the upper confidence bound of" in fault for fault in verify(path).faults)
 
 
 def test_a_broken_decision_and_a_broken_minimum_are_noticed(sealed, monkeypatch):
     def without_running_minimum(*arguments):
-        found = outcomes(*arguments)
-        object.__setattr__(found.bounds, "q", found.bounds.q * (1 + 1e-12))
+        found = derived(*arguments)
+        for each in found.values():
+            object.__setattr__(each.bounds, "q", each.bounds.q * (1 + 1e-12))
         return found
 
-    monkeypatch.setattr(recompute, "outcomes", without_running_minimum)
+    monkeypatch.setattr(numbers, "derived", without_running_minimum)
     assert any("the running bounds differ" in fault for fault in verify(sealed).faults)
 
     def generous(*arguments):
-        found = outcomes(*arguments)
-        object.__setattr__(found, "wrong", ~found.wrong)
+        found = derived(*arguments)
+        for each in found.values():
+            object.__setattr__(each, "wrong", ~each.wrong)
         return found
 
-    monkeypatch.setattr(recompute, "outcomes", generous)
+    monkeypatch.setattr(numbers, "derived", generous)
     assert any("the two implementations decide r = " in fault for fault in verify(sealed).faults)
 
 

@@ -16,6 +16,7 @@ from smoothcert.cli import (
     check,
     completion,
     demo,
+    merge,
     plan,
     predict,
     radius,
@@ -26,16 +27,19 @@ from smoothcert.cli import (
     train,
     verify,
 )
-from smoothcert.errors import InputError, SmoothcertError
+from smoothcert.errors import InputError, SmoothcertError, printable
 from smoothcert.spec.request import explain
 
 INTERRUPTED = 130
+LONGEST = 1200
+"""Letters of a refusal that are shown: names and values from files can have any length."""
 VERBS = (
     demo.demo,
     check.check,
     plan.plan,
     certify.certify,
     resume.resume,
+    merge.merge,
     status.status,
     table.table,
     report.report,
@@ -79,6 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)
+    except MemoryError:
+        _refuse(
+            "The memory ran out. Evidence written so far is kept: end other programs, or name fewer or smaller images "
+            "(--limit, --resize); `smoothcert resume RUN` goes on with a run that was begun."
+        )
+    except RecursionError:
+        _refuse("What was given is nested too deeply to be read.")
     except OSError as error:
         _refuse(
             f"Cannot read or write {error.filename or 'a file'}: {error.strerror}. Evidence written so far is kept."
@@ -99,15 +110,19 @@ def _config(tokens: Sequence[str]) -> tuple[object, ...]:
 def _settings(verb: str, path: Path) -> object:
     """Return the settings of a file for one verb; put under its name, as cyclopts skips keys named like a verb."""
     from cyclopts.config import Dict
-    from yaml import YAMLError, safe_load
+    from yaml import AliasEvent, SafeLoader, YAMLError, parse, safe_load
 
     try:
-        settings = safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError):
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(event, AliasEvent) for event in parse(text, Loader=SafeLoader)):
+            raise InputError(f"--config: YAML aliases (*name) are not read; write the values out in {path}.")
+        settings = safe_load(text)
+    except (OSError, ValueError, YAMLError, RecursionError):
         raise InputError(f"--config: expected a readable YAML file, got {path}.") from None
     if not isinstance(settings, dict):
         raise InputError(f"--config: expected settings such as `alpha: 0.001` in {path}, got none.")
-    return Dict({verb: settings}, source=str(path))
+    stated = {name: value for name, value in settings.items() if value is not None}
+    return Dict({verb: stated}, source=str(path))
 
 
 def _reason(error: ValidationError) -> str:
@@ -125,5 +140,6 @@ def _refuse(reason: str, code: int = InputError.exit_code) -> None:
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print("[bold red]smoothcert:[/] ", end="")
-    console.print(reason, markup=False)
+    text = printable(reason)
+    console.print(text if len(text) <= LONGEST else f"{text[: LONGEST - 200]} ... {text[-200:]}", markup=False)
     sys.exit(code)

@@ -7,9 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from smoothcert.engine.placement import Placement
 from smoothcert.spec import Request
 
 Flags = Annotated[Request, Parameter(name="*", negative="", consume_multiple=True)]
+HERE = Placement()
 
 
 def certify(
@@ -17,6 +19,7 @@ def certify(
     request: Flags,
     out: Annotated[Path | None, Parameter(name="--out")] = None,
     plan: Path | None = None,
+    placement: Annotated[Placement, Parameter(name="*")] = HERE,
     config: Path | None = None,
     print_config: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -24,7 +27,7 @@ def certify(
 
     Lists may be repeated flags, spaces or commas: --sigma 0.25,0.5,1.0. Three sigmas usually mean three classifiers,
     each trained with its noise: --model "weights/r20_{sigma}.safetensors". An interrupted run is continued by
-    `smoothcert resume`.
+    `smoothcert resume`. The answer depends neither on the engine nor on the number of workers or shards.
 
     Args:
         out: Run directory to create. A run is never overwritten.
@@ -44,6 +47,6 @@ def certify(
         raise InputError("--out: name the run directory to create.")
     from smoothcert.cli.sampling import certify_and_report, say_next
 
-    code = certify_and_report(request, out, plan)
+    code = certify_and_report(request, out, plan, placement)
     say_next(out)
     return code

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from smoothcert.cli.interruption import terminated_is_interrupted
 from smoothcert.cli.terminal import tell
 from smoothcert.report.write import Wish, write_report
 
@@ -24,11 +25,17 @@ SHOWN = {
 def write_with_progress(run: Path, wish: Wish | None = None) -> None:
     """Write all documents of a run, naming each step, and say where they lie."""
     console = Console(stderr=True, highlight=False)
-    if console.is_terminal and not console.is_dumb_terminal:
-        with console.status("Writing the documents") as shown:
-            write_report(run, wish, lambda step: shown.update(f"Writing the documents: {step}"))
-    else:
-        write_report(run, wish)
+    try:
+        with terminated_is_interrupted():
+            if console.is_terminal and not console.is_dumb_terminal:
+                with console.status("Writing the documents") as shown:
+                    write_report(run, wish, lambda step: shown.update(f"Writing the documents: {step}"))
+            else:
+                write_report(run, wish)
+    except KeyboardInterrupt:
+        text = f"Interrupted; the evidence is untouched. `smoothcert report {run}` writes the documents anew."
+        console.print(text, markup=False, soft_wrap=not console.is_terminal)
+        raise
     tell(f"Documents in {run / 'results'}:")
     width = max(map(len, SHOWN))
     for name, what in SHOWN.items():

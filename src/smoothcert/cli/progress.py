@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from smoothcert.cli.terminal import duration
-from smoothcert.engine.session import Progress
+from smoothcert.engine.hooks import Progress
 
 PLAIN_EVERY = 10.0
 READING = "reading images"

@@ -14,7 +14,12 @@ def report(run: Path, /, *, sponsor: Path | None = None, live: bool = True) -> i
         live: Let the notebook certify five images anew where classifier, images and torch are at hand.
     """
     from smoothcert.cli.documents import write_with_progress
+    from smoothcert.cli.terminal import tell
+    from smoothcert.evidence import RunDirectory
     from smoothcert.report.write import Wish
 
     write_with_progress(run, Wish(sponsor, live))
+    share = RunDirectory(run).share
+    if share is not None:
+        tell(f"This is shard {share}, a part of a run: the documents say partial. Join the shards by smoothcert merge.")
     return 0

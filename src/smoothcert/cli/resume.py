@@ -7,6 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from smoothcert.engine.placement import Workers
+
+HERE = Workers()
+
 
 def resume(
     run: Path,
@@ -16,8 +20,11 @@ def resume(
     weights: str | None = None,
     data: str | None = None,
     accept_recipe: Annotated[bool, Parameter(negative="")] = False,
+    workers: Annotated[Workers, Parameter(name="*")] = HERE,
 ) -> int:
-    """Continue an interrupted run: only images without a ledger line are sampled.
+    """Continue an interrupted run: only images without a ledger line are sampled. A shard goes on with its own part.
+
+    Any engine may go on with what any other began.
 
     Args:
         run: Run directory.
@@ -28,6 +35,7 @@ def resume(
     """
     from smoothcert.cli.sampling import resume_and_report, say_next
 
-    code = resume_and_report(run, {"model": model, "weights": weights, "data": data}, accept_recipe)
+    moved = {"model": model, "weights": weights, "data": data}
+    code = resume_and_report(run, moved, accept_recipe, workers)
     say_next(run)
     return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -12,10 +13,11 @@ from smoothcert.cli.interruption import terminated_is_interrupted
 from smoothcert.cli.progress import Show, live
 from smoothcert.cli.terminal import duration, tell
 from smoothcert.cli.terminal import show as show_table
+from smoothcert.engine.hooks import Hooks
+from smoothcert.engine.placement import Placement, Workers, parse_share
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.resume import resume as resume_run
 from smoothcert.engine.runner import certify as certify_run
-from smoothcert.engine.session import Hooks
 from smoothcert.errors import EvidenceError, printable
 from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.report import results_table
@@ -24,21 +26,25 @@ from smoothcert.report.plan.write import read_plan
 from smoothcert.spec import Request
 
 
-def certify_and_report(request: Request, out: Path, plan: Path | None = None) -> int:
+def certify_and_report(
+    request: Request, out: Path, plan: Path | None = None, placement: Placement | None = None
+) -> int:
     """Run `certify` with progress; return the exit status."""
     forecast = None if plan is None else read_plan(plan)
-    return _with_progress(out, lambda hooks: certify_run(request, out, hooks, forecast))
+    return _with_progress(out, lambda hooks: certify_run(request, out, hooks, forecast, placement))
 
 
 def say_next(run: Path) -> None:
-    """Say what to type after a finished run."""
+    """Say what to type after a finished run, or a finished part of one."""
     text = f"Next: smoothcert report {run} writes the documents, smoothcert verify {run} checks every number"
+    if RunDirectory(run).share is not None:
+        text = "Next, when all shards are finished: smoothcert merge RUN... --out RUN"
     Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty()).print(text, markup=False)
 
 
-def resume_and_report(run: Path, moved: dict[str, str | None], accept_recipe: bool) -> int:
+def resume_and_report(run: Path, moved: dict[str, str | None], accept_recipe: bool, workers: Workers) -> int:
     """Run `resume` with progress; return the exit status."""
-    return _with_progress(run, lambda hooks: resume_run(RunDirectory(run), moved, accept_recipe, hooks))
+    return _with_progress(run, lambda hooks: resume_run(RunDirectory(run), moved, accept_recipe, hooks, workers))
 
 
 def _with_progress(out: Path, work: Callable[[Hooks], object]) -> int:
@@ -53,7 +59,11 @@ def _with_progress(out: Path, work: Callable[[Hooks], object]) -> int:
         raise
     except OSError as error:
         raise EvidenceError(_disk_trouble(out, error)) from None
-    print_results(out)
+    share = RunDirectory(out).share
+    if share is None:
+        print_results(out)
+    else:
+        print_part(out, share)
     return 0
 
 
@@ -63,6 +73,7 @@ def _hooks(console: Console, live: Show) -> Hooks:
         on_images=lambda found: _warn(console, found.doubts),
         on_preflight=lambda seen: _say_preflight(console, seen),
         on_progress=live.sampling,
+        on_worker=lambda facts: _say_worker(console, facts),
     )
 
 
@@ -71,6 +82,16 @@ def _disk_trouble(out: Path, error: OSError) -> str:
     if not RunDirectory(out).spec.exists():
         return told
     return f"{told} What was written is kept: once that is mended, continue with `smoothcert resume {out}`."
+
+
+def print_part(path: Path, share: str) -> None:
+    """Say what a finished shard holds; its images alone are no table of the run."""
+    run = open_run(path)
+    images, of = len(parse_share(share).part(run.spec.indices)), run.spec.data.images
+    tell(
+        f"Shard {share} is finished: {images:,} of {of:,} images at {len(run.spec.request.sigma)} noise levels, "
+        f"{len(run.ledger.lines):,} lines. It is a part of a run and not sealed."
+    )
 
 
 def print_results(path: Path) -> None:
@@ -107,6 +128,15 @@ def _say_preflight(console: Console, seen: Preflight) -> None:
         soft_wrap=not console.is_terminal,
     )
     _warn(console, seen.warnings)
+
+
+def _say_worker(console: Console, facts: dict[str, Any]) -> None:
+    """Say that a worker was lost; that one has joined shows in the rate."""
+    if facts["state"] == "lost":
+        again = f"the {facts['images_again']:,} images it had are done again"
+        _warn(console, [f"{facts['worker']} was lost ({facts['reason']}); {again}"])
+    elif facts["state"] == "left out":
+        _warn(console, [f"left out: {facts['reason']}"])
 
 
 def _warn(console: Console, warnings: Iterable[str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smoothcert.evidence import Line, Run
+    from smoothcert.evidence import Run
+    from smoothcert.evidence.columns import Columns
 
 DAMAGED = 1
 
@@ -44,36 +45,58 @@ def status(run: Path, /) -> int:
 def _state(run: Run) -> str:
     if run.directory.busy:
         return "running"
+    share = run.directory.share
+    if share is not None:
+        done = "finished" if _part_done(run) else f"interrupted, {_part(run) - len(run.ledger.lines):,} results missing"
+        return f"shard {share}, a part of a run, {done}; not sealed"
     if run.missing:
         return f"interrupted, {run.missing:,} of {run.expected:,} results missing, NOT SEALED"
     return "finished and sealed" if run.sealed else "interrupted, all images decided, NOT SEALED"
 
 
+def _images(run: Run) -> int:
+    """Return how many images a run directory is about: all of the spec, or those of its shard."""
+    from smoothcert.engine.placement import parse_share
+
+    share = run.directory.share
+    return run.spec.data.images if share is None else len(parse_share(share).part(run.spec.indices))
+
+
+def _part(run: Run) -> int:
+    return len(run.spec.request.sigma) * _images(run)
+
+
+def _part_done(run: Run) -> bool:
+    return len(run.ledger.lines) == _part(run) and run.directory.vouched() is not None
+
+
 def _levels(run: Run) -> Iterator[str]:
-    total = run.spec.data.images
-    lines = [(f"{sigma:g}", run.ledger.at(sigma)) for sigma in run.spec.request.sigma]
-    width = max(len(written) for written, _ in lines)
-    for written, decided in lines:
-        copies = sum(line.samples for line in decided)
-        mean = f"{copies / len(decided):,.0f} copies an image" if decided else "not begun"
+    from smoothcert.evidence.stored import columns_of
+
+    total = _images(run)
+    levels = [(f"{sigma:g}", columns_of(run.ledger.at(sigma))) for sigma in run.spec.request.sigma]
+    width = max(len(written) for written, _ in levels)
+    for written, decided in levels:
+        copies = int(decided.samples.sum())
+        mean = f"{copies / len(decided):,.0f} copies an image" if len(decided) else "not begun"
         yield (
-            f"sigma {written:<{width}}  {_bar(len(decided) / total)}  {len(decided):,}/{total:,} images decided, {mean}"
+            f"sigma {written:<{width}}  {_bar(len(decided), total)}  {len(decided):,}/{total:,} images decided, {mean}"
             f"{_left(decided, total)}"
         )
 
 
-def _left(decided: Sequence[Line], total: int) -> str:
+def _left(decided: Columns, total: int) -> str:
     """Return the time left at the pace of the images decided so far."""
     from smoothcert.cli.terminal import duration
 
     missing = total - len(decided)
-    if not (missing and decided):
+    if not (missing and len(decided)):
         return ""
-    return f", about {duration(sum(line.seconds for line in decided) / len(decided) * missing)} of sampling left"
+    return f", about {duration(decided.total_seconds() / len(decided) * missing)} of sampling left"
 
 
-def _bar(part: float, width: int = 10) -> str:
-    full = int(part * width)
+def _bar(done: int, total: int, width: int = 10) -> str:
+    full = done * width // max(total, 1)
     return "#" * full + "." * (width - full)
 
 
@@ -98,6 +121,8 @@ def _next(path: Path, run: Run | None, fault: str | None) -> str:
         return f"smoothcert verify {path} names what does not hold; restore the damaged file from a copy"
     if run.directory.busy:
         return f"wait, or interrupt it: nothing is lost; smoothcert table {path} shows what is decided so far"
+    if run.directory.share is not None and _part_done(run):
+        return "when all shards are finished, smoothcert merge RUN... --out RUN"
     if run.missing or not run.sealed:
         return f"smoothcert resume {path}"
     return f"smoothcert table {path}, smoothcert report {path}, smoothcert verify {path}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from smoothcert.data.changes import CHANGES, change_norms
 from smoothcert.data.dataset import ImageSet
 from smoothcert.data.listing import Listing, Progress, read_listing
+from smoothcert.data.names import is_text, shown
 from smoothcert.data.npz import read_npz
 from smoothcert.data.options import DataOptions
 from smoothcert.errors import DataError, printable
@@ -141,6 +142,8 @@ def load_images(reference: str, options: DataOptions | None = None, progress: Pr
     Traceback (most recent call last):
     smoothcert.errors.DataError: 'scan.tiff' is not a known form of data; --data takes ...
     """
+    if not is_text(reference):
+        raise DataError(f"{shown(reference)}: a name of data must be Unicode text, as spec.json keeps it; rename it.")
     for form in FORMS:
         parts = form.parse(reference)
         if parts is not None:

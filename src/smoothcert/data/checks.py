@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from smoothcert.data.names import is_text, shown
 from smoothcert.errors import DataError
 
 BITS = {8: 255, 12: 4095, 16: 65535}
@@ -98,7 +99,7 @@ def checked_names(reference: str, names: Iterable[str], labels: IntArray) -> tup
         DataError: with what was expected and what came.
     """
     top = int(labels.max())
-    names = tuple(str(name) for name in names)
+    names = _texts(reference, names)
     if not names:
         if top >= 100_000:
             raise DataError(f"{reference}: label {top} without class names; number the classes from 0 without gaps.")
@@ -123,7 +124,7 @@ def checked_groups(reference: str, groups: Iterable[str] | None, count: int) -> 
     """
     if groups is None:
         return None
-    groups = tuple(str(group) for group in groups)
+    groups = _texts(reference, groups)
     if len(groups) != count:
         raise DataError(f"{reference}: one group an image is needed, got {count} images and {len(groups)} groups.")
     return groups
@@ -135,11 +136,20 @@ def checked_subgroups(reference: str, subgroups: Mapping[str, Iterable[str]], co
     Raises:
         DataError: with what was expected and what came.
     """
-    found = {str(name): tuple(str(value) for value in values) for name, values in subgroups.items()}
+    found = {str(name): _texts(reference, values) for name, values in subgroups.items()}
     for name, values in found.items():
         if len(values) != count:
             raise DataError(f"{reference}: one {name} an image is needed, got {count} images and {len(values)} values.")
     return found
+
+
+def _texts(reference: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Texts that can be written to a file: half a character cannot, as in names of files that are not UTF-8."""
+    texts = tuple(str(value) for value in values)
+    wrong = [text for text in dict.fromkeys(texts) if not text.isascii() and not is_text(text)]
+    if wrong:
+        raise DataError(f"{reference}: the name {shown(wrong[0])} is not Unicode text; rename it, in UTF-8.")
+    return texts
 
 
 def checked_indices(reference: str, indices: npt.NDArray[Any], count: int) -> IntArray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import numpy as np
 
 from smoothcert.data.checks import Pixels
-from smoothcert.data.stored import RefusedError
+from smoothcert.data.stored import RefusedError, check_size
 from smoothcert.errors import DataError, MissingExtraError, printable
 
 if TYPE_CHECKING:
@@ -89,8 +89,10 @@ def _opened(file: BinaryIO) -> Image:
 
     file.seek(0)
     try:
-        return Image.open(file, formats=FORMATS)
+        image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
         raise RefusedError(f"not an image of a kind that is read here ({', '.join(FORMATS)}), or damaged.") from None
     except Image.DecompressionBombError:
         raise RefusedError("it claims so many pixels that opening it could fill the memory.") from None
+    check_size(*image.size)
+    return image

@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from smoothcert.data.checks import Pixels
+from smoothcert.data.names import shown
 from smoothcert.data.picture import Picture
 from smoothcert.data.pseudonym import pseudonym
-from smoothcert.data.stored import RefusedError
+from smoothcert.data.stored import RefusedError, check_size
 from smoothcert.errors import MissingExtraError
 
 Window = tuple[float, float]
@@ -45,6 +46,7 @@ def read_dicom(file: BinaryIO, window: Window | None) -> Picture:
         import pydicom
     except ImportError:
         raise MissingExtraError("Reading DICOM files", "dicom") from None
+    _check_not_deflated(file)
     file.seek(0)
     data = pydicom.dcmread(file)
     _check_kind(data)
@@ -58,9 +60,24 @@ def read_dicom(file: BinaryIO, window: Window | None) -> Picture:
     return Picture(grey, bits, patient, (f"DICOM: {done}, onto {levels} steps",), windowed=window is not None)
 
 
+def _check_not_deflated(file: BinaryIO) -> None:
+    """Refuse files that are compressed as a whole: reading one, also for its header, unpacks all of it."""
+    from pydicom.filereader import read_dataset, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    file.seek(0)
+    read_preamble(file, force=False)
+    head = read_dataset(
+        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
+    )
+    if head.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise RefusedError("the whole file is compressed (Deflated Explicit VR); decompress it (gdcmconv --raw).")
+
+
 def _check_kind(data: Any) -> None:
     if not data.get("PixelData"):
         raise RefusedError("the DICOM file holds no image of whole numbers (Pixel Data); leave it out.")
+    check_size(int(data.get("Columns") or 0), int(data.get("Rows") or 0))
     frames = int(data.get("NumberOfFrames") or 1)
     if frames != 1:
         raise RefusedError(f"one picture a file is expected, got {frames} frames; save the ones meant as files.")
@@ -68,7 +85,7 @@ def _check_kind(data: Any) -> None:
     if kind == "RGB" and (data.get("BitsAllocated") != 8 or data.get("SamplesPerPixel") != 3):
         raise RefusedError("RGB of 8 bits a value is expected, got another depth; use an array, in Python.")
     if kind not in (*_GREY, "RGB"):
-        raise RefusedError(f"MONOCHROME1, MONOCHROME2 or RGB is expected, got {kind[:16]}; convert it to RGB.")
+        raise RefusedError(f"MONOCHROME1, MONOCHROME2 or RGB is expected, got {shown(kind)}; convert it to RGB.")
     if kind != "RGB" and "ModalityLUTSequence" in data:
         raise RefusedError("its values are rescaled by a table (Modality LUT), which is not applied here; apply it.")
 
@@ -131,7 +148,7 @@ def _own_window(data: Any) -> Window:
     function = str(data.get("VOILUTFunction") or "LINEAR")
     if function != "LINEAR":
         raise RefusedError(
-            f"its window is {function[:16]}, and only LINEAR ones are applied; give --window CENTRE,WIDTH."
+            f"its window is {shown(function)}, and only LINEAR ones are applied; give --window CENTRE,WIDTH."
         )
     return _number(data.WindowCenter, 0.0), _number(data.WindowWidth, 0.0)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from smoothcert.data.files import ENDINGS
 from smoothcert.data.listing import Listing
+from smoothcert.data.names import listed, shown
 from smoothcert.data.picture import is_dicom
 from smoothcert.errors import DataError, printable
 
@@ -39,7 +40,7 @@ def list_folder(folder: Path, split: str | None) -> Listing:
     empty = [name for name, files in found.items() if not files]
     if empty:
         raise DataError(
-            f"{_name(root)}: the class folder {', '.join(map(printable, empty[:3]))} holds no image ({KINDS}); fill it "
+            f"{_name(root)}: the class folder {listed(empty)} holds no image ({KINDS}); fill it "
             "or remove it, or, where the classifier knows more classes than there are images of, list the images in a "
             "manifest with numbers as labels."
         )
@@ -64,8 +65,7 @@ def _root(folder: Path, split: str | None) -> Path:
         return folder
     if split not in inside:
         raise DataError(
-            f"{_name(folder)}: there is no folder {printable(split)} in it; "
-            f"it has {', '.join(map(printable, inside[:6])) or 'no folders'}."
+            f"{_name(folder)}: there is no folder {shown(split)} in it; it has {listed(inside, 'no folders')}."
         )
     return folder / split
 

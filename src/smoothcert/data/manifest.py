@@ -10,6 +10,7 @@ import numpy as np
 
 from smoothcert.data.checks import IntArray
 from smoothcert.data.listing import Listing
+from smoothcert.data.names import listed, shown
 from smoothcert.data.table import Table, read_table
 from smoothcert.errors import DataError, printable
 
@@ -92,14 +93,15 @@ def _rows(table: Table, split: str | None, name: str) -> list[int]:
         return list(range(len(table.lines)))
     values = table.column("split")
     found = list(dict.fromkeys(values))
-    known = ", ".join(printable(value) or "(empty)" for value in found[:8])
+    known = listed(value or "(empty)" for value in found)
     if split is None:
         if len(found) > 1:
-            raise DataError(f"the column split has {known}; name one: {name}#{next(filter(None, found))}.")
+            first = shown(next(filter(None, found)))
+            raise DataError(f"the column split has {known}; name one: {shown(name)}#{first}.")
         return list(range(len(values)))
     rows = [i for i, value in enumerate(values) if value == split]
     if not rows:
-        raise DataError(f"no row has split {split}; the column has {known}.")
+        raise DataError(f"no row has split {shown(split)}; the column has {known}.")
     return rows
 
 
@@ -115,7 +117,7 @@ def _files(texts: list[str], lines: tuple[int, ...], folder: Path) -> tuple[Path
         if not text:
             raise DataError(f"line {line}: the path is empty; name the image file or leave the row out.")
         if _URL.match(text):
-            raise DataError(f"line {line}: {printable(text)} is an address; download the image and name its file.")
+            raise DataError(f"line {line}: {shown(text)} is an address; download the image and name its file.")
     paths = tuple(folder / text for text in texts)
     _check_distinct(paths, texts, lines)
     _check_there(paths, texts)
@@ -128,15 +130,21 @@ def _check_distinct(paths: tuple[Path, ...], texts: list[str], lines: tuple[int,
         before = seen.setdefault(os.path.normpath(path), line)
         if before != line:
             raise DataError(
-                f"lines {before} and {line} name the same file, {printable(text)}; each image may be listed once."
+                f"lines {before} and {line} name the same file, {shown(text)}; each image may be listed once."
             )
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for any file
+        return False
+
+
 def _check_there(paths: tuple[Path, ...], texts: list[str]) -> None:
-    missing = [text for path, text in zip(paths, texts, strict=True) if not path.is_file()]
+    missing = [text for path, text in zip(paths, texts, strict=True) if not _is_file(path)]
     if missing:
-        named = ", ".join(printable(text) for text in missing[:3])
         raise DataError(
-            f"{len(missing):,} of {len(paths):,} files are not there ({named}{', ...' if len(missing) > 3 else ''}); "
+            f"{len(missing):,} of {len(paths):,} files are not there ({listed(missing)}); "
             "paths are relative to the manifest's own folder."
         )

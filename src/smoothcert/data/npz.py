@@ -12,12 +12,14 @@ from smoothcert.data.checks import check_shape
 from smoothcert.data.dataset import ImageSet
 from smoothcert.data.fit import fitted_all, fitting_steps
 from smoothcert.data.medmnist import class_names_of
+from smoothcert.data.names import listed, shown
 from smoothcert.data.options import DataOptions
 from smoothcert.data.quantise import integers_of
 from smoothcert.data.stored import RefusedError
 from smoothcert.errors import DataError
 
 _COLUMN = "column "
+MOST_NAMES = 1_000_000
 
 
 def read_npz(path: str | os.PathLike[str], split: str | None = None, options: DataOptions | None = None) -> ImageSet:
@@ -47,6 +49,7 @@ def _image_set(reference: str, arrays: dict[str, npt.NDArray[Any]], path: Path, 
         raise DataError("--window is for DICOM images; leave it out.")
     images = arrays["images"][..., None] if arrays["images"].ndim == 3 else arrays["images"]
     check_shape(reference, images)
+    _check_lists(arrays, len(images))
     images, levels, done = integers_of(images, _declared_levels(arrays), options.quantise)
     return ImageSet(
         reference=reference,
@@ -58,6 +61,15 @@ def _image_set(reference: str, arrays: dict[str, npt.NDArray[Any]], path: Path, 
         preprocessing=(*done, *fitting_steps(options, levels)),
         subgroups={name: _texts(arrays, f"{_COLUMN}{name}") or () for name in options.subgroups},
     )
+
+
+def _check_lists(arrays: dict[str, npt.NDArray[Any]], count: int) -> None:
+    """Refuse lists of another length while they are arrays: as texts they could fill the memory."""
+    for name, array in arrays.items():
+        most = MOST_NAMES if name == "class_names" else count
+        if name not in ("images", "labels", "levels") and array.ndim and len(array) > most:
+            what = "class names" if name == "class_names" else f"values, one an image, in {name.removeprefix(_COLUMN)}"
+            raise DataError(f"at most {most:,} {what} are expected, got {len(array):,}.")
 
 
 def _named(reference: str, message: str) -> str:
@@ -74,7 +86,7 @@ def _keys(path: Path, present: set[str], split: str | None, columns: tuple[str, 
         keys["groups"] = f"{prefix}groups"
     for name in columns:
         if f"{prefix}{name}" not in present:
-            known = ", ".join(sorted(present)[:12])
+            known = listed(sorted(present))
             raise DataError(f"{path}: no array {prefix}{name} for --subgroup {name}; it has {known}.")
         keys[f"{_COLUMN}{name}"] = f"{prefix}{name}"
     return keys | {name: name for name in ("class_names", "levels") if name in present}
@@ -88,10 +100,10 @@ def _what_exists(path: Path, present: set[str], split: str | None) -> str:
         if key.endswith("_images") and key.removesuffix("_images") + "_labels" in present
     )
     if splits:
-        return f"{path}: no {wanted}; it has the splits {', '.join(splits)}: write {path.name}#{splits[0]}."
+        return f"{path}: no {wanted}; it has the splits {listed(splits)}: write {path.name}#{shown(splits[0])}."
     if {"images", "labels"} <= present:
         return f"{path}: no {wanted}; it has one set without a split: leave out #{split}."
-    return f"{path}: no {wanted}; it has {', '.join(sorted(present)[:8]) or 'no arrays'}: rename its arrays."
+    return f"{path}: no {wanted}; it has {listed(sorted(present), 'no arrays')}: rename its arrays."
 
 
 def _declared_levels(arrays: dict[str, npt.NDArray[Any]]) -> int | None:
@@ -124,6 +136,8 @@ def _texts(arrays: dict[str, npt.NDArray[Any]], name: str) -> tuple[str, ...] | 
         raise DataError(
             f"{name.removeprefix(_COLUMN)} must be a list of strings or integers, got {array.dtype} {array.shape}."
         )
-    if array.dtype.kind == "S":
-        return tuple(value.decode("utf-8", "replace") for value in array.tolist())
-    return tuple(str(value) for value in array.tolist())
+    try:
+        values = array.tolist()
+    except (SystemError, ValueError):  # NumPy stores any 32 bits as a character
+        raise DataError(f"{name.removeprefix(_COLUMN)} holds characters that do not exist; save it again.") from None
+    return tuple(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values)

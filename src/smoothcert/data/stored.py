@@ -24,8 +24,25 @@ _CARRIERS = {255: (8,), 4095: (12, 16), 65535: (16,)}
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339
 
 
+MOST_PIXELS = 2**26
+"""Pixels an image file may claim: 67 million, such as 8192 by 8192. A few kilobytes can claim any number of them."""
+
+
 class RefusedError(Exception):
     """What is wrong with an image, without its name."""
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuse a claimed size before memory is taken for it.
+
+    Raises:
+        RefusedError: more than `MOST_PIXELS`.
+    """
+    if width * height > MOST_PIXELS:
+        raise RefusedError(
+            f"it claims {width:,} by {height:,} pixels, and at most {MOST_PIXELS:,} are decoded; cut it into parts, "
+            "or make it smaller, before."
+        )
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, Protocol
 
+from smoothcert.engine.energy import Meter, meter_of
 from smoothcert.engine.work import Work
 from smoothcert.evidence import Line, plan_of, utc_now
 from smoothcert.sampling.memory import keep_freed_memory
@@ -14,8 +16,29 @@ from smoothcert.sampling.sampler import Sampler
 from smoothcert.sampling.waves import waves
 from smoothcert.spec import Spec
 
+Hear = Callable[[dict[str, Any]], None]
+"""Told what is worth an entry in the event log: workers that come and go, with their facts."""
 
-@dataclass(frozen=True, eq=False)
+
+class Engine(Protocol):
+    """Turns the missing images of one noise level after the other into ledger lines."""
+
+    @property
+    def worker(self) -> str:
+        """Name of the ledger file, and of this session in the event log."""
+
+    @property
+    def copies(self) -> int:
+        """Noisy copies drawn so far, at all noise levels."""
+
+    def sample(self, sigma: float, indices: Iterable[int], hear: Hear) -> Iterator[list[Line]]:
+        """Sample images of one noise level until they are decided, and yield their lines as they are."""
+
+    def meter(self) -> Meter:
+        """Return the meter of the energy this engine uses."""
+
+
+@dataclass(eq=False)
 class LocalEngine:
     """Samples on this machine's processor or accelerator.
 
@@ -24,30 +47,56 @@ class LocalEngine:
         work: its images and classifiers.
         worker: name written into ledger lines.
         recipe_name: name of the numeric recipe where it is not the spec's own.
+        copies: noisy copies drawn by `sample` so far.
     """
 
     spec: Spec
     work: Work
     worker: str = "local-0"
     recipe_name: str | None = None
+    copies: int = 0
+    _ready: dict[float, Sampler] = field(default_factory=dict, repr=False)
 
-    def lines(self, sigma: float, sampler: Sampler, indices: Iterable[int]) -> Iterator[list[Line]]:
+    def sampler(self, sigma: float) -> Sampler:
+        """Return the sampler of one noise level; only the last one asked for is kept in memory."""
+        if sigma not in self._ready:
+            self._ready.clear()
+            self._ready[sigma] = self.work.sampler(sigma, self.spec.seed)
+        return self._ready[sigma]
+
+    def sample(self, sigma: float, indices: Iterable[int], hear: Hear = lambda _: None) -> Iterator[list[Line]]:
         """Sample images until they are decided.
 
         Args:
             sigma: one of the spec's noise levels.
-            sampler: a sampler of that level.
             indices: images to do, in any order; the order changes no vote.
+            hear: told nothing: this engine is one worker.
 
         Yields:
             After each wave, the lines of the images it decided (possibly none).
         """
+        sampler = self.sampler(sigma)
+        before, drawn = self.copies, sampler.copies
+        for lines in self.lines(sigma, sampler, indices):
+            self.copies = before + sampler.copies - drawn
+            yield lines
+
+    def meter(self) -> Meter:
+        """Return the meter of the device."""
+        return meter_of(self.work.recipe.device)
+
+    def lines(self, sigma: float, sampler: Sampler, indices: Iterable[int]) -> Iterator[list[Line]]:
+        """Do the same with a sampler of one's own."""
         keep_freed_memory()
         protocol = protocol_of(self.spec, plan_of(self.spec, sigma))
         images = self.work.images
         place = {int(index): i for i, index in enumerate(images.indices)}
-        fresh = (begin(protocol, index, int(images.labels[place[index]])) for index in indices)
-        for decided in waves(fresh, sampler, partial(settle, protocol)):
+
+        def fresh(index: int) -> ImageVotes:
+            return begin(protocol, index, int(images.labels[place[index]]))
+
+        # a map, not a generator: one that has run dry goes on when more images have come (see `Feed`)
+        for decided in waves(map(fresh, indices), sampler, partial(settle, protocol)):
             yield [self._line(sigma, image, place[image.index]) for image in decided]
 
     def _line(self, sigma: float, image: ImageVotes, place: int) -> Line:
@@ -66,6 +115,11 @@ class LocalEngine:
             recipe=self.recipe_name,
             subgroups={name: values[place] for name, values in images.subgroups.items()},
         )
+
+
+def local_engine(spec: Spec, work: Work) -> LocalEngine:
+    """Return the engine of this process; its lines name the numeric recipe where it is not the spec's own."""
+    return LocalEngine(spec, work, recipe_name=None if work.recipe == spec.recipe else work.recipe.name)
 
 
 def _votes(counts: Counts) -> dict[int, int]:

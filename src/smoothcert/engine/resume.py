@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from smoothcert.engine.session import Hooks, Session
+from smoothcert.engine.engines import open_engine
+from smoothcert.engine.hooks import Hooks
+from smoothcert.engine.local import local_engine
+from smoothcert.engine.placement import Share, Workers, parse_share
+from smoothcert.engine.room import check_workers
+from smoothcert.engine.session import Session
 from smoothcert.engine.work import Work, data_facts, load_work, model_facts
 from smoothcert.errors import EvidenceError, RecipeError
-from smoothcert.evidence import RESUMED, RunDirectory
+from smoothcert.evidence import LOCKED, RESUMED, SHARD_FINISHED, STARTED, RunDirectory
+from smoothcert.evidence.planned import PLANNED
 from smoothcert.sampling.recipe import differences
 from smoothcert.spec import Request, Sigma, Spec
 
 
-def resume(run: RunDirectory, moved: dict[str, Any], accept_recipe: bool = False, hooks: Hooks | None = None) -> bool:
-    """Sample what a run still misses and seal it.
+def resume(
+    run: RunDirectory,
+    moved: dict[str, Any],
+    accept_recipe: bool = False,
+    hooks: Hooks | None = None,
+    workers: Workers | None = None,
+) -> bool:
+    """Sample what a run still misses and seal it; a shard goes on with its own part of the images.
 
     Args:
         run: an interrupted run.
         moved: new places of moved files (`model`, `weights`, `data`); their content must be unchanged.
         accept_recipe: go on with another numeric recipe; each new line then names it.
         hooks: progress callbacks.
+        workers: which engine samples; any may go on with what any other began.
 
     Returns:
         False where nothing was missing and the run was already sealed.
@@ -28,10 +42,12 @@ def resume(run: RunDirectory, moved: dict[str, Any], accept_recipe: bool = False
         EvidenceError: the spec was changed after it was locked, or model or data are not those of the run.
         RecipeError: this machine's recipe differs and was not accepted.
     """
+    workers = workers or Workers()
+    check_workers(workers)
     spec = run.read_spec()
     _check_lock(run, spec)
-    ledger = run.read_ledger()
-    if len(ledger.lines) == len(spec.request.sigma) * spec.data.images and run.seal() is not None:
+    share = share_of_run(run)
+    if _whole(run, spec, share):
         return False
     work = load_work(_as_locked(spec, moved, accept_recipe))
     _check_same(spec, work)
@@ -41,8 +57,42 @@ def resume(run: RunDirectory, moved: dict[str, Any], accept_recipe: bool = False
             f"This machine's numeric recipe is not the run's: {'; '.join(differing)}. Resume on a machine like the "
             "first, or accept it with --accept-recipe; every new line then names its recipe."
         )
-    Session(run, spec, work, hooks or Hooks()).sample(RESUMED)
+    local = local_engine(spec, work)
+    with open_engine(workers, spec, local) as engine:
+        Session(run, local, engine, hooks or Hooks()).sample(RESUMED if _begun(run) else STARTED, share)
     return True
+
+
+def share_of_run(run: RunDirectory) -> Share | None:
+    """Return which part of the images a run directory is about; None for all of them.
+
+    Its first session says so in the event log. A process that was killed before that has left it in the environment
+    record, which is written together with the spec.
+    """
+    text = run.share if _begun(run) else _environment(run).get("shard")
+    return parse_share(text) if isinstance(text, str) else None
+
+
+def _begun(run: RunDirectory) -> bool:
+    return any(event.event not in (LOCKED, PLANNED) for event in run.own_events())
+
+
+def _environment(run: RunDirectory) -> dict[str, Any]:
+    try:
+        record = json.loads((run.path / "environment.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _whole(run: RunDirectory, spec: Spec, share: Share | None) -> bool:
+    """Whether every image has a line, and an event vouches for them."""
+    images = spec.data.images if share is None else len(share.part(spec.indices))
+    if len(run.read_ledger().lines) != len(spec.request.sigma) * images:
+        return False
+    if share is None:
+        return run.seal() is not None
+    return any(event.event == SHARD_FINISHED for event in run.own_events())
 
 
 def _as_locked(spec: Spec, moved: dict[str, Any], accept_recipe: bool) -> Request:
@@ -69,6 +119,15 @@ def _check_same(spec: Spec, work: Work) -> None:
             f"{data.reference} does not hold the images of this run ({spec.data.sha256[:19]}..., "
             f"{spec.data.images} images). Point --data at the unchanged images."
         )
+    check_models(spec, work)
+
+
+def check_models(spec: Spec, work: Work) -> None:
+    """Refuse classifiers that are not those of the spec.
+
+    Raises:
+        EvidenceError: a file was changed; the message names it.
+    """
     for ours, theirs in zip(spec.models, model_facts(work), strict=True):
         if ours.sha256 != theirs.sha256:
             raise EvidenceError(

@@ -9,8 +9,13 @@ import torch
 
 import smoothcert
 from smoothcert.data.inspection import inspect_images
+from smoothcert.engine.engines import open_engine
+from smoothcert.engine.hooks import Hooks
+from smoothcert.engine.local import local_engine
+from smoothcert.engine.placement import Placement, Share, parse_share
 from smoothcert.engine.preflight import preflight
-from smoothcert.engine.session import Hooks, Session
+from smoothcert.engine.room import check_workers
+from smoothcert.engine.session import Session
 from smoothcert.engine.work import Work, data_facts, load_work, model_facts
 from smoothcert.errors import SpecError
 from smoothcert.evidence import STARTED, RunDirectory, append_event, create_run, environment, refuse_occupied
@@ -20,8 +25,14 @@ from smoothcert.spec import Request, Spec
 from smoothcert.stats import schedule
 
 
-def certify(request: Request, out: Path, hooks: Hooks | None = None, plan: Forecast | None = None) -> RunDirectory:
-    """Certify every image of a request, from nothing to a sealed run directory.
+def certify(
+    request: Request,
+    out: Path,
+    hooks: Hooks | None = None,
+    plan: Forecast | None = None,
+    placement: Placement | None = None,
+) -> RunDirectory:
+    """Certify every image of a request, or one part of them, from nothing to a sealed run directory.
 
     Nothing is written before images, classifiers and preflight have passed.
 
@@ -30,11 +41,14 @@ def certify(request: Request, out: Path, hooks: Hooks | None = None, plan: Forec
         out: a new or empty folder.
         hooks: progress callbacks.
         plan: the forecast this run was planned with; it is recorded before the first image.
+        placement: which engine samples, and which part of the images; a part is finished but not sealed.
 
     Raises:
         InputError: the request was refused, or it is not what was planned; nothing was written.
     """
-    hooks = hooks or Hooks()
+    hooks, placement = hooks or Hooks(), placement or Placement()
+    share = _share(request, placement)
+    check_workers(placement)
     refuse_occupied(out)
     work = load_work(request, hooks.on_read)
     hooks.on_images(inspect_images(work.images))
@@ -42,11 +56,27 @@ def certify(request: Request, out: Path, hooks: Hooks | None = None, plan: Forec
     _check_planned(plan, spec)
     for sigma in work.classifiers:
         hooks.on_preflight(preflight(work, sigma, spec.seed))
-    run = create_run(out, spec, environment(torch.get_num_threads()))
-    if plan is not None:
-        append_event(run.events, PLANNED, forecast=plan.to_record())
-    Session(run, spec, work, hooks).sample(STARTED)
+    local = local_engine(spec, work)
+    with open_engine(placement, spec, local) as engine:
+        part = {} if share is None else {"shard": str(share)}
+        run = create_run(out, spec, environment(torch.get_num_threads()) | part)
+        if plan is not None:
+            append_event(run.events, PLANNED, forecast=plan.to_record())
+        Session(run, local, engine, hooks).sample(STARTED, share)
     return run
+
+
+def _share(request: Request, placement: Placement) -> Share | None:
+    """Return the part of the images that is asked for; every part must lock the same spec, hence the same seed."""
+    if placement.shard is None:
+        return None
+    share = parse_share(placement.shard)
+    if request.seed is None:
+        raise SpecError(
+            "--shard needs --seed, the same for all shards of a run: draw one, keep it to yourself until the run is "
+            'done, and give it to each: python3 -c "import secrets; print(secrets.randbits(64))".'
+        )
+    return share
 
 
 def _check_planned(plan: Forecast | None, spec: Spec) -> None:

@@ -52,6 +52,12 @@ class Work:
         classifier, recipe = self.classifiers[sigma], recipe or self.recipe
         return Sampler(classifier, prepare(classifier, recipe), self.noise(sigma, seed), recipe, self.source)
 
+    @property
+    def resolved(self) -> Request:
+        """The request with what was found for it, so that another process prepares the same: batch shape, device."""
+        device = "cuda" if self.recipe.device.startswith("cuda") else "cpu"
+        return self.request.model_copy(update={"batch_size": self.recipe.batch_size, "device": device})
+
     def recipe_as(self, sigma: float, **changes: str | int) -> Recipe:
         """Return the recipe that other settings would lead to, never compiled; the batch size stays unless changed.
 
@@ -62,12 +68,13 @@ class Work:
         return choose_recipe(self.classifiers[sigma], self.request.model_copy(update=asked), self.images.shape)
 
 
-def load_work(request: Request, progress: Reading | None = None) -> Work:
+def load_work(request: Request, progress: Reading | None = None, images: ImageSet | None = None) -> Work:
     """Load what a request names and check that images and classifiers fit together.
 
     Args:
         request: what is asked.
         progress: told how many images are read, and of how many.
+        images: the images of that request where they are at hand; they are not read again.
 
     Raises:
         DataError: images or labels cannot be used.
@@ -75,14 +82,18 @@ def load_work(request: Request, progress: Reading | None = None) -> Work:
         SpecError: k is not below the number of classes.
         RecipeError: the numeric recipe cannot be run here.
     """
-    images = load_images(request.data, DataOptions.of(request, request.subgroup), progress)
-    images = images.first(request.limit) if request.limit else images
+    images = images or _images(request, progress)
     classifiers = {float(sigma): _classifier(request, sigma, images) for sigma in request.sigma}
     recipes = {choose_recipe(each, request, images.shape) for each in classifiers.values()}
     if len(recipes) != 1:
         raise ModelError("Expected classifiers of one kind at all noise levels, got own and foreign ones mixed.")
     work = Work(request, images, classifiers, recipes.pop())
     return _with_classes(work)
+
+
+def _images(request: Request, progress: Reading | None) -> ImageSet:
+    images = load_images(request.data, DataOptions.of(request, request.subgroup), progress)
+    return images.first(request.limit) if request.limit else images
 
 
 def _classifier(request: Request, sigma: float, images: ImageSet) -> Classifier:

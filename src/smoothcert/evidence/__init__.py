@@ -6,14 +6,10 @@ from smoothcert.evidence.bundle.differences import certified_of, differences
 from smoothcert.evidence.bundle.files import bundle_faults, read_bundle, write_bundle
 from smoothcert.evidence.bundle.record import Bundle, Certified
 from smoothcert.evidence.cost import Cost, costs
+from smoothcert.evidence.creation import create_run
 from smoothcert.evidence.criteria import Verdict, verdicts
-from smoothcert.evidence.directory import (
-    RunDirectory,
-    create_run,
-    refuse_occupied,
-    write_derived,
-    write_json,
-)
+from smoothcert.evidence.derived import write_derived, write_json
+from smoothcert.evidence.directory import RunDirectory, refuse_occupied
 from smoothcert.evidence.events import (
     CHANGED,
     CLEAN,
@@ -21,9 +17,11 @@ from smoothcert.evidence.events import (
     FINISHED,
     LEVEL,
     LOCKED,
+    MERGED,
     RATES,
     REPORTED,
     RESUMED,
+    SHARD_FINISHED,
     STARTED,
     Event,
     append_event,
@@ -33,12 +31,14 @@ from smoothcert.evidence.events import (
 from smoothcert.evidence.ledger import Ledger, LedgerWriter
 from smoothcert.evidence.line import Line, Votes, parse_line
 from smoothcert.evidence.measured import Change, Clean, Rates
-from smoothcert.evidence.outcomes import Outcomes, line_tallies, outcomes, plan_of, winner
+from smoothcert.evidence.merge import merge
+from smoothcert.evidence.outcomes import Outcomes, line_tallies, outcomes, outcomes_by_k, plan_of, winner
 from smoothcert.evidence.provenance import environment
 from smoothcert.evidence.published import PublishedLog, read_counts, read_log
 from smoothcert.evidence.results import CONFIDENCE, Cell, cells, results_record
 from smoothcert.evidence.run import Run, open_run
 from smoothcert.evidence.scenarios import Basis, Scenario, scenarios
+from smoothcert.evidence.shards import Shard
 
 __all__ = [
     "CHANGED",
@@ -48,9 +48,11 @@ __all__ = [
     "FINISHED",
     "LEVEL",
     "LOCKED",
+    "MERGED",
     "RATES",
     "REPORTED",
     "RESUMED",
+    "SHARD_FINISHED",
     "STARTED",
     "Amount",
     "Basis",
@@ -70,6 +72,7 @@ __all__ = [
     "Run",
     "RunDirectory",
     "Scenario",
+    "Shard",
     "Verdict",
     "Votes",
     "append_event",
@@ -83,8 +86,10 @@ __all__ = [
     "differences",
     "environment",
     "line_tallies",
+    "merge",
     "open_run",
     "outcomes",
+    "outcomes_by_k",
     "parse_line",
     "plan_of",
     "read_bundle",

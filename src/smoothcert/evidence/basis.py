@@ -14,6 +14,7 @@ from smoothcert.evidence.events import ENERGY, Event
 from smoothcert.evidence.line import Line
 from smoothcert.evidence.run import Run
 from smoothcert.evidence.scenarios import CERTIFY, CERTIFY_MOST, PREDICT, PREDICT_MOST, Basis
+from smoothcert.evidence.stored import columns_of
 from smoothcert.spec import Production
 from smoothcert.stats import prediction_looks
 
@@ -55,10 +56,12 @@ def basis_of(run: Run, production: Production) -> Basis:
     lines, total = run.ledger.at(sigma), costs(run)[-1]
     rate = rate_of(lines)
     energy, whole = energy_of(run.events, sigma), energy_of(run.events)
-    copies, error = mean([line.samples for line in lines])
+    copies, error = mean(columns_of(lines).samples)
     shared = max(1, recipe.batch_size // TOGETHER)
-    silent, drawn = predicted(lines, production, min(shared, production.votes)) if lines else (None, None)
-    levels = [mean([line.samples for line in run.ledger.at(s)])[1] * len(run.ledger.at(s)) for s in request.sigma]
+    chances = run.duels(sigma)
+    silent, drawn = predicted(chances, production, min(shared, production.votes)) if lines else (None, None)
+    samples = [columns_of(run.ledger.at(s)).samples for s in request.sigma]
+    levels = [mean(each)[1] * len(each) for each in samples]
     return Basis(
         sigma=sigma,
         device=recipe.device,
@@ -84,23 +87,25 @@ def basis_of(run: Run, production: Production) -> Basis:
         joules_run=whole.joules,
         metered=whole.copies,
         batch=recipe.batch_size,
-        alone=_alone(run, lines, production) if lines else {},
+        alone=_alone(run, sigma, production) if lines else {},
     )
 
 
-def _alone(run: Run, lines: Sequence[Line], production: Production) -> dict[str, float]:
+def _alone(run: Run, sigma: float, production: Production) -> dict[str, float]:
     """Return the copies a lone study waits for, by task: a look that fills no batch takes a whole one."""
-    size, spec = run.spec.recipe.batch_size, run.spec
+    size, spec, lines = run.spec.recipe.batch_size, run.spec, run.ledger.at(sigma)
     first = sum(lines[0].selection.values()) if lines[0].selection else 0
-    certified = [padded((first, *(first + n for n, _ in line.looks)), size) for line in lines]
+    steps = (first, *(first + n for n in spec.looks))
+    copies = np.array([padded(steps[: 1 + taken], size) for taken in range(len(steps))])
+    certified = copies[np.minimum(columns_of(lines).looks, len(spec.looks))]
     looks = prediction_looks(production.votes, production.alpha, min(size, production.votes))
     share = padded(looks, size) / production.votes
-    drawn = predicted(lines, production, min(size, production.votes))[1][0]
+    drawn = predicted(run.duels(sigma), production, min(size, production.votes))[1][0]
     return {
         PREDICT: drawn * share,
         PREDICT_MOST: float(padded(looks, size)),
         CERTIFY: float(np.mean(certified)),
-        CERTIFY_MOST: float(padded((first, *(first + n for n in spec.looks)), size)),
+        CERTIFY_MOST: float(padded(steps, size)),
     }
 
 
@@ -109,14 +114,15 @@ def rate_of(lines: Sequence[Line]) -> tuple[float, float, float] | tuple[None, N
 
     None three times where no time was recorded.
     """
-    seconds = sum(line.seconds for line in lines)
+    columns = columns_of(lines)
+    seconds = columns.total_seconds()
     if seconds <= 0:
         return None, None, None
-    rate = sum(line.samples for line in lines) / seconds
-    ordered = sorted(lines, key=lambda line: (line.at, line.index))
-    bounds = np.linspace(0, len(ordered), min(PARTS, len(ordered)) + 1).astype(int)
-    parts = [ordered[a:b] for a, b in pairwise(bounds)]
-    timed = [(sum(line.samples for line in part), sum(line.seconds for line in part)) for part in parts]
+    rate = int(columns.samples.sum()) / seconds
+    order = columns.time_order()
+    bounds = np.linspace(0, len(order), min(PARTS, len(order)) + 1).astype(int)
+    parts = [columns.of(order[a:b]) for a, b in pairwise(bounds)]
+    timed = [(int(part.samples.sum()), part.total_seconds()) for part in parts]
     rates = [rate, *(copies / taken for copies, taken in timed if taken > 0)]
     return rate, min(rates), max(rates)
 

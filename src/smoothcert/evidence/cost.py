@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smoothcert.evidence.run import Run
+from smoothcert.evidence.stored import columns_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,6 @@ def costs(run: Run) -> list[Cost]:
 
 
 def _cost(run: Run, sigma: float) -> Cost:
-    lines, request = run.ledger.at(sigma), run.spec.request
-    fixed = len(lines) * request.most_copies
-    passes = sum(line.samples for line in lines)
-    return Cost(float(sigma), len(lines), passes, fixed, sum(line.seconds for line in lines))
+    level = columns_of(run.ledger.at(sigma))
+    fixed = len(level) * run.spec.request.most_copies
+    return Cost(float(sigma), len(level), int(level.samples.sum()), fixed, level.total_seconds())

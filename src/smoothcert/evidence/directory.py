@@ -1,20 +1,16 @@
-"""The run directory: where a run's spec, evidence and results lie, and how they are written without loss."""
+"""The run directory: where a run's spec, evidence and results lie, and how they are read."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence.events import FINISHED, LOCKED, Event, append_event, read_events
+from smoothcert.evidence.events import FINISHED, SHARD_FINISHED, Event, read_events
 from smoothcert.evidence.ledger import Ledger, read_ledger
+from smoothcert.evidence.lock import at_rest, is_written, writing
+from smoothcert.evidence.shards import Shard, shards_of, share_of, told_together
 from smoothcert.spec import Spec, read_spec
 
 
@@ -38,6 +34,11 @@ class RunDirectory:
     def ledger(self) -> Path:
         """The folder of ledger files."""
         return self.path / "ledger"
+
+    @property
+    def environment(self) -> Path:
+        """Versions and machine with which the run was made."""
+        return self.path / "environment.json"
 
     @property
     def results(self) -> Path:
@@ -64,40 +65,64 @@ class RunDirectory:
         """Read the evidence."""
         return read_ledger(self.ledger)
 
+    def ledger_files(self, begin: str = "") -> list[Path]:
+        """Return the ledger files whose names begin so, plain or packed."""
+        return sorted([*self.ledger.glob(f"{begin}*.jsonl"), *self.ledger.glob(f"{begin}*.jsonl.gz")])
+
     def read_events(self) -> tuple[Event, ...]:
-        """Read the event log."""
+        """Read the log of events; of a merged run, with the logs of its shards."""
+        own = self.own_events()
+        shards = shards_of(own)
+        return told_together(own, [read_events(self.of_shard(one.name).events) for one in shards]) if shards else own
+
+    def own_events(self) -> tuple[Event, ...]:
+        """Read `events.jsonl` alone."""
         return read_events(self.events)
 
     def seal(self) -> Event | None:
         """Return the last finish event, or None for a run that is not sealed."""
-        finished = [event for event in self.read_events() if event.event == FINISHED]
+        finished = [event for event in self.own_events() if event.event == FINISHED]
         return finished[-1] if finished else None
+
+    def vouched(self) -> Event | None:
+        """Return the last event that vouches for the ledger: the seal, or for a shard the end of its part."""
+        ends = [event for event in self.own_events() if event.event in (FINISHED, SHARD_FINISHED)]
+        return ends[-1] if ends else None
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The runs this one was merged from; none for a run that sampled all itself."""
+        return shards_of(self.own_events())
+
+    @property
+    def share(self) -> str | None:
+        """Which shard this run is, "i/n"; None for a whole run and for a merged one."""
+        return share_of(self.own_events())
+
+    def of_shard(self, name: str) -> RunDirectory:
+        """Return the folder that keeps log and environment of one of the shards."""
+        return RunDirectory(self.path / "shards" / name)
 
     @property
     def busy(self) -> bool:
         """Whether a process is writing this run at this moment."""
-        try:
-            with (self.path / "lock").open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return is_written(self.path / "lock")
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold the run for this process; a crash releases it.
 
         Raises:
             EvidenceError: another process is writing this run.
         """
-        with (self.path / "lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise EvidenceError(f"Another process is writing {self.path}. Wait for it, or stop it.") from None
-            yield
+        return writing(self.path / "lock")
+
+    def at_rest(self) -> AbstractContextManager[None]:
+        """Keep other processes from writing this run.
+
+        Raises:
+            EvidenceError: a process is writing it.
+        """
+        return at_rest(self.path / "lock")
 
 
 def refuse_occupied(path: Path) -> None:
@@ -115,37 +140,3 @@ def refuse_occupied(path: Path) -> None:
         raise EvidenceError(f"{path} exists and is not an empty folder. Choose another --out.")
     if any(parent.exists() and not parent.is_dir() for parent in path.parents):
         raise EvidenceError(f"{path} lies below something that is not a folder. Choose another --out.")
-
-
-def create_run(path: Path, spec: Spec, environment: dict[str, Any]) -> RunDirectory:
-    """Lock a spec into a new run directory, all of it or nothing.
-
-    Raises:
-        EvidenceError: the place already holds something, or cannot be written.
-    """
-    refuse_occupied(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-            fresh = RunDirectory(Path(folder) / "run")
-            fresh.ledger.mkdir(parents=True)
-            fresh.results.mkdir()
-            fresh.spec.write_text(spec.to_json(), encoding="utf-8")
-            write_json(fresh.path / "environment.json", environment)
-            append_event(fresh.events, LOCKED, spec_sha256=spec.sha256(), smoothcert=spec.smoothcert)
-            fresh.path.rename(path)
-    except OSError as error:
-        raise EvidenceError(f"Cannot create the run directory {path}: {error.strerror}.") from None
-    return RunDirectory(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a derived JSON file in one step."""
-    write_derived(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
-
-
-def write_derived(path: Path, content: str | bytes) -> None:
-    """Write a derived file beside its place and move it there in one step."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(beside, path)

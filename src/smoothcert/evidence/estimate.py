@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.evidence.line import Line
+from smoothcert.evidence.stored import in_blocks
 from smoothcert.spec import Production
 from smoothcert.stats import prediction_looks, prediction_odds
 
@@ -20,7 +22,7 @@ _STEPS = 400  # of the grid over p
 
 
 def predicted(
-    lines: Sequence[Line], production: Production, first: int = 1
+    chances: FloatArray, production: Production, first: int = 1
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Estimate, from stored votes, how often adaptive prediction abstains and how many copies it takes.
 
@@ -28,21 +30,23 @@ def predicted(
     image stopped because of its votes.
 
     Args:
-        lines: ledger lines of one noise level, at least one.
+        chances: `duels` of one noise level, at least one.
         production: votes and alpha of a prediction.
         first: least copies of a look: a share of a batch where many studies are predicted at once, a batch for one.
 
     Returns:
         Mean over the images and its standard error, of abstention and of copies.
     """
-    abstain, copies = expected(duels(lines), production, first)
+    abstain, copies = expected(chances, production, first)
     return mean(abstain), mean(copies)
 
 
 def duels(lines: Sequence[Line]) -> FloatArray:
     """Return the duel of each image's two leading classes, float (m,), from its pooled votes."""
-    votes = np.array([_leaders(line) for line in lines], dtype=np.float64)
-    return duel(votes[:, 0], votes[:, 1], votes[:, 2])
+    chances = np.empty(len(lines))
+    for rows, block in in_blocks(lines):
+        chances[rows] = duel(*np.array([_leaders(line) for line in block], dtype=np.float64).T)
+    return chances
 
 
 def duel(leader: FloatArray, runner_up: FloatArray, drawn: FloatArray | float) -> FloatArray:
@@ -89,7 +93,7 @@ def padded(looks: Sequence[int], size: int) -> int:
     return sum(-(-(after - before) // size) * size for before, after in pairwise((0, *looks)))
 
 
-def mean(values: Sequence[float] | FloatArray) -> tuple[float, float]:
+def mean(values: Sequence[float] | NDArray[Any]) -> tuple[float, float]:
     """Return the mean over images and its standard error; 0 for the error of a single image."""
     array = np.asarray(values, dtype=np.float64)
     if not len(array):

@@ -14,6 +14,7 @@ from smoothcert.errors import EvidenceError
 
 BEGINNING = "0" * 64
 LOCKED, STARTED, RESUMED, LEVEL, FINISHED = "spec locked", "start", "resume", "noise level", "finish"
+SHARD_FINISHED, MERGED = "shard finished", "merge"
 CLEAN, CHANGED, RATES, ENERGY, REPORTED = "without noise", "changed images", "rates", "energy", "report"
 
 
@@ -33,10 +34,10 @@ def utc_now() -> str:
 
 
 def append_event(path: Path, event: str, **facts: Any) -> None:
-    """Append one event, chained to the last, and make it durable."""
+    """Append one event, chained to the last, and make it durable; never dated before the last, whatever the clock."""
     lines = _whole_lines(path)
     previous = _digest(lines[-1]) if lines else BEGINNING
-    record = {"event": event, "at": utc_now(), "previous": previous, **facts}
+    record = {"event": event, "at": max(utc_now(), _last_time(lines)), "previous": previous, **facts}
     with path.open("ab") as file:
         file.truncate(sum(len(line) + 1 for line in lines))
         file.write(json.dumps(record, sort_keys=True).encode() + b"\n")
@@ -73,9 +74,23 @@ def broken_link(path: Path) -> int | None:
     return None
 
 
+def last_digest(path: Path) -> str:
+    """Return the SHA-256 of the last whole line of a log; the chain makes it vouch for every line before."""
+    lines = _whole_lines(path)
+    return _digest(lines[-1]) if lines else BEGINNING
+
+
 def _whole_lines(path: Path) -> list[bytes]:
     data = path.read_bytes() if path.is_file() else b""
     return data.split(b"\n")[:-1]
+
+
+def _last_time(lines: list[bytes]) -> str:
+    """Return the time of the last event that has one, "" where none has."""
+    try:
+        return str(json.loads(lines[-1])["at"])
+    except (IndexError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def _digest(line: bytes) -> str:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from smoothcert.errors import EvidenceError
-from smoothcert.evidence.line import Line, parse_line
+import numpy as np
+
+from smoothcert.evidence.columns import Columns
+from smoothcert.evidence.line import Line
+from smoothcert.evidence.reading import read_lines
+from smoothcert.evidence.stored import StoredLines, columns_of
+
+Key = tuple[float, int]
+"""What one line is about: (sigma, image index)."""
 
 
 @dataclass(frozen=True)
@@ -22,22 +28,30 @@ class Ledger:
     """All evidence of a run, a line a (sigma, image), sorted.
 
     Attributes:
-        lines: the lines that count, sorted by sigma and index.
+        lines: the lines that count, sorted by sigma and index; those of a run directory stay on the disk until they are
+            asked for (`StoredLines`).
         differing: keys that two workers reported differently; the worker whose name sorts first counts.
         torn: unfinished last lines that were ignored (their images are redone on resume).
     """
 
-    lines: tuple[Line, ...]
-    differing: tuple[tuple[float, int], ...] = ()
+    lines: Sequence[Line]
+    differing: tuple[Key, ...] = ()
     torn: int = 0
 
-    def at(self, sigma: float) -> tuple[Line, ...]:
+    def at(self, sigma: float) -> Sequence[Line]:
         """Return the lines of one noise level."""
+        if isinstance(self.lines, StoredLines):
+            return self.lines.at(sigma)
         return tuple(line for line in self.lines if line.sigma == sigma)
 
-    def keys(self) -> frozenset[tuple[float, int]]:
+    def keys(self) -> AbstractSet[Key]:
         """Return the (sigma, index) pairs that are done."""
-        return frozenset(line.key for line in self.lines)
+        return Keys(self.columns)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What the lines say besides their votes, as arrays."""
+        return columns_of(self.lines)
 
     def sha256(self) -> str:
         """Return the hash of the canonical ledger: sorted, without seconds, worker and time."""
@@ -51,50 +65,43 @@ class Ledger:
         return digest.hexdigest()
 
 
+class Keys(AbstractSet[Key]):
+    """The keys of sorted lines: a set without an object for each."""
+
+    def __init__(self, columns: Columns) -> None:
+        """Take the columns of lines that are sorted by sigma and index."""
+        self._levels: dict[float, np.ndarray] = {}
+        ends = np.flatnonzero(np.diff(columns.sigma, append=np.nan)) + 1
+        for first, last in zip((0, *ends.tolist()), ends.tolist(), strict=False):
+            self._levels[float(columns.sigma[first])] = columns.index[first:last]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._levels.values()))
+
+    def __iter__(self) -> Iterator[Key]:
+        return ((sigma, index) for sigma, level in self._levels.items() for index in level.tolist())
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, tuple) or len(key) != 2 or key[0] not in self._levels:
+            return False
+        level, index = self._levels[key[0]], key[1]
+        place = int(np.searchsorted(level, index))
+        return place < len(level) and bool(level[place] == index)
+
+    @classmethod
+    def _from_iterable(cls, keys: Iterable[Key]) -> frozenset[Key]:  # type: ignore[override]  # of `-`, `&`, `|`
+        return frozenset(keys)
+
+
 def read_ledger(folder: Path) -> Ledger:
     """Read every `*.jsonl` of a ledger folder, and every `*.jsonl.gz`: what gzip has packed counts as before.
+
+    Each line is checked now and read again when it is asked for.
 
     Raises:
         EvidenceError: a line other than an unfinished last one cannot be read; the message names file and line.
     """
-    found: dict[tuple[float, int], Line] = {}
-    differing: set[tuple[float, int]] = set()
-    torn = 0
-    for path in sorted([*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")]):
-        lines, unfinished = _read_file(path)
-        torn += unfinished
-        for line in lines:
-            other = found.get(line.key)
-            if other is not None and other.to_json(seal=True) != line.to_json(seal=True):
-                differing.add(line.key)
-            if other is None or line.worker < other.worker:
-                found[line.key] = line
-    return Ledger(tuple(found[key] for key in sorted(found)), tuple(sorted(differing)), torn)
-
-
-def _read_file(path: Path) -> tuple[list[Line], bool]:
-    lines: list[Line] = []
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, text in enumerate(file, 1):
-                if not text.endswith(b"\n"):
-                    return lines, True
-                lines.append(_parsed(text, number, path))
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise EvidenceError(f"{path} is damaged or cut short; pack it again, or restore it from a copy.") from None
-    except OSError as error:
-        raise EvidenceError(f"Cannot read {path}: {error.strerror}.") from None
-    return lines, False
-
-
-def _parsed(text: bytes, number: int, path: Path) -> Line:
-    try:
-        return parse_line(text.decode("utf-8"))
-    except (EvidenceError, UnicodeDecodeError) as error:
-        raise EvidenceError(
-            f"Line {number} of {path} is damaged: {error}. Restore the file from a copy; "
-            "removing the line makes its image be sampled again on resume."
-        ) from None
+    return Ledger(*read_lines(sorted([*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")])))
 
 
 class LedgerWriter:

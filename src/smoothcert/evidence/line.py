@@ -78,7 +78,10 @@ class Line:
         if seal:
             for name in SEAL_IGNORES:
                 del record[name]
-        return json.dumps(record, separators=(",", ":"), sort_keys=seal)
+        return (_SEALED if seal else _PLAIN).encode(record)
+
+
+_PLAIN, _SEALED = (json.JSONEncoder(separators=(",", ":"), sort_keys=seal) for seal in (False, True))
 
 
 def _text(votes: Votes) -> dict[str, int]:
@@ -114,7 +117,7 @@ def parse_line(text: str) -> Line:
 
 def _count(value: object) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError(f"expected a whole number of 0 or more, got {value!r}")
+        raise ValueError(f"expected a whole number of 0 or more, got {value!r:.80}")
     return value
 
 
@@ -124,5 +127,10 @@ def _texts(record: object) -> Mapping[str, str]:
     return record
 
 
-def _votes(record: Mapping[str, object]) -> Votes:
-    return {_count(int(c)): _count(votes) for c, votes in record.items()}
+def _votes(record: Mapping[str, Any]) -> Votes:
+    votes = {int(c): n for c, n in record.items()}
+    numbers = [*votes, *votes.values()]
+    if numbers and not (set(map(type, numbers)) == {int} and min(numbers) >= 0 and max(numbers) < 2**63):
+        for number in numbers:  # one by one, to name the first that is none
+            _count(number)
+    return votes

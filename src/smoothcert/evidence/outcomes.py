@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.errors import SpecError
+from smoothcert.evidence.columns import Columns
 from smoothcert.evidence.line import Line
+from smoothcert.evidence.stored import columns_of, in_blocks
 from smoothcert.spec import Spec
-from smoothcert.stats import Bounds, Certificate, Plan, Tally, certified_at, radius, round_down, running
+from smoothcert.stats import Bounds, Certificate, Plan, Tally, bounds, certified_at, radius, round_down
 
 Mask = NDArray[np.bool_]
+_AT_A_TIME = 65_536  # images, where numbers between input and answer take more room than these
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +49,19 @@ class Outcomes:
         """Images of the right class for which no positive radius is certified, bool (m,)."""
         return ~self.wrong & (self.radius <= 0)
 
+    def of(self, rows: slice) -> Outcomes:
+        """Return those of consecutive images; nothing is copied."""
+        parts = {name: getattr(self, name)[rows] for name in ("index", "label", "wrong", "radius", "samples")}
+        return replace(self, bounds=Bounds(self.bounds.q[rows], self.bounds.u[rows]), **parts)
+
     def certified_correct(self, r: float) -> Mask:
         """Images certified for their reference label at radius r, bool (m,); r = 0 asks for any positive radius."""
-        kept = certified_at(self.bounds, r, self.plan.sigma, self.plan.eta)
-        return np.asarray(~self.wrong & (self.radius > 0) & kept)
+        kept = ~self.wrong & (self.radius > 0)
+        for start in range(0, max(len(kept), 1), _AT_A_TIME):
+            rows = slice(start, start + _AT_A_TIME)
+            held = Bounds(self.bounds.q[rows], self.bounds.u[rows])
+            kept[rows] &= certified_at(held, r, self.plan.sigma, self.plan.eta)
+        return kept
 
     def certificates(self, radii: Sequence[float]) -> list[Certificate]:
         """Return one certificate an image; label None is an abstention or a wrong class."""
@@ -86,19 +99,68 @@ def outcomes(spec: Spec, lines: Sequence[Line], sigma: float, k: int) -> Outcome
     Returns:
         Outcomes over the lines, in their order.
     """
-    plan = plan_of(spec, sigma)
-    path = running(line_tallies(lines, len(spec.looks), k), plan, k)
-    final = Bounds(path.q[:, -1], path.u[:, -1])
-    by_prediction = spec.request.target_of(k) == "prediction"
+    return outcomes_by_k(spec, lines, sigma, (k,))[k]
+
+
+def outcomes_by_k(spec: Spec, lines: Sequence[Line], sigma: float, ks: Sequence[int]) -> dict[int, Outcomes]:
+    """Derive the certificates of one sigma and several k, going through the lines once, a block at a time."""
+    columns = columns_of(lines)
+    looks, most = len(spec.looks), max(ks)
+    parts = [derived(spec, seen(block, columns.of(rows), looks, most), sigma, ks) for rows, block in in_blocks(lines)]
+    parts = parts or [derived(spec, seen((), columns, looks, most), sigma, ks)]
+    return {k: joined([part[k] for part in parts], columns) for k in ks}
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The votes of m lines as arrays, from which outcomes under any alpha, bound and smaller k are derived.
+
+    Attributes:
+        columns: what the lines say besides their votes.
+        votes: n and label_votes (m, looks), rivals (m, looks, K); n = 0 where no look was taken.
+        others: bool (m,): the selection winner is another class than the label, or none.
+    """
+
+    columns: Columns
+    votes: Tally
+    others: Mask
+
+
+def seen(lines: Sequence[Line], columns: Columns, looks: int, k: int) -> Seen:
+    """Return the votes of lines in memory as arrays: of so many looks, with the k strongest rivals."""
+    others = np.array([winner(line) != line.label for line in lines], dtype=np.bool_)
+    return Seen(columns, line_tallies(lines, looks, k), others)
+
+
+def derived(spec: Spec, block: Seen, sigma: float, ks: Sequence[int]) -> dict[int, Outcomes]:
+    """Derive the certificates of some lines of one sigma, at several k."""
+    plan, columns, found = plan_of(spec, sigma), block.columns, {}
+    for k in ks:
+        last = final_bounds(block.votes, plan, k)
+        found[k] = Outcomes(
+            plan=plan,
+            k=k,
+            index=columns.index,
+            label=columns.label,
+            wrong=block.others if spec.request.target_of(k) == "prediction" else np.zeros_like(block.others),
+            bounds=last,
+            radius=radius(last, plan.sigma, plan.eta),
+            samples=columns.samples,
+        )
+    return found
+
+
+def joined(parts: Sequence[Outcomes], columns: Columns) -> Outcomes:
+    """Return the outcomes of consecutive blocks of lines as one, at one sigma and k; `columns` of all these lines."""
     return Outcomes(
-        plan=plan,
-        k=k,
-        index=np.array([line.index for line in lines], dtype=np.int64),
-        label=np.array([line.label for line in lines], dtype=np.int64),
-        wrong=np.array([by_prediction and winner(line) != line.label for line in lines], dtype=np.bool_),
-        bounds=final,
-        radius=radius(final, plan.sigma, plan.eta),
-        samples=np.array([line.samples for line in lines], dtype=np.int64),
+        plan=parts[0].plan,
+        k=parts[0].k,
+        index=columns.index,
+        label=columns.label,
+        wrong=np.concatenate([part.wrong for part in parts]),
+        bounds=Bounds(*(np.concatenate([getattr(part.bounds, each) for part in parts]) for each in ("q", "u"))),
+        radius=np.concatenate([part.radius for part in parts]),
+        samples=columns.samples,
     )
 
 
@@ -108,6 +170,32 @@ def winner(line: Line) -> int | None:
         return None
     votes = line.selection
     return min(votes, key=lambda c: (-votes[c], c))
+
+
+def final_bounds(votes: Tally, plan: Plan, k: int) -> Bounds:
+    """Return the running bounds after the last of the plan's looks that was taken, q (m,) and u (m, k); 1 without any.
+
+    The last column of `stats.running`, but only for looks that were taken, and for each count that occurs once.
+
+    Raises:
+        SpecError: a sample number is neither 0 nor the plan's.
+    """
+    taken_looks = votes.n[:, : len(plan.looks)]
+    if np.any((taken_looks != 0) & (taken_looks != plan.looks[: votes.n.shape[1]])):
+        raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers")
+    last = Bounds(np.ones(len(votes.n)), np.ones((len(votes.n), k)))
+    for look, level in enumerate(plan.levels[: votes.n.shape[1]]):
+        at, taken = taken_at(votes, look)
+        if len(at):
+            sharper = bounds(taken, level, k, plan.bound, plan.classes).minimum(Bounds(last.q[at], last.u[at]))
+            last.q[at], last.u[at] = sharper.q, sharper.u
+    return last
+
+
+def taken_at(votes: Tally, look: int) -> tuple[NDArray[np.int64], Tally]:
+    """Return which images took a look, and their votes at it."""
+    at = np.flatnonzero(votes.n[:, look])
+    return at, Tally(votes.n[at, look], votes.label_votes[at, look], votes.rivals[at, look])
 
 
 def line_tallies(lines: Sequence[Line], looks: int, k: int) -> Tally:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line import Line
-from smoothcert.evidence.outcomes import Mask, Outcomes, outcomes
+from smoothcert.evidence.outcomes import Mask, Outcomes, outcomes_by_k
+from smoothcert.evidence.stored import columns_of
 from smoothcert.spec import Spec
 from smoothcert.stats import Claim, claims, one_per_group, r_max
 
@@ -86,14 +87,14 @@ def cells(
         One cell a (sigma, k, r), in that order.
     """
     whole = len(ledger.lines) == len(spec.request.sigma) * spec.data.images
+    claimed = spec.request.radius if whole else ()
     table = []
     for sigma in spec.request.sigma:
-        lines = ledger.at(sigma)
-        for k in spec.request.k:
-            found = certificates(sigma, k) if certificates else outcomes(spec, lines, sigma, k)
-            draw = _draw(spec, lines)
+        lines, ks = ledger.at(sigma), spec.request.k
+        by_k = {k: certificates(sigma, k) for k in ks} if certificates else outcomes_by_k(spec, lines, sigma, ks)
+        draw = _draw(spec, lines)
+        for k, found in by_k.items():
             limit = r_max(found.plan, k)
-            claimed = spec.request.radius if whole else ()
             table += [_cell(spec, found, draw, limit, (r, r in claimed)) for r in radii or spec.request.radius]
     return table
 
@@ -102,7 +103,7 @@ def _draw(spec: Spec, lines: Sequence[Line]) -> Draw:
     """Return the positions of one image a group, or None where images do not come in groups."""
     if not spec.data.grouped:
         return None
-    return np.asarray(one_per_group([line.group or "" for line in lines], spec.seed), dtype=np.int64)
+    return np.asarray(one_per_group((group or "" for group in columns_of(lines).group), spec.seed), dtype=np.int64)
 
 
 def _cell(spec: Spec, found: Outcomes, draw: Draw, limit: float, at: tuple[float, bool]) -> Cell:
@@ -145,12 +146,12 @@ def _population(spec: Spec, kept: Mask, draw: Draw, claim: Claim) -> tuple[float
     return one.population, one.joint
 
 
-def results_record(spec: Spec, ledger: Ledger) -> dict[str, Any]:
-    """Return `results/results.json` as a plain record."""
+def results_record(spec: Spec, ledger: Ledger, certificates: Certificates | None = None) -> dict[str, Any]:
+    """Return `results/results.json` as a plain record; `certificates` as in `cells`."""
     return {
         "spec_sha256": spec.sha256(),
         "ledger_sha256": ledger.sha256(),
         "lines": len(ledger.lines),
         "confidence": CONFIDENCE,
-        "cells": [asdict(cell) for cell in cells(spec, ledger)],
+        "cells": [asdict(cell) for cell in cells(spec, ledger, certificates=certificates)],
     }

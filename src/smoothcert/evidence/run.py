@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from smoothcert.evidence.directory import RunDirectory
+from smoothcert.evidence.estimate import duels
 from smoothcert.evidence.events import LEVEL, Event
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.measured import Change, Clean, Rates, changes_of, clean_of, rates_of
-from smoothcert.evidence.outcomes import Outcomes, outcomes
+from smoothcert.evidence.outcomes import Outcomes, outcomes_by_k
 from smoothcert.evidence.results import Cell, cells
 from smoothcert.spec import Spec
 from smoothcert.stats import scientific_up
@@ -86,11 +90,23 @@ class Run:
         return cells(self.spec, self.ledger, radii, self.certificates)
 
     def certificates(self, sigma: float, k: int = 1) -> Outcomes:
-        """Return the certificates of one noise level and k; derived once."""
-        key = (float(sigma), k)
-        if key not in self._known:
-            self._known[key] = outcomes(self.spec, self.ledger.at(sigma), sigma, k)
-        return self._known[key]
+        """Return the certificates of one noise level and k; those of all k are derived together, once."""
+        level, ks = float(sigma), self.spec.request.k
+        if (level, k) not in self._known:
+            asked = ks if k in ks else (k,)
+            found = outcomes_by_k(self.spec, self.ledger.at(level), level, asked)
+            self._known.update({(level, each): outcomes for each, outcomes in found.items()})
+        return self._known[level, k]
+
+    def duels(self, sigma: float) -> NDArray[np.float64]:
+        """Return the duel of each image's two leading classes at one noise level; see `estimate.duels`."""
+        if float(sigma) not in self._duels:
+            self._duels[float(sigma)] = duels(self.ledger.at(sigma))
+        return self._duels[float(sigma)]
+
+    @cached_property
+    def _duels(self) -> dict[float, NDArray[np.float64]]:
+        return {}
 
     @cached_property
     def _known(self) -> dict[tuple[float, int], Outcomes]:

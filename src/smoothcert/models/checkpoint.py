@@ -1,8 +1,10 @@
 """State dicts as training scripts save them: unpickled as data alone, out of whatever is wrapped around them."""
 
 import io
+import pickletools
 import re
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 """Exponential moving averages of the weights, which some frameworks save beside the weights."""
 PREFIXES = ("module.", "_orig_mod.")
+LONGEST = 300
 _ADVICE = "save model.state_dict(), best as safetensors"
 
 
@@ -28,11 +31,50 @@ def read_checkpoint(data: bytes, path: Path) -> State:
     Raises:
         ModelError: damaged, it would execute code, it holds no state dict, or two that classify differently.
     """
+    _check_unpacked(data, path)
+    _check_names(data, path)
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make the unpickler raise nearly anything
-        raise ModelError(f"{path}: {_refusal(str(error), type(error).__name__)}") from None
+        raise ModelError(f"{path}: {_refusal(str(error)[:4000], type(error).__name__)}") from None
     return _tensors(_unwrapped(loaded, path), path)
+
+
+def _check_unpacked(data: bytes, path: Path) -> None:
+    """Refuse archives whose parts are packed: torch never packs them, and a small file could fill the memory."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            claimed = sum(part.file_size for part in archive.infolist())
+    except Exception:  # no archive, or a damaged one: torch says what is wrong
+        return
+    if claimed > len(data):
+        raise ModelError(
+            f"{path}: a state dict as torch.save writes it is expected, but this file of {len(data):,} bytes claims to "
+            f"hold {claimed:,}; {_ADVICE}."
+        )
+
+
+def _check_names(data: bytes, path: Path) -> None:
+    """Refuse names of classes so long that torch's search for words in its own complaint would take hours."""
+    try:
+        for stream, count in _pickles(data):
+            for code, named, _ in (step for _ in range(count) for step in pickletools.genops(stream)):
+                if code.name in ("GLOBAL", "INST") and len(str(named)) > LONGEST:
+                    raise ValueError("a name that no class has")
+    except Exception as error:
+        if not any(word in str(error) for word in ("exhausted", "unknown")):  # at these, torch ends at once as well
+            raise ModelError(f"{path}: {_refusal('', type(error).__name__)}") from None
+
+
+def _pickles(data: bytes) -> Iterator[tuple[io.BytesIO, int]]:
+    """Streams of pickles and how many each begins with: an archive's one, or the five of torch's older format."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        yield io.BytesIO(data), 5
+        return
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for name in archive.namelist():
+            if name.endswith(".pkl"):
+                yield io.BytesIO(archive.read(name)), 1
 
 
 def without_prefixes(state: State) -> State:
@@ -77,7 +119,7 @@ def _wrapped(loaded: Mapping[Any, Any], names: tuple[str, ...]) -> str | None:
 def _tensors(loaded: Any, path: Path) -> State:
     if not isinstance(loaded, Mapping) or not loaded:
         raise ModelError(f"{path}: a state dict is expected, got {type(loaded).__name__}; save model.state_dict().")
-    strangers = [str(key) for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
+    strangers = [str(key)[:200] for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
     if strangers:
         raise ModelError(
             f"{path}: a state dict holds only tensors, but {some(strangers)} are something else; "

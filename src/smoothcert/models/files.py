@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from smoothcert.errors import ModelError
+from smoothcert.errors import ModelError, printable
 from smoothcert.models.adapters import assembled
 from smoothcert.models.classifier import Classifier, ModelOptions
 from smoothcert.models.fields import MAX_CLASSES
@@ -33,7 +33,7 @@ def read_own(path: str, options: ModelOptions) -> Classifier:
     if arch is None:
         raise ModelError(f"{path} does not say its architecture; add --arch, one of {', '.join(ARCHITECTURES)}.")
     if arch not in ARCHITECTURES:
-        raise ModelError(f"{path}: unknown architecture {arch!r}; expected one of {', '.join(ARCHITECTURES)}.")
+        raise ModelError(f"{path}: unknown architecture {arch[:60]!r}; expected one of {', '.join(ARCHITECTURES)}.")
     num_classes = _agreed("num_classes", card.num_classes, _side(weights, "head.weight", 0), path)
     in_channels = _agreed("in_channels", card.in_channels, _side(weights, "stem.0.weight", 1), path)
     num_classes = _agreed("num_classes", num_classes, options.num_classes, path)
@@ -54,5 +54,6 @@ def _side(weights: Weights, name: str, side: int) -> int | None:
 
 def _agreed(what: str, declared: Any, wanted: Any, path: str) -> Any:
     if declared is not None and wanted is not None and declared != wanted:
-        raise ModelError(f"{path}: the file says {what} {declared}, but {wanted} is wanted; use a matching model.")
+        told = printable(str(declared)[:60])
+        raise ModelError(f"{path}: the file says {what} {told}, but {wanted} is wanted; use a matching model.")
     return wanted if declared is None else declared

@@ -9,12 +9,25 @@ from torch import nn
 from smoothcert.errors import ModelError
 from smoothcert.models.adapters import Around
 
+_NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "bad_alloc", "alloc_failed")
+"""How torch, CUDA's libraries, C++ and onnxruntime say that memory ran out; letters in lower case."""
+
 _REMEDIES = (
     (("device",), "Move all of it to the processor in its factory, tensors that are no parameters or buffers too"),
     (("when training",), "Put it into evaluation mode"),
     (("",), "Check channels and image size (channels last: --layout NHWC)"),
 )
 """What a message of torch contains, and what to do then; the first that fits."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, of the processor or of an accelerator.
+
+    >>> lacks_memory(MemoryError()), lacks_memory(ValueError("expected 3 channels"))
+    (True, False)
+    """
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or any(mark in told for mark in _NO_MEMORY)
 
 
 def failed(reference: str, shape: tuple[int, ...], error: Exception) -> ModelError:
@@ -25,6 +38,11 @@ def failed(reference: str, shape: tuple[int, ...], error: Exception) -> ModelErr
         shape: (n, C, H, W) of the images.
         error: what it raised.
     """
+    if lacks_memory(error):
+        return ModelError(
+            f"The memory ran out when {reference} was given images of shape (n, C, H, W) = {shape}. End other "
+            "programs, take smaller images (--resize), or use another device or machine."
+        )
     told = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
     remedy = next(remedy for marks, remedy in _REMEDIES if any(mark in told for mark in marks))
     return ModelError(f"{reference} fails on images of shape (n, C, H, W) = {shape}: {told}. {remedy}.")

@@ -31,7 +31,7 @@ def is_script(path: str) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.partition("/")[2] == "constants.pkl" for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile, ValueError):
+    except Exception:  # damaged bytes make the reader raise nearly anything; the next reader says what is wrong
         return False
 
 

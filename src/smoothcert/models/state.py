@@ -5,7 +5,7 @@ import re
 import torch
 from torch import nn
 
-from smoothcert.errors import ModelError
+from smoothcert.errors import ModelError, printable
 
 State = dict[str, torch.Tensor]
 """Tensors by name, as in a state dict."""
@@ -80,5 +80,5 @@ def some(names: list[str]) -> str:
     >>> some(["a", "b", "c", "d"])
     'a, b, c and 1 more'
     """
-    shown = ", ".join(names[:3]) or "none"
+    shown = ", ".join(printable(name[:80]) for name in names[:3]) or "none"
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown

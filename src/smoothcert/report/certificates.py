@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from smoothcert.errors import MissingExtraError, printable
-from smoothcert.evidence import Line, Outcomes, Run, winner, write_derived
+from smoothcert.evidence import Line, Outcomes, Run, winner
+from smoothcert.evidence.stored import BLOCK
 from smoothcert.stats import round_down
 
+ROWS = 65_536
+"""Rows of a group of the Parquet file, at least; a reader can take one group at a time."""
 OUTCOMES = ("certified", "abstained", "wrong class")
 
 
-def certificate_columns(run: Run, sigma: float, k: int) -> dict[str, Any]:
+def certificate_columns(run: Run, sigma: float, k: int, rows: slice = slice(None)) -> dict[str, Any]:
     """Return the certificates of one sigma and k as columns of equal length.
+
+    Args:
+        run: the run.
+        sigma: one of its noise levels.
+        k: one of its k.
+        rows: which of that level's results, in the order of the ledger; left out, all of them.
 
     Returns:
         sigma, k, index, image (hash), label, group, selected (winner of the selection votes or None), outcome (one of
@@ -23,7 +34,7 @@ def certificate_columns(run: Run, sigma: float, k: int) -> dict[str, Any]:
         certified), certified_at_R for each radius R of the spec, samples, n (copies at the last look), label_votes; and
         subgroup_C for each column C of the spec, a printable text.
     """
-    lines, found = run.ledger.at(sigma), run.certificates(sigma, k)
+    lines, found = tuple(run.ledger.at(sigma)[rows]), run.certificates(sigma, k).of(rows)
     held = ~found.wrong & (found.radius > 0)
     certified = {f"certified_at_{r:g}": found.certified_correct(r) for r in run.spec.request.radius}
     return {
@@ -67,16 +78,26 @@ def write_certificates(run: Run, folder: Path) -> Path:
         from pyarrow import parquet
     except ImportError:
         raise MissingExtraError("certificates.parquet", "report") from None
-    parts = [
-        arrow.table(certificate_columns(run, sigma, k), schema=_schema(arrow, run))
-        for sigma in run.spec.request.sigma
-        for k in run.spec.request.k
-    ]
-    path = folder / "certificates.parquet"
-    stored = arrow.BufferOutputStream()
-    parquet.write_table(arrow.concat_tables(parts), stored, compression="zstd")
-    write_derived(path, stored.getvalue().to_pybytes())
+    path, schema, waiting = folder / "certificates.parquet", _schema(arrow, run), []
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with parquet.ParquetWriter(beside, schema, compression="zstd") as writer:
+        for columns in _parts(run):
+            waiting.append(arrow.table(columns, schema=schema))
+            if sum(map(len, waiting)) >= ROWS:
+                writer.write_table(arrow.concat_tables(waiting))
+                waiting = []
+        if waiting:
+            writer.write_table(arrow.concat_tables(waiting))
+    os.replace(beside, path)
     return path
+
+
+def _parts(run: Run) -> Iterator[dict[str, Any]]:
+    """Yield the columns of all sigmas and k, some thousand rows at a time."""
+    for sigma in run.spec.request.sigma:
+        for k in run.spec.request.k:
+            for start in range(0, len(run.ledger.at(sigma)), BLOCK):
+                yield certificate_columns(run, sigma, k, slice(start, start + BLOCK))
 
 
 def _schema(arrow: Any, run: Run) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from smoothcert.errors import printable
+
 _NAMED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _ESCAPED = str.maketrans({**{special: f"\\{special}" for special in "%_&#${}"}, **_NAMED})
 _MARKDOWN = re.compile(
@@ -43,9 +45,11 @@ def tex(text: str) -> str:
 
 
 def inert(value: object) -> object:
-    """Return what a CSV cell holds: a text that a spreadsheet would take for a formula begins with an apostrophe.
+    """Return what a CSV cell holds: printable text; what a spreadsheet would take for a formula has an apostrophe.
 
-    >>> inert("=1+1"), inert(-1)
-    ("'=1+1", -1)
+    >>> inert("=1+1"), inert(-1), inert("a\\x1b")
+    ("'=1+1", -1, 'a\\\\x1b')
     """
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    return f"'{printable(value)}" if value.startswith(FORMULA) else printable(value)

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smoothcert.errors import printable
 from smoothcert.evidence import Outcomes, Run
+from smoothcert.evidence.columns import image_order
 from smoothcert.report.claims import NO_TEST
 from smoothcert.report.classes import SMALL, ClassRow, guarded, in_words
 from smoothcert.report.curves import certificates_of
@@ -33,13 +35,18 @@ class Subgroup:
         value: what they share in it, printable; None for what follows the values.
         values: distinct values: 1, or those that have no row of their own; 0 for images without a result, whose value
             is not known.
-        members: index of each image in its source.
+        members: bool (m,): which of the spec's images, by increasing index.
     """
 
     column: str
     value: str | None
     values: int
-    members: frozenset[int]
+    members: NDArray[np.bool_]
+
+    @property
+    def images(self) -> int:
+        """How many they are."""
+        return int(self.members.sum())
 
     @property
     def name(self) -> str:
@@ -55,28 +62,33 @@ def subgroups_of(run: Run) -> tuple[Subgroup, ...]:
     Each column ends with the values beyond `SHOWN` together, and with the images that have no result at any sigma, so
     that every image of the spec is counted once in each column.
     """
-    wanted = frozenset(run.spec.indices)
-    known: dict[int, dict[str, str]] = {}
-    for line in run.ledger.lines:
-        if line.index in wanted:
-            known.setdefault(line.index, dict(line.subgroups))
-    return tuple(part for column in run.spec.data.subgroups for part in _column(column, known, wanted))
+    return tuple(part for column in run.spec.data.subgroups for part in _column(run, column))
 
 
-def _column(column: str, known: dict[int, dict[str, str]], wanted: frozenset[int]) -> Iterator[Subgroup]:
-    members: dict[str, set[int]] = {}
-    for index, values in known.items():
-        if column in values:
-            members.setdefault(values[column], set()).add(index)
-    name, largest = printable(column), sorted(members, key=lambda value: (-len(members[value]), value))
-    for value in largest[:SHOWN]:
-        yield Subgroup(name, printable(value) or EMPTY, 1, frozenset(members[value]))
+def _column(run: Run, column: str) -> Iterator[Subgroup]:
+    number, values = _values(run, column)
+    name, images = printable(column), np.bincount(number[number >= 0], minlength=len(values)).tolist()
+    largest = sorted((i for i in range(len(values)) if images[i]), key=lambda i: (-images[i], values[i]))
+    for i in largest[:SHOWN]:
+        yield Subgroup(name, printable(values[i]) or EMPTY, 1, number == i)
     rest = largest[SHOWN:]
     if rest:
-        yield Subgroup(name, None, len(rest), frozenset().union(*(members[value] for value in rest)))
-    unknown = wanted.difference(*members.values())
-    if unknown:
-        yield Subgroup(name, None, 0, unknown)
+        yield Subgroup(name, None, len(rest), np.isin(number, rest))
+    if (number < 0).any():
+        yield Subgroup(name, None, 0, number < 0)
+
+
+def _values(run: Run, column: str) -> tuple[NDArray[np.int64], list[str]]:
+    """Return which value each of the spec's images has, -1 without a line, and the values; its first line counts."""
+    columns, order = run.ledger.columns, image_order(run.spec)
+    found = [dict(pairs).get(column) for pairs in columns.subgroups.values]
+    place = {value: i for i, value in enumerate(dict.fromkeys(each for each in found if each is not None))}
+    numbers = np.array([-1 if value is None else place[value] for value in found], dtype=np.int64)
+    index, first = np.unique(columns.index, return_index=True)
+    kept = np.isin(index, order)
+    of_image = np.full(len(order), -1, dtype=np.int64)
+    of_image[np.searchsorted(order, index[kept])] = numbers[columns.subgroups.codes[first[kept]]]
+    return of_image, list(place)
 
 
 def subgroup_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
@@ -95,17 +107,17 @@ def subgroup_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
     Raises:
         SpecError: the run has no such sigma or k, or r is negative.
     """
-    return _rows(subgroups_of(run), certificates_of(run, sigma, k), r)
+    return _rows(run, subgroups_of(run), certificates_of(run, sigma, k), r)
 
 
-def _rows(parts: Sequence[Subgroup], found: Outcomes, r: float) -> list[ClassRow]:
-    certified = frozenset(np.asarray(found.index[found.certified_correct(r)]).tolist())
+def _rows(run: Run, parts: Sequence[Subgroup], found: Outcomes, r: float) -> list[ClassRow]:
+    certified = np.isin(image_order(run.spec), found.index[found.certified_correct(r)])
     attainable, whole = r <= r_max(found.plan, found.k), all(part.values for part in parts)
     return [
         guarded(
             (number, part.name),
-            len(certified & part.members),
-            len(part.members),
+            int((certified & part.members).sum()),
+            part.images,
             attainable,
             whole and part.value is not None,
         )
@@ -119,9 +131,9 @@ def subgroup_table(run: Run, k: int, r: float) -> Table:
     No rows where the spec names no columns.
     """
     parts = subgroups_of(run)
-    found = {sigma: _rows(parts, certificates_of(run, sigma, k), r) for sigma in run.spec.request.sigma}
+    found = {sigma: _rows(run, parts, certificates_of(run, sigma, k), r) for sigma in run.spec.request.sigma}
     rows = tuple(
-        (part.column, part.name, f"{len(part.members):,}", *(in_words(each[i]) for each in found.values()))
+        (part.column, part.name, f"{part.images:,}", *(in_words(each[i]) for each in found.values()))
         for i, part in enumerate(parts)
     )
     records = tuple(

@@ -6,7 +6,10 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from smoothcert.evidence import CONFIDENCE, Cell, Change, Run, Verdict, costs, verdicts
+from smoothcert.evidence.stored import columns_of
 from smoothcert.report.classes import NOT_ATTAINABLE, ClassRow, class_rows, percent
 from smoothcert.report.table import Table
 from smoothcert.report.units import PATCH, units
@@ -72,7 +75,7 @@ def group_table(run: Run, k: int, r: float) -> Table:
     if not run.spec.data.grouped:
         return Table(("group", "images"), (), ())
     counts = {sigma: _by_group(run, sigma, k, r) for sigma in run.spec.request.sigma}
-    sizes = Counter(line.group for line in run.ledger.at(run.spec.request.sigma[0]))
+    sizes = Counter(columns_of(run.ledger.at(run.spec.request.sigma[0])).group.counts())
     largest = [name for name, _ in sizes.most_common(GROUPS_SHOWN)]
     rows = tuple(
         (str(name), str(sizes[name]), *(f"{found[name]}/{sizes[name]}" for found in counts.values()))
@@ -88,7 +91,7 @@ def group_table(run: Run, k: int, r: float) -> Table:
 
 def _by_group(run: Run, sigma: float, k: int, r: float) -> Counter[str | None]:
     kept = run.certificates(sigma, k).certified_correct(r)
-    return Counter(line.group for line, certified in zip(run.ledger.at(sigma), kept, strict=True) if certified)
+    return Counter(columns_of(run.ledger.at(sigma)).group[np.flatnonzero(kept)].counts())
 
 
 def cost_table(run: Run) -> Table:

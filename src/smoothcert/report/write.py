@@ -92,7 +92,7 @@ def _steps(run: Run, wish: Wish) -> Iterator[Step]:
 
 def _record(run: Run) -> Path:
     path = run.directory.results / "results.json"
-    write_json(path, results_record(run.spec, run.ledger))
+    write_json(path, results_record(run.spec, run.ledger, run.certificates))
     return path
 
 
@@ -103,4 +103,5 @@ def _checksums(folder: Path, files: list[Path]) -> Path:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from smoothcert.errors import ModelError
 from smoothcert.models import Classifier
+from smoothcert.models.outputs import failed, lacks_memory
 from smoothcert.noise import Noise, Rows
+from smoothcert.sampling.memory import memory_or_refusal
 from smoothcert.sampling.protocol import Counts
 from smoothcert.sampling.recipe import DTYPES, Forward, input_precision
 from smoothcert.spec import Recipe
@@ -46,18 +48,22 @@ class Sampler:
             noise: writes noisy, normalised batches.
             recipe: batch shape, precision, memory format.
             source: images by index.
+
+        Raises:
+            RecipeError: there is not memory enough for one batch.
         """
         self.batch_size, self.window = recipe.batch_size, max(64, 2 * recipe.batch_size // 50)
         self.classes = classifier.num_classes or 0
         self.copies = 0
-        self._forward, self._source = forward, source
+        self._forward, self._source, self._name = forward, source, classifier.reference
         self._writer = noise.writer(classifier.mean or (0.0,), classifier.std or (1.0,), input_precision(recipe))
         self._device = torch.device("cuda" if recipe.device.startswith("cuda") else "cpu")
         layout = torch.channels_last if recipe.memory_format == "channels_last" else torch.contiguous_format
         size = (self.batch_size, *source.shape)
-        self._buffer = torch.zeros(size, dtype=DTYPES[input_precision(recipe)]).to(memory_format=layout)
+        with memory_or_refusal(size):
+            self._buffer = torch.zeros(size, dtype=DTYPES[input_precision(recipe)]).to(memory_format=layout)
+            self._images = np.zeros((self.window, *source.shape), dtype=np.int32)
         self._bits = _bits(self._buffer)
-        self._images = np.zeros((self.window, *source.shape), dtype=np.int32)
         self._votes = torch.zeros((self.window + 1) * self.classes, dtype=torch.int64, device=self._device)
         self._odd = torch.zeros((), dtype=torch.bool, device=self._device)
 
@@ -83,14 +89,23 @@ class Sampler:
         """Return float32 logits (batch size, classes) of one full batch.
 
         Raises:
-            ModelError: the classifier's output is not (n, classes).
+            ModelError: the classifier fails, or its output is not (n, classes).
+            RecipeError: there is not memory enough for one batch.
         """
-        self._writer.fill(self._bits, self._images, batch, torch.get_num_threads())
-        with torch.inference_mode():
-            logits = self._forward(self._buffer.to(self._device))
+        with memory_or_refusal(tuple(self._buffer.shape)), torch.inference_mode():
+            self._writer.fill(self._bits, self._images, batch, torch.get_num_threads())
+            logits = self._answers(self._buffer.to(self._device))
         if not isinstance(logits, Tensor) or logits.shape != (self.batch_size, self.classes):
             raise ModelError(_wrong_output(logits, self.batch_size, self.classes))
         return logits.float()
+
+    def _answers(self, noisy: Tensor) -> Tensor:
+        try:
+            return self._forward(noisy)
+        except (RuntimeError, ValueError, TypeError, LookupError) as error:
+            if lacks_memory(error):
+                raise
+            raise failed(self._name, tuple(noisy.shape), error) from error
 
     def take(self, slots: NDArray[np.int64]) -> Counts:
         """Return and clear the votes of some slots, int (slots, classes).

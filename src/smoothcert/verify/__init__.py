@@ -2,6 +2,15 @@
 
 from smoothcert.verify.bundle import NOT_SHOWN_OF_BUNDLE, BundleReport, verify_bundle
 from smoothcert.verify.check import NOT_SHOWN, Report, verify
-from smoothcert.verify.structure import damage
+from smoothcert.verify.structure import damage, line_faults
 
-__all__ = ["NOT_SHOWN", "NOT_SHOWN_OF_BUNDLE", "BundleReport", "Report", "damage", "verify", "verify_bundle"]
+__all__ = [
+    "NOT_SHOWN",
+    "NOT_SHOWN_OF_BUNDLE",
+    "BundleReport",
+    "Report",
+    "damage",
+    "line_faults",
+    "verify",
+    "verify_bundle",
+]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from smoothcert.errors import EvidenceError, SpecError
-from smoothcert.evidence import FINISHED, Event, Ledger, RunDirectory, Verdict, cells, verdicts
+from smoothcert.evidence import FINISHED, Ledger, Run, RunDirectory, Verdict, cells, open_run, verdicts
+from smoothcert.evidence.results import Certificates
 from smoothcert.spec import Spec
-from smoothcert.verify.recompute import Recomputed, check_numbers, check_plan, check_results
-from smoothcert.verify.structure import check_events, check_lines, check_seal
+from smoothcert.verify.chains import check_events, check_seal, check_shards
+from smoothcert.verify.recompute import NAMED_AT_MOST, Recomputed, check_level, check_plan, check_results
+from smoothcert.verify.structure import check_lines
 
 NOT_SHOWN = (
     "that the counts came from these weights and images, that the labels are right, that the images are independent, "
     "or who ran it"
 )
-_NAMED_AT_MOST = 20
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,12 @@ class Report:
         return not self.faults
 
 
-def verify(path: Path) -> Report:
+def verify(path: Path, opened: Run | None = None) -> Report:
     """Check a run directory from its votes alone; writes nothing, needs no torch, no model and no image.
 
     Args:
         path: the run directory.
+        opened: that run, where it is open already: its ledger is not gone through once more to find its lines.
 
     Returns:
         A report; its `faults` name everything that does not hold.
@@ -58,37 +61,37 @@ def verify(path: Path) -> Report:
     Raises:
         EvidenceError: there is no run there.
     """
-    run = RunDirectory(path)
     try:
-        spec = run.read_spec()
-        return _check(run, spec, run.read_events(), run.read_ledger())
+        return _check(opened or open_run(path))
     except SpecError as error:
         return _unreadable(f"spec.json: {error}")
     except EvidenceError as error:
-        if not run.spec.exists():
+        if not RunDirectory(path).spec.exists():
             raise
         return _unreadable(str(error))
 
 
-def _check(run: RunDirectory, spec: Spec, events: tuple[Event, ...], ledger: Ledger) -> Report:
+def _check(opened: Run) -> Report:
+    run, spec, ledger = opened.directory, opened.spec, opened.ledger
+    events = run.read_events()
     sealed = any(event.event == FINISHED for event in events)
-    faults = [*check_events(run, spec, events), *check_seal(events, ledger), *check_plan(spec)]
-    faults += check_lines(spec, ledger, sealed)
-    numbers: list[Recomputed] = []
+    faults = [*check_events(run, spec, events), *check_seal(events, ledger), *check_shards(run), *check_plan(spec)]
+    faults += islice(check_lines(spec, ledger, sealed), NAMED_AT_MOST)
+    levels: dict[float, Recomputed] = {}
+    for sigma in map(float, spec.request.sigma):
+        levels[sigma] = check_level(spec, ledger.at(sigma), sigma, sound=not faults)
+        faults += levels[sigma].faults
+    certificates: Certificates = lambda sigma, k: levels[float(sigma)].outcomes[k]  # noqa: E731
     if not faults:
-        numbers = [
-            check_numbers(spec, ledger.at(sigma), sigma, k) for sigma in spec.request.sigma for k in spec.request.k
-        ]
-        faults = [fault for part in numbers for fault in part.faults]
-        faults += check_results(run, spec, ledger)
+        faults += check_results(run, spec, ledger, certificates)
     return Report(
         lines=len(ledger.lines),
         missing=_missing(spec, ledger),
-        bounds=sum(part.bounds for part in numbers),
-        decisions=sum(part.decisions for part in numbers),
+        bounds=sum(part.bounds for part in levels.values()),
+        decisions=sum(part.decisions for part in levels.values()),
         sealed=sealed,
-        faults=tuple(faults[:_NAMED_AT_MOST]),
-        criteria=() if faults else tuple(verdicts(spec, cells(spec, ledger))),
+        faults=tuple(faults[:NAMED_AT_MOST]),
+        criteria=() if faults else tuple(verdicts(spec, cells(spec, ledger, certificates=certificates))),
     )
 
 

@@ -1,4 +1,4 @@
-"""Do the numbers follow from the votes: bounds, decisions and results, by two independent implementations?"""
+"""Do the numbers follow from the votes: plan, bounds, decisions and results, by two independent implementations?"""
 
 from __future__ import annotations
 
@@ -6,31 +6,34 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from smoothcert.evidence import (
-    Ledger,
-    Line,
-    Outcomes,
-    RunDirectory,
-    Votes,
-    line_tallies,
-    outcomes,
-    results_record,
-    winner,
-)
+from smoothcert.evidence import Ledger, Line, Outcomes, RunDirectory, outcomes_by_k, results_record
+from smoothcert.evidence.outcomes import joined
+from smoothcert.evidence.results import Certificates
+from smoothcert.evidence.stored import columns_of, in_blocks
 from smoothcert.spec import Spec
-from smoothcert.stats import Bounds, Plan, bounds, r_max
 from smoothcert.verify import plain
+from smoothcert.verify.numbers import Block, check_block
+from smoothcert.verify.structure import images_of, line_faults
+
+NAMED_AT_MOST = 20
+"""Faults that are named: of a million lines that do not hold nobody reads more."""
 
 
 @dataclass(frozen=True)
 class Recomputed:
-    """What was recomputed at one sigma and k."""
+    """What was recomputed at one sigma.
+
+    Attributes:
+        bounds: bounds checked.
+        decisions: decisions taken by both implementations.
+        faults: what does not hold, the first of them.
+        outcomes: the certificates by k; empty where faults were found.
+    """
 
     bounds: int
     decisions: int
     faults: tuple[str, ...]
+    outcomes: dict[int, Outcomes]
 
 
 def check_plan(spec: Spec) -> Iterator[str]:
@@ -45,88 +48,37 @@ def check_plan(spec: Spec) -> Iterator[str]:
             yield f"spec.json: the total-variation term at sigma {model.sigma:g} is {model.eta:.3g}, not {wanted:.3g}"
 
 
-def check_numbers(spec: Spec, lines: Sequence[Line], sigma: float, k: int) -> Recomputed:
-    """Recompute bounds and decisions of one sigma and k by both implementations.
+def check_level(spec: Spec, lines: Sequence[Line], sigma: float, sound: bool = True) -> Recomputed:
+    """Check the lines of one sigma, a block at a time: each on its own, then its bounds and decisions at every k.
 
-    SciPy claims the bounds; plain Python evaluates the binomial tail at each of them, takes the running minima and
-    decides every radius anew.
+    Args:
+        spec: the locked spec.
+        lines: all lines of that sigma.
+        sigma: one of the spec's noise levels.
+        sound: whether to go on to the numbers, for as long as the lines hold; votes that cannot be have none.
     """
-    if not lines:
-        return Recomputed(0, 0, ())
-    found = outcomes(spec, lines, sigma, k)
-    plan, limit = found.plan, r_max(found.plan, k)
-    levels = plain.levels(spec.looks, spec.request.alpha)
-    claimed = bounds(line_tallies(lines, len(spec.looks), k), np.array(plan.levels), k, plan.bound, plan.classes)
-    decided = {r: found.certified_correct(r) for r in spec.request.radius}
+    images, request, columns = images_of(spec), spec.request, columns_of(lines)
     faults: list[str] = []
-    checked = 0
-    for i, line in enumerate(lines):
-        name = f"sigma {sigma:g}, image {line.index}, k {k}"
-        q, rivals, count, wrong = _walk(plan, line, _Claimed(claimed, i, levels), k)
-        checked += count
-        faults += [f"{name}: {reason}" for reason in wrong]
-        faults += [f"{name}: {reason}" for reason in _against(found, i, (q, rivals), limit)]
-        for r in spec.request.radius:
-            if not _agrees(spec, line, k, (q, rivals, plan, r), bool(decided[r][i])):
-                faults.append(f"{name}: the two implementations decide r = {r:g} differently")
-    return Recomputed(checked, len(lines) * len(decided), tuple(faults))
+    blocks: list[Block] = []
+    for rows, block in in_blocks(lines):
+        torn = [fault for line in block if line.index in images for fault in line_faults(spec, line, images)]
+        sound = sound and not torn
+        if sound:
+            blocks.append(check_block(spec, block, columns.of(rows), sigma))
+            torn += blocks[-1].faults
+        faults += torn
+        if len(faults) >= NAMED_AT_MOST:
+            break
+    checked = sum(len(each.outcomes[k].index) for each in blocks for k in request.k)
+    found = {}
+    if sound and not faults:
+        parts = [each.outcomes for each in blocks] or [outcomes_by_k(spec, (), sigma, request.k)]
+        found = {k: joined([part[k] for part in parts], columns) for k in request.k}
+    bounds = sum(each.bounds for each in blocks)
+    return Recomputed(bounds, checked * len(request.radius), tuple(faults[:NAMED_AT_MOST]), found)
 
 
-@dataclass(frozen=True)
-class _Claimed:
-    """The bounds SciPy claims for one image, and the levels as plain Python computes them."""
-
-    bounds: Bounds
-    row: int
-    levels: tuple[float, ...]
-
-
-def _walk(plan: Plan, line: Line, claimed: _Claimed, k: int) -> tuple[float, list[float], int, list[str]]:
-    """Go through the looks of one line, checking each claimed bound; return the running bounds."""
-    best, best_rivals, checked, faults = 1.0, [1.0] * k, 0, []
-    for j, (n, votes) in enumerate(line.looks):
-        q, rivals = float(claimed.bounds.q[claimed.row, j]), [float(u) for u in claimed.bounds.u[claimed.row, j]]
-        for u, x, level in _claims(plan, (q, rivals), (n, votes, line.label), claimed.levels[j]):
-            checked += 1
-            if not plain.is_upper_bound(u, x, n, level):
-                faults.append(f"look {n}: {u:.9g} is not the upper confidence bound of {x} votes")
-        best = min(best, q)
-        best_rivals = [min(pair) for pair in zip(best_rivals, rivals, strict=True)]
-    return best, best_rivals, checked, faults
-
-
-def _claims(
-    plan: Plan, claimed: tuple[float, list[float]], votes: tuple[int, Votes, int], level: float
-) -> Iterator[tuple[float, int, float]]:
-    """Yield (claimed bound, successes, level) of every confidence bound of one look, its level written out anew."""
-    (q, rivals), (n, counts, label), k = claimed, votes, len(claimed[1])
-    miss = n - counts.get(label, 0)
-    if plan.bound == "cohen" or (plan.bound == "rankcp" and plan.classes == 2):
-        yield q, miss, level
-        return
-    mine, each = (0.7 * level, 0.3 * level / k) if plan.bound == "rankcp" else (level / plan.classes,) * 2
-    yield q, miss, mine
-    ranked = sorted((count for c, count in counts.items() if c != label), reverse=True)
-    for j, u in enumerate(rivals):
-        yield u, ranked[j] if j < len(ranked) else 0, each
-
-
-def _against(found: Outcomes, i: int, walked: tuple[float, list[float]], limit: float) -> Iterator[str]:
-    q, rivals = walked
-    if q != found.bounds.q[i] or rivals != found.bounds.u[i].tolist():
-        yield "the running bounds differ"
-    if found.radius[i] > limit + 1e-9:
-        yield "the radius is above R_max"
-
-
-def _agrees(spec: Spec, line: Line, k: int, at: tuple[float, list[float], Plan, float], decided: bool) -> bool:
-    q, rivals, plan, r = at
-    wrong = spec.request.target_of(k) == "prediction" and winner(line) != line.label
-    margin = plain.margin(q, rivals, r / plan.sigma, plan.eta)
-    return abs(margin) < 1e-9 or decided == (margin > 0 and not wrong)
-
-
-def check_results(run: RunDirectory, spec: Spec, ledger: Ledger) -> Iterator[str]:
+def check_results(run: RunDirectory, spec: Spec, ledger: Ledger, certificates: Certificates) -> Iterator[str]:
     """Compare `results/results.json`, where there is one, with what the votes say."""
     path = run.results / "results.json"
     if not path.is_file():
@@ -136,7 +88,7 @@ def check_results(run: RunDirectory, spec: Spec, ledger: Ledger) -> Iterator[str
     except (ValueError, OSError):
         yield "results/results.json cannot be read"
         return
-    computed = json.loads(json.dumps(results_record(spec, ledger)))
+    computed = json.loads(json.dumps(results_record(spec, ledger, certificates)))
     if printed == computed:
         return
     ours, theirs = computed.get("cells", []), printed.get("cells", []) if isinstance(printed, dict) else []

@@ -1,14 +1,18 @@
-"""Is the evidence whole: events chained, spec unchanged, ledger as sealed, votes that can be, labels unchanged?"""
+"""Is the evidence whole: votes that can be, the images of the spec and no others, labels unchanged?"""
 
 from __future__ import annotations
 
 import hashlib
-import struct
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
-from smoothcert.evidence import FINISHED, LOCKED, Event, Ledger, Line, Run, RunDirectory, broken_link
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from smoothcert.evidence import Ledger, Line, Run
+from smoothcert.evidence.columns import Columns
+from smoothcert.evidence.stored import columns_of
 from smoothcert.spec import Spec
+from smoothcert.verify.chains import check_events, check_seal
 
 
 def damage(run: Run) -> Iterator[str]:
@@ -18,48 +22,57 @@ def damage(run: Run) -> Iterator[str]:
     yield from check_seal(events, run.ledger)
 
 
-def check_events(run: RunDirectory, spec: Spec, events: tuple[Event, ...]) -> Iterator[str]:
-    """Yield what is wrong with the chain of events and the lock of the spec."""
-    number = broken_link(run.events)
-    if number is not None:
-        yield f"events.jsonl: line {number} does not follow the line before it; the log was reordered or changed"
-    if not events or events[0].event != LOCKED:
-        yield "events.jsonl: the first event is not the locking of the spec"
-    elif events[0].facts.get("spec_sha256") != spec.sha256():
-        yield "spec.json is not the spec that was locked before the first image (a setting such as alpha was changed)"
-
-
-def check_seal(events: tuple[Event, ...], ledger: Ledger) -> Iterator[str]:
-    """Yield where the ledger is not the one that was sealed."""
-    seals = [event for event in events if event.event == FINISHED]
-    if not seals:
-        return
-    sealed = seals[-1].facts
-    if sealed.get("lines") != len(ledger.lines):
-        yield f"ledger: {len(ledger.lines)} lines, but {sealed.get('lines')} were sealed; lines were added or deleted"
-    elif sealed.get("ledger_sha256") != ledger.sha256():
-        yield "ledger: the lines are not the ones that were sealed; a count, a label or another field was changed"
-
-
 def check_lines(spec: Spec, ledger: Ledger, sealed: bool) -> Iterator[str]:
-    """Yield what is wrong with the lines: extra or missing images, votes that cannot be, labels that were changed."""
-    wanted = {(float(sigma), index) for sigma in spec.request.sigma for index in spec.indices}
-    present = ledger.keys()
-    for sigma, index in sorted(present - wanted):
-        yield f"ledger: sigma {sigma:g}, image {index} is not an image of the spec"
-    missing = sorted(wanted - present)
-    if missing and sealed:
-        sigma, index = missing[0]
-        yield f"ledger: {len(missing)} images without a line, the first is sigma {sigma:g}, image {index}"
-    for line in ledger.lines:
-        if line.key in wanted:
-            yield from _check_votes(spec, line)
-    yield from _check_labels(spec, ledger)
-    yield from _check_subgroups(spec, ledger)
+    """Yield what is wrong with the lines as a whole: extra or missing images, changed labels; no line is read."""
+    columns, indices = ledger.columns, indices_of(spec)
+    sigmas = sorted(float(sigma) for sigma in spec.request.sigma)
+    for i in np.flatnonzero(~(np.isin(columns.sigma, sigmas) & np.isin(columns.index, indices))).tolist():
+        yield f"ledger: sigma {columns.sigma[i]:g}, image {columns.index[i]} is not an image of the spec"
+    missing = [(sigma, np.setdiff1d(indices, columns_of(ledger.at(sigma)).index)) for sigma in sigmas]
+    count = sum(len(found) for _, found in missing)
+    if count and sealed:
+        sigma, found = next((sigma, found) for sigma, found in missing if len(found))
+        yield f"ledger: {count} images without a line, the first is sigma {sigma:g}, image {found[0]}"
+    for sigma in spec.request.sigma:
+        yield from _check_labels(spec, columns_of(ledger.at(sigma)), sigma)
+    yield from _check_subgroups(spec, columns)
+
+
+def indices_of(spec: Spec) -> NDArray[np.int64]:
+    """Return the indices of a spec's images as an array, in the spec's order."""
+    own = spec.data.indices
+    return np.arange(spec.data.images) if own is None else np.array(own, dtype=np.int64)
+
+
+def images_of(spec: Spec) -> Container[int]:
+    """Return the indices of a spec's images, for many questions of whether one is among them."""
+    return range(spec.data.images) if spec.data.indices is None else frozenset(spec.data.indices)
+
+
+def line_faults(spec: Spec, line: Line, images: Container[int] | None = None) -> Iterator[str]:
+    """Yield what one line shows on its own: an image, look, class or column that the spec does not have; wrong sums.
+
+    Args:
+        spec: the locked spec.
+        line: any line, from a ledger or on its way into one.
+        images: `images_of(spec)`, where many lines are asked about.
+    """
+    known = line.index in (images_of(spec) if images is None else images)
+    if not known or line.sigma not in spec.request.sigma:
+        yield f"ledger: sigma {line.sigma:g}, image {line.index} is not an image of the spec"
+        return
+    yield from _check_votes(spec, line)
+    columns = sorted(spec.data.subgroups)
+    if sorted(line.subgroups) != columns:
+        yield f"{_name(line)} subgroup columns are {sorted(line.subgroups)}, those of the spec {columns}"
+
+
+def _name(line: Line) -> str:
+    return f"ledger: sigma {line.sigma:g}, image {line.index}:"
 
 
 def _check_votes(spec: Spec, line: Line) -> Iterator[str]:
-    name = f"ledger: sigma {line.sigma:g}, image {line.index}:"
+    name = _name(line)
     if tuple(n for n, _ in line.looks) != spec.looks[: len(line.looks)]:
         yield f"{name} looks at {[n for n, _ in line.looks]} are not the spec's"
     wants_selection = spec.request.selects
@@ -79,33 +92,31 @@ def _check_votes(spec: Spec, line: Line) -> Iterator[str]:
         yield f"{name} label {line.label} is not a class"
 
 
-def _check_labels(spec: Spec, ledger: Ledger) -> Iterator[str]:
+def _check_labels(spec: Spec, columns: Columns, sigma: float) -> Iterator[str]:
     """Labels must be the ones hashed before the first image, for every noise level that is complete."""
-    position = {index: i for i, index in enumerate(spec.indices)}
-    for sigma in spec.request.sigma:
-        lines = [line for line in ledger.at(sigma) if line.index in position]
-        if len(lines) != spec.data.images:
-            continue
-        labels = [line.label for line in sorted(lines, key=lambda line: position[line.index])]
-        if labels_sha256(labels) != spec.data.labels_sha256:
-            yield f"ledger: at sigma {sigma:g} the labels are not those of the spec; a label was changed"
-        counts = Counter(labels)
-        if tuple(counts[c] for c in range(spec.classes)) != spec.data.class_counts:
-            yield f"ledger: at sigma {sigma:g} the class counts are not those of the spec"
+    indices = indices_of(spec)
+    if not np.isin(indices, columns.index).all():
+        return
+    labels = columns.label[np.searchsorted(columns.index, indices)]
+    if labels_sha256(labels) != spec.data.labels_sha256:
+        yield f"ledger: at sigma {sigma:g} the labels are not those of the spec; a label was changed"
+    counts = np.bincount(labels[labels < spec.classes], minlength=spec.classes)
+    if tuple(counts.tolist()) != spec.data.class_counts:
+        yield f"ledger: at sigma {sigma:g} the class counts are not those of the spec"
 
 
-def _check_subgroups(spec: Spec, ledger: Ledger) -> Iterator[str]:
-    """Each line must have a value in exactly the columns of the spec, the same at every noise level."""
-    columns, first = sorted(spec.data.subgroups), {line.index: line for line in reversed(ledger.lines)}
-    for line in ledger.lines:
-        name = f"ledger: sigma {line.sigma:g}, image {line.index}:"
-        if sorted(line.subgroups) != columns:
-            yield f"{name} subgroup columns are {sorted(line.subgroups)}, those of the spec {columns}"
-        elif line.subgroups != first[line.index].subgroups:
-            yield f"{name} subgroups are not those of the same image at sigma {first[line.index].sigma:g}"
+def _check_subgroups(spec: Spec, columns: Columns) -> Iterator[str]:
+    """Each image must have the same values in the columns of the spec at every noise level."""
+    names, codes = sorted(spec.data.subgroups), columns.subgroups.codes
+    whole = np.array([[name for name, _ in pairs] == names for pairs in columns.subgroups.values], dtype=np.bool_)
+    first = np.unique(columns.index, return_index=True)[1]
+    same = first[np.searchsorted(columns.index[first], columns.index)]
+    for i in np.flatnonzero((codes != codes[same]) & whole[codes]).tolist():
+        name = f"ledger: sigma {columns.sigma[i]:g}, image {columns.index[i]}:"
+        yield f"{name} subgroups are not those of the same image at sigma {columns.sigma[same[i]]:g}"
 
 
-def labels_sha256(labels: list[int]) -> str:
+def labels_sha256(labels: ArrayLike) -> str:
     """Return the hash of labels as `spec.json` records it: shape and type in words, then little-endian int64."""
-    head = f"({len(labels)},) int64\n".encode()
-    return "sha256:" + hashlib.sha256(head + struct.pack(f"<{len(labels)}q", *labels)).hexdigest()
+    whole = np.asarray(labels, dtype="<i8")
+    return "sha256:" + hashlib.sha256(f"({len(whole)},) int64\n".encode() + whole.tobytes()).hexdigest()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smoothcert.evidence import Run
+from smoothcert.evidence.stored import columns_of
 from smoothcert.report.figures.sheet import Margins, Words, plain_logarithms, sheet
 from smoothcert.report.figures.style import INK, QUIET, SMALL, TINY, pen, styled
 
@@ -42,7 +43,7 @@ def copies(run: Run, sigma: float) -> Copies:
     """Count the noisy copies of the decided images of one noise level."""
     request = run.spec.request
     fixed = request.most_copies
-    taken = np.array([line.samples for line in run.ledger.at(sigma)], dtype=np.int64)
+    taken = columns_of(run.ledger.at(sigma)).samples
     if not len(taken):
         return Copies(float(sigma), (), (), None, None, fixed)
     values, images = np.unique(taken, return_counts=True)

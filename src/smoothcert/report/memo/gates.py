@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from smoothcert.evidence import LEVEL
+from smoothcert.evidence import LEVEL, Run
 from smoothcert.report.memo.material import Material
 
 UNSIGNED = "it is not signed, and this tool signs nothing"
@@ -38,9 +38,19 @@ def reasons(found: Material, refused: int) -> Iterator[str]:
 
 
 def noise_faults(found: Material) -> int:
-    """Return the number of noise levels whose delivered noise did not pass its test."""
-    tests = [event.facts.get("noise_test") for event in found.run.events if event.event == LEVEL]
-    return sum(isinstance(test, dict) and test.get("passed") is False for test in tests)
+    """Return the number of noise levels whose delivered noise did not pass its test, in any session or shard."""
+    return held(found.run, "noise_test", "passed").count(False)
+
+
+def held(run: Run, test: str, name: str) -> list[bool]:
+    """Return, for each noise level with such a test, whether it held each time: every session and shard tests anew."""
+    found: dict[object, bool] = {}
+    for event in run.events:
+        facts = event.facts.get(test)
+        if event.event == LEVEL and isinstance(facts, dict):
+            sigma = event.facts.get("sigma")
+            found[sigma] = found.get(sigma, True) and facts.get(name) is True
+    return list(found.values())
 
 
 def marks(found: Material) -> Iterator[str]:

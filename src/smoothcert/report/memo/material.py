@@ -114,7 +114,7 @@ class Material:
         events = self.run.events
         if not events or events[0].event != LOCKED:
             return False
-        return all(line.at >= events[0].at for line in self.run.ledger.lines)
+        return all(at >= events[0].at for at in self.run.ledger.columns.at.distinct())
 
     def event(self, name: str) -> Event | None:
         """Return the last event of a kind, or None."""
@@ -126,14 +126,14 @@ class Material:
         seal = self.event(FINISHED)
         if seal is not None:
             return seal.at
-        times = [line.at for line in self.run.ledger.lines]
+        times = self.run.ledger.columns.at.distinct()
         times += [event.at for event in self.run.events if event.event in (LOCKED, STARTED)]
         return max(times)
 
 
 def gather(run: Run, sponsor: Sponsor, checked: Report | None = None) -> Material:
     """Derive the results table of a run, and check its evidence where that was not done yet."""
-    return Material(run, sponsor, tuple(run.results()), checked or verify(run.directory.path))
+    return Material(run, sponsor, tuple(run.results()), checked or verify(run.directory.path, run))
 
 
 def short(reference: str, most: int = 44) -> str:

@@ -135,6 +135,8 @@ def records(found: Material) -> Fields:
         f"Check of the evidence (smoothcert verify) {outcome}.",
         f"Not shown by it: {found_not_shown()}.",
     ]
+    if run.directory.shards:
+        stated.insert(1, f"Merged from {len(run.directory.shards):,} shards, each with its own log of events.")
     if run.ledger.differing:
         stated.insert(1, f"Two workers differed on {len(run.ledger.differing):,} results; a rule blind to votes chose.")
     return {"records": words(" ".join(stated), "ledger, log of events, verify", {"lines": checked.lines})}
@@ -167,7 +169,8 @@ def closing(found: Material) -> Fields:
 
 def _limits(found: Material) -> list[str]:
     run = found.run
-    other = sum(line.recipe is not None for line in run.ledger.lines)
+    recipes = run.ledger.columns.recipe.counts()
+    other = sum(count for recipe, count in recipes.items() if recipe is not None)
     stated = []
     if found.run.spec.data.grouped:
         stated.append("Intervals treat images of one group as independent.")

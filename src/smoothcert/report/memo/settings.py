@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from smoothcert.evidence import LEVEL, LOCKED, Amount, Scenario, costs
+from smoothcert.evidence import LOCKED, Amount, Scenario, costs
 from smoothcert.evidence.scenarios import AGAIN, CERTIFY, PREDICT, RUN
 from smoothcert.report.memo import text
 from smoothcert.report.memo.claimed import cell_words, utc
 from smoothcert.report.memo.field import DOWN, UP, Field, Fields, down, exact, fill, up, words
+from smoothcert.report.memo.gates import held
 from smoothcert.report.memo.material import Material
 from smoothcert.report.memo.sponsored import opened, said, spoken
 from smoothcert.report.production import digits_up, energy_up, price, time_up
@@ -45,7 +46,7 @@ def _recipe(found: Material) -> str:
 def prespecified(found: Material) -> Fields:
     """What was fixed before the first image, and when."""
     run, locked = found.run, found.event(LOCKED)
-    first = min((line.at for line in run.ledger.lines), default="")
+    first = min(run.ledger.columns.at.distinct(), default="")
     base = {
         "cell_words": words(cell_words(found.shown), ""),
         "locked_at": words(utc(locked.at) if locked else "never", "log of events"),
@@ -65,9 +66,7 @@ def prespecified(found: Material) -> Fields:
 def statistics(found: Material) -> Fields:
     """Section 9, with what was tested about noise and arithmetic."""
     run, groups = found.run, found.shown.groups
-    levels = [event for event in run.events if event.event == LEVEL]
-    tests = [event.facts["noise_test"]["passed"] for event in levels if "noise_test" in event.facts]
-    equal = sum((event.facts.get("self_test") or {}).get("bit_equal") is True for event in levels)
+    tests, equal = held(run, "noise_test", "passed"), held(run, "self_test", "bit_equal").count(True)
     wanted = len(run.spec.request.sigma)
     base = settings(found) | {
         "m_bad": exact(_m_bad(found), "quantile of Binomial(m, alpha)"),

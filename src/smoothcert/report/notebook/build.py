@@ -13,7 +13,8 @@ from smoothcert.errors import InputError, MissingExtraError, SmoothcertError
 from smoothcert.evidence import Run, write_derived
 
 NAME = "notebook.ipynb"
-CELL_SECONDS = 600
+CELL_SECONDS, LINES_A_SECOND = 600, 1000
+"""Time a cell may take: so long, and longer for many lines, of which it goes through thousands a second."""
 LONGEST_SOCKET = 80  # characters of the folder of a socket; 104 with its name is the least any system allows
 
 _KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -38,7 +39,7 @@ def write_notebook(run: Run, folder: Path, live: bool = True) -> Path:
         SmoothcertError: a cell failed; the message names it.
         InputError: the folder cannot be written.
     """
-    notebook = _execute(_read_script(run, folder, live), folder)
+    notebook = _execute(_read_script(run, folder, live), folder, len(run.ledger.lines))
     try:
         write_derived(folder / NAME, _stored(notebook))
     except OSError as error:
@@ -68,8 +69,8 @@ def _read_script(run: Run, folder: Path, live: bool) -> Any:
     return notebook
 
 
-def _execute(notebook: Any, folder: Path) -> Any:
-    """Run every cell in a fresh kernel.
+def _execute(notebook: Any, folder: Path, lines: int = 0) -> Any:
+    """Run every cell in a fresh kernel; a ledger of many lines gets more time.
 
     Raises:
         SmoothcertError: a cell failed, took too long, or the kernel died.
@@ -77,10 +78,11 @@ def _execute(notebook: Any, folder: Path) -> Any:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, CellExecutionError, CellTimeoutError, DeadKernelError
 
+    failures = (CellExecutionError, CellTimeoutError, DeadKernelError, CellControlSignal, RuntimeError)
     with tempfile.TemporaryDirectory(prefix="smoothcert-notebook-") as own:
         client = NotebookClient(
             notebook,
-            timeout=CELL_SECONDS,
+            timeout=CELL_SECONDS + lines // LINES_A_SECOND,
             kernel_name="",
             kernel_manager_class=_kernel_manager(Path(own)),
             record_timing=False,
@@ -90,7 +92,13 @@ def _execute(notebook: Any, folder: Path) -> Any:
         )
         try:
             return client.execute(env=_environment(own))
-        except (CellExecutionError, CellTimeoutError, DeadKernelError, CellControlSignal, RuntimeError) as error:
+        except BaseException as error:
+            if hasattr(
+                client, "_async_cleanup_kernel_future"
+            ):  # nbclient hears Ctrl-C and SIGTERM itself, and stumbles
+                raise KeyboardInterrupt from None
+            if not isinstance(error, failures):
+                raise
             raise SmoothcertError(_failure(notebook, error)) from None
 
 

@@ -49,6 +49,7 @@ from smoothcert import stats
 from smoothcert.errors import SmoothcertError
 from smoothcert.evidence import basis_of, line_tallies, open_run, outcomes, plan_of, scenarios
 from smoothcert.evidence.scenarios import CERTIFY
+from smoothcert.evidence.stored import columns_of, in_blocks
 from smoothcert.report import claims, results_table
 from smoothcert.report.cost import read_stated
 from smoothcert.report.figures import class_figure, curve_figure, samples_figure
@@ -256,7 +257,8 @@ if live:
 
 # %%
 if live:
-    stored = {line.index: line for line in lines}
+    known = np.flatnonzero(np.isin(columns_of(lines).index, chosen))
+    stored = {line.index: line for line in (lines[place] for place in known.tolist())}
     compared = []
     for i, line in ((i, stored[index]) for i, index in enumerate(chosen) if index in stored):
         if line.selection is not None and n0 == request.n0:
@@ -311,8 +313,8 @@ table(event_table(run))
 
 # %%
 held = certificates[sigma, k].certified_correct(r)
-candidates = [line for line, kept in zip(lines, held, strict=True) if kept] or [line for line in lines if line.looks]
-example = candidates[0] if candidates else None
+candidates = np.flatnonzero(held if held.any() else columns_of(lines).looks).tolist()
+example = lines[candidates[0]] if candidates else None
 if example is None:
     say(f"No image has votes at sigma = {sigma:g} yet.")
 else:
@@ -323,13 +325,17 @@ else:
 # **Is it still what was written?** Every hash computed anew from the files.
 
 # %%
-previous, chained = "0" * 64, True
-for text in (RUN / "events.jsonl").read_bytes().split(b"\n")[:-1]:
-    chained = chained and json.loads(text)["previous"] == previous
-    previous = hashlib.sha256(text).hexdigest()
+chained = True
+for log in [RUN / "events.jsonl", *sorted(RUN.glob("shards/*/events.jsonl"))]:  # a merged run keeps its shards' logs
+    previous = "0" * 64
+    for text in log.read_bytes().split(b"\n")[:-1]:
+        chained = chained and json.loads(text)["previous"] == previous
+        previous = hashlib.sha256(text).hexdigest()
 
-ledger = b"".join(line.to_json(seal=True).encode() + b"\n" for line in run.ledger.lines)
-votes_hash = hashlib.sha256(ledger).hexdigest()
+digest = hashlib.sha256()
+for line in run.ledger.lines:
+    digest.update(line.to_json(seal=True).encode() + b"\n")
+votes_hash = digest.hexdigest()
 seal, locked = run.directory.seal(), run.events[0].facts.get("spec_sha256")
 sealed = "not sealed" if seal is None else "yes" if seal.facts["ledger_sha256"] == votes_hash else "NO"
 checks = [
@@ -423,17 +429,18 @@ if example is not None:
 
 # %%
 decisions = close = 0
-for (s, j), theirs in certificates.items():
-    tally = line_tallies(run.ledger.at(s), len(spec.looks), j)
-    q, u = bounds_by_hand(tally, theirs.plan, j)
-    q, u = q.min(axis=1), u.min(axis=1)
-    open_image = (q + theirs.plan.eta >= 1) | theirs.wrong  # no bound below 1, or another class was selected
-    for x in request.radius:
-        margin = margin_by_hand(np.where(open_image, 0.5, q), u, x, theirs.plan)
-        near = np.abs(margin) < 1e-6  # closer than SciPy's inverse is exact
-        agree = ((margin >= 0) & ~open_image) == theirs.certified_correct(x)
-        assert np.all(agree | near), f"decisions by hand and by smoothcert differ at sigma {s:g}, k {j}, r {x:g}"
-        decisions, close = decisions + len(margin), close + int(near.sum())
+for (s, j), found in certificates.items():
+    for part, block in in_blocks(run.ledger.at(s)):  # some thousand images at a time
+        theirs, tally = found.of(part), line_tallies(block, len(spec.looks), j)
+        q, u = bounds_by_hand(tally, theirs.plan, j)
+        q, u = q.min(axis=1), u.min(axis=1)
+        open_image = (q + theirs.plan.eta >= 1) | theirs.wrong  # no bound below 1, or another class was selected
+        for x in request.radius:
+            margin = margin_by_hand(np.where(open_image, 0.5, q), u, x, theirs.plan)
+            near = np.abs(margin) < 1e-6  # closer than SciPy's inverse is exact
+            agree = ((margin >= 0) & ~open_image) == theirs.certified_correct(x)
+            assert np.all(agree | near), f"decisions by hand and by smoothcert differ at sigma {s:g}, k {j}, r {x:g}"
+            decisions, close = decisions + len(margin), close + int(near.sum())
 say(f"{decisions:,} decisions by hand, {close:,} of them too close to be told apart without safe rounding: all agree.")
 
 path = RUN / "results" / "results.json"
@@ -521,11 +528,9 @@ else:
     cuts = {f"{spec.looks[end - 1]:,}": {"looks": spec.looks[:end]} for end in ends}
     by_n_max = moves(run, (sigma, k), "n_max", cuts, own=f"{spec.looks[-1]:,}")
     panels.append(by_n_max)
-    copies = []
-    for cut in cuts.values():
-        most = cut["looks"][-1]
-        each = [max((n for n, _ in line.looks if n <= most), default=0) for line in lines]
-        copies.append(f"{np.mean(each or [0]):,.0f}")
+    taken = np.array([0, *spec.looks])[columns_of(lines).looks]  # copies at each image's last look
+    mean = [np.minimum(taken, cut["looks"][-1]).mean() if len(taken) else 0 for cut in cuts.values()]
+    copies = [f"{each:,.0f}" for each in mean]
     table(by_n_max.table(copies_after_selection=copies), f"Certified accuracy at {where}; mean copies an image.")
 
 # %%

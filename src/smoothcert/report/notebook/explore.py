@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence import Run, outcomes
+from smoothcert.evidence import Run, plan_of
+from smoothcert.evidence.outcomes import derived, seen
+from smoothcert.evidence.stored import columns_of, in_blocks
 from smoothcert.report.notebook.facts import rows
 from smoothcert.report.table import Table
+from smoothcert.spec import Spec
 from smoothcert.stats import format_down, r_max
 
 FloatArray = NDArray[np.float64]
@@ -77,8 +80,8 @@ def moves(run: Run, cell: tuple[float, int], setting: str, values: Mapping[str, 
         values: for each value, as text, what changes: `k`, `looks` (a beginning of the run's) or fields of the request.
         own: the run's own value.
     """
-    found = [_counted(run, cell, dict(changes)) for changes in values.values()]
-    names = tuple(values)
+    names, variants = tuple(values), [_variant(run.spec, cell[1], dict(changes)) for changes in values.values()]
+    found = _counted(run, cell[0], variants)
     return Moves(
         setting=setting,
         values=names,
@@ -90,12 +93,24 @@ def moves(run: Run, cell: tuple[float, int], setting: str, values: Mapping[str, 
     )
 
 
-def _counted(run: Run, cell: tuple[float, int], changes: dict[str, Any]) -> tuple[float, tuple[int | None, ...]]:
-    """R_max, and images certified-correct at each radius, as the results table derives them from a spec."""
-    sigma, k = cell[0], changes.pop("k", cell[1])
-    looks = changes.pop("looks", run.spec.looks)
-    spec = run.spec.model_copy(update={"looks": looks, "request": run.spec.request.model_copy(update=changes)})
-    found = outcomes(spec, run.ledger.at(sigma), sigma, k)
-    limit = r_max(found.plan, k)
-    counts = (int(found.certified_correct(r).sum()) if r <= limit else None for r in spec.request.radius)
-    return limit, tuple(counts)
+def _variant(spec: Spec, k: int, changes: dict[str, Any]) -> tuple[Spec, int]:
+    k, looks = changes.pop("k", k), changes.pop("looks", spec.looks)
+    return spec.model_copy(update={"looks": looks, "request": spec.request.model_copy(update=changes)}), k
+
+
+def _counted(
+    run: Run, sigma: float, variants: Sequence[tuple[Spec, int]]
+) -> list[tuple[float, tuple[int | None, ...]]]:
+    """R_max, and images certified-correct at each radius, under each spec and k; goes through the lines once."""
+    lines, radii, most = run.ledger.at(sigma), run.spec.request.radius, max(k for _, k in variants)
+    counts = np.zeros((len(variants), len(radii)), dtype=np.int64)
+    for _, block in in_blocks(lines):
+        votes = seen(block, columns_of(block), len(run.spec.looks), most)
+        for i, (spec, k) in enumerate(variants):
+            found = derived(spec, votes, sigma, (k,))[k]
+            counts[i] += [int(found.certified_correct(r).sum()) for r in radii]
+    limits = [r_max(plan_of(spec, sigma), k) for spec, k in variants]
+    return [
+        (limit, tuple(s if r <= limit else None for s, r in zip(row, radii, strict=True)))
+        for limit, row in zip(limits, counts.tolist(), strict=True)
+    ]

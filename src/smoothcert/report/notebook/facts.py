@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from smoothcert.errors import printable
-from smoothcert.evidence import CHANGED, CLEAN, ENERGY, RATES, REPORTED, Event, Line, Run, Votes
+from smoothcert.evidence import CHANGED, CLEAN, ENERGY, MERGED, RATES, REPORTED, Event, Line, Run, Votes
 from smoothcert.report.table import Table
 from smoothcert.spec import Spec
 
@@ -102,6 +102,10 @@ def _stated(event: Event) -> Iterator[str]:
     test, delivered = facts.get("self_test"), facts.get("noise_test")
     if "sigma" in facts:
         yield f"sigma {facts['sigma']:g}"
+    if event.event == MERGED:
+        yield f"{len(facts['shards']):,} shards, {sum(shard['lines'] for shard in facts['shards']):,} ledger lines"
+    if isinstance(facts.get("shard"), str):
+        yield f"shard {facts['shard']}"
     if "lines" in facts:
         yield f"{facts['lines']:,} ledger lines"
     for name in ("spec_sha256", "ledger_sha256"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence import Run, line_tallies, plan_of
+from smoothcert.evidence import Line, Run, line_tallies, plan_of
+from smoothcert.evidence.stored import StoredLines, columns_of
 from smoothcert.report.notebook.facts import rows
 from smoothcert.report.table import Table
 from smoothcert.stats import (
@@ -29,6 +30,8 @@ WANTED = 0.95
 MARGINS = (0.5, 0.2, 0.1, 0.05)
 """Margins of the tables: how far the radius of unlimited copies lies above the radius wanted, in units of sigma."""
 _POINTS, _PEAKS, _IMAGES, _CLOSER = 25, 80, 30, 300  # of lines; of a curve; simulated images at each; at a table's row
+POINTS = 20_000
+"""Images that are read, and drawn, at most."""
 _RIVALS = 30  # weaker ones get too few votes to matter
 
 
@@ -84,18 +87,31 @@ def procedure_of(run: Run, sigma: float) -> Procedure:
     return Procedure(plan_of(run.spec, sigma), request.targets, request.radius, request.n0)
 
 
+def sampled(run: Run, sigma: float) -> Iterator[Line]:
+    """Yield the lines with looks of one noise level, a random sample of them where they are more than `POINTS`.
+
+    The sample follows from the seed of the run, which was fixed before the first vote.
+    """
+    lines = run.ledger.at(sigma)
+    places = np.flatnonzero(columns_of(lines).looks)
+    if len(places) > POINTS:
+        places = np.sort(np.random.default_rng(run.spec.seed).choice(places, POINTS, replace=False))
+    yield from lines.of(places) if isinstance(lines, StoredLines) else (lines[i] for i in places.tolist())
+
+
 def observed_split(run: Run, sigma: float) -> FloatArray:
     """Return how the votes that miss the label are split among rivals, the strongest first, on average over images.
+
+    Of many images a random sample is read (`sampled`).
 
     Returns:
         float (s,), their sum 1; an equal split among the largest k of the run where too few rivals have votes.
     """
     most = max(run.spec.request.k)
-    last = [dict(line.looks[-1][1]) for line in run.ledger.at(sigma) if line.looks]
-    labels = [line.label for line in run.ledger.at(sigma) if line.looks]
     found = np.zeros(run.spec.classes - 1)
-    for votes, label in zip(last, labels, strict=True):
-        rivals = np.array(sorted((n for c, n in votes.items() if c != label), reverse=True), dtype=np.float64)
+    for line in sampled(run, sigma):
+        votes = sorted((n for c, n in line.looks[-1][1].items() if c != line.label), reverse=True)
+        rivals = np.array(votes, dtype=np.float64)
         found[: len(rivals)] += rivals / max(rivals.sum(), 1)
     found = found[:_RIVALS]
     if np.count_nonzero(found) < most:
@@ -106,11 +122,13 @@ def observed_split(run: Run, sigma: float) -> FloatArray:
 def observed_points(run: Run, sigma: float, k: int) -> FloatArray:
     """Return for each image with looks the radius its observed shares of votes would give, and its copies at the end.
 
+    Of many images a random sample is read (`sampled`).
+
     Returns:
         float (m, 2): the radius, at least 0 and at most R_max, and the copies, selection included.
     """
     plan = plan_of(run.spec, sigma)
-    last = [replace(line, looks=line.looks[-1:]) for line in run.ledger.at(sigma) if line.looks]
+    last = [replace(line, looks=line.looks[-1:]) for line in sampled(run, sigma)]
     tally = line_tallies(last, 1, k)
     n = tally.n[:, 0]
     shares = Bounds(1 - tally.label_votes[:, 0] / n, tally.rivals[:, 0] / n[:, None])

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smoothcert.evidence import Run
+from smoothcert.evidence.stored import columns_of
 from smoothcert.report.figures.sheet import Margins, Words, sheet
 from smoothcert.report.figures.sights import Rows, sights_figure
 from smoothcert.report.figures.style import FAINT, INK, QUIET, SMALL, TINY, pen, styled
 from smoothcert.report.figures.text import spread
 from smoothcert.report.figures.words import note
 from smoothcert.report.notebook.explore import Moves
-from smoothcert.report.notebook.needs import Needs
+from smoothcert.report.notebook.needs import POINTS, Needs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,6 +84,13 @@ def _moves(axes: Axes, panel: Moves) -> None:
         axes.lines[-1].set_label(f"r = {radius:g}")
 
 
+def _points(run: Run, panels: Sequence[Needs]) -> str:
+    """Say whether all images of the run are drawn."""
+    decided = [np.count_nonzero(columns_of(run.ledger.at(panel.sigma)).looks) for panel in panels]
+    all_there = all(len(panel.images) == count for panel, count in zip(panels, decided, strict=True))
+    return "images of this run" if all_there else f"at most {POINTS:,} images of this run, drawn at random"
+
+
 @styled
 def draw_needs(run: Run, panels: Sequence[Needs], k: int) -> Figure:
     """Draw the copies needed against the radius that unlimited copies would certify, with the images of the run.
@@ -96,7 +104,8 @@ def draw_needs(run: Run, panels: Sequence[Needs], k: int) -> Figure:
     others = [f"k = {j}" for j in run.spec.request.k if j != k]
     foot = (
         "Black line and grey band: what this run's own procedure takes, mean and middle 80\u00a0%, simulated for "
-        "images whose votes miss the label as those of this run do on average. Blue points: images of this run, at the "
+        "images whose votes miss the label as those of this run do on average. "
+        f"Blue points: {_points(run, panels)}, at the "
         "radius their observed shares of votes would give, from 0 to R_max. Coloured lines: one look that certifies r "
         f"with 95\u00a0% probability, if the margin were known (Cohen's bound). Dashed: n_max = {most:,}."
         + (f" Peaks beside the radii belong to {' and '.join(others)}, decided from the same copies." * bool(others)),

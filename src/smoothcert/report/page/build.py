@@ -14,6 +14,7 @@ from smoothcert.report.guarantees import guarantees
 from smoothcert.report.page import provenance, summary
 from smoothcert.report.page.data import page_data, script_safe
 from smoothcert.report.page.events import event_words
+from smoothcert.report.page.images import listed
 from smoothcert.report.page.status import marks
 from smoothcert.report.production import assumptions, device_tables, devices_table, rates_table
 from smoothcert.report.subgroups import by_column, subgroup_note, subgroup_table
@@ -108,6 +109,7 @@ def _content(run: Run, production: Production) -> dict[str, Any]:
         "k": k,
         "r": r,
         "data": script_safe(page_data(run, cells)),
+        "listed": len(listed(run.spec)),
         "facts": {
             "images": provenance.images_facts(run),
             "settings": provenance.settings(run),

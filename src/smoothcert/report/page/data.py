@@ -41,7 +41,7 @@ def page_data(run: Run, cells: Sequence[Cell]) -> dict[str, Any]:
         "tables": class_records(spec, found),
         "columns": image_columns(spec, run.ledger.lines),
         "levels": [level_columns(spec, each) for each in lines.values()],
-        "certificates": [[certificate_columns(spec, lines[s], found[s, k]) for s in lines] for k in request.k],
+        "certificates": [[certificate_columns(spec, found[s, k]) for s in lines] for k in request.k],
     }
 
 

@@ -6,7 +6,20 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from smoothcert.evidence import CHANGED, CLEAN, ENERGY, FINISHED, LEVEL, LOCKED, RATES, RESUMED, STARTED, Event
+from smoothcert.evidence import (
+    CHANGED,
+    CLEAN,
+    ENERGY,
+    FINISHED,
+    LEVEL,
+    LOCKED,
+    MERGED,
+    RATES,
+    RESUMED,
+    SHARD_FINISHED,
+    STARTED,
+    Event,
+)
 from smoothcert.evidence.planned import PLANNED
 
 Facts = Mapping[str, Any]
@@ -29,7 +42,8 @@ def _locked(facts: Facts) -> str:
 def _started(facts: Facts) -> str:
     worker = f", worker {facts['worker']}" if "worker" in facts else ""
     recipe = f", numeric recipe {facts['recipe']}" if facts.get("recipe") else ""
-    return f"{facts['lines']:,} results at hand{worker}{recipe}"
+    shard = f", shard {facts['shard']}" if facts.get("shard") else ""
+    return f"{facts['lines']:,} results at hand{shard}{worker}{recipe}"
 
 
 def _level(facts: Facts) -> str:
@@ -69,6 +83,15 @@ def _planned(facts: Facts) -> str:
     return f"forecast of this run, from a pilot of {pilot['images']:,} images with {pilot['copies']:,} copies each"
 
 
+def _shard_finished(facts: Facts) -> str:
+    return f"{facts['lines']:,} results of shard {facts['shard']}, ledger SHA-256 {facts['ledger_sha256']}"
+
+
+def _merged(facts: Facts) -> str:
+    lines = [shard["lines"] for shard in facts["shards"]]
+    return f"{sum(lines):,} results of {len(lines):,} shards, which locked the same spec; their own logs are in shards/"
+
+
 def _finished(facts: Facts) -> str:
     return f"{facts['lines']:,} results sealed, ledger SHA-256 {facts['ledger_sha256']}"
 
@@ -83,5 +106,7 @@ _WORDS: dict[str, Callable[[Facts], str]] = {
     CHANGED: _changed,
     RATES: _rates,
     ENERGY: _energy,
+    SHARD_FINISHED: _shard_finished,
+    MERGED: _merged,
     FINISHED: _finished,
 }

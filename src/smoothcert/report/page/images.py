@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.evidence import Line, Outcomes, winner
+from smoothcert.evidence.columns import image_order
+from smoothcert.evidence.stored import StoredLines, columns_of
 from smoothcert.report.page.columns import MICRO, micro_down, micro_up, pack
 from smoothcert.spec import Spec
 
 UNDECIDED, CERTIFIED, ABSTAINED, WRONG = range(4)
 RIVALS = 4  # shown in a certificate beside the label, or k of the largest k where that is more
 HASH = 8  # bytes of an image's hash that the page keeps
+LISTED, ROWS = 100_000, 240_000
+"""Images that the page holds at most, and rows, one for each of them, sigma and k: some 35 bytes each in the file."""
 
 Whole = NDArray[np.int64]
 
@@ -27,7 +31,7 @@ def image_columns(spec: Spec, lines: Sequence[Line]) -> dict[str, Any]:
         spec: the locked spec.
         lines: all ledger lines. An image without a line has no label: the number of classes stands for it.
     """
-    index = _order(spec)
+    index = listed(spec)
     label = np.full(len(index), spec.classes)
     digest = np.zeros((len(index), HASH), dtype=np.uint8)
     places, ours = _places(spec, lines)
@@ -46,14 +50,14 @@ def _beginning(image: str) -> list[int]:
 
 
 def level_columns(spec: Spec, lines: Sequence[Line]) -> dict[str, Any]:
-    """Return the votes of one sigma, an image a row, images without a line as zeros.
+    """Return the votes of one sigma, a listed image a row, images without a line as zeros.
 
     Returns:
         selected (winner of the selection votes, the number of classes where nothing was selected), support (its
         votes), copies (all, selection included), n (copies at the last look), and the votes at that look as `slots`
         pairs voted, votes: the label first, then its strongest rivals; classes without a vote are left out.
     """
-    m, slots = spec.data.images, slots_of(spec)
+    m, slots = len(listed(spec)), slots_of(spec)
     selected, support, copies, n = np.full(m, spec.classes), *(np.zeros(m, dtype=np.int64) for _ in range(3))
     voted, votes = np.full((m, slots), spec.classes), np.zeros((m, slots), dtype=np.int64)
     for place, line in zip(*_places(spec, lines), strict=True):
@@ -75,17 +79,17 @@ def slots_of(spec: Spec) -> int:
     return min(spec.classes, 1 + max(RIVALS, *spec.request.k))
 
 
-def certificate_columns(spec: Spec, lines: Sequence[Line], found: Outcomes) -> dict[str, Any]:
-    """Return the certificates of one sigma and k, an image a row.
+def certificate_columns(spec: Spec, found: Outcomes) -> dict[str, Any]:
+    """Return the certificates of one sigma and k, a listed image a row.
 
     Returns:
         outcome, radius (millionths, rounded down; 0 where nothing is certified), reached (how many radii of the spec
         are certified), least (lower bound of the label's probability in millionths, down) and most (upper bounds of
         its k rivals, up).
     """
-    m = spec.data.images
-    places, _ = _places(spec, lines)
-    ours = np.isin(found.index, _order(spec))
+    order = listed(spec)
+    ours = np.isin(found.index, order)
+    m, places = len(order), np.searchsorted(order, found.index[ours])
     held = np.where(~found.wrong & (found.radius > 0), found.radius, 0.0)
     values = {
         "outcome": (np.where(found.wrong, WRONG, np.where(found.abstained, ABSTAINED, CERTIFIED)), UNDECIDED),
@@ -102,13 +106,20 @@ def certificate_columns(spec: Spec, lines: Sequence[Line], found: Outcomes) -> d
     return columns
 
 
-def _order(spec: Spec) -> Whole:
-    return np.sort(np.array(spec.indices, dtype=np.int64))
+def listed(spec: Spec) -> Whole:
+    """Return the indices of the images that the page holds, increasing: all, or a random sample of many.
+
+    The sample follows from the seed of the run, which was fixed before the first vote.
+    """
+    order, most = image_order(spec), min(LISTED, ROWS // (len(spec.request.sigma) * len(spec.request.k)))
+    if len(order) <= most:
+        return order
+    return np.sort(np.random.default_rng(spec.seed).choice(order, most, replace=False))
 
 
-def _places(spec: Spec, lines: Sequence[Line]) -> tuple[Whole, list[Line]]:
-    """Return the row of each line and the lines; those of an image that the spec does not have are left out."""
-    order = _order(spec)
-    known = set(order.tolist())
-    ours = [line for line in lines if line.index in known]
-    return np.searchsorted(order, np.array([line.index for line in ours], dtype=np.int64)), ours
+def _places(spec: Spec, lines: Sequence[Line]) -> tuple[Whole, Iterable[Line]]:
+    """Return the row of each line and the lines; those of an image that the page does not hold are left out."""
+    order, index = listed(spec), columns_of(lines).index
+    ours = np.flatnonzero(np.isin(index, order))
+    kept = lines.of(ours) if isinstance(lines, StoredLines) else [lines[i] for i in ours.tolist()]
+    return np.searchsorted(order, index[ours]), kept

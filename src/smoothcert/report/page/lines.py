@@ -14,6 +14,8 @@ from smoothcert.report.curves import Curve, Marker
 from smoothcert.report.page.columns import MICRO, micro_down, pack
 from smoothcert.stats import format_down, round_down, round_up
 
+STEPS = 20_000
+"""Steps of a curve that the page holds."""
 Cells = Mapping[tuple[float, int, float], Cell]
 """Cells by sigma, k and radius."""
 
@@ -22,7 +24,8 @@ def line_record(curve: Curve, cells: Cells) -> dict[str, Any]:
     """Return one curve: its drawing, its markers, and its exact steps.
 
     `steps` holds, for each i, the images certified at every radius r with radii[i-1] < r <= radii[i], in millionths,
-    and the exact 95 % interval of their share in tenths of a percent, lower ends down and upper ends up.
+    and the exact 95 % interval of their share in tenths of a percent, lower ends down and upper ends up. Of a curve of
+    very many steps (`thinned`) some are kept: counts between them are "at least", intervals hold those of all steps.
     """
     return {
         "limit": int(micro_down(np.array([curve.r_max]))[0]),
@@ -31,12 +34,22 @@ def line_record(curve: Curve, cells: Cells) -> dict[str, Any]:
         "partial": any(cells[curve.sigma, curve.k, mark.radius].lines < curve.images for mark in curve.grid),
         "drawn": _drawn(curve),
         "grid": [_mark(mark, cells[curve.sigma, curve.k, mark.radius]) for mark in curve.grid],
-        "steps": {
-            "radius": pack(micro_down(curve.radii), steps=True),
-            "count": pack(curve.certified, steps=True),
-            "low": pack(tenths_down(curve.low)),
-            "high": pack(tenths_up(curve.high)),
-        },
+        **({"thinned": True} if len(curve.radii) > STEPS else {}),
+        "steps": _steps(curve),
+    }
+
+
+def _steps(curve: Curve) -> dict[str, Any]:
+    kept = np.arange(len(curve.radii))
+    if len(kept) > STEPS:
+        marks = np.searchsorted(curve.radii, [mark.radius for mark in curve.grid if mark.attainable])
+        kept = np.unique(np.concatenate([np.linspace(0, len(kept) - 1, STEPS).astype(np.int64), marks]))
+    after = np.concatenate([kept[:1], kept[:-1] + 1])  # the first step that each one kept stands for: the most images
+    return {
+        "radius": pack(micro_down(curve.radii[kept]), steps=True),
+        "count": pack(curve.certified[kept], steps=True),
+        "low": pack(tenths_down(curve.low[kept])),
+        "high": pack(tenths_up(curve.high[after])),
     }
 
 

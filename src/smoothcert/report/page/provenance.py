@@ -54,11 +54,12 @@ def settings(run: Run) -> list[Fact]:
 def origin(run: Run) -> list[Fact]:
     """Return where the numbers come from: hashes, seed, recipe."""
     spec = run.spec
-    odd = len(run.ledger.differing)
+    odd, shards = len(run.ledger.differing), run.directory.shards
     found = [
         ("Spec SHA-256", spec.sha256()),
         _ledger(run),
         ("Ledger", f"{len(run.ledger.lines):,} results, {run.missing:,} missing"),
+        *([("Merged from", "; ".join(f"{each.name}: {each.lines:,} results" for each in shards))] if shards else []),
         ("Seed of the noise", f"{spec.seed} ({_SEEDS[spec.seed_source]})"),
         ("Votes are evaluated at", f"{', '.join(f'{n:,}' for n in spec.looks)} copies"),
         ("Numeric recipe", ", ".join(f"{name} {_plain(value)}" for name, value in spec.recipe.model_dump().items())),

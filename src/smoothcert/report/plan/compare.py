@@ -8,6 +8,7 @@ from typing import Any
 from smoothcert.evidence import Cell, Run
 from smoothcert.evidence.forecast import CellForecast, Estimate, Forecast, LevelForecast
 from smoothcert.evidence.planned import forecast_of
+from smoothcert.evidence.stored import columns_of
 from smoothcert.report.plan.predicted import outwards, percents
 from smoothcert.report.table import PARTIAL, Table
 from smoothcert.stats import format_down
@@ -54,12 +55,12 @@ def _of_cell(run: Run, forecast: Forecast, cell: CellForecast, found: Cell | Non
 
 
 def _of_level(run: Run, forecast: Forecast, level: LevelForecast) -> Iterator[dict[str, Any]]:
-    place, lines = (level.sigma, None, None), run.ledger.at(level.sigma)
-    whole_run = bool(lines) and not run.missing
-    copies = sum(line.samples for line in lines) / len(lines) if whole_run else None
+    place, columns = (level.sigma, None, None), columns_of(run.ledger.at(level.sigma))
+    whole_run = bool(len(columns)) and not run.missing
+    copies = int(columns.samples.sum()) / len(columns) if whole_run else None
     yield _record(place, COPIES, forecast.copies(level), copies) | {"pilot_copies_that_tell": None}
     recipe, pilot = run.spec.recipe, forecast.pilot
-    seconds = sum(line.seconds for line in lines) if whole_run else None
+    seconds = columns.total_seconds() if whole_run else None
     if (recipe.device, recipe.precision) == (pilot.device, pilot.precision):
         yield _record(place, SECONDS, forecast.seconds(level), seconds) | {"pilot_copies_that_tell": None}
 

@@ -1,4 +1,4 @@
-// Every image: filtered, sorted and turned over in pages, so that 100,000 images stay at hand.
+// Every image that the page holds: filtered, sorted and turned over in pages, so that 100,000 images stay at hand.
 
 const OUTCOMES = ["no result", "certified", "abstained", "wrong class"];
 const [UNDECIDED, CERTIFIED, ABSTAINED, WRONG] = [0, 1, 2, 3];
@@ -83,9 +83,10 @@ class Images {
     const ranges = readRanges(this.choices.index.value);
     this.choices.index.setAttribute("aria-invalid", String(ranges === null));
     const inRange = (n) => !ranges?.length || ranges.some(([from, to]) => from <= n && n <= to);
-    const kept = new Uint32Array(data.images);
+    const held = this.rows.index.length;
+    const kept = new Uint32Array(held);
     let count = 0;
-    for (let i = 0; i < data.images; i++) {
+    for (let i = 0; i < held; i++) {
       if (keep(i) && (label === null || this.rows.label[i] === label) && inRange(this.rows.index[i])) kept[count++] = i;
     }
     this.order = sorted(kept.subarray(0, count), this.keys(), this.sort.down);
@@ -117,9 +118,11 @@ class Images {
     const shown = this.order.subarray(this.page * size, (this.page + 1) * size);
     byId("images-body").replaceChildren(...Array.from(shown, (i) => this.row(i)));
     const [from, total] = [this.page * size, grouped(this.order.length)];
+    const held = this.rows.index.length;
+    const all = `${held < data.images ? `a random sample of ${grouped(held)} of ` : ""}${grouped(data.images)} images.`;
     byId("images-count").textContent = shown.length
-      ? `Rows ${grouped(from + 1)} to ${grouped(from + shown.length)} of ${total}, from ${grouped(data.images)} images.`
-      : `None of ${grouped(data.images)} images.`;
+      ? `Rows ${grouped(from + 1)} to ${grouped(from + shown.length)} of ${total}, from ${all}`
+      : `None of ${all}`;
     byId("images-caption").textContent = `Images at sigma ${data.sigmas[this.level]}, k = ${data.ks[this.rank]}`;
     for (const name of ["first", "before"]) byId(`images-${name}`).disabled = this.page === 0;
     for (const name of ["after", "last"]) byId(`images-${name}`).disabled = this.page === last;

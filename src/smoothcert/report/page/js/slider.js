@@ -2,6 +2,7 @@
 
 const OUTSIDE = "is not a radius of the spec: it may have been chosen after seeing results, so no population bound is given.";
 const AT_LEAST = "Sampling of an image stops once the radii of the spec are decided; at other radii the counts are “at least”.";
+const THINNED = "A curve of very many steps: this page holds some of them, between which its counts are “at least”.";
 const BUDGET = "“Not attainable” is a limit of the sampling budget, not a finding about the classifier.";
 const PARTIAL = "At a noise level with missing results those count as not certified, and no interval and no bound is given.";
 const SPOKEN_AFTER = 600; // milliseconds of rest before a screen reader hears the result
@@ -24,7 +25,7 @@ function reading(curve, radius) {
     if (ends[middle] >= radius.micro) to = middle;
     else from = middle + 1;
   }
-  return { partial, attainable: true, least: !curve.exact, count: count[from], low: low[from], high: high[from], population: null };
+  return { partial, attainable: true, least: !curve.exact || Boolean(curve.thinned), thinned: curve.thinned, count: count[from], low: low[from], high: high[from], population: null };
 }
 
 function inWords(found) {
@@ -123,7 +124,8 @@ function notes(radius, found) {
   const lines = [];
   if (data.missing) lines.push(PARTIAL);
   if (radius.spec < 0) lines.push(`r = ${radiusText(radius)} ${OUTSIDE}`);
-  if (found.some((each) => each?.least)) lines.push(AT_LEAST);
+  if (found.some((each) => each?.least && !each.thinned)) lines.push(AT_LEAST);
+  if (found.some((each) => each?.thinned)) lines.push(THINNED);
   if (found.some((each) => each && !each.attainable)) lines.push(BUDGET);
   return lines;
 }

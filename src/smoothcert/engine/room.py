@@ -1,0 +1,93 @@
+"""Before a cluster is used: can the workers that are asked for be had, and how many fit with how many threads?"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from smoothcert.engine.placement import Workers
+from smoothcert.errors import InputError, MissingExtraError
+
+KNOCK_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many workers, and what each has.
+
+    Attributes:
+        workers: how many are wanted; fewer are at work while there is no room for them.
+        threads: threads of each.
+        cpus: processor cores the cluster keeps for each.
+        gpus: GPUs the cluster keeps for each.
+    """
+
+    workers: int
+    threads: int
+    cpus: int
+    gpus: int
+
+
+def room_for(workers: Workers, device: str, nodes: Iterable[Mapping[str, float]]) -> Room:
+    """Return how many workers a cluster gets, and what each has.
+
+    Args:
+        workers: how many are asked for; left out, one a GPU where CUDA is used, else one a core.
+        device: of the numeric recipe.
+        nodes: resources of each machine, "CPU" and "GPU".
+
+    >>> room_for(Workers(workers=3), "cpu", [{"CPU": 8.0}, {"CPU": 4.0}])
+    Room(workers=3, threads=4, cpus=4, gpus=0)
+    >>> room_for(Workers(), "cuda (NVIDIA H100)", [{"CPU": 16.0, "GPU": 4.0}])
+    Room(workers=4, threads=4, cpus=1, gpus=1)
+    """
+    found = list(nodes)
+    cores = [int(node["CPU"]) for node in found if node.get("CPU", 0) >= 1] or [1]
+    gpus = sum(int(node.get("GPU", 0)) for node in found)
+    cuda = device.startswith("cuda")
+    count = workers.workers or (max(1, gpus) if cuda else sum(cores))
+    threads = max(1, min(sum(cores) // count, *cores))
+    return Room(count, threads, 1 if cuda else threads, 1 if cuda else 0)
+
+
+def check_workers(workers: Workers) -> None:
+    """Refuse workers that cannot be had, before anything is loaded.
+
+    Raises:
+        MissingExtraError: Ray is wanted and not installed.
+        InputError: a setting of Ray is given for another engine, or no cluster answers at the address.
+    """
+    if workers.engine == "ray":
+        if find_spec("ray") is None:
+            raise MissingExtraError("--engine ray", "ray")
+        _check_address(workers.address)
+    elif workers.workers is not None or workers.address is not None:
+        given = "--workers" if workers.workers is not None else "--address"
+        raise InputError(f"{given} is for --engine ray; the local engine is one process. Add --engine ray.")
+
+
+def no_cluster(address: str | None, told: str) -> InputError:
+    """Return the refusal of an address at which there is no cluster, or of a machine that cannot start one."""
+    where = f"at {address}" if address else "on this machine"
+    return InputError(
+        f"No Ray cluster {where} ({told.rstrip('.')}). Start one with `ray start --head`, or leave out --address."
+    )
+
+
+def _check_address(address: str | None) -> None:
+    """Knock at HOST:PORT: Ray itself would wait for minutes."""
+    if address in (None, "auto", "local"):
+        return
+    found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:/]+)):(\d{1,5})", address or "")
+    if found is None:
+        raise InputError(
+            f"--address: expected auto or HOST:PORT of the cluster's head, got {address}. Start the run on a machine "
+            "of the cluster, or through `ray job submit`."
+        )
+    try:
+        socket.create_connection((found[1] or found[2], int(found[3])), KNOCK_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise no_cluster(address, str(error)) from None

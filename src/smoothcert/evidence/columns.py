@@ -1,0 +1,165 @@
+"""The small facts of many lines as arrays, tens of bytes a line: what a run of a million images keeps in memory."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothcert.evidence.line import Line
+from smoothcert.spec import Spec
+
+T = TypeVar("T", bound=Hashable)
+Whole = NDArray[np.int64]
+Rows = slice | Whole
+_MOST = 2**63 - 1
+
+Pairs = tuple[tuple[str, str], ...]
+"""A line's value in each column for which results are counted apart, by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Coded(Generic[T]):
+    """Values that repeat from line to line.
+
+    Attributes:
+        codes: int32 (m,): place of each line's value in `values`.
+        values: the different ones.
+    """
+
+    codes: NDArray[np.int32]
+    values: tuple[T, ...]
+
+    def __iter__(self) -> Iterator[T]:
+        """Yield the value of each line."""
+        return (self.values[code] for code in self.codes)
+
+    def __getitem__(self, rows: Rows) -> Coded[T]:
+        """Return those of some lines."""
+        return Coded(self.codes[rows], self.values)
+
+    def distinct(self) -> list[T]:
+        """Return the values that occur: `values` may hold others, of lines that were left out."""
+        return [self.values[code] for code in np.unique(self.codes)]
+
+    def counts(self) -> dict[T, int]:
+        """Return how many lines have each value, in the order in which they first come; those that occur."""
+        first = np.unique(self.codes, return_index=True)[1]
+        many = np.bincount(self.codes, minlength=len(self.values))
+        return {self.values[code]: int(many[code]) for code in self.codes[np.sort(first)].tolist()}
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What m lines say besides their votes, and how many votes they hold; arrays of shape (m,).
+
+    Attributes:
+        sigma: noise level.
+        index: the image's index in its source.
+        label: reference label.
+        samples: noisy copies drawn, selection included.
+        looks: number of looks taken.
+        seconds: time spent.
+        at: UTC time at which each was decided.
+        group: the patient or other group, or None.
+        recipe: name of the numeric recipe where it is not the spec's own.
+        subgroups: (column, value) pairs, sorted.
+    """
+
+    sigma: NDArray[np.float64]
+    index: Whole
+    label: Whole
+    samples: Whole
+    looks: NDArray[np.int32]
+    seconds: NDArray[np.float64]
+    at: Coded[str]
+    group: Coded[str | None]
+    recipe: Coded[str | None]
+    subgroups: Coded[Pairs]
+
+    def __len__(self) -> int:
+        """Return the number of lines."""
+        return len(self.index)
+
+    def of(self, rows: Rows) -> Columns:
+        """Return the columns of some lines; a slice copies nothing."""
+        parts: dict[str, Any] = {part.name: getattr(self, part.name)[rows] for part in fields(self)}
+        return Columns(**parts)
+
+    def total_seconds(self) -> float:
+        """Return the time of all lines, added up in their order, so that every machine gets the same sum."""
+        return float(np.cumsum(self.seconds)[-1]) if len(self) else 0.0
+
+    def time_order(self) -> Whole:
+        """Return the lines' places by the time at which they were decided, then by index."""
+        rank = np.empty(len(self.at.values), dtype=np.int64)
+        rank[sorted(range(len(rank)), key=self.at.values.__getitem__)] = np.arange(len(rank))
+        return np.lexsort((self.index, rank[self.at.codes]))
+
+
+def votes_of(line: Line) -> int:
+    """Return the noisy copies of a line; at most what 64 bits hold, as a hostile line may name any votes."""
+    return min(line.samples, _MOST)
+
+
+_NUMBERS: dict[str, tuple[str, Callable[[Line], Any]]] = {
+    "sigma": ("d", lambda line: line.sigma),
+    "index": ("q", lambda line: line.index),
+    "label": ("q", lambda line: line.label),
+    "samples": ("q", votes_of),
+    "looks": ("i", lambda line: len(line.looks)),
+    "seconds": ("d", lambda line: line.seconds),
+}
+_VALUES: dict[str, Callable[[Line], Any]] = {
+    "at": lambda line: line.at,
+    "group": lambda line: line.group,
+    "recipe": lambda line: line.recipe,
+    "subgroups": lambda line: tuple(sorted(line.subgroups.items())),
+}
+
+
+class Collector:
+    """Gathers columns line by line."""
+
+    def __init__(self) -> None:
+        """Begin without a line."""
+        self._numbers = {name: array(code) for name, (code, _) in _NUMBERS.items()}
+        self._codes = {name: array("i") for name in _VALUES}
+        self._values: dict[str, dict[Any, int]] = {name: {} for name in _VALUES}
+
+    def append(self, line: Line) -> None:
+        """Add one line."""
+        for name, (_, number) in _NUMBERS.items():
+            self._numbers[name].append(number(line))
+        for name, value in _VALUES.items():
+            known = self._values[name]
+            self._codes[name].append(known.setdefault(value(line), len(known)))
+
+    def order(self) -> Whole:
+        """Return the places of the lines by sigma and index; lines of one key in the order in which they came."""
+        return np.lexsort((np.array(self._numbers["index"]), np.array(self._numbers["sigma"])))
+
+    def done(self, order: Rows = slice(None)) -> Columns:
+        """Return the columns of the lines added, in an order; what was gathered is given up piece by piece."""
+        columns: dict[str, Any] = {name: np.array(self._numbers.pop(name))[order] for name in _NUMBERS}
+        for name in _VALUES:
+            columns[name] = Coded(np.array(self._codes.pop(name))[order], tuple(self._values.pop(name)))
+        return Columns(**columns)
+
+
+def gathered(lines: Iterable[Line]) -> Columns:
+    """Return the columns of lines that are in memory."""
+    collector = Collector()
+    for line in lines:
+        collector.append(line)
+    return collector.done()
+
+
+def image_order(spec: Spec) -> Whole:
+    """Return the indices of a spec's images, increasing."""
+    own = spec.data.indices
+    return np.arange(spec.data.images) if own is None else np.sort(np.array(own, dtype=np.int64))

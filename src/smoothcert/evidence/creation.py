@@ -1,0 +1,48 @@
+"""How a run directory comes into being: all of it or nothing, and never over another."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from smoothcert.errors import EvidenceError
+from smoothcert.evidence.derived import write_json
+from smoothcert.evidence.directory import RunDirectory, refuse_occupied
+from smoothcert.evidence.events import LOCKED, append_event
+from smoothcert.spec import Spec
+
+
+@contextmanager
+def fresh_run(path: Path) -> Iterator[RunDirectory]:
+    """Have a run directory written beside its place, and move it there when the context ends: all of it or nothing.
+
+    Raises:
+        EvidenceError: the place already holds something, or cannot be written.
+    """
+    refuse_occupied(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+            fresh = RunDirectory(Path(folder) / "run")
+            fresh.ledger.mkdir(parents=True)
+            fresh.results.mkdir()
+            yield fresh
+            fresh.path.rename(path)
+    except OSError as error:
+        raise EvidenceError(f"Cannot create the run directory {path}: {error.strerror}.") from None
+
+
+def create_run(path: Path, spec: Spec, environment: dict[str, Any]) -> RunDirectory:
+    """Lock a spec into a new run directory, all of it or nothing.
+
+    Raises:
+        EvidenceError: the place already holds something, or cannot be written.
+    """
+    with fresh_run(path) as fresh:
+        fresh.spec.write_text(spec.to_json(), encoding="utf-8")
+        write_json(fresh.environment, environment)
+        append_event(fresh.events, LOCKED, spec_sha256=spec.sha256(), smoothcert=spec.smoothcert)
+    return RunDirectory(path)

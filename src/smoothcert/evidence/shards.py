@@ -1,0 +1,74 @@
+"""A run merged from shards: what its merge event names, and the one log of events that documents read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from smoothcert.errors import EvidenceError
+from smoothcert.evidence.events import FINISHED, LOCKED, MERGED, REPORTED, STARTED, Event
+
+_NAME = re.compile(r"(shard|run)-[0-9][0-9a-z.-]*")
+_SHARE = re.compile(r"[0-9]{1,9}/[0-9]{1,9}")
+_LEFT_OUT = (LOCKED, FINISHED, REPORTED)
+"""Events of a shard that say nothing of the merged run: its lock is the merged run's, its documents were not taken."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of the runs that were merged, as the merge event names it.
+
+    Attributes:
+        name: its folder in `shards/`; its ledger files begin with it and a hyphen.
+        shard: its part of the images, "i/n", or None for a run that was no shard.
+        lines: results in its ledger.
+        ledger_sha256: hash of its canonical ledger.
+        head: SHA-256 of the last line of its log of events, which vouches for all lines before it.
+    """
+
+    name: str
+    shard: str | None
+    lines: int
+    ledger_sha256: str
+    head: str
+
+
+def share_of(events: Sequence[Event]) -> str | None:
+    """Return which shard a run is, "i/n", from its own log; None for a run that is no shard."""
+    started = next((event for event in events if event.event == STARTED), None)
+    share = None if started is None else started.facts.get("shard")
+    return share if isinstance(share, str) and _SHARE.fullmatch(share) else None
+
+
+def shards_of(events: Sequence[Event]) -> tuple[Shard, ...]:
+    """Return the shards that a log of events says its run was merged from; none for a run that sampled all itself.
+
+    Raises:
+        EvidenceError: the merge event is not one.
+    """
+    merged = next((event for event in events if event.event == MERGED), None)
+    if merged is None:
+        return ()
+    try:
+        found = tuple(Shard(**facts) for facts in merged.facts["shards"])
+        if not all(_NAME.fullmatch(shard.name) for shard in found):  # it becomes part of a path
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise EvidenceError("The merge event of events.jsonl does not name the shards of a run.") from None
+    return found
+
+
+def told_together(own: Sequence[Event], logs: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
+    """Return one log for documents: the first lock of the spec, what each shard did, then the merge and what followed.
+
+    Every shard locked the same spec; the first of these locks came before the first image of any.
+
+    Args:
+        own: the log of the merged run.
+        logs: the logs of its shards, in their order.
+    """
+    locks = [log[0] for log in (*logs, own) if log and log[0].event == LOCKED]
+    done = [event for log in logs for event in log if event.event not in _LEFT_OUT]
+    after = [event for event in own if event.event != LOCKED]
+    return (*([min(locks, key=lambda lock: lock.at)] if locks else []), *done, *after)

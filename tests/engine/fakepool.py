@@ -1,0 +1,110 @@
+"""Workers that are only pretended: their lines were sampled before; they die, lie and refuse as a test wishes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from smoothcert.engine.messages import Closed, Died, Message, Ready, Refusal, Wave
+from smoothcert.evidence import Line
+
+COPIES_A_LINE = 7
+
+
+@dataclass
+class Pretended:
+    """One worker: what it was fed, whether it says that it is ready, what it says next."""
+
+    images: list[int] = field(default_factory=list)
+    sigma: float | None = None
+    told: bool = False
+    last: bool = False
+    copies: int = 0
+
+
+class FakePool:
+    """Answers at once, a few images at a time, in any order.
+
+    Args:
+        known: the line of every (sigma, image).
+        seed: of the order in which workers speak.
+        strange: called before a worker speaks, with its name and itself; what it returns is said instead.
+        never: names of workers for which there is no room.
+    """
+
+    def __init__(
+        self,
+        known: Mapping[tuple[float, int], Line],
+        seed: int = 0,
+        strange: Callable[[str, Pretended], Message | None] = lambda name, worker: None,
+        never: frozenset[str] = frozenset(),
+    ) -> None:
+        self.known, self.strange, self.never = known, strange, never
+        self.workers: dict[str, Pretended] = {}
+        self.stopped: list[str] = []
+        self.most_given = 0
+        self._random = random.Random(seed)
+
+    def start(self, name: str) -> None:
+        assert name not in self.workers
+        assert name not in self.stopped
+        self.workers[name] = Pretended()
+
+    def open(self, name: str, sigma: float) -> None:
+        worker = self.workers[name]
+        assert worker.told
+        assert worker.sigma is None, "a level was opened twice"
+        worker.sigma, worker.last, worker.copies = sigma, False, 0
+
+    def feed(self, name: str, sigma: float, indices: list[int], last: bool = False) -> None:
+        worker = self.workers[name]
+        assert worker.sigma == sigma
+        assert not worker.last
+        worker.images += indices
+        worker.last = last
+        self.most_given = max(self.most_given, len(worker.images))
+
+    def stop(self, name: str) -> None:
+        del self.workers[name]
+        self.stopped.append(name)
+
+    def wait(self, seconds: float) -> list[tuple[str, Message]]:
+        speaking = [name for name, worker in self.workers.items() if self._has_word(name, worker)]
+        assert speaking, "nobody would ever say anything"
+        chosen = self._random.sample(speaking, self._random.randint(1, len(speaking)))
+        return [(name, self._word(name, self.workers[name])) for name in chosen]
+
+    def _has_word(self, name: str, worker: Pretended) -> bool:
+        return name not in self.never and (not worker.told or bool(worker.images) or worker.last)
+
+    def _word(self, name: str, worker: Pretended) -> Message:
+        instead = self.strange(name, worker)
+        if isinstance(instead, Died | Refusal):
+            worker.last, worker.images = False, []
+        if instead is not None:
+            return instead
+        if not worker.told:
+            worker.told = True
+            return Ready("here", 1)
+        if not worker.images:
+            worker.sigma, worker.last = None, False
+            return Closed()
+        return self.wave(name, worker, self._random.randint(0, min(3, len(worker.images))))
+
+    def wave(self, name: str, worker: Pretended, count: int) -> Wave:
+        """Some of the images a worker has, decided."""
+        lines = []
+        for _ in range(count):
+            index = worker.images.pop(self._random.randrange(len(worker.images)))
+            line = self.known[worker.sigma or 0.0, index]
+            lines.append(as_sent(line, name))
+        worker.copies += COPIES_A_LINE * count
+        return Wave(tuple(lines), worker.copies)
+
+
+def as_sent(line: Line, name: str, **changes: object) -> str:
+    """A line as some worker would send it."""
+    from dataclasses import replace
+
+    return replace(line, worker=name, **changes).to_json()

@@ -1,0 +1,52 @@
+"""What the documents say of a run merged from shards: each thing once, and of every shard's test the worst."""
+
+import pytest
+
+from evidence.shards import dealt
+from smoothcert.evidence import LEVEL, append_event, merge, open_run
+from smoothcert.report.memo.gates import noise_faults
+from smoothcert.report.memo.material import gather
+from smoothcert.report.memo.notes import records
+from smoothcert.report.memo.settings import statistics
+from smoothcert.report.memo.sponsor import read_sponsor
+from smoothcert.report.notebook.facts import event_table
+from smoothcert.report.page.build import render
+from verify.simulated import simulate
+
+
+@pytest.fixture
+def parts(tmp_path):
+    return dealt(simulate(tmp_path / "whole", images=9), tmp_path, 3)
+
+
+def material(parts, tmp_path):
+    return gather(open_run(merge(parts, tmp_path / "merged").path), read_sponsor(None))
+
+
+def test_a_noise_level_counts_once_however_many_shards_tested_it(parts, tmp_path):
+    found = material(parts, tmp_path)
+    assert statistics(found)["noise_test"].printed == "The noise delivered passed its test at 2 of 2 noise levels."
+    assert statistics(found)["self_test"].printed.endswith("2 of 2 noise levels.")
+    assert noise_faults(found) == 0
+
+
+def test_a_test_that_failed_in_one_shard_failed(parts, tmp_path):
+    failed = {"self_test": {"bit_equal": False}, "noise_test": {"passed": False}}
+    append_event(parts[1] / "events.jsonl", LEVEL, sigma=0.5, **failed)
+    found = material(parts, tmp_path)
+    assert statistics(found)["noise_test"].printed == "The noise delivered passed its test at 1 of 2 noise levels."
+    assert statistics(found)["self_test"].printed.endswith("1 of 2 noise levels.")
+    assert noise_faults(found) == 1
+    assert not found.run.arithmetic_covered
+
+
+def test_the_merge_stands_in_memo_page_and_notebook(parts, tmp_path):
+    found = material(parts, tmp_path)
+    assert "Merged from 3 shards, each with its own log of events." in records(found)["records"].printed
+    page = render(found.run)
+    assert "18 results of 3 shards, which locked the same spec; their own logs are in shards/" in page
+    assert "6 results of shard 2/3, ledger SHA-256 " in page
+    assert "shard-0-of-3: 6 results; shard-1-of-3: 6 results; shard-2-of-3: 6 results" in page
+    rows = [(row[1], row[2]) for row in event_table(found.run).rows]
+    assert ("merge", "3 shards, 18 ledger lines") in rows
+    assert [what for what, _ in rows].count("spec locked") == 1
