@@ -320,11 +320,23 @@ def test_the_words_say_no_more_than_a_certificate_does(run, seen):
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(), st.text() | st.integers() | st.lists(st.integers()), max_size=4))
 def test_events_of_any_kind_are_told(facts):
-    from smoothcert.evidence import CHANGED, CLEAN, FINISHED, LEVEL, LOCKED, RESUMED, STARTED, Event
+    from smoothcert.evidence import CHANGED, CLEAN, FINISHED, LEVEL, LOCKED, RESUMED, STARTED, WORKER, Event
     from smoothcert.report.page.events import event_words
 
-    for name in (CHANGED, CLEAN, FINISHED, LEVEL, LOCKED, RESUMED, STARTED, "something new"):
+    for name in (CHANGED, CLEAN, FINISHED, LEVEL, LOCKED, RESUMED, STARTED, WORKER, "something new"):
         assert isinstance(event_words(Event(name, "2026-01-02T03:04:05Z", "0" * 64, facts)), str)
+
+
+def test_workers_that_come_and_go_are_told():
+    from smoothcert.evidence import WORKER, Event
+    from smoothcert.report.page.events import event_words
+
+    def told(**facts: object) -> str:
+        return event_words(Event(WORKER, "2026-01-02T03:04:05Z", "0" * 64, facts))
+
+    assert told(worker="ray-0", state="joined", node="n", pid=7) == "ray-0 joined"
+    lost = "ray-1 lost: the actor died; 3 images are sampled again"
+    assert told(worker="ray-1", state="lost", reason="the actor died", images_again=3) == lost
 
 
 def test_without_jinja_the_extra_is_named(run, monkeypatch):

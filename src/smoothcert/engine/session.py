@@ -20,6 +20,7 @@ from smoothcert.evidence import (
     LEVEL,
     RATES,
     SHARD_FINISHED,
+    WORKER,
     LedgerWriter,
     Line,
     RunDirectory,
@@ -31,8 +32,6 @@ from smoothcert.evidence.provenance import code_sha256
 from smoothcert.sampling.selftest import noise_test, self_test
 
 NOISE_TESTED_IMAGES = 256
-WORKER = "worker"
-"""Event: a worker of a fleet joined, was left out, or was lost."""
 
 
 class Session:

@@ -16,6 +16,8 @@ BEGINNING = "0" * 64
 LOCKED, STARTED, RESUMED, LEVEL, FINISHED = "spec locked", "start", "resume", "noise level", "finish"
 SHARD_FINISHED, MERGED = "shard finished", "merge"
 CLEAN, CHANGED, RATES, ENERGY, REPORTED = "without noise", "changed images", "rates", "energy", "report"
+WORKER = "worker"
+"""A worker of a fleet joined, was left out, or was lost."""
 
 
 @dataclass(frozen=True)

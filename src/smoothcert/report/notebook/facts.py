@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from smoothcert.errors import printable
-from smoothcert.evidence import CHANGED, CLEAN, ENERGY, MERGED, RATES, REPORTED, Event, Line, Run, Votes
+from smoothcert.evidence import CHANGED, CLEAN, ENERGY, MERGED, RATES, REPORTED, WORKER, Event, Line, Run, Votes
 from smoothcert.report.table import Table
 from smoothcert.spec import Spec
 
@@ -106,9 +106,11 @@ def _stated(event: Event) -> Iterator[str]:
         yield f"{len(facts['shards']):,} shards, {sum(shard['lines'] for shard in facts['shards']):,} ledger lines"
     if isinstance(facts.get("shard"), str):
         yield f"shard {facts['shard']}"
+    if event.event == WORKER:
+        yield f"{facts['worker']} {facts['state']}"
     if "lines" in facts:
         yield f"{facts['lines']:,} ledger lines"
-    for name in ("spec_sha256", "ledger_sha256"):
+    for name in ("spec_sha256", "ledger_sha256", "code_sha256"):
         if name in facts:
             yield f"hash of the {name.partition('_')[0]} {facts[name][:16]}..."
     if event.event == CLEAN:

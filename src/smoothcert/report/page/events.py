@@ -18,6 +18,7 @@ from smoothcert.evidence import (
     RESUMED,
     SHARD_FINISHED,
     STARTED,
+    WORKER,
     Event,
 )
 from smoothcert.evidence.planned import PLANNED
@@ -43,7 +44,14 @@ def _started(facts: Facts) -> str:
     worker = f", worker {facts['worker']}" if "worker" in facts else ""
     recipe = f", numeric recipe {facts['recipe']}" if facts.get("recipe") else ""
     shard = f", shard {facts['shard']}" if facts.get("shard") else ""
-    return f"{facts['lines']:,} results at hand{shard}{worker}{recipe}"
+    code = f", code SHA-256 {facts['code_sha256'][:12]}..." if "code_sha256" in facts else ""
+    return f"{facts['lines']:,} results at hand{shard}{worker}{recipe}{code}"
+
+
+def _worker(facts: Facts) -> str:
+    reason = f": {facts['reason']}" if "reason" in facts else ""
+    again = f"; {facts['images_again']:,} images are sampled again" if facts.get("images_again") else ""
+    return f"{facts['worker']} {facts['state']}{reason}{again}"
 
 
 def _level(facts: Facts) -> str:
@@ -106,6 +114,7 @@ _WORDS: dict[str, Callable[[Facts], str]] = {
     CHANGED: _changed,
     RATES: _rates,
     ENERGY: _energy,
+    WORKER: _worker,
     SHARD_FINISHED: _shard_finished,
     MERGED: _merged,
     FINISHED: _finished,
