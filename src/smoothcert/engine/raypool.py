@@ -14,6 +14,10 @@ from smoothcert.engine.worker import Worker
 
 SERVED = 2
 """Calls an actor answers at a time: it is fed while it samples."""
+ALLOCATOR = {"MALLOC_ARENA_MAX": "1"}
+"""Environment of an actor. It samples in a thread that is not its first, whose freed blocks glibc would hand back after
+every batch (see `keep_freed_memory`): measured on two cores, 0.74 of the rate of one process without this, 0.90 to 0.95
+with it."""
 
 
 class RayPool:
@@ -29,7 +33,11 @@ class RayPool:
         """
         self._ray, self._job = cluster.ray, replace(job, threads=cluster.room.threads)
         self._actor = self._ray.remote(Worker).options(
-            num_cpus=cluster.room.cpus, num_gpus=cluster.room.gpus, max_concurrency=SERVED, max_restarts=0
+            num_cpus=cluster.room.cpus,
+            num_gpus=cluster.room.gpus,
+            max_concurrency=SERVED,
+            max_restarts=0,
+            runtime_env={"env_vars": ALLOCATOR},
         )
         self._images = self._ray.put(images)
         self._actors: dict[str, Any] = {}
