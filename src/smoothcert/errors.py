@@ -46,3 +46,12 @@ def printable(text: str) -> str:
     'a\\\\x1b[31m\\\\nb'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8; half a character cannot, which stands for a byte of another encoding.
+
+    >>> is_text("naïve"), is_text(b"\\xff".decode(errors="surrogateescape"))
+    (True, False)
+    """
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)

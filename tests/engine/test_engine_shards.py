@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smoothcert.engine import session
-from smoothcert.engine.placement import Placement, Share, parse_share
-from smoothcert.engine.resume import resume, share_of_run
+from smoothcert.engine.placement import Placement
+from smoothcert.engine.resume import resume
 from smoothcert.engine.runner import certify
 from smoothcert.errors import SpecError
 from smoothcert.evidence import RunDirectory, merge, open_run
+from smoothcert.spec import Share, parse_share
 from smoothcert.verify import verify
 
 from .test_engine_resume import StoppedError, stop_after
@@ -66,7 +67,7 @@ def test_merged_they_are_the_run_that_one_process_makes(parts, tmp_path):
     assert (merged.directory.results / "results.json").read_bytes() == (
         whole.directory.results / "results.json"
     ).read_bytes()
-    assert share_of_run(merged.directory) is None  # its environment is that of the first shard, but it is no shard
+    assert merged.directory.share is None  # its shards lie in it, but it is none itself
     assert not list(verify(merged.directory.path).faults)
     assert resume(merged.directory, {}) is False
 
@@ -85,7 +86,7 @@ def test_a_shard_ends_unsealed_with_the_hash_of_its_lines(parts):
     for i in range(PARTS):
         run = open_run(parts / f"shard-{i}")
         assert not run.sealed
-        assert run.directory.share == f"{i}/{PARTS}"
+        assert run.directory.share == Share(i, PARTS)
         last = run.directory.own_events()[-1]
         assert (last.event, last.facts["shard"]) == ("shard finished", f"{i}/{PARTS}")
         assert last.facts["lines"] == len(run.ledger.lines)
@@ -122,12 +123,9 @@ def test_a_shard_that_was_killed_before_its_first_event_is_still_that_shard(aske
     monkeypatch.undo()
     run = RunDirectory(tmp_path / "run")
     assert names(open_run(run.path)) == ["spec locked"]
-    assert share_of_run(run) == Share(2, 4)
+    assert run.share == Share(2, 4)
     resume(run, {})
     assert open_run(run.path).ledger.sha256() == open_run(parts / "shard-2").ledger.sha256()
-    assert run.share == "2/4"
-    (run.path / "environment.json").write_text(json.dumps({"shard": "0/4"}))  # the event log counts once there is one
-    assert share_of_run(run) == Share(2, 4)
 
 
 def test_more_shards_than_images(grey, tmp_path):

@@ -17,13 +17,15 @@ from smoothcert.evidence import (
     open_run,
     utc_now,
 )
+from smoothcert.spec import parse_share
 
 NOISE = {"passed": True, "values": 1000, "chi_square_p": 0.5}
 
 
 def a_shard(path, whole, share, lines, finished=True, machine=1):
     """Write one shard of a run: its share of the lines, decided after it locked the spec."""
-    run = create_run(path, whole.spec, {"threads": machine, "packages": {"smoothcert": "0.1.0", "torch": "2.13.0"}})
+    machine = {"threads": machine, "packages": {"smoothcert": "0.1.0", "torch": "2.13.0"}}
+    run = create_run(path, whole.spec, machine, None if share is None else parse_share(share))
     append_event(run.events, STARTED, lines=0, worker="local-0", recipe=None, shard=share)
     for sigma in map(float, whole.spec.request.sigma):
         own = [line for line in lines if line.sigma == sigma]

@@ -138,7 +138,7 @@ def test_machines_are_told_together(whole, tmp_path):
     lines = run.ledger.lines
     parts = [a_shard(tmp_path / f"m{i}", run, f"{i}/2", lines[i::2], machine=4 + i) for i in range(2)]
     edit_json(parts[1] / "environment.json", lambda record: record.update(code_sha256="f" * 64))
-    edit_json(parts[0] / "environment.json", lambda record: record.update(code_sha256="e" * 64, shard="0/2"))
+    edit_json(parts[0] / "environment.json", lambda record: record.update(code_sha256="e" * 64))
     merged = merge(parts, tmp_path / "merged")
     assert json.loads(merged.environment.read_text()) == {
         "threads": "4 / 5",

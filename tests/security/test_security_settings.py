@@ -39,7 +39,16 @@ def test_settings(tmp_path, capsys, data):
 
 
 @pytest.mark.parametrize(
-    "text", ["sigma:\n", "sigma: " + "[" * 60_000, "a: &a [1]\nb: &b [*a,*a]\nsigma: *b\n", "\tx", "1"]
+    "text",
+    [
+        "sigma:\n",
+        "sigma: " + "[" * 60_000,
+        "a: &a [1]\nb: &b [*a,*a]\nsigma: *b\n",
+        "\tx",
+        "1",
+        "sigma: [null]",
+        "k: [1, ]\nsigma: [0.25, ~]",
+    ],
 )
 def test_odd_settings(tmp_path, capsys, text):
     (tmp_path / "c.yaml").write_text(text)

@@ -122,6 +122,9 @@ def _settings(verb: str, path: Path) -> object:
     if not isinstance(settings, dict):
         raise InputError(f"--config: expected settings such as `alpha: 0.001` in {path}, got none.")
     stated = {name: value for name, value in settings.items() if value is not None}
+    for name, value in stated.items():
+        if isinstance(value, list) and None in value:
+            raise InputError(f"--config: {name} holds an empty value in {path}; write it out, or leave it out.")
     return Dict({verb: stated}, source=str(path))
 
 

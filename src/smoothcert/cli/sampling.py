@@ -14,7 +14,7 @@ from smoothcert.cli.progress import Show, live
 from smoothcert.cli.terminal import duration, tell
 from smoothcert.cli.terminal import show as show_table
 from smoothcert.engine.hooks import Hooks
-from smoothcert.engine.placement import Placement, Workers, parse_share
+from smoothcert.engine.placement import Placement, Workers
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.resume import resume as resume_run
 from smoothcert.engine.runner import certify as certify_run
@@ -23,7 +23,7 @@ from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.report import results_table
 from smoothcert.report.plan.compare import inside, plan_table
 from smoothcert.report.plan.write import read_plan
-from smoothcert.spec import Request
+from smoothcert.spec import Request, Share
 
 
 def certify_and_report(
@@ -84,13 +84,13 @@ def _disk_trouble(out: Path, error: OSError) -> str:
     return f"{told} What was written is kept: once that is mended, continue with `smoothcert resume {out}`."
 
 
-def print_part(path: Path, share: str) -> None:
+def print_part(path: Path, share: Share) -> None:
     """Say what a finished shard holds; its images alone are no table of the run."""
     run = open_run(path)
-    images, of = len(parse_share(share).part(run.spec.indices)), run.spec.data.images
     tell(
-        f"Shard {share} is finished: {images:,} of {of:,} images at {len(run.spec.request.sigma)} noise levels, "
-        f"{len(run.ledger.lines):,} lines. It is a part of a run and not sealed."
+        f"Shard {share} is finished: {run.images:,} of {run.spec.data.images:,} images at "
+        f"{len(run.spec.request.sigma)} noise levels, {len(run.ledger.lines):,} lines. It is a part of a run and not "
+        "sealed."
     )
 
 

@@ -47,33 +47,17 @@ def _state(run: Run) -> str:
         return "running"
     share = run.directory.share
     if share is not None:
-        done = "finished" if _part_done(run) else f"interrupted, {_part(run) - len(run.ledger.lines):,} results missing"
+        done = "finished" if run.done else f"interrupted, {run.unsampled:,} results missing"
         return f"shard {share}, a part of a run, {done}; not sealed"
     if run.missing:
         return f"interrupted, {run.missing:,} of {run.expected:,} results missing, NOT SEALED"
     return "finished and sealed" if run.sealed else "interrupted, all images decided, NOT SEALED"
 
 
-def _images(run: Run) -> int:
-    """Return how many images a run directory is about: all of the spec, or those of its shard."""
-    from smoothcert.engine.placement import parse_share
-
-    share = run.directory.share
-    return run.spec.data.images if share is None else len(parse_share(share).part(run.spec.indices))
-
-
-def _part(run: Run) -> int:
-    return len(run.spec.request.sigma) * _images(run)
-
-
-def _part_done(run: Run) -> bool:
-    return len(run.ledger.lines) == _part(run) and run.directory.vouched() is not None
-
-
 def _levels(run: Run) -> Iterator[str]:
     from smoothcert.evidence.stored import columns_of
 
-    total = _images(run)
+    total = run.images
     levels = [(f"{sigma:g}", columns_of(run.ledger.at(sigma))) for sigma in run.spec.request.sigma]
     width = max(len(written) for written, _ in levels)
     for written, decided in levels:
@@ -121,7 +105,7 @@ def _next(path: Path, run: Run | None, fault: str | None) -> str:
         return f"smoothcert verify {path} names what does not hold; restore the damaged file from a copy"
     if run.directory.busy:
         return f"wait, or interrupt it: nothing is lost; smoothcert table {path} shows what is decided so far"
-    if run.directory.share is not None and _part_done(run):
+    if run.directory.share is not None and run.done:
         return "when all shards are finished, smoothcert merge RUN... --out RUN"
     if run.missing or not run.sealed:
         return f"smoothcert resume {path}"

@@ -8,10 +8,10 @@ from pathlib import Path
 from smoothcert.data.changes import CHANGES, change_norms
 from smoothcert.data.dataset import ImageSet
 from smoothcert.data.listing import Listing, Progress, read_listing
-from smoothcert.data.names import is_text, shown
+from smoothcert.data.names import shown
 from smoothcert.data.npz import read_npz
 from smoothcert.data.options import DataOptions
-from smoothcert.errors import DataError, printable
+from smoothcert.errors import DataError, is_text, printable
 from smoothcert.usercode import FACTORY
 
 __all__ = ["CHANGES", "DataOptions", "ImageSet", "change_norms", "load_images"]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert.data.names import is_text, shown
-from smoothcert.errors import DataError
+from smoothcert.data.names import shown
+from smoothcert.errors import DataError, is_text
 
 BITS = {8: 255, 12: 4095, 16: 65535}
 """Bits of a grid and the largest grey value it holds."""

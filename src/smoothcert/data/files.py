@@ -15,7 +15,7 @@ from smoothcert.data.decode import decoded, from_file
 from smoothcert.data.stored import BITS_OF, RefusedError, check_stored
 from smoothcert.errors import DataError, printable
 
-__all__ = ["ENDINGS", "image_files", "pixels_sha256", "printable", "read_image"]
+__all__ = ["ENDINGS", "image_files", "pixels_sha256", "read_image"]
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 

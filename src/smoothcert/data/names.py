@@ -9,15 +9,6 @@ from smoothcert.errors import printable
 LONGEST, MOST = 60, 6
 
 
-def is_text(name: str) -> bool:
-    """Whether a name can be written as UTF-8; half a character cannot, which stands for a byte of another encoding.
-
-    >>> is_text("naïve"), is_text(b"\\xff".decode(errors="surrogateescape"))
-    (True, False)
-    """
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
 def shown(name: str) -> str:
     """A name as printable text, its middle left out where it is long.
 

@@ -32,9 +32,7 @@ def open_engine(workers: Workers, spec: Spec, local: LocalEngine) -> Iterator[En
     from smoothcert.engine.raypool import RayPool
 
     work = local.work
-    job = Job(spec.to_json(), work.resolved, work.recipe, os.getcwd(), threads=1)
-    with (
-        connected(workers, work.recipe.device, work.images.images.nbytes) as cluster,
-        closing(RayPool(cluster, job, work.images)) as pool,
-    ):
-        yield Fleet(pool, spec, work.images, cluster.room.workers, local.recipe_name)
+    with connected(workers, work.recipe.device, work.images.images.nbytes) as cluster:
+        job = Job(spec.to_json(), work.resolved, work.recipe, os.getcwd(), cluster.room.threads)
+        with closing(RayPool(cluster, job, work.images)) as pool:
+            yield Fleet(pool, spec, work.images, cluster.room.workers, local.recipe_name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
 from typing import Any
 
 from smoothcert.data import ImageSet
@@ -28,10 +27,10 @@ class RayPool:
 
         Args:
             cluster: where to start them.
-            job: what they are told; how many threads they have, the cluster says.
+            job: what they are told.
             images: copied once to each machine, and read there by all its workers from shared memory.
         """
-        self._ray, self._job = cluster.ray, replace(job, threads=cluster.room.threads)
+        self._ray, self._job = cluster.ray, job
         self._actor = self._ray.remote(Worker).options(
             num_cpus=cluster.room.cpus,
             num_gpus=cluster.room.gpus,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from smoothcert.engine.engines import open_engine
 from smoothcert.engine.hooks import Hooks
 from smoothcert.engine.local import local_engine
-from smoothcert.engine.placement import Share, Workers, parse_share
+from smoothcert.engine.placement import Workers
 from smoothcert.engine.room import check_workers
 from smoothcert.engine.session import Session
 from smoothcert.engine.work import Work, data_facts, load_work, model_facts
 from smoothcert.errors import EvidenceError, RecipeError
-from smoothcert.evidence import LOCKED, RESUMED, SHARD_FINISHED, STARTED, RunDirectory
+from smoothcert.evidence import LOCKED, RESUMED, STARTED, RunDirectory, open_run
 from smoothcert.evidence.planned import PLANNED
 from smoothcert.sampling.recipe import differences
 from smoothcert.spec import Request, Sigma, Spec
@@ -44,10 +43,10 @@ def resume(
     """
     workers = workers or Workers()
     check_workers(workers)
-    spec = run.read_spec()
+    opened = open_run(run.path)
+    spec = opened.spec
     _check_lock(run, spec)
-    share = share_of_run(run)
-    if _whole(run, spec, share):
+    if opened.done:
         return False
     work = load_work(_as_locked(spec, moved, accept_recipe))
     _check_same(spec, work)
@@ -59,40 +58,12 @@ def resume(
         )
     local = local_engine(spec, work)
     with open_engine(workers, spec, local) as engine:
-        Session(run, local, engine, hooks or Hooks()).sample(RESUMED if _begun(run) else STARTED, share)
+        Session(run, local, engine, hooks or Hooks()).sample(RESUMED if _begun(run) else STARTED)
     return True
-
-
-def share_of_run(run: RunDirectory) -> Share | None:
-    """Return which part of the images a run directory is about; None for all of them.
-
-    Its first session says so in the event log. A process that was killed before that has left it in the environment
-    record, which is written together with the spec.
-    """
-    text = run.share if _begun(run) else _environment(run).get("shard")
-    return parse_share(text) if isinstance(text, str) else None
 
 
 def _begun(run: RunDirectory) -> bool:
     return any(event.event not in (LOCKED, PLANNED) for event in run.own_events())
-
-
-def _environment(run: RunDirectory) -> dict[str, Any]:
-    try:
-        record = json.loads((run.path / "environment.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _whole(run: RunDirectory, spec: Spec, share: Share | None) -> bool:
-    """Whether every image has a line, and an event vouches for them."""
-    images = spec.data.images if share is None else len(share.part(spec.indices))
-    if len(run.read_ledger().lines) != len(spec.request.sigma) * images:
-        return False
-    if share is None:
-        return run.seal() is not None
-    return any(event.event == SHARD_FINISHED for event in run.own_events())
 
 
 def _as_locked(spec: Spec, moved: dict[str, Any], accept_recipe: bool) -> Request:

@@ -12,7 +12,7 @@ from smoothcert.data.inspection import inspect_images
 from smoothcert.engine.engines import open_engine
 from smoothcert.engine.hooks import Hooks
 from smoothcert.engine.local import local_engine
-from smoothcert.engine.placement import Placement, Share, parse_share
+from smoothcert.engine.placement import Placement
 from smoothcert.engine.preflight import preflight
 from smoothcert.engine.room import check_workers
 from smoothcert.engine.session import Session
@@ -21,7 +21,7 @@ from smoothcert.errors import SpecError
 from smoothcert.evidence import STARTED, RunDirectory, append_event, create_run, environment, refuse_occupied
 from smoothcert.evidence.forecast import Forecast
 from smoothcert.evidence.planned import PLANNED, difference
-from smoothcert.spec import Request, Spec
+from smoothcert.spec import Request, Share, Spec, parse_share
 from smoothcert.stats import schedule
 
 
@@ -58,11 +58,10 @@ def certify(
         hooks.on_preflight(preflight(work, sigma, spec.seed))
     local = local_engine(spec, work)
     with open_engine(placement, spec, local) as engine:
-        part = {} if share is None else {"shard": str(share)}
-        run = create_run(out, spec, environment(torch.get_num_threads()) | part)
+        run = create_run(out, spec, environment(torch.get_num_threads()), share)
         if plan is not None:
             append_event(run.events, PLANNED, forecast=plan.to_record())
-        Session(run, local, engine, hooks).sample(STARTED, share)
+        Session(run, local, engine, hooks).sample(STARTED)
     return run
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container
 from dataclasses import asdict, replace
 from typing import Any
 
 from smoothcert.engine.hooks import Hooks, Progress
 from smoothcert.engine.local import Engine, LocalEngine
 from smoothcert.engine.measure import measure_changes, measure_clean, measure_rates
-from smoothcert.engine.placement import Share
 from smoothcert.errors import SmoothcertError
 from smoothcert.evidence import (
     CHANGED,
     CLEAN,
     ENERGY,
-    FINISHED,
     LEVEL,
     RATES,
     SHARD_FINISHED,
@@ -25,8 +22,7 @@ from smoothcert.evidence import (
     Line,
     RunDirectory,
     append_event,
-    results_record,
-    write_json,
+    seal_run,
 )
 from smoothcert.evidence.provenance import code_sha256
 from smoothcert.sampling.selftest import noise_test, self_test
@@ -47,54 +43,49 @@ class Session:
             hooks: whom to tell.
         """
         self._run, self._local, self._engine, self._hooks = run, local, engine, hooks
-        self._spec, self._work = local.spec, local.work
+        self._spec, self._work, self._share = local.spec, local.work, run.share
         self._decided = self._total = self._lines = self._line_copies = 0
         self._began = 0.0
 
-    def sample(self, event: str, share: Share | None = None) -> None:
-        """Sample every missing image and seal the run.
+    def sample(self, event: str) -> None:
+        """Sample every missing image of the run, or of the shard that it is; seal the run, or finish the shard.
 
         Args:
             event: how this session is called in the event log.
-            share: the part of the images to do; left out, all of them. A part is finished, not sealed.
 
         Raises:
             EvidenceError: another process is writing this run.
             ModelError: the classifier misbehaves under noise.
         """
-        indices = list(self._spec.indices) if share is None else share.part(self._spec.indices)
+        indices = self._spec.indices if self._share is None else self._share.part(self._spec.indices)
         with self._run.locked():
             done = self._run.read_ledger().keys()
-            self._began, self._total = time.monotonic(), len(self._spec.models) * len(indices)
-            self._decided = self._total - sum(len(self._missing(sigma, indices, done)) for sigma in self._sigmas)
-            append_event(self._run.events, event, lines=len(done), **self._facts(share))
-            self._measure(share)
+            missing = {sigma: [index for index in indices if (sigma, index) not in done] for sigma in self._sigmas}
+            self._began, self._total = time.monotonic(), len(self._sigmas) * len(indices)
+            self._decided = self._total - sum(map(len, missing.values()))
+            append_event(self._run.events, event, lines=len(done), **self._facts())
+            self._measure()
             with LedgerWriter(self._run.ledger / f"{self._engine.worker}.jsonl") as writer:
-                for sigma in self._sigmas:
-                    missing = self._missing(sigma, indices, done)
-                    if missing:
-                        self._level(sigma, missing, writer)
-            self._finish(share)
+                for sigma, images in missing.items():
+                    if images:
+                        self._level(sigma, images, writer)
+            self._finish()
 
     @property
     def _sigmas(self) -> list[float]:
         return list(self._work.classifiers)
 
-    @staticmethod
-    def _missing(sigma: float, indices: list[int], done: Container[tuple[float, int]]) -> list[int]:
-        return [index for index in indices if (sigma, index) not in done]
-
-    def _facts(self, share: Share | None) -> dict[str, Any]:
+    def _facts(self) -> dict[str, Any]:
         recipe = None if self._local.recipe_name is None else self._work.recipe.model_dump()
-        part = {} if share is None else {"shard": str(share)}
+        part = {} if self._share is None else {"shard": str(self._share)}
         return {"worker": self._engine.worker, "recipe": recipe, "code_sha256": code_sha256(), **part}
 
-    def _measure(self, share: Share | None) -> None:
+    def _measure(self) -> None:
         """Record, once a run, what the documents say beside the votes: accuracy without noise, changes, rates.
 
         Of several shards only the first measures: it is about all images, whoever samples them.
         """
-        if share is not None and share.number > 0:
+        if self._share is not None and self._share.number > 0:
             return
         known = [(event.event, event.facts.get("sigma")) for event in self._run.read_events()]
         for sigma in self._sigmas:
@@ -150,14 +141,13 @@ class Session:
             )
         )
 
-    def _finish(self, share: Share | None) -> None:
+    def _finish(self) -> None:
         ledger = self._run.read_ledger()
-        found = {"lines": len(ledger.lines), "ledger_sha256": ledger.sha256()}
-        if share is not None:
-            append_event(self._run.events, SHARD_FINISHED, shard=str(share), **found)
+        if self._share is None:
+            seal_run(self._run, self._spec, ledger)
             return
-        write_json(self._run.results / "results.json", results_record(self._spec, ledger))
-        append_event(self._run.events, FINISHED, **found)
+        found = {"lines": len(ledger.lines), "ledger_sha256": ledger.sha256()}
+        append_event(self._run.events, SHARD_FINISHED, shard=str(self._share), **found)
 
 
 def _not_before(time: str, lines: list[Line]) -> list[Line]:

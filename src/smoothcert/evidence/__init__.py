@@ -39,6 +39,7 @@ from smoothcert.evidence.published import PublishedLog, read_counts, read_log
 from smoothcert.evidence.results import CONFIDENCE, Cell, cells, results_record
 from smoothcert.evidence.run import Run, open_run
 from smoothcert.evidence.scenarios import Basis, Scenario, scenarios
+from smoothcert.evidence.seal import seal_run
 from smoothcert.evidence.shards import Shard
 
 __all__ = [
@@ -100,6 +101,7 @@ __all__ = [
     "refuse_occupied",
     "results_record",
     "scenarios",
+    "seal_run",
     "utc_now",
     "verdicts",
     "winner",

@@ -159,7 +159,7 @@ def gathered(lines: Iterable[Line]) -> Columns:
     return collector.done()
 
 
-def image_order(spec: Spec) -> Whole:
-    """Return the indices of a spec's images, increasing."""
+def indices_of(spec: Spec) -> Whole:
+    """Return the indices of a spec's images as an array, in the spec's order."""
     own = spec.data.indices
-    return np.arange(spec.data.images) if own is None else np.sort(np.array(own, dtype=np.int64))
+    return np.arange(spec.data.images) if own is None else np.array(own, dtype=np.int64)

@@ -12,7 +12,7 @@ from smoothcert.errors import EvidenceError
 from smoothcert.evidence.derived import write_json
 from smoothcert.evidence.directory import RunDirectory, refuse_occupied
 from smoothcert.evidence.events import LOCKED, append_event
-from smoothcert.spec import Spec
+from smoothcert.spec import Share, Spec
 
 
 @contextmanager
@@ -35,8 +35,14 @@ def fresh_run(path: Path) -> Iterator[RunDirectory]:
         raise EvidenceError(f"Cannot create the run directory {path}: {error.strerror}.") from None
 
 
-def create_run(path: Path, spec: Spec, environment: dict[str, Any]) -> RunDirectory:
+def create_run(path: Path, spec: Spec, environment: dict[str, Any], share: Share | None = None) -> RunDirectory:
     """Lock a spec into a new run directory, all of it or nothing.
+
+    Args:
+        path: a new or empty folder.
+        spec: the spec.
+        environment: what is known of this machine.
+        share: the part of the images that this directory is about; left out, all of them.
 
     Raises:
         EvidenceError: the place already holds something, or cannot be written.
@@ -44,5 +50,6 @@ def create_run(path: Path, spec: Spec, environment: dict[str, Any]) -> RunDirect
     with fresh_run(path) as fresh:
         fresh.spec.write_text(spec.to_json(), encoding="utf-8")
         write_json(fresh.environment, environment)
-        append_event(fresh.events, LOCKED, spec_sha256=spec.sha256(), smoothcert=spec.smoothcert)
+        part = {} if share is None else {"shard": str(share)}
+        append_event(fresh.events, LOCKED, spec_sha256=spec.sha256(), smoothcert=spec.smoothcert, **part)
     return RunDirectory(path)

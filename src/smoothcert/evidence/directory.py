@@ -8,10 +8,10 @@ from pathlib import Path
 
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.events import FINISHED, SHARD_FINISHED, Event, read_events
-from smoothcert.evidence.ledger import Ledger, read_ledger
+from smoothcert.evidence.ledger import Ledger, files_of, read_ledger
 from smoothcert.evidence.lock import at_rest, is_written, writing
 from smoothcert.evidence.shards import Shard, shards_of, share_of, told_together
-from smoothcert.spec import Spec, read_spec
+from smoothcert.spec import Share, Spec, read_spec
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class RunDirectory:
 
     def ledger_files(self, begin: str = "") -> list[Path]:
         """Return the ledger files whose names begin so, plain or packed."""
-        return sorted([*self.ledger.glob(f"{begin}*.jsonl"), *self.ledger.glob(f"{begin}*.jsonl.gz")])
+        return files_of(self.ledger, begin)
 
     def read_events(self) -> tuple[Event, ...]:
         """Read the log of events; of a merged run, with the logs of its shards."""
@@ -95,8 +95,8 @@ class RunDirectory:
         return shards_of(self.own_events())
 
     @property
-    def share(self) -> str | None:
-        """Which shard this run is, "i/n"; None for a whole run and for a merged one."""
+    def share(self) -> Share | None:
+        """Which shard this run is; None for a whole run and for a merged one."""
         return share_of(self.own_events())
 
     def of_shard(self, name: str) -> RunDirectory:

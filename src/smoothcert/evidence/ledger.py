@@ -15,12 +15,9 @@ from typing import BinaryIO
 import numpy as np
 
 from smoothcert.evidence.columns import Columns
-from smoothcert.evidence.line import Line
+from smoothcert.evidence.line import Key, Line
 from smoothcert.evidence.reading import read_lines
 from smoothcert.evidence.stored import StoredLines, columns_of
-
-Key = tuple[float, int]
-"""What one line is about: (sigma, image index)."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,12 @@ def read_ledger(folder: Path) -> Ledger:
     Raises:
         EvidenceError: a line other than an unfinished last one cannot be read; the message names file and line.
     """
-    return Ledger(*read_lines(sorted([*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")])))
+    return Ledger(*read_lines(files_of(folder)))
+
+
+def files_of(folder: Path, begin: str = "") -> list[Path]:
+    """Return the files of a ledger folder whose names begin so, plain or packed."""
+    return sorted([*folder.glob(f"{begin}*.jsonl"), *folder.glob(f"{begin}*.jsonl.gz")])
 
 
 class LedgerWriter:

@@ -12,6 +12,9 @@ from smoothcert.errors import EvidenceError
 Votes = Mapping[int, int]
 """Votes by class; classes without a vote are left out."""
 
+Key = tuple[float, int]
+"""What one line is about: (sigma, image index)."""
+
 SEAL_IGNORES = ("seconds", "worker", "at")
 
 
@@ -48,7 +51,7 @@ class Line:
     subgroups: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def key(self) -> tuple[float, int]:
+    def key(self) -> Key:
         """What one line is about: (sigma, image index)."""
         return (self.sigma, self.index)
 

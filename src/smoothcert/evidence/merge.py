@@ -15,11 +15,9 @@ from smoothcert.errors import EvidenceError
 from smoothcert.evidence.creation import fresh_run
 from smoothcert.evidence.derived import write_json
 from smoothcert.evidence.directory import RunDirectory, refuse_occupied
-from smoothcert.evidence.events import FINISHED, LOCKED, MERGED, append_event
-from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.events import LOCKED, MERGED, append_event
 from smoothcert.evidence.mergeable import Part, parts_of, refuse_differing
-from smoothcert.evidence.results import results_record
-from smoothcert.spec import Spec
+from smoothcert.evidence.seal import seal_run
 
 _BLOCK = 1 << 16
 
@@ -51,15 +49,9 @@ def merge(runs: Sequence[Path], out: Path) -> RunDirectory:
             append_event(fresh.events, LOCKED, spec_sha256=spec.sha256(), smoothcert=spec.smoothcert)
             append_event(fresh.events, MERGED, shards=[asdict(part.shard) for part in parts])
             ledger = fresh.read_ledger()
-            if len(ledger.lines) == len(spec.request.sigma) * spec.data.images:
-                _seal(fresh, spec, ledger)
+            if len(ledger.lines) == spec.expected:
+                seal_run(fresh, spec, ledger)
     return RunDirectory(out)
-
-
-def _seal(run: RunDirectory, spec: Spec, ledger: Ledger) -> None:
-    """Finish a run of which no image is missing, as the session does that samples the last image."""
-    write_json(run.results / "results.json", results_record(spec, ledger))
-    append_event(run.events, FINISHED, lines=len(ledger.lines), ledger_sha256=ledger.sha256())
 
 
 def _copy(parts: Sequence[Part], fresh: RunDirectory) -> None:
@@ -106,7 +98,7 @@ def _record(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return {}
-    return {name: value for name, value in record.items() if name != "shard"} if isinstance(record, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _common(records: Sequence[Any]) -> Any:

@@ -16,7 +16,7 @@ from smoothcert.evidence.events import last_digest
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.shards import Shard
 from smoothcert.evidence.soundness import image_faults, log_faults, origin_faults, seal_faults
-from smoothcert.spec import Spec
+from smoothcert.spec import Share, Spec
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +86,12 @@ def parts_of(runs: Sequence[RunDirectory], spec: Spec) -> list[Part]:
         found.append((run, _sound(run, spec), head))
     found.sort(key=lambda each: _place(each[0].share))
     _refuse_overlap([run for run, _, _ in found], [ledger.columns for _, ledger, _ in found])
-    names: list[str] = []
-    for run, _, _ in found:
+    names, parts = list[str](), list[Part]()
+    for run, ledger, head in found:
         names.append(_name(run.share, names))
-    return [
-        Part(run, Shard(name, run.share, len(ledger.lines), ledger.sha256(), head))
-        for name, (run, ledger, head) in zip(names, found, strict=True)
-    ]
+        share = None if run.share is None else str(run.share)
+        parts.append(Part(run, Shard(names[-1], share, len(ledger.lines), ledger.sha256(), head)))
+    return parts
 
 
 def _sound(run: RunDirectory, spec: Spec) -> Ledger:
@@ -111,16 +110,14 @@ def _ledger_faults(run: RunDirectory, spec: Spec, ledger: Ledger) -> Iterator[st
     yield from image_faults(spec, ledger)
 
 
-def _place(share: str | None) -> tuple[int, int]:
+def _place(share: Share | None) -> tuple[int, int]:
     """Return by what parts are sorted: shard i of n by n and i, a run that is no shard before all."""
-    i, n = (share or "0/0").split("/")
-    return int(n), int(i)
+    return (0, 0) if share is None else (share.of, share.number)
 
 
-def _name(share: str | None, taken: Sequence[str]) -> str:
+def _name(share: Share | None, taken: Sequence[str]) -> str:
     """Return a name for folder and files, such as shard-03-of-16."""
-    i, n = (share or "0/0").split("/")
-    name = f"shard-{i.zfill(len(n))}-of-{n}" if share else "run-0"
+    name = "run-0" if share is None else f"shard-{share.number:0{len(str(share.of))}}-of-{share.of}"
     again = sum(other == name or other.startswith(f"{name}.") for other in taken)
     return f"{name}.{again}" if again else name
 

@@ -13,15 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence.columns import Collector, Columns
-from smoothcert.evidence.line import Line, parse_line
+from smoothcert.evidence.columns import Collector, Columns, Whole
+from smoothcert.evidence.line import Key, Line, parse_line
 from smoothcert.evidence.stored import Files, Places, StoredLines
 
 LONGEST = 2**26
 """Bytes of a line: votes of a million classes at every look take less."""
-
-Key = tuple[float, int]
-Whole = NDArray[np.int64]
 
 
 def read_lines(paths: Iterable[Path]) -> tuple[StoredLines, tuple[Key, ...], int]:

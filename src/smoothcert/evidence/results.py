@@ -86,7 +86,7 @@ def cells(
     Returns:
         One cell a (sigma, k, r), in that order.
     """
-    whole = len(ledger.lines) == len(spec.request.sigma) * spec.data.images
+    whole = len(ledger.lines) == spec.expected
     claimed = spec.request.radius if whole else ()
     table = []
     for sigma in spec.request.sigma:

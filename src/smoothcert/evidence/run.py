@@ -32,12 +32,28 @@ class Run:
     @property
     def expected(self) -> int:
         """Number of results a whole run has: one a (sigma, image)."""
-        return len(self.spec.request.sigma) * self.spec.data.images
+        return self.spec.expected
 
     @property
     def missing(self) -> int:
         """Number of (sigma, image) pairs without a line."""
         return self.expected - len(self.ledger.lines)
+
+    @cached_property
+    def images(self) -> int:
+        """Number of images this directory is about: all of the spec, or those of its shard."""
+        share = self.directory.share
+        return self.spec.data.images if share is None else len(share.part(self.spec.indices))
+
+    @cached_property
+    def unsampled(self) -> int:
+        """Number of (sigma, image) pairs this directory is about without a line."""
+        return len(self.spec.request.sigma) * self.images - len(self.ledger.lines)
+
+    @cached_property
+    def done(self) -> bool:
+        """Whether nothing is left to sample here, and an event vouches for the lines: sealed, or a finished shard."""
+        return self.unsampled == 0 and self.directory.vouched() is not None
 
     @cached_property
     def sealed(self) -> bool:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smoothcert.errors import EvidenceError
-from smoothcert.evidence.events import FINISHED, LOCKED, MERGED, REPORTED, STARTED, Event
+from smoothcert.errors import EvidenceError, SpecError
+from smoothcert.evidence.events import FINISHED, LOCKED, MERGED, REPORTED, Event
+from smoothcert.spec import Share, parse_share
 
 _NAME = re.compile(r"(shard|run)-[0-9][0-9a-z.-]*")
-_SHARE = re.compile(r"[0-9]{1,9}/[0-9]{1,9}")
 _LEFT_OUT = (LOCKED, FINISHED, REPORTED)
 """Events of a shard that say nothing of the merged run: its lock is the merged run's, its documents were not taken."""
 
@@ -34,11 +34,13 @@ class Shard:
     head: str
 
 
-def share_of(events: Sequence[Event]) -> str | None:
-    """Return which shard a run is, "i/n", from its own log; None for a run that is no shard."""
-    started = next((event for event in events if event.event == STARTED), None)
-    share = None if started is None else started.facts.get("shard")
-    return share if isinstance(share, str) and _SHARE.fullmatch(share) else None
+def share_of(events: Sequence[Event]) -> Share | None:
+    """Return which shard a run is, from the first event of its own log; None for a run that is no shard."""
+    share = events[0].facts.get("shard") if events and events[0].event == LOCKED else None
+    try:
+        return parse_share(share) if isinstance(share, str) else None
+    except SpecError:
+        return None
 
 
 def shards_of(events: Sequence[Event]) -> tuple[Shard, ...]:

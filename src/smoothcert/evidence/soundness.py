@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from smoothcert.evidence.columns import indices_of
 from smoothcert.evidence.events import LOCKED, RESUMED, STARTED, Event, broken_link, read_events
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.spec import Recipe, Spec
@@ -62,10 +63,10 @@ def origin_faults(events: Sequence[Event], ledger: Ledger) -> Iterator[str]:
 
 
 def image_faults(spec: Spec, ledger: Ledger) -> Iterator[str]:
-    """Yield the first line that is about an image, or a noise level, which the spec does not have."""
-    images, sigmas = np.array(spec.indices), np.array([float(sigma) for sigma in spec.request.sigma])
-    known = np.isin(ledger.columns.index, images) & np.isin(ledger.columns.sigma, sigmas)
-    for i in np.flatnonzero(~known)[:1].tolist():
+    """Yield each line that is about an image, or a noise level, which the spec does not have; no line is read."""
+    sigmas = [float(sigma) for sigma in spec.request.sigma]
+    known = np.isin(ledger.columns.index, indices_of(spec)) & np.isin(ledger.columns.sigma, sigmas)
+    for i in np.flatnonzero(~known).tolist():
         yield f"ledger: {_place(ledger, i)} is not an image of the spec"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import index as whole
 from pathlib import Path
@@ -15,13 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence.columns import Columns, Rows, gathered, votes_of
+from smoothcert.evidence.columns import Columns, Rows, Whole, gathered, votes_of
 from smoothcert.evidence.line import Line, parse_line
 
 BLOCK = 2048
 """Lines that are held at a time: some kilobytes each."""
-
-Whole = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +157,11 @@ class StoredLines(Sequence[Line]):
 def columns_of(lines: Sequence[Line]) -> Columns:
     """Return the columns of lines, on the disk or in memory."""
     return lines.columns if isinstance(lines, StoredLines) else gathered(lines)
+
+
+def some_of(lines: Sequence[Line], places: Whole) -> Iterable[Line]:
+    """Return the lines at some places, read in blocks where they are on the disk."""
+    return lines.of(places) if isinstance(lines, StoredLines) else [lines[place] for place in places.tolist()]
 
 
 def in_blocks(lines: Sequence[Line]) -> Iterator[tuple[slice, Sequence[Line]]]:

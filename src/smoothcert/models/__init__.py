@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 
-from smoothcert.errors import ModelError, printable
+from smoothcert.errors import ModelError, is_text, printable
 from smoothcert.models.classifier import Classifier, ModelOptions
 from smoothcert.usercode import FACTORY
 
@@ -84,9 +84,7 @@ def load_classifier(model: str, options: ModelOptions | None = None) -> Classifi
     Traceback (most recent call last):
     smoothcert.errors.ModelError: 'net.h5' is not a known form of model; --model takes FILE.safetensors or ...
     """
-    if any(
-        "\ud800" <= letter <= "\udfff" for letter in model
-    ):  # bytes of another encoding, which spec.json cannot hold
+    if not is_text(model):
         raise ModelError(f"{printable(model)}: a name of a model must be Unicode text; rename the file, in UTF-8.")
     for form in FORMS:
         match = form.pattern.fullmatch(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from smoothcert.errors import MissingExtraError, printable
 from smoothcert.evidence import Line, Outcomes, Run, winner
+from smoothcert.evidence.derived import written_beside
 from smoothcert.evidence.stored import BLOCK
 from smoothcert.stats import round_down
 
@@ -79,8 +79,7 @@ def write_certificates(run: Run, folder: Path) -> Path:
     except ImportError:
         raise MissingExtraError("certificates.parquet", "report") from None
     path, schema, waiting = folder / "certificates.parquet", _schema(arrow, run), []
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with parquet.ParquetWriter(beside, schema, compression="zstd") as writer:
+    with written_beside(path) as beside, parquet.ParquetWriter(beside, schema, compression="zstd") as writer:
         for columns in _parts(run):
             waiting.append(arrow.table(columns, schema=schema))
             if sum(map(len, waiting)) >= ROWS:
@@ -88,7 +87,6 @@ def write_certificates(run: Run, folder: Path) -> Path:
                 waiting = []
         if waiting:
             writer.write_table(arrow.concat_tables(waiting))
-    os.replace(beside, path)
     return path
 
 

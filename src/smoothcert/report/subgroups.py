@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import printable
 from smoothcert.evidence import Outcomes, Run
-from smoothcert.evidence.columns import image_order
+from smoothcert.evidence.columns import indices_of
 from smoothcert.report.claims import NO_TEST
 from smoothcert.report.classes import SMALL, ClassRow, guarded, in_words
 from smoothcert.report.curves import certificates_of
@@ -80,7 +80,7 @@ def _column(run: Run, column: str) -> Iterator[Subgroup]:
 
 def _values(run: Run, column: str) -> tuple[NDArray[np.int64], list[str]]:
     """Return which value each of the spec's images has, -1 without a line, and the values; its first line counts."""
-    columns, order = run.ledger.columns, image_order(run.spec)
+    columns, order = run.ledger.columns, np.sort(indices_of(run.spec))
     found = [dict(pairs).get(column) for pairs in columns.subgroups.values]
     place = {value: i for i, value in enumerate(dict.fromkeys(each for each in found if each is not None))}
     numbers = np.array([-1 if value is None else place[value] for value in found], dtype=np.int64)
@@ -111,7 +111,7 @@ def subgroup_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
 
 
 def _rows(run: Run, parts: Sequence[Subgroup], found: Outcomes, r: float) -> list[ClassRow]:
-    certified = np.isin(image_order(run.spec), found.index[found.certified_correct(r)])
+    certified = np.isin(np.sort(indices_of(run.spec)), found.index[found.certified_correct(r)])
     attainable, whole = r <= r_max(found.plan, found.k), all(part.values for part in parts)
     return [
         guarded(

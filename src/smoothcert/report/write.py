@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from smoothcert.errors import EvidenceError, MissingExtraError
 from smoothcert.evidence import REPORTED, Run, append_event, open_run, results_record, write_derived, write_json
+from smoothcert.evidence.derived import file_sha256
 from smoothcert.report.certificates import write_certificates
 from smoothcert.report.results import write_results
 from smoothcert.verify import damage
@@ -69,7 +69,7 @@ def write_report(path: Path, wish: Wish | None = None, on_step: Callable[[str], 
             on_step(name)
             files += step()
         files.append(_checksums(run.directory.results, files))
-        append_event(run.directory.events, REPORTED, files=len(files), sha256sums=_sha256(files[-1]))
+        append_event(run.directory.events, REPORTED, files=len(files), sha256sums=file_sha256(files[-1]))
     return files
 
 
@@ -81,7 +81,7 @@ def _steps(run: Run, wish: Wish) -> Iterator[Step]:
 
     folder = run.directory.results
     sponsor = read_sponsor(wish.sponsor)
-    stated = None if sponsor.production is None or wish.sponsor is None else _sha256(wish.sponsor)
+    stated = None if sponsor.production is None or wish.sponsor is None else file_sha256(wish.sponsor)
     yield "results table", lambda: [*write_results(run, folder, sponsor.production, stated), _record(run)]
     yield "certificates", lambda: [write_certificates(run, folder)]
     yield "figures", lambda: write_figures(run, folder / "figures")
@@ -98,10 +98,5 @@ def _record(run: Run) -> Path:
 
 def _checksums(folder: Path, files: list[Path]) -> Path:
     path = folder / CHECKSUMS
-    write_derived(path, "".join(f"{_sha256(file)}  {file.relative_to(folder)}\n" for file in sorted(files)))
+    write_derived(path, "".join(f"{file_sha256(file)}  {file.relative_to(folder)}\n" for file in sorted(files)))
     return path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -112,6 +112,11 @@ class Spec(Frozen):
         return len(self.request.sigma) * len(self.request.k) * len(self.request.radius)
 
     @property
+    def expected(self) -> int:
+        """Number of results a whole run has: one a (sigma, image)."""
+        return len(self.request.sigma) * self.data.images
+
+    @property
     def indices(self) -> tuple[int, ...]:
         """Index of each image in its source, in order."""
         return self.data.indices if self.data.indices is not None else tuple(range(self.data.images))

@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from smoothcert.evidence import FINISHED, MERGED, RESUMED, SHARD_FINISHED, Event, Ledger, RunDirectory
+from smoothcert.evidence import MERGED, RESUMED, Ledger, RunDirectory
 from smoothcert.evidence.events import last_digest
 from smoothcert.evidence.reading import read_lines
-from smoothcert.evidence.shards import Shard, shards_of
+from smoothcert.evidence.shards import Shard
 from smoothcert.evidence.soundness import log_faults, origin_faults, seal_faults
 from smoothcert.spec import Spec
 
 
-def check_events(run: RunDirectory, spec: Spec, events: tuple[Event, ...]) -> Iterator[str]:
+def check_events(run: RunDirectory, spec: Spec) -> Iterator[str]:
     """Yield what is wrong with the chain of events and the lock of the spec; of a merged run, in every shard."""
     yield from log_faults(run.events, spec)
-    shards = shards_of(events)
+    shards = run.shards
     yield from _check_merge(run, shards)
     for shard in shards:
         name, kept = f"shards/{shard.name}/events.jsonl", run.of_shard(shard.name)
         yield from log_faults(kept.events, spec, name)
         if last_digest(kept.events) != shard.head:
             yield f"{name}: its last event is not the one that the merge event names; the log was changed after it"
-        if kept.share != shard.shard:
-            yield f"events.jsonl: the merge event calls {shard.name} shard {shard.shard}, its own log {kept.share}"
+        own = None if kept.share is None else str(kept.share)
+        if own != shard.shard:
+            yield f"events.jsonl: the merge event calls {shard.name} shard {shard.shard}, its own log {own}"
 
 
 def _check_merge(run: RunDirectory, shards: Sequence[Shard]) -> Iterator[str]:
@@ -38,13 +39,6 @@ def _check_merge(run: RunDirectory, shards: Sequence[Shard]) -> Iterator[str]:
         yield f"shards/{name} is not named by a merge event"
     if shards and RESUMED not in own and _own_files(run, shards):
         yield f"ledger/{_own_files(run, shards)[0].name} belongs to no shard, and the merged run was not resumed"
-
-
-def check_seal(events: tuple[Event, ...], ledger: Ledger) -> Iterator[str]:
-    """Yield where the ledger is not the one that was sealed; of a finished shard, not the one it finished with."""
-    merged = any(event.event == MERGED for event in events)  # then the end of a shard says nothing of the whole
-    ends = [event for event in events if event.event == FINISHED or (event.event == SHARD_FINISHED and not merged)]
-    yield from seal_faults(ends[-1] if ends else None, ledger)
 
 
 def check_shards(run: RunDirectory) -> Iterator[str]:

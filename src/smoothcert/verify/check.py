@@ -7,12 +7,12 @@ from itertools import islice
 from pathlib import Path
 
 from smoothcert.errors import EvidenceError, SpecError
-from smoothcert.evidence import FINISHED, Ledger, Run, RunDirectory, Verdict, cells, open_run, verdicts
+from smoothcert.evidence import Ledger, Run, RunDirectory, Verdict, cells, open_run, verdicts
 from smoothcert.evidence.results import Certificates
 from smoothcert.spec import Spec
-from smoothcert.verify.chains import check_events, check_seal, check_shards
+from smoothcert.verify.chains import check_shards
 from smoothcert.verify.recompute import NAMED_AT_MOST, Recomputed, check_level, check_plan, check_results
-from smoothcert.verify.structure import check_lines
+from smoothcert.verify.structure import check_lines, damage
 
 NOT_SHOWN = (
     "that the counts came from these weights and images, that the labels are right, that the images are independent, "
@@ -73,9 +73,8 @@ def verify(path: Path, opened: Run | None = None) -> Report:
 
 def _check(opened: Run) -> Report:
     run, spec, ledger = opened.directory, opened.spec, opened.ledger
-    events = run.read_events()
-    sealed = any(event.event == FINISHED for event in events)
-    faults = [*check_events(run, spec, events), *check_seal(events, ledger), *check_shards(run), *check_plan(spec)]
+    sealed = run.seal() is not None
+    faults = [*damage(opened), *check_shards(run), *check_plan(spec)]
     faults += islice(check_lines(spec, ledger, sealed), NAMED_AT_MOST)
     levels: dict[float, Recomputed] = {}
     for sigma in map(float, spec.request.sigma):
@@ -96,7 +95,7 @@ def _check(opened: Run) -> Report:
 
 
 def _missing(spec: Spec, ledger: Ledger) -> int:
-    return max(0, len(spec.request.sigma) * spec.data.images - len(ledger.lines))
+    return max(0, spec.expected - len(ledger.lines))
 
 
 def _unreadable(fault: str) -> Report:

@@ -6,28 +6,26 @@ import hashlib
 from collections.abc import Container, Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from smoothcert.evidence import Ledger, Line, Run
-from smoothcert.evidence.columns import Columns
+from smoothcert.evidence.columns import Columns, indices_of
+from smoothcert.evidence.soundness import image_faults, seal_faults
 from smoothcert.evidence.stored import columns_of
 from smoothcert.spec import Spec
-from smoothcert.verify.chains import check_events, check_seal
+from smoothcert.verify.chains import check_events
 
 
 def damage(run: Run) -> Iterator[str]:
     """Yield what shows at a glance that a run was changed: its chain of events, its spec, its seal."""
-    events = run.directory.read_events()
-    yield from check_events(run.directory, run.spec, events)
-    yield from check_seal(events, run.ledger)
+    yield from check_events(run.directory, run.spec)
+    yield from seal_faults(run.directory.vouched(), run.ledger)
 
 
 def check_lines(spec: Spec, ledger: Ledger, sealed: bool) -> Iterator[str]:
     """Yield what is wrong with the lines as a whole: extra or missing images, changed labels; no line is read."""
-    columns, indices = ledger.columns, indices_of(spec)
-    sigmas = sorted(float(sigma) for sigma in spec.request.sigma)
-    for i in np.flatnonzero(~(np.isin(columns.sigma, sigmas) & np.isin(columns.index, indices))).tolist():
-        yield f"ledger: sigma {columns.sigma[i]:g}, image {columns.index[i]} is not an image of the spec"
+    yield from image_faults(spec, ledger)
+    indices, sigmas = indices_of(spec), sorted(float(sigma) for sigma in spec.request.sigma)
     missing = [(sigma, np.setdiff1d(indices, columns_of(ledger.at(sigma)).index)) for sigma in sigmas]
     count = sum(len(found) for _, found in missing)
     if count and sealed:
@@ -35,13 +33,7 @@ def check_lines(spec: Spec, ledger: Ledger, sealed: bool) -> Iterator[str]:
         yield f"ledger: {count} images without a line, the first is sigma {sigma:g}, image {found[0]}"
     for sigma in spec.request.sigma:
         yield from _check_labels(spec, columns_of(ledger.at(sigma)), sigma)
-    yield from _check_subgroups(spec, columns)
-
-
-def indices_of(spec: Spec) -> NDArray[np.int64]:
-    """Return the indices of a spec's images as an array, in the spec's order."""
-    own = spec.data.indices
-    return np.arange(spec.data.images) if own is None else np.array(own, dtype=np.int64)
+    yield from _check_subgroups(spec, ledger.columns)
 
 
 def images_of(spec: Spec) -> Container[int]:

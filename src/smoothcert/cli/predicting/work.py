@@ -20,7 +20,8 @@ from smoothcert.data.checks import Pixels
 from smoothcert.data.files import image_files, pixels_sha256, read_image
 from smoothcert.errors import ModelError
 from smoothcert.evidence import Bundle, read_bundle, write_derived
-from smoothcert.evidence.bundle.files import RECORD, file_sha256
+from smoothcert.evidence.bundle.files import RECORD
+from smoothcert.evidence.derived import file_sha256
 from smoothcert.report import Table
 from smoothcert.usercode import FACTORY
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.bundle.readme import readme
 from smoothcert.evidence.bundle.record import Bundle
+from smoothcert.evidence.derived import file_sha256
 from smoothcert.evidence.directory import refuse_occupied
 
 RECORD, WEIGHTS, README, SUMS = "bundle.json", "weights.safetensors", "README.md", "SHA256SUMS"
@@ -131,9 +132,3 @@ def _strange_weights(path: Path, found: str) -> Iterator[str]:
         return
     if bundle.file_sha256 != f"sha256:{found}":
         yield f"{WEIGHTS} was changed: it is not the file that {RECORD} names"
-
-
-def file_sha256(path: Path) -> str:
-    """Return the hash of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

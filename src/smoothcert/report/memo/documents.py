@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from smoothcert.errors import EvidenceError, InputError, MissingExtraError
 from smoothcert.evidence import REPORTED, Run
+from smoothcert.evidence.derived import file_sha256
 from smoothcert.report.cost import COST, recomputed
 from smoothcert.report.memo.build import FIELDS, FILES, PAGES, printed_pages
 from smoothcert.report.memo.compare import against, differences
@@ -137,7 +137,7 @@ def _checksums(run: Run, folder: Path) -> Iterator[str]:
         if reported:
             yield f"results/{SUMS} is missing, but the log of events names it"
         return
-    if reported and reported[-1].facts.get("sha256sums") != _sha256(folder / SUMS):
+    if reported and reported[-1].facts.get("sha256sums") != file_sha256(folder / SUMS):
         yield f"results/{SUMS} is not the list that the log of events names"
     for line in sums.splitlines():
         wanted, _, name = line.partition("  ")
@@ -145,7 +145,7 @@ def _checksums(run: Run, folder: Path) -> Iterator[str]:
             yield f"results/{SUMS}: a line is not a hash and a file of results/"
         elif not (folder / name).is_file():
             yield f"results/{name} is listed in {SUMS}, but missing"
-        elif _sha256(folder / name) != wanted:
+        elif file_sha256(folder / name) != wanted:
             yield f"results/{name} is not the file listed in {SUMS}; it was changed or replaced"
 
 
@@ -161,8 +161,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -93,13 +93,16 @@ def _execute(notebook: Any, folder: Path, lines: int = 0) -> Any:
         try:
             return client.execute(env=_environment(own))
         except BaseException as error:
-            if hasattr(
-                client, "_async_cleanup_kernel_future"
-            ):  # nbclient hears Ctrl-C and SIGTERM itself, and stumbles
+            if _interrupted(client):
                 raise KeyboardInterrupt from None
             if not isinstance(error, failures):
                 raise
             raise SmoothcertError(_failure(notebook, error)) from None
+
+
+def _interrupted(client: Any) -> bool:
+    """Whether Ctrl-C or SIGTERM ended the work: nbclient hears them itself, and then stumbles over what it left."""
+    return hasattr(client, "_async_cleanup_kernel_future")
 
 
 def _kernel_manager(own: Path) -> Any:

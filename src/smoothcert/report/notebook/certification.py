@@ -49,7 +49,7 @@ from smoothcert import stats
 from smoothcert.errors import SmoothcertError
 from smoothcert.evidence import basis_of, line_tallies, open_run, outcomes, plan_of, scenarios
 from smoothcert.evidence.scenarios import CERTIFY
-from smoothcert.evidence.stored import columns_of, in_blocks
+from smoothcert.evidence.stored import columns_of, in_blocks, some_of
 from smoothcert.report import claims, results_table
 from smoothcert.report.cost import read_stated
 from smoothcert.report.figures import class_figure, curve_figure, samples_figure
@@ -258,7 +258,7 @@ if live:
 # %%
 if live:
     known = np.flatnonzero(np.isin(columns_of(lines).index, chosen))
-    stored = {line.index: line for line in (lines[place] for place in known.tolist())}
+    stored = {line.index: line for line in some_of(lines, known)}
     compared = []
     for i, line in ((i, stored[index]) for i, index in enumerate(chosen) if index in stored):
         if line.selection is not None and n0 == request.n0:

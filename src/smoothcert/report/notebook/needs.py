@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.evidence import Line, Run, line_tallies, plan_of
-from smoothcert.evidence.stored import StoredLines, columns_of
+from smoothcert.evidence.stored import columns_of, some_of
 from smoothcert.report.notebook.facts import rows
 from smoothcert.report.table import Table
 from smoothcert.stats import (
@@ -96,7 +96,7 @@ def sampled(run: Run, sigma: float) -> Iterator[Line]:
     places = np.flatnonzero(columns_of(lines).looks)
     if len(places) > POINTS:
         places = np.sort(np.random.default_rng(run.spec.seed).choice(places, POINTS, replace=False))
-    yield from lines.of(places) if isinstance(lines, StoredLines) else (lines[i] for i in places.tolist())
+    yield from some_of(lines, places)
 
 
 def observed_split(run: Run, sigma: float) -> FloatArray:

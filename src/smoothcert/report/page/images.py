@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.evidence import Line, Outcomes, winner
-from smoothcert.evidence.columns import image_order
-from smoothcert.evidence.stored import StoredLines, columns_of
+from smoothcert.evidence.columns import indices_of
+from smoothcert.evidence.stored import columns_of, some_of
 from smoothcert.report.page.columns import MICRO, micro_down, micro_up, pack
 from smoothcert.spec import Spec
 
@@ -111,7 +111,7 @@ def listed(spec: Spec) -> Whole:
 
     The sample follows from the seed of the run, which was fixed before the first vote.
     """
-    order, most = image_order(spec), min(LISTED, ROWS // (len(spec.request.sigma) * len(spec.request.k)))
+    order, most = np.sort(indices_of(spec)), min(LISTED, ROWS // (len(spec.request.sigma) * len(spec.request.k)))
     if len(order) <= most:
         return order
     return np.sort(np.random.default_rng(spec.seed).choice(order, most, replace=False))
@@ -121,5 +121,4 @@ def _places(spec: Spec, lines: Sequence[Line]) -> tuple[Whole, Iterable[Line]]:
     """Return the row of each line and the lines; those of an image that the page does not hold are left out."""
     order, index = listed(spec), columns_of(lines).index
     ours = np.flatnonzero(np.isin(index, order))
-    kept = lines.of(ours) if isinstance(lines, StoredLines) else [lines[i] for i in ours.tolist()]
-    return np.searchsorted(order, index[ours]), kept
+    return np.searchsorted(order, index[ours]), some_of(lines, ours)
