@@ -1,8 +1,9 @@
 """Does sampling by several workers on Ray keep the rate of one process? Both in turn, on the same images and copies.
 
 One process with a thread a core, and as many one-thread workers as there are cores, certify random images with a
-ResNet-20 of random weights at two noise levels; the rate is that of the second, at which all workers are at work. Every
-measurement is a process of its own, and rounds are interleaved, so that a drift of the machine's speed falls on both.
+ResNet-20 of random weights at two noise levels; the rate is that of the second, at which all workers are at work. The
+label of an image is what the network answers for it under noise, so that most copies are drawn. Every measurement is a
+process of its own, and rounds are interleaved, so that a drift of the machine's speed falls on both.
 
     python benchmarks/ray_scaling.py [--rounds 5] [--images 64] [--copies 2000] [--stopping fixed] [--quick]
 """
@@ -31,7 +32,8 @@ ENGINES = ("local", "ray")
 
 def write_inputs(folder: Path, images: int) -> None:
     """Write the classifier and the images, as another machine would find them."""
-    from workload import CLASSES, classifier
+    import torch
+    from workload import CLASSES, Normalised, classifier
 
     from smoothcert.models.card import Card
     from smoothcert.models.weights import save_weights
@@ -41,7 +43,11 @@ def write_inputs(folder: Path, images: int) -> None:
     save_weights(base.module, card, folder / "net.safetensors")
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (images, 28, 28, 3), dtype=np.uint8)
-    np.savez(folder / "images.npz", images=pixels, labels=np.arange(images) % CLASSES)
+    noisy = torch.from_numpy(pixels / 255 + rng.normal(0, SIGMAS[1], pixels.shape)).permute(0, 3, 1, 2).float()
+    with torch.inference_mode():
+        answers = Normalised(base)(noisy).argmax(1).numpy()
+    names = [str(c) for c in range(CLASSES)]
+    np.savez(folder / "images.npz", images=pixels, labels=answers, class_names=names)
 
 
 def measure(task: dict[str, str], folder: Path) -> dict[str, float | str]:
