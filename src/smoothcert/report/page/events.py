@@ -77,7 +77,8 @@ def _changed(facts: Facts) -> str:
 
 def _rates(facts: Facts) -> str:
     rates = ", ".join(f"{precision} {rate:,.0f}" for precision, rate in facts["rates"].items())
-    return f"noisy copies a second at sigma {facts['sigma']:g} on {facts['device']}: {rates}"
+    left_out = "".join(f"; not {precision}: {reason}" for precision, reason in facts["left_out"].items())
+    return f"noisy copies a second at sigma {facts['sigma']:g} on {facts['device']}: {rates}{left_out}"
 
 
 def _energy(facts: Facts) -> str:
