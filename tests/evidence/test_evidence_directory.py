@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -141,6 +143,16 @@ def test_the_lock_refuses_a_second_process_and_dies_with_the_first(tmp_path):
     with run.locked():
         pass
     with run.locked():
+        pass
+
+
+def test_a_disk_that_keeps_no_locks_is_not_taken_for_a_second_process(tmp_path, monkeypatch):
+    def refuse(held, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    run = create_run(tmp_path / "run", SPEC, {})
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(EvidenceError, match=r"keeps no locks \(No locks available\)"), run.locked():
         pass
 
 

@@ -27,13 +27,18 @@ def writing(file: Path) -> Iterator[None]:
     """Hold a lock file for this process alone.
 
     Raises:
-        EvidenceError: another process is writing the run.
+        EvidenceError: another process is writing the run, or the disk keeps no locks.
     """
     with file.open("a") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise EvidenceError(f"Another process is writing {file.parent}. Wait for it, or stop it.") from None
+        except OSError as error:
+            raise EvidenceError(
+                f"The disk of {file.parent} keeps no locks ({error.strerror}): two processes could write the run at "
+                "once. Write it on another disk, and copy it when it is done."
+            ) from None
         yield
 
 
