@@ -135,6 +135,20 @@ def test_another_run_than_the_planned_is_refused(say, project, plan_folder, tmp_
     assert not (tmp_path / "r").exists()
 
 
+def test_a_cell_named_after_the_pilot_is_refused(say, project, plan_folder, tmp_path):
+    settings = (plan_folder / "run.yaml").read_text()
+    late = tmp_path / "late.yaml"
+    late.write_text(f"{settings}\nprimary: {{sigma: 0.25, radius: 0.25}}\n")
+    said = say("certify", "--config", late, "--plan", plan_folder, "--out", tmp_path / "r")
+    assert said.code == 2
+    assert "primary, criteria: sigma 0.25, k 1, r 0.25 was not named in the plan" in said.err
+    assert not (tmp_path / "r").exists()
+    early = tmp_path / "plan"
+    assert say("plan", "--config", late, "--pilot", 8, "--pilot-copies", 60, "--out", early).code == 0
+    assert say("certify", "--config", early / "run.yaml", "--plan", early, "--out", tmp_path / "r").code == 0
+    assert "primary" in json.loads((tmp_path / "r" / "spec.json").read_text())["request"]
+
+
 def test_a_missing_or_damaged_plan_is_refused(say, project, plan_folder, tmp_path):
     broken = shutil.copytree(plan_folder, tmp_path / "plan")
     (broken / "plan.json").write_text("{}")

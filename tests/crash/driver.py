@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 
 IMAGES, SHAPE, CLASSES = 80, (4, 4, 3), 4
-# a test run that was put into the background ignores Ctrl-C, and its children would inherit that
-HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-MAIN = f"{HEARS_CTRL_C}from smoothcert.cli import main; main()"
+# a test run that was put into the background ignores Ctrl-C, under nohup the end of a terminal; children inherit that
+HEARS_SIGNALS = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+)
+MAIN = f"{HEARS_SIGNALS}from smoothcert.cli import main; main()"
 
 FACTORY = '''
 import os

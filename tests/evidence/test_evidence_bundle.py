@@ -295,7 +295,7 @@ def test_the_page_says_what_it_must(folder):
         "drawn fresh and secret at each call",
         "the certificates hold for the classifier with its recipe (fp32, batches of 512, cpu, torch 2.11.0)",
         "They are no signature",
-        "Certified by a run over 5 images",
+        "Tested by a certification run over 5 images",
         "add `--model package.module:factory`",
     ):
         assert words in page

@@ -46,6 +46,14 @@ def test_a_partial_run_is_undecided():
     assert "undecided" in verdict.words
 
 
+def test_one_noise_level_that_is_partial_leaves_every_criterion_undecided():
+    promised = [{"sigma": 0.25, "radius": 0.25, "at_least": 0.1, "of": of} for of in ("observed", "population")]
+    spec = a_spec(LABELS, looks=(1000,), stopping="fixed", sigma="0.25,0.5", criteria=promised)
+    lines = [a_line(i, label, selection={label: 20}, looks=[{label: 1000}]) for i, label in enumerate(LABELS)]
+    judged = verdicts(spec, cells(spec, Ledger(tuple(lines), (), 0)))
+    assert [(verdict.met, verdict.value) for verdict in judged] == [(None, None)] * 2
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [

@@ -1,6 +1,7 @@
 """A forecast as a value: its record, its place in the event log, and what a run must share with it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from evidence.handmade import a_spec
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence import Event
 from smoothcert.evidence.forecast import Estimate, Forecast
-from smoothcert.evidence.planned import PLANNED, difference, forecast_of
+from smoothcert.evidence.planned import PLANNED, difference, first_unnamed, forecast_of, named_cells, settings_of
 
 
 def test_a_record_reads_back_as_the_same_forecast():
@@ -62,6 +63,20 @@ def test_a_run_of_the_same_settings_does_not_differ():
     assert difference(forecast, a_spec(precision="bf16")) is None
     assert difference(forecast, a_spec(alpha=0.01)) == "alpha: planned 0.001, now 0.01"
     assert difference(forecast, a_spec(sigma="0.25,0.5")) == "sigma: planned 0.25, now 0.25, 0.5"
+
+
+def test_a_cell_is_named_before_the_pilot_or_not_at_all():
+    first, second = {"sigma": 0.25, "radius": 0.25}, {"sigma": 0.25, "radius": 0.5, "at_least": 0.5}
+    bare, named = a_spec(), a_spec(primary=first, criteria=[second])
+    before = replace(a_forecast(named), settings=settings_of(named) | named_cells(named))
+    assert first_unnamed(before, named) is None
+    assert first_unnamed(before, bare) is None
+    assert difference(before, bare) is None
+    assert first_unnamed(before, a_spec(criteria=[{**second, "at_least": 0.9}])) is None
+    for after in (a_forecast(bare), replace(before, settings=settings_of(bare) | named_cells(bare))):
+        assert first_unnamed(after, bare) is None
+        assert first_unnamed(after, named) == named.request.primary
+        assert first_unnamed(after, a_spec(criteria=[second])) == a_spec(criteria=[second]).request.criteria[0]
 
 
 def test_long_hashes_are_cut_in_words():

@@ -54,6 +54,29 @@ def test_the_population_sentence_carries_its_condition(run):
     assert "groups (one random image of each)" in claims.population(replace(cell, groups=7), joint=True)
 
 
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_what_is_kept_is_what_was_bounded(k):
+    """A label among the k most probable classes is no correct classification."""
+    cell = replace(CELL, k=k, population=0.5, joint=0.4)
+    said = [claims.this_sample(cell, 0.001), *(claims.population(cell, joint) for joint in (False, True))]
+    for sentence in said:
+        assert ("correct" in sentence) == (k == 1)
+        assert (f"{k} most probable classes" in sentence) == (k > 1)
+        assert f"(sigma {cell.sigma:g}{f', k = {k}' if k > 1 else ''})" in sentence
+
+
+def test_groups_speak_for_draws_of_one_image_of_a_group(run):
+    said = claims.population(replace(CELL, groups=7, population=0.5), joint=False)
+    assert said.endswith("for at least 50.0 % of draws of one random image of a random group of that population.")
+
+
+def test_a_partial_count_has_no_interval():
+    said = claims.observed(replace(CELL, lines=CELL.images - 7), 1000)
+    assert "% so far." in said
+    assert "Clopper" not in said
+    assert "abstentions, 7 images without a result and" in said
+
+
 def test_the_seed_is_named(run):
     assert "chosen by the user" in claims.arithmetic(run)
 

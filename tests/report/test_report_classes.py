@@ -40,9 +40,13 @@ def test_few_images_have_neither_percentage_nor_interval(tmp_path):
         assert (row.low, row.high) == interval(row.certified, row.images)
 
 
-def test_images_without_a_result_stay_in_the_denominator(tmp_path):
-    run = finished(tmp_path / "run", images=120, classes=2, drop=120)
-    assert [(row.images, row.certified, row.observed) for row in class_rows(run, 0.5, 1, 0.1)] == [(60, 0, 0.0)] * 2
+def test_images_without_a_result_stay_in_the_denominator_of_raw_counts(tmp_path):
+    run = finished(tmp_path / "run", images=120, classes=2, drop=119)
+    first, second = class_rows(run, 0.5, 1, 0.1)
+    assert (first.images, second.images) == (60, 60)
+    assert first.certified + second.certified == 1
+    assert {(row.observed, row.low, row.high) for row in (first, second)} == {(None, None, None)}
+    assert all(row.observed is not None for row in class_rows(run, 0.25, 1, 0.1))
 
 
 def test_what_is_not_attainable_is_not_zero_percent(tmp_path):

@@ -4,12 +4,15 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from scipy.stats import beta, binom
 
+from evidence.forecasts import a_forecast
 from report.memo_runs import CRITERIA, FULL, OVERLONG, PRIMARY, a_run
-from smoothcert.evidence import FINISHED, append_event
+from smoothcert.evidence import FINISHED, append_event, open_run
+from smoothcert.evidence.planned import PLANNED, named_cells
 from smoothcert.report import claims, guarantees
 from smoothcert.report.memo import make_memo, make_sponsor, memo_fields, text
 from smoothcert.report.memo.blocks import Heading, pieces
@@ -25,6 +28,7 @@ KINDS = {
     "float": {"noise": "float"},
     "unattainable": {"radius": "3,4"},
     "several k": {"k": "1,3"},
+    "named k": {"k": "1,3", "primary": {**PRIMARY, "k": 3}},
     "grouped": {"groups": 8},
     "nothing certified": {"p": 0.2},
     "everything certified": {"p": 0.9999, "radius": "0.1"},
@@ -81,7 +85,7 @@ def test_the_numbers_of_the_claim_sentences_are_fields(kind):
         return
     printed = {field.printed for field in kind.fields.values()} | {"95"}
     for name in ("observed", "sample", "population"):
-        sentence = re.sub(r"sigma [\d.]+|k = \d+|L2|section 3", "", kind.fields[name].printed)
+        sentence = re.sub(r"sigma [\d.]+|k = \d+|\d+ most probable|L2|section 3", "", kind.fields[name].printed)
         assert set(NUMBER.findall(sentence)) <= printed, name
 
 
@@ -224,6 +228,19 @@ def test_a_spec_that_was_not_locked_first_names_no_primary(tmp_path):
     assert memo.fields["criteria_words"].printed == text.DESCRIPTIVE
     assert memo.tables["criteria"].rows == ()
     assert memo.fields["locked_words"].printed == text.NOT_LOCKED_FIRST
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_cell_chosen_after_a_pilot_gets_the_joint_bound_only(tmp_path, before):
+    run = a_run(tmp_path / "run", primary=PRIMARY)
+    forecast = a_forecast(run.spec)
+    if before:
+        forecast = replace(forecast, settings=forecast.settings | named_cells(run.spec))
+    append_event(run.directory.events, PLANNED, forecast=forecast.to_record())
+    memo = memo_fields(open_run(tmp_path / "run"), make_sponsor(FULL))
+    assert ("for all cells of the run together" in memo["population"].printed) == (not before)
+    assert ("Primary cell, named before the first image" in memo["claim_heading"].printed) == before
+    assert "Before, a plan drew 300 noisy copies of 3 of these images" in memo["locked_words"].printed
 
 
 def test_open_sponsor_fields_are_counted_and_the_status_never_changes(tmp_path):

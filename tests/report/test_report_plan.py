@@ -63,7 +63,16 @@ def test_what_is_beyond_reach_says_so(bare, piloted):
 def test_what_the_pilot_cannot_tell_has_an_interval_and_what_would_tell(piloted):
     row = next(row for row in forecast_table(piloted.forecast).rows if row[2] == "0.5")
     assert row[3:] == ("pilot too short to tell", "30.0 to 90.0", "pilot too short to tell", "30.0 to 90.0", "3,000")
-    assert any(line.startswith("Pilot too short to tell") for line in reading(piloted))
+    (told,) = (line for line in reading(piloted) if line.startswith("Pilot too short to tell"))
+    assert "whether an image is certified. There is no forecast there: the interval says" in told
+
+
+def test_one_cell_is_and_several_are_beyond_reach(bare):
+    (several,) = (line for line in reading(bare) if "not attainable" in line)
+    one = plan(make_plan_settings(classes=8, n_max=10_000, sigma="0.25", radius="0.25,1.0"))
+    (single,) = (line for line in reading(one) if "not attainable" in line)
+    assert several == "2 of 12 cells are not attainable with these settings, whatever the classifier."
+    assert single == "1 of 2 cells is not attainable with these settings, whatever the classifier."
 
 
 def test_intervals_are_rounded_outwards():

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from evidence.handmade import a_line, a_spec
+from report.finished import finished
 from smoothcert.evidence import CHANGED, CLEAN, Ledger, Run, RunDirectory, append_event, cells, open_run
 from smoothcert.report import TABLES, table_of
 from smoothcert.report.results import write_results
@@ -55,6 +56,14 @@ def test_accuracy_without_noise_stands_beside_the_certificates(run):
     assert [row[2] for row in table.rows] == ["75.0 % (30/40)", "95.0 % (38/40)"] * 2
     at_zero = cells(run.spec, run.ledger, (0.0,))
     assert [record["certified"] for record in table.records] == [cell.certified for cell in at_zero]
+
+
+def test_a_partial_noise_level_has_no_interval(tmp_path):
+    run = finished(tmp_path / "run", images=60, classes=2, drop=7)
+    assert [row[4] == "partial run" for row in accuracy_table(run).rows] == [False, True]
+    first = class_table(run, 1, 0.1).rows[0]
+    assert "%" not in first[3]
+    assert "/" in first[3]
 
 
 def test_changes_are_printed_as_they_were_measured(run):

@@ -225,6 +225,16 @@ def test_a_finer_grid_takes_finer_images():
     assert g.predict(np.full((1, *SHAPE), 65535), n=50) == [1]
 
 
+@pytest.mark.parametrize("levels", [255, 4095, 65535])
+def test_every_grey_value_in_single_precision_is_on_its_grid(levels):
+    g = SmoothedClassifier(Fixed([0.0, 1.0]).eval(), SIGMA, 2, levels=levels)
+    every = np.arange(levels + 1)
+    single = every.astype(np.float32) / np.float32(levels)
+    assert np.array_equal(g._on_grid(single.reshape(1, 1, 1, -1)).ravel(), every)
+    with pytest.raises(DataError, match=rf"\(images \* {levels}\)\.round\(\) / {levels}"):
+        g._on_grid(single.reshape(1, 1, 1, -1) + np.float32(0.1 / levels))
+
+
 @pytest.mark.parametrize("labels", [[0], [0, 1, 2], [0, 3], [-1, 0]])
 def test_labels_that_do_not_fit_are_refused(labels):
     with pytest.raises(DataError, match="2 labels from 0 to 2"):

@@ -20,7 +20,7 @@ from smoothcert.engine.work import Work, data_facts, load_work, model_facts
 from smoothcert.errors import SpecError
 from smoothcert.evidence import STARTED, RunDirectory, append_event, create_run, environment, refuse_occupied
 from smoothcert.evidence.forecast import Forecast
-from smoothcert.evidence.planned import PLANNED, difference
+from smoothcert.evidence.planned import PLANNED, difference, first_unnamed
 from smoothcert.spec import Request, Share, Spec, parse_share
 from smoothcert.stats import schedule
 
@@ -79,11 +79,18 @@ def _share(request: Request, placement: Placement) -> Share | None:
 
 
 def _check_planned(plan: Forecast | None, spec: Spec) -> None:
-    found = None if plan is None else difference(plan, spec)
-    if found is not None:
+    if plan is None:
+        return
+    if (found := difference(plan, spec)) is not None:
         raise SpecError(
             f"This run is not the one that was planned ({found}). Certify with the settings, classifiers and images of "
             "the plan, plan anew, or leave out --plan."
+        )
+    if (place := first_unnamed(plan, spec)) is not None:
+        raise SpecError(
+            f"primary, criteria: {place.words} was not named in the plan, whose pilot looked at images of this run, so "
+            "that a bound for this cell alone would not hold. Leave it out, and quote the bound for all cells "
+            "together; or name it in the settings of the plan."
         )
 
 

@@ -53,8 +53,9 @@ class Verdict:
 
 
 def verdicts(spec: Spec, cells: Sequence[Cell]) -> list[Verdict]:
-    """Judge every criterion of a spec by the cells of its results table, in their order."""
-    return [_judge(criterion, _cell_of(criterion, cells)) for criterion in spec.request.criteria]
+    """Judge every criterion of a spec by the cells of its results table, in their order; none of a partial run."""
+    whole = all(cell.lines == cell.images for cell in cells)
+    return [_judge(criterion, _cell_of(criterion, cells), whole) for criterion in spec.request.criteria]
 
 
 def _cell_of(criterion: Criterion, cells: Sequence[Cell]) -> Cell:
@@ -62,8 +63,8 @@ def _cell_of(criterion: Criterion, cells: Sequence[Cell]) -> Cell:
     return next(cell for cell in cells if (cell.sigma, cell.k, cell.radius) == wanted)
 
 
-def _judge(criterion: Criterion, cell: Cell) -> Verdict:
-    if cell.lines < cell.images:
+def _judge(criterion: Criterion, cell: Cell, whole: bool) -> Verdict:
+    if not whole:
         return Verdict(criterion, None, cell.attainable, None)
     value = {"observed": cell.observed, "population": cell.population, "joint": cell.joint}[criterion.of]
     met = cell.attainable and value is not None and value >= criterion.at_least

@@ -7,9 +7,10 @@ from typing import Any
 
 from smoothcert.evidence.events import Event
 from smoothcert.evidence.forecast import Forecast
-from smoothcert.spec import Spec
+from smoothcert.spec import Place, Spec
 
 PLANNED = "planned"
+NAMED = "cells named before the pilot"
 
 
 def settings_of(spec: Spec) -> dict[str, str]:
@@ -33,9 +34,30 @@ def settings_of(spec: Spec) -> dict[str, str]:
     return settings | {f"classifier at sigma {each.sigma:g}": each.sha256 for each in spec.models}
 
 
+def named_cells(spec: Spec) -> dict[str, str]:
+    """Return the primary cell and those of the criteria in words, as a setting of a plan."""
+    return {NAMED: "; ".join(place.words for place in _places(spec))}
+
+
+def _places(spec: Spec) -> tuple[Place, ...]:
+    request = spec.request
+    return (*((request.primary,) if request.primary else ()), *request.criteria)
+
+
+def first_unnamed(forecast: Forecast, spec: Spec) -> Place | None:
+    """Return the first cell that a run singles out and its plan did not, or None.
+
+    A pilot looks at images of the run. The bound of a single cell holds for a cell that was chosen before any look at
+    them; for one that was chosen afterwards only the bound for all cells together does.
+    """
+    known = forecast.settings.get(NAMED, "").split("; ")
+    return next((place for place in _places(spec) if place.words not in known), None)
+
+
 def difference(forecast: Forecast, spec: Spec) -> str | None:
     """Return in words the first setting in which a run is not the one that was planned, or None."""
-    planned, present = forecast.settings, settings_of(spec)
+    planned = {name: value for name, value in forecast.settings.items() if name != NAMED}
+    present = settings_of(spec)
     for name in (*present, *planned):
         if planned.get(name) != present.get(name):
             return f"{name}: planned {_short(planned.get(name))}, now {_short(present.get(name))}"

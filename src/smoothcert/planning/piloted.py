@@ -8,7 +8,7 @@ from smoothcert.engine.runner import lock
 from smoothcert.engine.work import Work, load_work
 from smoothcert.errors import SpecError
 from smoothcert.evidence.forecast import Forecast, LevelForecast, Rate
-from smoothcert.evidence.planned import settings_of
+from smoothcert.evidence.planned import named_cells, settings_of
 from smoothcert.planning.forecast import Level
 from smoothcert.planning.pilot import Piloted
 from smoothcert.spec.planning import PlanSettings
@@ -38,7 +38,7 @@ def predicted(work: Work, drawn: Piloted, levels: dict[float, Level], m: int) ->
     own = work.recipe.precision
     others = tuple(rate for rate in drawn.other_rates if rate.precision != own)
     return Forecast(
-        settings=settings_of(spec) | {"images": str(m)},
+        settings=settings_of(spec) | {"images": str(m)} | named_cells(spec),
         images=m,
         stopping=work.request.stopping,
         pilot=drawn.facts,

@@ -32,13 +32,24 @@ def observed(cell: Cell, n_max: int) -> str:
     where = f"r = {cell.radius:g} (sigma {cell.sigma:g}{_rank(cell)}, up to {n_max:,} noisy copies an image)"
     if not cell.attainable:
         return not_attainable(cell, n_max)
-    low, high = format_down(100 * cell.low, 1), format_up(100 * cell.high, 1)
     return (
-        f"Of {cell.images:,} images, {cell.certified:,} were certified-correct at {where}: "
-        f"{format_down(100 * cell.certified / cell.images, 1)} % (95 % Clopper-Pearson interval {low} to {high} %). "
-        f"{cell.abstained:,} abstentions and {cell.wrong:,} wrong-class returns count as not certified. "
+        f"Of {cell.images:,} images, {cell.certified:,} were certified-correct at {where}: {_share(cell)}. "
+        f"{cell.abstained:,} abstentions{_open(cell)} and {cell.wrong:,} wrong-class returns count as not certified. "
         "This is a count of procedure outcomes on this sample."
     )
+
+
+def _share(cell: Cell) -> str:
+    share = f"{format_down(100 * cell.certified / cell.images, 1)} %"
+    if cell.lines < cell.images:
+        return f"{share} so far"
+    low, high = format_down(100 * cell.low, 1), format_up(100 * cell.high, 1)
+    return f"{share} (95 % Clopper-Pearson interval {low} to {high} %)"
+
+
+def _open(cell: Cell) -> str:
+    open_images = cell.images - cell.lines
+    return f", {open_images:,} images without a result" if open_images else ""
 
 
 def not_attainable(cell: Cell, n_max: int) -> str:
@@ -52,10 +63,16 @@ def not_attainable(cell: Cell, n_max: int) -> str:
 
 def this_sample(cell: Cell, alpha: float) -> str:
     """What the counts say about these images."""
+    kept = (
+        f"at least {cell.sample:,} of these images are truly classified correctly"
+        if cell.k == 1
+        else f"for at least {cell.sample:,} of these images the reference label truly stays among the {cell.k} most "
+        "probable classes"
+    )
     return (
         f"With probability at least 95 % over the noise draws, at most {bad_runs(cell.images, alpha):,} of the "
-        f"{cell.images:,} runs are wrong, so at least {cell.sample:,} of these images are truly classified correctly "
-        f"throughout the ball of radius {cell.radius:g}."
+        f"{cell.images:,} runs (sigma {cell.sigma:g}{_rank(cell)}) are wrong, so {kept} throughout the ball of radius "
+        f"{cell.radius:g}."
     )
 
 
@@ -70,17 +87,21 @@ def population(cell: Cell, joint: bool, described: str = "described in section 3
     bound = cell.joint if joint else cell.population
     if bound is None:
         return "No statement about a population is made: the run is partial, or the radius was not fixed before it."
-    drawn = (
-        f"the {cell.images:,} images are independent draws"
+    drawn, share = (
+        (f"the {cell.images:,} images are independent draws", "that population")
         if cell.groups is None
-        else f"the {cell.groups:,} groups (one random image of each) are independent draws"
+        else (
+            f"the {cell.groups:,} groups (one random image of each) are independent draws",
+            "draws of one random image of a random group of that population",
+        )
     )
+    kept = "is correct" if cell.k == 1 else f"has the reference label among its {cell.k} most probable classes"
     together = ", for all cells of the run together" if joint else ""
     return (
         f"If {drawn} from the population {described}, then with probability at least 95 %, taken jointly "
-        f"over which images were drawn and over the noise{together}, the smoothed classifier is correct under every "
+        f"over which images were drawn and over the noise{together}, the smoothed classifier {kept} under every "
         f"perturbation of L2 norm below r = {cell.radius:g} (sigma {cell.sigma:g}{_rank(cell)}) for at least "
-        f"{format_down(100 * bound, 1)} % of that population."
+        f"{format_down(100 * bound, 1)} % of {share}."
     )
 
 

@@ -26,8 +26,8 @@ class ClassRow:
         images: m_c, images of this kind in the spec; those without a result count as not certified.
         certified: images of this kind certified-correct at r; says nothing where r is not attainable.
         attainable: whether the sampling budget can certify r at all.
-        observed: certified / images; None for fewer than `SMALL` images, where r is not attainable, or where images
-            are not known in full.
+        observed: certified / images; None for fewer than `SMALL` images, where r is not attainable, or while images
+            have no result at this sigma.
         low: lower end of the exact 95 % interval of observed; None where observed is.
         high: its upper end; None where observed is.
     """
@@ -72,9 +72,9 @@ def class_rows_of(spec: Spec, found: Outcomes, r: float) -> list[ClassRow]:
         SpecError: r is negative.
     """
     kept = np.bincount(found.label[found.certified_correct(r)], minlength=spec.classes)
-    attainable = r <= r_max(found.plan, found.k)
+    attainable, whole = r <= r_max(found.plan, found.k), len(found.index) == spec.data.images
     facts = zip(spec.data.class_names, spec.data.class_counts, kept.tolist(), strict=True)
-    return [guarded((number, name), s, m, attainable) for number, (name, m, s) in enumerate(facts)]
+    return [guarded((number, name), s, m, attainable, whole) for number, (name, m, s) in enumerate(facts)]
 
 
 def guarded(which: tuple[int, str], s: int, m: int, attainable: bool, known: bool = True) -> ClassRow:
@@ -85,7 +85,7 @@ def guarded(which: tuple[int, str], s: int, m: int, attainable: bool, known: boo
         s: images certified-correct, 0 to m.
         m: images.
         attainable: whether the sampling budget can certify the radius at all.
-        known: whether m is all there are.
+        known: whether m is all there are, and all of them have a result.
     """
     if m < SMALL or not attainable or not known:
         return ClassRow(*which, m, s, attainable, None, None, None)

@@ -101,8 +101,7 @@ def subgroup_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
         r: L2 radius >= 0, in units of the [0, 1] range; 0 asks for any positive radius.
 
     Returns:
-        A row for each of `subgroups_of`, in that order. While images have no result, nobody knows how many share a
-        value, so all rows are raw counts.
+        A row for each of `subgroups_of`, in that order. While images have no result, all rows are raw counts.
 
     Raises:
         SpecError: the run has no such sigma or k, or r is negative.
@@ -112,7 +111,7 @@ def subgroup_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
 
 def _rows(run: Run, parts: Sequence[Subgroup], found: Outcomes, r: float) -> list[ClassRow]:
     certified = np.isin(np.sort(indices_of(run.spec)), found.index[found.certified_correct(r)])
-    attainable, whole = r <= r_max(found.plan, found.k), all(part.values for part in parts)
+    attainable, whole = r <= r_max(found.plan, found.k), len(found.index) == run.spec.data.images
     return [
         guarded(
             (number, part.name),
@@ -166,6 +165,6 @@ def subgroup_note(run: Run) -> str:
             f"Of a column with more than {SHOWN} values, the {SHOWN} with the most images have a row; the others are "
             "counted together, without a percentage."
         )
-    if not all(part.values for part in parts):
-        told.append("While images have no result, nobody knows how many share a value: all rows are raw counts.")
+    if run.missing:
+        told.append("While images have no result at a sigma, its counts have no percentage.")
     return " ".join([*told, NO_TEST])

@@ -27,7 +27,7 @@ def accuracy_table(run: Run) -> Table:
             str(each["k"]),
             "not recorded" if each["clean"] is None else _share(each["clean"], each["images"]),
             _share(each["certified"], each["images"]),
-            f"{format_down(100 * each['low'], 1)} to {format_up(100 * each['high'], 1)}",
+            _interval(each),
             str(each["abstained"]),
             str(each["wrong"]),
         )
@@ -40,9 +40,16 @@ def accuracy_table(run: Run) -> Table:
 def _accuracy(run: Run, cell: Cell) -> dict[str, Any]:
     clean = run.clean(cell.sigma)
     record = {name: getattr(cell, name) for name in ("sigma", "k", "images", "certified", "abstained", "wrong")}
-    low, high = interval(cell.certified, cell.images, CONFIDENCE)
+    whole = cell.lines == cell.images
+    low, high = interval(cell.certified, cell.images, CONFIDENCE) if whole else (None, None)
     correct = None if clean is None or cell.k not in clean.correct else sum(clean.correct[cell.k])
     return {**record, "low": low, "high": high, "clean": correct}
+
+
+def _interval(record: dict[str, Any]) -> str:
+    if record["low"] is None:
+        return "partial run"
+    return f"{format_down(100 * record['low'], 1)} to {format_up(100 * record['high'], 1)}"
 
 
 def _share(count: int, images: int) -> str:

@@ -73,6 +73,8 @@ class SmoothedClassifier:
             num_classes: number of classes, 2 or more.
             levels: images are integers 0..levels divided by levels (8, 12 or 16 bits).
             options: settings of a run that apply here: precision, batch_size, device, compile, noise, bound, n0, seed.
+                Noise follows from the seed and an image's place in its call: with a seed, give all images in one
+                call, as those of separate calls share their noise, and counts over them would not be independent.
 
         Raises:
             SpecError: a setting is out of range.
@@ -136,7 +138,7 @@ class SmoothedClassifier:
         Args:
             path: a new or empty folder.
             n: noisy copies a prediction takes at most.
-            alpha: probability that one prediction is wrong.
+            alpha: probability, at most, that one prediction is not the smoothed classifier's.
             class_names: one a class; left out, those of the run or the classifier, or numbers.
             shape: (C, H, W) of an image, where neither run nor classifier declares it.
             run: the sealed run that certified this very classifier, or its directory.
@@ -177,7 +179,8 @@ class SmoothedClassifier:
             images: float (m, C, H, W) in [0, 1] on the grid, or integers (m, C, H, W) in 0..levels.
             k: size of the returned set of classes; for k = 1 the class itself is returned.
             n: noisy copies an image at most; left out: the bundle's, or 1000.
-            alpha: probability of returning a wrong answer; left out: the bundle's, or 0.001.
+            alpha: probability, at most, of another answer than the smoothed classifier's; left out: the bundle's, or
+                0.001.
 
         Returns:
             For each image a class, a frozenset of k classes, or None: an abstention.
@@ -200,14 +203,17 @@ class SmoothedClassifier:
         """Predict, and say on how many votes (PREDICT of Cohen et al. 2019; Hung and Fithian 2019).
 
         An image's votes are tested at looks, each at its share of alpha, and its sampling stops at the first that
-        decides; an answer is wrong with probability at most alpha all the same (see `stats.prediction`). The noise is
-        fresh and secret at each call, unless a seed was given: who knows it can foresee the answer.
+        decides; an answer is another than the smoothed classifier's with probability at most alpha all the same (see
+        `stats.prediction`). The noise is fresh and secret at each call, unless a seed was given: who knows it can
+        foresee the answer. The classifier smoothed is the one under the noise delivered, which is within eta a copy
+        of Gaussian noise in total variation.
 
         Args:
             images: float (m, C, H, W) in [0, 1] on the grid, or integers (m, C, H, W) in 0..levels.
             k: size of the returned set of classes; for k = 1 the class itself is returned.
             n: noisy copies an image at most; left out: the bundle's, or 1000.
-            alpha: probability of returning a wrong answer, for each image; left out: the bundle's, or 0.001.
+            alpha: probability, at most, of another answer than the smoothed classifier's, for each image; left out:
+                the bundle's, or 0.001.
             stopping: `looks`, or `fixed` to draw all n copies of each image and test once.
 
         Returns:
@@ -251,7 +257,7 @@ class SmoothedClassifier:
             labels: reference labels; with k = 1 a selection winner that differs is an abstention here, with k > 1 the
                 label itself is certified. Without labels the selection winner is certified.
             n_max: noisy copies an image at most, 100 or more.
-            alpha: probability that one image's certificate is wrong.
+            alpha: probability, at most, over an image's own noise, that its certificate is wrong.
 
         Returns:
             One certificate an image; label None is an abstention.
@@ -305,10 +311,11 @@ class SmoothedClassifier:
         if np.issubdtype(array.dtype, np.floating):
             scaled = array.astype(np.float64) * self._levels
             array = np.rint(scaled)
-            if not np.isfinite(scaled).all() or np.abs(scaled - array).max() > 1e-3:
+            rounded = max(1e-3, self._levels * 2.0**-24)  # twice what float32 rounds a value by, in steps
+            if not np.isfinite(scaled).all() or np.abs(scaled - array).max() > rounded:
                 raise DataError(
                     f"Expected images on the grid of steps 1/{self._levels} in [0, 1]; some values lie between its "
-                    "steps. Round them first (images = (images * 255).round() / 255), or use levels=65535."
+                    f"steps. Round them first: images = (images * {self._levels}).round() / {self._levels}."
                 )
         if array.min() < 0 or array.max() > self._levels:
             raise DataError(f"Expected images in [0, 1], or integers in 0..{self._levels}, got values outside.")

@@ -20,6 +20,8 @@ from smoothcert.evidence import (
     scenarios,
     verdicts,
 )
+from smoothcert.evidence.forecast import Forecast
+from smoothcert.evidence.planned import first_unnamed, forecast_of
 from smoothcert.report.memo.letters import cut, substitute
 from smoothcert.report.memo.sponsor import Sponsor
 from smoothcert.spec import Device, Place, Production
@@ -46,11 +48,16 @@ class Material:
 
     @property
     def named(self) -> Place | None:
-        """The cell that was named before the run: the primary cell, else the first criterion's, else none."""
+        """The cell that was named before any look: the primary cell, else the first criterion's, else none."""
         request = self.run.spec.request
-        if not self.locked_first:
+        if not self.locked_first or (self.planned and first_unnamed(self.planned, self.run.spec)):
             return None
         return request.primary or (request.criteria[0] if request.criteria else None)
+
+    @cached_property
+    def planned(self) -> Forecast | None:
+        """What a plan predicted from a pilot on images of the run, where one is on record."""
+        return forecast_of(self.run.events)
 
     @cached_property
     def shown(self) -> Cell:

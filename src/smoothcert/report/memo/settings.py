@@ -53,13 +53,25 @@ def prespecified(found: Material) -> Fields:
         "first_at": words(utc(first) or "none yet", "ledger"),
     }
     named = text.NAMED_WORDS if found.named else text.UNNAMED_WORDS
-    base["named_words"] = words(fill(named, base), "spec.json")
+    base |= _pilot(found)
+    told_of = f"{named} {text.PLANNED_WORDS}" if found.planned else named
+    base["named_words"] = words(fill(told_of, base), "spec.json and log of events")
     told = text.LOCKED_FIRST if found.locked_first else text.NOT_LOCKED_FIRST
     del base["cell_words"]
     return {
         **base,
         "locked_words": words(fill(told, base), "log of events and ledger"),
         "thresholds": words(said(found.sponsor, "thresholds"), "sponsor.yaml: thresholds"),
+    }
+
+
+def _pilot(found: Material) -> Fields:
+    if found.planned is None:
+        return {}
+    pilot = found.planned.pilot
+    return {
+        "pilot_copies": exact(pilot.drawn, "log of events: forecast"),
+        "pilot_images": exact(pilot.images, "log of events: forecast"),
     }
 
 

@@ -7,8 +7,8 @@ STATUS = "UNSIGNED DRAFT"
 PURPOSE = (
     "This memo records one verification activity. Randomized smoothing [1] was used to bound, image by image, the L2 "
     "norm of input changes within which the smoothed classifier keeps the reference label. It covers one run on "
-    "{images} images and one class of change: small perturbations of the input (evasion). Every count "
-    "and bound of certificates below can be recomputed from stored votes (section 17)."
+    "{images} images and one class of change: changes of the input of L2 norm below r (evasion). "
+    "Every count and bound of certificates below can be recomputed from stored votes (section 17)."
 )
 NOT_RELEASED = (
     "The certified object is the smoothed classifier. The released device does not use it. Nothing in this memo "
@@ -101,10 +101,13 @@ NOT_LOCKED_FIRST = (
 )
 NAMED_WORDS = "The primary cell ({cell_words}) was locked with them."
 UNNAMED_WORDS = "No primary cell was locked with them."
+PLANNED_WORDS = (
+    "Before, a plan drew {pilot_copies} noisy copies of {pilot_images} of these images; none is a vote of this run."
+)
 STATISTICS = (
     "Observed shares carry exact two-sided 95 % Clopper-Pearson intervals [4]. The sample bound uses that, with "
-    "probability at least 95 %, at most {m_bad} of the {images} runs of a noise level return a wrong class-radius "
-    "pair. The population bound p_L = (q_L − alpha) / (1 − alpha), with q_L "
+    "probability at least 95 %, at most {m_bad} of the {images} runs of one noise level and k return a wrong "
+    "class-radius pair. The population bound p_L = (q_L − alpha) / (1 − alpha), with q_L "
     "the one-sided 95 % Clopper-Pearson limit, covers the draw of images and the noise in one probability; joint "
     "bounds share the remaining 5 % equally among all {cells} cells of the run. Lower bounds are rounded down, upper "
     "bounds up. {groups_words} {noise_test} {self_test}"
@@ -175,8 +178,8 @@ LIMITATIONS = (
     "the base classifier, and not a build that runs without smoothing. Only changes bounded in L2 norm are covered. "
     "Images were taken as given: the reference labels, their independence and their origin are the sponsor's. Another "
     "site, scanner, protocol or later period is not covered. The random generator ({generator}) is assumed to be "
-    "ideal. An image without certificate is not shown to be attackable. A re-check recomputes every number from the "
-    "votes; it does not show {not_shown}. {run_limits}"
+    "ideal. An image without certificate is not shown to be attackable. A re-check recomputes every count and "
+    "bound from the votes; it does not show {not_shown}. {run_limits}"
 )
 RESIDUAL = (
     "After this verification there remain: {uncertified} of {images} images without a certificate at {cell_words}; "

@@ -6,10 +6,10 @@
 # %% [markdown]
 # # Certification notebook
 #
-# This notebook derives everything that a certification run says from its stored votes, step by step. It was executed
-# when the run was reported, and its outputs are stored with it. It runs again on any machine with
-# `pip install 'smoothcert[report]'`: no GPU is needed and, outside section 1, neither the classifier nor the images
-# nor torch. Every number below is computed by the boxes of code; readers who do not program can skip the boxes.
+# This notebook derives every certificate and bound of a certification run from its stored votes, step by step. It was
+# executed when the run was reported, and its outputs are stored with it. It runs again on any machine with
+# `pip install '.[report]'` in a clone of smoothcert: no GPU is needed and, outside section 1, neither the classifier
+# nor the images nor torch. Every number below is computed by the boxes of code; readers who do not program can skip the boxes.
 #
 # | word | meaning |
 # |:---|:---|
@@ -668,7 +668,11 @@ say(claims.one_image(request.alpha))
 say(claims.observed(cell, request.n_max))
 if cell.attainable:
     say(claims.this_sample(cell, request.alpha))
-    say(claims.population(cell, joint=False, described="they stand for"))
+    chosen = request.primary
+    named = chosen is not None and (chosen.sigma, chosen.k, chosen.radius) == (cell.sigma, cell.k, cell.radius)
+    say(claims.population(cell, joint=not named, described="they stand for"))
+    if not named:
+        say("This is not the run's primary cell, named before it: the bound is the one for all cells together.")
 say(claims.arithmetic(run))
 say(claims.DEPLOYMENT)
 
