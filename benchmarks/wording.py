@@ -88,6 +88,7 @@ def guarantee_words(scale: Scale) -> str:
     return (
         f"The first {scale.images} synthetic images, the shipped demo classifier (ResNet-8), sigma 0.5, alpha 0.001, "
         f"k = 1, n0 = 100, at most {scale.n_max:,} copies after selection, fp32, "
-        f"{rounds_words(scale.guarantee_rounds)}, other noise in each. Every certificate is wrong with probability "
-        "at most alpha, whoever gives it (for ART and Algorithm 1 in exact arithmetic). Medians (lowest to highest)."
+        f"{rounds_words(scale.guarantee_rounds)}, other noise in each. For any fixed image each procedure returns a "
+        "wrong certificate with probability at most alpha, over its own noise (ART and Algorithm 1: in exact "
+        "arithmetic). Medians (lowest to highest)."
     )

@@ -39,6 +39,7 @@ from wording import (
     SIMULATED,
     TERMS,
     TOP,
+    TRAINED,
     WRITTEN,
 )
 
@@ -162,7 +163,7 @@ def _around(row: Around) -> tuple[str, str]:
 
 def _run(run: Measured) -> Iterable[str]:
     facts = {"ks": " and ".join(map(str, run.ks)), "radii": ", ".join(f"{r:g}" for r in run.radii)}
-    about = A_RUN.format(**{**vars(run), **facts}, fixed=run.n0 + run.n_max)
+    about = A_RUN.format(**{**vars(run), **facts}, trained=TRAINED, fixed=run.n0 + run.n_max)
     rows = [row for level in run.levels for row in _level(level)]
     yield f"{about.strip()}\n\n{table(('sigma', 'copies', 'mean', 'median', '90 % at most'), rows)}"
     largest = max(abs(1 - level.simulated.mean / level.run.mean) for level in run.levels)

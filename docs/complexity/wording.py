@@ -41,8 +41,12 @@ Looks pay for stopping early with a part of alpha, so an image whose margin lies
 Fixed sampling pays for every image what only those near the radius need.
 """
 
+TRAINED = "ResNet-20s trained by `smoothcert train --sigma S --entropy 0` (at 1.0 also `--consistency 5`)"
+"""The classifiers of the stored run, which no run directory describes: to be changed with its numbers."""
+
 A_RUN = """
-{images:,} images of {data}; n0 = {n0}, n_max = {n_max:,}, alpha = {alpha:g}, `{bound}`, k = {ks}, radii {radii}.
+A run of its own: {images:,} images of {data}, {trained};
+n0 = {n0}, n_max = {n_max:,}, alpha = {alpha:g}, `{bound}`, k = {ks}, radii {radii}.
 Copies an image, selection included; fixed sampling would take {fixed:,}:
 """
 

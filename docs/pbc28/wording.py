@@ -7,7 +7,7 @@ HEAD = """
 
 Real blood cells, a small classifier for each noise level, every step from training to memo with the commands of this
 package. The evidence is in [examples/pbc28](../examples/pbc28/README.md); `smoothcert verify examples/pbc28` checks
-every number in seconds, without images, weights or torch.
+every bound and decision in seconds, without images, weights or torch.
 
 ## The result
 """
@@ -15,8 +15,9 @@ every number in seconds, without images, weights or torch.
 BEYOND = """
 {images} images at three noise levels took {passes} forward passes, {fewer} times fewer than the {fixed} of a fixed
 number of copies at the same guarantee, in {hours} hours of two CPU cores (bf16, {rate} copies a second). *Population*
-is the fraction of the population certified with 95 % confidence if these images are independent draws from it;
-*joint* holds for all rows at once, and is the one to quote when the row was chosen after the table was seen. Nothing
+is a lower bound on the robust fraction of the population, with 95 % confidence over images and noise, if these images
+are independent draws from it; *joint* holds for all rows at once, and is the one to quote when the row was chosen after
+the table was seen. Nothing
 is known about which images come from the same patient, so independence is an assumption here.
 """
 
@@ -24,7 +25,8 @@ COST = """
 ## What each sigma costs
 
 More noise certifies larger radii and sees less. *Unsmoothed* is the network of that row on the images as they are,
-which is not what is certified, *smoothed* the share of images for which any radius above 0 is certified.
+which is not what is certified, *smoothed* the share of images for which any radius above 0 is certified (at least:
+sampling stops once the radii of the run are decided).
 
 """
 
@@ -60,8 +62,8 @@ answer is wrong.
 """
 
 SECOND = """
-*Looks alone*: certified by the run that stops early and not by the fixed one. Each certificate of either run is wrong
-with probability at most alpha = 0.001.
+*Looks alone*: certified by the run that stops early and not by the fixed one. For any fixed image either procedure
+returns a wrong certificate with probability at most alpha = 0.001, over its own noise.
 """
 
 WITHOUT = """

@@ -36,7 +36,7 @@ class MissingExtraError(SmoothcertError):
 
     def __init__(self, what: str, extra: str) -> None:
         """Name what needs the extra, and the extra."""
-        super().__init__(f"{what} needs the extra `{extra}`: pip install 'smoothcert[{extra}]'.")
+        super().__init__(f"{what} needs the extra `{extra}`: pip install '.[{extra}]' in a clone of smoothcert.")
 
 
 def printable(text: str) -> str:

@@ -158,7 +158,7 @@ def test_predict_prints_a_row_an_image_and_what_it_means(say, bundle, images):
     assert "A class is the one most probable under noise (sigma 0.25)" in words
     assert "wrong with probability at most alpha = 0.001. An abstention is an answer" in words
     ledger = read_bundle(bundle).certified.ledger_sha256
-    assert f"Certified by the run with ledger {ledger[:12]}... (12 images of images.npz)" in words
+    assert f"Tested by the certification run with ledger {ledger[:12]}... (12 images of images.npz)" in words
     assert "warning" not in said.err
 
 

@@ -74,7 +74,7 @@ def test_parquet_reads_the_same(tmp_path: Path) -> None:
 
 def test_parquet_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'smoothcert\[report\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[report\]'"):
         load_images(manifest(tmp_path, b"PAR1", "set.parquet"))
 
 

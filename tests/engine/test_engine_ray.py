@@ -189,7 +189,7 @@ def test_what_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):
             certify(asked, tmp_path / "run", placement=placement)
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr(room, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"--engine ray needs the extra `ray`: pip install 'smoothcert\[ray\]'"):
+    with pytest.raises(MissingExtraError, match=r"--engine ray needs the extra `ray`: pip install '\.\[ray\]'"):
         certify(asked, tmp_path / "run", placement=RAY)
 
 

@@ -99,5 +99,5 @@ def test_a_missing_library_names_its_extra(tmp_path: Path, monkeypatch: pytest.M
     for name in [name for name in sys.modules if name.partition(".")[0] == "monai"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "monai", None)
-    with pytest.raises(MissingExtraError, match=r"needs the extra `monai`: pip install 'smoothcert\[monai\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs the extra `monai`: pip install '\.\[monai\]'"):
         load_classifier(bundle(tmp_path, RESNET), TRUST)

@@ -184,5 +184,5 @@ def test_files_that_are_no_onnx(tmp_path: Path) -> None:
 
 def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match=r"needs the extra `onnx`: pip install 'smoothcert\[onnx\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs the extra `onnx`: pip install '\.\[onnx\]'"):
         load_classifier("net.onnx")

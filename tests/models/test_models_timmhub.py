@@ -113,7 +113,7 @@ def test_refusals(timm) -> None:
 
 def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(MissingExtraError, match=r"needs the extra `timm`: pip install 'smoothcert\[timm\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs the extra `timm`: pip install '\.\[timm\]'"):
         load_classifier("timm:resnet18")
 
 

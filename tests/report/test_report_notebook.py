@@ -219,7 +219,7 @@ def test_a_cut_of_the_looks_is_a_run_planned_with_fewer_copies(tmp_path):
 
 def test_a_missing_library_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jupytext", None)
-    with pytest.raises(MissingExtraError, match=r"smoothcert\[report\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[report\]'"):
         write_notebook(open_run(a_run(tmp_path / "run")), tmp_path)
 
 

@@ -341,7 +341,7 @@ def test_workers_that_come_and_go_are_told():
 
 def test_without_jinja_the_extra_is_named(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'smoothcert\[report\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[report\]'"):
         render(run)
 
 

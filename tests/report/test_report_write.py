@@ -127,6 +127,6 @@ def test_a_run_that_is_being_written_is_refused(tmp_path):
 def test_a_missing_library_names_the_extra_before_anything_is_written(tmp_path, monkeypatch):
     path = simulate(tmp_path / "run", images=4)
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "typst" else object())
-    with pytest.raises(MissingExtraError, match=r"typst.*pip install 'smoothcert\[report\]'"):
+    with pytest.raises(MissingExtraError, match=r"typst.*pip install '\.\[report\]'"):
         write_report(path)
     assert sorted(file.name for file in (path / "results").iterdir()) == ["results.json"]

@@ -50,6 +50,12 @@ VERBS = (
     train.train,
     completion.completion,
 )
+USAGE = {
+    "merge": "Usage: smoothcert merge --out PATH RUNS...",
+    "table": "Usage: smoothcert table [OPTIONS] PATHS...",
+    "predict": "Usage: smoothcert predict [OPTIONS] BUNDLE IMAGES...",
+}
+"""Verbs that take any number of things: cyclopts would call them ARGS here, and by their name below."""
 
 
 def build() -> App:
@@ -61,7 +67,7 @@ def build() -> App:
         help_epilogue="sigma and radii are in units of the [0, 1] range of pixels: 0.25 is 64 grey levels of 255.",
     )
     for verb in VERBS:
-        app.command(verb)
+        app.command(verb, usage=USAGE.get(verb.__name__))
     return app
 
 

@@ -26,7 +26,7 @@ def bundle(
         out: Bundle directory to create. A bundle is never overwritten.
         sigma: Which noise level, where the run has several; a bundle holds one.
         n: Noisy copies a prediction takes at most.
-        alpha: Probability that one prediction is wrong.
+        alpha: Probability, at most, that one answer is not the smoothed classifier's.
         model: New place of the classifier, if it was moved; its content must be unchanged.
         weights: New place of the weights file, if it was moved.
     """

@@ -23,7 +23,8 @@ def plan(
     forecast before the first image and prints it beside what was realised.
 
     Args:
-        out: Folder to create: plan.json, plan.md, a CSV a table, and the figure. A plan is never overwritten.
+        out: Folder to create: plan.json, plan.md, a CSV a table; with a pilot also run.yaml, plan.svg and plan.png. A
+            plan is never overwritten.
         sponsor: YAML file whose section `production` names studies a day, votes, devices and prices (docs/cost.md).
         config: YAML file with any of these settings; flags override it.
     """

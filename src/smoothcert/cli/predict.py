@@ -18,7 +18,7 @@ class Asked(Frozen):
     n: int | None = None
     """Noisy copies an image at most (left out: the bundle's)."""
     alpha: float | None = None
-    """Probability that one answer is wrong (left out: the bundle's)."""
+    """Probability, at most, that one answer is not the smoothed classifier's (left out: the bundle's)."""
     certify: bool = False
     """Certify each image: class, abstention and radius from one procedure, wrong together with probability at most
     alpha. Takes more copies."""
@@ -44,10 +44,10 @@ NOTHING_ASKED = Asked()
 def predict(bundle: Path, /, *images: Path, asked: Flags = NOTHING_ASKED) -> int:
     """Predict image files (PNG, JPEG, TIFF, BMP), or whole folders, with a bundle: a class for each, or an abstention.
 
-    Sampling stops as soon as an image is decided; an answer is wrong with probability at most alpha all the same. All
-    files are checked before the first prediction, and nothing is resized or converted: images must be as the certified
-    ones were. Every call draws fresh secret noise, so there is no --seed: whoever knows the noise can look for an image
-    that it misleads.
+    Sampling stops as soon as an image is decided; an answer is not the smoothed classifier's with probability at most
+    alpha all the same. All files are checked before the first prediction, and nothing is resized or converted: images
+    must be as the certified ones were. Every call draws fresh secret noise, so there is no --seed: whoever knows the
+    noise can look for an image that it misleads.
 
     Args:
         bundle: Bundle directory, written by `smoothcert bundle`; every file of it is checked.

@@ -26,7 +26,7 @@ def radius(
     Args:
         counts: One line an image: c class counts, then the label.
         sigma: Noise the votes were drawn with, in units of the [0, 1] range.
-        alpha: Probability that one certificate is wrong.
+        alpha: The largest probability, over an image's own noise draws, that its certificate is wrong.
         k: The label stays among the k most probable classes.
         bound: Confidence bounds.
         radius: L2 radii at which to report certified accuracy.

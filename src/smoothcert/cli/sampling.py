@@ -36,7 +36,7 @@ def certify_and_report(
 
 def say_next(run: Path) -> None:
     """Say what to type after a finished run, or a finished part of one."""
-    text = f"Next: smoothcert report {run} writes the documents, smoothcert verify {run} checks every number"
+    text = f"Next: smoothcert report {run} writes the documents, smoothcert verify {run} checks them and the evidence"
     if RunDirectory(run).share is not None:
         text = "Next, when all shards are finished: smoothcert merge RUN... --out RUN"
     Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty()).print(text, markup=False)
@@ -102,9 +102,10 @@ def print_results(path: Path) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
     text = (
         f"\nCertified accuracy at r: images for which the smoothed classifier keeps the reference label (k = 1: as its "
-        f"prediction; k > 1: among its k most probable classes) under every change with L2 norm below r. Each "
-        f"certificate is wrong with probability at most {request.alpha:g}; abstentions count against the classifier. "
-        f"It says nothing about the base classifier without noise. Computer arithmetic: {run.arithmetic}.\n"
+        f"prediction; k > 1: among its k most probable classes) under every change with L2 norm below r. For any fixed "
+        f"image the procedure returns a wrong certificate with probability at most {request.alpha:g}, over its own "
+        f"noise; abstentions count against the classifier. Nothing is said about the base classifier without "
+        f"noise. Computer arithmetic: {run.arithmetic}.\n"
         f"Evidence: {path} ({len(run.ledger.lines)} lines, {'sealed' if run.sealed else 'NOT SEALED'})."
     )
     console.print(text, markup=False)

@@ -18,7 +18,7 @@ def train(
     start: Annotated[str | None, Parameter(name="--from")] = None,
     weights: str | None = None,
     settings: Annotated[TrainingSettings, Parameter(name="*", negative="")],
-    reading: Annotated[Reading | None, Parameter(name="*")] = None,
+    reading: Annotated[Reading | None, Parameter(name="*", negative="")] = None,
 ) -> int:
     """Train a classifier under Gaussian noise, flips and rotations, and save it as safetensors.
 

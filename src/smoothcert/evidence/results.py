@@ -41,7 +41,8 @@ class Cell:
         population: lower bound on the truly robust fraction of the population; None for a run of which any image is
             missing at any sigma, and for a radius that was not fixed in the spec.
         joint: the same at the level shared by all cells of the spec.
-        abstained: images of the right class without any positive certified radius.
+        abstained: images without any positive certified radius that are not `wrong`; where the certified class is the
+            label itself, whatever the prediction.
         wrong: images whose selection winner is another class.
         samples_mean: mean noisy copies a decided image.
         samples_median: median noisy copies a decided image.

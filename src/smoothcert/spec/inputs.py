@@ -20,9 +20,9 @@ class Named(Frozen):
     monai:FOLDER, FILE.pt2 or TorchScript with --trust-model, or demo (shipped, for synthetic images). {sigma} stands
     for each noise level as typed."""
     data: str
-    """Labelled images: FILE.npz[#split], a folder with a folder a class, a manifest FILE.csv|FILE.parquet[#split],
-    medmnist:NAME[#split], package.module:factory returning a Dataset, or synthetic[:N], N drawn images of
-    blood-smear-like cells that are no patient's."""
+    """Labelled images: FILE.npz[#split], a folder with one subfolder for each class, a manifest
+    FILE.csv|FILE.parquet[#split], medmnist:NAME[#split], package.module:factory returning a Dataset, or synthetic[:N],
+    N drawn images of blood-smear-like cells that are no patient's."""
 
 
 class Reading(Frozen):

@@ -28,7 +28,7 @@ class PlanSettings(Request):
     population: float = 0.6
     """Lower bound on the robust share of the population that is wanted, from 0 to 1: how many images does it take?"""
     images: Count | None = None
-    """Images of the run that is planned (default: those of --data)."""
+    """Images of the run that is planned (default: those of --data, else 400)."""
     classes: int | None = None
     """Number of classes, where no classifier is named."""
 

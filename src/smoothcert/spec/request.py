@@ -35,7 +35,7 @@ class Request(Inputs):
     """Which class is certified: the smoothed prediction, or the reference label. auto: prediction for k = 1,
     label for k > 1."""
     alpha: Alpha = 0.001
-    """Probability that one image's certificate is wrong, over its own noise draws."""
+    """The largest probability, over an image's own noise draws, that its certificate is wrong."""
     bound: Literal["rankcp", "simuem", "cohen"] = "rankcp"
     """Confidence bounds behind a certificate."""
     stopping: Literal["looks", "fixed"] = "looks"

@@ -84,6 +84,6 @@ def _origin(bundle: Bundle) -> str:
     if certified is None:
         return "The bundle names no certification run."
     return (
-        f"Certified by the run with ledger {certified.ledger_sha256[:12]}... ({certified.images:,} images of "
-        f"{printable(certified.data)})."
+        f"Tested by the certification run with ledger {certified.ledger_sha256[:12]}... ({certified.images:,} images "
+        f"of {printable(certified.data)})."
     )

@@ -21,7 +21,7 @@ class Question:
 
     Attributes:
         k: size of the answer.
-        alpha: probability that one answer is wrong.
+        alpha: probability, at most, that one answer is not the smoothed classifier's.
         n: noisy copies an image at most.
         radii: None for a prediction; with a certificate, the radii to decide.
     """

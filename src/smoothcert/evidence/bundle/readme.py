@@ -45,8 +45,8 @@ The hashes show that a file was changed. They are no signature: whoever can chan
 
 {names}
 """
-_RUN = """Certified by a run over {images} images of {data} with up to {n_max} copies an image at alpha {alpha}:
-spec sha256 {spec}, ledger sha256 {ledger}."""
+_RUN = """Tested by a certification run over {images} images of {data} with up to {n_max} copies an image at alpha
+{alpha}: spec sha256 {spec}, ledger sha256 {ledger}."""
 _NO_RUN = "No certification run is recorded: nothing is known here about how robust this classifier is over a data set."
 _OTHER_CODE = """
 The network is not one of smoothcert's own, so its code must be at hand: add `--model package.module:factory`. A bundle

@@ -35,7 +35,8 @@ def notes(found: Material, tables: dict[str, Table]) -> Fields:
             _cut(tables["results"], len(found.cells), file="results.csv"), text.RESULTS_NOTE, _arithmetic(found)
         ),
         "accuracy_caption": _joined(
-            f"The price of smoothing: accuracy without noise, and certified at any radius, {n_max}.",
+            f"The price of smoothing: accuracy without noise, and certified at any radius (at least: sampling stops "
+            f"once the radii of the run are decided), {n_max}.",
             _cut(tables["accuracy"], len(spec.request.sigma) * len(spec.request.k)),
         ),
         "class_caption": words(

@@ -9,7 +9,8 @@
 # This notebook derives every certificate and bound of a certification run from its stored votes, step by step. It was
 # executed when the run was reported, and its outputs are stored with it. It runs again on any machine with
 # `pip install '.[report]'` in a clone of smoothcert: no GPU is needed and, outside section 1, neither the classifier
-# nor the images nor torch. Every number below is computed by the boxes of code; readers who do not program can skip the boxes.
+# nor the images nor torch. Every number below is computed by the boxes of code; readers who do not program can skip
+# the boxes.
 #
 # | word | meaning |
 # |:---|:---|

@@ -18,7 +18,8 @@ def reading(planned: Planned) -> Iterator[str]:
         f"{asked.n0} for selection, {rule}; {planned.classes} classes, {planned.images:,} images."
     )
     yield (
-        f"{beyond} of {len(reaches)} cells are not attainable, with any classifier."
+        f"{beyond} of {len(reaches)} cells {'is' if beyond == 1 else 'are'} not attainable with these settings, "
+        "whatever the classifier."
         if beyond
         else "Every cell is attainable."
     )
@@ -55,8 +56,9 @@ def _forecast(planned: Planned) -> Iterator[str]:
     )
     if any(cell.telling(pilot.copies) for cell in forecast.cells):
         yield (
-            "Pilot too short to tell: even unanimous votes of the pilot leave open whether an image is certified "
-            " interval says what is possible, and mean copies in brackets are as uncertain."
+            "Pilot too short to tell: even unanimous votes of the pilot leave open whether an image is certified. "
+            "There is no forecast there: the interval says what is possible, and mean copies in brackets are as "
+            "uncertain."
         )
     if basis is not None and basis.abstention is not None:
         yield (

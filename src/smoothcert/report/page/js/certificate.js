@@ -119,7 +119,7 @@ function boundsTable(view) {
   const row = (name, sign, value) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, `${sign} ${decimal(value)}`));
   const rivals = view.most.map((value, j) => row(view.k === 1 ? "most probable other class" : `other class no. ${j + 1} by probability`, "at most", value));
   const looks = data.looks.length > 1 ? "; the sharpest of the looks taken, which hold together" : "";
-  const caption = `Bounds on the probabilities under noise, wrong with probability at most ${data.alpha}${looks}`;
+  const caption = `Bounds on the probabilities under noise; for any fixed image one of them is wrong with probability at most ${data.alpha}, over its own noise${looks}`;
   return table(caption, ["class", "probability"], [row(make("span", {}, className(view.label)), "at least", view.least), ...rivals]);
 }
 
