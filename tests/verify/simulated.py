@@ -24,15 +24,15 @@ LOOKS = {"looks": (131, 197, 296, 444, 666, 1000), "fixed": (1000,)}
 CLASSES = 6
 
 
-def simulate(path, images=8, seed=0, stopping="looks", drop=0, subgroups=None, **request):
+def simulate(path, images=8, seed=0, stopping="looks", drop=0, subgroups=None, groups=None, **request):
     """Write a run over simulated votes; sealed, unless the last `drop` lines are missing.
 
-    `subgroups` holds a value an image for each column.
+    `subgroups` holds a value an image for each column, `groups` a group an image.
     """
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, CLASSES, images)
     asked = {"sigma": "0.25,0.5", "bound": "rankcp", "radius": "0.1,0.25", "stopping": stopping, **request}
-    spec = a_spec(labels.tolist(), classes=CLASSES, looks=LOOKS[stopping], seed=seed, **asked)
+    spec = a_spec(labels.tolist(), classes=CLASSES, looks=LOOKS[stopping], seed=seed, grouped=bool(groups), **asked)
     data = spec.data.model_copy(update={"subgroups": tuple(subgroups or ())})
     spec = spec.model_copy(update={"data": data})
     run = create_run(path, spec, {"threads": 1})
@@ -42,6 +42,7 @@ def simulate(path, images=8, seed=0, stopping="looks", drop=0, subgroups=None, *
         append_event(run.events, LEVEL, sigma=float(sigma))
         lines += [_line(rng, spec, sigma, i, int(label)) for i, label in enumerate(labels)]
     values = [{name: of[line.index] for name, of in (subgroups or {}).items()} for line in lines]
+    lines = [replace(line, group=groups[line.index]) for line in lines] if groups else lines
     lines = [replace(line, subgroups=own) for line, own in zip(lines, values, strict=True)][: len(lines) - drop]
     with LedgerWriter(run.ledger / "local-0.jsonl") as writer:
         writer.append(lines)

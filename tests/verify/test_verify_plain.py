@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import betaincc, ndtr, ndtri
 
 from smoothcert.noise import make_noise
-from smoothcert.stats import Bounds, certified_at, upper_bound
+from smoothcert.stats import Bounds, certified_at, radius, upper_bound
 from smoothcert.stats import levels as stats_levels
 from smoothcert.stats import schedule as stats_schedule
 from smoothcert.verify import plain
@@ -122,6 +122,65 @@ def test_looks_and_levels_are_those_of_the_plan(n_max, stopping, alpha):
     spent = plain.levels(looks, alpha)
     assert spent == pytest.approx(stats_levels(looks, alpha), rel=1e-11)
     assert math.fsum(spent) == pytest.approx(alpha, rel=1e-12)
+
+
+@settings(max_examples=500, deadline=None)
+@given(bounded(), st.sampled_from([0.0, 3e-13, 1e-6]))
+def test_radii_of_stats_are_accepted_and_others_refused_to_either_side(case, eta):
+    q, rivals, sigma, _ = case
+    r = float(radius(Bounds(np.array(q), np.array(rivals)), sigma, eta)) / sigma
+    assert plain.is_radius(r, q, rivals, eta)
+    assert not plain.is_radius(max(r, 0.0) + 1e-7, q, rivals, eta)
+    if r > 1e-6:
+        assert not plain.is_radius(r - 1e-7, q, rivals, eta)
+        assert not plain.is_radius(0.0, q, rivals, eta)
+    assert not plain.is_radius(math.nan, q, rivals, eta)
+    assert not plain.is_radius(math.inf, q, rivals, eta)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(1e-6, 0.4), st.floats(1e-6, 0.4), st.floats(1e-6, 0.4))
+def test_the_accepted_radius_is_the_root_by_mpmath(q, one, other):
+    """k = 2: the radius is where mpmath's largest margin over t changes its sign."""
+    rivals = sorted((one, other), reverse=True)
+    assume(plain.margin(q, rivals, 1e-3, 0.0) > 0)
+
+    def margin(r):
+        label = mpmath.ncdf(-normal_quantile(q) - r)
+        sums = (min(rivals[1], q), min(sum(rivals), q))
+        return max(label - mpmath.ncdf(normal_quantile(s) + r) / t for t, s in enumerate(sums, 1))
+
+    with mpmath.workdps(30):
+        low, high = mpmath.mpf(0), mpmath.mpf(20)
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if margin(middle) >= 0 else (low, middle)
+    assert plain.is_radius(float(low), q, rivals, 0.0)
+
+
+def normal_quantile(p):
+    """Phi^-1(p) to 30 digits."""
+    return mpmath.sqrt(2) * mpmath.erfinv(2 * mpmath.mpf(p) - 1)
+
+
+@given(st.dictionaries(st.integers(0, 9), st.integers(0, 5)))
+def test_the_winner_has_most_votes_and_the_lowest_number(votes):
+    counts = np.array([votes.get(c, -1) for c in range(10)])
+    assert plain.winner(votes) == (int(counts.argmax()) if votes else None)
+
+
+@pytest.mark.parametrize(("n", "level"), [(1, 0.05), (100, 7e-4), (100_000, 1e-9), (10_000_000, 1e-4)])
+def test_the_bound_of_no_success_is_scipys(n, level):
+    assert plain.unanimous(n, level) == pytest.approx(float(upper_bound(0, n, level)), rel=2e-9)
+
+
+@pytest.mark.parametrize("steps", [0.06, 0.08, 0.1, 0.17, 0.28, 0.5, 1.0, 3.3, 63.75])
+@pytest.mark.parametrize("levels", [255, 4095])
+def test_the_total_variation_is_that_of_the_noise(steps, levels):
+    """Down to the smallest noise there may be, of two thresholds, where max(T, 4) is not T."""
+    sigma = steps / levels
+    noise = make_noise("grid", sigma, levels, 0)
+    assert plain.total_variation(3 * 28 * 28, sigma, levels) == pytest.approx(noise.eta(3 * 28 * 28), rel=1e-12)
 
 
 @pytest.mark.parametrize(("sigma", "expected"), [(0.25, 1158), (0.5, 2316), (1.0, 4630)])

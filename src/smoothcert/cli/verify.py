@@ -35,11 +35,12 @@ def verify(run: Path, /, *, bundle: Path | None = None) -> int:
         tell(f"{run} does NOT verify: {len(faults)} {'fault' if len(faults) == 1 else 'faults'} named.")
         return 1
     tell(
-        f"{run} verifies: {report.lines:,} lines, {report.bounds:,} confidence bounds and {report.decisions:,} "
-        f"decisions recomputed by two implementations, {'sealed' if report.sealed else 'NOT SEALED'}."
+        f"{run} verifies: {report.lines:,} lines; {report.bounds:,} confidence bounds, {report.radii:,} radii, "
+        f"{report.decisions:,} decisions and {report.claims:,} claims over all images recomputed by two "
+        f"implementations, {'sealed' if report.sealed else 'NOT SEALED'}."
     )
     if (run / "results" / "memo_fields.json").is_file():
-        tell("The documents hold: every printed number and figure is what the votes give, four pages, wording.")
+        tell("The documents hold: memo, figures and cost say what votes, log and sponsor give; no file was changed.")
     if report.missing:
         tell(f"Partial run: {report.missing:,} of {report.lines + report.missing:,} results are missing.")
     for verdict in report.criteria:

@@ -48,8 +48,8 @@ class Verdict:
     @property
     def words(self) -> str:
         """The verdict in one sentence."""
-        met = {True: "met", False: "not met", None: "undecided"}[self.met]
-        return f"{self.promised}: {self.reached}, {met}"
+        met = {True: ", met", False: ", not met", None: ""}[self.met]
+        return f"{self.promised}: {self.reached}{met}"
 
 
 def verdicts(spec: Spec, cells: Sequence[Cell]) -> list[Verdict]:

@@ -1,4 +1,4 @@
-"""The evidence, recomputed: hashes, chains, votes, bounds and radii by two independent implementations. No torch."""
+"""The evidence, recomputed: hashes, chains, votes; bounds, radii and claims by two implementations. No torch."""
 
 from smoothcert.verify.bundle import NOT_SHOWN_OF_BUNDLE, BundleReport, verify_bundle
 from smoothcert.verify.check import NOT_SHOWN, Report, verify

@@ -13,10 +13,11 @@ from smoothcert.spec import Spec
 from smoothcert.verify.chains import check_shards
 from smoothcert.verify.recompute import NAMED_AT_MOST, Recomputed, check_level, check_plan, check_results
 from smoothcert.verify.structure import check_lines, damage
+from smoothcert.verify.table import check_table, claims_of
 
 NOT_SHOWN = (
     "that the counts came from these weights and images, that the labels are right, that the images are independent, "
-    "or who ran it"
+    "that no earlier result on them was seen or discarded, or who ran it"
 )
 
 
@@ -27,11 +28,13 @@ class Report:
     Attributes:
         lines: ledger lines checked.
         missing: (sigma, image) pairs without a line.
-        bounds: confidence bounds checked by evaluating the binomial tail in plain Python.
+        bounds: confidence bounds on votes, checked by evaluating the binomial tail in plain Python.
         decisions: decisions at a radius taken by both implementations.
         sealed: whether the run is finished and sealed.
         faults: what does not hold, in words (the first 20); empty where everything does.
         criteria: the acceptance criteria of the spec, judged; empty where faults were found or none were fixed.
+        radii: certified radii R, one an image and k, checked by comparing the probabilities on both sides of each.
+        claims: intervals and bounds over the data set, checked by adding up the binomial tail at each.
     """
 
     lines: int
@@ -41,6 +44,8 @@ class Report:
     sealed: bool
     faults: tuple[str, ...]
     criteria: tuple[Verdict, ...] = ()
+    radii: int = 0
+    claims: int = 0
 
     @property
     def passed(self) -> bool:
@@ -81,6 +86,9 @@ def _check(opened: Run) -> Report:
         levels[sigma] = check_level(spec, ledger.at(sigma), sigma, sound=not faults)
         faults += levels[sigma].faults
     certificates: Certificates = lambda sigma, k: levels[float(sigma)].outcomes[k]  # noqa: E731
+    table = [] if faults else cells(spec, ledger, certificates=certificates)
+    if not faults:
+        faults += check_table(spec, ledger, table, certificates)
     if not faults:
         faults += check_results(run, spec, ledger, certificates)
     return Report(
@@ -90,7 +98,9 @@ def _check(opened: Run) -> Report:
         decisions=sum(part.decisions for part in levels.values()),
         sealed=sealed,
         faults=tuple(faults[:NAMED_AT_MOST]),
-        criteria=() if faults else tuple(verdicts(spec, cells(spec, ledger, certificates=certificates))),
+        criteria=() if faults else tuple(verdicts(spec, table)),
+        radii=sum(part.radii for part in levels.values()),
+        claims=claims_of(table),
     )
 
 

@@ -1,4 +1,4 @@
-"""Do bounds and decisions follow from the votes of a block of lines: SciPy claims, plain Python checks."""
+"""Do bounds, radii and decisions follow from the votes of a block of lines: SciPy claims, plain Python checks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smoothcert.evidence import Line, Outcomes, Votes, winner
+from smoothcert.evidence import Line, Outcomes, Votes
 from smoothcert.evidence.columns import Columns
 from smoothcert.evidence.outcomes import derived, seen, taken_at
 from smoothcert.spec import Spec
@@ -34,10 +34,10 @@ class Block:
 
 
 def check_block(spec: Spec, lines: Sequence[Line], columns: Columns, sigma: float) -> Block:
-    """Recompute bounds and decisions of some lines of one sigma, whose columns these are, at every k, by both ways.
+    """Recompute bounds, radii and decisions of some lines of one sigma, whose columns these are, at every k, both ways.
 
-    SciPy claims the bounds; plain Python evaluates the binomial tail at each of them, takes the running minima and
-    decides every radius anew.
+    SciPy claims the bounds; plain Python evaluates the binomial tail at each of them, takes the running minima,
+    compares the probabilities just below and just above each certified radius R, and decides every radius anew.
     """
     ks = spec.request.k
     votes = seen(lines, columns, len(spec.looks), max(ks))
@@ -50,7 +50,8 @@ def check_block(spec: Spec, lines: Sequence[Line], columns: Columns, sigma: floa
         for i, line in enumerate(lines):
             walked, count, wrong = check.walk(line, Bounds(claimed.q[i], claimed.u[i]))
             wrong += check.against(i, walked)
-            wrong += check.decisions(line, walked, {r: bool(each[i]) for r, each in decided.items()})
+            theirs = {r: bool(each[i]) for r, each in decided.items()}
+            wrong += check.decisions(line, walked, theirs, bool(found[k].wrong[i]))
             checked += count
             faults += [f"sigma {sigma:g}, image {line.index}, k {k}: {reason}" for reason in wrong]
     return Block(found, checked, tuple(faults))
@@ -94,31 +95,30 @@ class _Check:
     ) -> Iterator[tuple[float, int, float]]:
         """Yield (claimed bound, successes, level) of every confidence bound of one look, its level written out anew."""
         (q, rivals), (n, counts, label), plan = claimed, votes, self.found.plan
-        miss = n - counts.get(label, 0)
-        if plan.bound == "cohen" or (plan.bound == "rankcp" and plan.classes == 2):
-            yield q, miss, level
+        mine, each = plain.shares(plan.bound, plan.classes, len(rivals), level)
+        yield q, n - counts.get(label, 0), mine
+        if each is None:
             return
-        share = (0.7 * level, 0.3 * level / len(rivals))
-        mine, each = share if plan.bound == "rankcp" else (level / plan.classes,) * 2
-        yield q, miss, mine
         ranked = sorted((count for c, count in counts.items() if c != label), reverse=True)
         for j, u in enumerate(rivals):
             yield u, ranked[j] if j < len(ranked) else 0, each
 
     def against(self, i: int, walked: Walked) -> list[str]:
         """Return where the running bounds, or the radius, of image i are not what the walk gives."""
-        faults, (q, rivals) = [], walked
+        faults, (q, rivals), plan, r = [], walked, self.found.plan, float(self.found.radius[i])
         if q != self.found.bounds.q[i] or rivals != self.found.bounds.u[i].tolist():
             faults.append("the running bounds differ")
-        if self.found.radius[i] > self.limit + 1e-9:
+        if not plain.is_radius(r / plan.sigma, q, rivals, plan.eta):
+            faults.append(f"{r:.9g} is not the largest radius that the bounds certify")
+        if r > self.limit + 1e-9:
             faults.append("the radius is above R_max")
         return faults
 
-    def decisions(self, line: Line, walked: Walked, decided: dict[float, bool]) -> list[str]:
+    def decisions(self, line: Line, walked: Walked, decided: dict[float, bool], theirs_wrong: bool) -> list[str]:
         """Return the radii that plain Python decides otherwise."""
         plan, by_prediction = self.found.plan, self.spec.request.target_of(self.found.k) == "prediction"
-        wrong = by_prediction and winner(line) != line.label
-        faults = []
+        wrong = by_prediction and plain.winner(line.selection) != line.label
+        faults = [] if wrong == theirs_wrong else ["the two implementations read the selection differently"]
         for r, theirs in decided.items():
             margin = plain.margin(*walked, r / plan.sigma, plan.eta)
             if abs(margin) >= 1e-9 and theirs != (margin > 0 and not wrong):

@@ -1,18 +1,23 @@
 """A second implementation in plain Python: no NumPy, no SciPy, nothing shared with `smoothcert.stats`.
 
-Bounds are not inverted again; the binomial tail is *evaluated* at the bound that was claimed. Radii are decided by
-comparing probabilities, with `math.erfc` in place of SciPy's normal distribution.
+Bounds are not inverted again; the binomial tail is *evaluated* at the bound that was claimed. Radii are not solved for
+again either: the probabilities are compared at them, with `math.erfc` in place of SciPy's normal distribution.
+`smoothcert.verify.shares` does the same for the claims over a data set.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from statistics import NormalDist
 
 _NORMAL = NormalDist()
+SLACK = 1e-9
+"""How far a radius may be from the one at which the margin changes its sign, in units of sigma."""
+R_MAX_SLACK = 1e-7
+"""The same for R_max, whose bounds are computed anew: those that were claimed are larger by up to 1e-9 of their own."""
 
 
 def binomial_tail(x: int, n: int, p: float) -> float:
@@ -60,8 +65,8 @@ def phi(z: float) -> float:
 
 
 def quantile(p: float) -> float:
-    """Return the standard normal quantile of a probability in (0, 1)."""
-    return _NORMAL.inv_cdf(p)
+    """Return the standard normal quantile of a probability in [0, 1)."""
+    return _NORMAL.inv_cdf(p) if p != 0.0 else -math.inf
 
 
 def margin(q: float, rivals: Sequence[float], r: float, eta: float) -> float:
@@ -89,6 +94,48 @@ def margin(q: float, rivals: Sequence[float], r: float, eta: float) -> float:
 
 def _log(p: float) -> float:
     return math.log(p) if p > 0.0 else -math.inf
+
+
+def is_radius(r: float, q: float, rivals: Sequence[float], eta: float, slack: float = SLACK) -> bool:
+    """Whether r is the largest radius / sigma at which a label survives, by the sign of its margin on both sides of r.
+
+    Sound: at r - slack the label survives. Not too small: at r + slack it does not. An r of 0 or less claims nothing,
+    so it has only to be true that no positive radius holds. Not a number is no radius.
+
+    Args:
+        r: radius divided by sigma.
+        q: upper bound of 1 - p_label.
+        rivals: upper bounds of the k most probable rivals, descending.
+        eta: total-variation term.
+        slack: what rounding may do to r.
+    """
+    sound = r <= 0.0 or margin(q, rivals, r - slack, eta) >= 0.0
+    return sound and margin(q, rivals, max(r, 0.0) + slack, eta) <= 0.0
+
+
+def winner(votes: Mapping[int, int] | None) -> int | None:
+    """Return the class with most votes, the lowest of several; None without votes."""
+    if not votes:
+        return None
+    most = max(votes.values())
+    return min(c for c, count in votes.items() if count == most)
+
+
+def unanimous(n: int, level: float) -> float:
+    """Return the upper confidence bound of 0 successes among n: the u with (1 - u)^n = level."""
+    return -math.expm1(math.log(level) / n)
+
+
+def shares(bound: str, classes: int, k: int, level: float) -> tuple[float, float | None]:
+    """Return the levels of the label's bound and of each rival's; None where rivals have no bound of their own."""
+    if bound == "cohen" or (bound == "rankcp" and classes == 2):
+        return level, None
+    return (0.7 * level, 0.3 * level / k) if bound == "rankcp" else (level / classes,) * 2
+
+
+def total_variation(values: int, sigma: float, levels: int) -> float:
+    """Return the total-variation term of one image of so many values: max(T, 4) 2^-64 each, T thresholds."""
+    return values * max(thresholds(sigma, levels), 4) * 2.0**-64
 
 
 def thresholds(sigma: float, levels: int) -> int:

@@ -1,4 +1,4 @@
-"""Do the numbers follow from the votes: plan, bounds, decisions and results, by two independent implementations?"""
+"""Do the numbers follow from the votes: plan, bounds, radii and decisions, by two independent implementations?"""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ class Recomputed:
 
     Attributes:
         bounds: bounds checked.
+        radii: certified radii checked.
         decisions: decisions taken by both implementations.
         faults: what does not hold, the first of them.
         outcomes: the certificates by k; empty where faults were found.
     """
 
     bounds: int
+    radii: int
     decisions: int
     faults: tuple[str, ...]
     outcomes: dict[int, Outcomes]
@@ -43,13 +45,14 @@ def check_plan(spec: Spec) -> Iterator[str]:
         yield f"spec.json: looks {spec.looks} are not those of n_max = {request.n_max}, {request.stopping}"
     for model in spec.models:
         values = spec.data.shape[0] * spec.data.shape[1] * spec.data.shape[2]
-        wanted = values * plain.thresholds(model.sigma, spec.data.levels) * 2.0**-64 if request.noise == "grid" else 0.0
+        grid = request.noise == "grid"
+        wanted = plain.total_variation(values, model.sigma, spec.data.levels) if grid else 0.0
         if not abs(model.eta - wanted) <= 1e-3 * wanted:
             yield f"spec.json: the total-variation term at sigma {model.sigma:g} is {model.eta:.3g}, not {wanted:.3g}"
 
 
 def check_level(spec: Spec, lines: Sequence[Line], sigma: float, sound: bool = True) -> Recomputed:
-    """Check the lines of one sigma, a block at a time: each on its own, then its bounds and decisions at every k.
+    """Check the lines of one sigma, a block at a time: each on its own, then bounds, radii and decisions at every k.
 
     Args:
         spec: the locked spec.
@@ -75,7 +78,7 @@ def check_level(spec: Spec, lines: Sequence[Line], sigma: float, sound: bool = T
         parts = [each.outcomes for each in blocks] or [outcomes_by_k(spec, (), sigma, request.k)]
         found = {k: joined([part[k] for part in parts], columns) for k in request.k}
     bounds = sum(each.bounds for each in blocks)
-    return Recomputed(bounds, checked * len(request.radius), tuple(faults[:NAMED_AT_MOST]), found)
+    return Recomputed(bounds, checked, checked * len(request.radius), tuple(faults[:NAMED_AT_MOST]), found)
 
 
 def check_results(run: RunDirectory, spec: Spec, ledger: Ledger, certificates: Certificates) -> Iterator[str]:

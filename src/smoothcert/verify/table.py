@@ -1,0 +1,148 @@
+"""Does the results table follow from the decisions: every figure of it again, its claims by plain binomial tails?"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from smoothcert.evidence import Ledger, Outcomes
+from smoothcert.evidence.outcomes import Mask
+from smoothcert.evidence.results import Cell, Certificates
+from smoothcert.evidence.stored import BLOCK, columns_of
+from smoothcert.spec import Spec
+from smoothcert.stats import bad_runs
+from smoothcert.verify import plain, shares
+
+DELTA = 0.05
+"""Error probability of every claim of the table: the 5 % beside its 95 %, written out anew."""
+
+
+def claims_of(table: Sequence[Cell]) -> int:
+    """Return how many claims `check_table` checks: interval ends, this sample, population and joint bounds."""
+    return sum(3 + (cell.population is not None) + (cell.joint is not None) for cell in table)
+
+
+def check_table(spec: Spec, ledger: Ledger, table: Sequence[Cell], certificates: Certificates) -> Iterator[str]:
+    """Yield where the results table is not what the decisions give, image by image checked before.
+
+    Counts are counted again. Interval, this sample, population and joint bound are not computed a second time: the
+    binomial tail is added up at each of them, and a little beyond, so a figure wrong to either side is named.
+
+    Args:
+        spec: the locked spec.
+        ledger: the evidence, complete or partial.
+        table: the cells, as the results table prints them.
+        certificates: the certificates of a (sigma, k), whose radii and decisions have been checked.
+    """
+    request, m = spec.request, spec.data.images
+    asked = [(float(sigma), k, r) for sigma in request.sigma for k in request.k for r in request.radius]
+    if [(cell.sigma, cell.k, cell.radius) for cell in table] != asked:
+        yield "results table: its rows are not the cells of the spec"
+        return
+    bad = bad_runs(m, request.alpha)
+    if not shares.is_bad_runs(bad, m, request.alpha, DELTA):
+        yield f"results table: {bad} is not the most wrong certificates among {m}, with 95 % confidence"
+    whole = sum(len(ledger.at(sigma)) for sigma in request.sigma) == len(request.sigma) * m
+    draws = {float(sigma): _draw(spec, ledger, sigma) for sigma in request.sigma}
+    for cell in table:
+        found = certificates(cell.sigma, cell.k)
+        check = _Check(spec, cell, found, found.certified_correct(cell.radius), draws[cell.sigma], whole)
+        place = f"results table: sigma {cell.sigma:g}, k {cell.k}, r {cell.radius:g}:"
+        yield from (f"{place} {reason}" for reason in (*check.counts(), *check.attainable(), *check.claims()))
+
+
+def _draw(spec: Spec, ledger: Ledger, sigma: float) -> list[int] | None:
+    return shares.one_each(columns_of(ledger.at(sigma)).group, spec.seed) if spec.data.grouped else None
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One cell, and what it is checked with.
+
+    Attributes:
+        spec: the locked spec.
+        cell: the cell.
+        found: the certificates of its sigma and k.
+        kept: bool (m,): images certified-correct at its radius.
+        draw: one place a group; None where images do not come in groups.
+        whole: whether no image is missing at any sigma.
+    """
+
+    spec: Spec
+    cell: Cell
+    found: Outcomes
+    kept: Mask
+    draw: list[int] | None
+    whole: bool
+
+    def counts(self) -> Iterator[str]:
+        """Yield which counts, and shares of counts, are others."""
+        cell, found, mean_median_max = self.cell, self.found, shares.spread(_counted(self.found))
+        right = ~found.wrong
+        wanted: dict[str, Any] = {
+            "images": self.spec.data.images,
+            "lines": len(found.index),
+            "certified": np.count_nonzero(self.kept),
+            "observed": np.count_nonzero(self.kept) / self.spec.data.images,
+            "abstained": np.count_nonzero(right) - np.count_nonzero(right & (found.radius > 0)),
+            "wrong": len(found.index) - np.count_nonzero(right),
+            "groups": None if self.draw is None else len(self.draw),
+            **dict(zip(("samples_mean", "samples_median", "samples_max"), mean_median_max, strict=True)),
+        }
+        for name, value in wanted.items():
+            claimed = getattr(cell, name)
+            same = claimed is value if None in (claimed, value) else math.isclose(claimed, value, rel_tol=1e-12)
+            if not same:
+                yield f"{name} is {claimed}, not {value}"
+
+    def attainable(self) -> Iterator[str]:
+        """Yield where R_max is not the radius of unanimous votes, or the radius not judged by it."""
+        cell, plan = self.cell, self.found.plan
+        levels = plain.levels(self.spec.looks, self.spec.request.alpha)
+        split = [plain.shares(plan.bound, plan.classes, cell.k, level) for level in levels]
+        looks = list(zip(self.spec.looks, split, strict=True))
+        q = min(plain.unanimous(n, mine) for n, (mine, _) in looks)
+        u = min(plain.unanimous(n, mine if each is None else each) for n, (mine, each) in looks)
+        if not plain.is_radius(cell.r_max / plan.sigma, q, [u] * cell.k, plan.eta, plain.R_MAX_SLACK):
+            yield f"R_max is {cell.r_max:.9g}, which is not the radius of unanimous votes"
+        if cell.attainable != (cell.radius <= cell.r_max):
+            yield "it is not attainable as R_max says"
+
+    def claims(self) -> Iterator[str]:
+        """Yield which intervals and bounds over the data set do not follow from the counts."""
+        cell, m, alpha = self.cell, self.spec.data.images, self.spec.request.alpha
+        s = int(np.count_nonzero(self.kept))
+        if not shares.is_lower_limit(cell.low, s, m, DELTA / 2):
+            yield f"{cell.low:.9g} is not the lower end of the exact 95 % interval of {s} in {m}"
+        if not shares.is_upper_limit(cell.high, s, m, DELTA / 2):
+            yield f"{cell.high:.9g} is not the upper end of the exact 95 % interval of {s} in {m}"
+        if not self._is_sample(s):
+            yield f"{cell.sample} is not the least number of robust images of this sample, {s} certified of {m}"
+        if self.draw is not None:
+            s, m = sum(map(bool, self.kept[self.draw])), len(self.draw)
+        cells = len(self.spec.request.sigma) * len(self.spec.request.k) * len(self.spec.request.radius)
+        for name, bound, level in (("population", cell.population, DELTA), ("joint", cell.joint, DELTA / cells)):
+            if (bound is not None) != self.whole:
+                yield f"the {name} bound is {bound}, but {'no image' if self.whole else 'an image'} is missing"
+            elif bound is not None and not shares.is_population_bound(bound, s, m, alpha, level):
+                yield f"{bound:.9g} is not the {name} bound of {s} certified of {m}"
+
+    def _is_sample(self, s: int) -> bool:
+        """Whether so many images of this sample are robust at least: the certified ones without the wrong ones."""
+        sample, m, alpha = self.cell.sample, self.spec.data.images, self.spec.request.alpha
+        if sample == 0:  # the wrong ones are s at least
+            return s == 0 or shares.at_least(s, m, alpha) >= DELTA * (1 - shares.SLACK)
+        return shares.is_bad_runs(s - sample, m, alpha, DELTA)
+
+
+def _counted(found: Outcomes) -> Counter[int]:
+    """Return how many images have so many copies, counted a block at a time."""
+    counts: Counter[int] = Counter()
+    for start in range(0, len(found.samples), BLOCK):
+        counts.update(found.samples[start : start + BLOCK].tolist())
+    return counts
