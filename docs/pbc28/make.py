@@ -1,16 +1,15 @@
-"""Write docs/pbc28.md from the evidence in examples/: every figure on the page is computed from stored votes.
+"""Write docs/pbc28.md, and the result in README.md, from the evidence in examples/: every figure comes from votes.
 
 python docs/pbc28/make.py
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from pathlib import Path
-from textwrap import fill
 
+from layout import table, text
 from learned import agreement, alone, budget, copies_per_image
+from result import with_result
 from wording import AGREE, ALONE, BEYOND, BUDGET, CLASSES, COST, HEAD, MEMO, SECOND, WITHOUT
 
 from smoothcert.evidence import Run, costs, open_run
@@ -20,29 +19,16 @@ from smoothcert.spec import Sigma
 from smoothcert.stats import format_down, format_up
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES, PAGE = ROOT / "examples", ROOT / "docs" / "pbc28.md"
+EXAMPLES, PAGE, README = ROOT / "examples", ROOT / "docs" / "pbc28.md", ROOT / "README.md"
 FIXED, CLEAN = "pbc28-fixed", "pbc28-clean"
 CELL = ("sigma", "k", "r", "certified accuracy %")
 
 
 def page(run: Run, fixed: Run, clean: Run) -> str:
     """The page, from the reference run, the one with a fixed number of copies, and the classifier that saw no noise."""
-    parts = [HEAD, _results(run), _cost(run), _classes(run), _budget(run), _agreement(run, fixed), _clean(clean), MEMO]
-    return "\n\n".join(_wrapped(paragraph) for part in parts for paragraph in part.strip("\n").split("\n\n")) + "\n"
-
-
-def _wrapped(paragraph: str) -> str:
-    """A paragraph or a list of them, set anew once its figures are in; anything else as it is."""
-    if paragraph[:1] in "#|<":
-        return paragraph
-    items = [" ".join(item.split()) for item in re.split(r"\n(?=\* )", paragraph)]
-    return "\n".join(_set(item) for item in items)
-
-
-def _set(item: str) -> str:
-    """A paragraph in lines of at most 118 characters; a list's own are indented."""
-    indent = "  " * item.startswith("* ")
-    return fill(item, 118, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return text(
+        [HEAD, _results(run), _cost(run), _classes(run), _budget(run), _agreement(run, fixed), _clean(clean), MEMO]
+    )
 
 
 def _results(run: Run) -> str:
@@ -60,14 +46,10 @@ def _results(run: Run) -> str:
     )
 
 
-def _kept(table: Table, columns: tuple[str, ...], *more: str) -> str:
+def _kept(whole: Table, columns: tuple[str, ...], *more: str) -> str:
     """Some columns of a table, as Markdown."""
-    at = [table.headings.index(name) for name in (*columns, *more)]
-    return _table(tuple(table.headings[i] for i in at), [tuple(row[i] for i in at) for row in table.rows])
-
-
-def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    return Table(headings, tuple(rows), ()).render("md") + "\n"
+    at = [whole.headings.index(name) for name in (*columns, *more)]
+    return table(tuple(whole.headings[i] for i in at), [tuple(row[i] for i in at) for row in whole.rows])
 
 
 def _cost(run: Run) -> str:
@@ -101,7 +83,7 @@ def _budget(run: Run) -> str:
         for each in found
     )
     headings = ("sigma", "copies an image, mean", "images within 1,000 copies", "images that took all", "their share")
-    return BUDGET + _table(headings, rows) + ALONE + _alone(run)
+    return BUDGET + table(headings, rows) + ALONE + _alone(run)
 
 
 def _alone(run: Run) -> str:
@@ -112,7 +94,7 @@ def _alone(run: Run) -> str:
         for sigma in request.sigma
         for k in request.k
     )
-    return _table(("sigma", "k", *(f"r = {r:g}" for r in request.radius)), rows)
+    return table(("sigma", "k", *(f"r = {r:g}" for r in request.radius)), rows)
 
 
 def _mean(run: Run, sigma: Sigma, k: int, r: float) -> str:
@@ -141,21 +123,22 @@ def _agreement(run: Run, fixed: Run) -> str:
         "apart": apart,
         "same": format_down(100 * (decisions - apart) / decisions, 2),
     }
-    return AGREE.format(**facts) + "\n" + _table(headings, rows) + SECOND
+    return AGREE.format(**facts) + "\n" + table(headings, rows) + SECOND
 
 
 def _clean(run: Run) -> str:
-    table = _kept(results_table(run.results()), CELL)
+    certified = _kept(results_table(run.results()), CELL)
     cleans = [run.clean(float(sigma)) for sigma in run.spec.request.sigma]
     share = max(sum(each.correct[1]) / each.images for each in cleans if each is not None)
     facts = {"images": run.spec.data.images, "clean": f"{share:.1%}"}
-    return WITHOUT.format(**facts) + "\n" + table
+    return WITHOUT.format(**facts) + "\n" + certified
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the page, and the result in the README."""
     run, fixed, clean = (open_run(EXAMPLES / name) for name in ("pbc28", FIXED, CLEAN))
     PAGE.write_text(page(run, fixed, clean), encoding="utf-8")
+    README.write_text(with_result(README.read_text(encoding="utf-8"), run), encoding="utf-8")
 
 
 if __name__ == "__main__":

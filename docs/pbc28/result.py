@@ -1,0 +1,57 @@
+"""The result in README.md: the table of the reference run, a row a (sigma, k), and what it means."""
+
+from __future__ import annotations
+
+from layout import table, text
+from wording import EVIDENCE, RESULT
+
+from smoothcert.evidence import Cell, Run, costs
+from smoothcert.spec import Sigma
+from smoothcert.stats import format_down, format_up
+
+BEGIN, END = "<!-- result: python docs/pbc28/make.py -->", "<!-- /result -->"
+
+
+def with_result(readme: str, run: Run) -> str:
+    """Return a README text with the result of the reference run made anew."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{text(_short(run))}\n{END}{after}"
+
+
+def _short(run: Run) -> tuple[str, ...]:
+    """The result in the README: certified accuracy, a row a (sigma, k), and what it means."""
+    request, total = run.spec.request, costs(run)[-1]
+    at = {(cell.sigma, cell.k, cell.radius): cell for cell in run.results()}
+    rows = tuple(
+        (sigma.text, str(k), *(_share(at[float(sigma), k, r]) for r in request.radius), _copies(at, sigma, k))
+        for sigma in request.sigma
+        for k in request.k
+    )
+    headings = ("sigma", "k", *(f"r = {r:g}" for r in request.radius), "copies an image, mean / median")
+    facts = {
+        "images": f"{run.spec.data.images:,}",
+        "n_max": f"{request.n_max:,}",
+        "passes": f"{total.passes:,}",
+        "fixed": f"{total.fixed_passes:,}",
+        "certified": f"{at[0.5, 1, 0.5].certified:,}",
+        "main": _share(at[0.5, 1, 0.5]),
+        "far": _share(at[0.5, 1, 1.0]),
+        "three": _share(at[0.5, 3, 0.5]),
+        "limit": format_down(at[0.25, 1, 1.0].r_max, 4),
+    }
+    return RESULT.format(**facts), table(headings, rows), EVIDENCE.format(**facts)
+
+
+def _share(cell: Cell) -> str:
+    if not cell.attainable:
+        return "not attainable"
+    ends = f"{format_down(100 * cell.low, 1)} to {format_up(100 * cell.high, 1)}"
+    return f"{format_down(100 * cell.observed, 1)} % ({ends})"
+
+
+def _copies(at: dict[tuple[float, int, float], Cell], sigma: Sigma, k: int) -> str:
+    """The copies serve every k, and stand in the first row of their sigma."""
+    first = min(at)[1] == k
+    cell = next(cell for cell in at.values() if cell.sigma == float(sigma))
+    return f"{cell.samples_mean:,.0f} / {cell.samples_median:,.0f}" if first else ""
