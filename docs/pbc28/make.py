@@ -64,8 +64,8 @@ def _classes(run: Run) -> str:
     worst, best = shares[:3], shares[-2:][::-1]
     facts = {
         "place": primary.words,
-        "worst": ", ".join(f"{name} {share:.1%}" for share, name in worst),
-        "best": ", ".join(f"{name} {share:.1%}" for share, name in best),
+        "worst": ", ".join(f"{name} {_percent(share)}" for share, name in worst),
+        "best": ", ".join(f"{name} {_percent(share)}" for share, name in best),
     }
     return CLASSES.format(**facts) + "\n" + table_of(run, "classes").render("md")
 
@@ -76,9 +76,9 @@ def _budget(run: Run) -> str:
         (
             each.sigma.text,
             f"{each.copies / each.images:,.0f}",
-            f"{each.early / each.images:.1%}",
+            _percent(each.early / each.images),
             f"{each.at_most:,} of {each.images:,}",
-            f"{each.share:.1%}",
+            _percent(each.share),
         )
         for each in found
     )
@@ -130,8 +130,12 @@ def _clean(run: Run) -> str:
     certified = _kept(results_table(run.results()), CELL)
     cleans = [run.clean(float(sigma)) for sigma in run.spec.request.sigma]
     share = max(sum(each.correct[1]) / each.images for each in cleans if each is not None)
-    facts = {"images": run.spec.data.images, "clean": f"{share:.1%}"}
+    facts = {"images": run.spec.data.images, "clean": _percent(share)}
     return WITHOUT.format(**facts) + "\n" + certified
+
+
+def _percent(share: float) -> str:
+    return f"{format_down(100 * share, 1)} %"
 
 
 def main() -> None:
