@@ -1,5 +1,6 @@
 """A run goes on only with what it began with, and goes on to the same ledger."""
 
+import gzip
 import shutil
 
 import numpy as np
@@ -48,11 +49,33 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(half, resnet, tmp_path)
     run = open_run(half.path)
     assert run.sealed
     assert run.ledger.sha256() == whole.ledger.sha256()
-    assert (
-        set(before.lines) <= set(run.ledger.lines) if False else all(line in run.ledger.lines for line in before.lines)
-    )
+    assert all(line in run.ledger.lines for line in before.lines)
     assert broken_link(half.events) is None
     assert resume(half, {}) is False
+
+
+def test_a_run_kept_under_version_control_goes_on(half, resnet, tmp_path):
+    """Its ledger was packed, and its empty folders are gone."""
+    whole = open_run(certify(request(*resnet), tmp_path / "whole").path)
+    for path in list(half.ledger.glob("*.jsonl")):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    half.results.rmdir()
+    before = half.read_ledger().lines
+    assert resume(half, {}) is True
+    run = open_run(half.path)
+    assert run.sealed
+    assert all(line in run.ledger.lines for line in before)
+    assert run.ledger.sha256() == whole.ledger.sha256()
+
+
+def test_the_time_left_is_at_the_pace_of_this_session(half):
+    before, heard = len(half.read_ledger().lines), []
+    resume(half, {}, hooks=Hooks(on_progress=heard.append))
+    assert {seen.lines == seen.decided - before for seen in heard} == {True}
+    for seen in (seen for seen in heard if seen.lines):
+        assert seen.seconds_left == pytest.approx(seen.seconds / seen.lines * (seen.total - seen.decided))
+    assert heard[-1].seconds_left == 0
 
 
 def test_files_may_move_but_not_change(half, tmp_path):

@@ -75,13 +75,16 @@ class _Plain:
         now = time.monotonic()
         if now - self._last >= PLAIN_EVERY or seen.decided == seen.total:
             self._last = now
-            left = seen.seconds / max(seen.decided, 1) * (seen.total - seen.decided)
             self._console.print(
                 f"sigma {seen.sigma:g}: {seen.decided}/{seen.total} decided, {_facts(seen)}, "
-                f"{duration(seen.seconds)}, about {duration(left)} left",
+                f"{duration(seen.seconds)}{_left(seen)}",
                 markup=False,
                 soft_wrap=True,
             )
+
+
+def _left(seen: Progress) -> str:
+    return "" if seen.seconds_left is None else f", about {duration(seen.seconds_left)} left"
 
 
 def _facts(seen: Progress) -> str:

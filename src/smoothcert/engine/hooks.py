@@ -19,19 +19,26 @@ class Progress:
         sigma: noise level being sampled.
         decided: (sigma, image) pairs with a ledger line.
         total: all pairs of the run, or of the part of it that is sampled here.
+        lines: pairs this session decided; those of earlier sessions are not among them.
         copies: noisy copies drawn in this session, by all its workers.
-        fixed_copies: copies fixed sampling would have drawn for the images this session decided.
-        decided_copies: copies those images took.
+        fixed_copies: copies fixed sampling would have drawn for those lines.
+        decided_copies: copies those lines took.
         seconds: time this session has been sampling.
     """
 
     sigma: float
     decided: int
     total: int
+    lines: int
     copies: int
     fixed_copies: int
     decided_copies: int
     seconds: float
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time left at this session's pace, as earlier lines took none of its seconds; None before its first line."""
+        return self.seconds / self.lines * (self.total - self.decided) if self.lines else None
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,7 @@ class Session:
                 sigma=sigma,
                 decided=self._decided,
                 total=self._total,
+                lines=self._lines,
                 copies=self._engine.copies,
                 fixed_copies=self._lines * self._spec.request.most_copies,
                 decided_copies=self._line_copies,

@@ -1,0 +1,45 @@
+"""Progress where there is no terminal: lines now and then, with a time left that a resumed run can be planned by."""
+
+import io
+import itertools
+
+import pytest
+from rich.console import Console
+
+from smoothcert.cli import progress
+from smoothcert.cli.progress import live
+from smoothcert.engine.hooks import Progress
+
+
+@pytest.fixture
+def console(monkeypatch):
+    """A console that is no terminal, and a clock that goes on by six seconds a look."""
+    ticks = itertools.count(0.0, 6.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(ticks))
+    return Console(file=io.StringIO(), force_terminal=False)
+
+
+def test_a_resumed_run_tells_the_time_left_at_its_own_pace(console):
+    with live(console) as show:
+        for lines in (1, 2, 20):
+            show.sampling(Progress(0.5, 8_000 + lines, 12_000, lines, 5_000, 100_000, 1_000, 60.0))
+    assert console.file.getvalue().splitlines() == [
+        "sigma 0.5: 8002/12000 decided, 83 copies/s, 100.0 times fewer than fixed, 60 s, about 33 h 19 min left"
+    ]
+
+
+def test_before_a_line_is_decided_no_time_is_told(console):
+    with live(console) as show:
+        for copies in (512, 1_024, 1_536):
+            show.sampling(Progress(0.5, 8_000, 12_000, 0, copies, 0, 0, 2.0))
+    assert console.file.getvalue().splitlines() == [
+        "sigma 0.5: 8000/12000 decided, 512 copies/s, 0.0 times fewer than fixed, 2 s"
+    ]
+
+
+def test_the_last_line_is_always_told(console):
+    with live(console) as show:
+        show.sampling(Progress(1.0, 12, 12, 12, 1_200, 2_400, 1_200, 2.0))
+    assert console.file.getvalue().splitlines() == [
+        "sigma 1: 12/12 decided, 600 copies/s, 2.0 times fewer than fixed, 2 s, about 0 s left"
+    ]
