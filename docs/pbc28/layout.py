@@ -16,7 +16,7 @@ def text(parts: Sequence[str]) -> str:
 
 def _wrapped(paragraph: str) -> str:
     """A paragraph or a list of them, set anew once its figures are in; anything else as it is."""
-    if paragraph[:1] in "#|<`":
+    if paragraph[:1] in "#|<`!":
         return paragraph
     items = [" ".join(item.split()) for item in re.split(r"\n(?=\* )", paragraph)]
     return "\n".join(_set(item) for item in items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +95,12 @@ def budget(run: Run, sigma: Sigma) -> Budget:
         share=float(taken[most].sum() / taken.sum()),
         early=int((taken <= FEW).sum()),
     )
+
+
+def answers(run: Run, sigma: float) -> dict[str, int]:
+    """Classes that won selection votes at one noise level, and of how many images, the most frequent first."""
+    won = Counter(winner(line) for line in run.ledger.at(sigma))
+    return {run.spec.data.class_names[c]: n for c, n in won.most_common() if c is not None}
 
 
 def alone(run: Run, sigma: Sigma, k: int, r: float) -> NDArray[np.int64]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from layout import table, text
-from learned import agreement, alone, budget, copies_per_image
+from learned import agreement, alone, answers, budget, copies_per_image
 from result import with_result
-from wording import AGREE, ALONE, BEYOND, BUDGET, CLASSES, COST, HEAD, MEMO, SECOND, WITHOUT
+from wording import AGREE, ALONE, BEYOND, BLIND, BUDGET, CLASSES, COST, HEAD, MEMO, SECOND, WITHOUT
 
-from smoothcert.evidence import Run, costs, open_run
+from smoothcert.evidence import RESUMED, Run, costs, open_run
 from smoothcert.report import Table, results_table, table_of
 from smoothcert.report.classes import class_rows
 from smoothcert.spec import Sigma
@@ -40,6 +40,7 @@ def _results(run: Run) -> str:
         "fewer": format_down(total.times_fewer, 1),
         "hours": format_up(total.seconds / 3600, 2),
         "rate": f"{total.rate:,.0f}",
+        "resumes": sum(event.event == RESUMED for event in run.directory.read_events()),
     }
     return _kept(results_table(run.results()), CELL, "95 % interval", "population >= %", "joint >= %") + BEYOND.format(
         **facts
@@ -127,11 +128,15 @@ def _agreement(run: Run, fixed: Run) -> str:
 
 
 def _clean(run: Run) -> str:
-    certified = _kept(results_table(run.results()), CELL)
     cleans = [run.clean(float(sigma)) for sigma in run.spec.request.sigma]
     share = max(sum(each.correct[1]) / each.images for each in cleans if each is not None)
     facts = {"images": run.spec.data.images, "clean": _percent(share)}
-    return WITHOUT.format(**facts) + "\n" + certified
+    rows = tuple(
+        (sigma.text, ", ".join(f"{name} {n}" for name, n in answers(run, float(sigma)).items()))
+        for sigma in run.spec.request.sigma
+    )
+    certified = _kept(results_table(run.results()), CELL)
+    return WITHOUT.format(**facts) + table(("sigma", "answers"), rows) + BLIND + certified
 
 
 def _percent(share: float) -> str:

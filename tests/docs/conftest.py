@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-STAND_INS = ("images.npz", "pbc28.npz")
-"""Archives; a folder of images, `cells`, lies beside them."""
+STAND_INS = ("images.npz",)
+"""Archives; a folder of images, `cells`, and the evidence in `examples` lie beside them."""
 TRAIN_IMAGES, VAL_IMAGES = 24, 4
 
 
@@ -57,6 +57,7 @@ def desk(tmp_path, monkeypatch) -> Iterator[Desk]:
     }
     for name in STAND_INS:
         np.savez(tmp_path / name, class_names=np.array(train.class_names), **splits)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "cells").mkdir()
     for i, pixels in enumerate(val.images):
         Image.fromarray(pixels).save(tmp_path / "cells" / f"cell{i}.png")

@@ -10,6 +10,7 @@ from smoothcert.evidence import open_run
 from verify.simulated import simulate
 
 from .conftest import ROOT
+from .markdown import anchors, links
 
 EXAMPLES = ROOT / "examples"
 RUNS = sorted(path.parent.name for path in EXAMPLES.glob("*/spec.json"))
@@ -28,6 +29,18 @@ def page():
         yield {name: __import__(name) for name in MODULES}
         for name in MODULES:
             sys.modules.pop(name)
+
+
+@pytest.fixture(scope="module")
+def run():
+    return open_run(EXAMPLES / "pbc28")
+
+
+@pytest.fixture(scope="module")
+def alone(page, run):
+    """Copies an image that each cell of the first sigma alone would have taken; a row a cell."""
+    sigma, asked = run.spec.request.sigma[0], run.spec.request
+    return np.array([page["learned"].alone(run, sigma, k, r) for k in asked.k for r in asked.radius])
 
 
 @pytest.mark.slow
@@ -49,11 +62,8 @@ def test_the_evidence_names_no_machine(name):
         assert not any(place in text for place in PLACES), path
 
 
-def test_the_dearest_cell_alone_takes_what_the_image_took(page):
-    run = open_run(EXAMPLES / "pbc28")
-    sigma = run.spec.request.sigma[0]
-    alone = [page["learned"].alone(run, sigma, k, r) for k in run.spec.request.k for r in run.spec.request.radius]
-    taken = np.array([line.samples for line in run.ledger.at(float(sigma))])
+def test_the_dearest_cell_alone_takes_what_the_image_took(run, alone):
+    taken = np.array([line.samples for line in run.ledger.at(float(run.spec.request.sigma[0]))])
     dearest = np.max(alone, axis=0)
     assert len(taken) > 1_000
     assert np.all(dearest <= taken)
@@ -88,3 +98,44 @@ def test_the_budget_is_all_copies_of_all_images(page, tmp_path):
         assert found.at_most == taken.count(most) > 0
         assert found.share == pytest.approx(found.at_most * most / sum(taken))
         assert found.early == sum(n <= page["learned"].FEW for n in taken)
+
+
+def test_the_page_and_the_readme_say_what_the_votes_give(page, run):
+    make = page["make"]
+    fixed, clean = (open_run(EXAMPLES / name) for name in (make.FIXED, make.CLEAN))
+    assert make.PAGE.read_text(encoding="utf-8") == make.page(run, fixed, clean)
+    readme = make.README.read_text(encoding="utf-8")
+    assert readme == page["result"].with_result(readme, run)
+
+
+def test_what_the_page_says_in_words_is_true_of_the_votes(page, run, alone):
+    for sigma in run.spec.request.sigma:
+        spent = page["learned"].budget(run, sigma)
+        assert spent.at_most < 0.05 * spent.images, "few took all copies"
+        assert spent.share > 0.15, "and had a large part of the work"
+    means = alone.mean(axis=1)
+    assert max(means) > sum(means) - max(means), "one cell costs more than all others together"
+    cells = {(cell.sigma, cell.k, cell.radius): cell for cell in run.results()}
+    for r in run.spec.request.radius:
+        assert cells[1.0, 1, r].observed < cells[0.5, 1, r].observed, "sigma 1.0 pays with accuracy"
+
+
+def test_a_classifier_without_noise_certifies_one_class(page):
+    clean = open_run(EXAMPLES / page["make"].CLEAN)
+    for sigma in (0.5, 1.0):
+        ((name, images),) = page["learned"].answers(clean, sigma).items()
+        assert images == clean.spec.data.images
+        found = clean.certificates(sigma, 1)
+        certified = [found.certified_correct(r) for r in clean.spec.request.radius]
+        of = np.flatnonzero(found.label == clean.spec.data.class_names.index(name))
+        assert all(np.flatnonzero(each).tolist() == of.tolist() for each in certified)
+
+
+def test_links_of_the_page_and_of_the_evidence_exist():
+    for page in (ROOT / "docs" / "pbc28.md", EXAMPLES / "pbc28" / "README.md"):
+        text = page.read_text(encoding="utf-8")
+        for target in links(text):
+            path, _, anchor = target.partition("#")
+            assert (page.parent / path).exists(), f"{page.name} links to {path}"
+            where = (page.parent / path).read_text(encoding="utf-8") if anchor else ""
+            assert not anchor or anchor in anchors(where), f"{page.name} links to {target}"
