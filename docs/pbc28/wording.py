@@ -53,7 +53,8 @@ BEYOND = """
 {images} images at three noise levels took {passes} forward passes, {fewer} times fewer than the {fixed} of a fixed
 number of copies at the same guarantee, in {hours} hours on one to two CPU cores that other work shared (bf16, {rate}
 copies a second on the mean). It was interrupted and resumed {resumes} times. Once about 2,700 results were lost with
-the machine that had drawn them; they were drawn again from the same seed, and so with the same noise. *Population*
+the machine that had drawn them, some already looked at; they were drawn again from the same seed, and so with the same
+noise. *Population*
 is a lower bound on the robust fraction of the population, with 95 % confidence over images and noise, if these images
 are independent draws from it; *joint* holds for all rows at once, and is the one to quote when the row was chosen after
 the table was seen. Nothing

@@ -118,10 +118,18 @@ def test_what_the_page_says_in_words_is_true_of_the_votes(page, run, alone):
     cells = {(cell.sigma, cell.k, cell.radius): cell for cell in run.results()}
     for r in run.spec.request.radius:
         assert cells[1.0, 1, r].observed < cells[0.5, 1, r].observed, "sigma 1.0 pays with accuracy"
+    assert not cells[0.25, 1, 1.0].attainable
+
+
+def test_the_fixed_run_is_of_the_first_images(page):
+    fixed = open_run(EXAMPLES / page["make"].FIXED)
+    decided = sorted(line.index for line in fixed.ledger.lines)
+    assert decided == list(range(len(decided)))
 
 
 def test_a_classifier_without_noise_certifies_one_class(page):
     clean = open_run(EXAMPLES / page["make"].CLEAN)
+    assert len(page["learned"].answers(clean, 0.25)) <= 2, "one or two answers only"
     for sigma in (0.5, 1.0):
         ((name, images),) = page["learned"].answers(clean, sigma).items()
         assert images == clean.spec.data.images

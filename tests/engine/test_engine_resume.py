@@ -69,6 +69,16 @@ def test_a_run_kept_under_version_control_goes_on(half, resnet, tmp_path):
     assert run.ledger.sha256() == whole.ledger.sha256()
 
 
+def test_a_run_kept_before_its_first_image_goes_on(resnet, tmp_path):
+    run = certify(request(*resnet), tmp_path / "run").path
+    for folder in (run / "ledger", run / "results"):
+        shutil.rmtree(folder)
+    log = run / "events.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))  # what is left says nothing of an end
+    assert resume(RunDirectory(run), {}) is True
+    assert open_run(run).sealed
+
+
 def test_the_time_left_is_at_the_pace_of_this_session(half):
     before, heard = len(half.read_ledger().lines), []
     resume(half, {}, hooks=Hooks(on_progress=heard.append))

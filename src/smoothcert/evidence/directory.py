@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,13 +109,17 @@ class RunDirectory:
         """Whether a process is writing this run at this moment."""
         return is_written(self.path / "lock")
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the run for this process; a crash releases it.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; a crash releases it. Its folders are there, also those that were empty.
 
         Raises:
             EvidenceError: another process is writing this run.
         """
-        return writing(self.path / "lock")
+        with writing(self.path / "lock"):
+            for folder in (self.ledger, self.results):  # version control keeps no empty folder
+                folder.mkdir(exist_ok=True)
+            yield
 
     def at_rest(self) -> AbstractContextManager[None]:
         """Keep other processes from writing this run.

@@ -18,6 +18,5 @@ def seal_run(run: RunDirectory, spec: Spec, ledger: Ledger) -> None:
         spec: its locked spec.
         ledger: its ledger, a line for every result of the spec.
     """
-    run.results.mkdir(exist_ok=True)  # an empty folder is lost where a run is kept under version control
     write_json(run.results / "results.json", results_record(spec, ledger))
     append_event(run.events, FINISHED, lines=len(ledger.lines), ledger_sha256=ledger.sha256())

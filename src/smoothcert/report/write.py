@@ -63,7 +63,6 @@ def write_report(path: Path, wish: Wish | None = None, on_step: Callable[[str], 
             f"{fault}. No document is written from evidence that does not hold; `smoothcert verify {path}` names all."
         )
     with run.directory.locked():
-        run.directory.results.mkdir(exist_ok=True)
         files: list[Path] = []
         for name, step in _steps(run, wish or Wish()):
             on_step(name)
