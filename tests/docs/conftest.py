@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -36,6 +39,19 @@ class Desk:
             text=True,
             timeout=300,
         )
+
+
+@contextmanager
+def scripts(folder: Path, names: Sequence[str]) -> Iterator[dict[str, ModuleType]]:
+    """The modules of a script that writes a document, by name; other scripts have modules of these names too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setattr(sys, "dont_write_bytecode", True)
+        for name in names:
+            patch.delitem(sys.modules, name, raising=False)
+        yield {name: import_module(name) for name in names}
+        for name in names:
+            sys.modules.pop(name)
 
 
 @pytest.fixture(scope="session")

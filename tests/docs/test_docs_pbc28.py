@@ -1,7 +1,5 @@
 """The evidence of the reference run: it verifies, names no machine, and the page's arithmetic agrees with it."""
 
-import sys
-
 import numpy as np
 import pytest
 
@@ -9,7 +7,7 @@ from smoothcert.cli import main
 from smoothcert.evidence import open_run
 from verify.simulated import simulate
 
-from .conftest import ROOT
+from .conftest import ROOT, scripts
 from .markdown import anchors, links
 
 EXAMPLES = ROOT / "examples"
@@ -21,14 +19,8 @@ PLACES = ("/home/", "/root/", "/tmp/", "/work/", "/Users/")
 @pytest.fixture(scope="module")
 def page():
     """The modules behind the page, by name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "docs" / "pbc28"))
-        patch.setattr(sys, "dont_write_bytecode", True)
-        for name in MODULES:  # other scripts have pages too
-            patch.delitem(sys.modules, name, raising=False)
-        yield {name: __import__(name) for name in MODULES}
-        for name in MODULES:
-            sys.modules.pop(name)
+    with scripts(ROOT / "docs" / "pbc28", MODULES) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

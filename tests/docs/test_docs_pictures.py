@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .conftest import ROOT
+from .conftest import ROOT, scripts
 
 FOLDER = ROOT / "docs" / "pictures"
 MODULES = ("recording", "screens", "drawing", "terminal")
@@ -24,12 +23,8 @@ FORKS = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:Depreca
 @pytest.fixture(scope="module")
 def pictures():
     """The modules of the script, by name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        patch.setattr(sys, "dont_write_bytecode", True)
-        yield {name: __import__(name) for name in MODULES}
-    for name in MODULES:
-        sys.modules.pop(name)
+    with scripts(FOLDER, MODULES) as found:
+        yield found
 
 
 def screen_of(screens: ModuleType, text: str):

@@ -1,7 +1,6 @@
 """The sample-complexity page says what the package's functions give, and its measured part what a run's votes say."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from scipy.special import ndtr
 from report.finished import finished
 from smoothcert.stats import Plan, least_margin, power, votes_needed
 
-from .conftest import ROOT
+from .conftest import ROOT, scripts
 from .markdown import links
 
 DOCS = ROOT / "docs"
@@ -21,14 +20,8 @@ MODULES = ("make", "page", "wording", "figures", "measured", "theory")
 def page():
     """The modules behind the page, by name."""
     pytest.importorskip("matplotlib")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(DOCS / "complexity"))
-        patch.setattr(sys, "dont_write_bytecode", True)
-        for name in MODULES:  # other scripts have pages and figures too
-            patch.delitem(sys.modules, name, raising=False)
-        yield {name: __import__(name) for name in MODULES}
-        for name in MODULES:
-            sys.modules.pop(name)
+    with scripts(DOCS / "complexity", MODULES) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
