@@ -32,9 +32,7 @@ def test_before_a_line_is_decided_no_time_is_told(console):
     with live(console) as show:
         for copies in (512, 1_024, 1_536):
             show.sampling(Progress(0.5, 8_000, 12_000, 0, copies, 0, 0, 2.0))
-    assert console.file.getvalue().splitlines() == [
-        "sigma 0.5: 8000/12000 decided, 512 copies/s, 0.0 times fewer than fixed, 2 s"
-    ]
+    assert console.file.getvalue().splitlines() == ["sigma 0.5: 8000/12000 decided, 512 copies/s, 2 s"]
 
 
 def test_the_last_line_is_always_told(console):
@@ -43,3 +41,9 @@ def test_the_last_line_is_always_told(console):
     assert console.file.getvalue().splitlines() == [
         "sigma 1: 12/12 decided, 600 copies/s, 2.0 times fewer than fixed, 2 s, about 0 s left"
     ]
+
+
+def test_fixed_sampling_is_not_compared_with_itself(console):
+    with live(console) as show:
+        show.sampling(Progress(0.5, 200, 200, 2, 2_000, 2_000, 2_000, 2.0))
+    assert console.file.getvalue().splitlines() == ["sigma 0.5: 200/200 decided, 1,000 copies/s, 2 s, about 0 s left"]

@@ -89,5 +89,7 @@ def _left(seen: Progress) -> str:
 
 def _facts(seen: Progress) -> str:
     rate = seen.copies / seen.seconds if seen.seconds > 0 else 0.0
-    saved = seen.fixed_copies / seen.decided_copies if seen.decided_copies else 0.0
-    return f"{rate:,.0f} copies/s, {saved:,.1f} times fewer than fixed"
+    pace = f"{rate:,.0f} copies/s"
+    if seen.fixed_copies <= seen.decided_copies:  # nothing decided yet, or nothing saved: fixed sampling itself
+        return pace
+    return f"{pace}, {seen.fixed_copies / seen.decided_copies:,.1f} times fewer than fixed"
