@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.evidence import Run
-from smoothcert.evidence.outcomes import line_tallies, plan_of, winner
+from smoothcert.evidence.outcomes import Outcomes, line_tallies, outcomes, plan_of, winner
 from smoothcert.spec import Sigma
 from smoothcert.stats import Bounds, Tally, step
 
@@ -35,6 +36,25 @@ class Agreement:
     neither: int
     first: int
     second: int
+
+
+@dataclass(frozen=True)
+class Apart:
+    """An image on which two runs decide differently.
+
+    Attributes:
+        index: index of the image.
+        k: rank of the certificates.
+        radius: L2 radius at which the decisions differ.
+        found: exact certified radius in the run that stops early, and in the fixed one.
+        taken: copies drawn by either, selection included.
+    """
+
+    index: int
+    k: int
+    radius: float
+    found: tuple[float, float]
+    taken: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -65,14 +85,34 @@ FEW = 1_000
 def agreement(early: Run, fixed: Run, sigma: float) -> list[Agreement]:
     """Compare the decisions of two runs at one noise level of both, image by image."""
     found = []
-    for k in sorted({*early.spec.request.k} & {*fixed.spec.request.k}):
-        one, other = early.certificates(sigma, k), fixed.certificates(sigma, k)
-        shared, at, there = np.intersect1d(one.index, other.index, return_indices=True)
+    for k, one, other in _shared(early, fixed, sigma):
         for r in early.spec.request.radius:
-            a, b = one.certified_correct(r)[at], other.certified_correct(r)[there]
+            a, b = one.certified_correct(r), other.certified_correct(r)
             counts = [int(part.sum()) for part in (a & b, ~a & ~b, a & ~b, ~a & b)]
-            found.append(Agreement(k, r, len(shared), *counts))
+            found.append(Agreement(k, r, len(a), *counts))
     return found
+
+
+def apart(early: Run, fixed: Run, sigma: float) -> list[Apart]:
+    """Every image and radius on which two runs decide differently at one noise level of both."""
+    found = []
+    for k, one, other in _shared(early, fixed, sigma):
+        for r in early.spec.request.radius:
+            for i in np.flatnonzero(one.certified_correct(r) != other.certified_correct(r)):
+                radii = float(one.radius[i]), float(other.radius[i])
+                found.append(Apart(int(one.index[i]), k, r, radii, (int(one.samples[i]), int(other.samples[i]))))
+    return found
+
+
+def _shared(early: Run, fixed: Run, sigma: float) -> Iterator[tuple[int, Outcomes, Outcomes]]:
+    """For each k of both runs, what their votes say about the images that both decided, in the same order."""
+    lines = [{line.index: line for line in run.ledger.at(sigma)} for run in (early, fixed)]
+    both = sorted(lines[0].keys() & lines[1].keys())
+    for k in sorted({*early.spec.request.k} & {*fixed.spec.request.k}):
+        one, other = (
+            outcomes(run.spec, [at[i] for i in both], sigma, k) for run, at in zip((early, fixed), lines, strict=True)
+        )
+        yield k, one, other
 
 
 def copies_per_image(early: Run, fixed: Run, sigma: float) -> tuple[float, float]:

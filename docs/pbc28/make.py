@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from layout import table, text
-from learned import agreement, alone, answers, budget, copies_per_image
+from learned import agreement, alone, answers, apart, budget, copies_per_image
 from result import with_result
-from wording import AGREE, ALONE, BEYOND, BLIND, BUDGET, CLASSES, COST, HEAD, MEMO, SECOND, WITHOUT
+from wording import AGREE, ALONE, BEYOND, BLIND, BUDGET, CLASSES, COST, DIFFER, HEAD, MEMO, SECOND, WITHOUT
 
 from smoothcert.evidence import RESUMED, Run, costs, open_run
 from smoothcert.report import Table, results_table, table_of
@@ -113,7 +113,7 @@ def _agreement(run: Run, fixed: Run) -> str:
     headings = ("k", "r", "both certify", "neither", "looks alone", "fixed alone")
     early, late = copies_per_image(run, fixed, float(sigma))
     decisions = sum(each.images for each in found)
-    apart = sum(each.first + each.second for each in found)
+    differ = sum(each.first + each.second for each in found)
     facts = {
         "sigma": sigma.text,
         "images": found[0].images,
@@ -121,10 +121,25 @@ def _agreement(run: Run, fixed: Run) -> str:
         "late": f"{late:,.0f}",
         "fewer": format_down(late / early, 1),
         "decisions": f"{decisions:,}",
-        "apart": apart,
-        "same": format_down(100 * (decisions - apart) / decisions, 2),
+        "alike": f"{decisions - differ:,}",
     }
-    return AGREE.format(**facts) + "\n" + table(headings, rows) + SECOND
+    return AGREE.format(**facts) + "\n" + table(headings, rows) + SECOND + _apart(run, fixed, float(sigma))
+
+
+def _apart(run: Run, fixed: Run, sigma: float) -> str:
+    """The images on which the two runs decide differently, if any, with the radii that both found."""
+    rows = [
+        (
+            str(each.index),
+            str(each.k),
+            f"{each.radius:g}",
+            *(format_down(radius, 4) for radius in each.found),
+            *(f"{taken:,}" for taken in each.taken),
+        )
+        for each in apart(run, fixed, sigma)
+    ]
+    headings = ("image", "k", "r", "radius, looks", "radius, fixed", "copies, looks", "copies, fixed")
+    return DIFFER + table(headings, rows) if rows else ""
 
 
 def _clean(run: Run) -> str:

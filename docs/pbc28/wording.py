@@ -99,14 +99,19 @@ AGREE = """
 ## Does stopping early change the answer?
 
 The first {images} images once more at sigma {sigma}, same weights, with a fixed number of copies: {late} an image
-instead of {early} on the mean ({fewer} times as many). Of {decisions} decisions {same} % are the same; {apart}
-differ. The two runs drew different noise, so that an image near a radius may fall on either side in either; neither
-answer is wrong.
+instead of {early} on the mean ({fewer} times as many). Of {decisions} decisions {alike} are the same. The two runs drew
+different noise, so that an image near a radius may fall on either side in either; that is no sign of an error in one.
 """
 
 SECOND = """
 *Looks alone*: certified by the run that stops early and not by the fixed one. For any fixed image either procedure
 returns a wrong certificate with probability at most alpha = 0.001, over its own noise.
+"""
+
+DIFFER = """
+Where they differ, the radii lie close to r on either side. The looks share alpha among them, so that from the same
+votes the last of them gives a slightly smaller radius than the fixed run:
+
 """
 
 WITHOUT = """

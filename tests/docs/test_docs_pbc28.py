@@ -81,6 +81,22 @@ def test_agreement_counts_each_image_that_both_runs_decided(page, tmp_path):
         assert [found.both, found.neither, found.first, found.second] == list(expected.values())
 
 
+def test_images_on_which_runs_differ_are_those_that_agreement_counts(page, tmp_path):
+    learned = page["learned"]
+    early = open_run(simulate(tmp_path / "early", images=40))
+    fixed = open_run(simulate(tmp_path / "fixed", images=40, seed=1, stopping="fixed", drop=15))
+    differ = learned.apart(early, fixed, 0.5)
+    assert differ, "the simulated runs are close to some radius somewhere"
+    for found in learned.agreement(early, fixed, 0.5):
+        here = [each for each in differ if (each.k, each.radius) == (found.k, found.radius)]
+        one, other = (certified(each, found.k, found.radius) for each in (early, fixed))
+        assert [each.index for each in here] == [i for i in sorted(other) if one[i] != other[i]]
+        assert len(here) == found.first + found.second
+    for each in differ:
+        lines = [{line.index: line for line in run.ledger.at(0.5)} for run in (early, fixed)]
+        assert each.taken == tuple(at[each.index].samples for at in lines)
+
+
 def test_the_budget_is_all_copies_of_all_images(page, tmp_path):
     run = open_run(simulate(tmp_path / "run", images=30))
     for sigma in run.spec.request.sigma:
@@ -116,7 +132,14 @@ def test_what_the_page_says_in_words_is_true_of_the_votes(page, run, alone):
 def test_the_fixed_run_is_of_the_first_images(page):
     fixed = open_run(EXAMPLES / page["make"].FIXED)
     decided = sorted(line.index for line in fixed.ledger.lines)
-    assert decided == list(range(len(decided)))
+    assert decided == list(range(200))
+
+
+def test_where_the_fixed_run_differs_both_radii_lie_close_to_r(page, run):
+    fixed = open_run(EXAMPLES / page["make"].FIXED)
+    for each in page["learned"].apart(run, fixed, 0.5):
+        assert all(abs(found - each.radius) < 0.01 for found in each.found)
+        assert min(each.found) < each.radius < max(each.found)
 
 
 def test_a_classifier_without_noise_certifies_one_class(page):
