@@ -348,9 +348,33 @@ def test_what_training_cannot_start_from(refused, tmp_path, arguments, message):
     assert message in refused(*common, *arguments.split())
 
 
-def test_a_directory_that_cannot_be_written(say, unfinished):
-    shutil.rmtree(unfinished / "ledger")
-    (unfinished / "ledger").write_text("in the way")
+@pytest.mark.parametrize("name", ["ledger", "results"])
+def test_a_file_where_a_folder_of_the_run_belongs(refused, unfinished, name):
+    shutil.rmtree(unfinished / name)
+    (unfinished / name).write_text("in the way")
+    message = refused("resume", unfinished)
+    assert f"Expected a folder at {unfinished / name}, found a file; move it away and try again." in message
+    assert (unfinished / name).read_text() == "in the way"
+
+
+def test_a_ledger_file_that_cannot_be_read(refused, unfinished):
+    ledger = unfinished / "ledger" / "local-0.jsonl"
+    ledger.unlink()
+    ledger.mkdir()
+    assert refused("resume", unfinished) == f"Cannot read {ledger}: Is a directory."
+
+
+def test_a_disk_that_fails_while_votes_are_written(say, unfinished, monkeypatch):
+    def fail(_):
+        raise OSError(28, "No space left on device")
+
+    ledger = unfinished / "ledger" / "local-0.jsonl"
+    before = ledger.read_bytes()
+    monkeypatch.setattr("os.fsync", fail)
     said = say("resume", unfinished)
     assert said.code == 2
-    assert re.search(r"smoothcert: Cannot read or write .*local-0\.jsonl: Not a directory\.", said.err)
+    assert said.err.endswith(
+        f"Cannot read or write {unfinished}: No space left on device. What was written is kept: once that is mended, "
+        f"continue with `smoothcert resume {unfinished}`.\n"
+    )
+    assert ledger.read_bytes().startswith(before)

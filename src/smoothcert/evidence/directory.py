@@ -114,11 +114,11 @@ class RunDirectory:
         """Hold the run for this process; a crash releases it. Its folders are there, also those that were empty.
 
         Raises:
-            EvidenceError: another process is writing this run.
+            EvidenceError: another process is writing this run, or something lies where one of its folders belongs.
         """
         with writing(self.path / "lock"):
             for folder in (self.ledger, self.results):  # version control keeps no empty folder
-                folder.mkdir(exist_ok=True)
+                _have_folder(folder)
             yield
 
     def at_rest(self) -> AbstractContextManager[None]:
@@ -128,6 +128,13 @@ class RunDirectory:
             EvidenceError: a process is writing it.
         """
         return at_rest(self.path / "lock")
+
+
+def _have_folder(path: Path) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise EvidenceError(f"Expected a folder at {path}, found a file; move it away and try again.") from None
 
 
 def refuse_occupied(path: Path) -> None:
