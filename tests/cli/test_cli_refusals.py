@@ -245,7 +245,10 @@ def test_a_path_without_a_run(refused, tmp_path, verb):
 
 
 CONFIGS = [
-    ("model: [", "expected a readable YAML file"),
+    ("model: [", "c.yaml: expected YAML, got a mistake in line 1: expected"),
+    ("model: m\nalpha: 0.01\nalpha: 0.001\n", "c.yaml: `alpha` is there twice; say it once."),
+    ("sigma: " + "[" * 60_000, "c.yaml: expected lists and mappings nested at most 32 deep, got more."),
+    ("#" * 100_001, "c.yaml: expected at most 100,000 bytes of text, got more."),
     ("- 1\n", "expected settings such as"),
     ("", "expected settings such as"),
     ("model: m\ndata: d\nfoo: 1\n", "foo"),
@@ -261,10 +264,10 @@ def test_settings_files(refused, tmp_path, text, sentence):
 
 
 def test_settings_files_that_cannot_be_read(refused, tmp_path):
-    for value in (tmp_path / "none.yaml", tmp_path):
-        assert "--config: expected a readable YAML file" in refused("certify", "--config", value)
+    for value, why in ((tmp_path / "none.yaml", "No such file or directory"), (tmp_path, "Is a directory")):
+        assert refused("certify", "--config", value) == f"Cannot read {value}: {why}."
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
-    assert "--config: expected a readable YAML file" in refused("certify", f"--config={tmp_path / 'bytes.yaml'}")
+    assert "bytes.yaml: expected UTF-8 text" in refused("certify", f"--config={tmp_path / 'bytes.yaml'}")
 
 
 def test_resume_with_a_changed_spec(refused, unfinished):

@@ -28,9 +28,12 @@ from smoothcert.cli import (
     verify,
 )
 from smoothcert.errors import InputError, SmoothcertError, printable
+from smoothcert.handwritten import parse_yaml, read_text
 from smoothcert.spec.request import explain
 
 INTERRUPTED = 130
+LARGEST = 100_000
+"""Bytes that a settings file may have."""
 LONGEST = 1200
 """Letters of a refusal that are shown: names and values from files can have any length."""
 VERBS = (
@@ -116,15 +119,8 @@ def _config(tokens: Sequence[str]) -> tuple[object, ...]:
 def _settings(verb: str, path: Path) -> object:
     """Return the settings of a file for one verb; put under its name, as cyclopts skips keys named like a verb."""
     from cyclopts.config import Dict
-    from yaml import AliasEvent, SafeLoader, YAMLError, parse, safe_load
 
-    try:
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, AliasEvent) for event in parse(text, Loader=SafeLoader)):
-            raise InputError(f"--config: YAML aliases (*name) are not read; write the values out in {path}.")
-        settings = safe_load(text)
-    except (OSError, ValueError, YAMLError, RecursionError):
-        raise InputError(f"--config: expected a readable YAML file, got {path}.") from None
+    settings = parse_yaml(read_text(path, LARGEST), f"--config {path}")
     if not isinstance(settings, dict):
         raise InputError(f"--config: expected settings such as `alpha: 0.001` in {path}, got none.")
     stated = {name: value for name, value in settings.items() if value is not None}

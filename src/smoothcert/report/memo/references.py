@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from smoothcert.report.memo.reading import parse_yaml
+from smoothcert.handwritten import parse_yaml
 
 FILE = "references.yaml"
 

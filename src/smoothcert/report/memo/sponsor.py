@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from smoothcert.errors import InputError
-from smoothcert.report.memo.reading import parse_yaml, read_text
+from smoothcert.handwritten import parse_yaml, read_text
 from smoothcert.spec import Production
 from smoothcert.spec.request import explain
 from smoothcert.spec.values import Frozen

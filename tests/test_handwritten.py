@@ -1,0 +1,57 @@
+"""Hand-written files: plain YAML comes through, everything else is refused at once and by name."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smoothcert.errors import InputError
+from smoothcert.handwritten import DEEPEST, parse_yaml, read_text
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(PLAIN)
+def test_what_is_plain_comes_through(value):
+    assert parse_yaml(yaml.safe_dump(value), "f") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: &x [1]\nb: *x\n", r"f: YAML aliases"),
+        ("a: {b: 1, c: 2, b: 3}", r"f: `b` is there twice; say it once\."),
+        ("a: [", r"f: expected YAML, got a mistake in line 1: "),
+        ("a: !!python/name:os.system", r"f: expected YAML, got a mistake in line 1: "),
+        ("a: 2001-02-30", r"f: expected YAML, got text that cannot be read as YAML\."),
+    ],
+)
+def test_what_is_not_plain_is_refused(text, sentence):
+    with pytest.raises(InputError, match=sentence):
+        parse_yaml(text, "f")
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a: ", "}"), ("- ", "")])
+def test_nesting_ends_at_a_depth_far_below_what_hurts(opening, closing):
+    fits = opening * DEEPEST + "1" + closing * DEEPEST
+    assert parse_yaml(fits, "f") == yaml.safe_load(fits)
+    for more in (1, 50_000):
+        with pytest.raises(InputError, match="nested at most 32 deep"):
+            parse_yaml(opening * (DEEPEST + more), "f")
+
+
+def test_text_is_read_whole_or_refused(tmp_path):
+    path = tmp_path / "f.yaml"
+    path.write_bytes("\ufeffgrün".encode())
+    assert read_text(path, 8) == "grün"
+    with pytest.raises(InputError, match="expected at most 7 bytes"):
+        read_text(path, 7)
+    path.write_bytes(b"\xff")
+    with pytest.raises(InputError, match="expected UTF-8 text"):
+        read_text(path, 8)
+    with pytest.raises(InputError, match=r"Cannot read .*none: No such file or directory"):
+        read_text(tmp_path / "none", 8)
