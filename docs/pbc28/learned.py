@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from smoothcert.evidence import Run
 from smoothcert.evidence.outcomes import Outcomes, line_tallies, outcomes, plan_of, winner
 from smoothcert.spec import Sigma
-from smoothcert.stats import Bounds, Tally, step
+from smoothcert.stats import Bounds, Plan, Tally, step
 
 
 @dataclass(frozen=True)
@@ -143,22 +143,30 @@ def answers(run: Run, sigma: float) -> dict[str, int]:
     return {run.spec.data.class_names[c]: n for c, n in won.most_common() if c is not None}
 
 
-def alone(run: Run, sigma: Sigma, k: int, r: float) -> NDArray[np.int64]:
-    """Copies each image would have taken, selection included, had this one cell been asked: its stored looks once more.
+def alone(run: Run, sigma: Sigma) -> dict[tuple[int, float], NDArray[np.int64]]:
+    """Copies each image would have taken, selection included, had one cell alone been asked: for each k and radius.
 
-    A run goes on while any cell is open, so the looks that one cell needs are among those stored.
+    The stored looks once more: a run goes on while any cell is open, so the looks that one cell needs are among them.
     """
-    lines, plan = run.ledger.at(float(sigma)), plan_of(run.spec, sigma)
-    votes = line_tallies(lines, len(plan.looks), k)
-    taken = np.array([sum((line.selection or {}).values()) for line in lines], dtype=np.int64)
-    drawing = votes.n[:, 0] > 0
-    if run.spec.request.target_of(k) == "prediction":
-        drawing &= np.array([winner(line) == line.label for line in lines])
-    before, selected = Bounds(np.ones(len(lines)), np.ones((len(lines), k))), taken.copy()
+    lines, plan, asked = list(run.ledger.at(float(sigma))), plan_of(run.spec, sigma), run.spec.request
+    votes = line_tallies(lines, len(plan.looks), max(asked.k))
+    selected = np.array([sum((line.selection or {}).values()) for line in lines], dtype=np.int64)
+    right = np.array([winner(line) == line.label for line in lines])
+    found = {}
+    for k in asked.k:
+        drawing = (votes.n[:, 0] > 0) & (right | (asked.target_of(k) != "prediction"))
+        found |= {(k, r): selected + _estimated(votes, plan, drawing.copy(), k, r) for r in asked.radius}
+    return found
+
+
+def _estimated(votes: Tally, plan: Plan, drawing: NDArray[np.bool_], k: int, r: float) -> NDArray[np.int64]:
+    """Copies until one cell is decided, look by look, of the images that are drawing."""
+    m = len(drawing)
+    taken, before = np.zeros(m, dtype=np.int64), Bounds(np.ones(m), np.ones((m, k)))
     for look in range(len(plan.looks)):
         at = np.flatnonzero(drawing)
         now = Tally(votes.n[at, look], votes.label_votes[at, look], votes.rivals[at, look])
         after, drawing[at] = step(now, Bounds(before.q[at], before.u[at]), (r,), plan, k)
         before.q[at], before.u[at] = after.q, after.u
-        taken[at] = selected[at] + now.n
+        taken[at] = now.n
     return taken

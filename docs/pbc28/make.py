@@ -15,7 +15,6 @@ from wording import AGREE, ALONE, BEYOND, BLIND, BUDGET, CLASSES, COST, DIFFER, 
 from smoothcert.evidence import RESUMED, Run, costs, open_run
 from smoothcert.report import Table, results_table, table_of
 from smoothcert.report.classes import class_rows
-from smoothcert.spec import Sigma
 from smoothcert.stats import format_down, format_up
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,16 +89,13 @@ def _budget(run: Run) -> str:
 def _alone(run: Run) -> str:
     """What each cell alone would have taken, a row a sigma and k."""
     request, limit = run.spec.request, {(cell.sigma, cell.k): cell.r_max for cell in run.results()}
-    rows = tuple(
-        (sigma.text, str(k), *(_mean(run, sigma, k, r) if r < limit[float(sigma), k] else "-" for r in request.radius))
-        for sigma in request.sigma
-        for k in request.k
-    )
+    rows = []
+    for sigma in request.sigma:
+        taken = alone(run, sigma)
+        for k in request.k:
+            means = (f"{taken[k, r].mean():,.0f}" if r < limit[float(sigma), k] else "-" for r in request.radius)
+            rows.append((sigma.text, str(k), *means))
     return table(("sigma", "k", *(f"r = {r:g}" for r in request.radius)), rows)
-
-
-def _mean(run: Run, sigma: Sigma, k: int, r: float) -> str:
-    return f"{alone(run, sigma, k, r).mean():,.0f}"
 
 
 def _agreement(run: Run, fixed: Run) -> str:

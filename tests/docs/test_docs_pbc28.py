@@ -31,8 +31,7 @@ def run():
 @pytest.fixture(scope="module")
 def alone(page, run):
     """Copies an image that each cell of the first sigma alone would have taken; a row a cell."""
-    sigma, asked = run.spec.request.sigma[0], run.spec.request
-    return np.array([page["learned"].alone(run, sigma, k, r) for k in asked.k for r in asked.radius])
+    return np.array(list(page["learned"].alone(run, run.spec.request.sigma[0]).values()))
 
 
 @pytest.mark.slow
