@@ -25,6 +25,8 @@ def test_what_is_plain_comes_through(value):
     [
         ("a: &x [1]\nb: *x\n", r"f: YAML aliases"),
         ("a: {b: 1, c: 2, b: 3}", r"f: `b` is there twice; say it once\."),
+        ("- 1\n- a: {b: 1, b: 1}", r"f: `b` is there twice; say it once\."),
+        ("".join(f"k{i}: 1\n" for i in range(9_000)) + "k7: 1", r"f: `k7` is there twice; say it once\."),
         ("a: [", r"f: expected YAML, got a mistake in line 1: "),
         ("a: !!python/name:os.system", r"f: expected YAML, got a mistake in line 1: "),
         ("a: 2001-02-30", r"f: expected YAML, got text that cannot be read as YAML\."),

@@ -117,10 +117,8 @@ def _shared(early: Run, fixed: Run, sigma: float) -> Iterator[tuple[int, Outcome
 
 def copies_per_image(early: Run, fixed: Run, sigma: float) -> tuple[float, float]:
     """Mean copies an image of the images that both runs decided."""
-    taken = [{line.index: line.samples for line in run.ledger.at(sigma)} for run in (early, fixed)]
-    shared = taken[0].keys() & taken[1].keys()
-    first, second = (float(np.mean([each[index] for index in sorted(shared)])) for each in taken)
-    return first, second
+    _, one, other = next(_shared(early, fixed, sigma))
+    return float(one.samples.mean()), float(other.samples.mean())
 
 
 def budget(run: Run, sigma: Sigma) -> Budget:
@@ -155,13 +153,13 @@ def alone(run: Run, sigma: Sigma) -> dict[tuple[int, float], NDArray[np.int64]]:
     found = {}
     for k in asked.k:
         drawing = (votes.n[:, 0] > 0) & (right | (asked.target_of(k) != "prediction"))
-        found |= {(k, r): selected + _estimated(votes, plan, drawing.copy(), k, r) for r in asked.radius}
+        found |= {(k, r): selected + _estimated(votes, plan, drawing, k, r) for r in asked.radius}
     return found
 
 
 def _estimated(votes: Tally, plan: Plan, drawing: NDArray[np.bool_], k: int, r: float) -> NDArray[np.int64]:
     """Copies until one cell is decided, look by look, of the images that are drawing."""
-    m = len(drawing)
+    m, drawing = len(drawing), drawing.copy()
     taken, before = np.zeros(m, dtype=np.int64), Bounds(np.ones(m), np.ones((m, k)))
     for look in range(len(plan.looks)):
         at = np.flatnonzero(drawing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from smoothcert.errors import InputError
 
 DEEPEST = 32
-"""Levels of nesting in YAML; settings need four."""
+"""Levels of nesting in YAML: more than settings or a sponsor's file need, and few enough for any parser."""
 
 
 def read_text(path: Path, largest: int) -> str:
@@ -79,6 +80,6 @@ def _repeated(node: Any) -> str | None:
         return None
     if node.id != "mapping":
         return next((found for child in pairs if (found := _repeated(child))), None)
-    keys = [str(key.value) for key, _ in pairs]
-    twice = next((key for key in keys if keys.count(key) > 1), None)
+    keys = Counter(str(key.value) for key, _ in pairs)
+    twice = next((key for key, times in keys.items() if times > 1), None)
     return twice or next((found for _, child in pairs if (found := _repeated(child))), None)

@@ -367,7 +367,7 @@ def test_a_ledger_file_that_cannot_be_read(refused, unfinished):
     assert refused("resume", unfinished) == f"Cannot read {ledger}: Is a directory."
 
 
-def test_a_disk_that_fails_while_votes_are_written(say, unfinished, monkeypatch):
+def test_a_disk_that_fails_under_a_resumed_run(say, unfinished, monkeypatch):
     def fail(_):
         raise OSError(28, "No space left on device")
 
