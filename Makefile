@@ -1,6 +1,7 @@
 # The same commands run in CI.
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -22,11 +23,13 @@ demo-weights: install
 	$(BIN)/smoothcert train --data "synthetic:12000#train" --arch resnet8 --sigma 1.0 --sigma-low 0.25 --epochs 16 \
 	  --entropy 0 --out demo.safetensors
 
+# The same tests with the same numbers each time, file by file on WORKERS processes.
 test: install
-	$(BIN)/python -m pytest -q
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadfile
 
+# What takes long, and every property anew on more and random examples; a failure prints how to repeat it.
 test-slow: install
-	$(BIN)/python -m pytest -q -m slow --durations 12
+	$(BIN)/python -m pytest -q -m "slow or hypothesis" --hypothesis-profile random --durations 12
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,12 +1,41 @@
-"""Shared fixtures: where the real data lie, and tiny classifiers and images for tests that need none."""
+"""What every test stands on: chance is pinned, one thread computes, and real data lie where the environment says."""
 
 import os
-from collections.abc import Iterator
+import random
+import secrets
+import sys
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: fastest for tiny networks, and the same on every machine
+
+import numpy as np
 import pytest
+from hypothesis import register_random, settings
 
 ROOT = Path(__file__).parents[1]
+
+settings.register_profile("pinned", derandomize=True, database=None, deadline=None)
+settings.register_profile("random", max_examples=500, print_blob=True, deadline=None)
+settings.load_profile("pinned")  # --hypothesis-profile=random (make test-slow) is read later and wins
+
+CHANCE = random.Random()
+"""Stands in for the operating system's entropy."""
+
+_default_rng = np.random.default_rng
+register_random(CHANCE)
+secrets.randbits = CHANCE.getrandbits
+np.random.default_rng = lambda seed=None: _default_rng(CHANCE.getrandbits(64) if seed is None else seed)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before the fixtures of a test: every generator starts anew, whatever ran before; torch computes on one thread."""
+    CHANCE.seed(0)
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -16,14 +45,3 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the shared data (set SMOOTHCERT_DATA), not found in {folder}")
     return folder
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Tiny networks run fastest on one thread, and the same everywhere; a test may ask for more."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

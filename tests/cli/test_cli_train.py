@@ -1,16 +1,9 @@
 import csv
 
-import pytest
-
 from smoothcert.models.weights import read_weights
 from smoothcert.training.trainer import Trainer
 
 COMMON = "train --data images.npz --sigma 0.25 --arch resnet8 --batch-size 8 --precision fp32"
-
-
-@pytest.fixture(autouse=True)
-def quick(one_thread):
-    """Every test here runs on one thread."""
 
 
 def stopping_at(epoch, error):

@@ -129,7 +129,7 @@ requests = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(requests, st.booleans())
 def test_printed_settings_give_the_same_request(tmp_path_factory, asked, trusted):
     flags = [f"--{name}={value}" for name, value in asked.items()] + ["--trust-model"] * trusted

@@ -48,7 +48,7 @@ def test_sixteen_bits_are_rounded_by_at_most_half_a_grey_level():
     assert 0 < change_norms(pixels, 65535)[names("rounding")] < 0.5 / 255 * 12
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.sampled_from([1, 3]), st.sampled_from([255, 4095]))
 def test_every_norm_is_finite_and_every_changed_image_in_range(seed, channels, levels):
     pixels = np.random.default_rng(seed).integers(0, levels + 1, (channels, 9, 11)).astype(np.uint16)

@@ -215,7 +215,7 @@ def test_no_patient_no_group(tmp_path: Path) -> None:
     assert one(tmp_path, CT, **GREY12 | {"PatientID": ""}).groups is None
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_changed_bytes_never_raise_anything_else_or_tell_the_patient(tmp_path: Path, data: st.DataObject) -> None:
     path = dicom(tmp_path / "a" / "0.dcm", CT, **GREY12)

@@ -200,7 +200,7 @@ def test_a_cut_file_is_refused_even_if_other_code_allows_it(tmp_path, ending, mo
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_changed_bit_of_a_png_goes_unseen(tmp_path, data):
     """Apart from its empty last chunk, 12 bytes."""
@@ -212,7 +212,7 @@ def test_no_changed_bit_of_a_png_goes_unseen(tmp_path, data):
         read_image(tmp_path / "a.png", COLOUR, 255)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.sampled_from(["jpg", "tif", "bmp"]))
 def test_changed_bytes_never_raise_anything_else(tmp_path, data, ending):
     Image.fromarray(RGB).save(tmp_path / f"a.{ending}")

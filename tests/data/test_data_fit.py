@@ -45,7 +45,7 @@ def test_the_depth_is_kept() -> None:
     assert (got % 257 != 0).mean() > 0.9
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))
 def test_the_shorter_side_is_what_was_asked_and_flat_stays_flat(height: int, width: int, side: int) -> None:
     got = fitted(np.full((height, width, 1), 201, np.uint8), DataOptions(resize=side), 255)

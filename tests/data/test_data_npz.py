@@ -164,7 +164,7 @@ def message_or_reference(file: Path) -> str:
         return str(error)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(0, len(ARCHIVE)),
     st.lists(st.tuples(st.integers(0, len(ARCHIVE) - 1), st.integers(0, 255)), max_size=6),
@@ -178,7 +178,7 @@ def test_hostile_bytes_never_give_another_error(tmp_path: Path, cut: int, edits:
     assert "hostile.npz" in message_or_reference(file)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 def test_hostile_headers_inside_a_sound_archive(tmp_path: Path, tail: bytes) -> None:
     file = tmp_path / "hostile.npz"

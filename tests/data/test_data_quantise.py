@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from smoothcert.data.checks import BITS
@@ -8,7 +8,6 @@ from smoothcert.data.quantise import PIECE, integers_of, levels_of_bits, on_grid
 from smoothcert.errors import DataError
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(BITS.values())), st.lists(st.integers(0, 65535), min_size=1, max_size=30))
 def test_grey_values_survive_the_way_through_float32(levels: int, values: list[int]) -> None:
     grey = np.minimum(np.array(values), levels)
@@ -16,7 +15,6 @@ def test_grey_values_survive_the_way_through_float32(levels: int, values: list[i
     assert np.array_equal(to_grid(unit, levels, quantise=False), grey)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.sampled_from([8, 12, 16]))
 def test_snapping_moves_a_pixel_by_at_most_half_a_step(values: list[float], bits: int) -> None:
     unit = np.array(values)

@@ -82,7 +82,7 @@ def desk(tmp_path, monkeypatch) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def free_names(one_thread) -> dict[str, object]:
+def free_names() -> dict[str, object]:
     """What the README's Python takes for granted: `model` of 8 classes, and `images`, float (3, 3, 28, 28)."""
     import torch
     from torch import nn

@@ -18,8 +18,3 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A random ResNet-8 and random images."""
     folder = tmp_path_factory.mktemp("resnet")
     return write_resnet(folder / "net.safetensors"), write_random(folder / "images.npz")
-
-
-@pytest.fixture(autouse=True)
-def quick(one_thread: None) -> None:
-    """Every test here runs on one thread unless it asks for more."""

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from smoothcert.evidence.columns import gathered
@@ -24,14 +24,12 @@ lines = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(lines)
 def test_order_by_time_is_that_of_sorted(found):
     order = gathered(found).time_order().tolist()
     assert [(found[i].at, found[i].index) for i in order] == sorted((line.at, line.index) for line in found)
 
 
-@settings(deadline=None)
 @given(lines)
 def test_seconds_are_added_up_one_after_the_other(found):
     total = 0.0
@@ -40,7 +38,6 @@ def test_seconds_are_added_up_one_after_the_other(found):
     assert gathered(found).total_seconds() == total
 
 
-@settings(deadline=None)
 @given(lines, st.integers(0, 12))
 def test_values_that_repeat_are_counted_in_their_order(found, first):
     groups = gathered(found).group[first:] if first else gathered(found).group

@@ -112,7 +112,7 @@ def test_a_spec_that_cannot_be_read(tmp_path):
         open_run(tmp_path)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=80))
 def test_hostile_spec_bytes_are_refused(tmp_path_factory, data):
     folder = tmp_path_factory.getbasetemp() / "hostile-run"

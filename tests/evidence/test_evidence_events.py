@@ -71,7 +71,7 @@ def test_what_is_not_an_event_is_named_by_line(log, line):
         read_events(log)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60).map(lambda data: data + b"\n"))
 def test_hostile_bytes_are_refused_or_read(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "hostile-events.jsonl"

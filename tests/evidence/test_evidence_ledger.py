@@ -37,7 +37,6 @@ any_json = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(lines)
 def test_a_line_survives_the_file(line):
     text = line.to_json()
@@ -45,7 +44,6 @@ def test_a_line_survives_the_file(line):
     assert parse_line(text) == line
 
 
-@settings(deadline=None)
 @given(lines, st.floats(0, 1e6), words, words)
 def test_the_sealed_text_ignores_time_and_worker_and_nothing_else(line, seconds, worker, at):
     sealed = line.to_json(seal=True)
@@ -56,7 +54,6 @@ def test_the_sealed_text_ignores_time_and_worker_and_nothing_else(line, seconds,
     assert replace(line, group=(line.group or "") + "x").to_json(seal=True) != sealed
 
 
-@settings(deadline=None)
 @given(st.lists(lines, min_size=1, max_size=6), st.randoms())
 def test_the_hash_ignores_the_order_of_lines(tmp_path_factory, found, random):
     folder = tmp_path_factory.mktemp("ledger")
@@ -79,7 +76,7 @@ def test_samples_are_selection_and_the_last_look():
     assert a_line().samples == 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text() | any_json.map(json.dumps) | st.tuples(lines, st.sampled_from(list(Line.__annotations__)), any_json))
 def test_hostile_lines_are_refused_or_read(text):
     if isinstance(text, tuple):
@@ -94,7 +91,7 @@ def test_deep_nesting_is_refused():
         parse_line("[" * 200_000)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=200), st.booleans())
 def test_hostile_files_are_refused_or_read(tmp_path_factory, data, after_a_line):
     folder = tmp_path_factory.mktemp("ledger")
@@ -118,7 +115,7 @@ def test_a_damaged_middle_line_names_file_and_line(tmp_path):
         read_ledger(tmp_path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(lines, st.data())
 def test_a_torn_last_line_is_ignored_and_cut_before_the_next(tmp_path_factory, line, data):
     path = tmp_path_factory.mktemp("ledger") / "w.jsonl"
@@ -168,7 +165,7 @@ def test_two_workers_who_agree_do_not_differ(tmp_path):
     assert (len(ledger.lines), ledger.differing) == (1, ())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(lines, max_size=6, unique_by=lambda line: line.key), st.integers(0, 6))
 def test_what_gzip_has_packed_counts_as_before(tmp_path_factory, found, packed):
     plain, mixed = tmp_path_factory.mktemp("plain"), tmp_path_factory.mktemp("mixed")

@@ -122,7 +122,7 @@ def test_prediction_and_label_as_targets():
     assert ranked.certified_correct(0.1).tolist() == [True]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 100), st.integers(0, 100))
 def test_bounds_are_running_minima_over_the_looks(first, second):
     """Looks at 100 and 200: levels 0.7 alpha and 0.3 alpha; a second look can only sharpen."""

@@ -35,7 +35,6 @@ def test_a_log_that_is_something_else(tmp_path, text, reason):
         read_log(tmp_path / "log.tsv")
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 10**9), min_size=4, max_size=4), min_size=1, max_size=5), st.data())
 def test_counts_and_labels_come_back(tmp_path_factory, counts, data):
     labels = [data.draw(st.integers(0, 3)) for _ in counts]
@@ -81,7 +80,7 @@ def test_missing_and_unreadable_files(tmp_path, read):
 numbers = st.text(alphabet="0123456789 -.,\n\t", max_size=60)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from([read_log, read_counts]), st.binary(max_size=60) | numbers, st.booleans())
 def test_hostile_bytes_are_refused_or_read(tmp_path_factory, read, data, with_head):
     path = tmp_path_factory.getbasetemp() / "hostile.txt"

@@ -186,7 +186,7 @@ bases = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(bases, st.integers(1, 10**8), st.integers(2, 9), st.floats(0.01, 1))
 def test_cost_is_linear_devices_are_monotone_and_low_is_below_high(basis, studies, times, utilisation):
     asked = make_production(
@@ -214,7 +214,7 @@ def test_cost_is_linear_devices_are_monotone_and_low_is_below_high(basis, studie
             assert row(rows, mean, device, studies).hours.value <= row(rows, most, device, studies).hours.value * 1.0001
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(1, 1e6), st.floats(0, 1e6), st.floats(0, 1), st.floats(1, 1e3))
 def test_a_mean_stays_inside_its_range(value, error, least, times):
     found = around(value, error, least, value * times, "measured")

@@ -54,7 +54,7 @@ def in_memory(files):
     return tuple(found[key] for key in sorted(found)), tuple(sorted(differing))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(few, max_size=8), max_size=4), st.integers(1, 5))
 def test_the_lines_are_those_that_would_be_in_memory(tmp_path_factory, files, block):
     with pytest.MonkeyPatch.context() as patch:
@@ -74,7 +74,7 @@ def test_the_lines_are_those_that_would_be_in_memory(tmp_path_factory, files, bl
         assert found == list(lines)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(few, max_size=12, unique_by=lambda line: line.key))
 def test_columns_say_what_the_lines_say(tmp_path_factory, lines):
     ledger = read_ledger(written(tmp_path_factory.mktemp("run") / "ledger", [lines]))

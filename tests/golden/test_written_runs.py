@@ -42,7 +42,7 @@ def test_evidence_verifies(name: str) -> None:
     assert verify(WRITTEN / name).faults == ()
 
 
-def test_interrupted_run_is_finished_with_the_same_votes(tmp_path: Path, one_thread: None) -> None:
+def test_interrupted_run_is_finished_with_the_same_votes(tmp_path: Path) -> None:
     from smoothcert.engine.resume import resume
 
     folder = tmp_path / "run"

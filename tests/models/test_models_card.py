@@ -23,7 +23,7 @@ def test_unknown_fields_are_left_out() -> None:
     assert card_from_values({"later": 1, "sigma": None}, "x") == Card()
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from([*json.loads(FULL.as_json()), "other"]), JSON, max_size=5))
 def test_any_json_gives_a_card_or_a_refusal(values: dict[str, Any]) -> None:
     with contextlib.suppress(ModelError):

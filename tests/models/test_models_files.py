@@ -135,7 +135,7 @@ def test_missing_file(name: str) -> None:
 SMALL = save({"head.weight": torch.zeros(4, 3)}, metadata={"smoothcert": CARD.as_json()})
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(0, len(SMALL)),
     st.lists(st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), max_size=5),
@@ -150,7 +150,7 @@ def test_hostile_safetensors_never_give_another_error(tmp_path: Path, cut: int, 
         load_classifier(str(file))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_hostile_state_dicts_never_give_another_error(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "hostile.pth"

@@ -53,7 +53,7 @@ def test_numpy_increments_first():
     assert first.tolist() == ours.tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(WORDS, WORDS, WORDS), st.tuples(WORDS, WORDS), st.integers(1, 40))
 def test_three_implementations_agree(address, words, blocks):
     counter = (0, *address)

@@ -43,7 +43,7 @@ def test_random_thresholds(sigma, levels):
         assert int(made.thresholds[j]) == threshold(made.first + j, sigma, levels)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.01, 3.0), st.sampled_from([1, 7, 100, 255]))
 def test_ends_of_any_table(sigma, levels):
     if levels * sigma < 0.06:

@@ -111,7 +111,7 @@ def test_an_empty_batch():
     noise.writer(MEAN, STD, "bf16").fill(out, some_images((3, 4, 4)), Rows.of([], [], [], []), threads=2)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.permutations(range(12)), st.integers(1, 4), st.sampled_from(["grid", "float"]))
 def test_order_neighbours_and_threads_change_nothing(order, threads, kind):
     noise = make_noise(kind, 0.5, 255, 9)

@@ -10,8 +10,6 @@ from smoothcert.noise import Stage
 from smoothcert.planning.pilot import draw_pilot
 from smoothcert.sampling.sampler import Sampler
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def drawn_rows(monkeypatch):

@@ -36,7 +36,7 @@ def settings(data, **more) -> PlanSettings:
 
 
 @pytest.fixture
-def planned(grey, one_thread):
+def planned(grey):
     return plan(settings(grey))
 
 
@@ -90,13 +90,13 @@ def test_seed_precision_and_batch_do_not_matter(planned, tmp_path):
     assert run.sealed
 
 
-def test_a_pilot_larger_than_the_data_takes_all_and_says_so(grey, one_thread):
+def test_a_pilot_larger_than_the_data_takes_all_and_says_so(grey):
     found = plan(settings(grey).model_copy(update={"pilot": 50}))
     assert found.forecast.pilot.images == 12
     assert found.notes == ("The pilot took all 12 images there are, not the 50 asked for.",)
 
 
-def test_a_run_of_more_images_than_there_are_is_forecast_and_does_not_match(grey, one_thread):
+def test_a_run_of_more_images_than_there_are_is_forecast_and_does_not_match(grey):
     found = plan(settings(grey).model_copy(update={"images": 1000}))
     assert found.forecast.images == found.images == 1000
     assert "images: planned 1000, now 12" in difference(found.forecast, lock(load_work(found.settings.request())))

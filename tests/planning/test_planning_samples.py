@@ -16,7 +16,7 @@ def _bounds(share, alpha, wanted):
     return [population_bound(math.floor(share * m + 1e-9), m, alpha) >= wanted for m in range(1, MOST)]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(0.3, 1.0), st.floats(0.2, 0.9), st.sampled_from([0.001, 0.05]))
 def test_it_and_every_larger_number_suffice_and_the_one_before_does_not(share, wanted, alpha):
     needed = images_needed(share, alpha, wanted)

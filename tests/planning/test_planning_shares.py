@@ -18,7 +18,7 @@ def test_likelihood_is_the_binomials():
     assert np.all(found.likelihood.max(axis=1) == 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=40))
 def test_no_distribution_on_the_grid_explains_the_votes_better(votes):
     """Kiefer and Wolfowitz: at the optimum no direction gains, so the mean gradient is at most one everywhere."""

@@ -37,7 +37,7 @@ def test_no_percentage_of_the_population_from_a_partial_run(run):
         assert "No statement about a population" in claims.population(cell, joint)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(0, 1, exclude_max=True))
 def test_a_population_bound_is_never_printed_above_itself(bound):
     cell = replace(CELL, population=bound)

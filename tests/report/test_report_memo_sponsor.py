@@ -79,7 +79,7 @@ def test_a_missing_file_is_named(tmp_path):
         read_sponsor(tmp_path / "nothing.yaml")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=80))
 def test_no_text_is_answered_with_a_traceback(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("sponsor") / "sponsor.yaml"

@@ -293,7 +293,7 @@ def test_another_cell_can_be_shown_and_an_unknown_one_is_refused(tmp_path, shown
 
 
 @pytest.mark.slow
-def test_five_images_are_certified_live_and_agree_with_the_ledger(tmp_path, shown, monkeypatch, one_thread):
+def test_five_images_are_certified_live_and_agree_with_the_ledger(tmp_path, shown, monkeypatch):
     from smoothcert.engine.runner import certify
 
     monkeypatch.chdir(tmp_path)
@@ -343,7 +343,7 @@ def test_docs_name_every_setting_and_section():
 
 
 @pytest.mark.slow
-def test_code_is_run_only_where_the_reader_asks(tmp_path, shown, monkeypatch, one_thread):
+def test_code_is_run_only_where_the_reader_asks(tmp_path, shown, monkeypatch):
     from smoothcert.engine.runner import certify
 
     monkeypatch.chdir(tmp_path)

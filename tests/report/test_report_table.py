@@ -58,7 +58,7 @@ def percent_down(value):
     return f"{math.floor(Fraction(value) * 1000) / 10:.1f}"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 10_000).flatmap(lambda m: st.tuples(st.integers(0, m), st.just(m))))
 def test_lower_bounds_are_rounded_down_and_upper_bounds_up(pair):
     s, m = pair

@@ -43,7 +43,7 @@ def sample(rule: PredictionRule, order, batch: int = 64, window: int = 4):
     return sampler, run_waves(sampler, [begin(rule, index) for index in order], partial(settle, rule))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     order=st.lists(st.integers(0, 40), min_size=1, max_size=12, unique=True),
     batch=st.integers(1, 700),

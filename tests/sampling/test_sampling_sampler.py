@@ -55,7 +55,7 @@ def test_votes_equal_the_literal_loop(own, precision, kind):
     assert (votes > 0).sum() > 3  # mixed enough to tell one class from another
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(counts=st.lists(st.integers(0, 23), min_size=1, max_size=4), batch=st.integers(1, 20))
 def test_padding_is_never_counted(counts, batch):
     sampler = sampler_of(classifier(Fixed([0, 1, 0]), 3), recipe(batch), make_noise("grid", 0.5, 255, 0), IMAGES)
@@ -66,7 +66,7 @@ def test_padding_is_never_counted(counts, batch):
     assert sampler.copies == sum(counts)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(parts=st.lists(st.integers(1, 40), min_size=1, max_size=4), batch=st.sampled_from([8, 16]))
 def test_votes_add_up_over_draws_and_are_cleared_by_take(parts, batch):
     model = classifier(Conv(), 4)

@@ -39,7 +39,7 @@ def images(count: int = 3, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, *SHAPE))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**32), precision=st.sampled_from(["fp32", "bf16"]), noise=st.sampled_from(["grid", "float"])
 )

@@ -70,7 +70,7 @@ def sample(rule: Protocol, labels: dict[int, int | None], batch: int = 64, windo
 TARGETS = st.sampled_from([{1: "prediction"}, {1: "prediction", 3: "label"}, {1: "label"}, {2: "label", 3: "label"}])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     targets=TARGETS,
     order=st.lists(st.integers(0, 40), min_size=1, max_size=9, unique=True),
@@ -92,7 +92,7 @@ def test_any_order_window_and_batch_give_the_votes_of_the_slow_loop(targets, ord
     assert sorted(sampler.addresses) == sorted(wanted)  # each needed copy once, and no other
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(order=st.permutations(range(8)), batch=st.integers(1, 300), window=st.integers(1, 9))
 def test_unlabelled_images_are_certified_for_their_selection_winner(order, batch, window):
     rule = protocol({1: "prediction"})

@@ -27,7 +27,7 @@ def specs(draw):
     return a_spec(labels, looks=looks, seed=seed, **request)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(specs())
 def test_json_round_trip_keeps_text_and_hash(spec):
     again = read_spec(spec.to_json())
@@ -101,7 +101,7 @@ def test_a_damaged_spec_is_named_in_one_line(text, reason):
 cuts = st.tuples(st.integers(0, len(SPEC.to_json())), st.integers(0, 9), st.text(max_size=5))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.text(), cuts))
 def test_hostile_text_never_raises_anything_else(text):
     if isinstance(text, tuple):

@@ -80,7 +80,7 @@ def test_json_gives_the_same_section_back():
     assert make_production(json.loads(json.dumps(stated.model_dump(mode="json")))) == stated
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(1e-12, 0.49))
 def test_what_the_door_admits_can_decide(alpha):
     least = least_votes(alpha)

@@ -72,7 +72,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(Request.model_fields)), anything)
 @example("k", [10**400, 10**400])
 def test_any_value_is_taken_or_refused_in_one_short_sentence(name, value):

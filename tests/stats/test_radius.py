@@ -32,7 +32,7 @@ def exact(b, sigma, t):
         return float(sigma * low)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.builds(pair, st.floats(1e-6, 0.99), st.lists(st.floats(1e-6, 0.99), min_size=1, max_size=4)), sigmas)
 def test_against_thirty_digits(b, sigma):
     reference = max(exact(b, sigma, t) for t in range(1, len(b.u) + 1))

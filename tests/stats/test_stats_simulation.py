@@ -56,7 +56,7 @@ class Replay:
         return np.bincount(votes, minlength=CLASSES)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     targets=st.sampled_from(TARGETS),
     images=st.lists(st.integers(0, 40), min_size=1, max_size=9, unique=True),

@@ -19,11 +19,6 @@ class CutError(Exception):
     """The training was cut off."""
 
 
-@pytest.fixture(autouse=True)
-def quick(one_thread: None) -> None:
-    """Every test here runs on one thread."""
-
-
 def cut_after(epochs: int) -> Callable[[EpochReport], None]:
     def on_progress(report: EpochReport) -> None:
         if report.epoch == epochs:

@@ -12,11 +12,6 @@ from smoothcert.training.batches import noise_levels
 from training.stripes import TINY, stripes
 
 
-@pytest.fixture(autouse=True)
-def quick(one_thread: None) -> None:
-    """Every test here runs on one thread."""
-
-
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("consistency", [0.0, 2.0])
 def test_training_lowers_the_loss(precision: str, consistency: float) -> None:

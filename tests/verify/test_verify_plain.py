@@ -33,7 +33,7 @@ def exact_tail(x, n, p):
         return total
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(counts, levels)
 def test_the_tail_is_scipys_at_upper_bounds(pair, level):
     x, n = pair
@@ -54,7 +54,7 @@ def test_the_tail_is_mpmaths(n, share, level):
     assert plain.is_upper_bound(u, x, n, level)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(counts, levels)
 def test_a_bound_off_by_a_millionth_is_refused(pair, level):
     x, n = pair
@@ -87,7 +87,7 @@ def bounded(draw):
     return q, rivals, draw(st.sampled_from([0.12, 0.25, 0.5, 1.0])), draw(st.floats(0, 3))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(bounded(), st.sampled_from([0.0, 3e-13, 1e-6]))
 def test_margins_decide_as_stats_does(case, eta):
     q, rivals, sigma, r = case
@@ -97,7 +97,7 @@ def test_margins_decide_as_stats_does(case, eta):
     assert decided == (margin > 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(0.001, 0.49), st.floats(0.0, 2.0))
 def test_one_rival_at_q_is_cohens_radius(q, r):
     """Certified exactly below Phi^-1(1 - q)."""
@@ -124,7 +124,7 @@ def test_looks_and_levels_are_those_of_the_plan(n_max, stopping, alpha):
     assert math.fsum(spent) == pytest.approx(alpha, rel=1e-12)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(bounded(), st.sampled_from([0.0, 3e-13, 1e-6]))
 def test_radii_of_stats_are_accepted_and_others_refused_to_either_side(case, eta):
     q, rivals, sigma, _ = case
@@ -138,7 +138,7 @@ def test_radii_of_stats_are_accepted_and_others_refused_to_either_side(case, eta
     assert not plain.is_radius(math.inf, q, rivals, eta)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(1e-6, 0.4), st.floats(1e-6, 0.4), st.floats(1e-6, 0.4))
 def test_the_accepted_radius_is_the_root_by_mpmath(q, one, other):
     """k = 2: the radius is where mpmath's largest margin over t changes its sign."""

@@ -318,7 +318,7 @@ def meaning(run):
     return directory.read_spec(), directory.read_ledger().sha256(), results, chained, events[-1].event, seal
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(FILES), st.randoms(use_true_random=False), st.integers(0, 255))
 def test_a_changed_byte_changes_nothing_or_is_noticed(sealed, tmp_path_factory, name, random, byte):
     run = shutil.copytree(sealed, tmp_path_factory.mktemp("byte") / "run")
@@ -373,7 +373,6 @@ def test_a_broken_decision_and_a_broken_minimum_are_noticed(sealed, monkeypatch)
     assert any("the two implementations decide r = " in fault for fault in verify(sealed).faults)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=9))
 def test_labels_are_hashed_as_the_images_hash_them(labels):
     images = ImageSet("toy", np.zeros((len(labels), 2, 2, 1), np.uint8), np.array(labels))

@@ -25,7 +25,7 @@ def exact_tail(x, n, p):
     return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(max(x, 0), n + 1))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 40).flatmap(lambda n: st.tuples(st.integers(-1, n + 1), st.just(n))), st.floats(0, 1))
 def test_small_tails_are_exact(pair, p):
     x, n = pair
@@ -51,7 +51,7 @@ def test_large_tails_are_mpmaths(n, p, away):
     assert shares.at_least(x, n, p) == pytest.approx(float(total), rel=1e-8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pairs, st.sampled_from([0.5, 0.95, 0.999]))
 def test_exact_intervals_are_accepted_and_others_refused_to_either_side(pair, confidence):
     s, m = pair
@@ -65,7 +65,7 @@ def test_exact_intervals_are_accepted_and_others_refused_to_either_side(pair, co
     assert not shares.is_upper_limit(high - 1e-6, s, m, level)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pairs, alphas, deltas)
 def test_population_bounds_are_accepted_and_others_refused(pair, alpha, delta):
     s, m = pair
@@ -103,7 +103,7 @@ def test_what_is_no_upper_limit(p):
     assert not shares.is_upper_limit(p, 8, 10, 0.05)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 60), alphas, deltas)
 def test_the_number_of_bad_runs_is_the_smallest_by_brute_force(m, alpha, delta):
     tails = [exact_tail(b + 1, m, alpha) for b in range(m + 1)]
@@ -112,7 +112,7 @@ def test_the_number_of_bad_runs_is_the_smallest_by_brute_force(m, alpha, delta):
     assert [b for b in range(-1, m + 2) if shares.is_bad_runs(b, m, alpha, delta)] == [wanted]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 2_000_000), alphas, deltas)
 def test_the_number_of_bad_runs_is_that_of_stats(m, alpha, delta):
     bad = bad_runs(m, alpha, delta)
