@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from smoothcert.planning.outcomes import mean_copies
+from smoothcert.planning.outcomes import mean_copies, traces
 from smoothcert.planning.population import population
-from smoothcert.planning.profile import traces
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -5,8 +5,7 @@ import pytest
 from scipy.special import ndtri
 
 from smoothcert.errors import SpecError
-from smoothcert.planning.population import population
-from smoothcert.planning.shares import STEP, grid
+from smoothcert.planning.population import STEP, grid, population
 
 from .populations import mixed, vectors
 

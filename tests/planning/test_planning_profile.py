@@ -5,8 +5,8 @@ import pytest
 from scipy.special import ndtr, xlogy
 from scipy.stats import norm
 
-from smoothcert.planning.profile import traces
-from smoothcert.planning.shares import grid, mixture, seen
+from smoothcert.planning.outcomes import traces
+from smoothcert.planning.population import grid, mixture, seen
 
 
 def _ends(trace, effect, tails=(0.025, 0.975)):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smoothcert.planning.samples import images_needed, width
+from smoothcert.planning.plan import images_needed, width
 from smoothcert.stats import interval, population_bound
 
 MOST = 1500

@@ -8,7 +8,7 @@ from scipy.special import ndtr
 from scipy.stats import binom
 
 from smoothcert.errors import SpecError
-from smoothcert.planning.shares import TOLERANCE, climb, grid, mixture, seen
+from smoothcert.planning.population import TOLERANCE, climb, grid, mixture, seen
 
 
 def test_likelihood_is_the_binomials():

@@ -14,12 +14,12 @@ from smoothcert.stats import (
     Prediction,
     least_votes,
     levels,
-    odds,
     predict_counts,
     predict_sets,
     prediction_looks,
     prediction_odds,
 )
+from smoothcert.stats import prediction as odds
 
 ALPHAS = (0.05, 0.01, 0.001)
 NEAR_A_TIE = 0.5 + np.array([0.0, 1e-12, 1e-6, 1e-4, 1e-3, 0.005, 0.01])

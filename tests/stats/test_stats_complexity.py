@@ -23,8 +23,7 @@ from smoothcert.stats import (
     tally,
     votes_needed,
 )
-from smoothcert.stats.complexity import DRAWS, MOST, _search
-from smoothcert.stats.onelook import miss_test
+from smoothcert.stats.power import DRAWS, MOST, _search, miss_test
 
 SIGMA = 0.5
 CASES = [("cohen", 3), ("rankcp", 2), ("rankcp", 1000), ("simuem", 1000)]

@@ -5,7 +5,7 @@ from scipy.stats import entropy as scipy_entropy
 from torch.nn import functional as F
 
 from smoothcert.training import TrainingSettings
-from smoothcert.training.objective import objective
+from smoothcert.training.trainer import objective
 
 LABELS = torch.tensor([0, 1, 2, 0, 1])
 

@@ -2,7 +2,7 @@ import csv
 from pathlib import Path
 
 from smoothcert.training import EpochReport
-from smoothcert.training.saving import write_log
+from smoothcert.training.checkpoint import write_log
 
 FIRST = EpochReport(1, 2, 0.2, 1.25, 0.5, 0.75, 0.5, 3.5)
 SECOND = EpochReport(2, 2, 0.0002, 1.0, 0.625, None, None, 3.25)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import smoothcert.evidence.results as results
-import smoothcert.stats.looks as looks
 import smoothcert.stats.population as population
+import smoothcert.stats.sequential as looks
 from smoothcert.stats import claims, interval, r_max, radius
 from smoothcert.verify import verify
 

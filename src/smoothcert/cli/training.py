@@ -15,8 +15,8 @@ from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.errors import ModelError
 from smoothcert.models import ModelOptions
 from smoothcert.spec import Reading
+from smoothcert.training.checkpoint import save, write_log
 from smoothcert.training.gaussian import train
-from smoothcert.training.saving import save, write_log
 from smoothcert.training.settings import EpochReport, TrainingSettings
 from smoothcert.training.start import Start, tuned
 

@@ -3,11 +3,10 @@
 from typing import Literal
 
 from smoothcert.errors import SpecError
-from smoothcert.noise.address import Rows, Stage, key
+from smoothcert.noise.base import Noise, Precision, Rows, Stage, Writer, key
 from smoothcert.noise.delivered import NoiseTest, buffer_matches, delivered_test
-from smoothcert.noise.floating import FloatNoise
+from smoothcert.noise.gaussian import FloatNoise
 from smoothcert.noise.grid import GridNoise
-from smoothcert.noise.protocol import Noise, Precision, Writer
 from smoothcert.noise.table import GridTable, grid_table
 
 __all__ = [

@@ -12,8 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from smoothcert.errors import InputError, SpecError
-from smoothcert.noise.address import Rows
-from smoothcert.noise.protocol import Buffer, Precision
+from smoothcert.noise.base import Buffer, Precision, Rows
 
 FloatArray = NDArray[np.float32]
 

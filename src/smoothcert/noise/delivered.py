@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import InputError
-from smoothcert.noise.address import Rows
-from smoothcert.noise.protocol import Buffer, Noise, Writer
+from smoothcert.noise.base import Buffer, Noise, Rows, Writer
 from smoothcert.noise.table import GridTable, grid_table
 
 FloatArray = NDArray[np.float64]

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import SpecError
 from smoothcert.noise import buffers
-from smoothcert.noise.address import Rows, key
+from smoothcert.noise.base import Buffer, Precision, Rows, key
 from smoothcert.noise.philox import uniforms
-from smoothcert.noise.protocol import Buffer, Precision
 from smoothcert.noise.table import GridTable, check_grid, grid_table, total_variation
 
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from smoothcert.evidence.forecast import CellForecast, Estimate, LevelForecast, Rate
-from smoothcert.planning.outcomes import Simulation, certified_share, mean_copies, simulated
-from smoothcert.planning.population import Population, population
-from smoothcert.planning.profile import Trace, traces
+from smoothcert.planning.outcomes import Simulation, Trace, certified_share, mean_copies, simulated, traces
+from smoothcert.planning.population import FloatArray, IntArray, Population, population
 from smoothcert.planning.reach import sufficient
-from smoothcert.planning.shares import FloatArray, IntArray
 from smoothcert.stats import Plan, Procedure, r_max, schedule
-from smoothcert.stats.plan import FIRST_LOOK
+from smoothcert.stats.sequential import FIRST_LOOK
 
 _ROUNDING = 1e-9
 """Below one half by no more than this, a sum of weights is one half."""

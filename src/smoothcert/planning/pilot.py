@@ -1,23 +1,27 @@
-"""The pilot: a few hundred votes of some images on the user's own classifier and device. None is a vote of a run."""
+"""The pilot: a few hundred votes of some images on the user's classifier and device. None is a vote of a run."""
 
 from __future__ import annotations
 
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from smoothcert.engine.energy import meter_of
 from smoothcert.engine.measure import measure_rates
-from smoothcert.engine.work import Work
-from smoothcert.evidence.forecast import Pilot, Rate
+from smoothcert.engine.runner import lock
+from smoothcert.engine.work import Work, load_work
+from smoothcert.errors import SpecError
+from smoothcert.evidence.forecast import Forecast, LevelForecast, Pilot, Rate
+from smoothcert.evidence.planned import named_cells, settings_of
 from smoothcert.noise import Rows, Stage
-from smoothcert.planning.forecast import Votes
-from smoothcert.planning.shares import IntArray
+from smoothcert.planning.forecast import Level, Votes
+from smoothcert.planning.population import IntArray
 from smoothcert.sampling.memory import keep_freed_memory
 from smoothcert.sampling.sampler import Sampler
+from smoothcert.spec.planning import PlanSettings
 
 ROUNDS, BATCHES_A_ROUND = 5, 4
 RATE_ROUNDS = 3
@@ -128,3 +132,40 @@ def _other_rates(work: Work, seed: int) -> tuple[Rate, ...]:
     rounds = [measure_rates(work, first, seed)["rates"] for _ in range(RATE_ROUNDS)]
     found = {name: [each[name] for each in rounds] for name in rounds[0]}
     return tuple(Rate(name, min(each), float(np.median(each)), max(each)) for name, each in found.items())
+
+
+def loaded(settings: PlanSettings) -> tuple[Work, int, tuple[str, ...]]:
+    """Load what a plan names; return it with the number of pilot images, and what must be said of them.
+
+    Raises:
+        InputError: images or classifiers were refused, or --classes contradicts them.
+    """
+    work = load_work(settings.request())
+    classes, m = work.images.num_classes, settings.images or len(work.images)
+    if settings.classes not in (None, classes):
+        raise SpecError(
+            f"classes: {work.images.reference} has {classes} classes, got {settings.classes}; leave it out."
+        )
+    count = min(settings.pilot, len(work.images), m)
+    if count == settings.pilot:
+        return work, count, ()
+    return work, count, (f"The pilot took all {count:,} images there are, not the {settings.pilot:,} asked for.",)
+
+
+def predicted(work: Work, drawn: Piloted, levels: dict[float, Level], m: int) -> Forecast:
+    """Put the forecast of all noise levels together, with the settings that a run must share."""
+    spec = lock(work)
+    own = work.recipe.precision
+    others = tuple(rate for rate in drawn.other_rates if rate.precision != own)
+    return Forecast(
+        settings=settings_of(spec) | {"images": str(m)} | named_cells(spec),
+        images=m,
+        stopping=work.request.stopping,
+        pilot=drawn.facts,
+        cells=tuple(cell for level in levels.values() for cell in level.cells),
+        levels=tuple(_with_rates(level, others) for level in levels.values()),
+    )
+
+
+def _with_rates(level: Level, others: tuple[Rate, ...]) -> LevelForecast:
+    return replace(level.level, rates=(*level.level.rates, *others))

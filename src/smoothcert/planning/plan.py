@@ -1,20 +1,226 @@
-"""`plan`: what can be certified, how many votes and images it takes, and from a pilot what a run will show and cost."""
+"""`plan`: what can be certified, how many samples and images it takes, what a run will show and cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
-from smoothcert.evidence.outlook import Outlook, Planned, Width
-from smoothcert.planning.changes import changes
+from smoothcert.evidence import CONFIDENCE, Basis
+from smoothcert.evidence.estimate import TOGETHER, duel, expected
+from smoothcert.evidence.forecast import RESOLVED, Estimate, Forecast
+from smoothcert.evidence.outlook import Change, Outlook, Planned, Width
 from smoothcert.planning.forecast import Level, forecast_level
-from smoothcert.planning.reach import powers, procedure_of, reach
-from smoothcert.planning.samples import width
-from smoothcert.planning.serving import basis
-from smoothcert.spec import Production
+from smoothcert.planning.population import FloatArray, Population
+from smoothcert.planning.reach import powers, procedure_of, reach, sufficient
+from smoothcert.spec import Production, Request
 from smoothcert.spec.planning import PlanSettings
-from smoothcert.stats import Procedure
+from smoothcert.stats import Plan, Procedure, interval, lower_bound, population_bound, r_max, schedule, simulate
+from smoothcert.stats.sequential import FIRST_LOOK
+
+MOST_IMAGES = 10**7
+DELTA = 1 - CONFIDENCE
+"""Error probability of a population bound, as in the results of a run."""
+
+
+def width(share: float, origin: str, m: int, alpha: float, wanted: float) -> Width:
+    """Return what a certified accuracy over m images leaves open, and the images a wanted population bound takes.
+
+    Args:
+        share: certified accuracy, in [0, 1].
+        origin: what it is.
+        m: images, >= 1.
+        alpha: error probability of one image's certificate.
+        wanted: population bound wanted, in (0, 1).
+    """
+    certified = math.floor(share * m + 1e-9)
+    low, high = interval(certified, m, CONFIDENCE)
+    bound = population_bound(certified, m, alpha, DELTA)
+    return Width(share, origin, m, low, high, bound, wanted, images_needed(share, alpha, wanted))
+
+
+def images_needed(share: float, alpha: float, wanted: float) -> int | None:
+    """Return the images from which on a certified share gives a population bound, whatever larger number is taken.
+
+    With m images floor(share m) are certified, so the bound is a sawtooth in m: it falls where the floor stands still.
+    Returned is the least m such that it and every larger number give the bound. It lies between the numbers at which
+    share m and share m - 1 would suffice, as real numbers.
+
+    Args:
+        share: certified share, in [0, 1].
+        alpha: error probability of one image's certificate.
+        wanted: population bound, in (0, 1), at confidence 95 %.
+
+    Returns:
+        A number of images; None where the share is too low for any number, or more than ten million were needed.
+
+    >>> images_needed(0.675, 0.001, 0.6), images_needed(0.6, 0.001, 0.6)
+    (149, None)
+    """
+
+    def enough(m: int, certified: float) -> bool:
+        return bool(_bound(np.array(m), np.array(max(certified, 0.0)), alpha) >= wanted)
+
+    if (share - alpha) / (1 - alpha) <= wanted:
+        return None
+    most = bisect_left(range(MOST_IMAGES + 1), True, lo=1, key=lambda m: enough(m, share * m - 1))
+    if most > MOST_IMAGES:
+        return None
+    least = bisect_left(range(most + 1), True, lo=1, key=lambda m: enough(m, share * m))
+    between = np.arange(least, most + 1)
+    short = _bound(between, np.floor(share * between + 1e-9), alpha) < wanted
+    return int(between[np.flatnonzero(short)[-1]]) + 1 if short.any() else int(least)
+
+
+def _bound(m: NDArray[np.int64], certified: FloatArray, alpha: float) -> FloatArray:
+    """`population_bound`, for many numbers of images and real-valued numbers of certified ones."""
+    found: FloatArray = (lower_bound(np.minimum(certified, m), m, DELTA) - alpha) / (1 - alpha)
+    return found
+
+
+def basis(
+    request: Request, forecast: Forecast, levels: dict[float, Level], energy_source: str, production: Production
+) -> Basis:
+    """Return the basis of cost scenarios at the primary noise level, or the first.
+
+    Args:
+        request: what a run would be asked.
+        forecast: the forecast of all noise levels.
+        levels: the populations behind it.
+        energy_source: where the energy is from, or why it is unknown.
+        production: votes and alpha of a prediction.
+    """
+    sigma = float(request.primary.sigma if request.primary else request.sigma[0])
+    own = next(level for level in forecast.levels if level.sigma == sigma)
+    seconds = [forecast.seconds(level).value or 0.0 for level in forecast.levels]
+    copies, all_copies = forecast.copies(own), [forecast.copies(level) for level in forecast.levels]
+    silent, drawn = served(levels[sigma].behind, production, forecast.pilot.batch)
+    rate = own.rates[0]
+    return Basis(
+        sigma=sigma,
+        device=forecast.pilot.device,
+        precision=forecast.pilot.precision,
+        rate=rate.median,
+        rate_low=rate.low,
+        rate_high=rate.high,
+        joules=rate.joules,
+        energy_source=energy_source,
+        copies=copies.value or 0.0,
+        images=forecast.images * len(forecast.levels),
+        passes=round(sum(forecast.images * (each.value or 0.0) for each in all_copies)),
+        seconds=sum(seconds),
+        abstention=silent,
+        prediction_copies=drawn,
+        origin="pilot",
+        copies_error=_error(copies),
+        copies_most=request.most_copies,
+        passes_error=sum(forecast.images * _error(each) for each in all_copies),
+        batch=forecast.pilot.batch,
+    )
+
+
+def _error(estimate: Estimate) -> float:
+    """Return the standard error that an interval of two on either side comes from."""
+    return (estimate.high - estimate.low) / 4
+
+
+def served(behind: Population, production: Production, batch: int) -> tuple[float, float]:
+    """Return the share of images on which adaptive prediction abstains, and the mean copies it takes; estimates."""
+    ranked: FloatArray = np.sort(behind.vectors, axis=1)[:, ::-1]
+    first = min(max(1, batch // TOGETHER), production.votes)
+    weights, chances = behind.weights(behind.best), duel(ranked[:, 0], ranked[:, 1], 1.0)
+    silent, copies = (float(weights @ each) for each in expected(chances, production, first))
+    return silent, copies
+
+
+ALPHAS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+BUDGETS = (1_000, 10_000, 100_000, 1_000_000)
+DRAWN = 400
+"""Images drawn from the population for these forecasts, the same for every setting."""
+
+
+@dataclass(frozen=True)
+class _Variant:
+    setting: str
+    value: str
+    procedure: Procedure
+    k: int
+    now: bool
+
+
+def changes(request: Request, procedure: Procedure, pilot: Level | None, copies: int, seed: int) -> list[Change]:
+    """Return what other settings do at one noise level.
+
+    Args:
+        request: the settings as they are.
+        procedure: the procedure they lead to.
+        pilot: forecast of the level, or None without a pilot.
+        copies: votes of a pilot image.
+        seed: of the simulation; the same for all levels and settings, so that differences show.
+    """
+    r = request.first_radius
+    return [_change(variant, r, pilot, copies, seed) for variant in _variants(request, procedure)]
+
+
+def _variants(request: Request, procedure: Procedure) -> Iterator[_Variant]:
+    plan, k = procedure.plan, request.first_k
+    for alpha in sorted({*ALPHAS, request.alpha}, reverse=True):
+        changed = replace(plan, alpha=alpha)
+        yield _Variant("alpha", f"{alpha:g}", replace(procedure, plan=changed), k, alpha == request.alpha)
+    for n_max in sorted({*BUDGETS, request.n_max}):
+        looks = schedule(n_max, request.stopping)
+        yield _Variant(
+            "n_max", f"{n_max:,}", replace(procedure, plan=replace(plan, looks=looks)), k, looks == plan.looks
+        )
+    for other in request.k:
+        alone = replace(procedure, targets={other: request.target_of(other)})
+        yield _Variant("k", str(other), alone, other, other == k)
+    if request.n_max >= FIRST_LOOK:
+        for stopping in ("looks", "fixed"):
+            looks = schedule(request.n_max, stopping)
+            other_rule = replace(procedure, plan=replace(plan, looks=looks))
+            yield _Variant("stopping", stopping, other_rule, k, stopping == request.stopping)
+
+
+def _change(variant: _Variant, r: float, pilot: Level | None, copies: int, seed: int) -> Change:
+    plan, k = variant.procedure.plan, variant.k
+    limit = r_max(plan, k)
+    certified, mean = (None, None) if pilot is None else _forecast(variant, r, pilot, seed)
+    places = product(variant.procedure.targets, variant.procedure.radii)
+    told = {place: _told(plan, *place, copies) for place in places}
+    return Change(
+        setting=variant.setting,
+        value=variant.value,
+        sigma=plan.sigma,
+        r_max=limit,
+        radius=r,
+        certified=certified if told[k, r] else None,
+        copies=mean,
+        now=variant.now,
+        told=False not in told.values(),
+    )
+
+
+def _forecast(variant: _Variant, r: float, pilot: Level, seed: int) -> tuple[float, float]:
+    """Return certified accuracy at one cell, and mean copies, over images drawn from the population."""
+    rng, behind = np.random.default_rng(seed), pilot.behind
+    chosen = rng.choice(len(behind.labels), DRAWN, p=behind.weights(behind.best))
+    procedure = variant.procedure
+    done = simulate(behind.vectors[chosen], behind.labels[chosen], procedure, rng)
+    place = list(procedure.targets).index(variant.k), procedure.radii.index(r)
+    return float(done.certified[:, place[0], place[1]].mean()), float(done.samples.mean())
+
+
+def _told(plan: Plan, k: int, r: float, copies: int) -> bool | None:
+    """Whether a pilot of so many votes tells images that are certified from others; None: not attainable."""
+    needed = sufficient(plan, k, r)
+    return None if r > r_max(plan, k) or needed is None else needed <= 1 - RESOLVED / copies
+
 
 NO_SHARE = "half of the images"
 ASSUMED = "assumed"
@@ -43,8 +249,7 @@ def plan(
     """
     if not settings.draws:
         return _without_pilot(settings)
-    from smoothcert.planning.pilot import draw_pilot
-    from smoothcert.planning.piloted import loaded, predicted
+    from smoothcert.planning.pilot import draw_pilot, loaded, predicted
 
     work, count, notes = loaded(settings)
     rng = np.random.default_rng()

@@ -12,12 +12,6 @@ votes), `bounds` or `running` (Clopper-Pearson bounds, at one look or along the 
 from smoothcert.stats.binomial import interval, lower_bound, sign_test, upper_bound
 from smoothcert.stats.bounds import BOUNDS, Bounds, Tally, bounds, tally
 from smoothcert.stats.certificate import Certificate, certify_counts, r_max_of_counts, radii_from_counts
-from smoothcert.stats.complexity import copies_needed, least_margin, power
-from smoothcert.stats.futility import reachable, undecided
-from smoothcert.stats.looks import r_max, running, step
-from smoothcert.stats.margins import probabilities_at
-from smoothcert.stats.odds import Odds, prediction_odds
-from smoothcert.stats.plan import Plan, levels, schedule
 from smoothcert.stats.population import (
     Claim,
     bad_runs,
@@ -27,11 +21,20 @@ from smoothcert.stats.population import (
     population_bound,
     sample_bound,
 )
-from smoothcert.stats.prediction import Prediction, least_votes, predict_counts, predict_sets, prediction_looks
-from smoothcert.stats.radius import certified_at, radius
+from smoothcert.stats.power import copies_needed, least_margin, power, r_max_fixed, votes_needed
+from smoothcert.stats.prediction import (
+    Odds,
+    Prediction,
+    least_votes,
+    predict_counts,
+    predict_sets,
+    prediction_looks,
+    prediction_odds,
+)
+from smoothcert.stats.radius import certified_at, probabilities_at, radius
 from smoothcert.stats.rounding import format_down, format_up, round_down, round_up, scientific_up
-from smoothcert.stats.samplesize import r_max_fixed, votes_needed
-from smoothcert.stats.simulation import Expected, Procedure, Simulated, expected_copies, simulate
+from smoothcert.stats.sequential import Plan, levels, r_max, reachable, running, schedule, step, undecided
+from smoothcert.stats.simulate import Expected, Procedure, Simulated, expected_copies, simulate
 
 __all__ = [
     "BOUNDS",

@@ -11,10 +11,9 @@ from numpy.typing import ArrayLike
 from smoothcert.errors import SpecError
 from smoothcert.stats.binomial import FloatArray
 from smoothcert.stats.bounds import Bounds, bounds, tally
-from smoothcert.stats.looks import r_max, running
-from smoothcert.stats.plan import Plan
 from smoothcert.stats.radius import certified_at, radius
 from smoothcert.stats.rounding import round_down
+from smoothcert.stats.sequential import Plan, r_max, running
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from smoothcert.training.settings import EpochReport, TrainingSettings
 
 if TYPE_CHECKING:
+    from smoothcert.training.checkpoint import save
     from smoothcert.training.gaussian import train
-    from smoothcert.training.saving import save
 
 __all__ = ["EpochReport", "TrainingSettings", "save", "train"]
 
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> object:
 
         return train
     if name == "save":
-        from smoothcert.training.saving import save
+        from smoothcert.training.checkpoint import save
 
         return save
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

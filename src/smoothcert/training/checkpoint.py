@@ -1,16 +1,27 @@
-"""The checkpoint of a training: written whole after every epoch, taken up only by the same training."""
+"""Checkpoints of a training, written whole after every epoch, and the trained weights with their card and log."""
 
+from __future__ import annotations
+
+import csv
+import io
 import json
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from smoothcert.data.dataset import ImageSet
 from smoothcert.errors import ModelError, SpecError
+from smoothcert.evidence import write_derived
+from smoothcert.models.card import Card
 from smoothcert.models.state import State
-from smoothcert.models.weights import read_tensors, write_tensors
-from smoothcert.training.settings import EpochReport
+from smoothcert.models.weights import read_tensors, save_weights, write_tensors
+from smoothcert.training.settings import EpochReport, TrainingSettings
+from smoothcert.training.start import MEAN, STD, Start
 
 MODEL, MOMENTUM, FACTS = "model.", "momentum.", "training"
 
@@ -94,3 +105,51 @@ def load_checkpoint(path: Path, identity: Identity) -> Checkpoint | None:
 def _short(value: Any) -> str:
     text = "none" if value is None else str(value["model"] if isinstance(value, dict) else value)
     return text[:19]
+
+
+def save(
+    module: nn.Module,
+    settings: TrainingSettings,
+    images: ImageSet,
+    path: str | os.PathLike[str],
+    start: Start | None = None,
+) -> None:
+    """Write a trained module as safetensors, whole or not at all.
+
+    Args:
+        module: what `train` returned.
+        settings: what it was trained with.
+        images: what it was trained on; their names, shape and hash go into the file.
+        path: a new file ending in ``.safetensors``.
+        start: the classifier it was trained on from, whose normalisation it keeps; None: it began fresh.
+
+    Raises:
+        ModelError: the file exists already, or it cannot be written.
+    """
+    channels, settings = images.shape[0], settings.filled(tuned=start is not None)
+    card = Card(
+        arch=start.arch if start else settings.arch,
+        num_classes=images.num_classes,
+        in_channels=channels,
+        input_shape=images.shape,
+        mean=start.mean if start else (MEAN,) * channels,
+        std=start.std if start else (STD,) * channels,
+        sigma=float(settings.sigma) if settings.sigma_low is None else None,
+        class_names=images.class_names,
+        recipe={
+            "settings": settings.as_dict(),
+            "images": len(images),
+            "images_sha256": images.sha256(),
+            "start": start.origin if start else None,
+        },
+    )
+    save_weights(module, card, path)
+
+
+def write_log(path: Path, reports: Sequence[EpochReport]) -> None:
+    """Write one CSV row an epoch, with the fields of `EpochReport` (empty: not measured), over what was there."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(EpochReport.names())
+    writer.writerows(astuple(report) for report in reports)
+    write_derived(path, text.getvalue())

@@ -1,4 +1,6 @@
-"""One training between its epochs: network, optimiser and the rate of learning."""
+"""One training between its epochs: the objective, the optimiser, the learning rate, accuracy on images held out."""
+
+from __future__ import annotations
 
 import math
 import time
@@ -6,14 +8,78 @@ import time
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from smoothcert.errors import ModelError
 from smoothcert.models.state import load_state
-from smoothcert.training.accuracy import accuracy, precision
 from smoothcert.training.batches import Noise, Pool, epoch_rows, noise_levels, turned
 from smoothcert.training.checkpoint import Checkpoint
-from smoothcert.training.objective import objective
 from smoothcert.training.settings import EpochReport, TrainingSettings
+
+SMALLEST = 1e-8
+"""Probabilities below this count as this before their logarithm is taken."""
+
+
+def objective(logits: torch.Tensor, labels: torch.Tensor, settings: TrainingSettings) -> torch.Tensor:
+    """The loss of a batch: cross-entropy of every copy + lambda * disagreement + eta * entropy of the mean.
+
+    Lambda is `settings.consistency`, eta `settings.entropy` (Jeong and Shin, NeurIPS 2020, equation 8). With one copy
+    an image it is plain cross-entropy, as in Gaussian augmentation (Cohen, Rosenfeld and Kolter, ICML 2019).
+
+    Args:
+        logits: float (copies * n, c), copy after copy.
+        labels: whole numbers (n,).
+        settings: the weights of the terms, and the label smoothing.
+
+    Returns:
+        A scalar.
+    """
+    copies = len(logits) // len(labels)
+    loss = F.cross_entropy(logits, labels.repeat(copies), label_smoothing=settings.label_smoothing)
+    if copies == 1:
+        return loss
+    logs = F.log_softmax(logits, 1).reshape(copies, len(labels), -1)
+    mean = logs.exp().mean(0).clamp_min(SMALLEST)
+    return loss + settings.consistency * disagreement(mean, logs) + settings.entropy * entropy(mean)
+
+
+def disagreement(mean: torch.Tensor, logs: torch.Tensor) -> torch.Tensor:
+    """Mean Kullback-Leibler divergence KL(mean || copy); mean probabilities (n, c), logarithms (copies, n, c)."""
+    return (mean * (mean.log() - logs)).sum(2).mean()
+
+
+def entropy(mean: torch.Tensor) -> torch.Tensor:
+    """Mean entropy, in nats, of the average predictions (n, c)."""
+    return -(mean * mean.log()).sum(1).mean()
+
+
+def accuracy(module: nn.Module, pool: Pool, settings: TrainingSettings, sigma: float | None = None) -> float | None:
+    """Share of a pool classified correctly under one draw of noise each, always the same draw; None: no images.
+
+    Args:
+        module: on the device of the pool.
+        pool: images held out.
+        settings: of the training.
+        sigma: one noise level, 0 for none; None: as in training.
+    """
+    if not len(pool):
+        return None
+    generator = torch.Generator(settings.device).manual_seed(settings.seed + 1)
+    module.eval()
+    right = 0
+    with torch.inference_mode():
+        for start in range(0, len(pool), 512):
+            rows = pool.images[start : start + 512]
+            level = noise_levels(settings, len(rows), generator) if sigma is None else sigma
+            with precision(settings):
+                logits = module(pool.noisy(rows, level, generator))
+            right += int((logits.argmax(1) == pool.labels[start : start + 512]).sum())
+    return right / len(pool)
+
+
+def precision(settings: TrainingSettings) -> torch.autocast:
+    """The arithmetic of the forward pass."""
+    return torch.autocast(settings.device, torch.bfloat16, enabled=settings.precision == "bf16")
 
 
 class Trainer:

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.noise import buffers
-from smoothcert.noise.address import Rows
+from smoothcert.noise.base import Buffer, Precision, Rows
 from smoothcert.noise.grid import address_words
-from smoothcert.noise.protocol import Buffer, Precision
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from smoothcert.errors import SpecError
 from smoothcert.stats.binomial import FloatArray
 from smoothcert.stats.bounds import Bounds, IntArray, tally
-from smoothcert.stats.looks import step
-from smoothcert.stats.plan import Plan
 from smoothcert.stats.radius import certified_at
+from smoothcert.stats.sequential import Plan, step
 
 BoolArray = NDArray[np.bool_]
 SUM = 1e-6

@@ -1,0 +1,312 @@
+"""Group-sequential sampling: the schedule of looks, the alpha spent at each, futility, and one step of an image.
+
+Look i spends its own share a_i of alpha, and the shares sum to at most alpha. By the union bound the bounds of all
+looks hold together with probability at least 1 - alpha, so their running minimum is valid under any stopping rule and
+for every radius at once.
+
+Futility decides when to stop: nothing undecided can still be reached. It can lose power, never validity. An image goes
+on while one of two optimistic but plausible futures certifies the radius at the last look:
+(a) the label's probability at its upper bound at level gamma, the rivals scaled in proportion;
+(b) the label at its estimate, each rival at its lower bound at level gamma.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothcert.errors import SpecError
+from smoothcert.stats.binomial import FloatArray, lower_bound
+from smoothcert.stats.bounds import BOUNDS, Bounds, Tally, bounds
+from smoothcert.stats.radius import certified_at, radius
+
+FIRST_LOOK = 100  # no look has fewer samples
+GROWTH = (2, 3)  # each look is two thirds of the next
+LAST_SHARE = 0.3  # of alpha, kept for the last look
+_SHAVE = 1 - 1e-12  # keeps the levels' float sum at or below alpha
+
+
+def schedule(n_max: int, stopping: str = "looks") -> tuple[int, ...]:
+    """Sample numbers at which the votes are evaluated, built backwards from n_max by factors 1.5.
+
+    Args:
+        n_max: most noisy copies an image; >= 100 for `looks`, >= 1 for `fixed`.
+        stopping: `looks`, or `fixed` for one look at n_max.
+
+    Returns:
+        Increasing sample numbers; the last is n_max.
+
+    Raises:
+        SpecError: if n_max is too small or the rule unknown.
+
+    >>> schedule(1000)
+    (131, 197, 296, 444, 666, 1000)
+    >>> schedule(1000, "fixed")
+    (1000,)
+    """
+    if stopping not in ("looks", "fixed"):
+        raise SpecError(f"expected stopping to be looks or fixed, got {stopping!r}")
+    least = FIRST_LOOK if stopping == "looks" else 1
+    if n_max < least:
+        raise SpecError(f"expected n_max >= {least} with stopping = {stopping}, got {n_max}; raise n_max")
+    backwards = [n_max]
+    while stopping == "looks" and (n := backwards[-1] * GROWTH[0] // GROWTH[1]) >= FIRST_LOOK:
+        backwards.append(n)
+    return tuple(reversed(backwards))
+
+
+def levels(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
+    """Error level of each look; they sum to at most alpha.
+
+    The last look gets 0.3 alpha; of the other 0.7 alpha one half is shared equally among the looks before
+    it, the other half in proportion to the growth of sqrt(n). A single look gets all of alpha.
+
+    Args:
+        looks: increasing sample numbers.
+        alpha: error probability of one image's certificate, in (0, 1).
+
+    Returns:
+        One level a look, in the same order.
+
+    >>> [round(a, 6) for a in levels((100, 400, 1600), 0.001)]
+    [0.00035, 0.00035, 0.0003]
+    >>> levels((1000,), 0.001)
+    (0.001,)
+    """
+    if len(looks) == 1:
+        return (alpha,)
+    before = len(looks) - 1
+    roots = [0.0, *(math.sqrt(n) for n in looks[:-1])]
+    grown = [(b - a) / roots[-1] for a, b in itertools.pairwise(roots)]
+    early = [(1 - LAST_SHARE) * alpha * (1 / before + g) / 2 for g in grown]
+    return tuple(a * _SHAVE for a in (*early, LAST_SHARE * alpha))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How votes become bounds: fixed before the first vote is drawn.
+
+    Attributes:
+        looks: increasing sample numbers, e.g. from `schedule`.
+        alpha: error probability of one image's certificate, in (0, 1), for each k.
+        bound: one of `BOUNDS`.
+        classes: number of classes c, >= 2.
+        sigma: noise standard deviation, > 0, in units of the [0, 1] range.
+        eta: total-variation distance of the noise drawn from Gaussian noise, for one image.
+
+    Raises:
+        SpecError: if a value is out of range.
+
+    >>> plan = Plan(schedule(100_000), 0.001, "rankcp", classes=10, sigma=0.25)
+    >>> len(plan.levels), sum(plan.levels) <= plan.alpha
+    (18, True)
+    """
+
+    looks: tuple[int, ...]
+    alpha: float
+    bound: str
+    classes: int
+    sigma: float
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.looks or any(b <= a for a, b in itertools.pairwise((0, *self.looks))):
+            raise SpecError(f"expected increasing positive looks, got {self.looks}")
+        if not 0 < self.alpha < 1:
+            raise SpecError(f"expected alpha strictly between 0 and 1, got {self.alpha}")
+        if self.bound not in BOUNDS:
+            raise SpecError(f"expected bound to be one of {', '.join(BOUNDS)}, got {self.bound!r}")
+        if self.classes < 2:
+            raise SpecError(f"expected at least 2 classes, got {self.classes}")
+        if not (self.sigma > 0 and self.eta >= 0):
+            raise SpecError(f"expected sigma > 0 and eta >= 0, got {self.sigma} and {self.eta}")
+
+    @cached_property
+    def levels(self) -> tuple[float, ...]:
+        """Error level of each look."""
+        return levels(self.looks, self.alpha)
+
+
+BoolArray = NDArray[np.bool_]
+
+# gamma grows with n: cautious while few votes are in (a wrong stop loses a certificate), bolder later (a wrong
+# continuation costs many samples)
+_GAMMA, _GAMMA_AT, _GAMMA_POWER, _GAMMA_MOST = 0.01, 3000, 0.6, 0.05
+
+
+def undecided(votes: Tally, now: Bounds, radii: Sequence[float], plan: Plan, k: int) -> BoolArray:
+    """Which images have a radius that is not certified yet and can still be.
+
+    Args:
+        votes: Tally of shape (m,) at each image's current look, rivals (m, K), K >= k.
+        now: running bounds, q (m,) and u (m, k).
+        radii: L2 radii of interest, in units of the [0, 1] range.
+        plan: looks, levels, bound, sigma.
+        k: rank of the certificate.
+
+    Returns:
+        bool (m,): draw on to the next look. Always False at the last look.
+
+    Raises:
+        SpecError: if a sample number is not one of the plan's looks.
+
+    >>> from smoothcert.stats.bounds import tally
+    >>> plan = Plan((100, 1000, 10_000), 0.001, "rankcp", classes=3, sigma=0.5)
+    >>> votes = tally([[100, 0, 0], [52, 48, 0]], [0, 0], k=1)
+    >>> now = Bounds(np.array([0.1, 0.7]), np.array([[0.1], [0.7]]))
+    >>> undecided(votes, now, [0.5, 1.0], plan, k=1).tolist()
+    [True, False]
+    """
+    futures = list(_futures(votes, now, plan, k))
+    draw_on = np.zeros(votes.n.shape, dtype=np.bool_)
+    for r in radii:
+        open_now = ~certified_at(now, r, plan.sigma, plan.eta)
+        for future in futures:
+            draw_on |= open_now & certified_at(future, r, plan.sigma, plan.eta)
+    return draw_on & (votes.n < plan.looks[-1])
+
+
+def reachable(votes: Tally, now: Bounds, r: float, plan: Plan, k: int) -> BoolArray:
+    """Whether radius r can still be certified at the last look: predictive futility, gamma growing with n.
+
+    Args:
+        votes: Tally of shape (m,) at each image's current look, rivals (m, K), K >= k.
+        now: running bounds, q (m,) and u (m, k).
+        r: L2 radius >= 0, in units of the [0, 1] range.
+        plan: looks, levels, bound, sigma.
+        k: rank of the certificate.
+
+    Returns:
+        bool (m,); False at the last look, where there is no future.
+
+    Raises:
+        SpecError: if a sample number is not one of the plan's looks.
+
+    >>> from smoothcert.stats.bounds import tally
+    >>> plan = Plan((100, 1000, 10_000), 0.001, "rankcp", classes=3, sigma=0.5)
+    >>> votes = tally([[90, 10, 0], [52, 48, 0]], [0, 0], k=1)
+    >>> now = Bounds(np.array([0.3, 0.7]), np.array([[0.3], [0.7]]))
+    >>> reachable(votes, now, 0.5, plan, k=1).tolist()
+    [True, False]
+    """
+    can = np.zeros(votes.n.shape, dtype=np.bool_)
+    for future in _futures(votes, now, plan, k):
+        can |= certified_at(future, r, plan.sigma, plan.eta)
+    return can & (votes.n < plan.looks[-1])
+
+
+def _futures(votes: Tally, now: Bounds, plan: Plan, k: int) -> Iterator[Bounds]:
+    """The bounds after the last look in scenarios (a) and (b)."""
+    if not np.all(np.isin(votes.n, plan.looks)):
+        raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers")
+    n, gamma = votes.n.astype(np.float64), _gamma(votes.n)
+    miss = votes.n - votes.label_votes
+    least = lower_bound(miss, n, gamma)
+    shrink = least / np.maximum(miss / n, 1 / n)
+    rivals = votes.rivals[..., :k]
+    yield _at_last_look(least, rivals / n[..., None] * shrink[..., None], now, plan)
+    yield _at_last_look(miss / n, lower_bound(rivals, n[..., None], gamma[..., None]), now, plan)
+
+
+def _gamma(n: NDArray[np.int64]) -> FloatArray:
+    gamma: FloatArray = np.minimum(_GAMMA * (n / _GAMMA_AT) ** _GAMMA_POWER, _GAMMA_MOST)
+    return gamma
+
+
+def _at_last_look(miss: FloatArray, rivals: FloatArray, now: Bounds, plan: Plan) -> Bounds:
+    """Running bounds after the last look if the votes come out exactly in these proportions."""
+    last, k = float(plan.looks[-1]), rivals.shape[-1]
+    n = np.full(miss.shape, last)
+    votes = Tally(n, last - last * miss, last * rivals)  # type: ignore[arg-type]  # real-valued: a projection
+    return bounds(votes, plan.levels[-1], k, plan.bound, plan.classes).minimum(now)
+
+
+__all__ = ["Plan", "levels", "r_max", "reachable", "running", "schedule", "step", "undecided"]
+
+
+def running(votes: Tally, plan: Plan, k: int) -> Bounds:
+    """Running minimum of the bounds over the looks: valid at every look, whatever stops the sampling.
+
+    Args:
+        votes: Tally of shape (m, L) (rivals (m, L, K), K >= k), L <= number of looks, cumulative counts;
+            column i holds the votes at plan.looks[i], or n = 0 where an image has no such look.
+        plan: looks, levels and bound.
+        k: rank of the certificate, 1 <= k < classes.
+
+    Returns:
+        Bounds with q (m, L) and u (m, L, k). A look not taken leaves the bounds as they were; before an
+        image's first look they are 1.
+
+    Raises:
+        SpecError: if a sample number is neither 0 nor the plan's.
+
+    >>> from smoothcert.stats.bounds import tally
+    >>> plan = Plan((100, 200), 0.001, "cohen", classes=3, sigma=0.25)
+    >>> b = running(tally([[[99, 1, 0], [197, 3, 0]]], [[0, 0]], k=1), plan, k=1)
+    >>> b.q.round(3).tolist()
+    [[0.092, 0.071]]
+    """
+    width = votes.n.shape[1]
+    looks = np.array(plan.looks[:width])
+    if len(looks) < width or np.any((votes.n != 0) & (votes.n != looks)):
+        raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers")
+    each = bounds(votes, np.array(plan.levels[:width]), k, plan.bound, plan.classes)
+    return Bounds(np.minimum.accumulate(each.q, axis=1), np.minimum.accumulate(each.u, axis=1))
+
+
+def step(votes: Tally, before: Bounds, radii: Sequence[float], plan: Plan, k: int) -> tuple[Bounds, BoolArray]:
+    """One look: the bounds at its level, the running minimum, and who must be drawn on.
+
+    Args:
+        votes: Tally of shape (m,) at each image's current look, rivals (m, K), K >= k; the looks may differ.
+        before: running bounds of the looks before, q (m,) and u (m, k); all ones before the first look.
+        radii: L2 radii to decide, in units of the [0, 1] range.
+        plan: looks, levels, bound, sigma.
+        k: rank of the certificate, 1 <= k < classes.
+
+    Returns:
+        The running bounds, q (m,) and u (m, k), and bool (m,): some radius is undecided and can still be reached.
+
+    Raises:
+        SpecError: if a sample number is not one of the plan's looks, or k is out of range.
+
+    >>> from smoothcert.stats.bounds import tally
+    >>> plan = Plan((100, 1000), 0.001, "cohen", classes=3, sigma=0.5)
+    >>> start = Bounds(np.ones(2), np.ones((2, 1)))
+    >>> now, still = step(tally([[99, 1, 0], [52, 48, 0]], [0, 0], k=1), start, [0.75], plan, k=1)
+    >>> now.q.round(3).tolist(), still.tolist()
+    ([0.092, 0.641], [True, False])
+    """
+    at = np.searchsorted(plan.looks, votes.n)
+    if np.any(np.append(plan.looks, 0)[at] != votes.n):
+        raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers")
+    now = bounds(votes, np.array(plan.levels)[at], k, plan.bound, plan.classes).minimum(before)
+    return now, undecided(votes, now, radii, plan, k)
+
+
+def r_max(plan: Plan, k: int) -> float:
+    """Largest radius the plan can certify: the running bounds at unanimous votes.
+
+    Args:
+        plan: looks, levels, bound, sigma.
+        k: rank of the certificate, 1 <= k < classes.
+
+    Returns:
+        An L2 radius in units of the [0, 1] range, not rounded.
+
+    Raises:
+        SpecError: if k is out of range.
+
+    >>> round(r_max(Plan((100_000,), 0.001, "cohen", classes=10, sigma=0.25), k=1), 6)
+    0.952864
+    """
+    n = np.array([plan.looks])
+    unanimous = Tally(n, n, np.zeros((*n.shape, k), dtype=np.int64))
+    best = running(unanimous, plan, k)
+    return float(radius(Bounds(best.q[0, -1], best.u[0, -1]), plan.sigma, plan.eta))
