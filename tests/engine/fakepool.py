@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from smoothcert.engine.messages import Closed, Died, Message, Ready, Refusal, Wave
+from smoothcert.engine.messages import Beat, Closed, Died, Message, Ready, Refusal, Wave
 from smoothcert.evidence import Line
 
 COPIES_A_LINE = 7
@@ -21,6 +21,7 @@ class Pretended:
     told: bool = False
     last: bool = False
     copies: int = 0
+    asked: bool = False
 
 
 class FakePool:
@@ -31,6 +32,8 @@ class FakePool:
         seed: of the order in which workers speak.
         strange: called before a worker speaks, with its name and itself; what it returns is said instead.
         never: names of workers for which there is no room.
+        still: of a worker's name and itself, whether it says nothing now; what it is asked, it answers.
+        pass_time: called with the seconds that go by where nobody has anything to say.
     """
 
     def __init__(
@@ -39,9 +42,12 @@ class FakePool:
         seed: int = 0,
         strange: Callable[[str, Pretended], Message | None] = lambda name, worker: None,
         never: frozenset[str] = frozenset(),
+        still: Callable[[str, Pretended], bool] = lambda name, worker: False,
+        pass_time: Callable[[float], None] | None = None,
     ) -> None:
         self.known, self.strange, self.never = known, strange, never
         self.workers: dict[str, Pretended] = {}
+        self.still, self.pass_time = still, pass_time
         self.stopped: list[str] = []
         self.most_given = 0
         self._random = random.Random(seed)
@@ -65,18 +71,39 @@ class FakePool:
         worker.last = last
         self.most_given = max(self.most_given, len(worker.images))
 
+    def ask(self, name: str) -> None:
+        worker = self.workers[name]
+        assert not worker.asked, "it was asked twice"
+        worker.asked = True
+
+    def beat(self, worker: Pretended) -> Beat | None:
+        """What a worker that is asked says."""
+        worker.asked = False
+        return Beat(worker.copies)
+
     def stop(self, name: str) -> None:
         del self.workers[name]
         self.stopped.append(name)
 
     def wait(self, seconds: float) -> list[tuple[str, Message]]:
         speaking = [name for name, worker in self.workers.items() if self._has_word(name, worker)]
-        assert speaking, "nobody would ever say anything"
+        beats: list[tuple[str, Message]] = []
+        if self.pass_time is not None:
+            self.pass_time(seconds)
+            asked = [(name, worker) for name, worker in self.workers.items() if worker.asked]
+            beats = [(name, beat) for name, worker in asked if (beat := self.beat(worker)) is not None]
+        assert speaking or self.pass_time, "nobody would ever say anything"
+        if not speaking:
+            return beats
         chosen = self._random.sample(speaking, self._random.randint(1, len(speaking)))
-        return [(name, self._word(name, self.workers[name])) for name in chosen]
+        return beats + [(name, self._word(name, self.workers[name])) for name in chosen]
 
     def _has_word(self, name: str, worker: Pretended) -> bool:
-        return name not in self.never and (not worker.told or bool(worker.images) or worker.last)
+        return (
+            name not in self.never
+            and not self.still(name, worker)
+            and (not worker.told or bool(worker.images) or worker.last)
+        )
 
     def _word(self, name: str, worker: Pretended) -> Message:
         instead = self.strange(name, worker)

@@ -9,7 +9,7 @@ import pytest
 from smoothcert.engine import members
 from smoothcert.engine.fleet import MOST_GIVEN, Fleet, share_of
 from smoothcert.engine.local import LocalEngine
-from smoothcert.engine.messages import Closed, Died, Ready, Refusal, Wave
+from smoothcert.engine.messages import Beat, Closed, Died, Ready, Refusal, Wave
 from smoothcert.engine.runner import lock
 from smoothcert.engine.work import load_work
 from smoothcert.errors import ModelError, RecipeError, SmoothcertError
@@ -241,6 +241,88 @@ def test_a_worker_that_stops_early_is_replaced(sampled, fleet_of):
     _, events, sample = fleet_of(FakePool(known, strange=strange))
     assert same(sample(0.25), known, 0.25)
     assert "stopped before its images were done" in next(e["reason"] for e in events if e["state"] == "lost")
+
+
+class Clock:
+    """Time that goes by only where a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def go_by(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    found = Clock()
+    monkeypatch.setattr(members, "time", found)
+    return found
+
+
+@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize("when", ["with images", "at the end of a level"])
+def test_a_worker_that_hangs_is_replaced(sampled, fleet_of, clock, when, answers):
+    """Whether it says that it is no further, or says nothing at all."""
+    _, _, known = sampled
+
+    def still(name, worker):
+        return name == "ray-1" and worker.sigma is not None and (bool(worker.images) or when != "with images")
+
+    pool = FakePool(known, still=still, pass_time=clock.go_by)
+    if not answers:
+        pool.beat = lambda worker: None
+    _, events, sample = fleet_of(pool)
+    for sigma in SIGMAS:
+        assert same(sample(sigma), known, sigma)
+    (lost,) = (facts for facts in events if facts["state"] == "lost")
+    assert lost["worker"] == "ray-1"
+    assert lost["reason"] == "it finished no batch for 600 s"
+    assert pool.stopped == ["ray-1"]
+    assert 600 <= clock.now < 700
+
+
+def test_the_time_can_be_set(sampled, clock):
+    spec, images, known = sampled
+    pool = FakePool(known, still=lambda name, worker: name == "ray-0" and bool(worker.images), pass_time=clock.go_by)
+    fleet = Fleet(pool, spec, images, 2, None, 30)
+    assert same([line for some in fleet.sample(0.25, spec.indices, lambda _: None) for line in some], known, 0.25)
+    assert clock.now < 100
+
+
+def test_a_slow_worker_that_goes_on_is_never_replaced(sampled, fleet_of, clock):
+    """One batch in nine minutes, hours for a wave."""
+    _, _, known = sampled
+    since, told = {}, 0
+
+    def still(name, worker):
+        waits = worker.told and bool(worker.images)
+        return waits and clock.now - since.setdefault((name, worker.copies // COPIES_A_LINE), clock.now) < 7200
+
+    def beat(worker):
+        nonlocal told
+        told += 1
+        worker.asked = False
+        return Beat(10_000 + int(clock.now // 540))
+
+    pool = FakePool(known, still=still, pass_time=clock.go_by)
+    pool.beat = beat
+    _, events, sample = fleet_of(pool, 2)
+    assert same(sample(0.25), known, 0.25)
+    assert {facts["state"] for facts in events} == {"joined"}
+    assert clock.now > 7200
+    assert told
+
+
+def test_when_this_process_was_suspended_no_worker_is_blamed(sampled, fleet_of, clock):
+    _, _, known = sampled
+    pool = FakePool(known, pass_time=lambda _: clock.go_by(3600.0 * any(each.images for each in pool.workers.values())))
+    _, events, sample = fleet_of(pool)
+    assert same(sample(0.25), known, 0.25)
+    assert {facts["state"] for facts in events} == {"joined"}
 
 
 @pytest.mark.parametrize("left", [0, 1, 5, 77, 1000, 100_000])

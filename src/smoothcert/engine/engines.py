@@ -27,12 +27,14 @@ def open_engine(workers: Workers, spec: Spec, local: LocalEngine) -> Iterator[En
         yield local
         return
     from smoothcert.engine.fleet import Fleet
+    from smoothcert.engine.members import WORKER_SECONDS
     from smoothcert.engine.messages import Job
     from smoothcert.engine.raycluster import connected
     from smoothcert.engine.raypool import RayPool
 
     work = local.work
     with connected(workers, work.recipe.device, work.images.images.nbytes) as cluster:
+        seconds = workers.worker_timeout or WORKER_SECONDS
         job = Job(spec.to_json(), work.resolved, work.recipe, os.getcwd(), cluster.room.threads)
         with closing(RayPool(cluster, job, work.images)) as pool:
-            yield Fleet(pool, spec, work.images, cluster.room.workers, local.recipe_name)
+            yield Fleet(pool, spec, work.images, cluster.room.workers, local.recipe_name, seconds)

@@ -13,7 +13,7 @@ from smoothcert.data import ImageSet
 from smoothcert.engine.answers import Answers, WrongAnswerError
 from smoothcert.engine.energy import Meter
 from smoothcert.engine.local import Hear
-from smoothcert.engine.members import Member, Members
+from smoothcert.engine.members import WORKER_SECONDS, Member, Members
 from smoothcert.engine.messages import Closed, Died, Message, Pool, Ready, Refusal, Wave
 from smoothcert.evidence import Line
 from smoothcert.spec import Spec
@@ -37,7 +37,15 @@ class Fleet:
 
     worker = "ray"
 
-    def __init__(self, pool: Pool, spec: Spec, images: ImageSet, workers: int, recipe: str | None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        spec: Spec,
+        images: ImageSet,
+        workers: int,
+        recipe: str | None,
+        seconds: float = WORKER_SECONDS,
+    ) -> None:
         """Prepare; workers are started with the first image.
 
         Args:
@@ -46,10 +54,12 @@ class Fleet:
             images: its images.
             workers: how many to keep at work, as far as there is room for them.
             recipe: name of the numeric recipe where it is not the spec's own.
+            seconds: after which a worker that finishes no batch is replaced.
         """
         self._pool, self._spec, self._images, self._recipe = pool, spec, images, recipe
+        self._seconds = seconds
         self._hear: Hear = lambda _: None
-        self._members = Members(pool, workers, lambda facts: self._hear(facts))
+        self._members = Members(pool, workers, lambda facts: self._hear(facts), seconds)
         self._least = -(-spec.recipe.batch_size // spec.looks[0])  # so many first looks fill a batch
         self._copies = 0
 
@@ -82,7 +92,7 @@ class Fleet:
         while level.queue or any(member.given for member in self._members.all.values()):
             self._members.fill()
             self._give(level)
-            for name, message in self._pool.wait(POLL_SECONDS):
+            for name, message in self._said():
                 yield self._take(level, name, message)
         self._close(level)
 
@@ -103,9 +113,16 @@ class Fleet:
                 member.given.update(more)
                 self._pool.feed(name, level.sigma, more)
 
+    def _said(self) -> Iterator[tuple[str, Message]]:
+        """What workers say, and after it that those that hang are lost."""
+        yield from self._pool.wait(POLL_SECONDS)
+        for name in self._members.hanging():
+            yield name, Died(f"it finished no batch for {self._seconds:g} s")
+
     def _take(self, level: _Level, name: str, message: Message) -> list[Line]:
         if name not in self._members.all:  # it was stopped meanwhile
             return []
+        self._members.heard(name, message)
         match message:
             case Ready():
                 self._members.joined(name, message)
@@ -137,9 +154,10 @@ class Fleet:
         """End the level at every worker, so that the next one finds them idle."""
         for name, member in self._members.all.items():
             if member.open:
+                member.closing = True
                 self._pool.feed(name, level.sigma, [], last=True)
         while any(member.open for member in self._members.all.values()):
-            for name, message in self._pool.wait(POLL_SECONDS):
+            for name, message in self._said():
                 if isinstance(message, Closed) and name in self._members.all:
                     self._closed(self._members.all[name])
                 else:
@@ -147,7 +165,7 @@ class Fleet:
 
     def _closed(self, member: Member) -> None:
         self._copies += member.copies
-        member.open, member.copies = False, 0
+        member.open, member.closing, member.copies = False, False, 0
 
 
 def share_of(left: int, workers: int, least: int) -> int:

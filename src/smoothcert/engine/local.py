@@ -81,6 +81,11 @@ class LocalEngine:
             self.copies = before + sampler.copies - drawn
             yield lines
 
+    @property
+    def drawn(self) -> int:
+        """Copies the sampler at hand has drawn, batch by batch; another thread may ask while it samples."""
+        return sum(sampler.copies for sampler in list(self._ready.values()))
+
     def meter(self) -> Meter:
         """Return the meter of the device."""
         return meter_of(self.work.recipe.device)

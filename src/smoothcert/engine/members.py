@@ -7,13 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from smoothcert.engine.local import Hear
-from smoothcert.engine.messages import Pool, Ready, Refusal
+from smoothcert.engine.messages import Beat, Message, Pool, Ready, Refusal
 from smoothcert.errors import SmoothcertError
 
 START_SECONDS = 900.0
 """How long nobody may be at work: machines that a cluster orders anew take minutes to come."""
 MOST_WRONG = 3
 """Workers with wrong answers after which the run is stopped."""
+WORKER_SECONDS = 600
+"""How long a worker with images may finish no batch, where nothing else is asked."""
+ASK_SECONDS = 5.0
+"""How long it is silent before it is asked how far it is."""
+MOST_PASSED = 5.0
+"""Time that counts at most between two looks: if this process was suspended, it was not the workers that hung."""
 SHOWN = 5
 """Images that a message names."""
 
@@ -28,6 +34,10 @@ class Member:
         open: it is sampling a noise level.
         given: images it has and has not answered for.
         copies: noisy copies it has drawn at this noise level.
+        closing: no more images of this noise level come.
+        silent: seconds for which it has owed an answer and finished no batch.
+        asked: it has been asked how far it is, and has not said.
+        drawn: how far it was when it last said.
     """
 
     ready: bool = False
@@ -35,24 +45,29 @@ class Member:
     open: bool = False
     given: set[int] = field(default_factory=set)
     copies: int = 0
+    closing: bool = False
+    silent: float = 0.0
+    asked: bool = False
+    drawn: int | None = None
 
 
 class Members:
     """As many workers as are wanted: those that die are replaced, within limits."""
 
-    def __init__(self, pool: Pool, wanted: int, hear: Hear) -> None:
+    def __init__(self, pool: Pool, wanted: int, hear: Hear, seconds: float = WORKER_SECONDS) -> None:
         """Start nobody yet.
 
         Args:
             pool: where workers run.
             wanted: how many to keep at work, as far as there is room for them.
             hear: told of each that joins or leaves.
+            seconds: after which a worker that finishes no batch hangs.
         """
-        self._pool, self._wanted, self._hear = pool, wanted, hear
+        self._pool, self._wanted, self._hear, self._seconds = pool, wanted, hear, seconds
         self._all: dict[str, Member] = {}
         self._started = self._wrong = self._deaths = 0
         self._suspects: set[int] | None = None
-        self._alive = time.monotonic()
+        self._alive = self._looked = time.monotonic()
 
     @property
     def all(self) -> Mapping[str, Member]:
@@ -88,6 +103,27 @@ class Members:
         """Take note that a worker has loaded."""
         self._all[name].ready = True
         self._hear({"worker": name, "state": "joined", "node": ready.node, "pid": ready.pid})
+
+    def hanging(self) -> list[str]:
+        """Name those that owe an answer and have finished no batch for too long; ask the silent how far they are."""
+        now = time.monotonic()
+        passed, self._looked = min(now - self._looked, MOST_PASSED), now
+        for name, member in self._all.items():
+            member.silent = member.silent + passed if member.given or member.closing else 0.0
+            if member.silent > ASK_SECONDS and not member.asked:
+                member.asked = True
+                self._pool.ask(name)
+        return [name for name, member in self._all.items() if member.silent > self._seconds]
+
+    def heard(self, name: str, message: Message) -> None:
+        """Take note of a sign of life: any word but the one that a worker is no further than before."""
+        member = self._all[name]
+        if isinstance(message, Beat):
+            member.asked = False
+            if message.copies == member.drawn:
+                return
+            member.drawn = message.copies
+        member.silent = 0.0
 
     def answered(self) -> None:
         """Take note that a line was good: workers are not dying one after the other."""

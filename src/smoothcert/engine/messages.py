@@ -56,6 +56,13 @@ class Wave:
 
 
 @dataclass(frozen=True)
+class Beat:
+    """How far a worker is: copies its sampler has drawn, those of a wave on its way included."""
+
+    copies: int
+
+
+@dataclass(frozen=True)
 class Refusal:
     """An error that a person must see, as the worker that met it would have said it.
 
@@ -90,7 +97,7 @@ class Closed:
     """A worker has done all images of a noise level and expects the next level."""
 
 
-Message = Ready | Wave | Refusal | Died | Closed
+Message = Ready | Wave | Beat | Refusal | Died | Closed
 
 
 class Pool(Protocol):
@@ -104,6 +111,9 @@ class Pool(Protocol):
 
     def feed(self, name: str, sigma: float, indices: list[int], last: bool = False) -> None:
         """Give a worker more images of that level; after the last it closes the level."""
+
+    def ask(self, name: str) -> None:
+        """Ask a worker how far it is; it says `Beat`, unless it hangs."""
 
     def stop(self, name: str) -> None:
         """End a worker at once; nothing more is heard of it."""

@@ -16,6 +16,8 @@ class Workers(Frozen):
     """Workers of --engine ray (default: one a GPU where CUDA is used, else one a processor core)."""
     address: str | None = None
     """Ray cluster that --engine ray joins, such as auto (default: one is started here, and stopped at the end)."""
+    worker_timeout: Count | None = None
+    """Seconds after which a worker of --engine ray that finishes no batch is replaced (default: 600)."""
 
 
 class Placement(Workers):

@@ -64,9 +64,11 @@ def check_workers(workers: Workers) -> None:
         if find_spec("ray") is None:
             raise MissingExtraError("--engine ray", "ray")
         _check_address(workers.address)
-    elif workers.workers is not None or workers.address is not None:
-        given = "--workers" if workers.workers is not None else "--address"
-        raise InputError(f"{given} is for --engine ray; the local engine is one process. Add --engine ray.")
+        return
+    given = {"workers": workers.workers, "address": workers.address, "worker-timeout": workers.worker_timeout}
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"--{name} is for --engine ray; the local engine is one process. Add --engine ray.")
 
 
 def no_cluster(address: str | None, told: str) -> InputError:

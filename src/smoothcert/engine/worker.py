@@ -11,7 +11,7 @@ from threading import Lock
 from smoothcert.data import ImageSet
 from smoothcert.engine.feed import Feed
 from smoothcert.engine.local import LocalEngine
-from smoothcert.engine.messages import Job, Ready, Refusal, Wave
+from smoothcert.engine.messages import Beat, Job, Ready, Refusal, Wave
 from smoothcert.engine.resume import check_models
 from smoothcert.engine.work import load_work
 from smoothcert.errors import EvidenceError, RecipeError, SmoothcertError
@@ -25,7 +25,7 @@ QUIET_SECONDS = 0.5
 class Worker:
     """Samples images of a run and returns ledger lines as text; it writes nothing.
 
-    `feed` may be called while `lines` is at work, by another thread.
+    `feed` and `beat` may be called while `lines` is at work, by other threads.
     """
 
     def __init__(self, name: str, job: Job, images: ImageSet) -> None:
@@ -70,6 +70,10 @@ class Worker:
         feed.put(indices)
         if last:
             feed.close()
+
+    def beat(self) -> Beat:
+        """Say how far sampling is."""
+        return Beat(0 if self._engine is None else self._engine.drawn)
 
     def lines(self, sigma: float) -> Iterator[Wave | Refusal]:
         """Sample the images that are fed, until the last."""

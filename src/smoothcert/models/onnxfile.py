@@ -1,6 +1,7 @@
 """``.onnx`` files, run by onnxruntime as they are stored: data, not code."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from smoothcert.models.adapters import assembled
 from smoothcert.models.card import Card
 from smoothcert.models.classifier import Classifier, ModelOptions, Runtime
 from smoothcert.models.inputs import stated
-from smoothcert.models.onnxnet import OnnxNet, Ports
+from smoothcert.models.onnxnet import FailedError, OnnxNet, Ports
+from smoothcert.models.outputs import lacks_memory
 from smoothcert.models.weights import read_bytes, sha256_of
 
 DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
@@ -22,38 +24,36 @@ def read_onnx(path: str, options: ModelOptions) -> Classifier:
     Its declared shape tells image size and layout where they are fixed; a fixed batch is run in parts of that size.
 
     Raises:
-        MissingExtraError: onnxruntime is not installed.
-        ModelError: with `arch` or `weights`, the file cannot be loaded, or it is no classifier of images.
+        MissingExtraError: onnxruntime or onnx is not installed.
+        ModelError: with `arch` or `weights`, the file cannot be loaded, it is no classifier of images, or, without
+            `trust_model`, it can loop or takes too much memory or time.
     """
     if options.arch is not None or options.weights is not None:
         raise ModelError(f"{path} holds its own architecture and weights; leave out --arch and --weights.")
-    runtime = _runtime()
+    for library in ("onnxruntime", "onnx"):
+        if find_spec(library) is None:
+            raise MissingExtraError("A classifier in an .onnx file", "onnx")
     data = read_bytes(Path(path))
-    session = _opened(data, path)
-    image, scores = _image(session, path), _scores(session, path)
-    card = stated(Card(layout=_layout(image.shape, options.in_channels)), options, path)
-    card = replace(card, input_shape=_shape(image.shape, card.layout))
-    batch = image.shape[0] if isinstance(image.shape[0], int) else None
-    module = OnnxNet(data, Ports(image.name, scores, DTYPES[image.type], batch)).eval()
-    return replace(assembled(module, card, sha256_of(data), path), runtime=runtime)
+    module = OnnxNet(data, path, options.trust_model).eval()
+    facts = _opened(module, path)
+    image, scores = _image(facts["inputs"], path), _scores(facts["outputs"], path)
+    shape = image["shape"]
+    card = stated(Card(layout=_layout(shape, options.in_channels)), options, path)
+    card = replace(card, input_shape=_shape(shape, card.layout))
+    module.ports = Ports(image["name"], scores, DTYPES[image["type"]], shape[0])
+    return replace(assembled(module, card, sha256_of(data), path), runtime=_runtime(facts))
 
 
-def _runtime() -> Runtime:
+def _opened(module: OnnxNet, path: str) -> dict[str, Any]:
     try:
-        import onnxruntime
-    except ImportError:
-        raise MissingExtraError("A classifier in an .onnx file", "onnx") from None
-    cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    return Runtime(f"onnxruntime {onnxruntime.__version__}", ("cpu", "cuda") if cuda else ("cpu",))
+        return module.process.facts
+    except FailedError as error:
+        raise ModelError(f"{path}: {_refusal(str(error), error.kind)}") from None
 
 
-def _opened(data: bytes, path: str) -> Any:
-    from smoothcert.models.onnxnet import open_session
-
-    try:
-        return open_session(data, "cpu", 1)
-    except Exception as error:  # damaged bytes make the reader raise nearly anything
-        raise ModelError(f"{path}: {_refusal(str(error), type(error).__name__)}") from None
+def _runtime(facts: dict[str, Any]) -> Runtime:
+    cuda = "CUDAExecutionProvider" in facts["providers"]
+    return Runtime(f"onnxruntime {facts['version']}", ("cpu", "cuda") if cuda else ("cpu",))
 
 
 def _refusal(message: str, kind: str) -> str:
@@ -67,6 +67,11 @@ def _refusal(message: str, kind: str) -> str:
             "it uses an operator that onnxruntime does not know, and custom operators are code that is not loaded; "
             "export it with standard operators."
         )
+    if lacks_memory(MemoryError() if kind == "MemoryError" else RuntimeError(message)):
+        return (
+            "it needs more than half of the memory that is free to be loaded; end other programs, or add --trust-model "
+            "if you trust its origin."
+        )
     if "NOT_IMPLEMENTED" in message:
         return (
             "onnxruntime has no version of one of its operators for its type of numbers; export the classifier in "
@@ -75,11 +80,10 @@ def _refusal(message: str, kind: str) -> str:
     return f"a readable .onnx file is expected, but it cannot be loaded ({kind}); export or copy it again."
 
 
-def _image(session: Any, path: str) -> Any:
+def _image(inputs: list[dict[str, Any]], path: str) -> dict[str, Any]:
     """The one input, a batch of images."""
-    inputs = session.get_inputs()
-    told = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs) or "none"
-    if len(inputs) != 1 or len(inputs[0].shape or ()) != 4 or inputs[0].type not in DTYPES:
+    told = ", ".join(f"{each['name']} {each['type']} {each['shape']}" for each in inputs) or "none"
+    if len(inputs) != 1 or len(inputs[0]["shape"]) != 4 or inputs[0]["type"] not in DTYPES:
         raise ModelError(
             f"{path}: expected one input, a batch of images in floating point with 4 dimensions, got {told}. Export "
             "the classifier from the normalised images on."
@@ -87,9 +91,9 @@ def _image(session: Any, path: str) -> Any:
     return inputs[0]
 
 
-def _scores(session: Any, path: str) -> str:
+def _scores(outputs: list[dict[str, Any]], path: str) -> str:
     """The name of the output that holds the scores."""
-    names = [each.name for each in session.get_outputs() if each.type in DTYPES]
+    names = [each["name"] for each in outputs if each["type"] in DTYPES]
     known = [name for name in names if name in SCORES]
     if len(names) != 1 and len(known) != 1:
         raise ModelError(
@@ -109,8 +113,7 @@ def _layout(shape: list[Any], channels: int | None) -> Any:
 
 
 def _shape(shape: list[Any], layout: str | None) -> tuple[int, int, int] | None:
-    _, *sides = shape
-    if not all(isinstance(side, int) for side in sides):
+    _, one, two, three = shape
+    if None in (one, two, three):
         return None
-    one, two, three = sides
     return (three, one, two) if layout == "NHWC" else (one, two, three)

@@ -1,7 +1,15 @@
-"""A network that onnxruntime computes, as a torch module."""
+"""A network that onnxruntime computes in a process of its own, as a torch module."""
 
-import os
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +17,14 @@ import torch
 from torch import nn
 
 from smoothcert.errors import ModelError
+
+OPEN_SECONDS = 120.0
+"""How long a model may take to be opened."""
+BATCH_SECONDS, IMAGE_SECONDS = 60.0, 10.0
+"""How long it may take for a batch, and for each of its images besides."""
+LONGEST, LARGEST = 2**20, 2**28
+"""Bytes of an answer's first line, and of the scores that follow it."""
+PROGRAM = Path(__file__).with_name("onnxserver.py")
 
 
 @dataclass(frozen=True)
@@ -28,56 +44,168 @@ class Ports:
     batch: int | None
 
 
-class OnnxNet(nn.Module):
-    """Float (n, C, H, W) -> float32 scores; computed where the images are, on as many threads as torch has."""
+class FailedError(RuntimeError):
+    """What onnxruntime said when it failed; `kind` is its class."""
 
-    def __init__(self, data: bytes, ports: Ports) -> None:
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class OnnxProcess:
+    """A process with one model, which it computes within limits; it ends with this object, or with its owner.
+
+    A file is data: what it makes of memory and time harms that process alone, and waiting for it can be interrupted.
+    """
+
+    def __init__(self, data: bytes, path: str, trusted: bool) -> None:
+        """Start it and open the model.
+
+        Args:
+            data: an ONNX model.
+            path: its name.
+            trusted: whether it is run without limits.
+
+        Raises:
+            FailedError: onnxruntime cannot open it.
+            ModelError: it is refused, or it takes too much memory or time.
+        """
+        self._path, self._trusted, self._late = path, trusted, False
+        self._memory = None if trusted else _half_of_free_memory()
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(PROGRAM)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.close = weakref.finalize(self, _end, self._process)
+        head = {"trusted": trusted, "memory": self._memory}
+        self.facts: dict[str, Any] = self._asked(head, data, OPEN_SECONDS)[0]
+
+    def scores(self, ports: Ports, images: Any, device: str, threads: int) -> Any:
+        """The scores of a batch, float32.
+
+        Args:
+            ports: of the model.
+            images: (n, C, H, W) or (n, H, W, C), contiguous, of the type that `ports` names.
+            device: "cpu" or "cuda".
+            threads: for one operator.
+
+        Raises:
+            FailedError: onnxruntime fails on them.
+            ModelError: the model is refused for images of this shape, or it takes too much memory or time.
+        """
+        head = {"input": ports.image, "output": ports.scores, "dtype": ports.dtype, "shape": images.shape}
+        seconds = BATCH_SECONDS + IMAGE_SECONDS * len(images)
+        told, body = self._asked(
+            {**head, "device": device, "threads": threads}, memoryview(images).cast("B"), seconds, threads
+        )
+        return np.frombuffer(body, "<f4").reshape(told["shape"])
+
+    def _asked(self, head: dict[str, Any], body: Any, seconds: float, threads: int = 1) -> tuple[Any, bytes]:
+        limits = {} if self._trusted else {"processor_seconds": seconds * threads}
+        line = json.dumps({**head, **limits, "size": len(body)}).encode() + b"\n"
+        watch = threading.Timer(seconds, self._stop)
+        with self._lock:
+            if not self._trusted:
+                watch.start()
+            try:
+                told, found = self._said(line, body)
+            except (OSError, ValueError, KeyError, TypeError):  # its end of the pipe is closed, or says nonsense
+                raise self._ended(seconds) from None
+            except BaseException:  # interrupted: what it would still answer belongs to no question
+                self.close()
+                raise
+            finally:
+                watch.cancel()
+        if "refused" in told:
+            raise ModelError(f"{self._path}: {told['refused']}")
+        if "failed" in told:
+            raise FailedError(str(told["failed"]), str(told["text"]))
+        return told, found
+
+    def _said(self, line: bytes, body: Any) -> tuple[dict[str, Any], bytes]:
+        asks, answers = self._process.stdin, self._process.stdout
+        if asks is None or answers is None:
+            raise OSError
+        asks.write(line)
+        asks.write(body)
+        asks.flush()
+        told = json.loads(answers.readline(LONGEST))
+        size = int(told["size"])
+        found = answers.read(size) if 0 <= size <= LARGEST else b""
+        if len(found) != size:
+            raise OSError
+        return told, found
+
+    def _stop(self) -> None:
+        self._late = True
+        self._process.kill()
+
+    def _ended(self, seconds: float) -> ModelError:
+        """What is said of a process that ended, or was ended, instead of an answer."""
+        self.close()
+        code = -(self._process.returncode or 0)
+        trust = "Check where it comes from; add --trust-model, which lifts the limits, if you trust its origin."
+        if self._late or code == signal.SIGXCPU:
+            return ModelError(f"{self._path}: it was stopped after {seconds:.0f} s without an answer. {trust}")
+        how = signal.Signals(code).name if code > 0 else f"exit status {-code}"
+        return ModelError(
+            f"{self._path}: the process that computed it ended ({how}), as it does where the memory runs out. {trust}"
+        )
+
+
+class OnnxNet(nn.Module):
+    """Float (n, C, H, W) -> float32 scores; computed in a process of its own, on as many threads as torch has."""
+
+    def __init__(self, data: bytes, path: str, trusted: bool) -> None:
+        """Open a model; `ports` must be set before images are given.
+
+        Raises:
+            FailedError: onnxruntime cannot open it.
+            ModelError: it is refused, or it takes too much memory or time.
+        """
         super().__init__()
-        self.data, self.ports = data, ports
-        self._sessions: dict[tuple[str, int], Any] = {}
+        self.data, self.path, self.trusted = data, path, trusted
+        self.ports = Ports("", "", "float32", None)
+        self._process: OnnxProcess | None = None
+
+    @property
+    def process(self) -> OnnxProcess:
+        """The process that computes it, started where there is none."""
+        if self._process is None or not self._process.close.alive:
+            self._process = OnnxProcess(self.data, self.path, self.trusted)
+        return self._process
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scores (n, classes); a fixed batch is filled up with the last image, whose further scores are dropped."""
-        session = self._session(x.device.type, torch.get_num_threads())
         array = np.ascontiguousarray(x.detach().cpu().numpy(), dtype=self.ports.dtype)
         size = self.ports.batch or len(array)
-        parts = [self._run(session, array[start : start + size], size) for start in range(0, len(array), size)]
-        return torch.from_numpy(np.concatenate(parts).astype(np.float32, copy=False)).to(x.device)
+        parts = [self._run(x.device.type, array[start : start + size], size) for start in range(0, len(array), size)]
+        return torch.from_numpy(np.concatenate(parts)).to(x.device)
 
-    def _run(self, session: Any, part: Any, size: int) -> Any:
+    def _run(self, device: str, part: Any, size: int) -> Any:
         padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)]) if len(part) < size else part
-        return session.run([self.ports.scores], {self.ports.image: padded})[0][: len(part)]
-
-    def _session(self, device: str, threads: int) -> Any:
-        if (device, threads) not in self._sessions:
-            self._sessions[device, threads] = open_session(self.data, device, threads)
-        return self._sessions[device, threads]
+        return self.process.scores(self.ports, padded, device, torch.get_num_threads())[: len(part)]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_sessions": {}}
+        return {**self.__dict__, "_process": None}
 
 
-def open_session(data: bytes, device: str, threads: int) -> Any:
-    """A session of onnxruntime on some bytes; no file beside them is read and no custom operator is loaded.
+def _half_of_free_memory() -> int | None:
+    """Half of the memory that is free on this machine, bytes; None where it does not tell."""
+    with suppress(OSError):
+        found = re.search(r"MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+        return None if found is None else int(found[1]) * 1024 // 2
+    return None
 
-    Args:
-        data: an ONNX model.
-        device: "cpu" or "cuda".
-        threads: for one operator.
 
-    Raises:
-        ModelError: onnxruntime falls back to another device.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.use_deterministic_compute = True
-    options.log_severity_level = 4  # what goes wrong is said by the exception
-    # weights in files beside it are not looked for: the hash of the bytes would not cover them
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device]
-    session = onnxruntime.InferenceSession(data, options, providers=[provider])
-    if session.get_providers()[0] != provider:
-        raise ModelError(f"onnxruntime cannot use its {provider} here; run with --device cpu, or repair it.")
-    return session
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):  # what was still to be written
+                pipe.close()
+    process.wait()
