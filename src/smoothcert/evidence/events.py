@@ -3,31 +3,60 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from smoothcert.errors import EvidenceError
+from smoothcert.formats.event import (
+    CHANGED,
+    CLEAN,
+    ENERGY,
+    FINISHED,
+    LEVEL,
+    LOCKED,
+    MERGED,
+    PLANNED,
+    RATES,
+    REPORTED,
+    RESUMED,
+    SHARD_FINISHED,
+    STARTED,
+    WORKER,
+    Event,
+    event_line,
+    parse_event,
+)
+from smoothcert.formats.strict import read_bytes
+
+__all__ = [
+    "BEGINNING",
+    "CHANGED",
+    "CLEAN",
+    "ENERGY",
+    "FINISHED",
+    "LEVEL",
+    "LOCKED",
+    "MERGED",
+    "PLANNED",
+    "RATES",
+    "REPORTED",
+    "RESUMED",
+    "SHARD_FINISHED",
+    "STARTED",
+    "WORKER",
+    "Event",
+    "append_event",
+    "broken_link",
+    "last_digest",
+    "read_events",
+    "utc_now",
+]
 
 BEGINNING = "0" * 64
-LOCKED, STARTED, RESUMED, LEVEL, FINISHED = "spec locked", "start", "resume", "noise level", "finish"
-SHARD_FINISHED, MERGED = "shard finished", "merge"
-CLEAN, CHANGED, RATES, ENERGY, REPORTED = "without noise", "changed images", "rates", "energy", "report"
-WORKER = "worker"
-"""A worker of a fleet joined, was left out, or was lost."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """One entry: what happened, when, and its facts."""
-
-    event: str
-    at: str
-    previous: str
-    facts: dict[str, Any]
+LARGEST = 1 << 26
+"""Bytes of a log: a million events take more, and no run has so many."""
 
 
 def utc_now() -> str:
@@ -39,10 +68,10 @@ def append_event(path: Path, event: str, **facts: Any) -> None:
     """Append one event, chained to the last, and make it durable; never dated before the last, whatever the clock."""
     lines = _whole_lines(path)
     previous = _digest(lines[-1]) if lines else BEGINNING
-    record = {"event": event, "at": max(utc_now(), _last_time(lines)), "previous": previous, **facts}
+    at = max(utc_now(), _parsed(path, len(lines), lines[-1]).at) if lines else utc_now()
     with path.open("ab") as file:
         file.truncate(sum(len(line) + 1 for line in lines))
-        file.write(json.dumps(record, sort_keys=True).encode() + b"\n")
+        file.write(event_line(Event(event, at, previous, facts)) + b"\n")
         file.flush()
         os.fsync(file.fileno())
 
@@ -51,19 +80,11 @@ def read_events(path: Path) -> tuple[Event, ...]:
     """Read the log without judging its chain.
 
     Raises:
-        EvidenceError: the log is missing or a line is not an event.
+        EvidenceError: the log is missing or too large, or a line is not an event of this format; the message names it.
     """
-    if not path.is_file():
+    if not path.exists():
         raise EvidenceError(f"Expected the event log {path}, found none.")
-    events = []
-    for number, line in enumerate(_whole_lines(path), 1):
-        try:
-            record = json.loads(line)
-            event, at, previous = (str(record.pop(name)) for name in ("event", "at", "previous"))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise EvidenceError(f"Line {number} of {path} is not an event.") from None
-        events.append(Event(event, at, previous, record))
-    return tuple(events)
+    return tuple(_parsed(path, number, line) for number, line in enumerate(_whole_lines(path), 1))
 
 
 def broken_link(path: Path) -> int | None:
@@ -83,16 +104,14 @@ def last_digest(path: Path) -> str:
 
 
 def _whole_lines(path: Path) -> list[bytes]:
-    data = path.read_bytes() if path.is_file() else b""
-    return data.split(b"\n")[:-1]
+    return read_bytes(path, LARGEST).split(b"\n")[:-1] if path.exists() else []
 
 
-def _last_time(lines: list[bytes]) -> str:
-    """Return the time of the last event that has one, "" where none has."""
+def _parsed(path: Path, number: int, line: bytes) -> Event:
     try:
-        return str(json.loads(lines[-1])["at"])
-    except (IndexError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
+        return parse_event(line)
+    except ValueError as reason:
+        raise EvidenceError(f"Line {number} of {path} is not an event: {reason}.") from None
 
 
 def _digest(line: bytes) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from smoothcert.evidence.events import Event
+from smoothcert.evidence.events import PLANNED, Event
 from smoothcert.evidence.forecast import Forecast
 from smoothcert.spec import Place, Spec
 
-PLANNED = "planned"
+__all__ = ["NAMED", "PLANNED", "difference", "first_unnamed", "forecast_of", "named_cells", "settings_of"]
+
 NAMED = "cells named before the pilot"
 
 

@@ -1,0 +1,300 @@
+"""A line of `events.jsonl` and `shards/NAME/events.jsonl`, version 1.
+
+Each line is one JSON object with sorted keys. Every event has
+
+* `event`: str, the kind, one of the constants below;
+* `at`: str, UTC time such as `2026-01-31T12:00:00Z`, never before that of the line above;
+* `previous`: str, SHA-256 of the bytes of the line above without its newline; 64 zeros in the first line;
+
+and the facts of its kind, which the classes below document key by key. A kind, and a fact of a known kind, that this
+version does not know comes from a newer one: it is kept, covered by the chain, and never interpreted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from smoothcert.formats.records import Amount, Rank, Record, Sha256, ShardName, Tally, checked, utc
+from smoothcert.formats.strict import decode
+
+LOCKED, STARTED, RESUMED, LEVEL, FINISHED = "spec locked", "start", "resume", "noise level", "finish"
+SHARD_FINISHED, MERGED, PLANNED = "shard finished", "merge", "planned"
+CLEAN, CHANGED, RATES, ENERGY, REPORTED = "without noise", "changed images", "rates", "energy", "report"
+WORKER = "worker"
+"""A worker of a fleet joined, was left out, or was lost."""
+
+_DIGEST = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry: what happened, when, and its facts."""
+
+    event: str
+    at: str
+    previous: str
+    facts: dict[str, Any]
+
+
+class Locked(Record):
+    """`spec locked`: the first event of every log."""
+
+    spec_sha256: Sha256
+    """Hash of the canonical text of spec.json."""
+    smoothcert: str
+    """Version that locked it."""
+    shard: ShardName | None = None
+    """The part of the images this run is about; left out for a whole run."""
+
+
+class Session(Record):
+    """`start` and `resume`: a process begins to sample."""
+
+    lines: Tally
+    """Results at hand."""
+    worker: str | None = None
+    """Name of the first ledger file, without its ending."""
+    recipe: dict[str, Any] | None = None
+    """The numeric recipe where it is not the spec's own."""
+    code_sha256: Sha256 | None = None
+    """Hash over the package's source files."""
+    shard: ShardName | None = None
+    """As in `spec locked`."""
+
+
+class Planned(Record):
+    """`planned`: the forecast the run was certified with."""
+
+    forecast: dict[str, Any]
+    """The forecast of a plan.json."""
+
+
+class WithoutNoise(Record):
+    """`without noise`: accuracy of the classifier of one noise level on clean images."""
+
+    sigma: float
+    """Noise level it belongs to."""
+    images: Tally
+    """Images of the run."""
+    correct: dict[Rank, list[Tally]]
+    """For each k: images of each class whose label is among the k highest logits."""
+
+
+class _Moved(Record):
+    median: Amount
+    """Median L2 norm, in units of the [0, 1] range."""
+    within: list[Tally]
+    """Images that the change moves by less than each radius."""
+
+
+class ChangedImages(Record):
+    """`changed images`: how far simple changes move the images."""
+
+    images: Tally
+    """Images measured."""
+    radius: list[Amount]
+    """Radii of the run."""
+    changes: dict[str, _Moved]
+    """By the change in words."""
+
+    @model_validator(mode="after")
+    def _each_radius(self) -> ChangedImages:
+        if any(len(moved.within) != len(self.radius) for moved in self.changes.values()):
+            raise ValueError("expected one number a radius for each change")
+        return self
+
+
+class Rated(Record):
+    """`rates`: noisy copies a second in each precision."""
+
+    sigma: float | None = None
+    """Noise level of the classifier that was timed."""
+    device: str
+    """The device."""
+    batch_size: Tally
+    """Noisy copies a forward pass."""
+    rates: dict[str, Amount]
+    """Copies a second by precision."""
+    left_out: dict[str, str]
+    """Reason by precision that does not run here."""
+
+
+class _SelfTest(Record):
+    bit_equal: bool
+    """Whether logits do not depend on neighbours, order and threads."""
+    rows: Tally | None = None
+    """Rows compared."""
+    largest_difference: float | None = None
+    """Largest absolute difference of a logit; null where it is not finite."""
+
+
+class _NoiseTest(Record):
+    passed: bool
+    """Whether the delivered noise has the distribution it must have."""
+    values: Tally | None = None
+    """Values tested."""
+    chi_square_p: float | None = None
+    """p-value of the chi-square test."""
+    mean_z: float | None = None
+    """z-score of the mean."""
+    variance_z: float | None = None
+    """z-score of the variance."""
+    neighbour_z: float | None = None
+    """Largest z-score of the correlations between neighbours."""
+
+
+class NoiseLevel(Record):
+    """`noise level`: a session begins with a noise level, and has tested recipe and noise."""
+
+    sigma: float | None = None
+    """The noise level."""
+    self_test: _SelfTest | None = None
+    """The self-test of the numeric recipe."""
+    noise_test: _NoiseTest | None = None
+    """The test of the delivered noise."""
+
+
+class Energy(Record):
+    """`energy`: what a session used at one noise level."""
+
+    sigma: float
+    """The noise level."""
+    copies: Tally
+    """Noisy copies classified."""
+    joules: Amount | None
+    """Energy, or null where it is unknown."""
+    source: str
+    """The meter, or why there is none."""
+    seconds: Amount
+    """Wall-clock time."""
+
+
+class Worker(Record):
+    """`worker`: a worker of a fleet joined, was left out, or was lost."""
+
+    worker: str
+    """Its name."""
+    state: str
+    """joined, left out or lost."""
+    node: str | None = None
+    """The machine of one that joined."""
+    pid: Tally | None = None
+    """Its process."""
+    reason: str | None = None
+    """Why it is not there."""
+    images_again: Tally | None = None
+    """Images of a lost one that are sampled again."""
+
+
+class Finished(Record):
+    """`finish`: the run is whole, and this line seals it."""
+
+    lines: Tally
+    """Results in the ledger."""
+    ledger_sha256: Sha256
+    """Hash of the canonical ledger."""
+
+
+class ShardFinished(Finished):
+    """`shard finished`: the same for the part of a shard; it seals nothing."""
+
+    shard: ShardName
+    """As in `spec locked`."""
+
+
+class MergedShard(Record):
+    """One of the runs that a merge event names."""
+
+    name: Annotated[str, Field(pattern="^(shard|run)-[0-9][0-9a-z.-]{0,60}$")]
+    """Its folder in shards/, and the beginning of its ledger files' names."""
+    shard: ShardName | None
+    """Its part of the images; null for a run that was no shard."""
+    lines: Tally
+    """Results in its ledger."""
+    ledger_sha256: Sha256
+    """Hash of its canonical ledger."""
+    head: Sha256
+    """SHA-256 of the last line of its own log."""
+
+
+class Merged(Record):
+    """`merge`: the second event of a run merged from shards."""
+
+    shards: list[MergedShard]
+    """The shards, in their order."""
+
+
+class Reported(Record):
+    """`report`: documents were written."""
+
+    files: Tally
+    """How many."""
+    sha256sums: Sha256 | None = None
+    """SHA-256 of results/SHA256SUMS."""
+
+
+KINDS: dict[str, type[Record]] = {
+    LOCKED: Locked,
+    STARTED: Session,
+    RESUMED: Session,
+    PLANNED: Planned,
+    CLEAN: WithoutNoise,
+    CHANGED: ChangedImages,
+    RATES: Rated,
+    LEVEL: NoiseLevel,
+    ENERGY: Energy,
+    WORKER: Worker,
+    FINISHED: Finished,
+    SHARD_FINISHED: ShardFinished,
+    MERGED: Merged,
+    REPORTED: Reported,
+}
+"""The facts of each kind that this version knows."""
+
+
+def event_line(event: Event) -> bytes:
+    """Return the line of an event, without its newline; a number that is not finite is written as null."""
+    record = {"event": event.event, "at": event.at, "previous": event.previous, **event.facts}
+    return json.dumps(_finite(record), sort_keys=True, allow_nan=False).encode()
+
+
+def parse_event(line: bytes) -> Event:
+    """Read the line of an event.
+
+    Raises:
+        ValueError: it is not one, or the facts are not those of its kind; the reason, without a full stop.
+    """
+    record = decode(line)
+    if not isinstance(record, dict):
+        raise ValueError("expected an object with event, at and previous")
+    kind, at, previous = (record.pop(name, None) for name in ("event", "at", "previous"))
+    if not (isinstance(kind, str) and isinstance(at, str) and isinstance(previous, str)):
+        raise ValueError("expected event, at and previous as texts")
+    if len(previous) != 64 or not _DIGEST.issuperset(previous):
+        raise ValueError(f"expected previous as a SHA-256, got {previous!r:.40}")
+    if kind in KINDS:
+        try:
+            checked(KINDS[kind], record)
+        except ValueError as reason:
+            raise ValueError(f"{kind!r}: {reason}") from None
+    return Event(kind, utc(at), previous, record)
+
+
+def unknown_of(event: Event) -> list[str]:
+    """Return what only a newer version knows: the kind of an event, or facts of it; empty for one of this version."""
+    if event.event not in KINDS:
+        return [f"the event {event.event!r:.60}"]
+    return [f"{name!r:.60} of {event.event!r}" for name in event.facts if name not in KINDS[event.event].model_fields]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
