@@ -4,8 +4,8 @@ import fcntl
 import gzip
 import hashlib
 import json
-import re
 import random
+import re
 import shutil
 
 import pytest
