@@ -6,13 +6,14 @@ Importing the package does no work: every name below is loaded when it is first 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from smoothcert.version import __version__
+
 if TYPE_CHECKING:
     from smoothcert import stats
     from smoothcert.evidence import Run, open_run
     from smoothcert.sampling import SmoothedClassifier
     from smoothcert.stats import Certificate
 
-__version__ = "0.1.0"
 __all__ = ["Certificate", "Run", "SmoothedClassifier", "__version__", "open_run", "stats"]
 
 _HOMES = {

@@ -7,12 +7,14 @@ import pytest
 
 from report.memo_runs import FULL, OVERLONG, PRIMARY, a_run
 from smoothcert.evidence import open_run, outcomes
-from smoothcert.report.memo import FIELDS, FILES, check_documents, make_memo, make_sponsor, text, write_memo
+from smoothcert.report.documents import check_documents
+from smoothcert.report.memo import FIELDS, FILES, make_memo, make_sponsor, text, write_memo
 from smoothcert.report.memo.blocks import pieces
 from smoothcert.report.memo.build import printed_pages, typeset
 from smoothcert.report.memo.by_subgroup import COLUMNS, label
 from smoothcert.report.memo.compare import against
 from smoothcert.report.memo.pdftext import page_count, page_texts
+from smoothcert.report.write import log_documents
 from smoothcert.stats import format_down, format_up, interval
 
 IMAGES = 160
@@ -124,12 +126,12 @@ def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("subgroups") / "run"
     hostile = ["#panic(1) $x$ *b* @r <l> \\"] * 80 + ["| <script>"] * 80
     run = a_run(path, images=IMAGES, subgroups={"site": SITE, "markup": hostile}, primary=PRIMARY)
-    write_memo(run, run.directory.results, make_sponsor(FULL))
+    log_documents(run.directory, write_memo(run, run.directory.results, make_sponsor(FULL)))
     return run
 
 
 def test_the_documents_hold_and_the_bytes_are_the_same_again(written, tmp_path):
-    assert list(check_documents(open_run(written.directory.path))) == []
+    assert check_documents(open_run(written.directory.path)).faults == ()
     for file in write_memo(open_run(written.directory.path), tmp_path, make_sponsor(FULL)):
         assert file.read_bytes() == (written.directory.results / file.name).read_bytes()
     assert "#panic(1) $x$ *b* @r <l> \\" in page_texts((tmp_path / "memo.pdf").read_bytes())[2]
@@ -142,6 +144,6 @@ def test_a_changed_row_is_named(written, tmp_path):
     cell = record["tables"]["subgroups"]["rows"][0][3]
     record["tables"]["subgroups"]["rows"][0][3] = re.sub(r": [\d.]+", ": 99.9", cell)
     path.write_text(json.dumps(record))
-    faults = list(check_documents(open_run(written.directory.path)))
+    faults = check_documents(open_run(written.directory.path)).faults
     path.write_text(before)
     assert any("table subgroups: row 1, highest: printed" in fault for fault in faults)

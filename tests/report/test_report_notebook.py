@@ -99,7 +99,7 @@ def execute(path, shown, live="False", **changed):
     """Execute the script's cells here, as the kernel does in the run's results; return everything it says."""
     pytest.importorskip("jupytext")
     (path / "results").mkdir(exist_ok=True)
-    notebook = build._read_script(open_run(path), path / "results", live=True)
+    notebook = build.read_script(open_run(path), path / "results", live=True)
     scope = {}
     with contextlib.chdir(path / "results"):
         for cell in notebook.cells:
@@ -410,7 +410,7 @@ def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path, monkeypatch):
         nbformat.v4.new_code_cell("assert x == 2, 'the radius differs'"),
         nbformat.v4.new_code_cell("x = 3"),
     ]
-    monkeypatch.setattr(build, "_read_script", lambda *_: nbformat.v4.new_notebook(cells=cells))
+    monkeypatch.setattr(build, "read_script", lambda *_: nbformat.v4.new_notebook(cells=cells))
     run = open_run(a_run(tmp_path / "run"))
     with pytest.raises(SmoothcertError, match=r"code cell 2, section '3 Certificates', failed \(AssertionError: the"):
         write_notebook(run, tmp_path / "run" / "results")
@@ -424,9 +424,9 @@ def test_the_kernel_is_this_python_and_imports_nothing_from_the_folder(tmp_path,
         (tmp_path / "run" / name).write_text("raise RuntimeError('a file beside the notebook was imported')")
     code = "import mpmath, os, sys\nprint(sys.executable)\nprint(os.environ['IPYTHONDIR'])\n"
     cell = nbformat.v4.new_code_cell(code + "print('a notice of ' + sys.prefix, file=sys.stderr)")
-    monkeypatch.setattr(build, "_read_script", lambda *_: nbformat.v4.new_notebook(cells=[cell]))
+    monkeypatch.setattr(build, "read_script", lambda *_: nbformat.v4.new_notebook(cells=[cell]))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "no kernels here"))
-    notebook = build._execute(build._read_script(), tmp_path / "run")
+    notebook = build._execute(build.read_script(), tmp_path / "run")
     (said,) = (each.text for each in notebook.cells[0].outputs if each.name == "stdout")
     assert f"a notice of {sys.prefix}" in str(notebook.cells[0].outputs)
     assert f"a notice of {sys.prefix}" not in build._stored(notebook)
@@ -461,6 +461,6 @@ def test_subgroups_have_a_section_only_where_there_are_some(tmp_path, shown):
     assert f"{NASTY} 1" in said
     assert "counted apart by sex, id" in said
     assert f"sex: {NASTY}" in said
-    none = json.dumps(build._read_script(open_run(a_run(tmp_path / "none")), tmp_path, live=True))
+    none = json.dumps(build.read_script(open_run(a_run(tmp_path / "none")), tmp_path, live=True))
     assert "subgroup_note" not in none
     assert "Subgroup by subgroup" not in none

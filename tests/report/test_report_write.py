@@ -10,7 +10,7 @@ from smoothcert.errors import EvidenceError, InputError, MissingExtraError
 from smoothcert.evidence import REPORTED, RunDirectory, open_run
 from smoothcert.report import Wish, write_report
 from smoothcert.report import write as module
-from smoothcert.report.memo import check_documents
+from smoothcert.report.documents import check_documents
 from verify.simulated import edit_lines, simulate
 
 WRITTEN = {
@@ -44,7 +44,7 @@ def test_every_file_is_there_and_holds(reported):
     assert all(file.is_file() for file in files)
     assert {file.suffix for file in files if file.parent.name == "figures"} == {".svg", ".png", ".json"}
     assert steps == ["results table", "certificates", "figures", "notebook", "report.html", "memo"]
-    assert list(check_documents(open_run(path))) == []
+    assert check_documents(open_run(path)).faults == ()
 
 
 @pytest.mark.slow
@@ -81,7 +81,7 @@ def test_a_partial_run_is_reported_as_partial(tmp_path):
     results = path / "results"
     assert "PARTIAL" in (results / "results.md").read_text()
     assert "PARTIAL" in (results / "report.html").read_text()
-    assert list(check_documents(open_run(path))) == []
+    assert check_documents(open_run(path)).faults == ()
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def test_a_run_with_subgroups_is_reported_and_holds(tmp_path):
     path = simulate(tmp_path / "run", images=60, subgroups={"sex": list("FM") * 30, "all": ["x"] * 60})
     names = {file.name for file in write_report(path, Wish(live=False))}
     assert {"subgroups_k1_r0.1.csv", "subgroups_k1_r0.25.csv"} <= names
-    assert list(check_documents(open_run(path))) == []
+    assert check_documents(open_run(path)).faults == ()
 
 
 def test_nothing_finished_nothing_reported(tmp_path):

@@ -30,6 +30,7 @@ from smoothcert.cli import (
 from smoothcert.errors import InputError, SmoothcertError, printable
 from smoothcert.handwritten import parse_yaml, read_text
 from smoothcert.spec.request import explain
+from smoothcert.version import __version__
 
 INTERRUPTED = 130
 LARGEST = 100_000
@@ -65,6 +66,7 @@ def build() -> App:
     """Return the command line."""
     app = App(
         name="smoothcert",
+        version=__version__,
         help="Certified robustness of image classifiers by randomized smoothing, re-checkable from stored votes.",
         help_format="plaintext",
         help_epilogue="sigma and radii are in units of the [0, 1] range of pixels: 0.25 is 64 grey levels of 255.",

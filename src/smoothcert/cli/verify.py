@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from smoothcert.report.documents import Documents
     from smoothcert.verify import Report
 
 
@@ -20,6 +21,7 @@ def verify(run: Path, /, *, bundle: Path | None = None) -> int:
         bundle: Bundle directory: say too whether it is what this run certified, or name each difference.
     """
     from smoothcert.cli.terminal import tell
+    from smoothcert.errors import printable
     from smoothcert.evidence.bundle.files import expect_bundle
     from smoothcert.verify import NOT_SHOWN
     from smoothcert.verify import verify as check
@@ -27,8 +29,8 @@ def verify(run: Path, /, *, bundle: Path | None = None) -> int:
     if bundle is not None:
         expect_bundle(bundle)
     report = check(run)
-    documents = _documents(run, report) if report.passed else []
-    faults = [*report.faults, *documents]
+    documents = _documents(run, report) if report.passed else None
+    faults = [*report.faults, *(documents.faults if documents else ())]
     for fault in faults:
         tell(f"FAULT  {fault}")
     if faults:
@@ -39,8 +41,10 @@ def verify(run: Path, /, *, bundle: Path | None = None) -> int:
         f"{report.decisions:,} decisions and {report.claims:,} claims over all images recomputed by two "
         f"implementations, {'sealed' if report.sealed else 'NOT SEALED'}."
     )
-    if (run / "results" / "memo_fields.json").is_file():
-        tell("The documents hold: memo, figures and cost say what votes, log and sponsor give; no file was changed.")
+    if documents and documents.held:
+        tell(f"The documents hold: {len(documents.held):,} derived again from votes, log and sponsor's fields.")
+    for note in documents.notes if documents else ():
+        tell(f"NOTE  {printable(note)}")
     if report.missing:
         tell(f"Partial run: {report.missing:,} of {report.lines + report.missing:,} results are missing.")
     for verdict in report.criteria:
@@ -74,11 +78,9 @@ def _deployed(run: Path, bundle: Path) -> int:
     return 0
 
 
-def _documents(run: Path, report: Report) -> list[str]:
-    """Return what does not hold in the documents that lie in the run's results; none where there are none."""
-    if not (run / "results" / "SHA256SUMS").is_file() and not (run / "results" / "memo_fields.json").is_file():
-        return []
+def _documents(run: Path, report: Report) -> Documents:
+    """Return what verify finds in the documents of the run's `results/`."""
     from smoothcert.evidence import open_run
-    from smoothcert.report.memo import check_documents
+    from smoothcert.report.documents import check_documents
 
-    return list(check_documents(open_run(run), report))
+    return check_documents(open_run(run), report)

@@ -14,6 +14,7 @@ from smoothcert.evidence.derived import written_beside
 from smoothcert.evidence.stored import BLOCK
 from smoothcert.stats import round_down
 
+NAME = "certificates.parquet"
 ROWS = 65_536
 """Rows of a group of the Parquet file, at least; a reader can take one group at a time."""
 OUTCOMES = ("certified", "abstained", "wrong class")
@@ -77,10 +78,10 @@ def write_certificates(run: Run, folder: Path) -> Path:
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError:
-        raise MissingExtraError("certificates.parquet", "report") from None
-    path, schema, waiting = folder / "certificates.parquet", _schema(arrow, run), []
+        raise MissingExtraError(NAME, "report") from None
+    path, schema, waiting = folder / NAME, _schema(arrow, run), []
     with written_beside(path) as beside, parquet.ParquetWriter(beside, schema, compression="zstd") as writer:
-        for columns in _parts(run):
+        for columns in parts(run):
             waiting.append(arrow.table(columns, schema=schema))
             if sum(map(len, waiting)) >= ROWS:
                 writer.write_table(arrow.concat_tables(waiting))
@@ -90,7 +91,7 @@ def write_certificates(run: Run, folder: Path) -> Path:
     return path
 
 
-def _parts(run: Run) -> Iterator[dict[str, Any]]:
+def parts(run: Run) -> Iterator[dict[str, Any]]:
     """Yield the columns of all sigmas and k, some thousand rows at a time."""
     for sigma in run.spec.request.sigma:
         for k in run.spec.request.k:

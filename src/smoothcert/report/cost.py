@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from smoothcert import version
 from smoothcert.errors import InputError
 from smoothcert.evidence import Basis, Run, basis_of, costs, scenarios
 from smoothcert.spec import Production, make_production
@@ -46,7 +46,7 @@ def cost_record(run: Run, production: Production | None, sponsor_sha256: str | N
     basis = basis_of(run, asked)
     record = {
         "format": FORMAT,
-        "smoothcert": version("smoothcert"),
+        "smoothcert": version.__version__,
         "ledger_sha256": run.ledger.sha256(),
         "production": asked.model_dump(mode="json"),
         "stated_by_user": production is not None,
@@ -95,17 +95,3 @@ def read_stated(folder: Path) -> Production | None:
         return stated(json.loads((folder / COST).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, InputError):
         return None
-
-
-def recomputed(run: Run, record: dict[str, Any]) -> Iterator[str]:
-    """Yield where a written `cost.json` is not what ledger and events give.
-
-    Raises:
-        KeyError, TypeError, InputError: it is not such a record.
-    """
-    computed = cost_record(run, stated(record), record["sponsor_sha256"])
-    for name in sorted({*record, *computed}):
-        if name not in computed or name not in record:
-            yield f"{name} is {'missing' if name in computed else 'no part of it'}"
-        elif record[name] != computed[name]:
-            yield f"{name} is not what ledger and events give"

@@ -72,15 +72,21 @@ def write_results(
         production: the sponsor's section of that name; left out, cost scenarios take the defaults.
         sponsor_sha256: hash of the file it stands in.
     """
+    texts = results_texts(run, production)
+    (folder / "tables").mkdir(exist_ok=True)
+    for name, text in texts.items():
+        write_derived(folder / name, text)
+    write_json(folder / COST, cost_record(run, production, sponsor_sha256))
+    return [folder / name for name in (*texts, COST)]
+
+
+def results_texts(run: Run, production: Production | None = None) -> dict[str, str]:
+    """Return what `write_results` writes as text, by the file's name relative to its folder: all but `cost.json`."""
     table, asked = results_table(run.results()), production or Production()
     texts = {f"results.{form}": table.render(form) for form in ("csv", "tex")}
     texts |= {"results.md": "\n".join(_page(run, table, asked))}
     texts |= {f"tables/{name}.csv": found.render("csv") for name, found in _further(run, asked) if found.records}
-    (folder / "tables").mkdir(exist_ok=True)
-    for name, text in texts.items():
-        write_derived(folder / name, text.rstrip("\n") + "\n")
-    write_json(folder / COST, cost_record(run, production, sponsor_sha256))
-    return [folder / name for name in (*texts, COST)]
+    return {name: text.rstrip("\n") + "\n" for name, text in texts.items()}
 
 
 def _further(run: Run, production: Production) -> Iterator[tuple[str, Table]]:

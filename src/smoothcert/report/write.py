@@ -8,7 +8,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from smoothcert.errors import EvidenceError, MissingExtraError
-from smoothcert.evidence import REPORTED, Run, append_event, open_run, results_record, write_derived, write_json
+from smoothcert.evidence import (
+    REPORTED,
+    Run,
+    RunDirectory,
+    append_event,
+    open_run,
+    results_record,
+    write_derived,
+    write_json,
+)
 from smoothcert.evidence.derived import file_sha256
 from smoothcert.report.certificates import write_certificates
 from smoothcert.report.results import write_results
@@ -67,9 +76,24 @@ def write_report(path: Path, wish: Wish | None = None, on_step: Callable[[str], 
         for name, step in _steps(run, wish or Wish()):
             on_step(name)
             files += step()
-        files.append(_checksums(run.directory.results, files))
-        append_event(run.directory.events, REPORTED, files=len(files), sha256sums=file_sha256(files[-1]))
-    return files
+        return log_documents(run.directory, files)
+
+
+def log_documents(directory: RunDirectory, files: list[Path]) -> list[Path]:
+    """Write SHA256SUMS, and say in the log which documents lie in `results/`: name and hash of each.
+
+    Args:
+        directory: the run.
+        files: the documents, below its `results`.
+
+    Returns:
+        The documents and SHA256SUMS.
+    """
+    sums = directory.results / CHECKSUMS
+    hashes = {file.relative_to(directory.results).as_posix(): file_sha256(file) for file in sorted(files)}
+    write_derived(sums, "".join(f"{sha}  {name}\n" for name, sha in hashes.items()))
+    append_event(directory.events, REPORTED, files=len(files) + 1, sha256sums=file_sha256(sums), documents=hashes)
+    return [*files, sums]
 
 
 def _steps(run: Run, wish: Wish) -> Iterator[Step]:
@@ -92,10 +116,4 @@ def _steps(run: Run, wish: Wish) -> Iterator[Step]:
 def _record(run: Run) -> Path:
     path = run.directory.results / "results.json"
     write_json(path, results_record(run.spec, run.ledger, run.certificates))
-    return path
-
-
-def _checksums(folder: Path, files: list[Path]) -> Path:
-    path = folder / CHECKSUMS
-    write_derived(path, "".join(f"{file_sha256(file)}  {file.relative_to(folder)}\n" for file in sorted(files)))
     return path

@@ -6,15 +6,20 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from smoothcert.errors import EvidenceError
 from smoothcert.evidence import Ledger, Line, Outcomes, RunDirectory, outcomes_by_k, results_record
 from smoothcert.evidence.outcomes import joined
 from smoothcert.evidence.results import Certificates
 from smoothcert.evidence.stored import columns_of, in_blocks
+from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.spec import Spec
 from smoothcert.verify import plain
+from smoothcert.verify.keys import compare, some
 from smoothcert.verify.numbers import Block, check_block
 from smoothcert.verify.structure import images_of, line_faults
 
+LARGEST = 100_000_000
+"""Bytes of results.json."""
 NAMED_AT_MOST = 20
 """Faults that are named: of a million lines that do not hold nobody reads more."""
 
@@ -87,18 +92,14 @@ def check_results(run: RunDirectory, spec: Spec, ledger: Ledger, certificates: C
     if not path.is_file():
         return
     try:
-        printed = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
-        yield "results/results.json cannot be read"
+        printed = parse(read_bytes(path, LARGEST), "results/results.json")
+    except EvidenceError as error:
+        yield f"results/results.json cannot be read: {error}"
         return
     computed = json.loads(json.dumps(results_record(spec, ledger, certificates)))
-    if printed == computed:
+    if not isinstance(printed, dict) or not {*printed} & {*computed}:
+        yield "results/results.json is not what the votes give: expected a record of results, got something else"
         return
-    ours, theirs = computed.get("cells", []), printed.get("cells", []) if isinstance(printed, dict) else []
-    for mine, other in zip(ours, theirs, strict=False):
-        names = [name for name in mine if not isinstance(other, dict) or other.get(name) != mine[name]]
-        if names:
-            place = f"sigma {mine['sigma']:g}, k {mine['k']}, r {mine['radius']:g}"
-            yield f"results/results.json: {place}: {names[0]} is not what the votes give"
-            return
-    yield "results/results.json is not what the votes give"
+    wrong = compare(printed, computed).wrong
+    if wrong:
+        yield f"results/results.json: not what the votes give: {some(wrong)}"

@@ -46,8 +46,7 @@ def write_memo(
         MissingExtraError: typst, pypdf or matplotlib is not installed.
     """
     memo = make_memo(run, sponsor if isinstance(sponsor, Sponsor) else read_sponsor(sponsor))
-    figure = _figure(run, memo.fields["figure_k"].value)
-    documents = {FILES[paper]: typeset(memo, figure, paper) for paper in papers}
+    documents = set_again(run, memo, papers)
     rest = annex(memo.sponsor)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +60,12 @@ def write_memo(
     except OSError as error:
         raise InputError(f"Cannot write the memo to {folder}: {error.strerror}.") from None
     return [folder / name for name in (FIELDS, *documents, *((ANNEX,) if rest else ()))]
+
+
+def set_again(run: Run, memo: Memo, papers: Sequence[Paper]) -> dict[str, bytes]:
+    """Return the PDF for each paper, by its file name; raises as `typeset` does."""
+    figure = _figure(run, memo.fields["figure_k"].value)
+    return {FILES[paper]: typeset(memo, figure, paper) for paper in papers}
 
 
 def typeset(memo: Memo, figure: str, paper: Paper) -> bytes:

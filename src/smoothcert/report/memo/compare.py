@@ -10,6 +10,7 @@ from typing import Any
 
 from smoothcert.report.memo.blocks import Piece
 from smoothcert.report.memo.field import DOWN, UP
+from smoothcert.verify.keys import Compared, compare
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _AROUND = 30
@@ -21,12 +22,17 @@ def differences(written: dict[str, Any], computed: dict[str, Any]) -> Iterator[s
     for name in sorted(set(fields) | set(ours)):
         if name not in fields or name not in ours:
             yield f"{name} is {'missing' if name in ours else 'not a field of the memo'}"
-        elif fields[name] != ours[name]:
+        elif not _equal(fields[name], ours[name]):
             yield f"{name}: {_field(_part(fields, name), ours[name])}"
     tables, ours = _part(written, "tables"), computed["tables"]
     for name in sorted(set(tables) | set(ours)):
-        if tables.get(name) != ours.get(name):
+        if not _equal(tables.get(name), ours.get(name)):
             yield f"table {name}: {_table(_part(tables, name), ours.get(name) or {})}"
+
+
+def _equal(written: Any, computed: Any) -> bool:
+    """Whether two plain values are equal, but for the last digits of floats."""
+    return compare(written, computed) == Compared()
 
 
 def _part(record: dict[str, Any], name: str) -> dict[str, Any]:
@@ -36,7 +42,7 @@ def _part(record: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _field(written: dict[str, Any], computed: dict[str, Any]) -> str:
     for name in ("printed", "value", "rule", "source"):
-        if written.get(name) != computed[name]:
+        if not _equal(written.get(name), computed[name]):
             printed, wanted = str(written.get(name))[:60], str(computed[name])[:60]
             told = f"{name} '{printed}', the votes give '{wanted}'"
             return told + _rounded(printed, wanted, str(computed["rule"])) if name == "printed" else told

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import Any
 
 from smoothcert.evidence import Run
+from smoothcert.evidence.provenance import writer
 from smoothcert.report.memo import by_subgroup, claimed, facts, notes, settings, shares, sponsored
 from smoothcert.report.memo.blocks import Block
 from smoothcert.report.memo.field import Field, Fields, words
@@ -18,7 +18,6 @@ from smoothcert.report.table import Table
 from smoothcert.verify import Report
 
 FORMAT = 1
-VERSION = version("smoothcert")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Memo:
         """Return `memo_fields.json` as a plain record."""
         return {
             "format": FORMAT,
-            "smoothcert": VERSION,
+            **writer(),
             "sponsor": self.sponsor.model_dump(mode="json"),
             "fields": {name: asdict(field) for name, field in self.fields.items()},
             "tables": {name: _table(table) for name, table in self.tables.items()},

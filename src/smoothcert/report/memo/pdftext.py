@@ -1,10 +1,10 @@
-"""Pages and text of a PDF, and the only place that knows pypdf."""
+"""Pages, text and foreign parts of a PDF, and the only place that knows pypdf."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from smoothcert.errors import EvidenceError, MissingExtraError
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pypdf import PdfReader
 
 _T = TypeVar("_T")
+DEEPEST = 20
+"""Levels of nesting that are looked through."""
 
 
 def page_count(pdf: bytes) -> int:
@@ -32,6 +34,93 @@ def page_texts(pdf: bytes) -> list[str]:
         EvidenceError: these bytes are not a PDF that can be read.
     """
     return _read(pdf, lambda reader: [page.extract_text() for page in reader.pages])
+
+
+FOREIGN_KEYS = {
+    "/Annots": "annotations",
+    "/AcroForm": "a form",
+    "/XFA": "a form",
+    "/JS": "a script",
+    "/JavaScript": "a script",
+    "/AA": "an action",
+    "/OpenAction": "an action",
+    "/URI": "a link",
+    "/EmbeddedFiles": "an attachment",
+    "/EF": "an attachment",
+    "/AF": "an attachment",
+    "/OCProperties": "optional content, which can be switched on and off",
+    "/OCGs": "optional content, which can be switched on and off",
+    "/Collection": "an attachment",
+    "/Encrypt": "encryption",
+}
+FOREIGN_KINDS = {
+    "/Action": "an action",
+    "/Annot": "an annotation",
+    "/Filespec": "an attachment",
+    "/EmbeddedFile": "an attachment",
+    "/OCG": "optional content, which can be switched on and off",
+    "/OCMD": "optional content, which can be switched on and off",
+}
+FONTS = ("LibertinusSerif-", "DejaVuSansMono")
+"""Beginnings of the names of the fonts that the memo is set in."""
+
+
+def foreign_parts(pdf: bytes) -> list[str]:
+    """Name what no memo holds, and what could show a reader other words than the text says.
+
+    Annotations, forms, actions, attachments and optional content; a second layer of content on a page; parts appended
+    after the file was written; pictures of pixels; fonts that are not the memo's, not embedded, or whose letters are
+    mapped otherwise than as typst maps them. Not found: shapes drawn over text inside the content of a page, and
+    letters redrawn inside an embedded font; setting the memo anew finds both.
+
+    Raises:
+        MissingExtraError: pypdf is not installed.
+        EvidenceError: these bytes are not a PDF that can be read.
+    """
+    found = _read(pdf, _foreign)
+    if pdf.count(b"startxref") != 1 or not pdf.rstrip().endswith(b"%%EOF"):
+        found.append("parts appended after it was written")
+    return list(dict.fromkeys(found))
+
+
+def _foreign(reader: PdfReader) -> list[str]:
+    found = [words for name, words in FOREIGN_KEYS.items() if name in reader.trailer]
+    numbers = {number for part in reader.xref.values() for number in part} | set(reader.xref_objStm)
+    for number in sorted(numbers):
+        for each in _dictionaries(reader.get_object(number)):
+            found += [words for name, words in FOREIGN_KEYS.items() if name in each]
+            found += [words for name, words in FOREIGN_KINDS.items() if each.get("/Type") == name]
+            found += ["a picture of pixels"] if each.get("/Subtype") == "/Image" else []
+            found += _font(each) if each.get("/Type") == "/Font" else []
+    for page in reader.pages:
+        contents = page["/Contents"].get_object()
+        found += ["a second layer of content on a page"] if isinstance(contents, list) and len(contents) != 1 else []
+    return found
+
+
+def _dictionaries(value: Any, depth: int = 0) -> Iterator[Any]:
+    """Yield a dictionary and those directly inside it; what lies in objects of their own is met there."""
+    if isinstance(value, dict):
+        yield value
+    if depth < DEEPEST and isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _dictionaries(part, depth + 1)
+
+
+def _font(font: Any) -> list[str]:
+    kind, name = font.get("/Subtype"), str(font.get("/BaseFont", "")).partition("+")[2]
+    if kind not in ("/Type0", "/CIDFontType0", "/CIDFontType2") or not name.startswith(FONTS):
+        return ["a font that is not the memo's"]
+    if kind == "/Type0":
+        plain = font.get("/Encoding") == "/Identity-H" and "/ToUnicode" in font
+        return [] if plain else ["a font whose letters are mapped otherwise"]
+    described = font.get("/FontDescriptor", {}).get_object()
+    embedded = "/FontFile2" in described or "/FontFile3" in described
+    wanted = "/Identity" if kind == "/CIDFontType2" else None
+    mapped = font.get("/CIDToGIDMap") == wanted
+    return ([] if mapped else ["a font whose letters are mapped otherwise"]) + (
+        [] if embedded else ["a font that is not embedded"]
+    )
 
 
 def _read(pdf: bytes, take: Callable[[PdfReader], _T]) -> _T:

@@ -39,7 +39,7 @@ def write_notebook(run: Run, folder: Path, live: bool = True) -> Path:
         SmoothcertError: a cell failed; the message names it.
         InputError: the folder cannot be written.
     """
-    notebook = _execute(_read_script(run, folder, live), folder, len(run.ledger.lines))
+    notebook = _execute(read_script(run, folder, live), folder, len(run.ledger.lines))
     try:
         write_derived(folder / NAME, _stored(notebook))
     except OSError as error:
@@ -47,7 +47,7 @@ def write_notebook(run: Run, folder: Path, live: bool = True) -> Path:
     return folder / NAME
 
 
-def _read_script(run: Run, folder: Path, live: bool) -> Any:
+def read_script(run: Run, folder: Path, live: bool) -> Any:
     """Return the notebook without outputs, or cells on what the run has not; parameters fit the place and the wish."""
     try:
         import ipykernel  # noqa: F401

@@ -20,6 +20,8 @@ COLOURS = 256  # of a drawing; makes its file a third as large
 SCROLLED = 30  # rows beyond which a table scrolls
 _NUMBER = re.compile(r"(>= |over )?[-+]?[\d.,]+(e[-+]?\d+)?( ?%.*|/\d.*| (to|of) .*| \((\d|this|k).*|[\n ,\d.]*)", re.S)
 SHORT, LONG = 18, 40  # characters of a text that stays on one line, and of a word that may be broken
+Shown = tuple[str, str]
+"""An output as HTML and as plain text."""
 
 
 def say(sentence: str, warn: bool = False) -> None:
@@ -29,8 +31,13 @@ def say(sentence: str, warn: bool = False) -> None:
         sentence: plain text; nothing in it is read as markup.
         warn: show it as a warning.
     """
+    _show(*said(sentence, warn))
+
+
+def said(sentence: str, warn: bool = False) -> Shown:
+    """Return what `say` shows."""
     style = ' style="color: #a03000; font-weight: bold"' if warn else ""
-    _show(f"<p{style}>{html.escape(sentence)}</p>", textwrap.fill(sentence, 120))
+    return f"<p{style}>{html.escape(sentence)}</p>", textwrap.fill(sentence, 120)
 
 
 def table(found: Table, caption: str = "") -> None:
@@ -40,6 +47,11 @@ def table(found: Table, caption: str = "") -> None:
         found: the table; nothing in it is read as markup.
         caption: what the table says, in one sentence.
     """
+    _show(*set_out(found, caption))
+
+
+def set_out(found: Table, caption: str = "") -> Shown:
+    """Return what `table` shows."""
     many = len(found.rows) > SCROLLED
     box = "max-height: 30em; overflow: auto" if many else "overflow-x: auto"
     sides = [_side([row[i] for row in found.rows]) for i in range(len(found.headings))]
@@ -49,7 +61,7 @@ def table(found: Table, caption: str = "") -> None:
     cut = Table(found.headings, found.rows[:SCROLLED], found.records)
     rest = f"\n... {len(found.rows) - SCROLLED:,} more rows" if many else ""
     page = f'<div style="{box}">{title}<table>{head}\n<tbody>\n{body}</tbody></table></div>'
-    _show(page, f"{caption}\n{cut.render('md')}{rest}".strip())
+    return page, f"{caption}\n{cut.render('md')}{rest}".strip()
 
 
 def _row(kind: str, texts: Sequence[str], sides: Sequence[str]) -> str:

@@ -71,9 +71,13 @@ def write_page(run: Run, folder: Path, production: Production | None = None) -> 
         SpecError: the ledger does not fit the spec.
     """
     path = folder / NAME
-    text = render(run, production)
-    write_derived(path, text.encode("utf-8", "replace").decode("utf-8"))  # half a character becomes "?"
+    write_derived(path, page_text(run, production))
     return path
+
+
+def page_text(run: Run, production: Production | None = None) -> str:
+    """Return what `write_page` writes."""
+    return render(run, production).encode("utf-8", "replace").decode("utf-8")  # half a character becomes "?"
 
 
 def render(run: Run, production: Production | None = None) -> str:
@@ -89,7 +93,7 @@ def render(run: Run, production: Production | None = None) -> str:
         **_content(run, production or Production()),
         style=style,
         script=script,
-        policy=_policy(style, script),
+        policy=policy_of(style, script),
         sections=[{"number": i, "id": name, "title": title} for i, (name, title) in enumerate(shown, 1)],
     )
 
@@ -147,7 +151,7 @@ def _template() -> Template:
     return environment.from_string(_text("report.html.j2"))
 
 
-def _policy(style: str, script: str) -> str:
+def policy_of(style: str, script: str) -> str:
     """Return the page's security policy: nothing is fetched, and only this style and this script count.
 
     Handlers inside markup do not run under it, whatever a name from the data may hold.

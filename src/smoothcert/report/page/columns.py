@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,3 +55,31 @@ def micro_up(values: NDArray[np.float64]) -> NDArray[np.int64]:
     [250000, 123457]
     """
     return np.rint(round_up(values) * MICRO).astype(np.int64)
+
+
+def unpack(record: Mapping[str, Any], most: int) -> list[int]:
+    """Return the whole numbers that `pack` packed, as one list.
+
+    Args:
+        record: what `pack` returned.
+        most: numbers there may be.
+
+    Raises:
+        ValueError: it is no such record, or holds more numbers.
+
+    >>> unpack(pack(np.array([3, 1, 2]), steps=True), 10)
+    [3, 1, 2]
+    """
+    width = record.get("bytes")
+    if width not in (1, 2, 4):
+        raise ValueError("expected numbers of 1, 2 or 4 bytes")
+    try:
+        inflate = zlib.decompressobj()
+        data = inflate.decompress(base64.b64decode(str(record.get("data")), validate=True), most * width + 1)
+    except (zlib.error, ValueError):
+        raise ValueError("expected base64 of deflated numbers") from None
+    if len(data) > most * width or len(data) % width or not inflate.eof or inflate.unused_data:
+        raise ValueError(f"expected at most {most:,} numbers of {width} bytes")
+    numbers = np.frombuffer(data, dtype=f"<u{width}")
+    found: list[int] = (np.cumsum(numbers, dtype=numbers.dtype) if record.get("steps") is True else numbers).tolist()
+    return found

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from smoothcert import version
 from smoothcert.errors import EvidenceError, MissingExtraError
 from smoothcert.evidence import refuse_occupied, utc_now, write_derived, write_json
 from smoothcert.evidence.forecast import Forecast
@@ -86,7 +86,7 @@ def read_plan(path: Path) -> Forecast:
 
 def _record(planned: Planned, production: Production | None) -> dict[str, Any]:
     stated = None if production is None else production.model_dump(mode="json")
-    head = {"format": FORMAT, "smoothcert": version("smoothcert"), "at": utc_now(), "production": stated}
+    head = {"format": FORMAT, "smoothcert": version.__version__, "at": utc_now(), "production": stated}
     return {**head, **planned.to_record(), "reading": list(reading(planned))}
 
 

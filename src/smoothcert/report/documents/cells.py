@@ -1,0 +1,133 @@
+"""Printed tables compared cell by cell under their headings, and numbers in text by what they say."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from smoothcert.verify.keys import Compared
+
+_TOKEN = re.compile(r"[0-9a-f]{12,}|\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+NOTHING = "not attainable"
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A printed table: headings, and rows of as many cells."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def compare_tables(written: Sequence[Cells], computed: Sequence[Cells], found: Compared) -> None:
+    """Compare printed tables with computed ones; each is taken for the first one left that shares most headings.
+
+    Args:
+        written: tables of a document, in its order.
+        computed: the tables that this version prints there.
+        found: takes the differences.
+    """
+    left = list(computed)
+    for number, table in enumerate(written, 1):
+        shared = [len({*table.headings} & {*each.headings}) for each in left]
+        most = max(shared, default=0)
+        if 2 * most <= len({*table.headings}):
+            found.unknown.append(f"table {number} ({' | '.join(table.headings)[:50]})")
+            continue
+        compare_cells(table, left.pop(shared.index(most)), f"table {number}", found)
+    found.absent += [f"table ({' | '.join(each.headings)[:50]})" for each in left]
+
+
+def compare_cells(written: Cells, computed: Cells, place: str, found: Compared) -> None:
+    """Compare the rows of one table under the headings that both have."""
+    theirs, ours = _columns(written.headings), _columns(computed.headings)
+    found.unknown += [f"{place}, column {heading[0][:40]}" for heading in theirs if heading not in ours]
+    found.absent += [f"{place}, column {heading[0][:40]}" for heading in ours if heading not in theirs]
+    if len(written.rows) != len(computed.rows):
+        found.wrong.append(f"{place}: {len(written.rows):,} rows instead of {len(computed.rows):,}")
+        return
+    for number, (row, wanted) in enumerate(zip(written.rows, computed.rows, strict=True), 1):
+        attainable = not any(cell.startswith(NOTHING) for cell in wanted)
+        for heading in theirs:
+            if heading in ours:
+                where = f"{place}, row {number}, {heading[0][:40]}"
+                compare_text(row[theirs[heading]], wanted[ours[heading]], where, found, attainable)
+
+
+def _columns(headings: Sequence[str]) -> dict[tuple[str, int], int]:
+    """Return the place of each heading; one that stands over several columns is told apart by its count."""
+    return {(heading, headings[:i].count(heading)): i for i, heading in enumerate(headings)}
+
+
+def compare_text(written: str, computed: str, where: str, found: Compared, attainable: bool = True) -> None:
+    """Compare two printed texts: equal, of equal numbers in other words, or wrong.
+
+    Numbers are equal where they differ by less than a unit in the last place of the one with fewer decimals, as the
+    versions may round to another number of decimals, or to the other side.
+    """
+    if "".join(written.split()) == "".join(computed.split()):
+        return
+    theirs, ours = _TOKEN.findall(written), _TOKEN.findall(computed)
+    agree = all(any(_agree(one, other) for other in ours) for one in theirs)
+    (found.worded if agree or not attainable else found.wrong).append(where)
+
+
+def _agree(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    try:
+        a, b = (Decimal(text.replace(",", "")) for text in (one, other))
+    except ArithmeticError:
+        return False
+    decimals = [-int(each.as_tuple().exponent) for each in (a, b)]
+    return max(decimals) > 0 and abs(a - b) < Decimal(1).scaleb(-max(0, min(decimals)))
+
+
+def markdown_tables(text: str) -> list[Cells]:
+    """Return the tables of a Markdown text."""
+    blocks, current = [], []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            current.append(tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]))
+        elif current:
+            blocks.append(current)
+            current = []
+    return [_table(block[0], block[2:]) for block in blocks if len(block) > 1]
+
+
+def tex_tables(text: str) -> list[Cells]:
+    """Return the tables of a LaTeX text, as `Table.render` prints them."""
+    found = []
+    for body in re.findall(r"\\begin\{tabular\}\{[^}]*\}(.*?)\\end\{tabular\}", text, re.S):
+        lines = [line.removesuffix(r"\\").strip() for line in body.splitlines() if line.strip().endswith(r"\\")]
+        rows = [tuple(cell.strip() for cell in re.split(r"(?<!\\)&", line)) for line in lines]
+        found += [_table(rows[0], rows[1:])] if rows else []
+    return found
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Cells:
+    width = len(headings)
+    return Cells(tuple(headings), tuple((*row[:width], *[""] * (width - len(row))) for row in rows))
+
+
+def csv_records(text: str) -> list[dict[str, Any]]:
+    """Return the rows of a CSV text as records of plain values."""
+    return [{str(name): _plain(value) for name, value in row.items()} for row in csv.DictReader(io.StringIO(text))]
+
+
+def _plain(value: Any) -> Any:
+    if value in ("", "None", None):
+        return None
+    if value in ("True", "False"):
+        return value == "True"
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except (ValueError, TypeError):
+            continue
+    return value

@@ -1,0 +1,90 @@
+"""The second check of `verify`: do the written documents say what the votes say, and nothing else?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from smoothcert.errors import EvidenceError
+from smoothcert.evidence import Run
+from smoothcert.report.documents.found import Finding, Findings, Written, fault, note, reports
+from smoothcert.report.documents.listed import check_list, files_of
+from smoothcert.report.documents.memo import check_memo
+from smoothcert.report.documents.notebook import check_notebook
+from smoothcert.report.documents.page import check_page
+from smoothcert.report.documents.tables import check_certificates, check_cost, check_figures, check_results
+from smoothcert.report.memo.build import FIELDS
+from smoothcert.report.write import CHECKSUMS
+from smoothcert.verify import Report
+
+CHECKS: dict[str, Callable[[Written], Findings]] = {
+    FIELDS: check_memo,
+    "results.json": check_results,
+    "cost.json": check_cost,
+    "figures/figure_data.json": check_figures,
+    "certificates.parquet": check_certificates,
+    "report.html": check_page,
+    "notebook.ipynb": check_notebook,
+}
+"""The check of each kind of document, by the file it begins with."""
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What the check of the documents found.
+
+    Attributes:
+        faults: what contradicts evidence or log, in words; empty where everything that was checked holds.
+        notes: what was not checked, and why; each names its document.
+        held: documents that were derived again from votes, log and sponsor's fields, by their names, and hold.
+    """
+
+    faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+
+
+def check_documents(run: Run, checked: Report | None = None) -> Documents:
+    """Check whatever documents lie in `results/`; needs no torch. What needs a library that is missing becomes a note.
+
+    The log names the documents of the last report: missing, altered and foreign ones are faults. Numbers are compared
+    by their keys, whatever version wrote them; words, page layout and bytes only where this very code wrote them.
+
+    Args:
+        run: the run.
+        checked: what verify says about the evidence; left out, it is asked.
+    """
+    folder = run.directory.results
+    findings = list(check_list(run, folder))
+    written = Written(_then(run), folder, checked)
+    for name, check in CHECKS.items():
+        findings += _tried(name, check, written)
+    faulty = {each.name for each in findings if each.kind == "fault"}
+    held = [each.name for each in findings if each.kind == "held" and each.name not in faulty]
+    named = {each.name for each in findings}
+    listed = [name for name in files_of(folder) if name != CHECKSUMS and name not in named] if reports(run) else []
+    if listed:
+        findings.append(note("", f": not derived again, compared by the hashes in the log alone: {', '.join(listed)}"))
+    return Documents(
+        faults=tuple(dict.fromkeys(each.words for each in findings if each.kind == "fault")),
+        notes=tuple(dict.fromkeys(each.words for each in findings if each.kind == "note")),
+        held=tuple(dict.fromkeys(held)),
+    )
+
+
+def _then(run: Run) -> Run:
+    """Return the run as it was when the last report was written: later events are not in its documents."""
+    then = Run(run.directory, run.spec, run.ledger)
+    last = reports(run)[-1:]
+    events = run.events[: run.events.index(last[0])] if last else run.events
+    then.__dict__.update({**run.__dict__, "events": events})  # what is known of the run stays known
+    return then
+
+
+def _tried(name: str, check: Callable[[Written], Findings], written: Written) -> list[Finding]:
+    found: list[Finding] = []
+    try:
+        found += check(written)
+    except EvidenceError as error:
+        found.append(fault(name, f" cannot be read: {error}"))
+    return found

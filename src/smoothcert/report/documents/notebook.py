@@ -1,0 +1,160 @@
+"""`notebook.ipynb`: its cells against the template, its outputs derived again. No cell of the file is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from smoothcert.errors import EvidenceError, MissingExtraError
+from smoothcert.report.documents.cells import Cells, compare_tables, markdown_tables
+from smoothcert.report.documents.found import Findings, Written, fault, note, told_of
+from smoothcert.report.documents.html import Markup
+from smoothcert.report.notebook.build import NAME, read_script
+from smoothcert.report.notebook.display import Shown, said, set_out
+from smoothcert.verify.keys import Compared
+
+TAGS = frozenset(("p", "em", "div", "table", "thead", "tbody", "tr", "th", "td", "br", "wbr"))
+KINDS = frozenset(("text/html", "text/plain", "image/png"))
+
+
+def check_notebook(written: Written) -> Findings:
+    """Check the notebook, where there is one."""
+    if not (written.folder / NAME).is_file():
+        return
+    cells = _cells(written.record(NAME))
+    unsafe = list(_unsafe(cells))
+    yield from (fault(NAME, told) for told in unsafe[:5])
+    if unsafe:
+        return
+    try:
+        known = [_template(written, live) for live in (True, False)]
+        script = next((each for each in known if _sources(each) == _sources(cells)), None)
+        if written.same_code and script is None:
+            yield fault(NAME, ": its cells are not those that this version writes for this run")
+            return
+        shown = derive(written, script or known[0])
+    except MissingExtraError as missing:
+        yield note(NAME, f": not checked. {missing}")
+        return
+    except Exception as error:  # the template is this package's own code; whatever stops it leaves the file unchecked
+        yield note(NAME, f": not checked, as its tables could not be derived again ({type(error).__name__}: {error})")
+        return
+    found = Compared()
+    if written.same_code:
+        _outputs(cells, shown, found)
+        yield note(
+            NAME, ": its pictures, and in section 1 the outputs of images certified live, were not derived again"
+        )
+    else:
+        _tables(cells, shown, found)
+        found.worded.append("cells, sentences and pictures")
+    yield from told_of(written, NAME, found)
+
+
+def _cells(record: dict[str, Any]) -> list[dict[str, Any]]:
+    cells = record.get("cells")
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+        raise EvidenceError(f"results/{NAME}: expected a notebook with cells, got something else.")
+    for cell in cells:
+        outputs = cell.get("outputs", [])
+        if not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
+            raise EvidenceError(f"results/{NAME}: expected a list of outputs in each cell, got something else.")
+    return cells
+
+
+def _template(written: Written, live: bool) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = read_script(written.run, written.folder, live).cells
+    return found
+
+
+def _sources(cells: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(str(cell.get("cell_type")), _joined(cell.get("source"))) for cell in cells]
+
+
+def _joined(text: object) -> str:
+    """Return a text that a notebook may store in lines."""
+    return "".join(map(str, text)) if isinstance(text, list) else str(text)
+
+
+def _unsafe(cells: list[dict[str, Any]]) -> Iterator[str]:
+    """Name outputs that no version writes: markup that runs, errors, other kinds than text and pictures."""
+    for number, cell in enumerate(cells):
+        if cell.get("attachments"):
+            yield f", cell {number}: an attachment, which no version writes"
+        for output in cell.get("outputs", []):
+            kind, data = output.get("output_type"), output.get("data", {})
+            if kind not in ("display_data", "stream") or not isinstance(data, dict) or not {*data} <= KINDS:
+                yield f", cell {number}: an output of a kind that no version writes"
+                continue
+            markup = Markup(_joined(data.get("text/html", "")))
+            if markup.active or markup.scripts or markup.styles or not markup.tags <= TAGS:
+                yield f", cell {number}: an output with markup that could run or load something"
+
+
+def derive(written: Written, script: list[dict[str, Any]]) -> list[list[Shown] | None]:
+    """Run the template that this package ships, without pictures, and return what each cell shows; live cells: None.
+
+    Nothing of the stored notebook is run: `script` is this version's own text.
+    """
+    shown: list[Shown] = []
+    names: dict[str, Any] = {"__name__": "notebook", "OPENED": written.run}
+    ours: dict[str, Callable[..., None]] = {
+        "say": lambda *given, **more: shown.append(said(*given, **more)),
+        "table": lambda *given, **more: shown.append(set_out(*given, **more)),
+    }
+    found: list[list[Shown] | None] = []
+    for number, cell in enumerate(script):
+        source = str(cell["source"])
+        if cell["cell_type"] != "code":
+            found.append([])
+            continue
+        parameters = "parameters" in cell["metadata"].get("tags", ())
+        exec(compile(source.replace("open_run(RUN)", "OPENED"), f"<notebook, cell {number}>", "exec"), names)
+        if parameters:
+            names |= {"RUN": written.run.directory.path, "LIVE": False}
+        drawing = [name for name in names if name == "picture" or name.startswith("draw_") or name.endswith("_figure")]
+        names |= {**dict.fromkeys(drawing, _nothing), **ours}
+        live = source.startswith("if live:") or "loaded = load()" in source  # these outputs need classifier and images
+        found.append(None if live else [*shown])
+        shown.clear()
+    return found
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Stand in for what draws."""
+
+
+def _texts(cell: dict[str, Any]) -> list[Shown]:
+    """Return the outputs of a cell that are text; a stream counts as one."""
+    outputs = [each for each in cell.get("outputs", []) if "image/png" not in each.get("data", {})]
+    return [
+        (_joined(each["data"].get("text/html", "")), _joined(each["data"].get("text/plain", "")))
+        if "data" in each
+        else ("", _joined(each.get("text", "")))
+        for each in outputs
+    ]
+
+
+def _outputs(cells: list[dict[str, Any]], shown: list[list[Shown] | None], found: Compared) -> None:
+    """Compare the outputs of the same code, cell by cell."""
+    for number, (cell, wanted) in enumerate(zip(cells, shown, strict=True)):
+        if wanted is not None and _texts(cell) != wanted:
+            found.wrong.append(f"the output of cell {number}")
+
+
+def _tables(cells: list[dict[str, Any]], shown: list[list[Shown] | None], found: Compared) -> None:
+    """Compare the tables of another version's notebook, as HTML and as plain text."""
+    theirs = [output for cell in cells for output in _texts(cell)]
+    ours = [output for outputs in shown for output in outputs or ()]
+    compare_tables(_in_html(theirs), _in_html(ours), found)
+    plain = Compared()
+    compare_tables(_in_text(theirs), _in_text(ours), plain)
+    found.wrong += [f"{place} (plain text)" for place in plain.wrong]
+
+
+def _in_html(outputs: list[Shown]) -> list[Cells]:
+    return [table for page, _ in outputs for table in Markup(page).tables]
+
+
+def _in_text(outputs: list[Shown]) -> list[Cells]:
+    return [table for _, plain in outputs for table in markdown_tables(plain)]
