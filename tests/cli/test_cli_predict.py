@@ -20,10 +20,11 @@ from torch import nn
 
 import smoothcert
 from smoothcert import SmoothedClassifier
-from smoothcert.cli import counting, terminal
+from smoothcert import progress as counting
+from smoothcert.cli import terminal
 from smoothcert.cli.predicting import work as prediction
 from smoothcert.evidence import open_run, read_bundle
-from smoothcert.sampling import smooth
+from smoothcert.sampling import smoothed as smooth
 
 CODE = ("--model", "cli_nets:brightness")
 HOSTILE = ('=cmd("calc")', "a\nb", "\x1b[31mred\x1b[0m", "[bold]x[/]", "[/]", "@SUM(A1)", "| x |", "\u202egnp.exe")
@@ -68,7 +69,7 @@ def bundle(bundled, tmp_path):
 @pytest.fixture
 def hostile(tmp_path, monkeypatch):
     """A bundle whose class names are attacks, and an image of each class."""
-    g = SmoothedClassifier(Brightness(), 0.05, 8, options={"batch_size": 16, "device": "cpu"})
+    g = SmoothedClassifier(Brightness(), 0.05, 8, batch_size=16)
     g.save(tmp_path / "hostile", n=40, class_names=HOSTILE, shape=(1, 6, 6))
     for c in range(8):
         Image.fromarray(np.full((6, 6), c * 32 + 16, np.uint8)).save(tmp_path / f"={c}.png")
@@ -173,13 +174,13 @@ def test_predict_takes_files_and_folders_in_the_order_given(say, bundle, images)
 
 def test_certify_gives_class_abstention_and_radius_from_one_procedure(say, bundle, images, monkeypatch):
     asked = []
-    certify = SmoothedClassifier.certify
+    certify = SmoothedClassifier.certificates
 
     def watched(g, pixels, *more, **named):
         asked.append((more, named))
         return certify(g, pixels, *more, **named)
 
-    monkeypatch.setattr(SmoothedClassifier, "certify", watched)
+    monkeypatch.setattr(SmoothedClassifier, "certificates", watched)
     monkeypatch.setattr(SmoothedClassifier, "predictions", None)  # any call would fail
     flags = ("--certify", "--radius", "0.1,0.3", "--format", "csv")
     found = rows(say("predict", bundle, images, *CODE, *flags, "--n-max", "2000", "--alpha", "0.01").out)
@@ -201,7 +202,7 @@ def test_certify_takes_radii_and_copies_of_the_run(say, bundle, images):
 
 def test_printed_radii_are_rounded_down(say, bundle, images, monkeypatch):
     certificate = smoothcert.Certificate(0, 1, 0.1234567, (0.1,), 300)
-    monkeypatch.setattr(SmoothedClassifier, "certify", lambda g, pixels, *_, **__: [certificate] * len(pixels))
+    monkeypatch.setattr(SmoothedClassifier, "certificates", lambda g, pixels, *_, **__: [certificate] * len(pixels))
     flags = (*CODE, "--certify")
     assert "0.123456 " in say("predict", bundle, images, *flags).out
     assert rows(say("predict", bundle, images, *flags, "--format", "csv").out)[0]["radius"] == "0.123456"

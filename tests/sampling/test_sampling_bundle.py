@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-import smoothcert.sampling.smooth as smooth
+import smoothcert.sampling.smoothed as smooth
 from engine.tiny import FACTORY, request, write_random, write_resnet
 from smoothcert import SmoothedClassifier
 from smoothcert.engine.runner import certify
@@ -21,7 +21,6 @@ from smoothcert.evidence import Run, differences, open_run, read_bundle
 from smoothcert.evidence.bundle.weights import state_sha256_of, tie_of
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.factory import state_sha256
-from smoothcert.sampling.bundle.loading import load_bundle
 from smoothcert.sampling.bundle.of_run import bundle_run
 from smoothcert.sampling.bundle.probe import probe
 from smoothcert.sampling.bundle.saving import Wanted
@@ -29,7 +28,7 @@ from smoothcert.sampling.bundle.saving import Wanted
 from .fakes import Conv, lived_in_resnet, pixels
 
 SHAPE = (3, 8, 8)
-OPTIONS = {"batch_size": 64, "device": "cpu"}
+OPTIONS = {"batch_size": 64}
 
 
 class Other(Conv):
@@ -135,13 +134,16 @@ def test_a_certified_run_becomes_a_bundle_with_the_same_votes(kind, runs, worksh
     assert g.recipe(SHAPE) == run.spec.recipe
 
     request_ = run.spec.request
-    options = {name: getattr(request_, name) for name in ("precision", "batch_size", "noise", "bound", "n0")}
+    options = {name: getattr(request_, name) for name in ("precision", "batch_size", "bound", "n0")}
+    options["noise"] = "gaussian" if request_.noise == "float" else "grid"
     more = {"arch": request_.arch, "weights": request_.weights}
     classifier = load_classifier(request_.model, ModelOptions(num_classes=4, in_channels=3, **more))
-    before = SmoothedClassifier(classifier, 0.25, 4, options={**options, "device": "cpu"})
+    before = SmoothedClassifier(classifier, 0.25, 4, **options)
     images = np.load("images.npz")["images"].transpose(0, 3, 1, 2)
     assert g.predictions(images) == before.predictions(images, n=300)
-    assert g.certify(images[:3], n_max=100, radii=(0.1,)) == before.certify(images[:3], n_max=100, radii=(0.1,))
+    assert g.certificates(images[:3], n_max=100, radii=(0.1,)) == before.certificates(
+        images[:3], n_max=100, radii=(0.1,)
+    )
 
 
 def test_the_bundle_of_a_run_repeats_its_votes(runs, tmp_path, workshop, monkeypatch):
@@ -153,7 +155,7 @@ def test_the_bundle_of_a_run_repeats_its_votes(runs, tmp_path, workshop, monkeyp
     monkeypatch.setattr(smooth.secrets, "randbits", lambda _: run.spec.seed)
     images = np.load("images.npz")
     labels = images["labels"].tolist()
-    again = g.certify(images["images"].transpose(0, 3, 1, 2), labels=labels, n_max=100, radii=(0.1,))
+    again = g.certificates(images["images"].transpose(0, 3, 1, 2), labels=labels, n_max=100, radii=(0.1,))
     found = run.certificates(0.25)
     assert [c.certified_at == (0.1,) for c in again] == found.certified_correct(0.1).tolist()
     assert [c.samples for c in again] == [line.samples for line in run.ledger.at(0.25)]
@@ -167,7 +169,7 @@ def test_save_and_load_in_memory_modules(kind, tmp_path, fixed_noise):
     net, fresh = (lived_in_resnet(), lived_in_resnet()) if kind == "resnet" else (Conv(), Conv())
     nn.init.normal_(next(iter(fresh.parameters())))
     options = OPTIONS | ({"seed": 99} if kind == "fixed seed" else {})
-    g = SmoothedClassifier(net, 0.25, 4, options=options)
+    g = SmoothedClassifier(net, 0.25, 4, **options)
     g.save(tmp_path / "b", n=200, alpha=0.01, class_names=("a", "b", "c", "d"), shape=SHAPE)
     text = (tmp_path / "b" / "bundle.json").read_text()
     assert "seed" not in text
@@ -181,7 +183,7 @@ def test_save_and_load_in_memory_modules(kind, tmp_path, fixed_noise):
 
 
 def test_a_loaded_classifier_draws_fresh_noise_at_each_call(tmp_path):
-    SmoothedClassifier(Conv(), 0.25, 4, options=OPTIONS | {"seed": 5}).save(tmp_path / "b", shape=SHAPE)
+    SmoothedClassifier(Conv(), 0.25, 4, **(OPTIONS | {"seed": 5})).save(tmp_path / "b", shape=SHAPE)
     g = SmoothedClassifier.load(tmp_path / "b", Conv())
     image = np.full((40, *SHAPE), 128)
     assert g.predictions(image, stopping="fixed") != g.predictions(image, stopping="fixed")
@@ -190,8 +192,8 @@ def test_a_loaded_classifier_draws_fresh_noise_at_each_call(tmp_path):
 def test_save_with_the_run_that_certified_it(runs, workshop, tmp_path, monkeypatch):
     monkeypatch.chdir(workshop)
     run = runs("own")
-    options = {"batch_size": 64, "n0": 20, "device": "cpu"}
-    g = SmoothedClassifier(load_classifier("net.safetensors"), 0.25, 4, options=options)
+    options = {"batch_size": 64, "n0": 20}
+    g = SmoothedClassifier(load_classifier("net.safetensors"), 0.25, 4, **options)
     g.save(tmp_path / "b", run=run.directory.path)
     assert read_bundle(tmp_path / "b") == bundle_run(run, tmp_path / "other", None, Wanted())
     for name in ("bundle.json", "weights.safetensors", "README.md", "SHA256SUMS"):
@@ -202,7 +204,7 @@ NOT_IT = {
     "other weights": (lambda: Conv(), {}, "weights are sha256:"),
     "other precision": (None, {"precision": "bf16"}, "recipe: precision is"),
     "other batch": (None, {"batch_size": 32}, "recipe: batch size is 32, certified was 64"),
-    "other noise": (None, {"noise": "float"}, "noise is"),
+    "other noise": (None, {"noise": "gaussian"}, "noise is"),
 }
 
 
@@ -211,7 +213,7 @@ def test_another_object_is_not_saved_as_certified(case, runs, workshop, tmp_path
     monkeypatch.chdir(workshop)
     make, options, words = NOT_IT[case]
     model = load_classifier("net.safetensors") if make is None else make()
-    g = SmoothedClassifier(model, 0.25, 4, options=OPTIONS | options)
+    g = SmoothedClassifier(model, 0.25, 4, **(OPTIONS | options))
     with pytest.raises(EvidenceError, match=f"not the classifier that the run certified: .*{words}"):
         g.save(tmp_path / "b", run=runs("own"))
     assert not (tmp_path / "b").exists()
@@ -219,7 +221,7 @@ def test_another_object_is_not_saved_as_certified(case, runs, workshop, tmp_path
 
 def test_what_cannot_be_saved_is_refused(runs, tmp_path, workshop, monkeypatch):
     monkeypatch.chdir(workshop)
-    g = SmoothedClassifier(Conv(), 0.25, 4, options=OPTIONS)
+    g = SmoothedClassifier(Conv(), 0.25, 4, **OPTIONS)
     with pytest.raises(SpecError, match="declares no image shape"):
         g.save(tmp_path / "b")
     with pytest.raises(SpecError, match="expected 4, one a class, got 2"):
@@ -233,7 +235,7 @@ def test_what_cannot_be_saved_is_refused(runs, tmp_path, workshop, monkeypatch):
     with pytest.raises(ModelError, match=r"fails on images of shape \(n, C, H, W\) = \(4, 3, 9, 9\)"):
         g.save(tmp_path / "b", shape=(3, 9, 9))
     with pytest.raises(SpecError, match=r"has classifiers for sigma 0\.25.*got 0\.5"):
-        SmoothedClassifier(Conv(), 0.5, 4, options=OPTIONS).save(tmp_path / "b", run=runs("own"))
+        SmoothedClassifier(Conv(), 0.5, 4, **OPTIONS).save(tmp_path / "b", run=runs("own"))
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "x").touch()
     with pytest.raises(EvidenceError, match="is not an empty folder"):
@@ -247,7 +249,7 @@ def test_what_cannot_be_saved_is_refused(runs, tmp_path, workshop, monkeypatch):
 def test_tied_weights_can_be_saved(tmp_path):
     net = nn.Sequential(nn.Flatten(), nn.Linear(192, 192), nn.Linear(192, 192), nn.Linear(192, 4))
     net[2].weight = net[1].weight
-    SmoothedClassifier(net, 0.25, 4, options=OPTIONS).save(tmp_path / "b", shape=SHAPE)
+    SmoothedClassifier(net, 0.25, 4, **OPTIONS).save(tmp_path / "b", shape=SHAPE)
     SmoothedClassifier.load(tmp_path / "b", net)
 
 
@@ -329,7 +331,7 @@ def test_any_changed_file_keeps_a_bundle_from_loading(own, name):
 
 
 def test_another_recipe_loads_and_is_said(own, monkeypatch):
-    SmoothedClassifier(Conv(), 0.25, 4, options=OPTIONS).save(own.parent / "plain", shape=SHAPE)
+    SmoothedClassifier(Conv(), 0.25, 4, **OPTIONS).save(own.parent / "plain", shape=SHAPE)
     monkeypatch.setattr("smoothcert.sampling.recipe._instructions", lambda: "x86_64 sse2")
     g, unsaid = SmoothedClassifier.load(own), SmoothedClassifier.load(own.parent / "plain", Conv())
     (warning,) = g.warnings
@@ -364,7 +366,7 @@ def test_a_bundle_for_an_accelerator_says_so_elsewhere(own):
     edit(own, recipe=recipe, certified={**record["certified"], "recipe": recipe})
     assert SmoothedClassifier.load(own).warnings == ('recipe: device is "cpu", certified was "cuda (X)"',)
     with pytest.raises(RecipeError, match="Expected a CUDA device"):
-        load_bundle(own, device="cuda")
+        SmoothedClassifier.load(own, device="cuda")
     half = {**recipe, "precision": "fp16"}
     edit(own, recipe=half, certified={**record["certified"], "recipe": half})
     with pytest.raises(RecipeError, match="fp16"):
@@ -387,7 +389,7 @@ def test_code_must_be_given_and_be_the_right_code(foreign, workshop, own):
 
 
 def test_other_code_with_the_same_weights_is_refused(tmp_path):
-    SmoothedClassifier(Conv(), 0.25, 4, options=OPTIONS).save(tmp_path / "b", shape=SHAPE)
+    SmoothedClassifier(Conv(), 0.25, 4, **OPTIONS).save(tmp_path / "b", shape=SHAPE)
     SmoothedClassifier.load(tmp_path / "b", Conv())
     with pytest.raises(ModelError, match="answers a few fixed images otherwise"):
         SmoothedClassifier.load(tmp_path / "b", Other())
@@ -474,7 +476,7 @@ def test_a_loaded_network_is_prepared_once(own, monkeypatch):
         g.predict(pixels(), n=50)
     assert len(made) == 1
     assert pickle.loads(pickle.dumps(g)).predict(pixels(), n=50)
-    plain = SmoothedClassifier(Conv(), 0.25, 4, options=OPTIONS)
+    plain = SmoothedClassifier(Conv(), 0.25, 4, **OPTIONS)
     for _ in range(3):
         plain.predict(pixels(), n=50)
     assert len(made) == 5

@@ -32,7 +32,7 @@ class Linear(nn.Module):
 
 
 def smoothed(module: nn.Module, classes: int = 3, **options: object) -> SmoothedClassifier:
-    return SmoothedClassifier(module, SIGMA, classes, options={"batch_size": 64, "seed": 1} | options)
+    return SmoothedClassifier(module, SIGMA, classes, **({"batch_size": 64, "seed": 1} | options))
 
 
 def images(count: int = 3, seed: int = 0) -> np.ndarray:
@@ -41,7 +41,7 @@ def images(count: int = 3, seed: int = 0) -> np.ndarray:
 
 @settings(max_examples=15)
 @given(
-    seed=st.integers(0, 2**32), precision=st.sampled_from(["fp32", "bf16"]), noise=st.sampled_from(["grid", "float"])
+    seed=st.integers(0, 2**32), precision=st.sampled_from(["fp32", "bf16"]), noise=st.sampled_from(["grid", "gaussian"])
 )
 def test_a_linear_classifier_is_never_certified_beyond_its_exact_distance(seed, precision, noise):
     """Smoothing a two-class linear classifier changes nothing: the exact radius is |w.x + b| / ||w||."""
@@ -51,7 +51,7 @@ def test_a_linear_classifier_is_never_certified_beyond_its_exact_distance(seed, 
     b = -float(np.median(unit @ w))
     distance = np.abs(unit @ w + b) / np.linalg.norm(w)
     g = smoothed(Linear(np.stack([w, -w]), np.array([b, -b])), 2, seed=seed, precision=precision, noise=noise)
-    found = g.certify(x, n_max=600, alpha=1e-6, radii=(0.1, 0.25, 0.5))
+    found = g.certificates(x, n_max=600, alpha=1e-6, radii=(0.1, 0.25, 0.5))
     for certificate, exact, score in zip(found, distance, unit @ w + b, strict=True):
         slack = 0.02 if precision == "bf16" else 1e-4  # rounding moves the boundary of the classifier itself
         assert certificate.radius <= exact + slack
@@ -62,7 +62,9 @@ def test_a_linear_classifier_is_never_certified_beyond_its_exact_distance(seed, 
 def test_the_certificate_is_not_empty():
     w = np.ones(16) / 4
     x = np.full((1, *SHAPE), 255)
-    (certificate,) = smoothed(Linear(np.stack([w, -w]), np.array([-3.0, 3.0])), 2).certify(x, n_max=2000, radii=(0.5,))
+    (certificate,) = smoothed(Linear(np.stack([w, -w]), np.array([-3.0, 3.0])), 2).certificates(
+        x, n_max=2000, radii=(0.5,)
+    )
     assert certificate.label == 0
     assert 0.5 < certificate.radius < 1.0  # exact distance 1
     assert certificate.certified_at == (0.5,)
@@ -70,15 +72,17 @@ def test_the_certificate_is_not_empty():
 
 def test_prediction_is_a_class_a_set_or_an_abstention():
     x = images(2)
-    assert smoothed(Fixed([0.0, 0.0, 1.0])).predict(x) == [2, 2]
+    assert smoothed(Fixed([0.0, 0.0, 1.0])).predict(x).label.tolist() == [2, 2]
     undecided = Linear(np.array([[1.0] + 15 * [0.0], [-1.0] + 15 * [0.0], 16 * [0.0]]), np.array([-0.5, 0.5, -9.0]))
     grey = np.full((1, *SHAPE), 128)
     grey[0, 0, 0, 0] = 127  # within half a grey level of the boundary between classes 0 and 1
-    assert smoothed(undecided).predict(grey, n=300) == [None]
-    assert smoothed(undecided).predict(grey, k=2, n=300) == [frozenset({0, 1})]
-    (one,) = smoothed(undecided).predict(255 * (grey > 127), n=300)  # that pixel black: clearly class 1
-    assert one == 1
-    assert type(one) is int
+    open_ = smoothed(undecided).predict(grey, n=300)
+    assert (open_.label.tolist(), open_.abstained.tolist()) == ([-1], [True])
+    assert smoothed(undecided).predictions(grey, n=300)[0].answer is None
+    assert smoothed(undecided).predict(grey, k=2, n=300).label.tolist() == [[0, 1]]
+    (one,) = smoothed(undecided).predictions(255 * (grey > 127), n=300)  # that pixel black: clearly class 1
+    assert one.answer == 1
+    assert type(one.answer) is int
 
 
 def test_copies_that_can_never_decide_are_refused():
@@ -87,7 +91,7 @@ def test_copies_that_can_never_decide_are_refused():
         with pytest.raises(SpecError, match=r"n >= 11 noisy copies, .* got 10; raise n or alpha"):
             always.predictions(images(1), n=10, stopping=stopping)
         assert [found.answer for found in always.predictions(images(1), n=11, stopping=stopping)] == [1]
-    assert always.predict(images(1), n=6, alpha=0.05) == [1]
+    assert always.predict(images(1), n=6, alpha=0.05).label.tolist() == [1]
 
 
 def test_clear_images_take_few_copies_and_the_answer_of_all():
@@ -97,7 +101,7 @@ def test_clear_images_take_few_copies_and_the_answer_of_all():
     assert {found.samples for found in fixed} == {1000}
     assert max(found.samples for found in adaptive) < 100
     assert all(found.votes <= found.samples and found.k == 1 for found in adaptive)
-    assert g.predict(x) == [0] * 20
+    assert g.predict(x).label.tolist() == [0] * 20
     top = g.predictions(255 - x, k=2, n=2000)  # classes 1 and 2 alike, class 0 behind
     assert {found.answer for found in top} == {frozenset({1, 2})}
     assert all(found.samples < 2000 and found.leader in (1, 2) for found in top)
@@ -114,8 +118,9 @@ def test_few_and_many_images_fill_whole_batches(count, batch):
     assert drawn <= net.copies <= 1.1 * drawn + 2 * batch
     inside = min(count, max(64, batch // 25))  # images in the window at once
     assert all(each.samples % (batch // inside) == 0 for each in found if each.samples < 600)
-    alone = g.predictions(images(count)[:1], n=600, stopping="fixed")
-    assert alone == g.predictions(images(count), n=600, stopping="fixed")[:1]  # neighbours change no vote
+    alone = smoothed(net, batch_size=batch).predictions(images(count)[:1], n=600, stopping="fixed")
+    together = smoothed(net, batch_size=batch).predictions(images(count), n=600, stopping="fixed")
+    assert alone == together[:1]  # neighbours change no vote
 
 
 class Counting(nn.Module):
@@ -133,8 +138,10 @@ class Counting(nn.Module):
 def test_each_prediction_draws_its_own_secret_noise(monkeypatch):
     x, g = images(8), smoothed(Conv16(), seed=None)
     assert g.predictions(x, stopping="fixed") != g.predictions(x, stopping="fixed")
-    same = smoothed(Conv16(), seed=5)
-    assert same.predictions(x, stopping="fixed") == same.predictions(x, stopping="fixed")
+    same = [smoothed(Conv16(), seed=5) for _ in range(2)]
+    first, second = ([each.predictions(x, stopping="fixed") for _ in range(2)] for each in same)
+    assert first == second
+    assert first[0] != first[1]  # images of two calls share no noise
 
 
 def test_no_secret_seed_is_kept(monkeypatch):
@@ -142,7 +149,7 @@ def test_no_secret_seed_is_kept(monkeypatch):
     left, bits = iter(seeds), []
     monkeypatch.setattr(secrets, "randbits", lambda wanted: bits.append(wanted) or next(left))
     x, g = images(4), smoothed(Conv16(), seed=None)
-    found = g.predictions(x), g.predict(x), g.certify(x, n_max=100)
+    found = g.predictions(x), g.predict(x), g.certificates(x, n_max=100)
     assert bits == [64, 64, 64]  # drawn from the operating system, anew at each call
     kept = pickle.dumps((g, found))
     assert not any(seed.to_bytes(8, "little") in kept or str(seed).encode() in kept for seed in seeds)
@@ -152,25 +159,25 @@ def test_no_secret_seed_is_kept(monkeypatch):
 
 def test_reference_labels_decide_what_is_certified():
     g = smoothed(Fixed([0.0, 3.0, 0.0]), n0=50)
-    wrong, right = g.certify(images(2), labels=[0, 1], n_max=300)
+    wrong, right = g.certificates(images(2), labels=[0, 1], n_max=300)
     assert (wrong.label, wrong.radius, wrong.certified_at, wrong.samples) == (None, 0.0, (), 50)
     assert (right.label, right.k) == (1, 1)
     assert right.samples > 50
-    outside, inside = g.certify(images(2), k=2, labels=[0, 1], n_max=300)
+    outside, inside = g.certificates(images(2), k=2, labels=[0, 1], n_max=300)
     assert outside.label is None  # never voted for, so never among the two most probable
     assert inside.label == 1
     assert inside.samples in (133, 200, 300)  # no selection: the label was given
-    (winner,) = g.certify(images(1), k=2, n_max=300)
+    (winner,) = g.certificates(images(1), k=2, n_max=300)
     assert winner.label == 1
     assert winner.samples > 50
 
 
 def test_images_as_integers_or_floats_are_the_same_images():
-    g, x = smoothed(Conv16()), images(3)
+    x = images(3)
     exact, single = torch.tensor(x / 255), torch.tensor(x / 255, dtype=torch.float32)
-    wanted = g.certify(x, n_max=200)
-    assert g.certify(exact, n_max=200) == g.certify(single, n_max=200) == wanted
-    assert g.certify(torch.tensor(x.astype(np.uint8)), n_max=200) == wanted
+    wanted = smoothed(Conv16()).certificates(x, n_max=200)
+    for same in (exact, single, torch.tensor(x.astype(np.uint8))):
+        assert smoothed(Conv16()).certificates(same, n_max=200) == wanted
 
 
 class Conv16(nn.Module):
@@ -184,45 +191,47 @@ def test_votes_follow_the_seed_and_are_fresh_without_one():
     x = images(6)
 
     def radii(seed: int | None) -> list[tuple[float, int]]:
-        return [(c.radius, c.samples) for c in smoothed(Conv16(), seed=seed).certify(x, n_max=400, radii=(0.05, 0.2))]
+        return [
+            (c.radius, c.samples) for c in smoothed(Conv16(), seed=seed).certificates(x, n_max=400, radii=(0.05, 0.2))
+        ]
 
     assert radii(5) == radii(5)
     assert radii(5) != radii(6)
     unseeded = smoothed(Conv16(), seed=None)
-    assert unseeded.certify(x, n_max=400) != unseeded.certify(x, n_max=400)
+    assert unseeded.certificates(x, n_max=400) != unseeded.certificates(x, n_max=400)
 
 
 def test_the_place_of_an_image_in_the_batch_shape_changes_no_vote():
     net, x = lived_in_resnet(), np.random.default_rng(4).integers(0, 256, (5, 3, 8, 8))
-    g = SmoothedClassifier(net, SIGMA, 4, options={"batch_size": 32, "seed": 9})
-    together = g.certify(x, n_max=300)
-    assert g.certify(x[:2], n_max=300) == together[:2]
+    g, again = (SmoothedClassifier(net, SIGMA, 4, batch_size=32, seed=9) for _ in range(2))
+    together = g.certificates(x, n_max=300)
+    assert again.certificates(x[:2], n_max=300) == together[:2]
 
 
 @pytest.mark.parametrize(
     ("bad", "named"),
     [
         (np.full((1, *SHAPE), 0.5), "grid of steps 1/255"),
-        (np.full((1, *SHAPE), np.nan), "grid of steps 1/255"),
+        (np.full((1, *SHAPE), np.nan), "finite"),
         (np.full((1, *SHAPE), 256), r"0\.\.255"),
         (np.full((1, *SHAPE), -1), r"0\.\.255"),
         (np.full((1, *SHAPE), 2.0), r"\[0, 1\]"),
-        (np.zeros(SHAPE, dtype=np.uint8), r"\(m, C, H, W\)"),
+        (np.zeros(SHAPE[1:], dtype=np.uint8), r"\(m, C, H, W\)"),
         (np.zeros((0, *SHAPE), dtype=np.uint8), r"m of 1 or more"),
     ],
 )
 def test_images_off_the_grid_are_refused(bad, named):
     g = smoothed(Fixed([0.0, 1.0, 0.0]))
-    for ask in (g.predict, g.certify):
+    for ask in (g.predict, g.certificates):
         with pytest.raises(DataError, match=named):
             ask(bad)
 
 
 def test_a_finer_grid_takes_finer_images():
     fine = np.full((1, *SHAPE), 12345 / 65535)
-    g = SmoothedClassifier(Fixed([0.0, 1.0]).eval(), SIGMA, 2, levels=65535, options={"seed": 0, "noise": "float"})
-    assert g.predict(fine, n=50) == [1]
-    assert g.predict(np.full((1, *SHAPE), 65535), n=50) == [1]
+    g = SmoothedClassifier(Fixed([0.0, 1.0]).eval(), SIGMA, 2, levels=65535, noise="gaussian", seed=0)
+    assert g.predict(fine, n=50).label.tolist() == [1]
+    assert g.predict(np.full((1, *SHAPE), 65535), n=50).label.tolist() == [1]
 
 
 @pytest.mark.parametrize("levels", [255, 4095, 65535])
@@ -230,15 +239,15 @@ def test_every_grey_value_in_single_precision_is_on_its_grid(levels):
     g = SmoothedClassifier(Fixed([0.0, 1.0]).eval(), SIGMA, 2, levels=levels)
     every = np.arange(levels + 1)
     single = every.astype(np.float32) / np.float32(levels)
-    assert np.array_equal(g._on_grid(single.reshape(1, 1, 1, -1)).ravel(), every)
+    assert np.array_equal(g._pixels(single.reshape(1, 1, 1, -1)).ravel(), every)
     with pytest.raises(DataError, match=rf"\(images \* {levels}\)\.round\(\) / {levels}"):
-        g._on_grid(single.reshape(1, 1, 1, -1) + np.float32(0.1 / levels))
+        g._pixels(single.reshape(1, 1, 1, -1) + np.float32(0.1 / levels))
 
 
 @pytest.mark.parametrize("labels", [[0], [0, 1, 2], [0, 3], [-1, 0]])
 def test_labels_that_do_not_fit_are_refused(labels):
     with pytest.raises(DataError, match="2 labels from 0 to 2"):
-        smoothed(Fixed([0.0, 1.0, 0.0])).certify(images(2), labels=labels)
+        smoothed(Fixed([0.0, 1.0, 0.0])).certificates(images(2), labels=labels)
 
 
 @pytest.mark.parametrize(
@@ -248,11 +257,11 @@ def test_labels_that_do_not_fit_are_refused(labels):
         lambda g, x: g.predict(x, k=0),
         lambda g, x: g.predict(x, n=0),
         lambda g, x: g.predict(x, n=20, alpha=0.0),
-        lambda g, x: g.certify(x, k=3, n_max=100),
-        lambda g, x: g.certify(x, n_max=99),
-        lambda g, x: g.certify(x, alpha=0.7),
-        lambda g, x: g.certify(x, radii=()),
-        lambda g, x: g.certify(x, radii=(-1.0,)),
+        lambda g, x: g.certificates(x, k=3, n_max=100),
+        lambda g, x: g.certificates(x, n_max=99),
+        lambda g, x: g.certificates(x, alpha=0.7),
+        lambda g, x: g.certificates(x, radii=()),
+        lambda g, x: g.certificates(x, radii=(-1.0,)),
     ],
 )
 def test_settings_out_of_range_are_refused(ask):
@@ -273,8 +282,19 @@ def test_a_classifier_that_does_not_fit_is_refused():
         SmoothedClassifier(Fixed([0.0, 1.0]), sigma=-1.0, num_classes=2)
 
 
-def test_a_module_in_training_mode_is_put_into_evaluation_mode():
-    net = nn.Sequential(nn.Dropout(0.9), nn.Flatten(), nn.Linear(16, 3)).train()
+def test_a_module_in_training_mode_is_evaluated_and_keeps_its_mode():
+    seen = []
+
+    class Watching(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append((self.training, self[0].training))
+            return super().forward(x)
+
+    net = Watching(nn.Dropout(0.9), nn.Flatten(), nn.Linear(16, 3)).train()
+    net[2].eval()
     g = smoothed(net)
-    assert not net.training
+    g.predict(images(1))
+    g.train()
+    assert set(seen) == {(False, False)}
+    assert (net.training, net[0].training, net[2].training, g.training) == (True, True, False, False)
     assert g.sigma == SIGMA

@@ -18,7 +18,7 @@ from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.card import Card
 from smoothcert.models.resnet import build
 from smoothcert.models.script import is_script
-from smoothcert.sampling.smooth import SmoothedClassifier
+from smoothcert.sampling.smoothed import SmoothedClassifier
 
 from .hostile import many, sentence, spoiled, strange, written
 

@@ -10,13 +10,14 @@ import numpy as np
 from rich.console import Console
 
 from smoothcert.cli.progress import live
-from smoothcert.cli.terminal import duration, show, tell
+from smoothcert.cli.terminal import show, tell
 from smoothcert.data import DataOptions, load_images
 from smoothcert.data.inspection import Inspection, inspect_images
 from smoothcert.engine.check import Agreement, Check, check, noisy_copies
 from smoothcert.engine.work import Work, load_work
 from smoothcert.errors import printable
 from smoothcert.evidence import refuse_occupied
+from smoothcert.progress import duration
 from smoothcert.report import Table
 from smoothcert.spec import Request
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from smoothcert.cli.counting import counting
 from smoothcert.cli.terminal import show, tell
 from smoothcert.evidence import refuse_occupied
 from smoothcert.evidence.outlook import Planned
 from smoothcert.planning.plan import plan
+from smoothcert.progress import counting
 from smoothcert.report.memo import read_sponsor
 from smoothcert.report.plan.tables import TITLES, tables
 from smoothcert.report.plan.words import reading

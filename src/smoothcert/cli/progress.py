@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from smoothcert.cli.terminal import duration
 from smoothcert.engine.hooks import Progress
+from smoothcert.progress import duration
 
 PLAIN_EVERY = 10.0
 READING = "reading images"

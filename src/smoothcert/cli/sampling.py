@@ -11,8 +11,8 @@ from rich.console import Console
 
 from smoothcert.cli.interruption import terminated_is_interrupted
 from smoothcert.cli.progress import Show, live
-from smoothcert.cli.terminal import duration, tell
 from smoothcert.cli.terminal import show as show_table
+from smoothcert.cli.terminal import tell
 from smoothcert.engine.hooks import Hooks
 from smoothcert.engine.placement import Placement, Workers
 from smoothcert.engine.preflight import Preflight
@@ -20,6 +20,7 @@ from smoothcert.engine.resume import resume as resume_run
 from smoothcert.engine.runner import certify as certify_run
 from smoothcert.errors import EvidenceError, printable
 from smoothcert.evidence import Run, RunDirectory, open_run
+from smoothcert.progress import duration
 from smoothcert.report import results_table
 from smoothcert.report.plan.compare import inside, plan_table
 from smoothcert.report.plan.write import read_plan

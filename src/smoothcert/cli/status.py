@@ -71,7 +71,7 @@ def _levels(run: Run) -> Iterator[str]:
 
 def _left(decided: Columns, total: int) -> str:
     """Return the time left at the pace of the images decided so far."""
-    from smoothcert.cli.terminal import duration
+    from smoothcert.progress import duration
 
     missing = total - len(decided)
     if not (missing and len(decided)):

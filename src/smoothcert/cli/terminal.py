@@ -82,11 +82,3 @@ def tell(text: str, indent: int = 0) -> None:
         print(text)
     else:
         print(" " * indent + text)
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the unit a person would use: seconds, minutes or hours."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from smoothcert.cli.interruption import terminated_is_interrupted
-from smoothcert.cli.terminal import duration, tell
+from smoothcert.cli.terminal import tell
 from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.errors import ModelError
 from smoothcert.models import ModelOptions
+from smoothcert.progress import duration
 from smoothcert.spec import Reading
 from smoothcert.training.checkpoint import save, write_log
 from smoothcert.training.gaussian import train

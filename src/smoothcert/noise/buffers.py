@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -45,15 +45,28 @@ def check_normalisation(mean: Sequence[float], std: Sequence[float], precision: 
         raise SpecError(f"mean must be finite and std positive, got {tuple(mean)} and {tuple(std)}")
 
 
-def check_fill(out: Buffer, images: Buffer, rows: Rows, precision: Precision, channels: int) -> None:
+GRID_KINDS = (np.dtype(np.int32), np.dtype(np.uint16))
+"""Types of grid images."""
+
+
+def check_fill(
+    out: Buffer,
+    images: Buffer,
+    rows: Rows,
+    precision: Precision,
+    channels: int,
+    kinds: tuple[np.dtype[Any], ...] = GRID_KINDS,
+) -> None:
     """Refuse buffers that do not fit together, before a kernel touches them.
 
     Raises:
         InputError: a shape, a dtype or a slot is not what `Writer.fill` says.
     """
     dtype = np.dtype(np.float32 if precision == "fp32" else np.uint16)
-    if images.ndim != 4 or images.dtype not in (np.dtype(np.int32), np.dtype(np.uint16)):
-        raise InputError(f"images must be int32 or uint16 (slots, C, H, W), got {images.dtype} {images.shape}")
+    if images.ndim != 4 or images.dtype not in kinds:
+        raise InputError(
+            f"images must be {' or '.join(map(str, kinds))} (slots, C, H, W), got {images.dtype} {images.shape}"
+        )
     if channels not in (1, images.shape[1]):
         raise InputError(f"normalisation has {channels} channels, images have {images.shape[1]}")
     if out.shape != (len(rows), *images.shape[1:]) or out.dtype != dtype or not out.flags.writeable:

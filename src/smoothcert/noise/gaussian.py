@@ -13,6 +13,8 @@ from smoothcert.noise import buffers
 from smoothcert.noise.base import Buffer, Precision, Rows
 from smoothcert.noise.grid import address_words
 
+_KINDS = (*buffers.GRID_KINDS, np.dtype(np.float32))
+
 
 @dataclass(frozen=True)
 class FloatNoise:
@@ -76,7 +78,7 @@ class FloatWriter:
 
     def fill(self, out: Buffer, images: Buffer, rows: Rows, threads: int = 1) -> None:
         """Write one noisy image a row; see `Writer.fill`."""
-        buffers.check_fill(out, images, rows, self.precision, len(self.mean))
+        buffers.check_fill(out, images, rows, self.precision, len(self.mean), _KINDS)
 
         def work(start: int, stop: int) -> None:
             out[start:stop] = self.expected(images, rows.part(start, stop))

@@ -53,6 +53,20 @@ class PredictionVotes(Sampled):
     counts: Counts | None = None
     found: Prediction | None = None
 
+    @property
+    def answer(self) -> Prediction:
+        """What the last look taken says, once one was taken."""
+        if self.found is None:
+            raise ValueError("no look was taken yet")
+        return self.found
+
+    @property
+    def votes(self) -> Counts:
+        """Votes of all samples, once a look was taken: int (classes,)."""
+        if self.counts is None:
+            raise ValueError("no look was taken yet")
+        return self.counts
+
 
 def begin(rule: PredictionRule, index: int) -> PredictionVotes:
     """Return a fresh image."""

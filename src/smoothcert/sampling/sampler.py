@@ -15,21 +15,26 @@ from smoothcert.errors import ModelError
 from smoothcert.models import Classifier
 from smoothcert.models.outputs import failed, lacks_memory
 from smoothcert.noise import Noise, Rows
+from smoothcert.noise.buffers import GRID_KINDS
 from smoothcert.sampling.memory import memory_or_refusal
 from smoothcert.sampling.protocol import Counts
 from smoothcert.sampling.recipe import DTYPES, Forward, input_precision
 from smoothcert.spec import Recipe
 
-Pixels = Callable[[int], NDArray[np.integer[Any]]]
+Pixels = Callable[[int], NDArray[Any]]
 """Image index -> grid image, integers of shape (C, H, W)."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where images come from: their shape (C, H, W), and a function from index to grid image."""
+    """Where images come from: their shape (C, H, W), a function from index to image, and its type of number.
+
+    Grid images are integers; float32 images, of any values, go with float noise alone.
+    """
 
     shape: tuple[int, int, int]
     pixels: Pixels
+    dtype: np.dtype[Any] = GRID_KINDS[0]
 
 
 class Sampler:
@@ -62,7 +67,7 @@ class Sampler:
         size = (self.batch_size, *source.shape)
         with memory_or_refusal(size):
             self._buffer = torch.zeros(size, dtype=DTYPES[input_precision(recipe)]).to(memory_format=layout)
-            self._images = np.zeros((self.window, *source.shape), dtype=np.int32)
+            self._images = np.zeros((self.window, *source.shape), dtype=source.dtype)
         self._bits = _bits(self._buffer)
         self._votes = torch.zeros((self.window + 1) * self.classes, dtype=torch.int64, device=self._device)
         self._odd = torch.zeros((), dtype=torch.bool, device=self._device)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from smoothcert.cli.counting import Count, counting
 from smoothcert.cli.predict import Asked
 from smoothcert.cli.predicting.answers import Answer, as_table, in_words
 from smoothcert.cli.predicting.question import Question, check_flags, form_of, question_of
@@ -22,6 +21,7 @@ from smoothcert.errors import ModelError
 from smoothcert.evidence import Bundle, read_bundle, write_derived
 from smoothcert.evidence.bundle.files import RECORD
 from smoothcert.evidence.derived import file_sha256
+from smoothcert.progress import Count, counting
 from smoothcert.report import Table
 from smoothcert.usercode import FACTORY
 
@@ -68,10 +68,10 @@ _OTHER_MACHINE = "This machine computes otherwise than the one that saved the bu
 
 
 def _load(path: Path, bundle: Bundle, asked: Asked) -> SmoothedClassifier:
-    from smoothcert.sampling.bundle.loading import load_bundle
+    from smoothcert.sampling import SmoothedClassifier
 
     model = None if asked.model is None else _built(asked.model, bundle)
-    return load_bundle(path, model, asked.device)
+    return SmoothedClassifier.load(path, model, asked.device)
 
 
 def _built(name: str, bundle: Bundle) -> nn.Module:
@@ -109,7 +109,7 @@ def _answers(
 def _of_part(g: SmoothedClassifier, question: Question, part: Sequence[Path], pixels: Pixels) -> Iterator[Answer]:
     names = [(file, pixels_sha256(each)) for file, each in zip(part, pixels, strict=True)]
     if question.radii is not None:
-        found = g.certify(pixels, question.k, question.radii, n_max=question.n, alpha=question.alpha)
+        found = g.certificates(pixels, question.k, question.radii, n_max=question.n, alpha=question.alpha)
         for named, each in zip(names, found, strict=True):
             classes = () if each.label is None else (each.label,)
             yield Answer(*named, classes, each.samples, radius=each.radius, certified_at=each.certified_at)

@@ -291,10 +291,21 @@ if live:
 
 # %%
 if live:
-    options = {**settings, "noise": request.noise, "bound": request.bound, "n0": request.n0, "seed": spec.seed}
-    g = SmoothedClassifier(classifier, sigma, spec.classes, levels=data.levels, options=options)
-    for certificate in g.certify(pixels, k, request.radius, labels=labels, n_max=MOST // 2, alpha=request.alpha):
-        print(certificate)
+    g = SmoothedClassifier(
+        classifier,
+        sigma,
+        spec.classes,
+        levels=data.levels,
+        noise="grid" if request.noise == "grid" else "gaussian",
+        precision=recipe.precision,
+        batch_size=recipe.batch_size,
+        bound=request.bound,
+        n0=request.n0,
+        seed=spec.seed,
+    )
+    found = g.certify(pixels, labels, k=k, radii=request.radius, n_max=MOST // 2, alpha=request.alpha)
+    print(found)
+    print(found.to_pandas().to_string())
 
 # %% [markdown]
 # ## 2 The evidence

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -20,37 +20,45 @@ from smoothcert.models.files import read_own
 from smoothcert.models.state import load_state
 from smoothcert.models.weights import read_weights
 from smoothcert.sampling.bundle.probe import check_probe
-from smoothcert.sampling.smooth import SmoothedClassifier
+from smoothcert.spec import Recipe
 
 
-def load_bundle(
-    path: Path, model: nn.Module | None = None, device: Literal["auto", "cpu", "cuda"] | None = None
-) -> SmoothedClassifier:
+@dataclass(frozen=True)
+class Loaded:
+    """A bundle that was read and checked.
+
+    Attributes:
+        bundle: its record.
+        classifier: the base classifier.
+        options: settings of the smoothed classifier: noise, precision, batch size, compilation, bound and n0.
+    """
+
+    bundle: Bundle
+    classifier: Classifier
+    options: dict[str, Any]
+
+    def warnings(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return in words where a machine's recipe is not the one it was certified with, or saved with."""
+        certified = self.bundle.certified
+        before, when = (certified.recipe, "certified") if certified else (self.bundle.recipe, "saved")
+        return tuple(unlike_recipe(recipe, before, when))
+
+
+def load_bundle(path: Path, model: nn.Module | None = None) -> Loaded:
     """Load a bundle after checking every file of it.
-
-    Where this machine computes otherwise than the certified one did (another processor, device or torch), the
-    classifier is loaded and `warnings` say so: a certificate of the run holds for the classifier with the run's
-    numeric recipe, and single votes can differ with another.
 
     Args:
         path: the bundle directory.
         model: for a network that is not one of ours: a module of the same architecture, whose state dict is replaced.
-        device: where to run it; None: a processor if it was certified on one, else an accelerator if there is one.
 
     Raises:
         EvidenceError: a file was changed, or the bundle is not the object its run certified.
         ModelError: the network's code is needed and was not given, or is other code.
-        RecipeError: this machine cannot run the precision.
     """
     bundle = read_bundle(path)
     _refuse_uncertified(path, bundle)
     classifier = _own(path, bundle) if model is None else _given(path, bundle, model)
-    classes = len(bundle.class_names)
-    g = SmoothedClassifier(classifier, bundle.sigma, classes, levels=bundle.levels, options=_options(bundle, device))
-    g.bundle = bundle
-    before, when = (bundle.certified.recipe, "certified") if bundle.certified else (bundle.recipe, "saved")
-    g.warnings = tuple(unlike_recipe(g.recipe(bundle.shape), before, when))
-    return g
+    return Loaded(bundle, classifier, _options(bundle))
 
 
 def _refuse_uncertified(path: Path, bundle: Bundle) -> None:
@@ -66,14 +74,13 @@ def _refuse_uncertified(path: Path, bundle: Bundle) -> None:
         )
 
 
-def _options(bundle: Bundle, device: str | None) -> dict[str, Any]:
+def _options(bundle: Bundle) -> dict[str, Any]:
     recipe = bundle.recipe
     return {
         "precision": recipe.precision,
         "batch_size": recipe.batch_size,
-        "compile": "on" if recipe.compiled else "off",
-        "device": device or ("cpu" if recipe.device == "cpu" else "auto"),
-        "noise": bundle.noise,
+        "compile": recipe.compiled,
+        "noise": "gaussian" if bundle.noise == "float" else "grid",
         "bound": bundle.bound,
         "n0": bundle.n0,
     }

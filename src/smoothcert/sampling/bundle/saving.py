@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,9 +21,11 @@ from smoothcert.models.factory import state_sha256
 from smoothcert.models.weights import sha256_of
 from smoothcert.sampling.bundle.certified import check_holdable, check_whole, level_of, weights_bytes
 from smoothcert.sampling.bundle.probe import probe
-from smoothcert.sampling.smooth import SmoothedClassifier
 from smoothcert.spec.request import explain
 from smoothcert.stats import prediction_looks
+
+if TYPE_CHECKING:
+    from smoothcert.sampling.smoothed import SmoothedClassifier
 
 _T = TypeVar("_T", bound=Facts)
 

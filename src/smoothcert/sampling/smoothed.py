@@ -1,0 +1,484 @@
+"""The smoothed classifier as a `torch.nn.Module`: tensors in, tensors out, on one image or a whole DataLoader."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from smoothcert.errors import DataError, ModelError, RecipeError, SpecError
+from smoothcert.models import Classifier
+from smoothcert.noise import make_noise
+from smoothcert.progress import interactive
+from smoothcert.sampling import prediction
+from smoothcert.sampling.base_model import Model, as_classifier, check_parameters, device_of_module, evaluating
+from smoothcert.sampling.batches import Batches, Images, Pixels, batches_of, count_of, device_of, pixels_of
+from smoothcert.sampling.certificates import Certificates, Predictions
+from smoothcert.sampling.prediction import PredictionVotes
+from smoothcert.sampling.protocol import ImageVotes, Protocol, begin, settle
+from smoothcert.sampling.recipe import Forward, choose_recipe, prepare
+from smoothcert.sampling.sampler import Sampler, Source
+from smoothcert.sampling.waves import waves
+from smoothcert.spec import Recipe, Request, Target, make_request
+from smoothcert.stats import Certificate, Plan, Prediction, certify_counts, prediction_looks, schedule
+
+if TYPE_CHECKING:
+    from smoothcert.evidence import Run
+    from smoothcert.evidence.bundle.record import Bundle
+
+LEVELS = (255, 4095, 65535)
+NOISE = {"grid": "grid", "gaussian": "float"}
+"""The noise by the name a caller uses, and by its name on disk."""
+
+
+class SmoothedClassifier(nn.Module):
+    """The classifier g(x): the class that the base classifier returns most often under Gaussian noise around x.
+
+    The certificates of Cohen, Rosenfeld and Kolter (ICML 2019, arXiv:1902.02918), and of Jia, Cao, Wang and Gong
+    (ICLR 2020, arXiv:1912.09899) for k > 1, are about this object, not about the base classifier.
+
+    The base classifier is a submodule: `g.to("cuda")` moves it, `g.state_dict()` holds it. It is always evaluated in
+    evaluation mode; the training flags its owner set are restored after each call.
+
+    Attributes:
+        model: the base classifier f.
+        num_samples: noise samples per image that `g(x)` takes.
+        bundle: the record of the bundle it was loaded from, or None.
+        warnings: where this machine computes otherwise than the bundle says, in words.
+
+    Example:
+        >>> import torch
+        >>> head = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3))
+        >>> _ = torch.nn.init.zeros_(head[1].weight), torch.nn.init.constant_(head[1].bias[:2], -1.0)
+        >>> g = SmoothedClassifier(head, sigma=0.25, num_classes=3)
+        >>> x = torch.zeros(2, 3, 4, 4)
+        >>> g.predict(x).label
+        tensor([2, 2])
+        >>> c = g.certify(x, radii=(0.25, 0.5), n_max=1000)
+        >>> c.certified
+        tensor([[True, True],
+                [True, True]])
+        >>> g
+        SmoothedClassifier(Sequential, sigma=0.25, num_classes=3, noise='grid', device='cpu')
+    """
+
+    bundle: Bundle | None
+
+    def __init__(
+        self,
+        model: Model,
+        sigma: float,
+        num_classes: int,
+        *,
+        noise: Literal["grid", "gaussian"] = "grid",
+        levels: Literal[255, 4095, 65535] = 255,
+        quantize: bool = False,
+        precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+        batch_size: int | None = None,
+        compile: bool = False,
+        bound: Literal["rankcp", "simuem", "cohen"] = "rankcp",
+        n0: int = 100,
+        seed: int | None = None,
+    ) -> None:
+        """Smooth a base classifier.
+
+        Args:
+            model: maps float (n, C, H, W) in [0, 1] to logits (n, num_classes); a module, or any callable.
+            sigma: noise standard deviation, in units of the [0, 1] range, above 0 and at most 4.
+            num_classes: number of classes, 2 or more.
+            noise: "grid": integer steps on the images' own grid, sound in computer arithmetic. "gaussian": ordinary
+                float noise for images of any values, arithmetic not covered by the certificate.
+            levels: grid images are integers 0..levels divided by levels (255: 8 bits, 4095: 12, 65535: 16).
+            quantize: round float images to that grid. The certificates are then about the rounded images.
+            precision: arithmetic of the base classifier; part of what is certified.
+            batch_size: noise samples per forward pass; None: 512, fewer for large images.
+            compile: `torch.compile` the base classifier.
+            bound: confidence bounds behind a certificate: "rankcp", "simuem" or "cohen".
+            n0: noise samples that select the class that is certified.
+            seed: 64-bit seed, to reproduce results; None: fresh noise from the operating system's entropy at each call.
+                With a seed, results depend on how many images this object has seen: no two share their noise.
+
+        Raises:
+            SpecError: a setting is out of range.
+            ModelError: the model is not callable, or declares another number of classes.
+        """
+        super().__init__()
+        if num_classes < 2:
+            raise SpecError(f"num_classes: expected 2 or more, got {num_classes}.")
+        if noise not in NOISE:
+            raise SpecError(f"noise: expected 'grid' or 'gaussian', got {noise!r}.")
+        if levels not in LEVELS:
+            raise SpecError(f"levels: expected 255, 4095 or 65535, got {levels!r}.")
+        classifier = as_classifier(model)
+        if classifier.num_classes not in (None, num_classes):
+            raise ModelError(f"Expected {num_classes} classes, but the classifier declares {classifier.num_classes}.")
+        self._request = make_request(
+            model="in memory",
+            data="in memory",
+            sigma=(sigma,),
+            noise=NOISE[noise],
+            precision=precision,
+            batch_size=batch_size,
+            compile="on" if compile else "off",
+            bound=bound,
+            n0=n0,
+            seed=seed,
+        )
+        self.model = classifier.module
+        self._classifier = replace(classifier, num_classes=num_classes)
+        self._levels, self._quantize = levels, quantize
+        self.num_samples = 1000
+        self.bundle = None
+        self.warnings: tuple[str, ...] = ()
+        self.on_decided: Callable[[int], object] | None = None
+        self._forward: Forward | None = None
+        self._seen = 0
+        self.training = False
+
+    @property
+    def sigma(self) -> float:
+        """The noise level, in units of the [0, 1] range."""
+        return float(self._request.sigma[0])
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self._classifier.num_classes or 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the base classifier runs."""
+        return device_of_module(self.model)
+
+    @property
+    def classifier(self) -> Classifier:
+        """The base classifier with what is declared about it."""
+        return self._classifier
+
+    @property
+    def levels(self) -> int:
+        """The largest grey value of a grid image: images are integers 0..levels."""
+        return self._levels
+
+    @property
+    def settings(self) -> Request:
+        """The settings of a run that apply here."""
+        return self._request.model_copy(update={"device": "cuda" if self.device.type == "cuda" else "cpu"})
+
+    def recipe(self, shape: tuple[int, int, int]) -> Recipe:
+        """Return the numeric recipe on this machine for images (C, H, W); what a bundle fixes, it fixes."""
+        recipe = choose_recipe(self._classifier, self.settings, shape)
+        return recipe if self.bundle is None else self.bundle.recipe_on(recipe)
+
+    def train(self, mode: bool = True) -> SmoothedClassifier:
+        """Return the object unchanged: the base classifier is always evaluated in evaluation mode."""
+        return self
+
+    def forward(self, x: Images) -> Tensor:
+        """Return vote shares of `num_samples` fresh noise samples per image: an estimate of g's class probabilities.
+
+        Args:
+            x: images, as for `predict`; not differentiable.
+
+        Returns:
+            float32 (m, num_classes) on the device of x; each row sums to 1. An estimate, without any guarantee.
+        """
+        found = self._predicted(x, 1, (self.num_samples, None), "fixed")
+        shares = torch.from_numpy(np.stack([image.votes for image in found]) / self.num_samples)
+        return shares.float().to(device_of(x))
+
+    def predict(self, x: Batches, *, k: int = 1, n: int | None = None, alpha: float | None = None) -> Predictions:
+        """Predict with the smoothed classifier, or abstain (PREDICT of Cohen et al. 2019; Hung and Fithian 2019).
+
+        For each image, an answer other than the smoothed classifier's is returned with probability at most alpha,
+        early stopping included.
+
+        Args:
+            x: images: a tensor or array (m, C, H, W) or (C, H, W), float in [0, 1] or integers in 0..levels; or a
+                DataLoader, a Dataset or any iterable of batches, with or without labels.
+            k: number of classes in an answer.
+            n: noise samples per image at most; None: the bundle's, or 1000.
+            alpha: error probability of one answer; None: the bundle's, or 0.001.
+
+        Returns:
+            Predictions, one row per image, on the device of x.
+
+        Raises:
+            DataError: images are off the grid, or not of shape (m, C, H, W).
+            SpecError: k, n or alpha is out of range, or n samples can never decide.
+        """
+        found: list[PredictionVotes] = []
+        with self._counting("predicting", x):
+            for images, _ in batches_of(x):
+                found += self._predicted(images, k, (n, alpha), "looks")
+        votes = np.stack([image.votes for image in found])
+        return Predictions.of([image.answer for image in found], votes, k, device_of(x))
+
+    def certify(
+        self,
+        x: Batches,
+        y: Tensor | Sequence[int] | None = None,
+        *,
+        k: int = 1,
+        radii: Sequence[float] = (0.25, 0.5, 1.0),
+        n_max: int = 100_000,
+        alpha: float = 0.001,
+    ) -> Certificates:
+        """Certify images with sequential looks: sampling of an image stops as soon as every radius is decided.
+
+        For each image, a wrong certificate is returned with probability at most alpha, over the image's own noise.
+
+        Args:
+            x: images, as for `predict`; the labels of a DataLoader or Dataset are used as y.
+            y: reference labels (m,). With k = 1, an image whose selected class differs is an abstention and is sampled
+                no further; with k > 1 the label itself is certified. None: the selected class is certified.
+            k: the certified class stays among the k most probable ones.
+            radii: L2 radii to decide, in units of the [0, 1] range.
+            n_max: noise samples per image at most, after selection; 100 or more.
+            alpha: error probability of one certificate.
+
+        Returns:
+            Certificates, one row per image, on the device of x.
+
+        Raises:
+            DataError: images are off the grid, or labels do not fit.
+            SpecError: k, radii, n_max or alpha is out of range.
+        """
+        found: list[Certificate] = []
+        labels: list[int] = []
+        labelled = False
+        with self._counting("certifying", x):
+            for images, known in batches_of(x, y):
+                found += self.certificates(images, k, radii, labels=known, n_max=n_max, alpha=alpha)
+                labelled = known is not None
+                labels += known or []
+        known = labels if labelled and len(labels) == len(found) else None
+        return Certificates.of(found, k, tuple(radii), known, device_of(x))
+
+    def save(
+        self,
+        path: str | PathLike[str],
+        *,
+        n: int = 1000,
+        alpha: float = 0.001,
+        class_names: Sequence[str] = (),
+        shape: tuple[int, int, int] | None = None,
+        run: Run | str | PathLike[str] | None = None,
+    ) -> None:
+        """Save as a bundle directory that `load` and `smoothcert predict` read; all of it or nothing, never a seed.
+
+        Args:
+            path: a new or empty folder.
+            n: noise samples a prediction takes at most.
+            alpha: error probability of one prediction.
+            class_names: one per class; left out, those of the run or the classifier, or numbers.
+            shape: (C, H, W) of an image, where neither run nor classifier declares it.
+            run: the sealed run that certified this very classifier, or its directory.
+
+        Raises:
+            EvidenceError: the place is taken, the run is not sealed or damaged, or it certified another object.
+            SpecError: n samples can never decide, shape or names do not fit.
+        """
+        from smoothcert.sampling.bundle.saving import Wanted, save_bundle
+
+        save_bundle(self, Path(path), Wanted(n, alpha, tuple(class_names), shape), run)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | PathLike[str],
+        model: nn.Module | None = None,
+        device: Literal["auto", "cpu", "cuda"] | None = None,
+    ) -> SmoothedClassifier:
+        """Load a bundle directory; every file of it is checked.
+
+        Where this machine computes otherwise than the certified one did (another processor, device or torch), the
+        classifier is loaded and `warnings` say so: a certificate of the run holds for the classifier with the run's
+        numeric recipe, and single votes can differ with another.
+
+        Args:
+            path: the bundle directory.
+            model: for a network that is not built in: a module of its architecture, whose weights are replaced.
+            device: where to run it; None: a processor if it was certified on one, else an accelerator if there is one.
+
+        Returns:
+            The classifier; its `bundle` is the record, its `warnings` say where this machine computes otherwise.
+
+        Raises:
+            EvidenceError: a file was changed, or the bundle is not the object its run certified.
+            ModelError: the network's code is needed and was not given, or is other code.
+            RecipeError: this machine cannot run the precision.
+        """
+        from smoothcert.sampling.bundle.loading import load_bundle
+
+        loaded = load_bundle(Path(path), model)
+        bundle = loaded.bundle
+        g = cls(loaded.classifier, bundle.sigma, len(bundle.class_names), levels=bundle.levels, **loaded.options)
+        g.bundle, g.num_samples = bundle, bundle.n
+        wanted = device or ("cpu" if bundle.recipe.device == "cpu" else "auto")
+        if wanted == "cuda" and not torch.cuda.is_available():
+            raise RecipeError("Expected a CUDA device for device 'cuda', found none. Use 'cpu' or 'auto'.")
+        if wanted != "cpu" and torch.cuda.is_available():
+            g.to("cuda")
+        g.warnings = loaded.warnings(g.recipe(bundle.shape))
+        return g
+
+    def predictions(
+        self,
+        images: Images,
+        k: int = 1,
+        n: int | None = None,
+        alpha: float | None = None,
+        *,
+        stopping: Literal["looks", "fixed"] = "looks",
+    ) -> list[Prediction]:
+        """Predict images in memory: what `predict` returns as tensors, image by image, with the votes it rests on.
+
+        Votes are tested at looks, each with its share of alpha, and sampling stops at the first that decides (see
+        `stats.prediction`). Noise is fresh and secret at each call, unless a seed was given: who knows it can foresee
+        the answer. The classifier smoothed is the one under the noise delivered, within eta of Gaussian noise in total
+        variation. Arguments and errors are those of `predict`; `stopping="fixed"` draws all n samples and tests once.
+        """
+        return [image.answer for image in self._predicted(images, k, (n, alpha), stopping)]
+
+    def _predicted(
+        self, images: Images, k: int, budget: tuple[int | None, float | None], stopping: Literal["looks", "fixed"]
+    ) -> list[PredictionVotes]:
+        if not 1 <= k < self.num_classes:
+            raise SpecError(f"k: expected 1 to {self.num_classes - 1} (below the number of classes), got {k}.")
+        n, alpha = budget
+        n = (self.bundle.n if self.bundle else 1000) if n is None else n
+        alpha = (self.bundle.alpha if self.bundle else 0.001) if alpha is None else alpha
+        prediction_looks(n, alpha, stopping=stopping)  # refused before anything is prepared
+        pixels = self._pixels(images)
+        with self._sampler(pixels) as (sampler, first):
+            fill = max(1, sampler.batch_size // min(len(pixels), sampler.window))
+            rule = prediction.PredictionRule(prediction_looks(n, alpha, fill, stopping), alpha, k)
+            fresh = [prediction.begin(rule, first + place) for place in range(len(pixels))]
+            for decided in waves(fresh, sampler, partial(prediction.settle, rule)):
+                self._tell(len(decided))
+        return fresh
+
+    def certificates(
+        self,
+        images: Images,
+        k: int = 1,
+        radii: Sequence[float] = (0.25, 0.5, 1.0),
+        *,
+        labels: Sequence[int] | None = None,
+        n_max: int = 100_000,
+        alpha: float = 0.001,
+    ) -> list[Certificate]:
+        """Certify images in memory: what `certify` returns as tensors, image by image; its arguments and errors."""
+        pixels = self._pixels(images)
+        protocol = self._protocol(pixels, k, radii, labels is not None, (n_max, alpha))
+        known = self._labels(labels, len(pixels))
+        with self._sampler(pixels) as (sampler, first):
+            fresh = [begin(protocol, first + place, label) for place, label in enumerate(known)]
+            for decided in waves(fresh, sampler, partial(settle, protocol)):
+                self._tell(len(decided))
+        return [_certificate(protocol, image, k, radii) for image in fresh]
+
+    @contextmanager
+    def _counting(self, what: str, x: Batches) -> Iterator[None]:
+        """Show progress to an interactive caller who does not listen himself."""
+        if self.on_decided is not None:
+            yield
+            return
+        total, decided = count_of(x), 0
+        with interactive(what, total) as show:
+
+            def heard(more: int) -> None:
+                nonlocal decided
+                decided += more
+                show(decided)
+
+            self.on_decided = heard
+            try:
+                yield
+            finally:
+                self.on_decided = None
+
+    def _tell(self, decided: int) -> None:
+        if self.on_decided is not None:
+            self.on_decided(decided)
+
+    def _protocol(
+        self, pixels: Pixels, k: int, radii: Sequence[float], labelled: bool, budget: tuple[int, float]
+    ) -> Protocol:
+        n_max, alpha = budget
+        asked = {"k": (k,), "radius": tuple(radii), "n_max": n_max, "alpha": alpha}
+        request = make_request(**{**self._request.model_dump(), **asked})
+        eta = make_noise(request.noise, self.sigma, self._levels, 0).eta(pixels[0].size)
+        plan = Plan(schedule(n_max), request.alpha, request.bound, self.num_classes, self.sigma, eta)
+        target: Target = "label" if labelled and k > 1 else "prediction"
+        return Protocol(plan, {k: target}, request.radius, request.n0)
+
+    def _labels(self, labels: Sequence[int] | None, m: int) -> list[int | None]:
+        if labels is None:
+            return [None] * m
+        known = [int(label) for label in labels]
+        if len(known) != m or any(not 0 <= label < self.num_classes for label in known):
+            raise DataError(f"Expected {m} labels from 0 to {self.num_classes - 1}, got {known[:10]}.")
+        return list(known)
+
+    def _pixels(self, images: Images) -> Pixels:
+        if self.bundle is not None and tuple(images.shape[-3:]) != self.bundle.shape:
+            raise DataError(
+                f"Expected images of shape (C, H, W) = {self.bundle.shape}, got {tuple(images.shape[-3:])}. Prepare "
+                "them as the certified ones were."
+            )
+        return pixels_of(images, self._levels, self._quantize, self._request.noise == "float")
+
+    @contextmanager
+    def _sampler(self, pixels: Pixels) -> Iterator[tuple[Sampler, int]]:
+        """Yield a sampler of these images, and the index at which their addresses begin."""
+        check_parameters(self._classifier)
+        channels, height, width = pixels.shape[1:]
+        recipe = self.recipe((channels, height, width))
+        known = self._request.seed is not None
+        seed = self._request.seed if self._request.seed is not None else secrets.randbits(64)
+        first = self._seen if known else 0
+        levels = self._levels if np.issubdtype(pixels.dtype, np.integer) else 1
+        noise = make_noise(self._request.noise, self.sigma, levels, seed)
+        source = Source((channels, height, width), lambda index: pixels[index - first], pixels.dtype)
+        with evaluating(self.model):
+            forward = self._forward or prepare(self._classifier, recipe)
+            if self.bundle is not None:  # a module of the user's own may change from call to call
+                self._forward = forward
+            yield Sampler(self._classifier, forward, noise, recipe, source), first
+        self._seen += len(pixels) if known else 0
+
+    def _apply(self, fn: Any, recurse: bool = True) -> SmoothedClassifier:
+        self._forward = None  # what was prepared lies where the weights were before
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def __repr__(self) -> str:
+        """The object on one line."""
+        noise = next(name for name, stored in NOISE.items() if stored == self._request.noise)
+        return (
+            f"SmoothedClassifier({type(self.model).__name__}, sigma={self.sigma:g}, num_classes={self.num_classes}, "
+            f"noise={noise!r}, device={str(self.device)!r})"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_forward": None, "on_decided": None}
+
+
+def _certificate(protocol: Protocol, image: ImageVotes, k: int, radii: Sequence[float]) -> Certificate:
+    wrong = image.label is not None and image.winner not in (None, image.label)
+    if wrong or not image.looks:
+        return Certificate(None, k, 0.0, (), image.samples)
+    counts = np.stack([votes for _, votes in image.looks])
+    found = certify_counts(counts, image.subject, protocol.plan, k, tuple(radii))
+    return replace(found, samples=image.samples)
