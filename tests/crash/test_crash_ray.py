@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 
 import pytest
@@ -65,6 +66,25 @@ def test_workers_killed_at_random_moments(folder, undisturbed, seed):
     assert said.count("are done again") == KILLS
     assert "Traceback" not in said
     assert broken_link(after.directory.events) is None
+
+
+def test_a_worker_that_hangs_is_replaced(folder, undisturbed):
+    """Stopped, not ended: neither it nor its cluster says anything."""
+    run = folder / "run"
+    process = start(folder, [*certify_arguments(run), *RAY, "--worker-timeout", "20"], pause=0.02)
+    wait_until(lambda: decided(run) > 5 or process.poll() is not None)
+    pid = at_work(run)[0]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        _, said = process.communicate(timeout=200)
+        assert process.returncode == 0, said
+        wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert [event["reason"] for event in workers(run, "lost")] == ["it finished no batch for 20 s"]
+    assert open_run(run).ledger.sha256() == undisturbed["fp32"]
+    assert lines(run) == IMAGES
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

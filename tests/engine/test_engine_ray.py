@@ -1,9 +1,14 @@
 """Workers on a Ray cluster of this machine: the ledger of the local engine, and refusals that name the machine."""
 
+import ipaddress
 import os
 import signal
 import socket
+import subprocess
+import sys
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -44,12 +49,17 @@ def events_of(run, name="worker"):
 
 @needs_ray
 def test_one_worker_gives_the_ledger_of_the_local_engine(resnet, tmp_path):
-    """The quick one: a cluster is started for the run, and stopped."""
+    """The quick one: a cluster is started for the run, heard by this machine alone, and stopped."""
     import ray
 
     asked, before = request(*resnet, n_max=200), signal.getsignal(signal.SIGTERM)
     local = open_run(certify(asked, tmp_path / "local").path)
-    there = open_run(certify(asked, tmp_path / "ray", placement=Placement(engine="ray", workers=1)).path)
+    heard = set()
+    seen = Hooks(on_progress=lambda _: heard.update(listening()))
+    there = open_run(certify(asked, tmp_path / "ray", seen, placement=Placement(engine="ray", workers=1)).path)
+    assert len(heard) > 3
+    assert all(ipaddress.ip_address(address).is_loopback for address, _ in heard), heard
+    assert not {name for name in os.environ if name.startswith("RAY_AUTH")}
     assert there.ledger.sha256() == local.ledger.sha256()
     assert there.sealed
     assert {line.worker for line in there.ledger.lines} == {"ray-0"}
@@ -60,6 +70,54 @@ def test_one_worker_gives_the_ledger_of_the_local_engine(resnet, tmp_path):
     assert there.spec.to_json() == local.spec.to_json()
     assert not ray.is_initialized()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def listening():
+    """Address and port at which this process and its descendants listen."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    ours, size = {os.getpid()}, 0
+    while len(ours) > size:
+        size = len(ours)
+        ours |= {pid for pid, parent in parents.items() if parent in ours}
+    sockets = set()
+    for pid in ours:
+        with suppress(OSError):
+            for file in os.scandir(f"/proc/{pid}/fd"):
+                with suppress(OSError):
+                    sockets.add(os.readlink(file.path))
+    for table in ("tcp", "tcp6"):
+        for row in Path("/proc/net", table).read_text().splitlines()[1:]:
+            _, place, _, state, *_, inode = row.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in sockets:
+                address, _, port = place.partition(":")
+                words = [bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8)]
+                found = ipaddress.ip_address(b"".join(words))
+                yield str(getattr(found, "ipv4_mapped", None) or found), int(port, 16)
+
+
+STRANGER = """
+import sys
+from ray._raylet import GcsClient
+GcsClient(address=sys.argv[1]).internal_kv_get(b"session_name", b"session", timeout=5)
+print("in")
+"""
+
+
+@needs_ray
+@pytest.mark.slow
+def test_who_does_not_know_the_token_stays_outside(monkeypatch):
+    token = "1" * 64
+    monkeypatch.setattr(raycluster.secrets, "token_hex", lambda _: token)
+    with raycluster.connected(Workers(engine="ray", workers=1), "cpu", 0) as found:
+        address = found.ray.get_runtime_context().gcs_address
+        for mode, known in (("token", token), ("token", "0" * 64), ("disabled", "")):
+            environment = os.environ | {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": known}
+            command = [sys.executable, "-c", STRANGER, address]
+            said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+            assert ("in" in said.stdout.split()) == (known == token), said.stderr
 
 
 @needs_ray

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Environment in which Ray is started, where nothing else is set: nothing is sent, nothing printed."""
+LOOPBACK = "127.0.0.1"
+"""Where a cluster that is started here listens: no other machine reaches it."""
 LEAST_SHARED = 256 << 20
 """Bytes of shared memory beside the images."""
 
@@ -35,7 +38,8 @@ class Cluster:
 def connected(workers: Workers, device: str, shared_bytes: int) -> Iterator[Cluster]:
     """Join a Ray cluster, or start one on this machine for as long as the context lasts.
 
-    A process that is connected already stays connected.
+    A process that is connected already stays connected. A cluster that is started here listens to this machine alone,
+    and to those who know its token, which is drawn anew and lies in the environment of its processes.
 
     Args:
         workers: how many, and where.
@@ -56,18 +60,45 @@ def connected(workers: Workers, device: str, shared_bytes: int) -> Iterator[Clus
     finally:
         if mine:
             ray.shutdown()
+            _forget_token(ray)
 
 
 def _init(ray: Any, workers: Workers, shared_bytes: int) -> None:
     cores = max(len(os.sched_getaffinity(0)), workers.workers or 1)
-    own = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": LEAST_SHARED + 2 * shared_bytes}
+    own = {
+        "num_cpus": cores,
+        "include_dashboard": False,
+        "object_store_memory": LEAST_SHARED + 2 * shared_bytes,
+        "_node_ip_address": LOOPBACK,
+    }
     given = {} if workers.address else own
-    with _keeping_sigterm():
+    with _keeping_sigterm(), nullcontext() if workers.address else _private(ray):
         try:
             ray.init(address=workers.address or "local", log_to_driver=False, logging_level="ERROR", **given)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             told = (str(error).splitlines() or [type(error).__name__])[0]
             raise no_cluster(workers.address, told) from None
+
+
+@contextmanager
+def _private(ray: Any) -> Iterator[None]:
+    """Have Ray start a cluster with a token of its own, and take the loopback address as it is given."""
+    constants = ray._private.ray_constants
+    before, mode = constants.ENABLE_RAY_CLUSTER, os.environ.get("RAY_AUTH_MODE")
+    constants.ENABLE_RAY_CLUSTER = False  # as where Ray makes no clusters of machines; else it takes another address
+    _forget_token(ray)
+    try:
+        with _environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)}):
+            yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
+        if mode is None:
+            os.environ.pop("RAY_AUTH_MODE", None)  # Ray sets it
+
+
+def _forget_token(ray: Any) -> None:
+    """Have Ray look for a token again: it keeps the last one it found."""
+    ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
