@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.evidence import (
-    FINISHED,
     LEVEL,
     STARTED,
     RunDirectory,
@@ -23,8 +22,7 @@ from smoothcert.evidence import (
     create_run,
     environment,
     plan_of,
-    results_record,
-    write_json,
+    seal_run,
 )
 from smoothcert.spec import DataFacts, ModelFacts, Recipe, Spec, make_request
 from smoothcert.stats import Bounds, Plan, Tally, schedule, step
@@ -34,7 +32,6 @@ SIGMA, SHAPE, LEVELS, SEED = 0.5, (3, 28, 28), 255, 7
 RIVALS = 6  # classes an image is ever mistaken for
 BLOCK = 20_000
 HASH = "sha256:" + hashlib.sha256(b"synthetic").hexdigest()
-BEGAN = np.datetime64("2026-01-02T03:04:05")
 
 Whole = NDArray[np.int64]
 
@@ -56,19 +53,19 @@ def draw_run(path: Path, wanted: Drawn, packed: bool = False) -> Path:
     spec = spec_of(wanted, labels)
     run = create_run(path, spec, environment(1))
     append_event(run.events, STARTED, lines=0, worker="drawn", recipe=None)
-    append_event(run.events, LEVEL, sigma=SIGMA)
+    tests = {"self_test": {"bit_equal": True}, "noise_test": {"passed": True}}  # nothing is sampled: votes are drawn
+    append_event(run.events, LEVEL, sigma=SIGMA, **tests)
+    began = np.datetime64(run.own_events()[0].at.removesuffix("Z"))
     name = run.ledger / ("drawn.jsonl.gz" if packed else "drawn.jsonl")
     with gzip.open(name, "wt", compresslevel=6) if packed else name.open("w") as file:
         for first in range(0, wanted.images, BLOCK):
-            file.writelines(_lines(rng, spec, labels[first : first + BLOCK], first))
+            file.writelines(_lines(rng, spec, labels[first : first + BLOCK], first, began))
     _seal(run, spec)
     return path
 
 
 def _seal(run: RunDirectory, spec: Spec) -> None:
-    ledger = run.read_ledger()
-    write_json(run.results / "results.json", results_record(spec, ledger))
-    append_event(run.events, FINISHED, lines=len(ledger.lines), ledger_sha256=ledger.sha256())
+    seal_run(run, spec, run.read_ledger())
 
 
 def spec_of(wanted: Drawn, labels: Whole) -> Spec:
@@ -126,7 +123,7 @@ def spec_of(wanted: Drawn, labels: Whole) -> Spec:
     )
 
 
-def _lines(rng: np.random.Generator, spec: Spec, labels: Whole, first: int) -> Iterator[str]:
+def _lines(rng: np.random.Generator, spec: Spec, labels: Whole, first: int, began: np.datetime64) -> Iterator[str]:
     """Yield the ledger lines of a block of images, the earliest decided first."""
     m, n0 = len(labels), spec.request.n0
     rivals = min(RIVALS, spec.classes - 1)
@@ -146,7 +143,7 @@ def _lines(rng: np.random.Generator, spec: Spec, labels: Whole, first: int) -> I
         yield (
             f'{{"sigma":{SIGMA},"index":{index},"image":"sha256:{image}","label":{labels[i]},"group":null,'
             f'"selection":{texts[i]},"looks":[{said}],"seconds":{copies / 5000:.4f},"worker":"drawn",'
-            f'"at":"{BEGAN + index // 50}Z"}}\n'
+            f'"at":"{began + index // 50}Z"}}\n'
         )
 
 

@@ -6,12 +6,15 @@ import shutil
 import numpy as np
 import pytest
 
+from smoothcert.engine import resume as resume_module
 from smoothcert.engine import work as work_module
 from smoothcert.engine.hooks import Hooks
+from smoothcert.engine.placement import Placement
 from smoothcert.engine.resume import resume
 from smoothcert.engine.runner import certify
 from smoothcert.errors import EvidenceError, InputError, RecipeError
-from smoothcert.evidence import RunDirectory, broken_link, open_run
+from smoothcert.evidence import SESSION_ENDED, RunDirectory, broken_link, open_run
+from smoothcert.verify import verify
 
 from .tiny import request, write_grey, write_resnet
 
@@ -186,3 +189,48 @@ def test_a_run_goes_on_at_the_noise_level_it_had_not_begun(grey, tmp_path):
     resume(RunDirectory(tmp_path / "run"), {})
     certify(asked, tmp_path / "whole")
     assert open_run(tmp_path / "run").ledger.sha256() == open_run(tmp_path / "whole").ledger.sha256()
+
+
+def test_a_line_lost_between_sessions_is_sampled_again_and_shows(half, resnet, tmp_path):
+    ended = half.own_events()[-1]
+    assert ended.event == SESSION_ENDED
+    path = half.ledger / "local-0.jsonl"
+    _, *rest = path.read_text().splitlines(keepends=True)
+    assert ended.facts["files"]["local-0.jsonl"]["lines"] == 1 + len(rest)
+    assert verify(half.path).notes == ()
+    path.write_text("".join(rest))
+    assert len(verify(half.path).notes) == 1
+    assert resume(half, {}) is True
+    report = verify(half.path)
+    assert report.faults == ()
+    assert any("session 1" in note for note in report.notes)
+    whole = open_run(certify(request(*resnet), tmp_path / "whole").path)
+    assert open_run(half.path).ledger.sha256() == whole.ledger.sha256()
+    assert verify(whole.directory.path).notes == ()
+
+
+def test_a_run_that_another_session_sealed_meanwhile_is_not_sealed_again(half, monkeypatch):
+    """Two sessions wait for one run: the second finds it finished, and writes nothing."""
+    before = resume_module.open_engine
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(resume_module, "open_engine", before)
+        resume(half, {})
+        return before(*arguments)
+
+    monkeypatch.setattr(resume_module, "open_engine", meanwhile)
+    with pytest.raises(EvidenceError):
+        resume(half, {})
+    assert [event.event for event in half.own_events()].count("finish") == 1
+    assert verify(half.path).faults == ()
+
+
+def test_a_finished_shard_that_was_changed_cannot_be_resumed(resnet, tmp_path):
+    run = certify(request(*resnet), tmp_path / "run", placement=Placement(shard="0/2"))
+    assert resume(run, {}) is False
+    path = run.ledger / "local-0.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    log = run.events.read_bytes()
+    with pytest.raises(EvidenceError):
+        resume(run, {})
+    assert run.events.read_bytes() == log

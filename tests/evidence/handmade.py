@@ -1,15 +1,20 @@
 """Specs and ledger lines made by hand, for every test that needs a run but no torch."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
-from smoothcert.evidence import Line
+from smoothcert.evidence import Line, utc_now
 from smoothcert.spec import DataFacts, ModelFacts, Recipe, Spec, make_request
 
 SHAPE = (3, 28, 28)
 THRESHOLDS = {0.25: 1158, 0.5: 2316, 1.0: 4630}
 """64-bit thresholds of 8-bit integer noise, as the design page of the statistics states them."""
+
+
+PASSED = {"self_test": {"bit_equal": True}, "noise_test": {"passed": True, "values": 1000, "chi_square_p": 0.5}}
+"""Facts of a noise level whose tests passed."""
 
 
 def labels_hash(labels):
@@ -86,6 +91,11 @@ def a_line(index=0, label=0, selection=None, looks=(), sigma=0.25, group=None, w
         worker=worker,
         at="2026-01-02T03:04:05Z",
     )
+
+
+def dated(lines):
+    """The lines, decided now: after the lock of a run that was begun, and before its seal."""
+    return [replace(line, at=utc_now()) for line in lines]
 
 
 def refusal(kind, call, *arguments):

@@ -1,25 +1,22 @@
 """Shard runs made by hand from a sealed run: its lines dealt out, each with a log of its own."""
 
-from dataclasses import replace
 from pathlib import Path
 
+from evidence.handmade import PASSED, dated
 from smoothcert.evidence import (
     CLEAN,
     ENERGY,
     LEVEL,
     SHARD_FINISHED,
     STARTED,
-    Ledger,
     LedgerWriter,
     RunDirectory,
     append_event,
     create_run,
     open_run,
-    utc_now,
+    seal_facts,
 )
 from smoothcert.spec import parse_share
-
-NOISE = {"passed": True, "values": 1000, "chi_square_p": 0.5}
 
 
 def a_shard(path, whole, share, lines, finished=True, machine=1):
@@ -31,15 +28,13 @@ def a_shard(path, whole, share, lines, finished=True, machine=1):
         own = [line for line in lines if line.sigma == sigma]
         correct = {"1": [7] * whole.spec.classes}
         append_event(run.events, CLEAN, sigma=sigma, images=whole.spec.data.images, correct=correct)
-        append_event(run.events, LEVEL, sigma=sigma, self_test={"bit_equal": True}, noise_test=NOISE)
+        append_event(run.events, LEVEL, sigma=sigma, **PASSED)
         copies = sum(line.samples for line in own)
         append_event(run.events, ENERGY, sigma=sigma, copies=copies, joules=float(copies), source="RAPL", seconds=1.0)
-    lines = [replace(line, at=utc_now()) for line in lines]
     with LedgerWriter(run.ledger / "local-0.jsonl") as writer:
-        writer.append(lines)
+        writer.append(dated(lines))
     if finished:
-        ledger = Ledger(tuple(sorted(lines, key=lambda line: line.key)))
-        append_event(run.events, SHARD_FINISHED, shard=share, lines=len(lines), ledger_sha256=ledger.sha256())
+        append_event(run.events, SHARD_FINISHED, shard=share, **seal_facts(run.read_ledger()))
     return path
 
 

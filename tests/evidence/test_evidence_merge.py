@@ -264,6 +264,7 @@ def unlocked(run):
 
 
 def older(run):
+    unfinish(run, drop=0)
     edit_lines(run, lambda lines: lines[2].update(at="2020-01-01T00:00:00Z"))
 
 

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from evidence.handmade import a_line, a_spec
+from evidence.handmade import PASSED, a_line, a_spec, dated
 from smoothcert.evidence import (
     FINISHED,
     LEVEL,
     STARTED,
-    Ledger,
     LedgerWriter,
     append_event,
     create_run,
     open_run,
+    seal_facts,
 )
 from verify.simulated import LOOKS
 
@@ -50,12 +50,11 @@ def written(path, spec, lines, sealed=True):
     run = create_run(path, spec, {"threads": 1})
     append_event(run.events, STARTED, lines=0)
     for sigma in spec.request.sigma:
-        append_event(run.events, LEVEL, sigma=float(sigma), self_test={"bit_equal": True})
+        append_event(run.events, LEVEL, sigma=float(sigma), **PASSED)
     with LedgerWriter(run.ledger / "local-0.jsonl") as writer:
-        writer.append(lines)
+        writer.append(dated(lines))
     if sealed:
-        ledger = Ledger(tuple(sorted(lines, key=lambda line: line.key)))
-        append_event(run.events, FINISHED, lines=len(lines), ledger_sha256=ledger.sha256())
+        append_event(run.events, FINISHED, **seal_facts(run.read_ledger()))
     return open_run(path)
 
 

@@ -4,20 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from evidence.handmade import a_line, a_spec
+from evidence.handmade import a_line, a_spec, dated
 from report.finished import with_subgroups
 from smoothcert.evidence import (
-    FINISHED,
     LEVEL,
     STARTED,
-    Ledger,
     LedgerWriter,
     append_event,
     create_run,
     open_run,
-    results_record,
+    seal_run,
     utc_now,
-    write_json,
 )
 
 LOOKS = {"looks": (131, 197, 296, 444, 666, 1000), "fixed": (1000,)}
@@ -54,11 +51,9 @@ def a_run(path, images=40, classes=4, p=None, drop=0, data=None, groups=None, eq
 
 def _finish(run, spec, lines, drop):
     with LedgerWriter(run.ledger / "local-0.jsonl") as writer:
-        writer.append(lines)
+        writer.append(dated(lines))
     if not drop:
-        ledger = Ledger(tuple(sorted(lines, key=lambda line: line.key)))
-        write_json(run.results / "results.json", results_record(spec, ledger))
-        append_event(run.events, FINISHED, lines=len(lines), ledger_sha256=ledger.sha256())
+        seal_run(run, spec, run.read_ledger())
 
 
 def _line(rng, spec, sigma, index, label, p, groups):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evidence.shards import dealt
+from evidence.shards import dealt, unfinish
 from smoothcert.evidence import LEVEL, append_event, merge, open_run
 from smoothcert.report.memo.gates import noise_faults
 from smoothcert.report.memo.material import gather
@@ -32,6 +32,7 @@ def test_a_noise_level_counts_once_however_many_shards_tested_it(parts, tmp_path
 
 def test_a_test_that_failed_in_one_shard_failed(parts, tmp_path):
     failed = {"self_test": {"bit_equal": False}, "noise_test": {"passed": False}}
+    unfinish(parts[1], drop=0)
     append_event(parts[1] / "events.jsonl", LEVEL, sigma=0.5, **failed)
     found = material(parts, tmp_path)
     assert statistics(found)["noise_test"].printed == "The noise delivered passed its test at 1 of 2 noise levels."

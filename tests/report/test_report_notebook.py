@@ -16,22 +16,19 @@ import pytest
 
 from engine.tiny import request as tiny_request
 from engine.tiny import write_factory, write_random, write_resnet
-from evidence.handmade import a_line, a_spec
+from evidence.handmade import a_line, a_spec, dated
 from report.finished import with_subgroups
 from smoothcert.errors import MissingExtraError, SmoothcertError
 from smoothcert.evidence import (
-    FINISHED,
     LEVEL,
     LOCKED,
     REPORTED,
     STARTED,
-    Ledger,
     LedgerWriter,
     append_event,
     create_run,
     open_run,
-    results_record,
-    write_json,
+    seal_run,
 )
 from smoothcert.report import Table
 from smoothcert.report.notebook import build, say, table, write_notebook
@@ -62,11 +59,9 @@ def a_run(path, images=8, classes=6, drop=0, clear=0.6, facts=None, subgroups=No
         lines += [votes_of(rng, spec, (sigma, i), label, clear) for i, label in enumerate(labels)]
     lines = with_subgroups(lines, subgroups or {})[: len(lines) - drop]
     with LedgerWriter(run.ledger / "local-0.jsonl") as writer:
-        writer.append(lines)
+        writer.append(dated(lines))
     if not drop:
-        ledger = Ledger(tuple(sorted(lines, key=lambda line: line.key)))
-        write_json(run.results / "results.json", results_record(spec, ledger))
-        append_event(run.events, FINISHED, lines=len(lines), ledger_sha256=ledger.sha256())
+        seal_run(run, spec, run.read_ledger())
     return path
 
 

@@ -33,7 +33,7 @@ KNOWN = {
     "pickletools": {"models/checkpoint.py"},
     "pydicom": {"data/dicom.py"},
     "safetensors": {"models/weights.py", "sampling/bundle/certified.py"},
-    "subprocess": {"models/onnxnet.py"},
+    "subprocess": {"evidence/signatures.py", "models/onnxnet.py"},
     "timm": {"models/timmhub.py"},
     "torch.export.load": {"models/exported.py"},
     "torch.jit.load": {"models/script.py"},

@@ -1,23 +1,23 @@
 """Complete sealed runs without torch: votes drawn from multinomials, and ways to tamper with them."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from evidence.handmade import a_line, a_spec
+from evidence.handmade import PASSED, a_line, a_spec, dated
 from smoothcert.evidence import (
     FINISHED,
     LEVEL,
     STARTED,
-    Ledger,
     LedgerWriter,
     RunDirectory,
     append_event,
     create_run,
-    results_record,
-    write_json,
+    seal_facts,
+    seal_run,
 )
 
 LOOKS = {"looks": (131, 197, 296, 444, 666, 1000), "fixed": (1000,)}
@@ -39,17 +39,15 @@ def simulate(path, images=8, seed=0, stopping="looks", drop=0, subgroups=None, g
     append_event(run.events, STARTED, lines=0)
     lines = []
     for sigma in spec.request.sigma:
-        append_event(run.events, LEVEL, sigma=float(sigma))
+        append_event(run.events, LEVEL, sigma=float(sigma), **PASSED)
         lines += [_line(rng, spec, sigma, i, int(label)) for i, label in enumerate(labels)]
     values = [{name: of[line.index] for name, of in (subgroups or {}).items()} for line in lines]
     lines = [replace(line, group=groups[line.index]) for line in lines] if groups else lines
     lines = [replace(line, subgroups=own) for line, own in zip(lines, values, strict=True)][: len(lines) - drop]
     with LedgerWriter(run.ledger / "local-0.jsonl") as writer:
-        writer.append(lines)
+        writer.append(dated(lines))
     if not drop:
-        ledger = Ledger(tuple(sorted(lines, key=lambda line: line.key)))
-        write_json(run.results / "results.json", results_record(spec, ledger))
-        append_event(run.events, FINISHED, lines=len(lines), ledger_sha256=ledger.sha256())
+        seal_run(run, spec, run.read_ledger())
     return path
 
 
@@ -87,16 +85,20 @@ def edit_json(path, change):
 
 
 def rechain(run):
-    """Forge the event log anew, so that it vouches for spec and ledger as they are now."""
+    """Forge the event log anew, with its dates, so that it vouches for spec and ledger as they are now."""
     directory = RunDirectory(run)
     events, ledger = directory.read_events(), directory.read_ledger()
     facts = {
         "spec locked": {"spec_sha256": directory.read_spec().sha256()},
-        FINISHED: {"lines": len(ledger.lines), "ledger_sha256": ledger.sha256()},
+        FINISHED: seal_facts(ledger),
     }
-    directory.events.unlink()
+    texts, previous = [], "0" * 64
     for event in events:
-        append_event(directory.events, event.event, **{**event.facts, **facts.get(event.event, {})})
+        told = {**event.facts, **facts.get(event.event, {})}
+        record = {"event": event.event, "at": event.at, "previous": previous, **told}
+        texts.append(json.dumps(record, sort_keys=True))
+        previous = hashlib.sha256(texts[-1].encode()).hexdigest()
+    directory.events.write_text("".join(f"{text}\n" for text in texts))
 
 
 def snapshot(folder: Path):

@@ -8,8 +8,9 @@ import shutil
 
 import pytest
 
+from evidence.handmade import PASSED
 from evidence.shards import dealt, unfinish
-from smoothcert.evidence import LOCKED, RESUMED, RunDirectory, append_event, merge, open_run
+from smoothcert.evidence import LEVEL, LOCKED, RESUMED, RunDirectory, append_event, merge, open_run
 from smoothcert.verify import damage, verify
 
 from .simulated import simulate, snapshot
@@ -279,6 +280,8 @@ def test_what_a_resumed_run_sampled_itself_must_have_been_accepted(partial, run)
     append_event(merged.events, RESUMED, lines=11, recipe={"torch": 1})
     assert any("which no event accepted" in fault for fault in verify(partial).faults)
     append_event(merged.events, RESUMED, lines=11, recipe=recipe.model_dump())
+    assert any("no noise test that passed" in fault for fault in verify(partial).faults)
+    append_event(merged.events, LEVEL, sigma=0.25, **PASSED)
     assert verify(partial).faults == ()
 
 

@@ -298,14 +298,17 @@ def test_nothing_is_written_and_a_read_only_directory_will_do(run):
         folder.chmod(0o755)
 
 
-def test_the_lines_may_lie_in_any_order_and_carry_any_time(run):
+def test_the_canonical_ledger_knows_neither_order_nor_time_and_the_seal_knows_both(run):
     def shuffle(lines):
         lines.reverse()
         for line in lines:
-            line.update(seconds=1.0, worker="other", at="never")
+            line.update(seconds=1.0, worker="other")
 
+    before = RunDirectory(run).read_ledger().sha256()
     edit_lines(run, shuffle)
-    assert verify(run).faults == ()
+    assert RunDirectory(run).read_ledger().sha256() == before
+    (fault,) = verify(run).faults
+    assert fault.startswith("ledger/local-0.jsonl is not what was sealed")
 
 
 FILES = ("spec.json", "events.jsonl", "ledger/local-0.jsonl", "results/results.json")

@@ -10,7 +10,15 @@ if TYPE_CHECKING:
     from smoothcert.verify import Report
 
 
-def verify(run: Path, /, *, bundle: Path | None = None) -> int:
+def verify(
+    run: Path,
+    /,
+    *,
+    bundle: Path | None = None,
+    expect: str | None = None,
+    allowed_signers: Path | None = None,
+    signer: str | None = None,
+) -> int:
     """Recompute hashes, bounds, radii, results and documents of a run from its stored votes, and name what fails.
 
     Needs no classifier, no image and no GPU; writes nothing. Exit status 1 if something does not hold, or an acceptance
@@ -19,20 +27,30 @@ def verify(run: Path, /, *, bundle: Path | None = None) -> int:
     Args:
         run: Run directory.
         bundle: Bundle directory: say too whether it is what this run certified, or name each difference.
+        expect: Evidence fingerprint that you were sent by another way than the run: 16 to 64 hex digits.
+        allowed_signers: File that names who may sign, as ssh-keygen reads it: check evidence.sig and lock.sig, and say
+            who signed.
+        signer: Who must have signed, as named in that file.
     """
     from smoothcert.cli.terminal import tell
-    from smoothcert.errors import printable
+    from smoothcert.errors import InputError, printable
+    from smoothcert.evidence import in_groups
     from smoothcert.evidence.bundle.files import expect_bundle
-    from smoothcert.verify import NOT_SHOWN
+    from smoothcert.verify import NOT_SHOWN, check_signatures
     from smoothcert.verify import verify as check
 
+    expected = None if expect is None else _digits(expect)
+    if signer is not None and allowed_signers is None:
+        raise InputError("--signer: expected it with --allowed-signers FILE.")
     if bundle is not None:
         expect_bundle(bundle)
     report = check(run)
     documents = _documents(run, report) if report.passed else None
-    faults = [*report.faults, *(documents.faults if documents else ())]
+    signed = None if allowed_signers is None or not report.passed else check_signatures(run, allowed_signers, signer)
+    faults = [*report.faults, *_unexpected(report, expected)]
+    faults += [fault for found in (documents, signed) if found for fault in found.faults]
     for fault in faults:
-        tell(f"FAULT  {fault}")
+        tell(f"FAULT  {printable(fault)}")
     if faults:
         tell(f"{run} does NOT verify: {len(faults)} {'fault' if len(faults) == 1 else 'faults'} named.")
         return 1
@@ -43,15 +61,46 @@ def verify(run: Path, /, *, bundle: Path | None = None) -> int:
     )
     if documents and documents.held:
         tell(f"The documents hold: {len(documents.held):,} derived again from votes, log and sponsor's fields.")
-    for note in documents.notes if documents else ():
-        tell(f"NOTE  {printable(note)}")
     if report.missing:
         tell(f"Partial run: {report.missing:,} of {report.lines + report.missing:,} results are missing.")
     for verdict in report.criteria:
         tell(f"{'FAILED ' if verdict.met is False else ''}criterion: {verdict.words}")
+    for note in (*report.notes, *(note for found in (documents, signed) if found for note in found.notes)):
+        tell(f"NOTE  {printable(note)}")
+    if report.fingerprint:
+        tell(f"Evidence fingerprint: {in_groups(report.fingerprint)}")
     tell(f"Not shown by this: {NOT_SHOWN}.")
     other = _deployed(run, bundle) if bundle is not None else 0
     return 1 if any(verdict.met is False for verdict in report.criteria) else other
+
+
+def _digits(text: str) -> str:
+    """Return the hex digits of a fingerprint as somebody typed it.
+
+    Raises:
+        InputError: they are not 16 to 64 hex digits.
+    """
+    from smoothcert.errors import InputError, printable
+
+    digits = "".join(text.split()).replace("-", "").lower()
+    if not 16 <= len(digits) <= 64 or set(digits) - set("0123456789abcdef"):
+        raise InputError(
+            f"--expect: expected 16 to 64 hex digits of an evidence fingerprint, got {printable(text):.80}."
+        )
+    return digits
+
+
+def _unexpected(report: Report, expected: str | None) -> list[str]:
+    """Return the fault of a run that has another fingerprint than the expected one, or none."""
+    from smoothcert.evidence import in_groups
+
+    if expected is None or not (report.passed or report.fingerprint):
+        return []
+    if report.fingerprint is None:
+        return [f"evidence fingerprint: expected {expected:.32}, but the run is not sealed and has none"]
+    if report.fingerprint.startswith(expected):
+        return []
+    return [f"evidence fingerprint: expected {expected:.32}, that of the run is {in_groups(report.fingerprint)}"]
 
 
 def _deployed(run: Path, bundle: Path) -> int:

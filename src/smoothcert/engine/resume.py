@@ -12,8 +12,9 @@ from smoothcert.engine.room import check_workers
 from smoothcert.engine.session import Session
 from smoothcert.engine.work import Work, data_facts, load_work, model_facts
 from smoothcert.errors import EvidenceError, RecipeError
-from smoothcert.evidence import LOCKED, RESUMED, STARTED, RunDirectory, open_run
+from smoothcert.evidence import LOCKED, RESUMED, STARTED, Run, RunDirectory, open_run
 from smoothcert.evidence.planned import PLANNED
+from smoothcert.evidence.soundness import own_faults
 from smoothcert.sampling.recipe import differences
 from smoothcert.spec import Request, Sigma, Spec
 
@@ -38,7 +39,8 @@ def resume(
         False where nothing was missing and the run was already sealed.
 
     Raises:
-        EvidenceError: the spec was changed after it was locked, or model or data are not those of the run.
+        EvidenceError: the spec was changed after it was locked, or model or data are not those of the run; or the run
+            is finished and was changed since.
         RecipeError: this machine's recipe differs and was not accepted.
     """
     workers = workers or Workers()
@@ -46,6 +48,7 @@ def resume(
     opened = open_run(run.path)
     spec = opened.spec
     _check_lock(run, spec)
+    _check_seal(opened)
     if opened.done:
         return False
     work = load_work(_as_locked(spec, moved, accept_recipe))
@@ -81,6 +84,19 @@ def _check_lock(run: RunDirectory, spec: Spec) -> None:
         raise EvidenceError(
             f"{run.spec} is not the spec that was locked before the first image. Restore it, or start a new run."
         )
+
+
+def _check_seal(run: Run) -> None:
+    """Refuse a run that nothing more can make whole: one that was sealed and changed, or whose log was."""
+    fault = next(own_faults(run.directory, run.spec, run.ledger), None)
+    if fault is None:
+        return
+    if run.directory.vouched() is not None:
+        raise EvidenceError(
+            f"{run.directory.path} is sealed and cannot be resumed, but it was changed since: {fault}. Restore it from "
+            "a copy, or certify anew into another --out."
+        )
+    raise EvidenceError(f"{run.directory.path} cannot be resumed. {fault}. Restore it from a copy.")
 
 
 def _check_same(spec: Spec, work: Work) -> None:

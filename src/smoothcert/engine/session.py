@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,13 +17,17 @@ from smoothcert.evidence import (
     ENERGY,
     LEVEL,
     RATES,
-    SHARD_FINISHED,
+    SESSION_ENDED,
     WORKER,
     LedgerWriter,
     Line,
     RunDirectory,
     append_event,
+    finish_shard,
+    refuse_finished,
+    seal_files,
     seal_run,
+    utc_now,
 )
 from smoothcert.evidence.provenance import code_sha256
 from smoothcert.sampling.selftest import noise_test, self_test
@@ -54,21 +59,28 @@ class Session:
             event: how this session is called in the event log.
 
         Raises:
-            EvidenceError: another process is writing this run.
+            EvidenceError: another process is writing this run, or has finished it.
             ModelError: the classifier misbehaves under noise.
         """
         indices = self._spec.indices if self._share is None else self._share.part(self._spec.indices)
         with self._run.locked():
-            done = self._run.read_ledger().keys()
+            refuse_finished(self._run)
+            ledger = self._run.read_ledger()
+            done, files = ledger.keys(), seal_files(ledger)
             missing = {sigma: [index for index in indices if (sigma, index) not in done] for sigma in self._sigmas}
             self._began, self._total = time.monotonic(), len(self._sigmas) * len(indices)
             self._decided = self._total - sum(map(len, missing.values()))
-            append_event(self._run.events, event, lines=len(done), **self._facts())
+            append_event(self._run.events, event, lines=len(done), files=files, **self._facts())
             self._measure()
-            with LedgerWriter(self._run.ledger / f"{self._engine.worker}.jsonl") as writer:
-                for sigma, images in missing.items():
-                    if images:
-                        self._level(sigma, images, writer)
+            name = f"{self._engine.worker}.jsonl"
+            with LedgerWriter(self._run.ledger / name, ledger.files.get(name)) as writer:
+                try:
+                    for sigma, images in missing.items():
+                        if images:
+                            self._level(sigma, images, writer)
+                except BaseException:
+                    self._interrupted({**files, name: writer.written.record()})
+                    raise
             self._finish()
 
     @property
@@ -102,7 +114,7 @@ class Session:
         meter.start()
         since = self._run.own_events()[-1].at
         for lines in self._engine.sample(sigma, self._hooks.order(missing), self._hear):
-            writer.append(_not_before(since, lines))
+            writer.append(_dated_within(since, lines))
             meter.poll()
             self._tell(sigma, lines)
         joules, seconds, copies = meter.stop(), time.monotonic() - began, self._engine.copies - before
@@ -142,15 +154,20 @@ class Session:
             )
         )
 
+    def _interrupted(self, files: dict[str, Any]) -> None:
+        """Record what the ledger files hold when a session ends early, so that a line lost later on shows."""
+        with suppress(OSError):  # of a full disk the reason of the end is told
+            append_event(self._run.events, SESSION_ENDED, files=files)
+
     def _finish(self) -> None:
         ledger = self._run.read_ledger()
         if self._share is None:
             seal_run(self._run, self._spec, ledger)
-            return
-        found = {"lines": len(ledger.lines), "ledger_sha256": ledger.sha256()}
-        append_event(self._run.events, SHARD_FINISHED, shard=str(self._share), **found)
+        else:
+            finish_shard(self._run, ledger)
 
 
-def _not_before(time: str, lines: list[Line]) -> list[Line]:
-    """Date lines of workers whose clock is behind the log's: no line is older than the lock of the spec."""
-    return [line if line.at >= time else replace(line, at=time) for line in lines]
+def _dated_within(time: str, lines: list[Line]) -> list[Line]:
+    """Date lines of workers by this clock where theirs is behind the log, or ahead: none is older than the lock."""
+    now = max(time, utc_now())
+    return [replace(line, at=min(max(line.at, time), now)) for line in lines]

@@ -21,6 +21,7 @@ from smoothcert.evidence.events import (
     RATES,
     REPORTED,
     RESUMED,
+    SESSION_ENDED,
     SHARD_FINISHED,
     STARTED,
     WORKER,
@@ -39,7 +40,16 @@ from smoothcert.evidence.published import PublishedLog, read_counts, read_log
 from smoothcert.evidence.results import CONFIDENCE, Cell, cells, results_record
 from smoothcert.evidence.run import Run, open_run
 from smoothcert.evidence.scenarios import Basis, Scenario, scenarios
-from smoothcert.evidence.seal import seal_run
+from smoothcert.evidence.seal import (
+    fingerprint,
+    finish_shard,
+    in_groups,
+    refuse_finished,
+    seal_facts,
+    seal_files,
+    seal_remark,
+    seal_run,
+)
 from smoothcert.evidence.shards import Shard
 
 __all__ = [
@@ -54,6 +64,7 @@ __all__ = [
     "RATES",
     "REPORTED",
     "RESUMED",
+    "SESSION_ENDED",
     "SHARD_FINISHED",
     "STARTED",
     "WORKER",
@@ -88,6 +99,9 @@ __all__ = [
     "create_run",
     "differences",
     "environment",
+    "fingerprint",
+    "finish_shard",
+    "in_groups",
     "line_tallies",
     "merge",
     "open_run",
@@ -98,9 +112,13 @@ __all__ = [
     "read_bundle",
     "read_counts",
     "read_log",
+    "refuse_finished",
     "refuse_occupied",
     "results_record",
     "scenarios",
+    "seal_facts",
+    "seal_files",
+    "seal_remark",
     "seal_run",
     "utc_now",
     "verdicts",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence.events import FINISHED, SHARD_FINISHED, Event, read_events
+from smoothcert.evidence.events import FINISHED, Event, end_of, read_events
 from smoothcert.evidence.ledger import Ledger, files_of, read_ledger
 from smoothcert.evidence.lock import at_rest, is_written, writing
 from smoothcert.evidence.shards import Shard, shards_of, share_of, told_together
@@ -81,14 +81,12 @@ class RunDirectory:
         return read_events(self.events)
 
     def seal(self) -> Event | None:
-        """Return the last finish event, or None for a run that is not sealed."""
-        finished = [event for event in self.own_events() if event.event == FINISHED]
-        return finished[-1] if finished else None
+        """Return the first finish event, which no later one replaces; None for a run that is not sealed."""
+        return next((event for event in self.own_events() if event.event == FINISHED), None)
 
     def vouched(self) -> Event | None:
-        """Return the last event that vouches for the ledger: the seal, or for a shard the end of its part."""
-        ends = [event for event in self.own_events() if event.event in (FINISHED, SHARD_FINISHED)]
-        return ends[-1] if ends else None
+        """Return the first event that vouches for the ledger: the seal, or for a shard the end of its part."""
+        return end_of(self.own_events())
 
     @property
     def shards(self) -> tuple[Shard, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from smoothcert.formats.event import (
     RATES,
     REPORTED,
     RESUMED,
+    SESSION_ENDED,
     SHARD_FINISHED,
+    SIGNED,
     STARTED,
     WORKER,
     Event,
@@ -43,12 +46,17 @@ __all__ = [
     "RATES",
     "REPORTED",
     "RESUMED",
+    "SESSION_ENDED",
     "SHARD_FINISHED",
+    "SIGNED",
     "STARTED",
     "WORKER",
     "Event",
     "append_event",
     "broken_link",
+    "end_of",
+    "finish_digest",
+    "first_digest",
     "last_digest",
     "read_events",
     "utc_now",
@@ -64,11 +72,19 @@ def utc_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def append_event(path: Path, event: str, **facts: Any) -> None:
-    """Append one event, chained to the last, and make it durable; never dated before the last, whatever the clock."""
+def append_event(path: Path, event: str, not_before: str = "", /, **facts: Any) -> None:
+    """Append one event, chained to the last, and make it durable; never dated before the last, whatever the clock.
+
+    Args:
+        path: the log.
+        event: what happened.
+        not_before: another time that the event is not dated before.
+        facts: its facts.
+    """
     lines = _whole_lines(path)
     previous = _digest(lines[-1]) if lines else BEGINNING
-    at = max(utc_now(), _parsed(path, len(lines), lines[-1]).at) if lines else utc_now()
+    dated = _parsed(path, len(lines), lines[-1]).at if lines else ""
+    at = max(utc_now(), dated, not_before)
     with path.open("ab") as file:
         file.truncate(sum(len(line) + 1 for line in lines))
         file.write(event_line(Event(event, at, previous, facts)) + b"\n")
@@ -95,6 +111,24 @@ def broken_link(path: Path) -> int | None:
             return number
         previous = _digest(line)
     return None
+
+
+def end_of(events: Sequence[Event]) -> Event | None:
+    """Return the first event that vouches for the ledger: the finish, or for a shard the end of its part."""
+    return next((event for event in events if event.event in (FINISHED, SHARD_FINISHED)), None)
+
+
+def finish_digest(path: Path) -> str | None:
+    """Return the SHA-256 of the first finish line of a log, None where there is none."""
+    places = (i for i, event in enumerate(read_events(path)) if event.event == FINISHED)
+    place = next(places, None)
+    return None if place is None else _digest(_whole_lines(path)[place])
+
+
+def first_digest(path: Path) -> str:
+    """Return the SHA-256 of the first whole line of a log: the lock of the spec."""
+    lines = _whole_lines(path)
+    return _digest(lines[0]) if lines else BEGINNING
 
 
 def last_digest(path: Path) -> str:

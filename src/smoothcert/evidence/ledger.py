@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ import numpy as np
 
 from smoothcert.evidence.columns import Columns
 from smoothcert.evidence.line import Key, Line
-from smoothcert.evidence.reading import read_lines
+from smoothcert.evidence.reading import PACKED, LedgerFile, Uncounted, read_lines, reading_order
 from smoothcert.evidence.stored import StoredLines, columns_of
 
 
@@ -29,11 +29,15 @@ class Ledger:
             asked for (`StoredLines`).
         differing: keys that two workers reported differently; the worker whose name sorts first counts.
         torn: unfinished last lines that were ignored (their images are redone on resume).
+        files: what a seal says of each file, by its name without .gz; none for lines in memory.
+        uncounted: lines with a duplicate key that do not count, by (worker whose line counts, worker whose does not).
     """
 
     lines: Sequence[Line]
     differing: tuple[Key, ...] = ()
     torn: int = 0
+    files: Mapping[str, LedgerFile] = field(default_factory=dict, compare=False)
+    uncounted: Uncounted = field(default_factory=dict, compare=False)
 
     def at(self, sigma: float) -> Sequence[Line]:
         """Return the lines of one noise level."""
@@ -103,7 +107,8 @@ def read_ledger(folder: Path) -> Ledger:
 
 def files_of(folder: Path, begin: str = "") -> list[Path]:
     """Return the files of a ledger folder whose names begin so, plain or packed."""
-    return sorted([*folder.glob(f"{begin}*.jsonl"), *folder.glob(f"{begin}*.jsonl.gz")])
+    found = [*folder.glob(f"{begin}*.jsonl"), *folder.glob(f"{begin}*.jsonl{PACKED}")]
+    return sorted(found, key=reading_order)
 
 
 class LedgerWriter:
@@ -112,9 +117,15 @@ class LedgerWriter:
     An unfinished last line left by a crash is cut off before the first write.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Name the file; it is opened by entering the context."""
+    def __init__(self, path: Path, so_far: LedgerFile | None = None) -> None:
+        """Name the file; it is opened by entering the context.
+
+        Args:
+            path: the file.
+            so_far: what `Ledger.files` says of it; left out, nothing has been written yet.
+        """
         self._path = path
+        self.written = so_far or LedgerFile()
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> LedgerWriter:
@@ -136,9 +147,11 @@ class LedgerWriter:
         """
         data = b"".join(line.to_json().encode() + b"\n" for line in lines)
         if data and self._file is not None:
-            while data:
-                data = data[self._file.write(data) :]
+            left = data
+            while left:
+                left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
+            self.written.add(data)
 
 
 def _cut_unfinished(path: Path) -> None:

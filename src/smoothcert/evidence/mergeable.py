@@ -14,8 +14,9 @@ from smoothcert.evidence.columns import Columns
 from smoothcert.evidence.directory import RunDirectory
 from smoothcert.evidence.events import last_digest
 from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.seal import seal_facts
 from smoothcert.evidence.shards import Shard
-from smoothcert.evidence.soundness import image_faults, log_faults, origin_faults, seal_faults
+from smoothcert.evidence.soundness import log_faults, own_faults
 from smoothcert.spec import Share, Spec
 
 
@@ -90,7 +91,8 @@ def parts_of(runs: Sequence[RunDirectory], spec: Spec) -> list[Part]:
     for run, ledger, head in found:
         names.append(_name(run.share, names))
         share = None if run.share is None else str(run.share)
-        parts.append(Part(run, Shard(names[-1], share, len(ledger.lines), ledger.sha256(), head)))
+        facts = seal_facts(ledger)
+        parts.append(Part(run, Shard(names[-1], share, facts["lines"], facts["ledger_sha256"], head, facts["files"])))
     return parts
 
 
@@ -98,16 +100,10 @@ def _sound(run: RunDirectory, spec: Spec) -> Ledger:
     """Return the ledger of a run after everything was checked that its log says of it."""
     fault = next(log_faults(run.events, spec), None)
     ledger = run.read_ledger()
-    fault = fault or next(_ledger_faults(run, spec, ledger), None)
+    fault = fault or next(own_faults(run, spec, ledger), None)
     if fault is not None:
         raise EvidenceError(f"{run.path} cannot be merged. {fault}. Restore it from a copy, or leave it out.")
     return ledger
-
-
-def _ledger_faults(run: RunDirectory, spec: Spec, ledger: Ledger) -> Iterator[str]:
-    yield from seal_faults(run.vouched(), ledger)
-    yield from origin_faults(run.own_events(), ledger)
-    yield from image_faults(spec, ledger)
 
 
 def _place(share: Share | None) -> tuple[int, int]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,25 +23,92 @@ from smoothcert.evidence.stored import Files, Places, StoredLines
 LONGEST = 2**26
 """Bytes of a line: votes of a million classes at every look take less."""
 
+PACKED = ".gz"
 
-def read_lines(paths: Iterable[Path]) -> tuple[StoredLines, tuple[Key, ...], int]:
+Uncounted = Mapping[tuple[str, str], int]
+"""Lines with a duplicate key that do not count, by (worker whose line counts, worker whose line does not)."""
+
+
+@dataclass
+class LedgerFile:
+    """What a seal says of one ledger file: its whole lines, in their order, as they are unpacked.
+
+    Attributes:
+        lines: whole lines.
+        torn: whether an unfinished last line follows them.
+    """
+
+    lines: int = 0
+    torn: bool = False
+    _digest: Any = field(default_factory=hashlib.sha256, repr=False)
+
+    def add(self, text: bytes) -> None:
+        """Add whole lines."""
+        self._digest.update(text)
+        self.lines += text.count(b"\n")
+
+    def record(self) -> dict[str, Any]:
+        """Return the number of lines and their SHA-256, as a seal records them."""
+        return {"lines": self.lines, "sha256": self._digest.hexdigest()}
+
+
+def plain_name(path: Path) -> str:
+    """Return the name of a ledger file, whether packed or not: packing changes no evidence."""
+    return path.name.removesuffix(PACKED)
+
+
+def reading_order(path: Path) -> tuple[str, bool]:
+    """Return what ledger files are sorted by: a packed file comes before the plain one of its name, begun after it."""
+    return plain_name(path), not path.name.endswith(PACKED)
+
+
+def read_lines(
+    paths: Iterable[Path],
+) -> tuple[StoredLines, tuple[Key, ...], int, Mapping[str, LedgerFile], Uncounted]:
     """Read ledger files.
 
     Args:
         paths: plain files, and files packed by gzip, whose names end with .gz.
 
     Returns:
-        The lines that count, sorted; keys that two workers reported differently; unfinished last lines.
+        The lines that count, sorted; keys that two workers reported differently; unfinished last lines; what a seal
+        says of each file, by its plain name; lines that do not count.
 
     Raises:
         EvidenceError: a line other than an unfinished last one cannot be read; the message names file and line.
     """
     reader = _Reader()
-    for path in paths:
+    for path in sorted(paths, key=reading_order):
         reader.read(path)
     lines = reader.lines()
-    kept, differing = _decided(lines)
-    return (lines if kept is None else lines.of(kept)), differing, reader.torn
+    kept, differing, uncounted = _decided(lines)
+    return (lines if kept is None else lines.of(kept)), differing, reader.torn, reader.records, uncounted
+
+
+def prefixes(paths: Iterable[Path], lengths: Mapping[str, set[int]]) -> dict[tuple[str, int], str]:
+    """Return the SHA-256 of the first lines of ledger files, which are only ever appended to.
+
+    Args:
+        paths: ledger files.
+        lengths: numbers of lines, by the plain name of a file.
+
+    Returns:
+        Hashes by (plain name, number of lines); a file with fewer lines has none.
+    """
+    found: dict[tuple[str, int], str] = {}
+    records: dict[str, LedgerFile] = {}
+    for path in sorted(paths, key=reading_order):
+        name = plain_name(path)
+        record, wanted = records.setdefault(name, LedgerFile()), lengths.get(name, set())
+        if wanted and not record.lines:
+            found[name, 0] = record.record()["sha256"]
+        with gzip.open(path) if path.name.endswith(PACKED) else path.open("rb") as file:
+            for text in _bounded(file, path) if wanted else ():
+                if text.endswith(b"\n"):
+                    record.add(text)
+                    if record.lines in wanted:
+                        found[name, record.lines] = record.record()["sha256"]
+    return found
 
 
 class _Reader:
@@ -46,16 +116,18 @@ class _Reader:
 
     def __init__(self) -> None:
         self.torn = 0
+        self.records: dict[str, LedgerFile] = {}
         self._columns, self._files = Collector(), Files()
         self._places = [array("i"), array("q"), array("q")]  # file, offset, length
 
     def read(self, path: Path) -> None:
-        file = self._files.add(path)
+        file, record = self._files.add(path), self.records.setdefault(plain_name(path), LedgerFile())
         try:
             for number, (offset, text) in enumerate(self._texts(path, file), 1):
                 if not text.endswith(b"\n"):
-                    self.torn += 1
+                    self.torn, record.torn = self.torn + 1, True
                     return
+                record.add(text)
                 self._columns.append(_parsed(text, number, path))
                 for place, number_of in zip(self._places, (file, offset, len(text)), strict=True):
                     place.append(number_of)
@@ -104,16 +176,16 @@ def _parsed(text: bytes, number: int, path: Path) -> Line:
         ) from None
 
 
-def _decided(lines: StoredLines) -> tuple[Whole | None, tuple[Key, ...]]:
-    """Return the places of the lines that count, None for all; and the keys of which lines differ in their votes.
+def _decided(lines: StoredLines) -> tuple[Whole | None, tuple[Key, ...], Uncounted]:
+    """Return the places of the lines that count, None for all; the keys of which lines differ in their votes; the rest.
 
     Of several lines of one key that of the worker whose name sorts first counts: a rule blind to the votes.
     """
     again = _repeated(lines.columns)
     if not again.any():
-        return None, ()
+        return None, (), {}
     doubled = np.flatnonzero(again | np.roll(again, -1))
-    kept, differing = ~again, set()
+    kept, differing, uncounted = ~again, set(), Counter[tuple[str, str]]()
     counts: tuple[int, Line] | None = None
     for place, line in zip(doubled.tolist(), lines.of(doubled), strict=True):
         if counts is None or counts[1].key != line.key:
@@ -121,10 +193,12 @@ def _decided(lines: StoredLines) -> tuple[Whole | None, tuple[Key, ...]]:
             continue
         if line.to_json(seal=True) != counts[1].to_json(seal=True):
             differing.add(line.key)
+        both = sorted((line.worker, counts[1].worker))
+        uncounted[both[0], both[1]] += 1
         if line.worker < counts[1].worker:
             kept[[counts[0], place]] = False, True
             counts = place, line
-    return np.flatnonzero(kept), tuple(sorted(differing))
+    return np.flatnonzero(kept), tuple(sorted(differing)), uncounted
 
 
 def _repeated(columns: Columns) -> NDArray[np.bool_]:

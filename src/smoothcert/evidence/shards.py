@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from smoothcert.errors import EvidenceError, SpecError
 from smoothcert.evidence.events import FINISHED, LOCKED, MERGED, REPORTED, Event
@@ -25,6 +26,8 @@ class Shard:
         lines: results in its ledger.
         ledger_sha256: hash of its canonical ledger.
         head: SHA-256 of the last line of its log of events, which vouches for all lines before it.
+        files: number of lines and hash of each of its ledger files, as a seal records them; None where version 0.1.0
+            merged.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Shard:
     lines: int
     ledger_sha256: str
     head: str
+    files: Mapping[str, Any] | None = None
 
 
 def share_of(events: Sequence[Event]) -> Share | None:

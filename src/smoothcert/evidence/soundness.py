@@ -1,18 +1,55 @@
-"""What must hold of every run, merged or not: a chained log that locks the spec, and the ledger that was sealed."""
+"""What must hold of every run, merged or not: a chained log that locks the spec, tests passed, the ledger as sealed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from smoothcert.evidence.columns import indices_of
-from smoothcert.evidence.events import LOCKED, RESUMED, STARTED, Event, broken_link, read_events
+from smoothcert.evidence.directory import RunDirectory
+from smoothcert.evidence.events import (
+    FINISHED,
+    LEVEL,
+    LOCKED,
+    MERGED,
+    REPORTED,
+    RESUMED,
+    SESSION_ENDED,
+    STARTED,
+    WORKER,
+    Event,
+    broken_link,
+    end_of,
+    read_events,
+)
 from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.seal import fingerprint, seal_facts, supersedes
 from smoothcert.spec import Recipe, Spec
+
+_LEDGER_NAME = re.compile(r"[^.].*\.jsonl(\.gz)?", re.DOTALL)
+
+
+def own_faults(run: RunDirectory, spec: Spec, ledger: Ledger) -> Iterator[str]:
+    """Yield what is wrong with a run's own log and its ledger; of a merged run, not what concerns its shards' logs.
+
+    Raises:
+        EvidenceError: there is no log, or a line is not an event.
+    """
+    yield from log_faults(run.events, spec)
+    events = run.own_events()
+    yield from late_faults(events, fingerprint(run))
+    yield from folder_faults(run.ledger)
+    yield from seal_faults(end_of(events), ledger, run.read_events())
+    if not any(event.event == MERGED for event in events):
+        yield from sampling_faults(events, ledger)
+    yield from image_faults(spec, ledger)
 
 
 def log_faults(log: Path, spec: Spec, name: str = "events.jsonl") -> Iterator[str]:
@@ -36,30 +73,131 @@ def log_faults(log: Path, spec: Spec, name: str = "events.jsonl") -> Iterator[st
         yield f"spec.json is not {told}" if name == log.name else f"{name}: spec.json is not {told}"
 
 
-def seal_faults(seal: Event | None, ledger: Ledger) -> Iterator[str]:
-    """Yield where a ledger is not the one that an event vouches for with `lines` and `ledger_sha256`."""
+def late_faults(events: Sequence[Event], first: str | None, name: str = "events.jsonl") -> Iterator[str]:
+    """Yield what a log says after the event that vouches for the ledger: documents may follow it, evidence may not.
+
+    Args:
+        events: the log.
+        first: SHA-256 of its first finish event, or None.
+        name: how the log is called in a fault.
+    """
+    end = end_of(events)
+    if end is None:
+        return
+    for event in events[events.index(end) + 1 :]:
+        if event.event == FINISHED and not supersedes(event, first):
+            yield f"{name}: a second finish event of {event.at}; the first, of {end.at}, stands for ever"
+        elif event.event not in (FINISHED, REPORTED):
+            yield f"{name}: {event.event!r:.40} of {event.at} follows the seal of {end.at}; nothing was left to sample"
+
+
+def folder_faults(folder: Path) -> Iterator[str]:
+    """Yield what lies in a ledger folder and is no ledger file: another name, a hidden file, a folder, a device."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not path.is_file() or not _LEDGER_NAME.fullmatch(path.name):
+            yield f"ledger/{path.name!r:.80} is not a ledger file"
+
+
+def seal_faults(seal: Event | None, ledger: Ledger, events: Sequence[Event]) -> Iterator[str]:
+    """Yield the first way in which a ledger is not the one that an event vouches for.
+
+    Args:
+        seal: the event, or None where there is none yet.
+        ledger: the ledger.
+        events: all events on the workers that wrote it, those of shards included.
+    """
     if seal is None:
         return
-    lines = seal.facts.get("lines")
-    if lines != len(ledger.lines):
-        yield f"ledger: {len(ledger.lines)} lines, but {lines} were sealed; lines were added or deleted"
-    elif seal.facts.get("ledger_sha256") != ledger.sha256():
+    ours, lines = seal_facts(ledger), seal.facts.get("lines")
+    if lines != ours["lines"]:
+        yield f"ledger: {ours['lines']} lines, but {lines} were sealed; lines were added or deleted"
+    elif seal.facts.get("ledger_sha256") != ours["ledger_sha256"]:
         yield "ledger: the lines are not the ones that were sealed; a count, a label or another field was changed"
+    elif "files" in seal.facts:
+        yield from _file_faults(seal.facts, ours)
+    else:
+        yield from _unsealed_faults(ledger, events)
+
+
+def _file_faults(sealed: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the first file that is not as it was sealed; its lines may not count, but they are evidence."""
+    files = sealed["files"] if isinstance(sealed["files"], dict) else {}
+    for name in sorted({*files, *ours["files"]}):
+        if name not in ours["files"]:
+            yield f"ledger/{name} was sealed and is missing"
+        elif name not in files:
+            yield f"ledger/{name} was not there when the ledger was sealed"
+        elif files[name] != ours["files"][name]:
+            yield f"ledger/{name} is not what was sealed; a line was changed, added, deleted or moved"
+        elif name in ours.get("unfinished", ()) and name not in _texts(sealed.get("unfinished")):
+            yield f"ledger/{name} ends in half a line that was not there when the ledger was sealed"
+        else:
+            continue
+        return
+
+
+def _unsealed_faults(ledger: Ledger, events: Sequence[Event]) -> Iterator[str]:
+    """Yield what a seal that names no files, as version 0.1.0 wrote it, does not cover and no log explains."""
+    named = {event.facts.get("worker") for event in events if event.event in (STARTED, RESUMED, WORKER)}
+    for worker, other in sorted(ledger.uncounted):
+        if worker == other or not {worker, other} <= named:
+            number, told = ledger.uncounted[worker, other], f"{worker!r:.40} and {other!r:.40}"
+            yield f"ledger: {number} lines with a duplicate key, of workers {told}; no session of the log wrote both"
+    writers = {event.facts.get("worker") for event in events if event.event in (STARTED, RESUMED)}
+    for name in sorted(ledger.files) if None not in writers else ():
+        if not any(name == f"{writer}.jsonl" or name.endswith(f"-{writer}.jsonl") for writer in writers):
+            yield f"ledger/{name} is of a worker that no session of the log names"
+
+
+def _texts(value: object) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+def sampling_faults(events: Sequence[Event], ledger: Ledger) -> Iterator[str]:
+    """Yield what is wrong with how the lines of one log came about: their dates, their recipes, the tests before them.
+
+    Args:
+        events: a run's own log, or a shard's, which begins with the lock.
+        ledger: the lines it is about; none of them is read.
+    """
+    if not events or not len(ledger.columns):
+        return
+    yield from origin_faults(events, ledger)
+    yield from _test_faults(events, ledger)
 
 
 def origin_faults(events: Sequence[Event], ledger: Ledger) -> Iterator[str]:
-    """Yield the first line that is older than the lock of the spec, and the first of a recipe that no event accepted.
+    """Yield the first line older than the lock of the spec, newer than the seal, or of a recipe that no event accepted.
 
     Args:
         events: the run's own log, which begins with the lock.
         ledger: its ledger; no line of it is read.
     """
-    columns, locked, accepted = ledger.columns, events[0].at, {None, *_recipes(events)}
+    columns, locked, end, accepted = ledger.columns, events[0].at, end_of(events), {None, *_recipes(events)}
     for i in _first([at < locked for at in columns.at.values], columns.at.codes):
         yield f"ledger: {_place(ledger, i)} was decided before the spec was locked ({locked})"
+    for i in _first([end is not None and at > end.at for at in columns.at.values], columns.at.codes):
+        yield f"ledger: {_place(ledger, i)} was decided after the ledger was sealed ({end.at if end else ''})"
     for i in _first([recipe not in accepted for recipe in columns.recipe.values], columns.recipe.codes):
         recipe = columns.recipe.values[columns.recipe.codes[i]]
         yield f"ledger: {_place(ledger, i)} names the numeric recipe {recipe!r:.40}, which no event accepted"
+
+
+def _test_faults(events: Sequence[Event], ledger: Ledger) -> Iterator[str]:
+    """Yield noise levels with lines but no passed noise test and self-test, and sampling after a failed test."""
+    levels = [event for event in events if event.event == LEVEL]
+    for sigma in np.unique(ledger.columns.sigma).tolist():
+        own = [event for event in levels if event.facts.get("sigma") == sigma]
+        if not any(_passed(event) for event in own):
+            yield f"events.jsonl: no noise test that passed, with a self-test, is on record for sigma {sigma:g}"
+    for event, then in pairwise(events):
+        if event.event == LEVEL and not _passed(event) and then.event not in (RESUMED, SESSION_ENDED, REPORTED):
+            yield f"events.jsonl: sampling went on at {then.at} after a noise test that failed"
+
+
+def _passed(level: Event) -> bool:
+    noise, own = level.facts.get("noise_test"), level.facts.get("self_test")
+    return isinstance(noise, dict) and noise.get("passed") is True and isinstance(own, dict) and "bit_equal" in own
 
 
 def image_faults(spec: Spec, ledger: Ledger) -> Iterator[str]:

@@ -28,6 +28,11 @@ CLEAN, CHANGED, RATES, ENERGY, REPORTED = "without noise", "changed images", "ra
 WORKER = "worker"
 """A worker of a fleet joined, was left out, or was lost."""
 
+SIGNED = "lock signed"
+"""The lock was signed before the first vote."""
+SESSION_ENDED = "session end"
+"""A session was interrupted."""
+
 _DIGEST = frozenset("0123456789abcdef")
 
 
@@ -52,11 +57,33 @@ class Locked(Record):
     """The part of the images this run is about; left out for a whole run."""
 
 
+class SealedFile(Record):
+    """What an event says of one ledger file: its whole lines as they stand in it, unpacked, half a line at its end not."""
+
+    lines: Tally
+    """How many."""
+    sha256: Sha256
+    """Their hash."""
+
+
+SealedFiles = dict[str, SealedFile]
+"""By the file's name without .gz. Where a packed file and a plain one have one name, the packed one comes first."""
+
+
+class LockSigned(Record):
+    """`lock signed`: `lock.sig` was made before the first vote."""
+
+    sha256: Sha256
+    """Hash of the file."""
+
+
 class Session(Record):
     """`start` and `resume`: a process begins to sample."""
 
     lines: Tally
     """Results at hand."""
+    files: SealedFiles | None = None
+    """The ledger files at hand."""
     worker: str | None = None
     """Name of the first ledger file, without its ending."""
     recipe: dict[str, Any] | None = None
@@ -191,13 +218,28 @@ class Worker(Record):
     """Images of a lost one that are sampled again."""
 
 
+class SessionEnded(Record):
+    """`session end`: a session was interrupted."""
+
+    files: SealedFiles
+    """The ledger files it left."""
+
+
 class Finished(Record):
-    """`finish`: the run is whole, and this line seals it."""
+    """`finish`: the run is whole, and this line seals it. The first of a log counts; only documents may follow it."""
 
     lines: Tally
     """Results in the ledger."""
     ledger_sha256: Sha256
-    """Hash of the canonical ledger."""
+    """Hash of the canonical ledger: the lines that count."""
+    files: SealedFiles | None = None
+    """All lines of all files; left out by version 0.1.0."""
+    unfinished: list[str] | None = None
+    """Files that end in half a line; left out where none does."""
+    supersedes: Sha256 | None = None
+    """Of a later finish, which does not count: hash of the first. No version writes one."""
+    reason: str | None = None
+    """Of a later finish: why."""
 
 
 class ShardFinished(Finished):
@@ -220,6 +262,8 @@ class MergedShard(Record):
     """Hash of its canonical ledger."""
     head: Sha256
     """SHA-256 of the last line of its own log."""
+    files: SealedFiles | None = None
+    """Its ledger files; left out by version 0.1.0."""
 
 
 class Merged(Record):
@@ -240,6 +284,7 @@ class Reported(Record):
 
 KINDS: dict[str, type[Record]] = {
     LOCKED: Locked,
+    SIGNED: LockSigned,
     STARTED: Session,
     RESUMED: Session,
     PLANNED: Planned,
@@ -249,6 +294,7 @@ KINDS: dict[str, type[Record]] = {
     LEVEL: NoiseLevel,
     ENERGY: Energy,
     WORKER: Worker,
+    SESSION_ENDED: SessionEnded,
     FINISHED: Finished,
     SHARD_FINISHED: ShardFinished,
     MERGED: Merged,

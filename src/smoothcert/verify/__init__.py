@@ -2,6 +2,7 @@
 
 from smoothcert.verify.bundle import NOT_SHOWN_OF_BUNDLE, BundleReport, verify_bundle
 from smoothcert.verify.check import NOT_SHOWN, Report, verify
+from smoothcert.verify.signatures import Signed, check_signatures
 from smoothcert.verify.structure import damage, line_faults
 
 __all__ = [
@@ -9,6 +10,8 @@ __all__ = [
     "NOT_SHOWN_OF_BUNDLE",
     "BundleReport",
     "Report",
+    "Signed",
+    "check_signatures",
     "damage",
     "line_faults",
     "verify",

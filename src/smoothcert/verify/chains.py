@@ -1,26 +1,31 @@
-"""Are the logs of events sound, in every shard: chained, the spec unchanged, the ledger as it was sealed and merged?"""
+"""Are the logs of events sound, in every shard: chained, the spec unchanged, the ledger as it was sealed and merged?
+
+What a log shows without contradicting the evidence is a note: lines that were lost between sessions and sampled again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from smoothcert.evidence import MERGED, RESUMED, Ledger, RunDirectory
+from smoothcert.evidence import MERGED, RESUMED, SESSION_ENDED, STARTED, Event, Ledger, Run, RunDirectory, seal_remark
 from smoothcert.evidence.events import last_digest
-from smoothcert.evidence.reading import read_lines
+from smoothcert.evidence.reading import prefixes, read_lines
+from smoothcert.evidence.seal import seal_facts
 from smoothcert.evidence.shards import Shard
-from smoothcert.evidence.soundness import log_faults, origin_faults, seal_faults
+from smoothcert.evidence.soundness import late_faults, log_faults, sampling_faults, seal_faults
 from smoothcert.spec import Spec
 
 
-def check_events(run: RunDirectory, spec: Spec) -> Iterator[str]:
-    """Yield what is wrong with the chain of events and the lock of the spec; of a merged run, in every shard."""
-    yield from log_faults(run.events, spec)
+def check_merged(run: RunDirectory, spec: Spec) -> Iterator[str]:
+    """Yield what is wrong with how a run was merged, and with the logs of its shards; nothing for a run of one log."""
     shards = run.shards
     yield from _check_merge(run, shards)
     for shard in shards:
         name, kept = f"shards/{shard.name}/events.jsonl", run.of_shard(shard.name)
         yield from log_faults(kept.events, spec, name)
+        yield from late_faults(kept.own_events(), None, name)
         if last_digest(kept.events) != shard.head:
             yield f"{name}: its last event is not the one that the merge event names; the log was changed after it"
         own = None if kept.share is None else str(kept.share)
@@ -49,24 +54,80 @@ def check_shards(run: RunDirectory) -> Iterator[str]:
     """
     shards = run.shards
     for shard in shards:
-        ledger = Ledger(*read_lines(run.ledger_files(f"{shard.name}-")))
+        ledger = _of_shard(run, f"{shard.name}-")
         yield from (f"{shard.name}: {fault}" for fault in _shard_faults(run.of_shard(shard.name), shard, ledger))
     if shards:
-        yield from origin_faults(run.own_events(), Ledger(*read_lines(_own_files(run, shards))))
+        yield from sampling_faults(run.own_events(), Ledger(*read_lines(_own_files(run, shards))))
+
+
+def _of_shard(run: RunDirectory, begin: str) -> Ledger:
+    """Return the ledger of one shard, its files named as they were there."""
+    ledger = Ledger(*read_lines(run.ledger_files(begin)))
+    return replace(ledger, files={name.removeprefix(begin): file for name, file in ledger.files.items()})
 
 
 def _shard_faults(kept: RunDirectory, shard: Shard, ledger: Ledger) -> Iterator[str]:
-    if (len(ledger.lines), ledger.sha256()) != (shard.lines, shard.ledger_sha256):
+    events, ours = kept.own_events(), seal_facts(ledger)
+    merged = {"lines": shard.lines, "ledger_sha256": shard.ledger_sha256, "files": shard.files or ours["files"]}
+    if any(ours[name] != merged[name] for name in merged):
         yield (
-            f"ledger: its {len(ledger.lines)} lines are not the {shard.lines} that were merged; "
+            f"ledger: its {ours['lines']} lines are not the {shard.lines} that were merged; "
             "a line was changed, added, deleted or moved"
         )
     else:
-        yield from seal_faults(kept.vouched(), ledger)
-    yield from origin_faults(kept.own_events(), ledger)
+        yield from seal_faults(kept.vouched(), ledger, events)
+    yield from sampling_faults(events, ledger)
 
 
 def _own_files(run: RunDirectory, shards: Sequence[Shard]) -> list[Path]:
     """Return the ledger files that the merged run wrote itself, when it was resumed."""
     begins = tuple(f"{shard.name}-" for shard in shards)
     return [path for path in run.ledger_files() if not path.name.startswith(begins)]
+
+
+def log_notes(run: Run) -> Iterator[str]:
+    """Yield what the logs and the ledger of a run show that contradicts nothing, and a reader should know.
+
+    Raises:
+        EvidenceError: a log or a ledger file is damaged.
+    """
+    directory = run.directory
+    if remark := seal_remark(directory):
+        yield remark
+    if number := sum(run.ledger.uncounted.values()):
+        yield f"{number} lines with a duplicate key do not count: of two workers, the one whose name sorts first counts"
+    shards = directory.shards
+    yield from _lost(directory.own_events(), _own_files(directory, shards), "")
+    for shard in shards:
+        begin = f"{shard.name}-"
+        yield from _lost(directory.of_shard(shard.name).own_events(), directory.ledger_files(begin), begin)
+
+
+def _lost(events: Sequence[Event], paths: Sequence[Path], begin: str) -> Iterator[str]:
+    """Yield where a ledger file no longer begins with the lines that the log says were in it."""
+    marks = list(_marks(events, begin))
+    lengths: dict[str, set[int]] = {}
+    for _, name, lines, _ in marks:
+        lengths.setdefault(name, set()).add(lines)
+    found = prefixes(paths, lengths) if marks else {}
+    for when, name, lines, sha256 in marks:
+        if found.get((name, lines)) != sha256:
+            yield (
+                f"ledger/{name}: of the {lines:,} lines recorded {when}, at least one was removed or changed since; "
+                "what is missing was sampled again, or is to be"
+            )
+
+
+def _marks(events: Sequence[Event], begin: str) -> Iterator[tuple[str, str, int, str]]:
+    """Yield what the log says of a file where a session begins or ends: when, its name, its lines, their hash."""
+    session = 0
+    for event in events:
+        session += event.event in (STARTED, RESUMED)
+        files = event.facts.get("files")
+        if event.event not in (STARTED, RESUMED, SESSION_ENDED) or not isinstance(files, dict):
+            continue
+        when = f"at the {'end' if event.event == SESSION_ENDED else 'beginning'} of session {session}"
+        for name, file in files.items():
+            lines, sha256 = (file.get("lines"), file.get("sha256")) if isinstance(file, dict) else (None, None)
+            if type(lines) is int and lines > 0 and isinstance(sha256, str):
+                yield when, f"{begin}{name}", lines, sha256

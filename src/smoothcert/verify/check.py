@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 
 from smoothcert.errors import EvidenceError, SpecError
-from smoothcert.evidence import Ledger, Run, RunDirectory, Verdict, cells, open_run, verdicts
+from smoothcert.evidence import Ledger, Run, RunDirectory, Verdict, cells, fingerprint, open_run, verdicts
 from smoothcert.evidence.results import Certificates
 from smoothcert.spec import Spec
-from smoothcert.verify.chains import check_shards
+from smoothcert.verify.chains import check_shards, log_notes
 from smoothcert.verify.recompute import NAMED_AT_MOST, Recomputed, check_level, check_plan, check_results
 from smoothcert.verify.structure import check_lines, damage
 from smoothcert.verify.table import check_table, claims_of
@@ -35,6 +35,8 @@ class Report:
         criteria: the acceptance criteria of the spec, judged; empty where faults were found or none were fixed.
         radii: certified radii R, one an image and k, checked by comparing the probabilities on both sides of each.
         claims: intervals and bounds over the data set, checked by adding up the binomial tail at each.
+        notes: what was not checked and why, and what a reader should know; they never decide whether a run passed.
+        fingerprint: of the evidence, 64 hex digits; None where the run is not sealed.
     """
 
     lines: int
@@ -46,6 +48,8 @@ class Report:
     criteria: tuple[Verdict, ...] = ()
     radii: int = 0
     claims: int = 0
+    notes: tuple[str, ...] = ()
+    fingerprint: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -101,6 +105,8 @@ def _check(opened: Run) -> Report:
         criteria=() if faults else tuple(verdicts(spec, table)),
         radii=sum(part.radii for part in levels.values()),
         claims=claims_of(table),
+        notes=() if faults else tuple(islice(log_notes(opened), NAMED_AT_MOST)),
+        fingerprint=fingerprint(run),
     )
 
 

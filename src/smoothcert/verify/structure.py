@@ -10,21 +10,20 @@ from numpy.typing import ArrayLike
 
 from smoothcert.evidence import Ledger, Line, Run
 from smoothcert.evidence.columns import Columns, indices_of
-from smoothcert.evidence.soundness import image_faults, seal_faults
+from smoothcert.evidence.soundness import own_faults
 from smoothcert.evidence.stored import columns_of
 from smoothcert.spec import Spec
-from smoothcert.verify.chains import check_events
+from smoothcert.verify.chains import check_merged
 
 
 def damage(run: Run) -> Iterator[str]:
-    """Yield what shows at a glance that a run was changed: its chain of events, its spec, its seal."""
-    yield from check_events(run.directory, run.spec)
-    yield from seal_faults(run.directory.vouched(), run.ledger)
+    """Yield what shows at a glance that a run was changed: its chain of events, its spec, its tests, its seal."""
+    yield from own_faults(run.directory, run.spec, run.ledger)
+    yield from check_merged(run.directory, run.spec)
 
 
 def check_lines(spec: Spec, ledger: Ledger, sealed: bool) -> Iterator[str]:
-    """Yield what is wrong with the lines as a whole: extra or missing images, changed labels; no line is read."""
-    yield from image_faults(spec, ledger)
+    """Yield what is wrong with the lines as a whole: missing images, changed labels; no line is read."""
     indices, sigmas = indices_of(spec), sorted(float(sigma) for sigma in spec.request.sigma)
     missing = [(sigma, np.setdiff1d(indices, columns_of(ledger.at(sigma)).index)) for sigma in sigmas]
     count = sum(len(found) for _, found in missing)

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 from smoothcert.evidence import (
-    FINISHED,
     LOCKED,
     STARTED,
     Basis,
@@ -130,7 +129,7 @@ class Material:
     @property
     def dated(self) -> str:
         """UTC time the memo bears: of the seal, else of the last image or event of the sampling. Never the clock's."""
-        seal = self.event(FINISHED)
+        seal = self.run.directory.seal()
         if seal is not None:
             return seal.at
         times = self.run.ledger.columns.at.distinct()

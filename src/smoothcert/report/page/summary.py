@@ -40,7 +40,7 @@ _STOPPING = {
 
 def _time(run: Run, name: str) -> str:
     times = [event.at for event in run.events if event.event == name]
-    return times[-1].replace("T", " ").removesuffix("Z") if times else "not yet"
+    return times[0].replace("T", " ").removesuffix("Z") if times else "not yet"
 
 
 def primary_cell(run: Run, cells: Sequence[Cell]) -> Cell | None:
