@@ -58,7 +58,7 @@ class Locked(Record):
 
 
 class SealedFile(Record):
-    """What an event says of one ledger file: its whole lines as they stand in it, unpacked, half a line at its end not."""
+    """What an event says of one ledger file: its whole lines, as they stand in it, unpacked."""
 
     lines: Tally
     """How many."""
