@@ -108,7 +108,7 @@ def test_where_there_is_no_run(tmp_path, name):
 
 def test_a_spec_that_cannot_be_read(tmp_path):
     (tmp_path / "spec.json").mkdir()
-    with pytest.raises(EvidenceError, match=r"Cannot read .*spec\.json: Is a directory\."):
+    with pytest.raises(EvidenceError, match=r"Cannot read .*spec\.json: expected a regular file"):
         open_run(tmp_path)
 
 

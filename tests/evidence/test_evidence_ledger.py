@@ -2,6 +2,7 @@ import gzip
 import json
 import re
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from .handmade import a_line, refusal
 
 votes = st.dictionaries(st.integers(0, 2**40), st.integers(0, 2**62), max_size=4)
 words = st.text(max_size=12)
+times = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1)).map(lambda time: time.strftime("%Y-%m-%dT%H:%M:%SZ"))
 lines = st.builds(
     Line,
     sigma=st.floats(0.01, 4),
@@ -26,7 +28,7 @@ lines = st.builds(
     looks=st.lists(st.tuples(st.integers(0, 2**62), votes), max_size=3).map(tuple),
     seconds=st.integers(0, 10**9).map(lambda n: n / 10_000),
     worker=words,
-    at=words,
+    at=times,
     recipe=st.none() | words,
     subgroups=st.dictionaries(words, words, max_size=3),
 )
@@ -103,7 +105,7 @@ def test_hostile_files_are_refused_or_read(tmp_path_factory, data, after_a_line)
 
 def test_a_ledger_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "w.jsonl").mkdir()
-    with pytest.raises(EvidenceError, match=r"Cannot read .*w\.jsonl: Is a directory"):
+    with pytest.raises(EvidenceError, match=r"Cannot read .*w\.jsonl: expected a regular file"):
         read_ledger(tmp_path)
 
 

@@ -159,7 +159,13 @@ def test_memory_grows_by_less_than_150_bytes_a_line(tmp_path, monkeypatch):
     looks = [{c: 100 * n + c for c in range(6)} for n in range(1, 9)]
     peaks = []
     for number, count in enumerate((3000, 9000)):
-        lines = (replace(a_line(i, i % 6, {0: 90, 1: 10}, looks), at=f"{i // 50}") for i in range(count))
+        lines = (
+            replace(
+                a_line(i, i % 6, {0: 90, 1: 10}, looks),
+                at=f"2026-01-02T{i // 180000 % 24:02}:{i // 3000 % 60:02}:{i // 50 % 60:02}Z",
+            )
+            for i in range(count)
+        )
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / "w.jsonl").write_text("".join(line.to_json() + "\n" for line in lines))

@@ -31,7 +31,6 @@ from smoothcert.evidence.events import (
     utc_now,
 )
 from smoothcert.evidence.ledger import Ledger, LedgerWriter
-from smoothcert.evidence.line import Line, Votes, parse_line
 from smoothcert.evidence.measured import Change, Clean, Rates
 from smoothcert.evidence.merge import merge
 from smoothcert.evidence.outcomes import Outcomes, line_tallies, outcomes, outcomes_by_k, plan_of, winner
@@ -51,6 +50,7 @@ from smoothcert.evidence.seal import (
     seal_run,
 )
 from smoothcert.evidence.shards import Shard
+from smoothcert.formats.line import Line, Votes, parse_line
 
 __all__ = [
     "CHANGED",

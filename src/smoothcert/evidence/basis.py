@@ -11,10 +11,10 @@ import numpy as np
 from smoothcert.evidence.cost import costs
 from smoothcert.evidence.estimate import TOGETHER, mean, padded, predicted
 from smoothcert.evidence.events import ENERGY, Event
-from smoothcert.evidence.line import Line
 from smoothcert.evidence.run import Run
 from smoothcert.evidence.scenarios import CERTIFY, CERTIFY_MOST, PREDICT, PREDICT_MOST, Basis
 from smoothcert.evidence.stored import columns_of
+from smoothcert.formats.line import Line
 from smoothcert.spec import Production
 from smoothcert.stats import prediction_looks
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence.line import Line
+from smoothcert.formats.line import Line
 from smoothcert.spec import Spec
 
 T = TypeVar("T", bound=Hashable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,12 @@ from smoothcert.evidence.events import FINISHED, Event, end_of, read_events
 from smoothcert.evidence.ledger import Ledger, files_of, read_ledger
 from smoothcert.evidence.lock import at_rest, is_written, writing
 from smoothcert.evidence.shards import Shard, shards_of, share_of, told_together
+from smoothcert.formats.spec import LARGEST
+from smoothcert.formats.strict import read_bytes
 from smoothcert.spec import Share, Spec, read_spec
+
+MOST_TIMES, SPARE = 10, 1000
+"""Lines that a ledger may hold for each result, and beyond: after a crash, workers may have sampled an image again."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +59,33 @@ class RunDirectory:
             EvidenceError: there is no run here.
             SpecError: the spec is damaged.
         """
-        try:
-            return read_spec(self.spec.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            raise EvidenceError(f"Expected a run directory with a spec.json, found none in {self.path}.") from None
-        except UnicodeDecodeError:
-            raise EvidenceError(f"{self.spec} is damaged: it is not text.") from None
-        except OSError as error:
-            raise EvidenceError(f"Cannot read {self.spec}: {error.strerror}.") from None
+        if not os.path.lexists(self.spec):
+            raise EvidenceError(f"Expected a run directory with a spec.json, found none in {self.path}.")
+        self._refuse_links()
+        return read_spec(read_bytes(self.spec, LARGEST))
 
-    def read_ledger(self) -> Ledger:
-        """Read the evidence."""
-        return read_ledger(self.ledger)
+    def read_ledger(self, spec: Spec | None = None) -> Ledger:
+        """Read the evidence.
+
+        Args:
+            spec: the locked spec, which bounds the number of lines; left out, there may be any number.
+
+        Raises:
+            EvidenceError: a file is damaged; the message names file and line.
+        """
+        return read_ledger(self.ledger, None if spec is None else SPARE + MOST_TIMES * spec.expected)
+
+    def _refuse_links(self) -> None:
+        """Refuse links in a run: what is written through one changes files outside, what is read is not in a copy.
+
+        Raises:
+            EvidenceError: a file or folder of this run is a symbolic link; the run directory itself may be one.
+        """
+        for name in ("spec.json", "events.jsonl", "environment.json", "lock", "ledger", "results", "shards"):
+            _refuse_link(self.path / name)
+            for folder, folders, files in os.walk(self.path / name):
+                for each in (*folders, *files):
+                    _refuse_link(Path(folder, each))
 
     def ledger_files(self, begin: str = "") -> list[Path]:
         """Return the ledger files whose names begin so, plain or packed."""
@@ -114,6 +135,7 @@ class RunDirectory:
         Raises:
             EvidenceError: another process is writing this run, or something lies where one of its folders belongs.
         """
+        self._refuse_links()
         with writing(self.path / "lock"):
             for folder in (self.ledger, self.results):  # version control keeps no empty folder
                 _have_folder(folder)
@@ -126,6 +148,11 @@ class RunDirectory:
             EvidenceError: a process is writing it.
         """
         return at_rest(self.path / "lock")
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise EvidenceError(f"{path} is a symbolic link. A run holds its own files: put in what the link points to.")
 
 
 def _have_folder(path: Path) -> None:

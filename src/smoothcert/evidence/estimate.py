@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence.line import Line
 from smoothcert.evidence.stored import in_blocks
+from smoothcert.formats.line import Line
 from smoothcert.spec import Production
 from smoothcert.stats import prediction_looks, prediction_odds
 

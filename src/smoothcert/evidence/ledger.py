@@ -15,9 +15,9 @@ from typing import BinaryIO
 import numpy as np
 
 from smoothcert.evidence.columns import Columns
-from smoothcert.evidence.line import Key, Line
 from smoothcert.evidence.reading import PACKED, LedgerFile, Uncounted, read_lines, reading_order
 from smoothcert.evidence.stored import StoredLines, columns_of
+from smoothcert.formats.line import Key, Line
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,19 @@ class Keys(AbstractSet[Key]):
         return frozenset(keys)
 
 
-def read_ledger(folder: Path) -> Ledger:
+def read_ledger(folder: Path, most: int | None = None) -> Ledger:
     """Read every `*.jsonl` of a ledger folder, and every `*.jsonl.gz`: what gzip has packed counts as before.
 
     Each line is checked now and read again when it is asked for.
 
+    Args:
+        folder: the folder.
+        most: lines it may hold; left out, any number.
+
     Raises:
         EvidenceError: a line other than an unfinished last one cannot be read; the message names file and line.
     """
-    return Ledger(*read_lines(files_of(folder)))
+    return Ledger(*read_lines(files_of(folder), most))
 
 
 def files_of(folder: Path, begin: str = "") -> list[Path]:

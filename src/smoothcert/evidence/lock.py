@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from smoothcert.errors import EvidenceError
+from smoothcert.formats.strict import open_regular
 
 
 def is_written(file: Path) -> bool:
     """Whether a process holds a lock file for writing at this moment."""
     try:
-        with file.open("rb") as held:
+        with open_regular(file) as held:
             fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
+    except (OSError, EvidenceError):
         return False
     return False
 
@@ -29,6 +31,8 @@ def writing(file: Path) -> Iterator[None]:
     Raises:
         EvidenceError: another process is writing the run, or the disk keeps no locks.
     """
+    if os.path.lexists(file) and not file.is_file():
+        raise EvidenceError(f"Expected a file at {file}, found something else; move it away and try again.")
     with file.open("a") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,12 +55,12 @@ def at_rest(file: Path) -> Iterator[None]:
     """
     with ExitStack() as stack:
         try:
-            held = stack.enter_context(file.open("rb"))
+            held = stack.enter_context(open_regular(file))
             fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             raise EvidenceError(
                 f"{file.parent} is being written at this moment. Wait for it, or interrupt it: nothing is lost."
             ) from None
-        except OSError:  # no lock file, or a network disk that knows no locks
+        except (OSError, EvidenceError):  # no lock file, or a network disk that knows no locks
             pass
         yield

@@ -99,7 +99,7 @@ def parts_of(runs: Sequence[RunDirectory], spec: Spec) -> list[Part]:
 def _sound(run: RunDirectory, spec: Spec) -> Ledger:
     """Return the ledger of a run after everything was checked that its log says of it."""
     fault = next(log_faults(run.events, spec), None)
-    ledger = run.read_ledger()
+    ledger = run.read_ledger(spec)
     fault = fault or next(own_faults(run, spec, ledger), None)
     if fault is not None:
         raise EvidenceError(f"{run.path} cannot be merged. {fault}. Restore it from a copy, or leave it out.")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import SpecError
 from smoothcert.evidence.columns import Columns
-from smoothcert.evidence.line import Line
 from smoothcert.evidence.stored import columns_of, in_blocks
+from smoothcert.formats.line import Line
 from smoothcert.spec import Spec
 from smoothcert.stats import Bounds, Certificate, Plan, Tally, bounds, certified_at, radius, round_down
 

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.columns import Collector, Columns, Whole
-from smoothcert.evidence.line import Key, Line, parse_line
 from smoothcert.evidence.stored import Files, Places, StoredLines
+from smoothcert.formats.line import Key, Line, parse_line
+from smoothcert.formats.strict import open_regular
 
 LONGEST = 2**26
 """Bytes of a line: votes of a million classes at every look take less."""
+MOST_TIMES, SMALL = 100, 2**20
+"""How much larger a packed file may become, and bytes that any may have: lines hold hashes, which pack badly."""
 
 PACKED = ".gz"
 
@@ -63,21 +67,23 @@ def reading_order(path: Path) -> tuple[str, bool]:
 
 
 def read_lines(
-    paths: Iterable[Path],
+    paths: Iterable[Path], most: int | None = None
 ) -> tuple[StoredLines, tuple[Key, ...], int, Mapping[str, LedgerFile], Uncounted]:
     """Read ledger files.
 
     Args:
         paths: plain files, and files packed by gzip, whose names end with .gz.
+        most: lines they may hold together; left out, any number.
 
     Returns:
         The lines that count, sorted; keys that two workers reported differently; unfinished last lines; what a seal
         says of each file, by its plain name; lines that do not count.
 
     Raises:
-        EvidenceError: a line other than an unfinished last one cannot be read; the message names file and line.
+        EvidenceError: a line other than an unfinished last one cannot be read; the message names file and line. A file
+            is no regular one, holds too many lines, or is packed from far more bytes than lines of votes can be.
     """
-    reader = _Reader()
+    reader = _Reader(most)
     for path in sorted(paths, key=reading_order):
         reader.read(path)
     lines = reader.lines()
@@ -102,20 +108,19 @@ def prefixes(paths: Iterable[Path], lengths: Mapping[str, set[int]]) -> dict[tup
         record, wanted = records.setdefault(name, LedgerFile()), lengths.get(name, set())
         if wanted and not record.lines:
             found[name, 0] = record.record()["sha256"]
-        with gzip.open(path) if path.name.endswith(PACKED) else path.open("rb") as file:
-            for text in _bounded(file, path) if wanted else ():
-                if text.endswith(b"\n"):
-                    record.add(text)
-                    if record.lines in wanted:
-                        found[name, record.lines] = record.record()["sha256"]
+        for text in _texts(path) if wanted else ():
+            if text.endswith(b"\n"):
+                record.add(text)
+                if record.lines in wanted:
+                    found[name, record.lines] = record.record()["sha256"]
     return found
 
 
 class _Reader:
     """Gathers columns and places of lines, file by file."""
 
-    def __init__(self) -> None:
-        self.torn = 0
+    def __init__(self, most: int | None) -> None:
+        self.torn, self._most = 0, most
         self.records: dict[str, LedgerFile] = {}
         self._columns, self._files = Collector(), Files()
         self._places = [array("i"), array("q"), array("q")]  # file, offset, length
@@ -123,11 +128,13 @@ class _Reader:
     def read(self, path: Path) -> None:
         file, record = self._files.add(path), self.records.setdefault(plain_name(path), LedgerFile())
         try:
-            for number, (offset, text) in enumerate(self._texts(path, file), 1):
+            for number, (offset, text) in enumerate(self._placed(path, file), 1):
                 if not text.endswith(b"\n"):
                     self.torn, record.torn = self.torn + 1, True
                     return
                 record.add(text)
+                if self._most is not None and len(self._places[0]) >= self._most:
+                    raise EvidenceError(f"{path} has more lines than a run of this spec can have: {self._most:,}.")
                 self._columns.append(_parsed(text, number, path))
                 for place, number_of in zip(self._places, (file, offset, len(text)), strict=True):
                     place.append(number_of)
@@ -136,20 +143,13 @@ class _Reader:
         except OSError as error:
             raise EvidenceError(f"Cannot read {path}: {error.strerror}.") from None
 
-    def _texts(self, path: Path, file: int) -> Iterator[tuple[int, bytes]]:
+    def _placed(self, path: Path, file: int) -> Iterator[tuple[int, bytes]]:
         """Yield each line with the place at which it can be read again."""
-        if path.suffix == ".gz":
-            copy = self._files.unpacked(file)
-            with gzip.open(path) as packed:
-                for text in _bounded(packed, path):
-                    yield copy.tell(), text
-                    copy.write(text)
-            return
-        offset = 0
-        with path.open("rb") as plain:
-            for text in _bounded(plain, path):
-                yield offset, text
-                offset += len(text)
+        copy = self._files.unpacked(file) if path.name.endswith(PACKED) else None
+        offset = copy.tell() if copy else 0
+        for text in _texts(path):
+            yield offset, text
+            offset += copy.write(text) if copy else len(text)
 
     def lines(self) -> StoredLines:
         """Return all lines, sorted; lines of one key in the order in which they were read."""
@@ -158,18 +158,28 @@ class _Reader:
         return StoredLines(self._columns.done(order), places, self._files)
 
 
-def _bounded(file: IO[bytes] | gzip.GzipFile, path: Path) -> Iterator[bytes]:
-    """Yield lines; refuse one that no worker writes before it fills the memory, as a few packed bytes can claim it."""
-    while text := file.readline(LONGEST):
-        if len(text) == LONGEST:
-            raise EvidenceError(f"{path} holds a line of {LONGEST:,} bytes or more, which no worker writes.")
-        yield text
+def _texts(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file, unpacked; refuse what no worker writes before it fills memory or disk.
+
+    A few packed bytes can claim any number of lines, and a line of any length.
+    """
+    with open_regular(path) as file:
+        packed = path.name.endswith(PACKED)
+        left = SMALL + MOST_TIMES * os.fstat(file.fileno()).st_size
+        lines = gzip.GzipFile(fileobj=file) if packed else file
+        while text := lines.readline(LONGEST):
+            left -= len(text)
+            if len(text) == LONGEST:
+                raise EvidenceError(f"{path} holds a line of {LONGEST:,} bytes or more, which no worker writes.")
+            if packed and left < 0:
+                raise EvidenceError(f"{path} grows to more than {MOST_TIMES} times its size, as no ledger does.")
+            yield text
 
 
 def _parsed(text: bytes, number: int, path: Path) -> Line:
     try:
-        return parse_line(text.decode("utf-8"))
-    except (EvidenceError, UnicodeDecodeError) as error:
+        return parse_line(text)
+    except EvidenceError as error:
         raise EvidenceError(
             f"Line {number} of {path} is damaged: {error}. Restore the file from a copy; "
             "removing the line makes its image be sampled again on resume."

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.evidence.ledger import Ledger
-from smoothcert.evidence.line import Line
 from smoothcert.evidence.outcomes import Mask, Outcomes, outcomes_by_k
 from smoothcert.evidence.stored import columns_of
+from smoothcert.formats.line import Line
 from smoothcert.spec import Spec
 from smoothcert.stats import Claim, claims, one_per_group, r_max
 

@@ -140,4 +140,5 @@ def open_run(path: str | Path) -> Run:
         SpecError: its spec is damaged.
     """
     directory = RunDirectory(Path(path))
-    return Run(directory, directory.read_spec(), directory.read_ledger())
+    spec = directory.read_spec()
+    return Run(directory, spec, directory.read_ledger(spec))

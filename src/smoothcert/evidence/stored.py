@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.columns import Columns, Rows, Whole, gathered, votes_of
-from smoothcert.evidence.line import Line, parse_line
+from smoothcert.formats.line import Line, parse_line
+from smoothcert.formats.strict import open_regular
 
 BLOCK = 2048
 """Lines that are held at a time: some kilobytes each."""
@@ -76,7 +77,7 @@ class Files:
             if self._copy is not None and file in self._packed:
                 self._copy.flush()
                 return _pieces(self._copy, spans)
-            with self.paths[file].open("rb", buffering=0) as plain:
+            with open_regular(self.paths[file]) as plain:
                 return _pieces(plain, spans)
         except OSError as error:
             raise EvidenceError(f"Cannot read {self.paths[file]}: {error.strerror}.") from None
@@ -145,8 +146,8 @@ class StoredLines(Sequence[Line]):
 
     def _parsed(self, i: int, text: bytes) -> Line:
         try:
-            line = parse_line(text.decode("utf-8"))
-        except (EvidenceError, UnicodeDecodeError):
+            line = parse_line(text)
+        except EvidenceError:
             line = None
         if line is None or line.index != self.columns.index[i] or votes_of(line) != self.columns.samples[i]:
             path = self._files.paths[int(self._places.file[i])]

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import re
-from typing import Literal
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from smoothcert.errors import SpecError
+from smoothcert.formats.spec import FORMAT, parse_spec, spec_text
 from smoothcert.spec.request import Request, explain
-from smoothcert.spec.values import Frozen
+from smoothcert.spec.values import MOST, Frozen
 
-FORMAT: Literal[1] = 1
-LATER = {
-    "request": (
-        *("primary", "criteria", "input_range", "mean", "std", "layout", "channels", "output"),
-        *("resize", "crop", "window", "subgroup"),
-    ),
-    "data": ("subgroups",),
-}
-"""Settings and facts that came after the format was fixed: they are left out where unset."""
+MOST_LOOKS = 64
+MOST_NAMED = 1000
+"""Entries of a list that are searched for unknown keys: more classifiers no run has."""
 
 
 class ModelFacts(Frozen):
@@ -92,6 +89,8 @@ class Spec(Frozen):
     """A request with every fact found before the first image; locked in `spec.json`."""
 
     format: Literal[1] = FORMAT
+    minor: int = 0
+    """Minor version of the format that wrote it."""
     smoothcert: str
     request: Request
     looks: tuple[int, ...]
@@ -133,30 +132,85 @@ class Spec(Frozen):
         raise SpecError(f"Expected one of the run's noise levels {self.request.sigma}, got {sigma}.")
 
     def to_json(self) -> str:
-        """Return the canonical text of `spec.json`.
-
-        What came after the format was fixed is left out where unset, so that older runs keep their hash.
-        """
-        record = self.model_dump(mode="json")
-        for part, names in LATER.items():
-            record[part] = {name: value for name, value in record[part].items() if value or name not in names}
-        for model in record["models"]:
-            if not model["adapted"]:
-                del model["adapted"]
-        return json.dumps(record, indent=1, sort_keys=True) + "\n"
+        """Return the canonical text of `spec.json`, keys that only a newer version knows included."""
+        return spec_text(_plain(self, self.model_dump(mode="json")))
 
     def sha256(self) -> str:
         """Return the hash of the canonical text; the first event of a run quotes it."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Keys that a newer minor version wrote and this one does not know."""
+        return tuple(_unknown(self))
 
-def read_spec(text: str) -> Spec:
+
+def read_spec(text: str | bytes) -> Spec:
     """Read `spec.json`.
 
     Raises:
-        SpecError: the text is not JSON, or not a spec of a known format.
+        SpecError: the text is not JSON, not a spec of a known format, or contradicts itself.
     """
+    record, newer = parse_spec(text)
     try:
-        return Spec.model_validate_json(text)
+        spec = Spec.model_validate(record, extra="allow" if newer else "forbid")
     except ValidationError as error:
         raise SpecError(f"Expected a spec.json of format {FORMAT}: {explain(error)}") from None
+    fault = next(_contradictions(spec), None)
+    if fault is not None:
+        raise SpecError(f"Expected a spec.json of format {FORMAT}: {fault}.")
+    return spec
+
+
+def _plain(value: Any, dumped: Any) -> Any:
+    """Return what was dumped of a value, with the keys that its class does not know."""
+    if isinstance(value, BaseModel):
+        known = {name: _plain(getattr(value, name), dumped[name]) for name in dumped}
+        return {**known, **(value.model_extra or {})}
+    if isinstance(value, tuple):
+        return [_plain(each, plain) for each, plain in zip(value, dumped, strict=True)]
+    return dumped
+
+
+def _unknown(value: Any, place: str = "") -> Iterator[str]:
+    if isinstance(value, BaseModel):
+        yield from (f"{place}{name}" for name in value.model_extra or {})
+        for name in type(value).model_fields:
+            yield from _unknown(getattr(value, name), f"{place}{name}.")
+    elif isinstance(value, tuple):
+        for i, each in enumerate(value[:MOST_NAMED]):
+            yield from _unknown(each, f"{place.removesuffix('.')}[{i}].")
+
+
+def _contradictions(spec: Spec) -> Iterator[str]:
+    """Yield where a spec from a file is not one that was ever locked: what follows may be computed from any other."""
+    request, data = spec.request, spec.data
+    if [model.sigma for model in spec.models] != [float(sigma) for sigma in request.sigma]:
+        yield "models: expected one classifier for each noise level, in their order"
+    if not all(0 <= model.eta <= 1 for model in spec.models):
+        yield "models.eta: expected numbers from 0 to 1"
+    if not 0 <= spec.seed < 2**64:
+        yield "seed: expected a whole number from 0 to 2^64 - 1"
+    if not 1 <= data.images <= MOST:
+        yield f"data.images: expected from 1 to {MOST:,} images, got {data.images}"
+    if len(data.class_names) < 2 or len(data.class_counts) != len(data.class_names):
+        yield "data.class_names: expected two or more, and a count for each"
+    if min(data.class_counts, default=-1) < 0 or sum(data.class_counts) != data.images:
+        yield f"data.class_counts: expected counts that add up to {data.images} images"
+    if data.indices is not None and not _distinct(data.indices, data.images):
+        yield f"data.indices: expected {data.images} different indices"
+    if not all(1 <= side <= 65536 for side in data.shape) or math.prod(data.shape) > 2**31:
+        yield "data.shape: expected (channels, height, width) of an image"
+    if data.levels not in (255, 4095, 65535):
+        yield "data.levels: expected 255, 4095 or 65535"
+    if not 1 <= spec.recipe.batch_size <= MOST:
+        yield f"recipe.batch_size: expected from 1 to {MOST:,}"
+    if max(request.k) >= len(data.class_names):
+        yield f"request.k: expected k below the number of classes ({len(data.class_names)})"
+    looks = (0, *spec.looks)
+    if not 2 <= len(looks) <= MOST_LOOKS or looks[-1] > MOST or not all(a < b for a, b in pairwise(looks)):
+        yield f"looks: expected fewer than {MOST_LOOKS} sample numbers from 1 to {MOST:,}, increasing"
+
+
+def _distinct(indices: tuple[int, ...], count: int) -> bool:
+    return len(indices) == count == len(set(indices)) and min(indices) >= 0 and max(indices) < 2**63

@@ -15,6 +15,8 @@ from smoothcert.spec.inputs import Inputs
 from smoothcert.spec.values import Alpha, Count, Floats, Ints, Sigma, split
 
 SMALLEST_FIRST_LOOK = 100
+MOST_CELLS = 2_000
+"""Cells of a results table: each takes time, and a joint bound over more says little."""
 MOST_SHOWN = 6
 """Values of a list that a refusal shows."""
 
@@ -105,6 +107,15 @@ class Request(Inputs):
                 "raise --n-max or use --stopping fixed"
             )
         return n_max
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Request:
+        cells = len(self.sigma) * len(self.radius) * len(self.k)
+        if cells > MOST_CELLS or len(self.criteria) > MOST_CELLS:
+            raise ValueError(
+                f"radius: expected at most {MOST_CELLS:,} combinations of sigma, k and radius, got {cells:,}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _places(self) -> Request:

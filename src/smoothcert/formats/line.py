@@ -1,0 +1,215 @@
+"""A line of `ledger/*.jsonl` and `ledger/*.jsonl.gz`, version 1: the votes of one (sigma, image), nothing derived.
+
+Each line is one JSON object without blanks, its keys in this order:
+
+* `sigma`: number, noise level in units of the [0, 1] range;
+* `index`: int from 0, the image's index in its source;
+* `image`: str, "sha256:" and the hash of the image;
+* `label`: int from 0, the reference label;
+* `group`: str or null, the patient or other group;
+* `selection`: object or null, votes of the n0 selection copies by class; null where no class had to be selected;
+* `looks`: list of [n, votes], the votes of the first n copies at each look taken;
+* `seconds`: number from 0, time spent, as far as it can be attributed to one image;
+* `worker`: str, who sampled it; the name of the file without its ending;
+* `at`: str, UTC time such as `2026-01-31T12:00:00Z` at which it was decided;
+* `recipe`: str, name of the numeric recipe; left out where it is the spec's own;
+* `subgroups`: object of str, the image's value in each column of the spec; left out where the spec has none;
+* `output`: reserved for votes about something else than the class of an image; no line of version 1 has it.
+
+Votes are objects: class number in plain decimal (no sign, no leading zero) to a whole number; classes without a vote
+are left out. The canonical ledger, whose SHA-256 the seal holds, has the lines sorted by sigma and index, keys sorted,
+without `seconds`, `worker` and `at`, each followed by a newline.
+
+No key may be added in a minor version: what a reader does not know could be a vote. An unknown key is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from smoothcert.errors import EvidenceError
+from smoothcert.formats.records import MOST_COUNTED, utc
+from smoothcert.formats.strict import decode
+
+Votes = Mapping[int, int]
+"""Votes by class; classes without a vote are left out."""
+
+Key = tuple[float, int]
+"""What one line is about: (sigma, image index)."""
+
+SEAL_IGNORES = ("seconds", "worker", "at")
+KEYS = frozenset(
+    ("sigma", "index", "image", "label", "group", "selection", "looks", *SEAL_IGNORES, "recipe", "subgroups")
+)
+LONGEST = 10**12
+"""Seconds of one line; sums over a million lines are finite."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """The evidence on one image at one noise level.
+
+    Attributes:
+        sigma: noise standard deviation, in units of the [0, 1] range.
+        index: the image's index in its source.
+        image: "sha256:..." of the image.
+        label: reference label.
+        group: the patient or other group, or None.
+        selection: votes of the n0 selection copies, or None where no class had to be selected.
+        looks: (n, votes) at each look taken, cumulative.
+        seconds: time spent, as far as it can be attributed to one image.
+        worker: who sampled it.
+        at: UTC time at which it was decided.
+        recipe: name of the numeric recipe where it is not the spec's own.
+        subgroups: the image's value in each column for which results are counted apart.
+    """
+
+    sigma: float
+    index: int
+    image: str
+    label: int
+    group: str | None
+    selection: Votes | None
+    looks: tuple[tuple[int, Votes], ...]
+    seconds: float
+    worker: str
+    at: str
+    recipe: str | None = None
+    subgroups: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        """What one line is about: (sigma, image index)."""
+        return (self.sigma, self.index)
+
+    @property
+    def samples(self) -> int:
+        """Noisy copies drawn for this image, selection included."""
+        return sum((self.selection or {}).values()) + (self.looks[-1][0] if self.looks else 0)
+
+    def to_json(self, seal: bool = False) -> str:
+        """Return the line as JSON; with `seal`, without what may differ between two equal runs."""
+        record: dict[str, Any] = {
+            "sigma": self.sigma,
+            "index": self.index,
+            "image": self.image,
+            "label": self.label,
+            "group": self.group,
+            "selection": None if self.selection is None else _by_class(self.selection),
+            "looks": [[n, _by_class(votes)] for n, votes in self.looks],
+            "seconds": round(self.seconds, 4),
+            "worker": self.worker,
+            "at": self.at,
+        }
+        if self.recipe is not None:
+            record["recipe"] = self.recipe
+        if self.subgroups:
+            record["subgroups"] = dict(sorted(self.subgroups.items()))
+        if seal:
+            for name in SEAL_IGNORES:
+                del record[name]
+        return (_SEALED if seal else _PLAIN).encode(record)
+
+
+_PLAIN, _SEALED = (json.JSONEncoder(separators=(",", ":"), sort_keys=seal) for seal in (False, True))
+
+
+def _by_class(votes: Votes) -> dict[str, int]:
+    return {str(c): votes[c] for c in sorted(votes)}
+
+
+def parse_line(text: str | bytes) -> Line:
+    """Read one line of a ledger.
+
+    Raises:
+        EvidenceError: the line is not JSON, or a key is missing, unknown, or of the wrong kind.
+    """
+    try:
+        record = decode(text, bounded=False)
+        if not isinstance(record, dict):
+            raise ValueError("expected an object")
+        if not record.keys() <= KEYS:
+            raise ValueError(f"unknown key {min(record.keys() - KEYS)!r:.60}")
+        return Line(
+            sigma=_number(record["sigma"]),
+            index=_count(record["index"]),
+            image=_text(record["image"]),
+            label=_count(record["label"]),
+            group=None if record["group"] is None else _text(record["group"]),
+            selection=None if record["selection"] is None else _votes(record["selection"]),
+            looks=_looks(record["looks"]),
+            seconds=_seconds(record["seconds"]),
+            worker=_text(record["worker"]),
+            at=utc(_text(record["at"])),
+            recipe=_text(record["recipe"]) if "recipe" in record else None,
+            subgroups=_texts(record["subgroups"]) if "subgroups" in record else {},
+        )
+    except KeyError as missing:
+        raise EvidenceError(f"not a ledger line (no {missing})") from None
+    except (ValueError, OverflowError) as reason:
+        raise EvidenceError(f"not a ledger line ({reason})") from None
+
+
+class _Classes(dict[str, int]):
+    """Class numbers by their text, in plain decimal; what else `int` would read is refused."""
+
+    def __missing__(self, text: str) -> int:
+        if not _CLASS.fullmatch(text):
+            raise ValueError(f"expected class numbers in plain decimal, got {text!r:.40}")
+        return int(text)
+
+
+_CLASS = re.compile("0|[1-9][0-9]{0,17}")
+_CLASSES = _Classes({str(c): c for c in range(1000)})
+
+
+def _votes(record: object) -> Votes:
+    if not isinstance(record, dict):
+        raise ValueError(f"expected votes by class, got {record!r:.80}")
+    votes = {_CLASSES[c]: n for c, n in record.items()}
+    numbers = votes.values()
+    if votes and not (set(map(type, numbers)) == {int} and min(numbers) >= 0 and max(numbers) <= MOST_COUNTED):
+        for number in numbers:  # one by one, to name the first that is none
+            _count(number)
+    return votes
+
+
+def _looks(record: object) -> tuple[tuple[int, Votes], ...]:
+    if not isinstance(record, list) or not all(isinstance(look, list) and len(look) == 2 for look in record):
+        raise ValueError(f"expected looks as [n, votes], got {record!r:.80}")
+    return tuple((_count(n), _votes(votes)) for n, votes in record)
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MOST_COUNTED:
+        raise ValueError(f"expected a whole number of 0 or more, got {value!r:.80}")
+    return value
+
+
+def _number(value: object) -> float:
+    if type(value) is not float and type(value) is not int:
+        raise ValueError(f"expected a number, got {value!r:.80}")
+    return float(value)
+
+
+def _seconds(value: object) -> float:
+    seconds = _number(value)
+    if not 0 <= seconds <= LONGEST:
+        raise ValueError(f"expected seconds from 0 to {LONGEST:,}, got {seconds}")
+    return seconds
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected a text, got {value!r:.80}")
+    return value
+
+
+def _texts(record: object) -> Mapping[str, str]:
+    if not isinstance(record, dict) or not all(isinstance(value, str) for value in record.values()):
+        raise ValueError(f"expected subgroups as texts by column, got {record!r:.80}")
+    return record

@@ -1,0 +1,95 @@
+"""`spec.json`, version 1: the locked spec. Canonical JSON: keys sorted, one blank of indent a level, ASCII, a newline.
+
+Its SHA-256 is quoted by the first event of a run, so the text of a stored spec never changes. Keys marked + came after
+the format was fixed: they are left out where unset (null, false or empty), and readers take them as unset where they
+are missing. All others are always there.
+
+* `format`: 1.
+* `minor`+: int, minor version of the format that wrote it; 0 where left out.
+* `smoothcert`: str, version that locked it.
+* `looks`: list of int, sample numbers of the looks, increasing.
+* `seed`: int of 64 bits, and `seed_source`: "operating system" or "user".
+* `request`: what was asked.
+    `model`, `data`: str, classifier and images as they were named. `weights`, `arch`: str or null.
+    `limit`: int or null. `quantise`: 8, 12, 16 or null. `resize`+, `crop`+: int, pixels. `window`+: [centre, width].
+    `trust_model`: bool, a record of what was allowed when the run was made; it allows nothing.
+    `input_range`+: [lowest, highest]. `mean`+, `std`+: list of number, one a channel. `layout`+: "NCHW" or "NHWC".
+    `channels`+: "RGB" or "BGR". `output`+: "logit" or "probability". `subgroup`+: list of str.
+    `sigma`: list of number, in units of the [0, 1] range. `radius`: list of number, L2, same units. `k`: list of int.
+    `target`: "auto", "prediction" or "label". `alpha`: number. `bound`: "rankcp", "simuem" or "cohen".
+    `stopping`: "looks" or "fixed". `n0`, `n_max`: int. `seed`: int or null. `noise`: "grid" or "float".
+    `precision`: "fp32", "bf16" or "fp16". `batch_size`: int or null. `device`: "auto", "cpu" or "cuda".
+    `compile`: "off" or "on".
+    `primary`+: object with `sigma`, `radius`, `k`. `criteria`+: list of objects with these and `at_least`: fraction,
+    and `of`: "observed", "population" or "joint".
+* `models`: list of objects, the classifier of each noise level, in the order of `request.sigma`.
+    `sigma`: number. `written`: str, the noise level as typed. `reference`: str. `weights`: str or null.
+    `sha256`: str, hash of the weights. `arch`: str or null. `input_shape`: [C, H, W] or null. `mean`, `std`: list of
+    number. `trained_sigma`: number or null. `own`: bool, whether the network is the user's code. `eta`: number, total
+    variation of one noisy image from Gaussian noise. `adapted`+: list of str, what lies before the classifier.
+* `data`: the images.
+    `reference`, `sha256`, `labels_sha256`: str. `images`: int. `shape`: [C, H, W]. `levels`: int, grid steps in [0, 1].
+    `class_names`: list of str. `class_counts`: list of int. `preprocessing`: list of str. `grouped`: bool.
+    `indices`: list of int, or null for 0 to images - 1. `subgroups`+: list of str.
+* `recipe`: the numeric recipe.
+    `precision`: as above. `folded`, `autocast`, `compiled`: bool. `memory_format`: "contiguous" or "channels_last".
+    `batch_size`: int. `device`, `instructions`, `torch`: str.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from smoothcert.errors import SpecError
+from smoothcert.formats.strict import parse
+
+FORMAT: Literal[1] = 1
+MINOR = 0
+"""Raised by one with a version of this package that adds keys."""
+LARGEST = 1 << 26
+"""Bytes of a spec.json: the indices of some million images."""
+LATER = {
+    "request": (
+        *("primary", "criteria", "input_range", "mean", "std", "layout", "channels", "output"),
+        *("resize", "crop", "window", "subgroup"),
+    ),
+    "data": ("subgroups",),
+    "models": ("adapted",),
+}
+"""Settings and facts that came after the format was fixed: they are left out where unset."""
+
+
+def spec_text(record: dict[str, Any]) -> str:
+    """Return the canonical text of a spec with every key; what came later is left out where unset."""
+    kept = {name: value for name, value in record.items() if value or name != "minor"}
+    for part, names in LATER.items():
+        parts = kept[part]
+        shown = [_set(each, names) for each in (parts if isinstance(parts, list) else [parts])]
+        kept[part] = shown if isinstance(parts, list) else shown[0]
+    return json.dumps(kept, indent=1, sort_keys=True) + "\n"
+
+
+def _set(record: dict[str, Any], later: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if value or name not in later}
+
+
+def parse_spec(text: str | bytes) -> tuple[dict[str, Any], bool]:
+    """Read the text of a spec as plain values.
+
+    Returns:
+        The record, and whether a newer minor version wrote it, so that it may have keys that are unknown here.
+
+    Raises:
+        SpecError: it is not JSON, or not of this format.
+    """
+    record = parse(text, f"Expected a spec.json of format {FORMAT}", SpecError)
+    if not isinstance(record, dict):
+        raise SpecError(f"Expected a spec.json of format {FORMAT}: expected an object, got {record!r:.40}.")
+    if record.get("format", FORMAT) != FORMAT:
+        raise SpecError(
+            f"Expected a spec.json of format {FORMAT}, got format {record['format']!r:.20}. Read it with the version "
+            f"of smoothcert that wrote it ({str(record.get('smoothcert'))!r:.40})."
+        )
+    minor = record.get("minor", 0)
+    return record, type(minor) is int and minor > MINOR
