@@ -18,7 +18,7 @@ from engine.tiny import request as tiny_request
 from engine.tiny import write_factory, write_random, write_resnet
 from evidence.handmade import a_line, a_spec, dated
 from report.finished import with_subgroups
-from smoothcert.errors import MissingExtraError, SmoothcertError
+from smoothcert.errors import EvidenceError, MissingExtraError, SmoothcertError
 from smoothcert.evidence import (
     LEVEL,
     LOCKED,
@@ -271,7 +271,7 @@ def test_damage_is_named_and_a_changed_result_stops_the_notebook(tmp_path, shown
     record = json.loads(results.read_text())
     record["cells"][0]["certified"] += 1
     results.write_text(json.dumps(record))
-    with pytest.raises(AssertionError, match=r"results.json is not what the votes give at sigma 0.25"):
+    with pytest.raises(EvidenceError, match=r"results.json is not what the votes give at sigma 0.25"):
         execute(path, shown)
     lines = (path / "ledger" / "local-0.jsonl").read_text().splitlines()
     (path / "ledger" / "local-0.jsonl").write_text("\n".join(lines[1:]) + "\n")

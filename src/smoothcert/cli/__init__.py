@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from cyclopts import App
@@ -79,6 +80,9 @@ def build() -> App:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb; exit 0 done, 1 a check failed, 2 the input was refused, 130 interrupted."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a letter that its encoding lacks is no reason to stop
     try:
         app = build()
         app.config = _config(tokens)

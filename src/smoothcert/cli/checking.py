@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from smoothcert.cli.progress import live
-from smoothcert.cli.terminal import show, tell
+from smoothcert.cli.terminal import Screen, show, tell
 from smoothcert.data import DataOptions, load_images
 from smoothcert.data.inspection import Inspection, inspect_images
 from smoothcert.engine.check import Agreement, Check, check, noisy_copies
@@ -52,7 +51,7 @@ def check_and_report(request: Request, train_data: str | None, out: Path | None)
 
 
 def _loaded(request: Request) -> Work:
-    console = Console(stderr=True, highlight=False)
+    console = Screen(stderr=True, highlight=False)
     with live(console) as show_live:
         return load_work(request, show_live.reading)
 
@@ -74,7 +73,7 @@ def _inspected(work: Work, train_data: str | None) -> Inspection:
 
 
 def _hear() -> Callable[[str], None]:
-    console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    console = Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
     return lambda stage: console.print(f"looking: {stage}", style="dim", markup=False)
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from smoothcert.cli.interruption import terminated_is_interrupted
-from smoothcert.cli.terminal import tell
+from smoothcert.cli.terminal import Screen, tell
 from smoothcert.report.write import Wish, write_report
 
 SHOWN = {
@@ -24,7 +22,7 @@ SHOWN = {
 
 def write_with_progress(run: Path, wish: Wish | None = None) -> None:
     """Write all documents of a run, naming each step, and say where they lie."""
-    console = Console(stderr=True, highlight=False)
+    console = Screen(stderr=True, highlight=False)
     try:
         with terminated_is_interrupted():
             if console.is_terminal and not console.is_dumb_terminal:

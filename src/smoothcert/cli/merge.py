@@ -21,6 +21,7 @@ def merge(*runs: Path, out: Path) -> int:
         out: Run directory to create. A run is never overwritten.
     """
     from smoothcert.cli.sampling import print_results, say_next
+    from smoothcert.errors import printable
     from smoothcert.evidence import merge as merge_runs
     from smoothcert.evidence import open_run
 
@@ -31,7 +32,8 @@ def merge(*runs: Path, out: Path) -> int:
     if not merged.missing:
         say_next(out)
     else:
-        print(f"Next: smoothcert resume {out} goes on with the {merged.missing:,} missing results", file=sys.stderr)
+        told = f"Next: smoothcert resume {out} goes on with the {merged.missing:,} missing results"
+        print(printable(told), file=sys.stderr)
     return 0
 
 
@@ -43,4 +45,5 @@ def _tell_shards(run: Run) -> None:
         finished = run.directory.of_shard(shard.name).vouched() is not None
         share = "of no shard" if shard.shard is None else f"of shard {shard.shard}"
         tell(f"{shard.name}: {shard.lines:,} results {share}, {'finished' if finished else 'not finished'}")
-    tell(f"together: {len(run.ledger.lines):,} of {run.expected:,} results, {run.missing:,} missing\n")
+    tell(f"together: {len(run.ledger.lines):,} of {run.expected:,} results, {run.missing:,} missing")
+    print()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
-from smoothcert.cli.terminal import show, tell
+from smoothcert.cli.terminal import Screen, show, tell
 from smoothcert.evidence import refuse_occupied
 from smoothcert.evidence.outlook import Planned
 from smoothcert.planning.plan import plan
@@ -47,7 +45,7 @@ def plan_and_report(settings: PlanSettings, out: Path | None, sponsor: Path | No
 def _plan(settings: PlanSettings, production: Production | None) -> Planned:
     if not settings.draws:
         return plan(settings)
-    console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    console = Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
     total = settings.pilot * settings.pilot_copies * len(settings.sigma)
     with counting(console, "pilot", total) as count:
         return plan(settings, production, count, lambda text: console.print(text, markup=False))

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from smoothcert.cli.interruption import terminated_is_interrupted
 from smoothcert.cli.progress import Show, live
+from smoothcert.cli.terminal import Screen, tell
 from smoothcert.cli.terminal import show as show_table
-from smoothcert.cli.terminal import tell
 from smoothcert.engine.hooks import Hooks
 from smoothcert.engine.placement import Placement, Workers
 from smoothcert.engine.preflight import Preflight
@@ -40,7 +40,7 @@ def say_next(run: Path) -> None:
     text = f"Next: smoothcert report {run} writes the documents, smoothcert verify {run} checks them and the evidence"
     if RunDirectory(run).share is not None:
         text = "Next, when all shards are finished: smoothcert merge RUN... --out RUN"
-    Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty()).print(text, markup=False)
+    Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty()).print(text, markup=False)
 
 
 def resume_and_report(run: Path, moved: dict[str, str | None], accept_recipe: bool, workers: Workers) -> int:
@@ -49,7 +49,7 @@ def resume_and_report(run: Path, moved: dict[str, str | None], accept_recipe: bo
 
 
 def _with_progress(out: Path, work: Callable[[Hooks], object]) -> int:
-    console = Console(stderr=True, highlight=False)
+    console = Screen(stderr=True, highlight=False)
     try:
         with terminated_is_interrupted(), live(console) as show:
             work(_hooks(console, show))
@@ -100,7 +100,7 @@ def print_results(path: Path) -> None:
     run = open_run(path)
     request = run.spec.request
     show_table(results_table(run.results()))
-    console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    console = Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
     text = (
         f"\nCertified accuracy at r: images for which the smoothed classifier keeps the reference label (k = 1: as its "
         f"prediction; k > 1: among its k most probable classes) under every change with L2 norm below r. For any fixed "

@@ -75,7 +75,9 @@ def table(
     else:
         print(found.render(format))
     if note and format in (None, "md"):
-        print(f"\n{note}")
+        from smoothcert.report.markup import visible
+
+        print(f"\n{visible(note)}")
     return 0
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from smoothcert.errors import printable
 from smoothcert.report import Table
+from smoothcert.report.markup import visible
 
 LEFT_OUT = (
     *("median", "certified", "this sample >=", "R_max", "wrong class", "abstained", "joint >= %"),
@@ -19,6 +22,14 @@ LEFT_OUT = (
 )
 """Columns that go first where the terminal is narrow, in this order."""
 BETWEEN = 3
+
+
+class Screen(Console):
+    """A console on which text is text: what could move the cursor, hide or reverse letters is shown as its escape."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return what is printed of a string."""
+        return super().render_str(visible(text), **options)
 
 
 def show(table: Table, whole_in: str = "with `smoothcert table RUN --format csv`") -> None:
@@ -31,7 +42,7 @@ def show(table: Table, whole_in: str = "with `smoothcert table RUN --format csv`
     if not sys.stdout.isatty():
         print(table.render("md"))
         return
-    console = Console()
+    console = Screen()
     kept = _fitting(table, console.width)
     whole = len(kept) == len(table.headings)
     grid = Grid(header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
@@ -44,7 +55,7 @@ def show(table: Table, whole_in: str = "with `smoothcert table RUN --format csv`
     for row in table.rows:
         if grouped and before is not None and row[:1] != before:
             grid.add_section()
-        grid.add_row(*(Text(row[i] if whole else _short(row[i])) for i in kept))  # a class may be called "[/]"
+        grid.add_row(*(Text(visible(row[i] if whole else _short(row[i]))) for i in kept))  # a class may be called "[/]"
         before = row[:1]
     console.print(grid)
     if not whole:
@@ -72,7 +83,8 @@ def _short(text: str) -> str:
 
 
 def tell(text: str, indent: int = 0) -> None:
-    """Print one line; in a terminal it is wrapped between words, with what follows further indented."""
+    """Print one line, control characters as escapes; in a terminal it is wrapped between words, and indented after."""
+    text = printable(text)
     if sys.stdout.isatty():
         before, after = " " * indent, " " * (indent + 2)
         width = shutil.get_terminal_size().columns

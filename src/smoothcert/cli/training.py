@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from rich.console import Console
 from rich.progress import Progress
 
 from smoothcert.cli.interruption import terminated_is_interrupted
-from smoothcert.cli.terminal import tell
+from smoothcert.cli.terminal import Screen, tell
 from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.errors import ModelError
 from smoothcert.models import ModelOptions
@@ -56,7 +55,7 @@ def train_and_report(wanted: Wanted, settings: TrainingSettings) -> int:
     _check(wanted)
     images = load_images(wanted.data, DataOptions.of(wanted.reading))
     start = _start(wanted, images, settings)
-    console = Console(stderr=True, highlight=False)
+    console = Screen(stderr=True, highlight=False)
     reports: list[EpochReport] = []
     try:
         with terminated_is_interrupted(), Progress(console=console, disable=not console.is_terminal) as bar:

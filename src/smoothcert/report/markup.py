@@ -14,6 +14,8 @@ _MARKDOWN = re.compile(
 )
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet may take for the beginning of a formula, in Latin and in full width."""
+_CELL = re.compile(rf"""((?:^|[;|])[\s"]*)(?=[{re.escape("".join(FORMULA))}])""")
+"""Where a cell begins for a spreadsheet that splits at commas, semicolons or bars; tabs are written as escapes."""
 
 
 def cut(text: str, most: int) -> str:
@@ -25,13 +27,22 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def visible(text: str) -> str:
+    """Return a text of one or more lines in which every other control, bidi or invisible character is an escape.
+
+    >>> visible("a\\x1b\\nb")
+    'a\\\\x1b\\nb'
+    """
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def markdown(text: str) -> str:
-    """Return a text, on one line, as a cell of a Markdown table shows it.
+    """Return a text as a cell of a Markdown table shows it; only the notebook's cells have more than one line.
 
     >>> markdown("a|b <i> [0, 1] n_max")
     'a\\\\|b \\\\<i> [0, 1] n_max'
     """
-    return _MARKDOWN.sub(r"\\\g<0>", text)
+    return _MARKDOWN.sub(r"\\\g<0>", visible(text))
 
 
 def tex(text: str) -> str:
@@ -40,16 +51,16 @@ def tex(text: str) -> str:
     >>> tex("50 % [x]"), tex("[x]")
     ('50 \\% [x]', '{}[x]')
     """
-    shown = text.translate(_ESCAPED).replace(">=", r"$\geq$")
+    shown = printable(text).translate(_ESCAPED).replace(">=", r"$\geq$")
     return "{}" + shown if shown.startswith(("[", "*")) else shown
 
 
 def inert(value: object) -> object:
     """Return what a CSV cell holds: printable text; what a spreadsheet would take for a formula has an apostrophe.
 
-    >>> inert("=1+1"), inert(-1), inert("a\\x1b")
-    ("'=1+1", -1, 'a\\\\x1b')
+    That holds whichever separator the spreadsheet splits at: a semicolon or a bar inside a text may begin a cell too.
+
+    >>> inert("=1+1"), inert(-1), inert("a\\x1b"), inert("a; -b")
+    ("'=1+1", -1, 'a\\\\x1b', "a; '-b")
     """
-    if not isinstance(value, str):
-        return value
-    return f"'{printable(value)}" if value.startswith(FORMULA) else printable(value)
+    return _CELL.sub(r"\1'", printable(value)) if isinstance(value, str) else value

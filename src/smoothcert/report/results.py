@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from smoothcert.errors import printable
 from smoothcert.evidence import Run, basis_of, write_derived, write_json
 from smoothcert.report.cost import COST, cost_record
 from smoothcert.report.guarantees import guarantees
+from smoothcert.report.markup import markdown
 from smoothcert.report.plan.compare import plan_table
 from smoothcert.report.production import assumptions, devices_table, production_table, rates_table
 from smoothcert.report.subgroups import subgroup_note, subgroup_table
@@ -102,7 +104,7 @@ def _further(run: Run, production: Production) -> Iterator[tuple[str, Table]]:
 def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
     request, data = run.spec.request, run.spec.data
     state = f"PARTIAL: {run.missing:,} images are missing. NOT SEALED." if run.missing else ""
-    yield f"# Certified accuracy: {data.images:,} images of {data.reference}\n"
+    yield f"# Certified accuracy: {data.images:,} images of {markdown(printable(data.reference))}\n"
     if state or not run.sealed:
         yield f"{state or 'NOT SEALED.'}\n"
     yield (

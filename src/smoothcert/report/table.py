@@ -57,7 +57,7 @@ class Table:
     def _csv(self) -> str:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.records[0])
+        writer.writerow(map(markup.inert, self.records[0]))
         writer.writerows(map(markup.inert, record.values()) for record in self.records)
         return text.getvalue().rstrip("\n")
 

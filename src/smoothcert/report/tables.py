@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from smoothcert.errors import printable
 from smoothcert.evidence import CONFIDENCE, Cell, Change, Run, Verdict, costs, verdicts
 from smoothcert.evidence.stored import columns_of
 from smoothcert.report.classes import NOT_ATTAINABLE, ClassRow, class_rows, percent
@@ -61,7 +62,7 @@ def class_table(run: Run, k: int, r: float) -> Table:
     columns = {sigma: class_rows(run, sigma, k, r) for sigma in run.spec.request.sigma}
     first = next(iter(columns.values()))
     rows = tuple(
-        (row.name, f"{row.images:,}", *(_class_cell(found[i]) for found in columns.values()))
+        (printable(row.name), f"{row.images:,}", *(_class_cell(found[i]) for found in columns.values()))
         for i, row in enumerate(first)
     )
     records = tuple({"sigma": float(sigma), **asdict(row)} for sigma, found in columns.items() for row in found)
@@ -85,7 +86,7 @@ def group_table(run: Run, k: int, r: float) -> Table:
     sizes = Counter(columns_of(run.ledger.at(run.spec.request.sigma[0])).group.counts())
     largest = [name for name, _ in sizes.most_common(GROUPS_SHOWN)]
     rows = tuple(
-        (str(name), str(sizes[name]), *(f"{found[name]}/{sizes[name]}" for found in counts.values()))
+        (printable(str(name)), str(sizes[name]), *(f"{found[name]}/{sizes[name]}" for found in counts.values()))
         for name in largest
     )
     records = tuple(

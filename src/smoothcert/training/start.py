@@ -9,7 +9,7 @@ from smoothcert.data.dataset import ImageSet
 from smoothcert.errors import ModelError
 from smoothcert.models import Classifier, ModelOptions, load_classifier
 from smoothcert.models.resnet import build
-from smoothcert.training.settings import TrainingSettings
+from smoothcert.training.settings import FRESH_ARCH, TrainingSettings
 
 MEAN = STD = 0.5
 """The normalisation of every channel that a fresh network is trained with."""
@@ -113,5 +113,4 @@ def starting(images: ImageSet, settings: TrainingSettings, start: Start | None) 
     settings = settings.filled(tuned=start is not None)
     if start is not None:
         return start, settings
-    assert settings.arch is not None  # filled in above
-    return fresh(images, settings.arch, settings.seed), settings
+    return fresh(images, settings.arch or FRESH_ARCH, settings.seed), settings

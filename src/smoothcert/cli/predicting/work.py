@@ -14,7 +14,7 @@ from smoothcert.cli.predict import Asked
 from smoothcert.cli.predicting.answers import Answer, as_table, in_words
 from smoothcert.cli.predicting.question import Question, check_flags, form_of, question_of
 from smoothcert.cli.predicting.records import as_csv, as_json
-from smoothcert.cli.terminal import show
+from smoothcert.cli.terminal import Screen, show
 from smoothcert.data.checks import Pixels
 from smoothcert.data.files import image_files, pixels_sha256, read_image
 from smoothcert.errors import ModelError
@@ -40,7 +40,7 @@ def predict_and_report(path: Path, images: Sequence[Path], asked: Asked) -> int:
     check_flags(images, asked)
     bundle = read_bundle(path)
     question = question_of(bundle, asked)
-    console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    console = Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
     files = list(image_files(images))
     with counting(console, "checking", len(files)) as tell:
         for number, file in enumerate(files, 1):

@@ -55,7 +55,7 @@ from smoothcert.report import claims, results_table
 from smoothcert.report.cost import read_stated
 from smoothcert.report.figures import class_figure, curve_figure, samples_figure
 from smoothcert.report.guarantees import guarantees
-from smoothcert.report.notebook import picture, say, table
+from smoothcert.report.notebook import hold, picture, say, table
 from smoothcert.report.notebook.explore import moves
 from smoothcert.report.notebook.facts import class_name, event_table, file_name, line_table, rows, spec_table, warnings
 from smoothcert.report.notebook.needs import margin_table, needs, settings_table, stopping_table
@@ -433,7 +433,7 @@ if example is not None:
     exact = max(float(outcomes(spec, [example], sigma, k).radius[0]), 0.0)
     say(f"q = {q:.9f}; u = {', '.join(f'{x:.9g}' for x in u)}; total-variation distance {plan.eta:.2g}.")
     say(f"R by hand: {by_hand:.9f}. smoothcert: {exact:.9f}, printed as {format_down(exact, 6)}.")
-    assert abs(by_hand - exact) < 1e-5, "the radius by hand and the radius of smoothcert differ"
+    hold(abs(by_hand - exact) < 1e-5, "the radius by hand and the radius of smoothcert differ")
 
 # %% [markdown]
 # **All images.** The same by hand for every image, sigma, k and radius; a radius is certified where the margin at that
@@ -451,7 +451,7 @@ for (s, j), found in certificates.items():
             margin = margin_by_hand(np.where(open_image, 0.5, q), u, x, theirs.plan)
             near = np.abs(margin) < 1e-6  # closer than SciPy's inverse is exact
             agree = ((margin >= 0) & ~open_image) == theirs.certified_correct(x)
-            assert np.all(agree | near), f"decisions by hand and by smoothcert differ at sigma {s:g}, k {j}, r {x:g}"
+            hold(np.all(agree | near), f"decisions by hand and by smoothcert differ at sigma {s:g}, k {j}, r {x:g}")
             decisions, close = decisions + len(margin), close + int(near.sum())
 say(f"{decisions:,} decisions by hand, {close:,} of them too close to be told apart without safe rounding: all agree.")
 
@@ -460,7 +460,7 @@ stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 if stored.get("ledger_sha256") == votes_hash:
     for ours, theirs in zip(cells, stored["cells"], strict=True):
         same = all(getattr(ours, name) == value for name, value in theirs.items() if hasattr(ours, name))
-        assert same, f"results.json is not what the votes give at sigma {ours.sigma:g}, k {ours.k}, r {ours.radius:g}"
+        hold(same, f"results.json is not what the votes give at sigma {ours.sigma:g}, k {ours.k}, r {ours.radius:g}")
     say(f"All {len(cells)} cells of results.json follow from the votes.")
 else:
     say("There is no results.json of these votes to compare with.")
@@ -638,7 +638,7 @@ if run.ledger.lines:
         by_hand = production.studies_a_day[-1] * basis.copies / basis.rate / 3600
         served = [row for row in priced if row.here and row.studies == production.studies_a_day[-1]]
         theirs = next(row.hours.value for row in served if row.task == CERTIFY)
-        assert abs(by_hand - theirs) < 1e-9 * by_hand, "the device time by hand and by smoothcert differ"
+        hold(abs(by_hand - theirs) < 1e-9 * by_hand, "the device time by hand and by smoothcert differ")
         say(
             f"By hand: {production.studies_a_day[-1]:,} studies x {basis.copies:,.1f} copies / {basis.rate:,.1f} copies a "
             f"second = {by_hand:,.1f} device-hours a day to certify each served image."

@@ -9,7 +9,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from smoothcert.errors import EvidenceError, printable
 from smoothcert.report.figures.style import styled
+from smoothcert.report.markup import visible
 from smoothcert.report.table import Table
 
 if TYPE_CHECKING:
@@ -37,7 +39,18 @@ def say(sentence: str, warn: bool = False) -> None:
 def said(sentence: str, warn: bool = False) -> Shown:
     """Return what `say` shows."""
     style = ' style="color: #a03000; font-weight: bold"' if warn else ""
+    sentence = printable(sentence)
     return f"<p{style}>{html.escape(sentence)}</p>", textwrap.fill(sentence, 120)
+
+
+def hold(agrees: bool, otherwise: str) -> None:
+    """Go on only where a check by hand agrees; unlike an `assert`, Python never leaves it out.
+
+    Raises:
+        EvidenceError: with these words.
+    """
+    if not agrees:
+        raise EvidenceError(otherwise)
 
 
 def table(found: Table, caption: str = "") -> None:
@@ -52,7 +65,7 @@ def table(found: Table, caption: str = "") -> None:
 
 def set_out(found: Table, caption: str = "") -> Shown:
     """Return what `table` shows."""
-    many = len(found.rows) > SCROLLED
+    caption, many = printable(caption), len(found.rows) > SCROLLED
     box = "max-height: 30em; overflow: auto" if many else "overflow-x: auto"
     sides = [_side([row[i] for row in found.rows]) for i in range(len(found.headings))]
     body = "".join(_row("td", row, sides) for row in found.rows)
@@ -71,6 +84,7 @@ def _row(kind: str, texts: Sequence[str], sides: Sequence[str]) -> str:
 
 def _broken(text: str, kind: str) -> str:
     """Say where a cell's lines may break: never in short texts, at line ends, and inside words as long as a hash."""
+    text = visible(text)
     if kind == "td" and len(text) <= SHORT:
         text = text.replace(" ", "\N{NO-BREAK SPACE}")
     words = re.sub(rf"(\S{{{LONG}}})(?=\S)", "\\1\N{ZERO WIDTH SPACE}", text)

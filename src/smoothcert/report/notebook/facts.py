@@ -24,12 +24,12 @@ def file_name(reference: str) -> str:
     >>> file_name("/home/someone/images.npz#val"), file_name("synthetic:300")
     ('images.npz#val', 'synthetic:300')
     """
-    return re.split(r"[/\\]", reference)[-1]
+    return printable(re.split(r"[/\\]", reference)[-1])
 
 
 def class_name(spec: Spec, number: int | None) -> str:
     """Return the number and name of a class."""
-    return "-" if number is None else f"{number} ({spec.data.class_names[number]})"
+    return "-" if number is None else f"{number} ({printable(spec.data.class_names[number])})"
 
 
 def warnings(run: Run) -> Iterator[str]:
@@ -56,7 +56,7 @@ def _images(spec: Spec) -> Iterator[tuple[str, str]]:
     more = "; ..." if spec.classes > FEW_CLASSES else ""
     yield "images", f"{file_name(data.reference)}: {data.images:,} of {height} x {width} x {channels}\n{data.sha256}"
     yield "their grid", f"whole steps of 1/{data.levels:,}; preprocessing: {'; '.join(data.preprocessing) or 'none'}"
-    yield "classes", f"{spec.classes:,}: {'; '.join(data.class_names[:FEW_CLASSES])}{more}"
+    yield "classes", f"{spec.classes:,}: {'; '.join(map(printable, data.class_names[:FEW_CLASSES]))}{more}"
     if data.subgroups:
         yield "subgroups", f"counted apart by {', '.join(map(printable, data.subgroups))}"
 
@@ -139,7 +139,7 @@ def line_table(spec: Spec, line: Line) -> Table:
         ("sigma, index", f"{line.sigma:g}, {line.index}", "which noise level, which image"),
         ("image", line.image, "hash of its pixels"),
         ("label", class_name(spec, line.label), "reference label"),
-        ("group", line.group or "-", "patient or other group, where the data name one"),
+        ("group", printable(line.group or "-"), "patient or other group, where the data name one"),
         *([("subgroups", subgroups, "value in each column for which results are counted apart")] if subgroups else []),
         ("selection", selection, "votes that select the class; no bound uses them"),
         ("looks", looks or "-", "copies so far after selection, and all their votes"),
@@ -151,4 +151,4 @@ def votes_in_words(spec: Spec, votes: Votes) -> str:
     """Return votes by class, the most first."""
     ranked = sorted(votes.items(), key=lambda pair: (-pair[1], pair[0]))
     rest = f", and {len(ranked) - FEW_VOTES} more classes" if len(ranked) > FEW_VOTES else ""
-    return ", ".join(f"{n:,} {spec.data.class_names[c]}" for c, n in ranked[:FEW_VOTES]) + rest
+    return ", ".join(f"{n:,} {printable(spec.data.class_names[c])}" for c, n in ranked[:FEW_VOTES]) + rest

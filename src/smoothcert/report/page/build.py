@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from smoothcert.errors import MissingExtraError
 from smoothcert.evidence import Run, basis_of, scenarios, write_derived
 from smoothcert.report.guarantees import guarantees
+from smoothcert.report.markup import visible
 from smoothcert.report.page import provenance, summary
 from smoothcert.report.page.data import page_data, script_safe
 from smoothcert.report.page.events import event_words
@@ -147,8 +148,15 @@ def _template() -> Template:
         from jinja2 import Environment, StrictUndefined
     except ImportError:
         raise MissingExtraError(NAME, "report") from None
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
     return environment.from_string(_text("report.html.j2"))
+
+
+def _shown(value: object) -> object:
+    """Return what the page prints of a value: a plain string is a text of others, and markup is our own."""
+    return visible(value) if type(value) is str else value
 
 
 def policy_of(style: str, script: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from smoothcert.errors import printable
 from smoothcert.evidence import Cell, Run
 from smoothcert.report.curves import curve_of, reach
 from smoothcert.report.page.by_class import class_records
@@ -54,7 +55,7 @@ def _settings(run: Run) -> dict[str, Any]:
         "ks": list(request.k),
         "byPrediction": [request.target_of(k) == "prediction" for k in request.k],
         "radii": [_radius(r) for r in request.radius],
-        "classNames": list(spec.data.class_names),
+        "classNames": [printable(name) for name in spec.data.class_names],
         "classImages": list(spec.data.class_counts),
         "alpha": f"{request.alpha:g}",
         "n0": request.n0,
