@@ -280,6 +280,8 @@ class Reported(Record):
     """How many."""
     sha256sums: Sha256 | None = None
     """SHA-256 of results/SHA256SUMS."""
+    documents: dict[str, Sha256] | None = None
+    """SHA-256 of each document, by its name relative to `results/`; version 0.1.0 named the list's alone."""
 
 
 KINDS: dict[str, type[Record]] = {

@@ -32,11 +32,7 @@ def check_list(run: Run, folder: Path) -> Findings:
     named = reports(run)
     present = [name for name in files_of(folder) if name != RESULTS]
     if not named:
-        for name in present:
-            if OURS.fullmatch(name):
-                yield fault(name, " is not a document of this run: no report is on record in the log of events")
-            else:
-                yield note(name, ": not checked, as the log of events does not name it")
+        yield from _strays(present, "the log of events has no report on record")
         return
     facts = named[-1].facts
     hashes = _hashes(facts.get("documents"))
@@ -47,13 +43,18 @@ def check_list(run: Run, folder: Path) -> Findings:
     yield from _sums(folder, facts.get("sha256sums"))
     for name, wanted in hashes.items():
         yield from _file(folder, name, wanted)
-    for name in present:
-        if name in hashes or name == CHECKSUMS:
-            continue
-        if OURS.fullmatch(name):
-            yield fault(name, " is not a document of the last report, which the log of events lists")
-        else:
-            yield note(name, ": not checked, as the log of events does not name it")
+    strays = [name for name in present if name not in hashes and name != CHECKSUMS]
+    yield from _strays(strays, "the last report on record did not write them")
+
+
+def _strays(names: list[str], why: str) -> Findings:
+    """Name files that no report wrote: under the name of a document they are a fault, else they are not checked."""
+    ours = [name for name in names if OURS.fullmatch(name)]
+    others = [name for name in names if not OURS.fullmatch(name)]
+    if ours:
+        yield fault("", f": not documents of this run, as {why}: {', '.join(ours)}")
+    if others:
+        yield note("", f": not checked, as {why}: {', '.join(others)}")
 
 
 def _hashes(facts: object) -> dict[str, str] | None:

@@ -37,7 +37,7 @@ def page_texts(pdf: bytes) -> list[str]:
 
 
 FOREIGN_KEYS = {
-    "/Annots": "annotations",
+    "/Annots": "an annotation",
     "/AcroForm": "a form",
     "/XFA": "a form",
     "/JS": "a script",
