@@ -1,18 +1,22 @@
 """From a request to a sealed run: what is written, and that the evidence is what was asked for."""
 
 import json
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
 
 from smoothcert.data import load_images
 from smoothcert.engine.hooks import Hooks, Progress
+from smoothcert.engine.placement import Placement
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.resume import resume
 from smoothcert.engine.runner import certify
 from smoothcert.errors import EvidenceError, InputError, ModelError, SpecError
-from smoothcert.evidence import broken_link, open_run
+from smoothcert.evidence import LOCKED, SIGNED, STARTED, broken_link, open_run
 from smoothcert.noise import Rows, Stage, make_noise
+from smoothcert.verify import check_signatures, verify
 
 from .tiny import SEED, request, write_grey, write_resnet
 
@@ -115,3 +119,22 @@ def test_a_run_is_never_overwritten(grey, tmp_path):
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
     with pytest.raises(EvidenceError, match="not an empty folder"):
         certify(request("nets:robust", grey), tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen")
+def test_the_lock_is_signed_before_anything_is_sampled(grey, tmp_path):
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    run = certify(request("nets:robust", grey), tmp_path / "run", placement=Placement(sign_lock=key))
+    assert [event.event for event in run.own_events()[:3]] == [LOCKED, SIGNED, STARTED]
+    assert verify(run.path).faults == ()
+    (tmp_path / "allowed").write_text(f"me {key.with_suffix('.pub').read_text()}")
+    signed = check_signatures(run.path, tmp_path / "allowed")
+    assert any("when locked: signed by me, key SHA256:" in note for note in signed.notes)
+    assert len(signed.faults) == 1  # nobody signed the evidence
+
+
+def test_a_key_that_is_none_is_refused_before_anything_is_written(grey, tmp_path):
+    with pytest.raises(InputError):
+        certify(request("nets:robust", grey), tmp_path / "run", placement=Placement(sign_lock=tmp_path / "none"))
+    assert not (tmp_path / "run").exists()

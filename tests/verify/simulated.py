@@ -24,7 +24,7 @@ LOOKS = {"looks": (131, 197, 296, 444, 666, 1000), "fixed": (1000,)}
 CLASSES = 6
 
 
-def simulate(path, images=8, seed=0, stopping="looks", drop=0, subgroups=None, groups=None, **request):
+def simulate(path, images=8, seed=0, stopping="looks", drop=0, subgroups=None, groups=None, sign_lock=None, **request):
     """Write a run over simulated votes; sealed, unless the last `drop` lines are missing.
 
     `subgroups` holds a value an image for each column, `groups` a group an image.
@@ -35,7 +35,7 @@ def simulate(path, images=8, seed=0, stopping="looks", drop=0, subgroups=None, g
     spec = a_spec(labels.tolist(), classes=CLASSES, looks=LOOKS[stopping], seed=seed, grouped=bool(groups), **asked)
     data = spec.data.model_copy(update={"subgroups": tuple(subgroups or ())})
     spec = spec.model_copy(update={"data": data})
-    run = create_run(path, spec, {"threads": 1})
+    run = create_run(path, spec, {"threads": 1}, sign_lock=sign_lock)
     append_event(run.events, STARTED, lines=0)
     lines = []
     for sigma in spec.request.sigma:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from smoothcert.spec.values import Count, Frozen
@@ -21,7 +22,9 @@ class Workers(Frozen):
 
 
 class Placement(Workers):
-    """Who samples, and which part of the images."""
+    """Who samples, which part of the images, and who signs that the spec was locked before."""
 
     shard: str | None = None
     """i/n: only the i-th of n parts of the images, i from 0; `smoothcert merge` joins the parts. Needs --seed."""
+    sign_lock: Path | None = None
+    """SSH key that signs the locked spec before the first vote (file lock.sig, made by ssh-keygen)."""

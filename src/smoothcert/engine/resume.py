@@ -12,7 +12,7 @@ from smoothcert.engine.room import check_workers
 from smoothcert.engine.session import Session
 from smoothcert.engine.work import Work, data_facts, load_work, model_facts
 from smoothcert.errors import EvidenceError, RecipeError
-from smoothcert.evidence import LOCKED, RESUMED, STARTED, Run, RunDirectory, open_run
+from smoothcert.evidence import LOCKED, RESUMED, SIGNED, STARTED, Run, RunDirectory, open_run
 from smoothcert.evidence.planned import PLANNED
 from smoothcert.evidence.soundness import own_faults
 from smoothcert.sampling.recipe import differences
@@ -66,7 +66,7 @@ def resume(
 
 
 def _begun(run: RunDirectory) -> bool:
-    return any(event.event not in (LOCKED, PLANNED) for event in run.own_events())
+    return any(event.event not in (LOCKED, SIGNED, PLANNED) for event in run.own_events())
 
 
 def _as_locked(spec: Spec, moved: dict[str, Any], accept_recipe: bool) -> Request:

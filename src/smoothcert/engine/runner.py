@@ -21,6 +21,7 @@ from smoothcert.errors import SpecError
 from smoothcert.evidence import STARTED, RunDirectory, append_event, create_run, environment, refuse_occupied
 from smoothcert.evidence.forecast import Forecast
 from smoothcert.evidence.planned import PLANNED, difference, first_unnamed
+from smoothcert.evidence.signatures import expect_key
 from smoothcert.spec import Request, Share, Spec, parse_share
 from smoothcert.stats import schedule
 
@@ -41,7 +42,8 @@ def certify(
         out: a new or empty folder.
         hooks: progress callbacks.
         plan: the forecast this run was planned with; it is recorded before the first image.
-        placement: which engine samples, and which part of the images; a part is finished but not sealed.
+        placement: which engine samples, which part of the images, and which key signs the locked spec; a part is
+            finished but not sealed.
 
     Raises:
         InputError: the request was refused, or it is not what was planned; nothing was written.
@@ -49,6 +51,8 @@ def certify(
     hooks, placement = hooks or Hooks(), placement or Placement()
     share = _share(request, placement)
     check_workers(placement)
+    if placement.sign_lock is not None:
+        expect_key(placement.sign_lock)
     refuse_occupied(out)
     work = load_work(request, hooks.on_read)
     hooks.on_images(inspect_images(work.images))
@@ -58,7 +62,7 @@ def certify(
         hooks.on_preflight(preflight(work, sigma, spec.seed))
     local = local_engine(spec, work)
     with open_engine(placement, spec, local) as engine:
-        run = create_run(out, spec, environment(torch.get_num_threads()), share)
+        run = create_run(out, spec, environment(torch.get_num_threads()), share, placement.sign_lock)
         if plan is not None:
             append_event(run.events, PLANNED, forecast=plan.to_record())
         Session(run, local, engine, hooks).sample(STARTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from typing import Any
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.derived import write_json
 from smoothcert.evidence.directory import RunDirectory, refuse_occupied
-from smoothcert.evidence.events import LOCKED, append_event
+from smoothcert.evidence.events import LOCKED, SIGNED, append_event
+from smoothcert.evidence.signatures import LOCK_SIGNATURE, lock_text, sign
 from smoothcert.spec import Share, Spec
 
 
@@ -35,7 +37,9 @@ def fresh_run(path: Path) -> Iterator[RunDirectory]:
         raise EvidenceError(f"Cannot create the run directory {path}: {error.strerror}.") from None
 
 
-def create_run(path: Path, spec: Spec, environment: dict[str, Any], share: Share | None = None) -> RunDirectory:
+def create_run(
+    path: Path, spec: Spec, environment: dict[str, Any], share: Share | None = None, sign_lock: Path | None = None
+) -> RunDirectory:
     """Lock a spec into a new run directory, all of it or nothing.
 
     Args:
@@ -43,13 +47,19 @@ def create_run(path: Path, spec: Spec, environment: dict[str, Any], share: Share
         spec: the spec.
         environment: what is known of this machine.
         share: the part of the images that this directory is about; left out, all of them.
+        sign_lock: SSH key that signs the lock.
 
     Raises:
         EvidenceError: the place already holds something, or cannot be written.
+        InputError: the key cannot sign.
     """
     with fresh_run(path) as fresh:
         fresh.spec.write_text(spec.to_json(), encoding="utf-8")
         write_json(fresh.environment, environment)
         part = {} if share is None else {"shard": str(share)}
         append_event(fresh.events, LOCKED, spec_sha256=spec.sha256(), smoothcert=spec.smoothcert, **part)
+        if sign_lock is not None:
+            signature = sign(lock_text(fresh.events), sign_lock)
+            (fresh.path / LOCK_SIGNATURE).write_bytes(signature)
+            append_event(fresh.events, SIGNED, sha256=hashlib.sha256(signature).hexdigest())
     return RunDirectory(path)

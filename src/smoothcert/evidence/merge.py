@@ -18,6 +18,7 @@ from smoothcert.evidence.directory import RunDirectory, refuse_occupied
 from smoothcert.evidence.events import LOCKED, MERGED, append_event
 from smoothcert.evidence.mergeable import Part, parts_of, refuse_differing
 from smoothcert.evidence.seal import seal_run
+from smoothcert.evidence.signatures import LOCK_SIGNATURE
 
 _BLOCK = 1 << 16
 
@@ -62,6 +63,8 @@ def _copy(parts: Sequence[Part], fresh: RunDirectory) -> None:
         folder = fresh.of_shard(part.shard.name)
         folder.path.mkdir(parents=True)
         _copy_file(part.run.events, folder.events)
+        if (part.run.path / LOCK_SIGNATURE).is_file():
+            _copy_file(part.run.path / LOCK_SIGNATURE, folder.path / LOCK_SIGNATURE)
         if part.run.environment.is_file():
             _copy_file(part.run.environment, folder.environment)
             records.append(_record(folder.environment))

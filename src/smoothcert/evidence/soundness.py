@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from smoothcert.evidence.columns import indices_of
+from smoothcert.evidence.derived import file_sha256
 from smoothcert.evidence.directory import RunDirectory
 from smoothcert.evidence.events import (
     FINISHED,
@@ -22,6 +23,7 @@ from smoothcert.evidence.events import (
     REPORTED,
     RESUMED,
     SESSION_ENDED,
+    SIGNED,
     STARTED,
     WORKER,
     Event,
@@ -31,6 +33,7 @@ from smoothcert.evidence.events import (
 )
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.seal import fingerprint, seal_facts, supersedes
+from smoothcert.evidence.signatures import LOCK_SIGNATURE
 from smoothcert.spec import Recipe, Spec
 
 _LEDGER_NAME = re.compile(r"[^.].*\.jsonl(\.gz)?", re.DOTALL)
@@ -45,6 +48,7 @@ def own_faults(run: RunDirectory, spec: Spec, ledger: Ledger) -> Iterator[str]:
     yield from log_faults(run.events, spec)
     events = run.own_events()
     yield from late_faults(events, fingerprint(run))
+    yield from signature_faults(run)
     yield from folder_faults(run.ledger)
     yield from seal_faults(end_of(events), ledger, run.read_events())
     if not any(event.event == MERGED for event in events):
@@ -89,6 +93,14 @@ def late_faults(events: Sequence[Event], first: str | None, name: str = "events.
             yield f"{name}: a second finish event of {event.at}; the first, of {end.at}, stands for ever"
         elif event.event not in (FINISHED, REPORTED):
             yield f"{name}: {event.event!r:.40} of {event.at} follows the seal of {end.at}; nothing was left to sample"
+
+
+def signature_faults(run: RunDirectory) -> Iterator[str]:
+    """Yield where the signature of the lock is not the one that the log names; whose it is takes ssh-keygen to say."""
+    for event in run.own_events():
+        path = run.path / LOCK_SIGNATURE
+        if event.event == SIGNED and not (path.is_file() and file_sha256(path) == event.facts["sha256"]):
+            yield f"{LOCK_SIGNATURE} is not the signature that was made when the spec was locked, or is missing"
 
 
 def folder_faults(folder: Path) -> Iterator[str]:

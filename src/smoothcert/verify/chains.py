@@ -14,7 +14,7 @@ from smoothcert.evidence.events import last_digest
 from smoothcert.evidence.reading import prefixes, read_lines
 from smoothcert.evidence.seal import seal_facts
 from smoothcert.evidence.shards import Shard
-from smoothcert.evidence.soundness import late_faults, log_faults, sampling_faults, seal_faults
+from smoothcert.evidence.soundness import late_faults, log_faults, sampling_faults, seal_faults, signature_faults
 from smoothcert.spec import Spec
 
 
@@ -26,6 +26,7 @@ def check_merged(run: RunDirectory, spec: Spec) -> Iterator[str]:
         name, kept = f"shards/{shard.name}/events.jsonl", run.of_shard(shard.name)
         yield from log_faults(kept.events, spec, name)
         yield from late_faults(kept.own_events(), None, name)
+        yield from (f"{shard.name}: {fault}" for fault in signature_faults(kept))
         if last_digest(kept.events) != shard.head:
             yield f"{name}: its last event is not the one that the merge event names; the log was changed after it"
         own = None if kept.share is None else str(kept.share)
