@@ -4,6 +4,7 @@ import gzip
 import importlib
 import io
 import struct
+import time
 import tracemalloc
 import zipfile
 import zlib
@@ -89,6 +90,20 @@ def test_a_text_in_a_picture_that_unpacks_to_much(tmp_path):
     text = zlib.compress(bytes(2**28), 9)
     (tmp_path / "x.png").write_bytes(png(4, 4, chunk(b"zTXt", b"Comment\0\0" + text)))
     refused(read_picture, tmp_path / "x.png", DataOptions())
+
+
+def test_a_tiff_of_very_many_pages(tmp_path):
+    """They are not counted: each page refers to the next, and reading all of them takes minutes."""
+    side, pages = 8, 100_001
+    fields = [(256, side), (257, side), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, side), (279, side**2)]
+    page = struct.pack("<H", len(fields)) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields)
+    first, size = 8 + side**2, len(page) + 4
+    chain = b"".join(page + struct.pack("<I", first + size * n) for n in range(1, pages))
+    start = b"II*\0" + struct.pack("<I", first) + bytes(side**2)
+    (tmp_path / "x.tif").write_bytes(start + chain + page + bytes(4))
+    began = time.process_time()
+    assert "pages" in refused(read_picture, tmp_path / "x.tif", DataOptions())
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "BMP"])

@@ -68,9 +68,8 @@ def stored_as(image: Image, file: BinaryIO) -> Stored:
     """
     if image.format == "TIFF":  # Pillow would turn it without a word, and has already turned its size
         _check_upright(image.tag_v2)  # type: ignore[attr-defined]
-    frames = getattr(image, "n_frames", 1)
-    if frames != 1:
-        raise RefusedError(f"one picture a file is expected, got {frames} frames or pages; save the one that is meant.")
+    if getattr(image, "is_animated", False):  # told by the first frame; to count them all can take minutes
+        raise RefusedError("one picture a file is expected, got several frames or pages; save the one that is meant.")
     _check_upright(image.getexif())
     channels = _channels(image)
     if image.mode == "P" and image.format == "TIFF":
