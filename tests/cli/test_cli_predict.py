@@ -267,6 +267,38 @@ def test_answers_are_written_whole(say, bundle, images, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+HOLDER = """
+import sys
+from pathlib import Path
+from smoothcert.cli.predicting.question import reserved
+with reserved(Path(sys.argv[1])) as write:
+    print("here", flush=True)
+    sys.stdin.readline()
+    write("first")
+"""
+
+
+@pytest.mark.parametrize("ends", ["written", "killed"])
+def test_two_processes_never_write_one_file(say, bundle, images, tmp_path, ends):
+    out = tmp_path / "answers.csv"
+    command = [sys.executable, "-c", HOLDER, str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "here\n"
+        refused(say("predict", bundle, images, *CODE, "--out", out))
+        assert not out.exists()
+        if ends == "killed":
+            first.kill()
+        else:
+            first.communicate("go\n")
+    if ends == "killed":
+        assert say("predict", bundle, images, *CODE, "--out", out).code == 0
+        assert len(rows(out.read_text())) == 12
+    else:
+        refused(say("predict", bundle, images, *CODE, "--out", out))
+        assert out.read_text() == "first\n"
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_every_call_draws_fresh_secret_noise(say, bundle, images, monkeypatch):
     """Each part of the images has a seed of its own, and no flag gives one."""
     drawn = []

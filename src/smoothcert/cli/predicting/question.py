@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,13 +64,53 @@ def form_of(asked: Asked) -> str:
 
 
 def check_flags(images: Sequence[Path], asked: Asked) -> None:
-    """Refuse flags that contradict each other, and a place to write that is taken."""
+    """Refuse flags that contradict each other, and a place to write that cannot be."""
     if not images:
         raise InputError("Name image files, or a folder of them.")
     if asked.certify and asked.n is not None:
         raise InputError("--n counts the copies of a prediction; with --certify use --n-max.")
     if not asked.certify and (asked.radius or asked.n_max is not None):
         raise InputError("--radius and --n-max belong to --certify; add it, or leave them out.")
-    if asked.out is not None and (asked.out.exists() or not asked.out.absolute().parent.is_dir()):
-        trouble = "exists, and nothing is overwritten" if asked.out.exists() else "lies in a folder that does not exist"
-        raise InputError(f"--out: {printable(str(asked.out))} {trouble}. Choose another name.")
+    if asked.out is not None and not asked.out.absolute().parent.is_dir():
+        raise _no_place(asked.out, "lies in a folder that does not exist")
+
+
+@contextmanager
+def reserved(out: Path) -> Iterator[Callable[[str], None]]:
+    """Keep a place for the answers, so that no other process writes there meanwhile; a crash lets go of it.
+
+    Yields:
+        What writes the answers beside the place and moves them there in one step.
+
+    Raises:
+        InputError: there is a file already, or another process is about to write it.
+    """
+    beside = out.with_name(f".{out.name}.part")
+    with beside.open("a+b") as file:
+        with suppress(OSError):  # a network disk may know no locks
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                mine = beside.exists() and os.path.samestat(beside.stat(), os.fstat(file.fileno()))
+            except BlockingIOError:
+                mine = False
+            if not mine:
+                raise _no_place(out, "is being written by another process")
+        if out.exists():
+            beside.unlink(missing_ok=True)
+            raise _no_place(out, "exists, and nothing is overwritten")
+
+        def write(text: str) -> None:
+            file.truncate(0)  # what a process left that was killed
+            file.write(f"{text}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(beside, out)
+
+        try:
+            yield write
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _no_place(out: Path, trouble: str) -> InputError:
+    return InputError(f"--out: {printable(str(out))} {trouble}. Choose another name.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,13 @@ from rich.console import Console
 
 from smoothcert.cli.predict import Asked
 from smoothcert.cli.predicting.answers import Answer, as_table, in_words
-from smoothcert.cli.predicting.question import Question, check_flags, form_of, question_of
+from smoothcert.cli.predicting.question import Question, check_flags, form_of, question_of, reserved
 from smoothcert.cli.predicting.records import as_csv, as_json
 from smoothcert.cli.terminal import Screen, show
 from smoothcert.data.checks import Pixels
 from smoothcert.data.files import image_files, pixels_sha256, read_image
 from smoothcert.errors import ModelError
-from smoothcert.evidence import Bundle, read_bundle, write_derived
+from smoothcert.evidence import Bundle, read_bundle
 from smoothcert.evidence.bundle.files import RECORD
 from smoothcert.evidence.derived import file_sha256
 from smoothcert.progress import Count, counting
@@ -38,6 +39,11 @@ def predict_and_report(path: Path, images: Sequence[Path], asked: Asked) -> int:
     """Predict with a bundle; return the exit status."""
     form = form_of(asked)
     check_flags(images, asked)
+    with nullcontext(print) if asked.out is None else reserved(asked.out) as write:
+        return _predicted(path, images, asked, form, write)
+
+
+def _predicted(path: Path, images: Sequence[Path], asked: Asked, form: str, write: Callable[[str], None]) -> int:
     bundle = read_bundle(path)
     question = question_of(bundle, asked)
     console = Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
@@ -54,7 +60,15 @@ def predict_and_report(path: Path, images: Sequence[Path], asked: Asked) -> int:
         console.print(_OTHER_RECIPE if bundle.certified else _OTHER_MACHINE, style="yellow", markup=False)
     with counting(console, "certifying" if asked.certify else "predicting", len(files)) as tell:
         answers = list(_answers((g, bundle, question), files, tell))
-    _deliver(_rendered(form, answers, (g, bundle, question), path), answers, (asked.out, console))
+    content = _rendered(form, answers, (g, bundle, question), path)
+    if isinstance(content, Table):
+        show(content)
+    else:
+        write(content)
+    if asked.out is not None and not isinstance(content, Table):
+        without = sum(not answer.classes for answer in answers)
+        count = f"{len(answers):,} image{'' if len(answers) == 1 else 's'}"
+        console.print(f"Answers for {count}, {without:,} of them abstentions: {asked.out}", markup=False)
     console.print(in_words(bundle, question), markup=False)
     return 0
 
@@ -130,17 +144,3 @@ def _rendered(
         facts = {"bundle_sha256": file_sha256(path / RECORD), "recipe": g.recipe(bundle.shape).model_dump()}
         return as_json(answers, bundle, question, {**facts, "warnings": list(g.warnings)})
     return as_table(answers, bundle, question)
-
-
-def _deliver(content: Table | str, answers: Sequence[Answer], to: tuple[Path | None, Console]) -> None:
-    """Print the answers, or write them beside their place and move them there."""
-    out, console = to
-    if isinstance(content, Table):
-        show(content)
-    elif out is None:
-        print(content)
-    else:
-        write_derived(out, content + "\n")
-        without = sum(not answer.classes for answer in answers)
-        images = f"{len(answers):,} image{'' if len(answers) == 1 else 's'}"
-        console.print(f"Answers for {images}, {without:,} of them abstentions: {out}", markup=False)
