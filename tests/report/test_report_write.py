@@ -124,6 +124,30 @@ def test_a_run_that_is_being_written_is_refused(tmp_path):
         write_report(path)
 
 
+def test_nobody_writes_the_run_from_before_it_is_read(tmp_path, monkeypatch):
+    """A report that was suspended after reading would otherwise overwrite the documents of what came meanwhile."""
+    path, seen = simulate(tmp_path / "run", images=4, drop=1), []
+
+    def read(run):
+        with pytest.raises(EvidenceError, match="Another process"), RunDirectory(path).locked():
+            pass
+        seen.append(len(run.ledger.lines))
+        yield "It was read"
+
+    monkeypatch.setattr(module, "damage", read)
+    with pytest.raises(EvidenceError, match="It was read"):
+        write_report(path)
+    assert seen == [7]
+    with RunDirectory(path).locked():  # and it is let go
+        pass
+
+
+def test_a_report_of_nothing_leaves_no_lock(tmp_path):
+    with pytest.raises(EvidenceError, match="Expected a run directory"):
+        write_report(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_missing_library_names_the_extra_before_anything_is_written(tmp_path, monkeypatch):
     path = simulate(tmp_path / "run", images=4)
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "typst" else object())

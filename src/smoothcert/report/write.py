@@ -63,7 +63,14 @@ def write_report(path: Path, wish: Wish | None = None, on_step: Callable[[str], 
     for library in LIBRARIES:
         if find_spec(library) is None:
             raise MissingExtraError(f"The report (library {library})", "report")
-    run = open_run(path)
+    directory = RunDirectory(path)
+    directory.read_spec()  # no lock is left where there is no run
+    with directory.locked():  # held from before the evidence is read: what is written is about what lies there
+        return _write(open_run(path), wish or Wish(), on_step)
+
+
+def _write(run: Run, wish: Wish, on_step: Callable[[str], None]) -> list[Path]:
+    path = run.directory.path
     if not run.ledger.lines:
         raise EvidenceError(f"{path} holds no finished image, so there is nothing to report. See `smoothcert status`.")
     fault = next(damage(run), None)
@@ -71,12 +78,11 @@ def write_report(path: Path, wish: Wish | None = None, on_step: Callable[[str], 
         raise EvidenceError(
             f"{fault}. No document is written from evidence that does not hold; `smoothcert verify {path}` names all."
         )
-    with run.directory.locked():
-        files: list[Path] = []
-        for name, step in _steps(run, wish or Wish()):
-            on_step(name)
-            files += step()
-        return log_documents(run.directory, files)
+    files: list[Path] = []
+    for name, step in _steps(run, wish):
+        on_step(name)
+        files += step()
+    return log_documents(run.directory, files)
 
 
 def log_documents(directory: RunDirectory, files: list[Path]) -> list[Path]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console
 
 from smoothcert.cli.predict import Asked
 from smoothcert.cli.predicting.answers import Answer, as_table, in_words
