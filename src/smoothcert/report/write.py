@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from smoothcert.errors import EvidenceError, MissingExtraError
+from smoothcert.errors import EvidenceError, MissingExtraError, is_text
 from smoothcert.evidence import (
     REPORTED,
     Run,
@@ -55,14 +55,16 @@ def write_report(path: Path, wish: Wish | None = None, on_step: Callable[[str], 
         The files, in the order they were written; the last is SHA256SUMS.
 
     Raises:
-        EvidenceError: there is no run, its evidence was changed, none of its images is decided, or another process is
-            writing it.
+        EvidenceError: there is no run, its evidence was changed, none of its images is decided, its path is not
+            Unicode text, or another process is writing it.
         InputError: the sponsor's file was refused; nothing was written.
         MissingExtraError: a library of the extra `report` is not installed.
     """
     for library in LIBRARIES:
         if find_spec(library) is None:
             raise MissingExtraError(f"The report (library {library})", "report")
+    if not is_text(str(path.resolve())):
+        raise EvidenceError(f"{path}: libraries that write documents need a path in Unicode text; rename its folders.")
     directory = RunDirectory(path)
     directory.read_spec()  # no lock is left where there is no run
     with directory.locked():  # held from before the evidence is read: what is written is about what lies there
