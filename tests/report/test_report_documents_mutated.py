@@ -8,7 +8,7 @@ import pytest
 
 from report.memo_runs import FULL, PRIMARY, a_run
 from smoothcert import version
-from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.evidence import RESUMED, RunDirectory, append_event, open_run
 from smoothcert.report import Wish, write_report
 from smoothcert.report.documents import check, check_documents
 from smoothcert.report.documents.found import Written
@@ -185,6 +185,14 @@ def markup_of_the_notebook(results):
     path.write_text(json.dumps(record, indent=1))
 
 
+def words_beside_a_picture(results):
+    path = results / "notebook.ipynb"
+    record = json.loads(path.read_text())
+    shown = next(o for c in record["cells"] for o in c.get("outputs", []) if "image/png" in o.get("data", {}))
+    shown["data"]["text/html"] = "<p>All 12 images are certified.</p>"
+    path.write_text(json.dumps(record, indent=1))
+
+
 def rewritten(results, change):
     """The memo's PDF, with its objects changed by `change(writer)`."""
     path = results / "memo.pdf"
@@ -246,6 +254,9 @@ STRUCTURE = {
     "a handler in the page": ("report.html", handler_of_the_page),
     "a weaker policy of the page": ("report.html", policy_of_the_page),
     "markup that runs in the notebook": ("notebook.ipynb", markup_of_the_notebook),
+    "words beside a picture": ("notebook.ipynb", words_beside_a_picture),
+    "text that is no HTML": ("report.html", lambda results: (results / "report.html").write_text("<![x y")),
+    "text that is no CSV": ("results.csv", lambda results: (results / "results.csv").write_text('"' + "x" * 200_000)),
 }
 FOREIGN = {
     "an annotation": annotated,
@@ -394,6 +405,12 @@ def test_files_more_and_files_less(copy):
     assert any("tables/best.csv" in told for told in found.faults)
     assert any("cost.json" in told for told in found.faults)
     assert not any("slides" in told for told in found.faults)
+
+
+def test_documents_of_a_run_that_went_on_are_to_be_written_anew(copy):
+    append_event(copy / "events.jsonl", RESUMED, lines=0)
+    (told,) = check_documents(open_run(copy)).faults
+    assert "smoothcert report" in told
 
 
 def test_a_list_of_hashes_names_files_of_results_only(copy):

@@ -82,10 +82,10 @@ def _agree(one: str, other: str) -> bool:
         return True
     try:
         a, b = (Decimal(text.replace(",", "")) for text in (one, other))
+        decimals = [-int(each.as_tuple().exponent) for each in (a, b)]
+        return max(decimals) > 0 and abs(a - b) < Decimal(1).scaleb(-max(0, min(decimals)))
     except ArithmeticError:
         return False
-    decimals = [-int(each.as_tuple().exponent) for each in (a, b)]
-    return max(decimals) > 0 and abs(a - b) < Decimal(1).scaleb(-max(0, min(decimals)))
 
 
 def markdown_tables(text: str) -> list[Cells]:
@@ -116,7 +116,11 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Cells:
 
 
 def csv_records(text: str) -> list[dict[str, Any]]:
-    """Return the rows of a CSV text as records of plain values."""
+    """Return the rows of a CSV text as records of plain values.
+
+    Raises:
+        csv.Error: it is not CSV.
+    """
     return [{str(name): _plain(value) for name, value in row.items()} for row in csv.DictReader(io.StringIO(text))]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import Run
+from smoothcert.evidence import FINISHED, LEVEL, RESUMED, STARTED, Run
 from smoothcert.report.documents.found import Finding, Findings, Written, fault, note, reports
 from smoothcert.report.documents.listed import check_list, files_of
 from smoothcert.report.documents.memo import check_memo
@@ -56,6 +56,9 @@ def check_documents(run: Run, checked: Report | None = None) -> Documents:
     """
     folder = run.directory.results
     findings = list(check_list(run, folder))
+    if _went_on(run):
+        told = "the documents were written before the run went on; `smoothcert report` writes them anew"
+        return Documents(faults=(f"results/: {told}", *(each.words for each in findings if each.kind == "fault")))
     written = Written(_then(run), folder, checked)
     for name, check in CHECKS.items():
         findings += _tried(name, check, written)
@@ -70,6 +73,13 @@ def check_documents(run: Run, checked: Report | None = None) -> Documents:
         notes=tuple(dict.fromkeys(each.words for each in findings if each.kind == "note")),
         held=tuple(dict.fromkeys(held)),
     )
+
+
+def _went_on(run: Run) -> bool:
+    """Whether sampling went on after the last report."""
+    last = reports(run)[-1:]
+    after = run.events[run.events.index(last[0]) + 1 :] if last else ()
+    return any(event.event in (STARTED, RESUMED, LEVEL, FINISHED) for event in after)
 
 
 def _then(run: Run) -> Run:

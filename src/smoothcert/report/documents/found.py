@@ -19,7 +19,7 @@ from smoothcert.spec import Production
 from smoothcert.verify import Report
 from smoothcert.verify.keys import Compared, compare, some
 
-LARGEST = 1_000_000_000
+LARGEST = 300_000_000
 """Bytes of a document."""
 
 

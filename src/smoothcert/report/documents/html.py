@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
+from smoothcert.errors import EvidenceError
 from smoothcert.report.documents.cells import Cells
 
 ACTIVE = frozenset(
@@ -13,7 +14,7 @@ _ADDRESSES = ("href", "src", "action", "formaction", "data", "srcset", "xlink:hr
 
 
 class Markup(HTMLParser):
-    """A text read as HTML.
+    """A text read as HTML; raises EvidenceError where it cannot be read.
 
     Attributes:
         tables: its tables, those without a row of headings included.
@@ -36,8 +37,11 @@ class Markup(HTMLParser):
         self._cell: list[str] | None = None
         self._raw: str | None = None
         self._kind = ""
-        self.feed(text)
-        self.close()
+        try:
+            self.feed(text)
+            self.close()
+        except AssertionError as error:  # so the library says that it cannot go on
+            raise EvidenceError(f"expected HTML, got a mistake: {error}") from None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Take in the beginning of an element."""

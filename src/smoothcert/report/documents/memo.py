@@ -20,7 +20,7 @@ from smoothcert.report.memo.memo import Memo, make_memo
 from smoothcert.report.memo.pdftext import foreign_parts, page_texts
 from smoothcert.report.memo.sponsor import make_sponsor
 from smoothcert.report.memo.sponsored import ANNEX, annex
-from smoothcert.report.memo.wording import check_fields, check_pdf, refused
+from smoothcert.report.memo.wording import check_fields, check_pdf, check_text, refused
 from smoothcert.verify.keys import Compared, compare, some
 
 IDENTITY = ("run_id", "document_id", "dated")
@@ -116,7 +116,8 @@ def _field(name: str, field: dict[str, Any], ours: dict[str, Any], found: Compar
 
 def _rounded(printed: str, ours: dict[str, Any]) -> bool:
     """Whether a printed number is the value of a field, rounded by its rule to whatever number of decimals."""
-    if not _PLAIN.fullmatch(printed) or not _PLAIN.fullmatch(ours["printed"]):
+    numbers = isinstance(ours["value"], int | float) and all(map(_PLAIN.fullmatch, (printed, ours["printed"])))
+    if not numbers:
         return bool(printed == ours["printed"])
     scales = [scale for scale in (1, 100) if _bounds(ours["printed"], ours["value"] * scale, ours["rule"])]
     return any(_bounds(printed, ours["value"] * scale, ours["rule"]) for scale in scales)
@@ -194,7 +195,10 @@ def _known_text(name: str, texts: Sequence[str], written: Written, memo: Memo) -
             cells = [str(cell) for row in table["rows"] for cell in row]
             same = squeeze("".join(memo.tables[title].rows[0]))[:40] in here
             missing += [f"table {title}: {cell[:40]}" for cell in cells if same and squeeze(cell) not in text]
-    told = [fault(name, f": not on its pages, though fields or tables hold it: {some(missing)}")] if missing else []
+    known_words = {each.phrase for page in pages for piece in page for each in check_text(piece.text, "")}
+    refusals = [each for page in texts for each in check_text(page, "its text") if each.phrase not in known_words]
+    told = [note(name, f": {each.words}") for each in refusals[:3]]
+    told += [fault(name, f": not on its pages, though fields or tables hold it: {some(missing)}")] if missing else []
     known = {number for printed in (*shown.values(), *_texts(record, pages)) for number in _NUMBER.findall(printed)}
     orphans = [number for number in dict.fromkeys(_NUMBER.findall(" ".join(texts))) if number not in known]
     if orphans:

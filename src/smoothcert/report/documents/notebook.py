@@ -81,12 +81,16 @@ def _unsafe(cells: list[dict[str, Any]]) -> Iterator[str]:
     for number, cell in enumerate(cells):
         if cell.get("attachments"):
             yield f", cell {number}: an attachment, which no version writes"
+        if cell.get("cell_type") != "code" and Markup(_joined(cell.get("source"))).active:
+            yield f", cell {number}: markup that could run or load something"
         for output in cell.get("outputs", []):
             kind, data = output.get("output_type"), output.get("data", {})
             if kind not in ("display_data", "stream") or not isinstance(data, dict) or not {*data} <= KINDS:
                 yield f", cell {number}: an output of a kind that no version writes"
                 continue
             markup = Markup(_joined(data.get("text/html", "")))
+            if ("image/png" in data and not _joined(data.get("text/plain")).startswith("<IPython")) or len(data) > 2:
+                yield f", cell {number}: a picture with other words than a notebook gives it"
             if markup.active or markup.scripts or markup.styles or not markup.tags <= TAGS:
                 yield f", cell {number}: an output with markup that could run or load something"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import tempfile
 from collections.abc import Callable, Mapping
@@ -49,7 +50,11 @@ def _text(written: Written, name: str, text: str) -> Findings:
         return
     differing = Compared()
     if name.endswith(".csv"):
-        differing = compare(csv_records(found), csv_records(text))
+        try:
+            differing = compare(csv_records(found), csv_records(text))
+        except csv.Error as error:
+            yield fault(name, f" cannot be read: {error}")
+            return
     else:
         read = markdown_tables if name.endswith(".md") else tex_tables
         compare_tables(read(found), read(text), differing)
@@ -161,7 +166,10 @@ def _blocks(file: ParquetFile) -> Callable[[int], dict[str, list[Any]]]:
     def read(rows: int) -> dict[str, list[Any]]:
         parts = [each for each in held_back if len(each)]
         while sum(map(len, parts)) < rows:
-            parts.append(pyarrow.Table.from_batches([next(batches)]))
+            batch = next(batches, None)
+            if batch is None:
+                raise ValueError("fewer rows than the file says")
+            parts.append(pyarrow.Table.from_batches([batch]))
         whole = pyarrow.concat_tables(parts)
         held_back[:] = [whole.slice(rows)]
         return dict(whole.slice(0, rows).to_pydict())
