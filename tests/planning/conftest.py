@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -5,9 +6,11 @@ import pytest
 from engine.tiny import write_factory, write_grey
 
 
-@pytest.fixture
-def grey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Twelve images told apart by their grey level; the working directory holds their classifiers, `nets:NAME`."""
-    write_factory(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return write_grey(tmp_path / "grey.npz")
+    folder = tmp_path_factory.mktemp("grey")
+    write_factory(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield write_grey(folder / "grey.npz")

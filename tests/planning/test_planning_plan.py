@@ -35,7 +35,7 @@ def settings(data, **more) -> PlanSettings:
     return make_plan_settings(**fields, pilot=6, pilot_copies=60)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def planned(grey):
     return plan(settings(grey))
 
