@@ -14,7 +14,7 @@ from PIL import Image
 
 from report.finished import finished
 from smoothcert.cli import main
-from smoothcert.models.card import Card
+from smoothcert.formats.card import Card
 from smoothcert.models.resnet import build
 from smoothcert.models.weights import save_weights
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import smoothcert.sampling.recipe as recipe
-from smoothcert.models.card import Card
+from smoothcert.formats.card import Card
 from smoothcert.models.resnet import build
 from smoothcert.models.weights import save_weights
 

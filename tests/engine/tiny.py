@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from smoothcert.models.card import Card
+from smoothcert.formats.card import Card
 from smoothcert.models.resnet import build
 from smoothcert.models.weights import save_weights
 from smoothcert.spec import Request, make_request

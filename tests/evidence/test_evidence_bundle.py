@@ -134,7 +134,7 @@ RECORDS = {
     "a field too many": ({"seed": 7}, "seed: there is no such setting"),
     "sigma in grey levels": ({"sigma": 64}, "sigma: expected a noise level above 0 and at most 4, got 64"),
     "no sigma": ({"sigma": None}, "sigma"),
-    "sigma not a number": ({"sigma": float("nan")}, "sigma|JSON"),
+    "sigma not a number": ({"sigma": float("nan")}, "sigma|JSON|finite"),
     "another grid": ({"levels": 256}, "levels"),
     "no pixels": ({"shape": [3, 0, 28]}, "shape"),
     "one class": ({"class_names": ["a"]}, "class_names: expected 2 class names or more, got 1"),

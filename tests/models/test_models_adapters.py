@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from smoothcert.formats.card import Card
 from smoothcert.models.adapters import assembled
-from smoothcert.models.card import Card
 from smoothcert.models.factory import state_sha256
 from smoothcert.models.resnet import build
 

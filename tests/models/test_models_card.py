@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smoothcert.errors import ModelError
-from smoothcert.models.card import Card, card_from_json, card_from_values
+from smoothcert.formats.card import Card, card_from_json, card_from_values
 
 FULL = Card("resnet8", 2, 3, (3, 28, 28), (0.5,) * 3, (0.2,) * 3, 0.25, (0.0, 255.0), ("a", "β"), {"epochs": 3})
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "a", "resnet8"])

@@ -11,8 +11,8 @@ from safetensors.torch import save, save_file
 from torch import nn
 
 from smoothcert.errors import ModelError
+from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions, at_sigma, load_classifier
-from smoothcert.models.card import Card
 from smoothcert.models.resnet import build
 from smoothcert.models.state import load_state
 from smoothcert.models.weights import save_weights

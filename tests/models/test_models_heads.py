@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from smoothcert.errors import ModelError
+from smoothcert.formats.card import Card
 from smoothcert.models import Classifier
 from smoothcert.models.adapters import assembled
-from smoothcert.models.card import Card
 from smoothcert.models.heads import TwoColumns, settled
 
 IMAGES = torch.zeros(4, 1, 2, 2)

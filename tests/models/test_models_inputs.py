@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smoothcert.errors import ModelError
+from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions
-from smoothcert.models.card import Card
 from smoothcert.models.inputs import stated, unit_normalisation
 
 NUMBERS = st.floats(-1000, 1000)

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions, load_classifier
-from smoothcert.models.card import Card
 from smoothcert.models.heads import settled
 from smoothcert.models.weights import save_weights
 from smoothcert.noise import Rows, Stage, make_noise

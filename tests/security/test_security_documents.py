@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from smoothcert.cli import main
-from smoothcert.models.card import Card
+from smoothcert.formats.card import Card
 from smoothcert.models.resnet import build
 from smoothcert.models.weights import save_weights
 

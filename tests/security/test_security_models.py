@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from smoothcert.evidence.bundle.files import RECORD, SUMMED, SUMS, WEIGHTS, read_bundle
+from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions, load_classifier
-from smoothcert.models.card import Card
 from smoothcert.models.resnet import build
 from smoothcert.models.script import is_script
 from smoothcert.sampling.smoothed import SmoothedClassifier

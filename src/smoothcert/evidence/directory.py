@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.events import FINISHED, Event, end_of, read_events
@@ -14,7 +16,7 @@ from smoothcert.evidence.ledger import Ledger, files_of, read_ledger
 from smoothcert.evidence.lock import at_rest, is_written, writing
 from smoothcert.evidence.shards import Shard, shards_of, share_of, told_together
 from smoothcert.formats.spec import LARGEST
-from smoothcert.formats.strict import read_bytes
+from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.spec import Share, Spec, read_spec
 
 MOST_TIMES, SPARE = 10, 1000
@@ -61,7 +63,7 @@ class RunDirectory:
         """
         if not os.path.lexists(self.spec):
             raise EvidenceError(f"Expected a run directory with a spec.json, found none in {self.path}.")
-        self._refuse_links()
+        self._refuse_strange()
         return read_spec(read_bytes(self.spec, LARGEST))
 
     def read_ledger(self, spec: Spec | None = None) -> Ledger:
@@ -75,17 +77,28 @@ class RunDirectory:
         """
         return read_ledger(self.ledger, None if spec is None else SPARE + MOST_TIMES * spec.expected)
 
-    def _refuse_links(self) -> None:
-        """Refuse links in a run: what is written through one changes files outside, what is read is not in a copy.
+    def _refuse_strange(self) -> None:
+        """Refuse links, pipes and devices in a run.
+
+        What is written through a link changes files outside, what is read through it is in no copy, and a pipe never
+        ends. The run directory itself may be a link.
 
         Raises:
-            EvidenceError: a file or folder of this run is a symbolic link; the run directory itself may be one.
+            EvidenceError: there is one.
         """
         for name in ("spec.json", "events.jsonl", "environment.json", "lock", "ledger", "results", "shards"):
-            _refuse_link(self.path / name)
+            _refuse_strange(self.path / name)
             for folder, folders, files in os.walk(self.path / name):
                 for each in (*folders, *files):
-                    _refuse_link(Path(folder, each))
+                    _refuse_strange(Path(folder, each))
+
+    def read_environment(self) -> dict[str, Any]:
+        """Read what was recorded of the machine; empty where the record is missing or is none."""
+        try:
+            record = parse(read_bytes(self.environment, LARGEST), self.environment)
+        except EvidenceError:
+            return {}
+        return record if isinstance(record, dict) else {}
 
     def ledger_files(self, begin: str = "") -> list[Path]:
         """Return the ledger files whose names begin so, plain or packed."""
@@ -135,7 +148,7 @@ class RunDirectory:
         Raises:
             EvidenceError: another process is writing this run, or something lies where one of its folders belongs.
         """
-        self._refuse_links()
+        self._refuse_strange()
         with writing(self.path / "lock"):
             for folder in (self.ledger, self.results):  # version control keeps no empty folder
                 _have_folder(folder)
@@ -150,9 +163,15 @@ class RunDirectory:
         return at_rest(self.path / "lock")
 
 
-def _refuse_link(path: Path) -> None:
-    if path.is_symlink():
+def _refuse_strange(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # not there, or gone
+        return
+    if stat.S_ISLNK(mode):
         raise EvidenceError(f"{path} is a symbolic link. A run holds its own files: put in what the link points to.")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise EvidenceError(f"{path} is neither a file nor a folder: expected a run, which holds nothing else.")
 
 
 def _have_folder(path: Path) -> None:

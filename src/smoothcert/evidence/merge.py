@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -67,7 +66,7 @@ def _copy(parts: Sequence[Part], fresh: RunDirectory) -> None:
             _copy_file(part.run.path / LOCK_SIGNATURE, folder.path / LOCK_SIGNATURE)
         if part.run.environment.is_file():
             _copy_file(part.run.environment, folder.environment)
-            records.append(_record(folder.environment))
+            records.append(folder.read_environment())
         for path in part.run.ledger_files():
             _copy_file(path, fresh.ledger / f"{part.shard.name}-{path.name}")
     write_json(fresh.environment, _common(records))
@@ -94,14 +93,6 @@ def _end_of_lines(path: Path) -> int:
                 return start + found + 1
             end = start
     return 0
-
-
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _common(records: Sequence[Any]) -> Any:

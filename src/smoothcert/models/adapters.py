@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from smoothcert.models.card import Card
+from smoothcert.formats.card import Card
 from smoothcert.models.classifier import Classifier
 from smoothcert.models.inputs import unit_normalisation
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from smoothcert.errors import ModelError
+from smoothcert.formats.card import Card
 from smoothcert.models.adapters import assembled
-from smoothcert.models.card import Card
 from smoothcert.models.classifier import Classifier, ModelOptions
 from smoothcert.models.inputs import stated
 from smoothcert.models.weights import read_bytes, sha256_of

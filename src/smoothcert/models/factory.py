@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from smoothcert.errors import ModelError
+from smoothcert.formats.card import Card, card_from_values
 from smoothcert.models.adapters import assembled, still
-from smoothcert.models.card import Card, card_from_values
 from smoothcert.models.classifier import Classifier, ModelOptions
 from smoothcert.models.inputs import stated
 from smoothcert.models.state import load_state
@@ -23,7 +23,7 @@ def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> 
 
     The function is called without arguments, except that `num_classes` and `in_channels` are passed where it
     takes them and they are known. It may declare facts in a dictionary attribute ``smoothcert`` of the module
-    it returns, with the fields of `smoothcert.models.card.Card` (such as ``{"mean": [0.5], "std": [0.5]}``).
+    it returns, with the fields of `smoothcert.formats.card.Card` (such as ``{"mean": [0.5], "std": [0.5]}``).
 
     Raises:
         ModelError: the import or the call fails, no `nn.Module` comes back, the weights do not fit, or the user states

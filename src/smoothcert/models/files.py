@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 from smoothcert.errors import ModelError, printable
+from smoothcert.formats.card import MAX_CLASSES
 from smoothcert.models.adapters import assembled
 from smoothcert.models.classifier import Classifier, ModelOptions
-from smoothcert.models.fields import MAX_CLASSES
 from smoothcert.models.inputs import stated
 from smoothcert.models.resnet import ARCHITECTURES, build, channels_last
 from smoothcert.models.state import load_state, named

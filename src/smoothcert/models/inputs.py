@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from smoothcert.errors import ModelError
-from smoothcert.models.card import Card
+from smoothcert.formats.card import Card
 from smoothcert.models.classifier import ModelOptions
 
 UNIT = (0.0, 1.0)

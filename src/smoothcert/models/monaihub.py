@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from smoothcert.errors import MissingExtraError, ModelError
-from smoothcert.models.card import Card, card_from_values
+from smoothcert.formats.card import Card, card_from_values
 from smoothcert.models.classifier import Classifier, ModelOptions
 from smoothcert.models.factory import classifier_of
 from smoothcert.models.inputs import stated

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from smoothcert.errors import MissingExtraError, ModelError
+from smoothcert.formats.card import Card
 from smoothcert.models.adapters import assembled
-from smoothcert.models.card import Card
 from smoothcert.models.classifier import Classifier, ModelOptions, Runtime
 from smoothcert.models.inputs import stated
 from smoothcert.models.onnxnet import FailedError, OnnxNet, Ports

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from smoothcert.errors import ModelError
+from smoothcert.formats.card import Card
 from smoothcert.models.adapters import Around, assembled, still
-from smoothcert.models.card import Card
 from smoothcert.models.classifier import Classifier, ModelOptions
 from smoothcert.models.inputs import stated
 from smoothcert.models.weights import read_bytes, sha256_of

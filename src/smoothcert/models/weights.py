@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from smoothcert.errors import ModelError
-from smoothcert.models.card import Card, card_from_json
+from smoothcert.formats.card import Card, card_from_json
 from smoothcert.models.checkpoint import read_checkpoint, without_prefixes
 from smoothcert.models.state import State
 

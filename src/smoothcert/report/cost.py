@@ -11,10 +11,13 @@ from typing import Any
 from smoothcert import version
 from smoothcert.errors import InputError
 from smoothcert.evidence import Basis, Run, basis_of, costs, scenarios
+from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.spec import Production, make_production
 
 COST = "cost.json"
 FORMAT = 1
+LARGEST = 1 << 20
+"""Bytes of a cost.json."""
 READING = {
     "measured": "recorded while this run was sampled: copies, seconds, and energy where the device reports it",
     "extrapolated": "computed from measured or stated numbers, for work that was not done",
@@ -92,6 +95,6 @@ def stated(record: dict[str, Any]) -> Production | None:
 def read_stated(folder: Path) -> Production | None:
     """Return the production section that the documents of a folder were written with; None: the defaults."""
     try:
-        return stated(json.loads((folder / COST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, InputError):
+        return stated(parse(read_bytes(folder / COST, LARGEST), COST))
+    except (KeyError, TypeError, InputError):
         return None

@@ -17,7 +17,7 @@ from torch import nn
 from smoothcert.data.dataset import ImageSet
 from smoothcert.errors import ModelError, SpecError
 from smoothcert.evidence import write_derived
-from smoothcert.models.card import Card
+from smoothcert.formats.card import Card
 from smoothcert.models.state import State
 from smoothcert.models.weights import read_tensors, save_weights, write_tensors
 from smoothcert.training.settings import EpochReport, TrainingSettings

@@ -14,9 +14,12 @@ from smoothcert.evidence.bundle.readme import readme
 from smoothcert.evidence.bundle.record import Bundle
 from smoothcert.evidence.derived import file_sha256
 from smoothcert.evidence.directory import refuse_occupied
+from smoothcert.formats.strict import read_bytes
 
 RECORD, WEIGHTS, README, SUMS = "bundle.json", "weights.safetensors", "README.md", "SHA256SUMS"
 SUMMED = (README, RECORD, WEIGHTS)
+LARGEST = 1 << 26
+"""Bytes of a record: the names of a million classes."""
 _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
@@ -67,7 +70,7 @@ def read_record(path: Path) -> Bundle:
     Raises:
         EvidenceError: the record is not one.
     """
-    return Bundle.from_json((path / RECORD).read_text(encoding="utf-8"))
+    return Bundle.from_json(read_bytes(path / RECORD, LARGEST))
 
 
 def bundle_faults(path: Path) -> Iterator[str]:
@@ -117,7 +120,7 @@ def _faults(path: Path) -> Iterator[str]:
 
 def _sums(path: Path) -> dict[str, str] | None:
     """Return the hash of each file as `SHA256SUMS` has it, or None where its lines are not what was written."""
-    lines = path.read_bytes().decode("utf-8", "replace").split("\n")
+    lines = read_bytes(path, LARGEST).decode("utf-8", "replace").split("\n")
     found = [_SUM.fullmatch(line) for line in lines[:-1]]
     sums = {match[2]: match[1] for match in found if match}
     whole = lines[-1] == "" and len(found) == len(SUMMED)

@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import ValidationError, ValidationInfo, field_validator
 
 from smoothcert.errors import EvidenceError
+from smoothcert.formats.strict import parse
 from smoothcert.spec import Recipe
 from smoothcert.spec.request import explain
 from smoothcert.spec.values import Alpha, Count, Frozen
@@ -125,13 +126,14 @@ class Bundle(Facts):
         return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
+    def from_json(cls, text: str | bytes) -> Self:
         """Read `bundle.json`.
 
         Raises:
             EvidenceError: the text is not JSON, or not a bundle of a known format.
         """
+        record = parse(text, f"Expected a bundle.json of format {FORMAT}")
         try:
-            return cls.model_validate_json(text)
+            return cls.model_validate(record)
         except ValidationError as error:
             raise EvidenceError(f"Expected a bundle.json of format {FORMAT}: {explain(error)}") from None

@@ -152,8 +152,4 @@ def hashes(found: Material) -> Table:
 
 def environment(found: Material) -> dict[str, Any]:
     """Return what the run recorded about the machine that sampled, or nothing."""
-    try:
-        read = json.loads((found.run.directory.path / "environment.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return read if isinstance(read, dict) else {}
+    return found.run.directory.read_environment()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from smoothcert.errors import printable
@@ -83,11 +82,8 @@ _SEEDS = {"operating system": "drawn from the operating system's entropy", "user
 
 def environment(run: Run) -> list[Fact]:
     """Return versions and machine, as recorded when the run was made; empty where the record is missing."""
-    try:
-        record = json.loads((run.directory.path / "environment.json").read_text(encoding="utf-8"))
-        return [(str(name).replace("_", " "), _plain(value)) for name, value in sorted(record.items())]
-    except (OSError, ValueError, AttributeError):
-        return []
+    record = run.directory.read_environment()
+    return [(name.replace("_", " "), _plain(value)) for name, value in sorted(record.items())]
 
 
 def _plain(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,15 @@ from smoothcert.errors import EvidenceError, MissingExtraError
 from smoothcert.evidence import refuse_occupied, utc_now, write_derived, write_json
 from smoothcert.evidence.forecast import Forecast
 from smoothcert.evidence.outlook import Planned
+from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.report.plan.tables import TITLES, tables
 from smoothcert.report.plan.words import reading
 from smoothcert.spec import Production, Request
 
 PLAN, RUN_CONFIG = "plan.json", "run.yaml"
 FORMAT = 1
+LARGEST = 1 << 26
+"""Bytes of a plan.json: settings and tables."""
 
 
 def write_plan(planned: Planned, folder: Path, production: Production | None = None) -> list[Path]:
@@ -69,12 +71,11 @@ def read_plan(path: Path) -> Forecast:
         EvidenceError: there is no plan, it is damaged, or it was made without a pilot.
     """
     file = path / PLAN if path.is_dir() else path
+    if not file.exists():
+        raise EvidenceError(f"Expected a plan written by `smoothcert plan --out`, found none in {path}.")
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        forecast = record["forecast"]
-    except OSError:
-        raise EvidenceError(f"Expected a plan written by `smoothcert plan --out`, found none in {path}.") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+        forecast = parse(read_bytes(file, LARGEST), file)["forecast"]
+    except (EvidenceError, KeyError, TypeError):
         raise EvidenceError(f"{file} is not a plan, or it was changed. Plan anew with `smoothcert plan`.") from None
     if forecast is None:
         raise EvidenceError(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from smoothcert.errors import EvidenceError, ModelError, SpecError
 from smoothcert.evidence import Run
+from smoothcert.formats.card import Card
 from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
-from smoothcert.models.card import Card
 from smoothcert.models.weights import read_bytes, sha256_of
 from smoothcert.spec import ModelFacts
 from smoothcert.verify import damage

@@ -13,8 +13,8 @@ from smoothcert.evidence.bundle.differences import unlike, unlike_recipe
 from smoothcert.evidence.bundle.files import WEIGHTS, read_bundle
 from smoothcert.evidence.bundle.record import Bundle
 from smoothcert.evidence.bundle.weights import tie_of
+from smoothcert.formats.card import card_from_values
 from smoothcert.models import Classifier, ModelOptions
-from smoothcert.models.card import card_from_values
 from smoothcert.models.factory import classifier_of
 from smoothcert.models.files import read_own
 from smoothcert.models.state import load_state
