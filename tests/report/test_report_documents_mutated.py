@@ -1,5 +1,6 @@
 """Forged documents: whoever rewrites a file, SHA256SUMS and the log's last line still cannot change what they say."""
 
+import io
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ from smoothcert.evidence import RESUMED, RunDirectory, append_event, open_run
 from smoothcert.report import Wish, write_report
 from smoothcert.report.documents import check, check_documents
 from smoothcert.report.documents.found import Written
+from smoothcert.report.documents.letters import strange_letters
 from smoothcert.report.memo import FIELDS
 from smoothcert.report.memo.pdftext import foreign_parts
 from smoothcert.report.write import log_documents
@@ -297,6 +299,45 @@ def test_a_pdf_with_foreign_parts_is_a_fault_whatever_code_wrote_it(copy):
     as_by_other_code(copy)
     rechain(copy)
     assert any("an annotation" in told for told in faults_of(copy, "memo.pdf"))
+
+
+def redrawn(writer):
+    """The embedded typewriter font with the outline of 3 drawn for 8."""
+    from fontTools.ttLib import TTFont
+
+    stream = fonts(writer, "/CIDFontType2")[0]["/FontDescriptor"]["/FontFile2"].get_object()
+    font = TTFont(io.BytesIO(stream.get_data()))
+    font["glyf"]["eight"] = font["glyf"]["three"]
+    changed = io.BytesIO()
+    font.save(changed)
+    stream.set_data(changed.getvalue())
+
+
+def copied_as_another(writer):
+    """The text that is copied says 9 where 8 is drawn, and 8 where 9 is."""
+    for page in writer.pages:
+        for font in page["/Resources"]["/Font"].values():
+            mapped = font.get_object()["/ToUnicode"].get_object()
+            text = mapped.get_data()
+            mapped.set_data(
+                text.replace(b"<0038>\n", b"<003?>\n").replace(b"<0039>", b"<0038>").replace(b"<003?>", b"<0039>")
+            )
+
+
+@pytest.mark.parametrize("change", [redrawn, copied_as_another])
+def test_letters_drawn_as_others_are_named_whatever_code_wrote_them(copy, change):
+    rewritten(copy / "results", change)
+    strange, same = strange_letters((copy / "results" / "memo.pdf").read_bytes())
+    assert "8" in strange
+    assert same
+    as_by_other_code(copy)
+    rechain(copy)
+    assert faults_of(copy, "memo.pdf")
+
+
+def test_letters_of_an_honest_memo_are_not_strange(reported):
+    for name in ("memo.pdf", "memo-letter.pdf"):
+        assert strange_letters((reported / "results" / name).read_bytes()) == ([], True)
 
 
 def white_box(results):

@@ -12,6 +12,7 @@ from typing import Any
 from smoothcert.errors import EvidenceError, InputError, MissingExtraError
 from smoothcert.report.documents.cells import Cells, compare_cells
 from smoothcert.report.documents.found import Finding, Findings, Written, fault, held, note, told_of
+from smoothcert.report.documents.letters import strange_letters
 from smoothcert.report.memo.blocks import Piece
 from smoothcert.report.memo.build import FIELDS, FILES, PAGES, Paper, printed_pages, set_again
 from smoothcert.report.memo.compare import against, differences, squeeze
@@ -164,14 +165,28 @@ def _pdf(written: Written, name: str, memo: Memo) -> Findings:
     yield from told
     if any(each.kind == "fault" for each in told):
         return
-    if not written.same_libraries:
-        if written.same_code:
-            yield note(name, ": shapes and drawn letters were not compared, as typst or matplotlib is another version")
-        else:
-            yield note(name, ": sentences, shapes and drawn letters were not compared, as another version wrote it")
-        yield held(name)
+    if written.same_libraries:
+        yield from _set_anew(written, name, pdf, memo)
         return
-    yield from _set_anew(written, name, pdf, memo)
+    if written.same_code:
+        yield note(name, ": shapes were not compared, as typst or matplotlib is another version")
+    else:
+        yield note(name, ": sentences and shapes were not compared, as another version wrote it")
+    yield held(name)
+    yield from _letters(name, pdf)
+
+
+def _letters(name: str, pdf: bytes) -> Findings:
+    """Check that each letter is drawn as what it is copied as, in a PDF that cannot be set anew."""
+    try:
+        strange, same = strange_letters(pdf)
+    except MissingExtraError as missing:
+        yield note(name, f": its letters as they are drawn were not compared. {missing}")
+        return
+    if strange and same:
+        yield fault(name, f": letters are not drawn as in the memo's fonts: {some(strange)}")
+    elif strange:
+        yield note(name, f": letters that another version of typst may draw otherwise: {some(strange)}")
 
 
 def _same_text(name: str, texts: Sequence[str], memo: Memo) -> list[Finding]:

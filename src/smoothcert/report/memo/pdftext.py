@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from smoothcert.errors import EvidenceError, MissingExtraError
@@ -34,6 +36,45 @@ def page_texts(pdf: bytes) -> list[str]:
         EvidenceError: these bytes are not a PDF that can be read.
     """
     return _read(pdf, lambda reader: [page.extract_text() for page in reader.pages])
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A font in a PDF.
+
+    Attributes:
+        name: its name without the mark of a subset.
+        program: the font file, CFF or TrueType.
+        characters: what each glyph number stands for when text is copied.
+    """
+
+    name: str
+    program: bytes
+    characters: dict[int, str]
+
+
+def embedded_fonts(pdf: bytes) -> tuple[str, list[Embedded]]:
+    """Return the program that wrote a PDF, as it says itself, and the fonts of all its pages.
+
+    Raises:
+        MissingExtraError: pypdf is not installed.
+        EvidenceError: these bytes are not a PDF of embedded fonts that can be read.
+    """
+    return _read(pdf, lambda reader: (str(getattr(reader.metadata, "creator", "")), list(_embedded(reader))))
+
+
+def _embedded(reader: PdfReader) -> Iterator[Embedded]:
+    numbers = {number for part in reader.xref.values() for number in part} | set(reader.xref_objStm)
+    for number in sorted(numbers):
+        font = reader.get_object(number)
+        if not isinstance(font, dict) or font.get("/Subtype") != "/Type0":
+            continue
+        described = font["/DescendantFonts"][0].get_object()["/FontDescriptor"].get_object()
+        program = described.get("/FontFile3", described.get("/FontFile2")).get_object().get_data()
+        text = font["/ToUnicode"].get_object().get_data().decode("latin-1")
+        pairs = re.findall(r"<([0-9A-Fa-f]{4})>\s*<([0-9A-Fa-f]{4,})>\s*\n", text)
+        characters = {int(glyph, 16): bytes.fromhex(code).decode("utf-16-be") for glyph, code in pairs if glyph}
+        yield Embedded(str(font["/BaseFont"]).partition("+")[2].removesuffix("-Identity-H"), program, characters)
 
 
 FOREIGN_KEYS = {
@@ -70,8 +111,8 @@ def foreign_parts(pdf: bytes) -> list[str]:
 
     Annotations, forms, actions, attachments and optional content; a second layer of content on a page; parts appended
     after the file was written; pictures of pixels; fonts that are not the memo's, not embedded, or whose letters are
-    mapped otherwise than as typst maps them. Not found: shapes drawn over text inside the content of a page, and
-    letters redrawn inside an embedded font; setting the memo anew finds both.
+    mapped otherwise than as typst maps them. Not found: shapes drawn over text inside the content of a page, which
+    setting the memo anew finds, and letters redrawn inside an embedded font, which comparing their outlines finds.
 
     Raises:
         MissingExtraError: pypdf is not installed.
