@@ -16,7 +16,7 @@ class ModelOptions:
     Args:
         arch: architecture of a weights file (`smoothcert.models.resnet.ARCHITECTURES`), or None.
         weights: weights file for ``module:factory``, or None.
-        trust_model: True lets a file that is code (``.pt2``) be loaded.
+        trust_model: True lets a file that is code (``.pt2``) be loaded, and an ``.onnx`` file run without limits.
         num_classes: classes of the data, or None if not known.
         in_channels: channels of the data, or None if not known.
         input_range: lowest and highest pixel value the classifier expects, or None: as declared, else [0, 1].
