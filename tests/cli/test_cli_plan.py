@@ -52,7 +52,8 @@ def test_the_plan_is_printed_and_written(say, project, tmp_path):
     ):
         assert title in said.out
     assert "Pilot: 8 images drawn at random, 60 noisy copies each at each sigma" in said.out
-    next_command = f"Next: smoothcert certify --config {tmp_path}/plan/run.yaml --plan {tmp_path}/plan --out RUN"
+    settings = f"--config {tmp_path}/plan/run.yaml --model cli_nets:brightness"
+    next_command = f"Next: smoothcert certify {settings} --plan {tmp_path}/plan --out RUN"
     assert said.out.splitlines()[-1] == next_command
     record = json.loads((tmp_path / "plan" / "plan.json").read_text())
     assert record["settings"]["sigma"] == ["0.25", "0.50"]
@@ -94,7 +95,16 @@ def test_what_is_refused(say, project, flags, sentence):
 
 
 def test_the_run_prints_predicted_against_realised(say, project, plan_folder, tmp_path):
-    said = say("certify", "--config", plan_folder / "run.yaml", "--plan", plan_folder, "--out", tmp_path / "run")
+    said = say(
+        "certify",
+        "--trust-model",
+        "--config",
+        plan_folder / "run.yaml",
+        "--plan",
+        plan_folder,
+        "--out",
+        tmp_path / "run",
+    )
     assert said.code == 0
     assert "Predicted by the plan, against realised" in said.out
     assert re.search(r"\d+ of \d+ realised values lie in their 95 % prediction intervals\.", said.out)
@@ -106,13 +116,13 @@ def test_the_run_prints_predicted_against_realised(say, project, plan_folder, tm
 
 def test_an_interrupted_run_keeps_its_forecast(say, project, plan_folder, tmp_path):
     run = tmp_path / "run"
-    say("certify", "--config", plan_folder / "run.yaml", "--plan", plan_folder, "--out", run)
+    say("certify", "--trust-model", "--config", plan_folder / "run.yaml", "--plan", plan_folder, "--out", run)
     for path, drop in ((run / "events.jsonl", 1), (run / "ledger" / "local-0.jsonl", 2)):
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:-drop]))
     (run / "results" / "results.json").unlink()
     partial = say("table", run, "--show", "plan")
     assert "partial run" in partial.out
-    said = say("resume", run)
+    said = say("resume", run, "--trust-model")
     assert said.code == 0
     assert "Predicted by the plan, against realised" in said.out
     assert say("verify", run).code == 0
@@ -121,6 +131,7 @@ def test_an_interrupted_run_keeps_its_forecast(say, project, plan_folder, tmp_pa
 def test_another_run_than_the_planned_is_refused(say, project, plan_folder, tmp_path):
     said = say(
         "certify",
+        "--trust-model",
         "--config",
         plan_folder / "run.yaml",
         "--plan",
@@ -139,13 +150,14 @@ def test_a_cell_named_after_the_pilot_is_refused(say, project, plan_folder, tmp_
     settings = (plan_folder / "run.yaml").read_text()
     late = tmp_path / "late.yaml"
     late.write_text(f"{settings}\nprimary: {{sigma: 0.25, radius: 0.25}}\n")
-    said = say("certify", "--config", late, "--plan", plan_folder, "--out", tmp_path / "r")
+    said = say("certify", "--trust-model", "--config", late, "--plan", plan_folder, "--out", tmp_path / "r")
     assert said.code == 2
     assert "primary, criteria: sigma 0.25, k 1, r 0.25 was not named in the plan" in said.err
     assert not (tmp_path / "r").exists()
     early = tmp_path / "plan"
-    assert say("plan", "--config", late, "--pilot", 8, "--pilot-copies", 60, "--out", early).code == 0
-    assert say("certify", "--config", early / "run.yaml", "--plan", early, "--out", tmp_path / "r").code == 0
+    trusted = ("--trust-model", "--config", early / "run.yaml")
+    assert say("plan", "--trust-model", "--config", late, "--pilot", 8, "--pilot-copies", 60, "--out", early).code == 0
+    assert say("certify", *trusted, "--plan", early, "--out", tmp_path / "r").code == 0
     assert "primary" in json.loads((tmp_path / "r" / "spec.json").read_text())["request"]
 
 

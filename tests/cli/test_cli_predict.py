@@ -56,7 +56,7 @@ def bundled(project, tmp_path_factory):
     from smoothcert.sampling.bundle.saving import Wanted
 
     out = tmp_path_factory.mktemp("bundled") / "bundle"
-    bundle_run(open_run(project / "run"), out, 0.25, Wanted(n=300))
+    bundle_run(open_run(project / "run"), out, 0.25, Wanted(n=300), {"model": "cli_nets:brightness"})
     return out
 
 
@@ -88,7 +88,7 @@ def rows(text):
 
 
 def test_bundle_of_a_run(say, real_run, tmp_path):
-    said = say("bundle", real_run, "--sigma", "0.50", "--n", "200", "--alpha", "0.01", "--out", tmp_path / "b")
+    said = say("bundle", real_run, *CODE, "--sigma", "0.50", "--n", "200", "--alpha", "0.01", "--out", tmp_path / "b")
     assert said.code == 0
     assert said.out.splitlines()[0] == f"Bundle: {tmp_path / 'b'}"
     assert "sigma 0.5, fp32, up to 200 copies a prediction at alpha 0.01; certified on 12 images, ledger " in said.out
@@ -105,6 +105,7 @@ REFUSED = {
     "no copies": (("--sigma", "0.25", "--n", "0"), "expected n >= 11"),
     "alpha of one": (("--sigma", "0.25", "--alpha", "1"), "alpha"),
     "alpha too large": (("--sigma", "0.25", "--alpha", "0.7"), "alpha: expected a probability"),
+    "alpha that nobody means": (("--sigma", "0.25", "--alpha", "0.49"), "alpha: expected at most"),
     "other weights": (
         ("--sigma", "0.25", "--model", "cli_nets:other"),
         "is not the classifier that this run certified",
@@ -125,7 +126,7 @@ def refused(said):
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_bundle_that_cannot_be_made(say, real_run, tmp_path, case):
     flags, sentence = REFUSED[case]
-    assert re.search(sentence, refused(say("bundle", real_run, *flags, "--out", tmp_path / "b")))
+    assert re.search(sentence, refused(say("bundle", real_run, "--trust-model", *flags, "--out", tmp_path / "b")))
     assert not (tmp_path / "b").exists()
 
 

@@ -273,21 +273,22 @@ def test_settings_files_that_cannot_be_read(refused, tmp_path):
 def test_resume_with_a_changed_spec(refused, unfinished):
     spec = unfinished / "spec.json"
     spec.write_text(spec.read_text().replace('"alpha": 0.001', '"alpha": 0.01'))
-    assert "is not the spec that was locked before the first image" in refused("resume", unfinished)
+    assert "is not the spec that was locked before the first image" in refused("resume", unfinished, "--trust-model")
     spec.write_text("{")
-    assert "Expected a spec.json of format 1" in refused("resume", unfinished)
+    assert "Expected a spec.json of format 1" in refused("resume", unfinished, "--trust-model")
 
 
 def test_resume_with_another_model_or_other_data(refused, unfinished):
     sentence = refused("resume", unfinished, "--model", "cli_nets:other")
     assert "cli_nets:other is not the classifier of this run at sigma 0.25" in sentence
-    assert "does not hold the images of this run" in refused("resume", unfinished, "--data", "others.npz")
-    assert "none.npz: no such file" in refused("resume", unfinished, "--data", "none.npz")
+    trusted = ("resume", unfinished, "--trust-model", "--data")
+    assert "does not hold the images of this run" in refused(*trusted, "others.npz")
+    assert "none.npz: no such file" in refused(*trusted, "none.npz")
 
 
 def test_resume_with_another_recipe(refused, unfinished, monkeypatch):
     monkeypatch.setattr(recipe, "_instructions", lambda: "abacus")
-    sentence = refused("resume", unfinished)
+    sentence = refused("resume", unfinished, "--trust-model")
     assert "numeric recipe is not the run's: instructions " in sentence
     assert "is now abacus" in sentence
     assert "--accept-recipe" in sentence
@@ -355,7 +356,7 @@ def test_what_training_cannot_start_from(refused, tmp_path, arguments, message):
 def test_a_file_where_a_folder_of_the_run_belongs(refused, unfinished, name):
     shutil.rmtree(unfinished / name)
     (unfinished / name).write_text("in the way")
-    message = refused("resume", unfinished)
+    message = refused("resume", unfinished, "--trust-model")
     assert f"Expected a folder at {unfinished / name}, found a file; move it away and try again." in message
     assert (unfinished / name).read_text() == "in the way"
 
@@ -364,7 +365,7 @@ def test_a_ledger_file_that_cannot_be_read(refused, unfinished):
     ledger = unfinished / "ledger" / "local-0.jsonl"
     ledger.unlink()
     ledger.mkdir()
-    assert refused("resume", unfinished) == f"Cannot read {ledger}: Is a directory."
+    assert refused("resume", unfinished, "--trust-model") == f"Cannot read {ledger}: Is a directory."
 
 
 def test_a_disk_that_fails_under_a_resumed_run(say, unfinished, monkeypatch):
@@ -374,10 +375,10 @@ def test_a_disk_that_fails_under_a_resumed_run(say, unfinished, monkeypatch):
     ledger = unfinished / "ledger" / "local-0.jsonl"
     before = ledger.read_bytes()
     monkeypatch.setattr("os.fsync", fail)
-    said = say("resume", unfinished)
+    said = say("resume", unfinished, "--trust-model")
     assert said.code == 2
     assert said.err.endswith(
         f"Cannot read or write {unfinished}: No space left on device. What was written is kept: once that is mended, "
-        f"continue with `smoothcert resume {unfinished}`.\n"
+        f"continue with `smoothcert resume {unfinished} --trust-model`.\n"
     )
     assert ledger.read_bytes().startswith(before)

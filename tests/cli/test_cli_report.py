@@ -42,7 +42,7 @@ def test_a_criterion_that_is_not_met_fails_verify(say, project, tmp_path):
         "model: cli_nets:brightness\ndata: images.npz\nsigma: 0.25\nradius: [0.1, 0.25]\nn_max: 200\nbatch_size: 64\n"
         "criteria:\n  - {sigma: 0.25, radius: 0.25, at_least: 0.99}\n"
     )
-    assert say("certify", "--config", settings, "--out", tmp_path / "run").code == 0
+    assert say("certify", "--trust-model", "--config", settings, "--out", tmp_path / "run").code == 0
     said = say("verify", tmp_path / "run")
     assert said.code == 1
     assert "FAILED criterion" in said.out

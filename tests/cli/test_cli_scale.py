@@ -124,7 +124,7 @@ def machine(say, project, tmp_path):
     (tmp_path / "shard.sh").write_text(re.search(r"```text\n(#!/bin/sh\n# shard\.sh.*?)```", PAGE, re.S)[1])
     (tmp_path / "shards").mkdir()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return tmp_path, os.environ | {"SEED": "3", "OMP_NUM_THREADS": "1", "PATH": path}
+    return tmp_path, os.environ | {"SEED": "3", "CODE": "--trust-model", "OMP_NUM_THREADS": "1", "PATH": path}
 
 
 def merged_equals_the_whole(folder, project):

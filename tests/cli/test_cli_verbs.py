@@ -138,7 +138,8 @@ def test_printed_settings_give_the_same_request(tmp_path_factory, asked, trusted
     again.write_text(printed)
     assert config_of("--config", str(again)) == printed
     read = make_request(**yaml.safe_load(printed))
-    wanted = make_request(**{name.replace("-", "_"): value for name, value in asked.items()}, trust_model=trusted)
+    wanted = make_request(**{name.replace("-", "_"): value for name, value in asked.items()})
+    assert "trust_model" not in printed
     assert read == wanted
     assert [sigma.text for sigma in read.sigma] == [sigma.text for sigma in wanted.sigma]
 
@@ -216,7 +217,7 @@ def test_verify_and_table_of_an_unfinished_run(say, unfinished):
 
 
 def test_resume_makes_the_run_whole_again(say, unfinished, project):
-    said = say("resume", unfinished)
+    said = say("resume", unfinished, "--model", "cli_nets:brightness")
     assert said.code == 0
     assert open_run(unfinished).ledger.sha256() == open_run(project / "run").ledger.sha256()
     assert open_run(unfinished).sealed
@@ -305,7 +306,7 @@ def test_an_interrupted_run_can_be_continued(say, monkeypatch, project, tmp_path
         patch.setattr(LedgerWriter, "append", interrupted)
         said = say(*COMMAND.split(), "--out", tmp_path / "run")
     assert said.code == 130
-    assert f"continue with `smoothcert resume {tmp_path / 'run'}`" in said.err
+    assert f"continue with `smoothcert resume {tmp_path / 'run'} --model cli_nets:brightness`" in said.err
     assert not open_run(tmp_path / "run").sealed
-    assert say("resume", tmp_path / "run").code == 0
+    assert say("resume", tmp_path / "run", "--model", "cli_nets:brightness").code == 0
     assert open_run(tmp_path / "run").ledger.sha256() == open_run(project / "run").ledger.sha256()

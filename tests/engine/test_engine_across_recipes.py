@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from smoothcert.engine.runner import certify
-from smoothcert.engine.work import Work, load_work
+from smoothcert.engine.work import Work
 from smoothcert.evidence import open_run
 from smoothcert.noise import Rows, Stage
 
-from .tiny import SEED, request, write_resnet
+from .tiny import SEED, loaded, request, write_resnet
 
 pytestmark = [
     pytest.mark.slow,
@@ -58,7 +58,7 @@ def test_how_often_two_recipes_differ(images, tmp_path, capsys, request_id, arch
     seen, decided = [], []
     for name, settings in (("one", one), ("other", other)):
         asked = request(net, images, precision=precision, n_max=1000, radius=RADII, target="label", **settings)
-        seen.append(votes(load_work(asked)))
+        seen.append(votes(loaded(asked)))
         run = open_run(certify(asked, tmp_path / name).path)
         decided.append(np.array([run.certificates(0.25).certified_correct(r) for r in RADII]))
     differing, decisions = (seen[0] != seen[1]).mean(), (decided[0] != decided[1]).mean()

@@ -5,16 +5,15 @@ import os
 import pytest
 
 from smoothcert.engine.check import Agreement, check
-from smoothcert.engine.work import load_work
 from smoothcert.errors import ModelError
 
-from .tiny import request, write_grey, write_resnet
+from .tiny import loaded, request, write_grey, write_resnet
 
 
 def test_a_sound_pair(grey, tmp_path):
     data = write_grey(tmp_path / "many.npz", each=40)
     before, stages = sorted(os.listdir(tmp_path)), []
-    seen = check(load_work(request("nets:robust", data, sigma="0.25,0.5")), stages.append)
+    seen = check(loaded(request("nets:robust", data, sigma="0.25,0.5")), stages.append)
     assert [look.sigma for look in seen.looks] == [0.25, 0.5]
     assert all(look.clean.images == 160 and look.clean.accuracy == look.clean.auc == 1.0 for look in seen.looks)
     assert not any(look.warnings for look in seen.looks)
@@ -25,7 +24,7 @@ def test_a_sound_pair(grey, tmp_path):
 
 
 def test_precisions_are_compared_on_the_same_copies(grey, tmp_path):
-    work = load_work(request(write_resnet(tmp_path / "net.safetensors"), grey, batch_size=64))
+    work = loaded(request(write_resnet(tmp_path / "net.safetensors"), grey, batch_size=64))
     found = check(work).agreement
     assert isinstance(found, Agreement)
     assert (found.precisions, found.copies) == (("fp32", "bf16"), 512)
@@ -34,11 +33,11 @@ def test_precisions_are_compared_on_the_same_copies(grey, tmp_path):
 
 
 def test_batches_are_those_that_fit(grey):
-    seen = check(load_work(request("nets:robust", grey, batch_size=40)))
+    seen = check(loaded(request("nets:robust", grey, batch_size=40)))
     assert [size for size, _ in seen.batches] == [16, 32, 40, 64, 128, 256, 512, 1024, 2048]
     assert seen.best_batch in dict(seen.batches)
 
 
 def test_what_cannot_be_certified_is_refused(grey):
     with pytest.raises(ModelError, match="NaN or infinite"):
-        check(load_work(request("nets:spoilt", grey)))
+        check(loaded(request("nets:spoilt", grey)))

@@ -5,9 +5,9 @@ import pytest
 
 from smoothcert.engine.conventions import better_convention
 from smoothcert.engine.preflight import preflight, spread
-from smoothcert.engine.work import clean_forward, clean_logits, load_work
+from smoothcert.engine.work import clean_forward, clean_logits
 
-from .tiny import request, write_grey
+from .tiny import loaded, request, write_grey
 
 NETS = """
 import torch
@@ -62,7 +62,7 @@ def nets(tmp_path, monkeypatch):
 
 
 def doubt_of(model, data):
-    work = load_work(request(model, data))
+    work = loaded(request(model, data))
     places = spread(len(work.images), 64)
     right = clean_logits(work, 0.25, places, clean_forward(work, 0.25)).argmax(axis=1) == work.images.labels[places]
     found = better_convention(work, 0.25, places, right)
@@ -81,7 +81,7 @@ def test_the_way_it_was_trained_is_found(nets, net, remedy):
     doubt = doubt_of(f"fed:{net}", nets)
     assert "100% with" in doubt
     assert doubt.endswith(remedy)
-    assert preflight(load_work(request(f"fed:{net}", nets)), 0.25, seed=1).warnings == (doubt,)
+    assert preflight(loaded(request(f"fed:{net}", nets)), 0.25, seed=1).warnings == (doubt,)
 
 
 def test_normalisation_done_twice(nets):

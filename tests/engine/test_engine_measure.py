@@ -47,7 +47,7 @@ def test_both_are_recorded_once_in_a_run_that_was_interrupted(grey, tmp_path):
     run = certify(request("nets:robust", grey), tmp_path / "run")
     lines = run.events.read_text().splitlines(keepends=True)
     run.events.write_text("".join(lines[:-1]))
-    resume(RunDirectory(run.path), {}, False)
+    resume(RunDirectory(run.path), {"model": "nets:robust"}, False)
     told = [event.event for event in run.read_events()]
     assert told.count(CLEAN) == 1
     assert told.count(CHANGED) == 1

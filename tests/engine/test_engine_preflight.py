@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from smoothcert.engine.preflight import Preflight, preflight
-from smoothcert.engine.work import load_work
 
-from .tiny import request, write_grey, write_resnet
+from .tiny import loaded, request, write_grey, write_resnet
 
 
 def look(model: str | Path, data: Path, **settings: object) -> Preflight:
-    return preflight(load_work(request(model, data, **settings)), 0.25, seed=1)
+    return preflight(loaded(request(model, data, **settings)), 0.25, seed=1)
 
 
 def test_a_sound_pair_raises_no_doubt(grey):

@@ -175,7 +175,7 @@ def test_lines_all_there_but_not_sealed(grey, tmp_path):
     events = (out / "events.jsonl").read_text().splitlines(keepends=True)
     (out / "events.jsonl").write_text("".join(events[:-1]))
     ledger = (out / "ledger" / "local-0.jsonl").read_bytes()
-    assert resume(RunDirectory(out), {}) is True
+    assert resume(RunDirectory(out), {"model": "nets:robust"}) is True
     assert (out / "ledger" / "local-0.jsonl").read_bytes() == ledger
     assert open_run(out).sealed
 
@@ -186,7 +186,7 @@ def test_a_run_goes_on_at_the_noise_level_it_had_not_begun(grey, tmp_path):
     with pytest.raises(StoppedError):
         certify(asked, tmp_path / "run", stop_after(4))
     assert len(open_run(tmp_path / "run").ledger.at(0.5)) == 0
-    resume(RunDirectory(tmp_path / "run"), {})
+    resume(RunDirectory(tmp_path / "run"), {"model": "nets:robust"})
     certify(asked, tmp_path / "whole")
     assert open_run(tmp_path / "run").ledger.sha256() == open_run(tmp_path / "whole").ledger.sha256()
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from smoothcert.engine.steady import check_steady
-from smoothcert.engine.work import clean_forward, load_work
+from smoothcert.engine.work import clean_forward
 from smoothcert.errors import ModelError
 
-from .tiny import request, write_resnet
+from .tiny import loaded, request, write_resnet
 
 NETS = """
 import torch
@@ -54,7 +54,7 @@ def nets(grey, tmp_path):
 
 
 def look(model, data, count=12, **settings):
-    work = load_work(request(model, data, **settings))
+    work = loaded(request(model, data, **settings))
     check_steady(work, 0.25, np.arange(count), clean_forward(work, 0.25))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from smoothcert.engine.work import Work, consent_of, load_work
 from smoothcert.formats.card import Card
 from smoothcert.models.resnet import build
 from smoothcert.models.weights import save_weights
@@ -122,3 +123,8 @@ def request(model: Path | str, data: Path, **settings: object) -> Request:
         "device": "cpu",
     }
     return make_request(model=str(model), data=str(data), **(usual | settings))
+
+
+def loaded(asked: Request) -> Work:
+    """Images and classifiers of a request that was made here, code included."""
+    return load_work(asked, consent=consent_of(asked))

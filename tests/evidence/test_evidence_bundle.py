@@ -256,8 +256,10 @@ def test_ties_of_weights():
     model = a_bundle(SPEC).model
     assert tie_of(WEIGHTS, model) == "same file"
     assert tie_of(b"other", model) == "other weights"
-    for name in ("w.pt", "W.PTH", "w.bin", "net.pt2"):
-        assert tie_of(b"other", model.model_copy(update={"weights": name})) == "written anew"
+    for name in ("w.pt", "W.PTH", "w.bin", "w.ckpt", "w.tar", "net.pt2"):
+        old = model.model_copy(update={"weights": name})
+        assert tie_of(b"other", old) == "not known"
+        assert tie_of(b"other", old.model_copy(update={"state_sha256": "sha256:" + "0" * 64})) == "other weights"
     for name in ("w.safetensors", None):
         assert tie_of(b"other", model.model_copy(update={"weights": name})) == "other weights"
     deep = b"[" * 100_000

@@ -27,10 +27,10 @@ def tensor(name: str, value: object) -> object:
     return onnx.numpy_helper.from_array(np.array(value), name)
 
 
-def written(path: Path, nodes: list, tensors: list = (), size: object = 12, batch: object = "n", **more: object) -> str:
+def written(path: Path, nodes: list, tensors: list = (), size: object = 12, **more: object) -> str:
     """A classifier (n, 3, size, size) -> (n, 3) whose images go through some nodes, from `image` to `y`, before."""
     last = [helper.make_node("GlobalAveragePool", ["y"], ["p"]), helper.make_node("Flatten", ["p"], ["logits"])]
-    ports = {"image": [batch, 3, size, size], "logits": [batch, 3]}
+    ports = {"image": ["n", 3, size, size], "logits": ["n", 3]}
     image, logits = (helper.make_tensor_value_info(name, kind.FLOAT, shape) for name, shape in ports.items())
     known = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
     graph = helper.make_graph([*nodes, *last], "g", [image], [logits], list(tensors))
@@ -125,12 +125,6 @@ def test_a_tensor_whose_size_depends_on_pixels_meets_the_limit_of_memory(
     with pytest.raises(RuntimeError, match=r"(?i)allocate memory"):
         module(torch.ones(1, 3, 12, 12))
     assert module(torch.zeros(1, 3, 12, 12)).shape == (1, 3)
-
-
-def test_a_large_fixed_batch_is_refused_before_it_is_filled_up(tmp_path: Path) -> None:
-    path = written(tmp_path / "x.onnx", [helper.make_node("Identity", ["image"], ["y"])], batch=10**9)
-    with pytest.raises(ModelError, match="1,000,000,000 images a pass"):
-        load_classifier(path).module(torch.zeros(1, 3, 12, 12))
 
 
 def test_time_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

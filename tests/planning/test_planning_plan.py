@@ -6,9 +6,8 @@ import sys
 
 import pytest
 
-from engine.tiny import request
+from engine.tiny import loaded, request
 from smoothcert.engine.runner import certify, lock
-from smoothcert.engine.work import load_work
 from smoothcert.errors import SpecError
 from smoothcert.evidence import open_run
 from smoothcert.evidence.forecast import Forecast
@@ -46,7 +45,7 @@ def test_without_a_pilot_no_torch_is_needed():
 
 def test_the_forecast_is_about_the_run_of_these_settings(planned, grey):
     forecast = planned.forecast
-    spec = lock(load_work(planned.settings.request()))
+    spec = lock(loaded(planned.settings.request()))
     assert difference(forecast, spec) is None
     assert (forecast.images, forecast.pilot.images, forecast.pilot.copies) == (12, 6, 60)
     assert [(cell.sigma, cell.k, cell.radius) for cell in forecast.cells] == [
@@ -99,7 +98,7 @@ def test_a_pilot_larger_than_the_data_takes_all_and_says_so(grey):
 def test_a_run_of_more_images_than_there_are_is_forecast_and_does_not_match(grey):
     found = plan(settings(grey).model_copy(update={"images": 1000}))
     assert found.forecast.images == found.images == 1000
-    assert "images: planned 1000, now 12" in difference(found.forecast, lock(load_work(found.settings.request())))
+    assert "images: planned 1000, now 12" in difference(found.forecast, lock(loaded(found.settings.request())))
 
 
 def test_classes_that_contradict_the_data_are_refused(grey):

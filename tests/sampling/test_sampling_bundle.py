@@ -24,6 +24,7 @@ from smoothcert.models.factory import state_sha256
 from smoothcert.sampling.bundle.of_run import bundle_run
 from smoothcert.sampling.bundle.probe import probe
 from smoothcert.sampling.bundle.saving import Wanted
+from smoothcert.verify import verify_bundle
 
 from .fakes import Conv, lived_in_resnet, pixels
 
@@ -52,7 +53,8 @@ def workshop(tmp_path_factory):
     write_resnet(folder / "net.safetensors")
     write_random(folder / "images.npz")
     state = load_classifier(str(folder / "net.safetensors")).module.state_dict()
-    torch.save(state, folder / "net.pt")
+    for name in ("net.pt", "net.ckpt", "net.tar"):
+        torch.save({"state_dict": state}, folder / name)
     torch.manual_seed(8)
     convs = {name: torch.randn(tensor.shape) / 4 for name, tensor in Conv().state_dict().items()}
     save_file({f"module.{name}": tensor for name, tensor in convs.items()}, folder / "conv.safetensors")
@@ -80,11 +82,13 @@ def conv(num_classes=4):
 MODELS = {
     "own": ("net.safetensors", {}, "same file"),
     "own, bf16": ("net.safetensors", {"precision": "bf16"}, "same file"),
-    "own, state dict": ("net.pt", {"arch": "resnet8"}, "written anew"),
+    "own, checkpoint": ("net.ckpt", {"arch": "resnet8"}, "same tensors"),
+    "own, archive": ("net.tar", {"arch": "resnet8"}, "same tensors"),
+    "own, state dict": ("net.pt", {"arch": "resnet8"}, "same tensors"),
     "code": ("bundled_nets:conv", {}, "same tensors"),
     "code, float noise": ("bundled_nets:conv", {"noise": "float", "precision": "bf16"}, "same tensors"),
     "code and safetensors": ("bundled_nets:conv", {"weights": "conv.safetensors"}, "same file"),
-    "code and state dict": ("bundled_nets:conv", {"weights": "conv.pt"}, "written anew"),
+    "code and state dict": ("bundled_nets:conv", {"weights": "conv.pt"}, "same tensors"),
     "code without parameters": ("bundled_nets:robust", {}, "same tensors"),
 }
 
@@ -124,7 +128,7 @@ def network(kind):
 def test_a_certified_run_becomes_a_bundle_with_the_same_votes(kind, runs, workshop, tmp_path, monkeypatch, fixed_noise):
     run = runs(kind)
     monkeypatch.chdir(workshop)
-    bundle = bundle_run(run, tmp_path / "b", None, Wanted(n=300))
+    bundle = bundle_run(run, tmp_path / "b", None, Wanted(n=300), {"model": MODELS[kind][0]})
     assert differences(bundle, run.spec) == ()
     assert read_bundle(tmp_path / "b") == bundle
     assert tie_of((tmp_path / "b" / "weights.safetensors").read_bytes(), bundle.model) == MODELS[kind][2]
@@ -144,6 +148,27 @@ def test_a_certified_run_becomes_a_bundle_with_the_same_votes(kind, runs, worksh
     assert g.certificates(images[:3], n_max=100, radii=(0.1,)) == before.certificates(
         images[:3], n_max=100, radii=(0.1,)
     )
+
+
+@pytest.mark.parametrize("kind", ["own, state dict", "own, checkpoint", "code and state dict"])
+def test_other_weights_of_any_form_are_no_certified_object(kind, runs, workshop, tmp_path, monkeypatch):
+    run = runs(kind)
+    monkeypatch.chdir(workshop)
+    bundle_run(run, tmp_path / "b", None, Wanted(n=300), {"model": MODELS[kind][0]})
+    assert verify_bundle(run, tmp_path / "b").passed
+    place = tmp_path / "b" / "weights.safetensors"
+    data = bytearray(place.read_bytes())
+    data[-1] ^= 1
+    place.write_bytes(data)
+    record = json.loads((tmp_path / "b" / "bundle.json").read_text())
+    record["file_sha256"] = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    (tmp_path / "b" / "bundle.json").write_text(json.dumps(record))
+    names = ("README.md", "bundle.json", "weights.safetensors")
+    sums = (f"{hashlib.sha256((tmp_path / 'b' / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+    (tmp_path / "b" / "SHA256SUMS").write_text("".join(sums))
+    assert verify_bundle(run, tmp_path / "b").faults
+    with pytest.raises(EvidenceError):
+        SmoothedClassifier.load(tmp_path / "b", network(kind))
 
 
 def test_the_bundle_of_a_run_repeats_its_votes(runs, tmp_path, workshop, monkeypatch):
@@ -274,7 +299,7 @@ def own(runs, workshop, tmp_path, monkeypatch):
 def foreign(runs, workshop, tmp_path, monkeypatch):
     """A bundle of a network of the user's."""
     monkeypatch.chdir(workshop)
-    bundle_run(runs("code"), tmp_path / "f", None, Wanted())
+    bundle_run(runs("code"), tmp_path / "f", None, Wanted(), {"model": "bundled_nets:conv"})
     return tmp_path / "f"
 
 
@@ -455,7 +480,7 @@ def test_changed_code_is_refused(runs, workshop, tmp_path, monkeypatch):
     with pytest.raises(EvidenceError, match="is not the classifier that this run certified"):
         bundle_run(runs("code"), tmp_path / "b", None, Wanted(), {"model": "bundled_nets:brittle"})
     with pytest.raises(SmoothcertError):
-        bundle_run(runs("code"), tmp_path / "b", None, Wanted(), {"weights": "conv.pt"})
+        bundle_run(runs("code"), tmp_path / "b", None, Wanted(), {"model": "bundled_nets:conv", "weights": "conv.pt"})
 
 
 def test_images_that_do_not_fit_are_refused_after_loading_too(own):

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -37,8 +38,8 @@ STATE = f"sha256:{hashlib.sha256(b'w torch.float32 (2,)' + bytes([10]) + struct.
 def certified(tmp_path, monkeypatch):
     """A sealed run over given weights, and how it names them."""
 
-    def make(sha256=FILE, weights=None, drop=0):
-        changed = {"sha256": sha256, "weights": weights}
+    def make(sha256=FILE, weights=None, drop=0, state=STATE):
+        changed = {"sha256": sha256, "weights": weights, "state_sha256": state}
         monkeypatch.setattr(handmade, "_model", lambda *a: model_of(*a).model_copy(update=changed))
         path = simulate(tmp_path / f"run{len(list(tmp_path.iterdir()))}", drop=drop)
         return open_run(path)
@@ -65,7 +66,7 @@ def bundle_of(run, path, weights=WEIGHTS, **changed):
 TIES = {
     "the file": (FILE, None, WEIGHTS, "byte for byte"),
     "the tensors": (STATE, None, tensors(), "the tensors the run certified"),
-    "a state dict": ("sha256:" + "a" * 64, "w.pt", tensors(), "no hash ties the two"),
+    "a state dict": ("sha256:" + "a" * 64, "w.pt", tensors(), "the tensors the run certified"),
 }
 
 
@@ -84,6 +85,64 @@ def test_the_certified_object_passes(case, certified, tmp_path):
     report = verify_bundle(run, bundle_of(run, tmp_path / "b", weights))
     assert (report.passed, report.faults, report.sigma, report.named) == (True, (), 0.25, True)
     assert words in report.weights
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.bin", "w.ckpt", "w.tar", "net.pt2"])
+def test_other_weights_than_those_of_a_state_dict_are_named(name, certified, tmp_path):
+    run = certified("sha256:" + "a" * 64, name)
+    report = verify_bundle(run, bundle_of(run, tmp_path / "b", tensors("v")))
+    assert (report.passed, report.tied, len(report.faults)) == (False, False, 1)
+
+
+def test_a_run_without_a_hash_of_the_state_calls_no_weights_certified(certified, tmp_path):
+    run = certified("sha256:" + "a" * 64, "w.pt", state=None)
+    report = verify_bundle(run, bundle_of(run, tmp_path / "b", tensors("v")))
+    assert (report.passed, report.tied, report.faults) == (False, False, ())
+    assert "state_sha256" not in (tmp_path / "b" / "bundle.json").read_text()
+
+
+def test_what_was_chosen_at_bundling_is_listed(certified, tmp_path):
+    run = certified()
+    assert verify_bundle(run, bundle_of(run, tmp_path / "a")).chosen == ()
+    changed = {"alpha": 0.01, "n": 500, "n0": 7, "bound": "cohen"}
+    report = verify_bundle(run, bundle_of(run, tmp_path / "b", **changed))
+    assert report.passed
+    assert [words.split()[0] for words in report.chosen] == ["alpha", "n", "n0", "bound"]
+
+
+def resummed(path, name, change):
+    """Change a file of a bundle and make its sums fit."""
+    (path / name).write_text(change((path / name).read_text()))
+    sums = (f"{hashlib.sha256((path / each).read_bytes()).hexdigest()}  {each}\n" for each in SUMMED)
+    (path / "SHA256SUMS").write_text("".join(sums))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("bundle.json", '"alpha": 0.002', '"alpha": 0.49'),
+        ("bundle.json", '"n": 1000', '"n": 1'),
+        ("bundle.json", '"value_range": [\n  0.0,\n  1.0', '"value_range": [\n  0.0,\n  255.0'),
+        ("README.md", "probability at most 0.002", "probability at most 0"),
+    ],
+)
+def test_nonsense_and_another_page_are_named(name, before, after, certified, tmp_path):
+    run = certified()
+    path = bundle_of(run, tmp_path / "b", alpha=0.002, smoothcert=version("smoothcert"))
+    assert verify_bundle(run, path).passed
+    assert before in (path / name).read_text()
+    report = verify_bundle(run, resummed(path, name, lambda text: text.replace(before, after)))
+    assert report.faults
+    assert not report.passed
+
+
+def test_the_page_of_another_version_is_not_compared(certified, tmp_path):
+    run = certified()
+    path = resummed(bundle_of(run, tmp_path / "b", smoothcert="0.0.1"), "README.md", lambda text: text + "More.")
+    report = verify_bundle(run, path)
+    assert report.passed
+    assert len(report.notes) == 1
 
 
 def test_a_bundle_without_origin_can_still_be_the_object(certified, tmp_path):

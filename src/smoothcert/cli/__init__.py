@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 
-from cyclopts import App
+from cyclopts import App, ArgumentCollection
 from cyclopts.exceptions import CycloptsError, ValidationError
 from pydantic import ValidationError as PydanticError
 
@@ -86,9 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a letter that its encoding lacks is no reason to stop
     try:
-        app = build()
-        app.config = _config(tokens)
-        code = app(tokens, exit_on_error=False, print_error=False)
+        code = _call(tokens)
     except ValidationError as error:
         _refuse(_reason(error))
     except CycloptsError as error:
@@ -112,6 +110,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"Cannot read or write {error.filename or 'a file'}: {error.strerror}. Evidence written so far is kept."
         )
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _call(tokens: list[str]) -> object:
+    """Parse, and call the verb; one that asks is told which flags were typed."""
+    app, typed = build(), set[str]()
+
+    def watch(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        typed.update(each.name for each in arguments if any(token.source == "cli" for token in each.tokens))
+
+    app.config = (*_config(tokens), watch)
+    verb, bound, unparsed = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    if "typed" in unparsed:
+        bound.arguments["typed"] = frozenset(typed)
+    return verb(*bound.args, **bound.kwargs)
 
 
 def _config(tokens: Sequence[str]) -> tuple[object, ...]:

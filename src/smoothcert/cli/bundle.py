@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 
 def bundle(
@@ -15,6 +18,7 @@ def bundle(
     alpha: float = 0.001,
     model: str | None = None,
     weights: str | None = None,
+    trust_model: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Write the smoothed classifier that a run certified at one noise level as a bundle, for `smoothcert predict`.
 
@@ -27,8 +31,10 @@ def bundle(
         sigma: Which noise level, where the run has several; a bundle holds one.
         n: Noisy copies a prediction takes at most.
         alpha: Probability, at most, that one answer is not the smoothed classifier's.
-        model: New place of the classifier, if it was moved; its content must be unchanged.
+        model: Place of the classifier, if it was moved, or its code: a run is data and names no code by itself. Its
+            content must be unchanged.
         weights: New place of the weights file, if it was moved.
+        trust_model: Run what is code as the run names it, because you trust whoever made classifier and run.
     """
     from smoothcert.cli.terminal import tell
     from smoothcert.evidence import open_run, refuse_occupied
@@ -38,7 +44,7 @@ def bundle(
     from smoothcert.sampling.bundle.of_run import bundle_run
     from smoothcert.sampling.bundle.saving import Wanted
 
-    made = bundle_run(opened, out, sigma, Wanted(n, alpha), {"model": model, "weights": weights})
+    made = bundle_run(opened, out, sigma, Wanted(n, alpha), {"model": model, "weights": weights}, trust_model)
     certified = made.certified
     tell(f"Bundle: {out}")
     if certified is not None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from smoothcert.cli.consent import NOTHING, Typed, check_cluster, consent_of
 from smoothcert.engine.placement import Placement
 from smoothcert.spec import Request
 
@@ -22,6 +23,7 @@ def certify(
     placement: Annotated[Placement, Parameter(name="*")] = HERE,
     config: Path | None = None,
     print_config: Annotated[bool, Parameter(negative="")] = False,
+    typed: Typed = NOTHING,
 ) -> int:
     """Certify labelled images: sample votes, store them, print the table of certified accuracy.
 
@@ -33,20 +35,23 @@ def certify(
         out: Run directory to create. A run is never overwritten.
         plan: Folder written by `smoothcert plan --out` for these settings, classifiers and images: its forecast is
             recorded before the first image and printed beside what is realised.
-        config: YAML file with any of these settings; flags override it.
-        print_config: Print the settings as YAML for --config, and stop.
+        config: YAML file with any of these settings; flags override it. A file never decides that code is run: give
+            --trust-model, or --model and --data that are code, on the command line.
+        print_config: Print the settings as YAML for --config, and stop; --trust-model is not among them.
     """
     from smoothcert.errors import InputError
 
+    consent = consent_of(request, typed)
     if print_config:
-        import yaml
+        from smoothcert.report.plan.write import settings_yaml
 
-        print(yaml.safe_dump(request.plain(), sort_keys=False).rstrip())
+        print(settings_yaml(request).rstrip())
         return 0
+    check_cluster(placement, typed)
     if out is None:
         raise InputError("--out: name the run directory to create.")
     from smoothcert.cli.sampling import certify_and_report, say_next
 
-    code = certify_and_report(request, out, plan, placement)
+    code = certify_and_report(request, out, plan, placement, consent)
     say_next(out)
     return code

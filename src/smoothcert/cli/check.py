@@ -7,12 +7,20 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from smoothcert.cli.consent import NOTHING, Typed, consent_of
 from smoothcert.spec import Request
 
 Flags = Annotated[Request, Parameter(name="*", negative="", consume_multiple=True)]
 
 
-def check(*, request: Flags, train_data: str | None = None, out: Path | None = None, config: Path | None = None) -> int:
+def check(
+    *,
+    request: Flags,
+    train_data: str | None = None,
+    out: Path | None = None,
+    config: Path | None = None,
+    typed: Typed = NOTHING,
+) -> int:
     """Check classifier and images: will it work, does anything look wrong, how long will it take?
 
     Takes what `certify` takes. Looks at a few hundred images with and without noise, at the way they are fed, at both
@@ -26,4 +34,5 @@ def check(*, request: Flags, train_data: str | None = None, out: Path | None = N
     """
     from smoothcert.cli.checking import check_and_report
 
-    return check_and_report(request, train_data, out)
+    consent = consent_of(request, typed)
+    return check_and_report(request, (train_data, "--train-data" in typed), out, consent)

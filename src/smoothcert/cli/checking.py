@@ -19,6 +19,7 @@ from smoothcert.evidence import refuse_occupied
 from smoothcert.progress import duration
 from smoothcert.report import Table
 from smoothcert.spec import Request
+from smoothcert.usercode import Consent
 
 NOTABLY = 1.1
 """How many times as fast something must be to be worth a word."""
@@ -26,13 +27,20 @@ COLUMNS = 6
 """Classes on a contact sheet."""
 
 
-def check_and_report(request: Request, train_data: str | None, out: Path | None) -> int:
-    """Look, print, draw; return the exit status: 1 with a doubt."""
+def check_and_report(request: Request, train_data: tuple[str | None, bool], out: Path | None, consent: Consent) -> int:
+    """Look, print, draw; return the exit status: 1 with a doubt.
+
+    Args:
+        request: what to look at.
+        train_data: images that the classifier was trained on, and whether a person named them, not a file.
+        out: where to draw.
+        consent: what may be run.
+    """
     if out is not None:
         refuse_occupied(out)
-    work = _loaded(request)
+    work = _loaded(request, consent)
     _say_inputs(work)
-    inspected = _inspected(work, train_data)
+    inspected = _inspected(work, *train_data)
     seen = check(work, _hear())
     print("\nWithout noise and under it\n")
     show(_looks(seen, work))
@@ -50,15 +58,16 @@ def check_and_report(request: Request, train_data: str | None, out: Path | None)
     return 1 if doubts else 0
 
 
-def _loaded(request: Request) -> Work:
+def _loaded(request: Request, consent: Consent) -> Work:
     console = Screen(stderr=True, highlight=False)
     with live(console) as show_live:
-        return load_work(request, show_live.reading)
+        return load_work(request, show_live.reading, consent=consent)
 
 
-def _inspected(work: Work, train_data: str | None) -> Inspection:
+def _inspected(work: Work, train_data: str | None, named: bool) -> Inspection:
     """Look for images that occur twice, and say where none does."""
-    other = None if train_data is None else load_images(train_data, DataOptions.of(work.request))
+    options = DataOptions.of(work.request, named=named or work.consent.trust)
+    other = None if train_data is None else load_images(train_data, options)
     found = inspect_images(work.images, other)
     said = [] if found.duplicates.count else ["no image occurs twice"]
     if found.groups is not None:

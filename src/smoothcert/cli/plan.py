@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from smoothcert.cli.consent import NOTHING, Typed, consent_of
 from smoothcert.errors import InputError
 from smoothcert.spec.planning import NO_CLASSES, PlanSettings
 
@@ -14,7 +15,12 @@ Flags = Annotated[PlanSettings | None, Parameter(name="*", negative="", consume_
 
 
 def plan(
-    *, settings: Flags = None, out: Path | None = None, sponsor: Path | None = None, config: Path | None = None
+    *,
+    settings: Flags = None,
+    out: Path | None = None,
+    sponsor: Path | None = None,
+    config: Path | None = None,
+    typed: Typed = NOTHING,
 ) -> int:
     """Plan a run: radii within reach, votes and images needed, and from a pilot the run's accuracy, time and cost.
 
@@ -32,4 +38,4 @@ def plan(
         raise InputError(f"--{NO_CLASSES}.")
     from smoothcert.cli.planning import plan_and_report
 
-    return plan_and_report(settings, out, sponsor)
+    return plan_and_report(settings, out, sponsor, consent_of(settings, typed))

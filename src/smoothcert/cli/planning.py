@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from smoothcert.cli.consent import typed_again
 from smoothcert.cli.terminal import Screen, show, tell
 from smoothcert.evidence import refuse_occupied
 from smoothcert.evidence.outlook import Planned
@@ -16,6 +17,7 @@ from smoothcert.report.plan.words import reading
 from smoothcert.report.plan.write import PLAN, RUN_CONFIG, write_plan
 from smoothcert.spec import Production
 from smoothcert.spec.planning import PlanSettings
+from smoothcert.usercode import Consent
 
 PRINTED = {
     False: ("reach", "images", "power", "changes"),
@@ -24,12 +26,12 @@ PRINTED = {
 """Tables on the terminal, without and with a pilot; the others are in the folder."""
 
 
-def plan_and_report(settings: PlanSettings, out: Path | None, sponsor: Path | None) -> int:
+def plan_and_report(settings: PlanSettings, out: Path | None, sponsor: Path | None, consent: Consent) -> int:
     """Plan, print and write; return the exit status."""
     if out is not None:
         refuse_occupied(out)
     production = None if sponsor is None else read_sponsor(sponsor).production
-    planned = _plan(settings, production)
+    planned = _plan(settings, production, consent)
     found = tables(planned, production)
     whole = "in a folder named by --out" if out is None else f"in {out / 'plan.md'}"
     for name in PRINTED[planned.forecast is not None]:
@@ -42,13 +44,13 @@ def plan_and_report(settings: PlanSettings, out: Path | None, sponsor: Path | No
     return 0
 
 
-def _plan(settings: PlanSettings, production: Production | None) -> Planned:
+def _plan(settings: PlanSettings, production: Production | None, consent: Consent) -> Planned:
     if not settings.draws:
         return plan(settings)
     console = Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
     total = settings.pilot * settings.pilot_copies * len(settings.sigma)
     with counting(console, "pilot", total) as count:
-        return plan(settings, production, count, lambda text: console.print(text, markup=False))
+        return plan(settings, production, count, lambda text: console.print(text, markup=False), consent)
 
 
 def _say_where(planned: Planned, out: Path | None, production: Production | None) -> None:
@@ -62,6 +64,7 @@ def _say_where(planned: Planned, out: Path | None, production: Production | None
     if planned.forecast is None:
         tell("Next: name --model and --data, and a pilot forecasts the run")
     else:
-        tell(f"Next: smoothcert certify --config {out / RUN_CONFIG} --plan {out} --out RUN")
+        again = typed_again(planned.settings)
+        tell(f"Next: smoothcert certify --config {out / RUN_CONFIG}{again} --plan {out} --out RUN")
     if planned.forecast is not None and not any(path.suffix == ".svg" for path in files):
         tell(f"No figure was drawn: it needs the extra `report`. {PLAN} holds its numbers.")

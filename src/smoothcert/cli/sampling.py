@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from smoothcert.cli.consent import flags, typed_again
 from smoothcert.cli.interruption import terminated_is_interrupted
 from smoothcert.cli.progress import Show, live
 from smoothcert.cli.terminal import Screen, tell
@@ -25,14 +26,21 @@ from smoothcert.report import results_table
 from smoothcert.report.plan.compare import inside, plan_table
 from smoothcert.report.plan.write import read_plan
 from smoothcert.spec import Request, Share
+from smoothcert.usercode import Consent
 
 
 def certify_and_report(
-    request: Request, out: Path, plan: Path | None = None, placement: Placement | None = None
+    request: Request,
+    out: Path,
+    plan: Path | None = None,
+    placement: Placement | None = None,
+    consent: Consent | None = None,
 ) -> int:
     """Run `certify` with progress; return the exit status."""
     forecast = None if plan is None else read_plan(plan)
-    return _with_progress(out, lambda hooks: certify_run(request, out, hooks, forecast, placement))
+    return _with_progress(
+        out, lambda hooks: certify_run(request, out, hooks, forecast, placement, consent), typed_again(request)
+    )
 
 
 def say_next(run: Path) -> None:
@@ -43,23 +51,30 @@ def say_next(run: Path) -> None:
     Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty()).print(text, markup=False)
 
 
-def resume_and_report(run: Path, moved: dict[str, str | None], accept_recipe: bool, workers: Workers) -> int:
+def resume_and_report(
+    run: Path, moved: dict[str, str | None], accept_recipe: bool, workers: Workers, trust_model: bool = False
+) -> int:
     """Run `resume` with progress; return the exit status."""
-    return _with_progress(run, lambda hooks: resume_run(RunDirectory(run), moved, accept_recipe, hooks, workers))
+    directory = RunDirectory(run)
+    again = " --trust-model" if trust_model else flags(moved)
+    return _with_progress(
+        run, lambda hooks: resume_run(directory, moved, accept_recipe, hooks, workers, trust_model), again
+    )
 
 
-def _with_progress(out: Path, work: Callable[[Hooks], object]) -> int:
+def _with_progress(out: Path, work: Callable[[Hooks], object], again: str) -> int:
+    """Do the work with progress; `again`: flags that going on with it takes."""
     console = Screen(stderr=True, highlight=False)
     try:
         with terminated_is_interrupted(), live(console) as show:
             work(_hooks(console, show))
     except KeyboardInterrupt:
         if RunDirectory(out).spec.exists():
-            text = f"Interrupted. Nothing is lost: continue with `smoothcert resume {out}`."
+            text = f"Interrupted. Nothing is lost: continue with `smoothcert resume {out}{again}`."
             console.print(text, markup=False, soft_wrap=not console.is_terminal)
         raise
     except OSError as error:
-        raise EvidenceError(_disk_trouble(out, error)) from None
+        raise EvidenceError(_disk_trouble(out, error, again)) from None
     share = RunDirectory(out).share
     if share is None:
         print_results(out)
@@ -75,14 +90,15 @@ def _hooks(console: Console, live: Show) -> Hooks:
         on_preflight=lambda seen: _say_preflight(console, seen),
         on_progress=live.sampling,
         on_worker=lambda facts: _say_worker(console, facts),
+        on_warning=lambda text: _warn(console, [text]),
     )
 
 
-def _disk_trouble(out: Path, error: OSError) -> str:
+def _disk_trouble(out: Path, error: OSError, again: str) -> str:
     told = f"Cannot read or write {error.filename or out}: {error.strerror}."
     if not RunDirectory(out).spec.exists():
         return told
-    return f"{told} What was written is kept: once that is mended, continue with `smoothcert resume {out}`."
+    return f"{told} What was written is kept: once that is mended, continue with `smoothcert resume {out}{again}`."
 
 
 def print_part(path: Path, share: Share) -> None:

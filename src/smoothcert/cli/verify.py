@@ -117,14 +117,23 @@ def _deployed(run: Path, bundle: Path) -> int:
         count = f"{len(found.faults)} {'difference' if len(found.faults) == 1 else 'differences'} named"
         tell(f"{printable(str(bundle))} is NOT what this run certified: {count}.")
         return 1
-    tell(
-        f"{printable(str(bundle))} is what this run certified at sigma {found.sigma:g}: {found.weights}; noise, grid, "
-        "image shape, preprocessing, normalisation, class names and numeric recipe are the run's."
+    same = (
+        "noise, grid, image shape, preprocessing, normalisation, class names and numeric recipe are the run's, and the "
+        "page of the bundle says what its record says"
     )
+    if found.tied:
+        tell(f"{printable(str(bundle))} is what this run certified at sigma {found.sigma:g}: {found.weights}; {same}.")
+    else:
+        tell(f"NOT CHECKED  {printable(str(bundle))}: whether its weights are those of this run: {found.weights}.")
+        tell(f"So it is not shown to be what this run certified at sigma {found.sigma:g}; {same}.")
+    for note in found.notes:
+        tell(f"NOT CHECKED  {printable(note)}")
+    if found.chosen:
+        tell(f"Chosen at bundling: {'; '.join(found.chosen)}.")
     if not found.named:
         tell("The bundle itself names no certification run; `smoothcert bundle` makes one that does.")
     tell(f"Not shown by this: {NOT_SHOWN_OF_BUNDLE}.")
-    return 0
+    return 0 if found.passed else 1
 
 
 def _documents(run: Path, report: Report) -> Documents:

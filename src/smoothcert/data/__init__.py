@@ -12,7 +12,7 @@ from smoothcert.data.names import shown
 from smoothcert.data.npz import read_npz
 from smoothcert.data.options import DataOptions
 from smoothcert.errors import DataError, is_text, printable
-from smoothcert.usercode import FACTORY
+from smoothcert.usercode import FACTORY, not_named
 
 __all__ = ["CHANGES", "DataOptions", "ImageSet", "change_norms", "load_images"]
 
@@ -92,6 +92,8 @@ def _read_medmnist(asked: _Asked) -> ImageSet:
 def _read_factory(asked: _Asked) -> ImageSet:
     from smoothcert.data.factory import read_factory
 
+    if not asked.options.named:
+        raise not_named(asked.reference, DataError)
     return read_factory(asked.part("module"), asked.part("factory"), asked.options, asked.progress)
 
 
@@ -135,7 +137,7 @@ def load_images(reference: str, options: DataOptions | None = None, progress: Pr
         progress: told after each file or item how many are read and how many there are; archives are read at once.
 
     Raises:
-        DataError: an unknown form, or data that cannot be used.
+        DataError: an unknown form, data that cannot be used, or code that no person named.
         MissingExtraError: the form needs an extra that is not installed.
 
     >>> load_images("scan.tiff")

@@ -43,6 +43,7 @@ class ImageSet:
         preprocessing: what was done to the pixels on the way here, in words.
         indices: int64 (m,), the place of each image in its source; left empty it becomes 0..m-1.
         subgroups: for each column of interest (sex, scanner) one value an image.
+        source_sha256: "sha256:..." of the source file that makes them, where code of the user's does.
 
     Raises:
         DataError: an array has the wrong type, shape, length or range.
@@ -61,6 +62,7 @@ class ImageSet:
     preprocessing: tuple[str, ...] = ()
     indices: IntArray = field(default_factory=_no_integers)
     subgroups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    source_sha256: str | None = None
 
     def __post_init__(self) -> None:
         check_images(self.reference, self.images)

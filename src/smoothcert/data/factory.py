@@ -1,6 +1,7 @@
 """``module:factory``: the user's own code returns a torch-style Dataset, read item by item."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from smoothcert.data.listing import Progress
 from smoothcert.data.options import DataOptions
 from smoothcert.data.stored import RefusedError
 from smoothcert.errors import DataError
-from smoothcert.usercode import import_factory, working_directory_importable
+from smoothcert.usercode import import_factory, source_sha256, working_directory_importable
 
 Array = npt.NDArray[Any]
 
@@ -41,7 +42,8 @@ def read_factory(
     try:
         with working_directory_importable():
             dataset = _made(module_name, factory_name, reference)
-            return _read(dataset, reference, options, progress)
+            found = _read(dataset, reference, options, progress)
+            return replace(found, source_sha256=source_sha256(module_name))
     except (DataError, RefusedError) as error:
         text = str(error)
         raise DataError(text if text.startswith((reference, "--data")) else f"{reference}: {text}") from error.__cause__

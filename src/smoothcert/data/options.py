@@ -1,6 +1,6 @@
 """What a person says about images besides their name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from smoothcert.spec import Reading
 
@@ -16,6 +16,7 @@ class DataOptions:
         crop: pixels of both sides after cutting out the middle, or None.
         window: (centre, width) for DICOM images, or None: the file's first.
         subgroups: columns or arrays for which results are counted apart.
+        named: a person named the images, in Python or on the command line; False: a file, which never names code.
     """
 
     quantise: int | None = None
@@ -23,9 +24,10 @@ class DataOptions:
     crop: int | None = None
     window: tuple[float, float] | None = None
     subgroups: tuple[str, ...] = ()
+    named: bool = field(default=True, compare=False)
 
     @classmethod
-    def of(cls, asked: Reading, subgroups: tuple[str, ...] = ()) -> "DataOptions":
-        """What a person's settings say about the images."""
+    def of(cls, asked: Reading, subgroups: tuple[str, ...] = (), named: bool = True) -> "DataOptions":
+        """What a person's settings say about the images; `named`: whether a person named these."""
         window = None if asked.window is None else (asked.window[0], asked.window[1])
-        return cls(asked.quantise, asked.resize, asked.crop, window, subgroups)
+        return cls(asked.quantise, asked.resize, asked.crop, window, subgroups, named)

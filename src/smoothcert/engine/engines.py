@@ -35,6 +35,6 @@ def open_engine(workers: Workers, spec: Spec, local: LocalEngine) -> Iterator[En
     work = local.work
     with connected(workers, work.recipe.device, work.images.images.nbytes) as cluster:
         seconds = workers.worker_timeout or WORKER_SECONDS
-        job = Job(spec.to_json(), work.resolved, work.recipe, os.getcwd(), cluster.room.threads)
+        job = Job(spec.to_json(), work.resolved, work.recipe, os.getcwd(), cluster.room.threads, work.consent)
         with closing(RayPool(cluster, job, work.images)) as pool:
             yield Fleet(pool, spec, work.images, cluster.room.workers, local.recipe_name, seconds)

@@ -50,4 +50,5 @@ class Hooks:
     on_preflight: Callable[[Preflight], None] = lambda _: None
     on_progress: Callable[[Progress], None] = lambda _: None
     on_worker: Callable[[dict[str, Any]], None] = lambda _: None
+    on_warning: Callable[[str], None] = lambda _: None
     order: Callable[[list[int]], Sequence[int]] = lambda indices: indices

@@ -8,6 +8,7 @@ from typing import Protocol
 from smoothcert import errors
 from smoothcert.errors import SmoothcertError
 from smoothcert.spec import Recipe, Request
+from smoothcert.usercode import Consent
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Job:
         recipe: numeric recipe of the process that writes the ledger.
         folder: its working directory, from which file names and `module:factory` are understood.
         threads: of each worker.
+        consent: what the person who started the session allows to be run.
     """
 
     spec: str
@@ -27,6 +29,7 @@ class Job:
     recipe: Recipe
     folder: str
     threads: int
+    consent: Consent
 
 
 @dataclass(frozen=True)

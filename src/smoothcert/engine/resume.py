@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from smoothcert.engine.engines import open_engine
@@ -17,6 +18,7 @@ from smoothcert.evidence.planned import PLANNED
 from smoothcert.evidence.soundness import own_faults
 from smoothcert.sampling.recipe import differences
 from smoothcert.spec import Request, Sigma, Spec
+from smoothcert.usercode import Consent
 
 
 def resume(
@@ -25,15 +27,18 @@ def resume(
     accept_recipe: bool = False,
     hooks: Hooks | None = None,
     workers: Workers | None = None,
+    trust_model: bool = False,
 ) -> bool:
     """Sample what a run still misses and seal it; a shard goes on with its own part of the images.
 
     Args:
         run: an interrupted run.
-        moved: new places of moved files (`model`, `weights`, `data`); their content must be unchanged.
+        moved: `model`, `weights`, `data`, named anew; their content must be unchanged. Whatever of them is code must
+            be named, for a run is data and names none.
         accept_recipe: go on with another numeric recipe; each new line then names it.
         hooks: progress callbacks.
         workers: which engine samples; any may go on with what any other began.
+        trust_model: run files that are code, and code that only the run names.
 
     Returns:
         False where nothing was missing and the run was already sealed.
@@ -43,7 +48,7 @@ def resume(
             is finished and was changed since.
         RecipeError: this machine's recipe differs and was not accepted.
     """
-    workers = workers or Workers()
+    workers, hooks = workers or Workers(), hooks or Hooks()
     check_workers(workers)
     opened = open_run(run.path)
     spec = opened.spec
@@ -51,8 +56,11 @@ def resume(
     _check_seal(opened)
     if opened.done:
         return False
-    work = load_work(_as_locked(spec, moved, accept_recipe))
+    consent = Consent(bool(moved.get("model")), bool(moved.get("data")), trust_model)
+    work = load_work(_as_locked(spec, moved, accept_recipe), consent=consent)
     _check_same(spec, work)
+    for warning in _unrecorded(spec, work):
+        hooks.on_warning(warning)
     differing = differences(spec.recipe, work.recipe)
     if differing and not accept_recipe:
         raise RecipeError(
@@ -61,7 +69,7 @@ def resume(
         )
     local = local_engine(spec, work)
     with open_engine(workers, spec, local) as engine:
-        Session(run, local, engine, hooks or Hooks()).sample(RESUMED if _begun(run) else STARTED)
+        Session(run, local, engine, hooks).sample(RESUMED if _begun(run) else STARTED)
     return True
 
 
@@ -106,6 +114,7 @@ def _check_same(spec: Spec, work: Work) -> None:
             f"{data.reference} does not hold the images of this run ({spec.data.sha256[:19]}..., "
             f"{spec.data.images} images). Point --data at the unchanged images."
         )
+    _check_source("--data", spec.data.reference, spec.data.source_sha256, data.source_sha256)
     check_models(spec, work)
 
 
@@ -116,8 +125,29 @@ def check_models(spec: Spec, work: Work) -> None:
         EvidenceError: a file was changed; the message names it.
     """
     for ours, theirs in zip(spec.models, model_facts(work), strict=True):
-        if ours.sha256 != theirs.sha256:
+        other_state = ours.state_sha256 is not None and ours.state_sha256 != theirs.state_sha256
+        if ours.sha256 != theirs.sha256 or other_state:
             raise EvidenceError(
                 f"{theirs.weights or theirs.reference} is not the classifier of this run at sigma {ours.sigma:g} "
                 f"({ours.sha256[:19]}...). Point --model or --weights at the unchanged file."
             )
+        _check_source("--model", ours.reference, ours.source_sha256, theirs.source_sha256)
+
+
+def _check_source(flag: str, reference: str, ours: str | None, theirs: str | None) -> None:
+    if ours is not None and ours != theirs:
+        raise EvidenceError(
+            f"{reference}: the source file of this code is not the one of this run ({ours[:19]}...). Restore that "
+            f"file, or name it with {flag} where it lies unchanged."
+        )
+
+
+def _unrecorded(spec: Spec, work: Work) -> Iterator[str]:
+    """Yield for which code a run has no hash: those that an earlier version wrote."""
+    found = {each.reference: each.source_sha256 for each in work.classifiers.values()}
+    found[work.images.reference] = work.images.source_sha256
+    recorded = {each.reference: each.source_sha256 for each in spec.models}
+    recorded[spec.data.reference] = spec.data.source_sha256
+    for reference, source in found.items():
+        if source is not None and recorded.get(reference) is None:
+            yield f"{reference}: this run recorded no hash of the source file, so it was not compared"

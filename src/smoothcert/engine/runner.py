@@ -16,7 +16,7 @@ from smoothcert.engine.placement import Placement
 from smoothcert.engine.preflight import preflight
 from smoothcert.engine.room import check_workers
 from smoothcert.engine.session import Session
-from smoothcert.engine.work import Work, data_facts, load_work, model_facts
+from smoothcert.engine.work import Work, consent_of, data_facts, load_work, model_facts
 from smoothcert.errors import SpecError
 from smoothcert.evidence import STARTED, RunDirectory, append_event, create_run, environment, refuse_occupied
 from smoothcert.evidence.forecast import Forecast
@@ -24,6 +24,7 @@ from smoothcert.evidence.planned import PLANNED, difference, first_unnamed
 from smoothcert.evidence.signatures import expect_key
 from smoothcert.spec import Request, Share, Spec, parse_share
 from smoothcert.stats import schedule
+from smoothcert.usercode import Consent
 
 
 def certify(
@@ -32,6 +33,7 @@ def certify(
     hooks: Hooks | None = None,
     plan: Forecast | None = None,
     placement: Placement | None = None,
+    consent: Consent | None = None,
 ) -> RunDirectory:
     """Certify every image of a request, or one part of them, from nothing to a sealed run directory.
 
@@ -44,6 +46,8 @@ def certify(
         plan: the forecast this run was planned with; it is recorded before the first image.
         placement: which engine samples, which part of the images, and which key signs the locked spec; a part is
             finished but not sealed.
+        consent: what may be run; None: whatever the request names, as its maker named it here and now. Give one for
+            a request that was read from a file.
 
     Raises:
         InputError: the request was refused, or it is not what was planned; nothing was written.
@@ -54,7 +58,7 @@ def certify(
     if placement.sign_lock is not None:
         expect_key(placement.sign_lock)
     refuse_occupied(out)
-    work = load_work(request, hooks.on_read)
+    work = load_work(request, hooks.on_read, consent=consent or consent_of(request))
     hooks.on_images(inspect_images(work.images))
     spec = lock(work)
     _check_planned(plan, spec)

@@ -16,6 +16,7 @@ from smoothcert.noise import Noise, make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
 from smoothcert.spec import DataFacts, ModelFacts, Recipe, Request, Sigma
+from smoothcert.usercode import NO_CONSENT, Consent
 
 if TYPE_CHECKING:
     import torch
@@ -26,12 +27,13 @@ Reading = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """Images, one classifier a noise level, and the numeric recipe they share."""
+    """Images, one classifier a noise level, the numeric recipe they share, and what was allowed to be run for it."""
 
     request: Request
     images: ImageSet
     classifiers: dict[float, Classifier]
     recipe: Recipe
+    consent: Consent = NO_CONSENT
 
     @property
     def source(self) -> Source:
@@ -68,38 +70,50 @@ class Work:
         return choose_recipe(self.classifiers[sigma], self.request.model_copy(update=asked), self.images.shape)
 
 
-def load_work(request: Request, progress: Reading | None = None, images: ImageSet | None = None) -> Work:
+def consent_of(request: Request) -> Consent:
+    """Return the consent of a person who made a request, in Python or by flags: no request out of a file gives any."""
+    return Consent(model=True, data=True, trust=request.trust_model)
+
+
+def load_work(
+    request: Request,
+    progress: Reading | None = None,
+    images: ImageSet | None = None,
+    consent: Consent = NO_CONSENT,
+) -> Work:
     """Load what a request names and check that images and classifiers fit together.
 
     Args:
         request: what is asked.
         progress: told how many images are read, and of how many.
         images: the images of that request where they are at hand; they are not read again.
+        consent: what may be run; by default nothing.
 
     Raises:
-        DataError: images or labels cannot be used.
-        ModelError: a classifier cannot be loaded, or does not fit the images.
+        DataError: images or labels cannot be used, or are code to which nobody consented.
+        ModelError: a classifier is such code, cannot be loaded, or does not fit the images.
         SpecError: k is not below the number of classes.
         RecipeError: the numeric recipe cannot be run here.
     """
-    images = images or _images(request, progress)
-    classifiers = {float(sigma): _classifier(request, sigma, images) for sigma in request.sigma}
+    images = images or _images(request, progress, consent)
+    classifiers = {float(sigma): _classifier(request, sigma, images, consent) for sigma in request.sigma}
     recipes = {choose_recipe(each, request, images.shape) for each in classifiers.values()}
     if len(recipes) != 1:
         raise ModelError("Expected classifiers of one kind at all noise levels, got own and foreign ones mixed.")
-    work = Work(request, images, classifiers, recipes.pop())
+    work = Work(request, images, classifiers, recipes.pop(), consent)
     return _with_classes(work)
 
 
-def _images(request: Request, progress: Reading | None) -> ImageSet:
-    images = load_images(request.data, DataOptions.of(request, request.subgroup), progress)
+def _images(request: Request, progress: Reading | None, consent: Consent) -> ImageSet:
+    options = DataOptions.of(request, request.subgroup, consent.data or consent.trust)
+    images = load_images(request.data, options, progress)
     return images.first(request.limit) if request.limit else images
 
 
-def _classifier(request: Request, sigma: float, images: ImageSet) -> Classifier:
+def _classifier(request: Request, sigma: float, images: ImageSet, consent: Consent) -> Classifier:
     text = sigma.text if isinstance(sigma, Sigma) else repr(sigma)
     weights = None if request.weights is None else at_sigma(request.weights, text)
-    options = ModelOptions.of(request, weights, images.num_classes, images.shape[0])
+    options = ModelOptions.of(request, weights, images.num_classes, images.shape[0], consent)
     classifier = load_classifier(at_sigma(request.model, text), options)
     _check_fit(classifier, images)
     return classifier
@@ -217,6 +231,7 @@ def data_facts(images: ImageSet) -> DataFacts:
         preprocessing=images.preprocessing,
         grouped=images.groups is not None,
         subgroups=tuple(images.subgroups),
+        source_sha256=images.source_sha256,
         indices=None if plain else tuple(images.indices.tolist()),
     )
 
@@ -227,6 +242,8 @@ def model_facts(work: Work) -> tuple[ModelFacts, ...]:
 
 
 def _facts(work: Work, sigma: float, classifier: Classifier) -> ModelFacts:
+    from smoothcert.models.state import state_sha256
+
     text = next(s.text for s in work.request.sigma if s == sigma)
     return ModelFacts(
         sigma=sigma,
@@ -242,4 +259,6 @@ def _facts(work: Work, sigma: float, classifier: Classifier) -> ModelFacts:
         own=classifier.own,
         adapted=classifier.adapted,
         eta=work.noise(sigma, 0).eta(int(np.prod(work.images.shape))),
+        source_sha256=classifier.source_sha256,
+        state_sha256=None if classifier.runtime else state_sha256(classifier.module),
     )

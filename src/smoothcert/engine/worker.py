@@ -54,7 +54,7 @@ class Worker:
         _enter(self._job.folder)
         _use_threads(self._job.threads)
         spec = read_spec(self._job.spec)
-        work = load_work(self._job.request, images=self._images)
+        work = load_work(self._job.request, images=self._images, consent=self._job.consent)
         check_models(spec, work)
         differing = differences(self._job.recipe, work.recipe)
         if differing:

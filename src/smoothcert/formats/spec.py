@@ -27,10 +27,12 @@ are missing. All others are always there.
     `sha256`: str, hash of the weights. `arch`: str or null. `input_shape`: [C, H, W] or null. `mean`, `std`: list of
     number. `trained_sigma`: number or null. `own`: bool, whether the network is the user's code. `eta`: number, total
     variation of one noisy image from Gaussian noise. `adapted`+: list of str, what lies before the classifier.
+    `source_sha256`+: str, hash of the source file of code that built it. `state_sha256`+: str, hash of its state dict.
 * `data`: the images.
     `reference`, `sha256`, `labels_sha256`: str. `images`: int. `shape`: [C, H, W]. `levels`: int, grid steps in [0, 1].
     `class_names`: list of str. `class_counts`: list of int. `preprocessing`: list of str. `grouped`: bool.
-    `indices`: list of int, or null for 0 to images - 1. `subgroups`+: list of str.
+    `indices`: list of int, or null for 0 to images - 1. `subgroups`+: list of str. `source_sha256`+: str, hash of the
+    source file of code that made them.
 * `recipe`: the numeric recipe.
     `precision`: as above. `folded`, `autocast`, `compiled`: bool. `memory_format`: "contiguous" or "channels_last".
     `batch_size`: int. `device`, `instructions`, `torch`: str.
@@ -54,8 +56,8 @@ LATER = {
         *("primary", "criteria", "input_range", "mean", "std", "layout", "channels", "output"),
         *("resize", "crop", "window", "subgroup"),
     ),
-    "data": ("subgroups",),
-    "models": ("adapted",),
+    "data": ("subgroups", "source_sha256"),
+    "models": ("adapted", "source_sha256", "state_sha256"),
 }
 """Settings and facts that came after the format was fixed: they are left out where unset."""
 

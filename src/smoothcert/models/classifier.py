@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from smoothcert.spec import Inputs
+from smoothcert.usercode import Consent
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +18,7 @@ class ModelOptions:
         arch: architecture of a weights file (`smoothcert.models.resnet.ARCHITECTURES`), or None.
         weights: weights file for ``module:factory``, or None.
         trust_model: True lets a file that is code (``.pt2``) be loaded, and an ``.onnx`` file run without limits.
+        named: a person named the model, in Python or on the command line; False: a file, which never names code.
         num_classes: classes of the data, or None if not known.
         in_channels: channels of the data, or None if not known.
         input_range: lowest and highest pixel value the classifier expects, or None: as declared, else [0, 1].
@@ -30,6 +32,7 @@ class ModelOptions:
     arch: str | None = None
     weights: str | None = None
     trust_model: bool = False
+    named: bool = True
     num_classes: int | None = None
     in_channels: int | None = None
     input_range: tuple[float, float] | None = None
@@ -40,7 +43,9 @@ class ModelOptions:
     output: Literal["logit", "probability"] | None = None
 
     @classmethod
-    def of(cls, asked: Inputs, weights: str | None, num_classes: int, in_channels: int) -> "ModelOptions":
+    def of(
+        cls, asked: Inputs, weights: str | None, num_classes: int, in_channels: int, consent: Consent
+    ) -> "ModelOptions":
         """What a person's settings say about a model.
 
         Args:
@@ -48,11 +53,13 @@ class ModelOptions:
             weights: their weights file, with ``{sigma}`` filled in.
             num_classes: classes of the data.
             in_channels: channels of the data.
+            consent: what may be run. What the settings themselves say of trust is a record, and gives none.
         """
         return cls(
             arch=asked.arch,
             weights=weights,
-            trust_model=asked.trust_model,
+            trust_model=consent.trust,
+            named=consent.model or consent.trust,
             num_classes=num_classes,
             in_channels=in_channels,
             input_range=None if asked.input_range is None else (asked.input_range[0], asked.input_range[1]),
@@ -100,6 +107,7 @@ class Classifier:
         adapted: what lies between the noisy image and the module besides normalisation, in words.
         output: what the one output of a binary classifier is, if that was said.
         runtime: what computes it instead of torch, as it is stored; None: torch.
+        source_sha256: "sha256:..." of the source file that builds it, where code of the user's does.
     """
 
     module: "nn.Module"
@@ -116,3 +124,4 @@ class Classifier:
     adapted: tuple[str, ...] = ()
     output: Literal["logit", "probability"] | None = None
     runtime: Runtime | None = None
+    source_sha256: str | None = None

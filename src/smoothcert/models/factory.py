@@ -1,11 +1,10 @@
 """``module:factory``: the user's own code, importable from the working directory, builds the network."""
 
-import hashlib
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import nn
 
 from smoothcert.errors import ModelError
@@ -13,9 +12,9 @@ from smoothcert.formats.card import Card, card_from_values
 from smoothcert.models.adapters import assembled, still
 from smoothcert.models.classifier import Classifier, ModelOptions
 from smoothcert.models.inputs import stated
-from smoothcert.models.state import load_state
+from smoothcert.models.state import load_state, state_sha256
 from smoothcert.models.weights import read_weights
-from smoothcert.usercode import import_factory, working_directory_importable
+from smoothcert.usercode import import_factory, source_sha256, working_directory_importable
 
 
 def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> Classifier:
@@ -43,7 +42,8 @@ def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> 
         load_state(module, weights.state, options.weights)
         card = weights.card if declared is None else card
         sha256 = weights.sha256
-    return classifier_of(module, stated(card, options, reference), sha256, reference)
+    found = classifier_of(module, stated(card, options, reference), sha256, reference)
+    return replace(found, source_sha256=source_sha256(module_name))
 
 
 def classifier_of(module: nn.Module, card: Card, sha256: str | None, reference: str) -> Classifier:
@@ -54,19 +54,15 @@ def classifier_of(module: nn.Module, card: Card, sha256: str | None, reference: 
         card: what is declared about it.
         sha256: hash ("sha256:...") of its weights file, or None where it came without one.
         reference: its name.
+
+    Raises:
+        ModelError: it came without a weights file, and its state is no plain tensors, by which it could be known.
     """
     module = still(module)
-    return assembled(module, card, sha256 or state_sha256(module), reference)
-
-
-def state_sha256(module: nn.Module) -> str:
-    """The hash ("sha256:...") of every tensor of the state dict, by name, type, shape and bytes."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        flat = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}\n".encode())
-        digest.update(flat.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return f"sha256:{digest.hexdigest()}"
+    known = sha256 or state_sha256(module)
+    if known is None:
+        raise ModelError(f"{reference}: its state dict must hold plain tensors only, so that it can be hashed.")
+    return assembled(module, card, known, reference)
 
 
 def _called(factory: Callable[..., Any], reference: str, options: ModelOptions) -> nn.Module:

@@ -1,6 +1,7 @@
 """``monai:FOLDER``: the network of a MONAI bundle. Its configuration names what is to be built, so it is code."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from smoothcert.models.classifier import Classifier, ModelOptions
 from smoothcert.models.factory import classifier_of
 from smoothcert.models.inputs import stated
 from smoothcert.models.state import load_state
-from smoothcert.models.weights import read_weights
+from smoothcert.models.weights import read_bytes, read_weights, sha256_of
 
 CONFIGS = tuple(f"configs/{name}.{ending}" for name in ("inference", "train") for ending in ("json", "yaml", "yml"))
 NETWORK, WEIGHTS, SCRIPT = "network_def", "models/model.pt", "models/model.ts"
@@ -44,15 +45,17 @@ def read_monai(folder: str, options: ModelOptions) -> Classifier:
         from smoothcert.models.script import scripted
 
         return scripted(str(root / SCRIPT), _metadata(root, reference), options, reference)
-    module = _built(root, reference)
+    module, config = _built(root, reference)
     _check_flat(module, reference)
     path = options.weights or str(root / WEIGHTS)
     weights = read_weights(path)
     load_state(module, weights.state, path)
-    return classifier_of(module, stated(_metadata(root, reference), options, reference), weights.sha256, reference)
+    found = classifier_of(module, stated(_metadata(root, reference), options, reference), weights.sha256, reference)
+    return replace(found, source_sha256=sha256_of(read_bytes(config)))
 
 
-def _built(root: Path, reference: str) -> nn.Module:
+def _built(root: Path, reference: str) -> tuple[nn.Module, Path]:
+    """The network, and the configuration that built it."""
     found = [root / name for name in CONFIGS if (root / name).is_file()]
     if not found:
         raise ModelError(
@@ -73,7 +76,7 @@ def _built(root: Path, reference: str) -> nn.Module:
         raise ModelError(f"{reference}: none of its configurations has a {NETWORK}; use module:factory.")
     if not isinstance(module, nn.Module):
         raise ModelError(f"{file}: {NETWORK} must be a torch.nn.Module, got {type(module).__name__}.")
-    return module
+    return module, file
 
 
 def _parser() -> Any:

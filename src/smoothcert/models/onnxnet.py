@@ -1,7 +1,6 @@
 """A network that onnxruntime computes in a process of its own, as a torch module."""
 
 import json
-import math
 import re
 import signal
 import subprocess
@@ -25,8 +24,6 @@ BATCH_SECONDS, IMAGE_SECONDS = 60.0, 10.0
 """How long it may take for a batch, and for each of its images besides."""
 LONGEST, LARGEST = 2**20, 2**28
 """Bytes of an answer's first line, and of the scores that follow it."""
-MOST_FIXED = 2**28
-"""Numbers (1 GiB in float32) in a batch whose size the file fixes."""
 PROGRAM = Path(__file__).with_name("onnxserver.py")
 
 
@@ -183,19 +180,9 @@ class OnnxNet(nn.Module):
         return self._process
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Scores (n, classes); a fixed batch is filled up with the last image, whose further scores are dropped.
-
-        Raises:
-            FailedError: onnxruntime fails on them.
-            ModelError: the fixed batch is too large, or the file takes too much memory or time.
-        """
+        """Scores (n, classes); a fixed batch is filled up with the last image, whose further scores are dropped."""
         array = np.ascontiguousarray(x.detach().cpu().numpy(), dtype=self.ports.dtype)
         size = self.ports.batch or len(array)
-        if self.ports.batch and size * math.prod(array.shape[1:]) > MOST_FIXED:
-            raise ModelError(
-                f"{self.path}: it takes {size:,} images a pass, no more and no fewer, and at most {MOST_FIXED:,} "
-                "numbers are given to it at once. Export it with a free or a smaller batch."
-            )
         parts = [self._run(x.device.type, array[start : start + size], size) for start in range(0, len(array), size)]
         return torch.from_numpy(np.concatenate(parts)).to(x.device)
 

@@ -1,5 +1,6 @@
 """Putting tensors into a module: names, shapes and types must fit, and values must be finite."""
 
+import hashlib
 import re
 
 import torch
@@ -34,6 +35,22 @@ def load_state(module: nn.Module, state: State, reference: str) -> None:
             f"unknown {some(extra)}; give the matching architecture or your own module:factory."
         )
     _assign(module, {name: _fitting(name, tensor, wanted[name], reference) for name, tensor in state.items()})
+
+
+def state_sha256(module: nn.Module) -> str | None:
+    """The hash ("sha256:...") of every tensor of the state dict, by name, type, shape and bytes.
+
+    None: the state is not plain tensors, as that of quantised networks of TorchScript.
+    """
+    digest = hashlib.sha256()
+    try:
+        for name, tensor in sorted(module.state_dict().items()):
+            flat = tensor.detach().cpu().contiguous()
+            digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}\n".encode())
+            digest.update(flat.reshape(-1).view(torch.uint8).numpy().tobytes())
+    except (AttributeError, RuntimeError, TypeError):
+        return None
+    return f"sha256:{digest.hexdigest()}"
 
 
 def named(state: State, name: str) -> torch.Tensor | None:

@@ -48,8 +48,10 @@ def read_bytes(path: Path) -> bytes:
     """A file's bytes; they are read once, so that what is hashed is what is loaded.
 
     Raises:
-        ModelError: the file is missing or cannot be read.
+        ModelError: the file is missing, no regular file, or cannot be read.
     """
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise ModelError(f"{path}: a regular file is expected; check the path.")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -22,6 +22,7 @@ from smoothcert.planning.population import IntArray
 from smoothcert.sampling.memory import keep_freed_memory
 from smoothcert.sampling.sampler import Sampler
 from smoothcert.spec.planning import PlanSettings
+from smoothcert.usercode import Consent
 
 ROUNDS, BATCHES_A_ROUND = 5, 4
 RATE_ROUNDS = 3
@@ -134,13 +135,13 @@ def _other_rates(work: Work, seed: int) -> tuple[Rate, ...]:
     return tuple(Rate(name, min(each), float(np.median(each)), max(each)) for name, each in found.items())
 
 
-def loaded(settings: PlanSettings) -> tuple[Work, int, tuple[str, ...]]:
+def loaded(settings: PlanSettings, consent: Consent) -> tuple[Work, int, tuple[str, ...]]:
     """Load what a plan names; return it with the number of pilot images, and what must be said of them.
 
     Raises:
         InputError: images or classifiers were refused, or --classes contradicts them.
     """
-    work = load_work(settings.request())
+    work = load_work(settings.request(), consent=consent)
     classes, m = work.images.num_classes, settings.images or len(work.images)
     if settings.classes not in (None, classes):
         raise SpecError(

@@ -22,6 +22,7 @@ from smoothcert.spec import Production, Request
 from smoothcert.spec.planning import PlanSettings
 from smoothcert.stats import Plan, Procedure, interval, lower_bound, population_bound, r_max, schedule, simulate
 from smoothcert.stats.sequential import FIRST_LOOK
+from smoothcert.usercode import Consent
 
 MOST_IMAGES = 10**7
 DELTA = 1 - CONFIDENCE
@@ -235,6 +236,7 @@ def plan(
     production: Production | None = None,
     hear: Callable[[int], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
+    consent: Consent | None = None,
 ) -> Planned:
     """Plan a run; without classifier and images nothing is drawn, and torch is not needed.
 
@@ -243,15 +245,17 @@ def plan(
         production: how the classifier is to be used, for the cost; left out, the defaults.
         hear: hears how many noisy copies of the pilot are drawn.
         say: hears what is being done.
+        consent: what may be run; None: whatever the settings name, as their maker named it here and now.
 
     Raises:
         InputError: settings, images or classifiers were refused.
     """
     if not settings.draws:
         return _without_pilot(settings)
+    from smoothcert.engine.work import consent_of
     from smoothcert.planning.pilot import draw_pilot, loaded, predicted
 
-    work, count, notes = loaded(settings)
+    work, count, notes = loaded(settings, consent or consent_of(settings))
     rng = np.random.default_rng()
     drawn = draw_pilot(work, count, settings.pilot_copies, rng, hear)
     say("forecasting the run from the pilot's votes")

@@ -63,7 +63,8 @@ class Inputs(Reading, Named):
     weights: str | None = None
     """State dict or safetensors file for package.module:factory or timm:NAME. May contain {sigma}."""
     trust_model: bool = False
-    """Allow a model file that is code (.pt2, TorchScript, MONAI bundles), because you trust whoever made it."""
+    """Run what is code, because you trust whoever made it: a model file (.pt2, TorchScript, MONAI bundles), and a
+    package.module:factory that only the --config file names. Not read from files."""
     input_range: Floats | None = None
     """Lowest and highest pixel value the classifier expects, such as 0,255. Noise, sigma and radii stay in the [0, 1]
     range; images are brought to this one afterwards."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from smoothcert.errors import SpecError
 from smoothcert.formats.spec import FORMAT, parse_spec, spec_text
@@ -40,6 +40,16 @@ class ModelFacts(Frozen):
     """Total-variation distance of one noisy image from ideal Gaussian noise (0 for float noise: not covered)."""
     adapted: tuple[str, ...] = ()
     """What lies between the noisy image and the classifier besides normalisation, in words."""
+    source_sha256: str | None = None
+    """Hash of the source file that built it, where code of the user's did."""
+    state_sha256: str | None = None
+    """Hash of the state it had when it was loaded: name, type, shape and bytes of every tensor."""
+
+    @model_validator(mode="after")
+    def _written(self) -> ModelFacts:
+        if not _writes(self.written, self.sigma):
+            raise ValueError(f"written: expected the noise level {self.sigma:g} as it was typed, got other text")
+        return self
 
 
 class DataFacts(Frozen):
@@ -59,6 +69,8 @@ class DataFacts(Frozen):
     """Index of each image in its source; None means 0 to images - 1."""
     subgroups: tuple[str, ...] = ()
     """Names of the columns for which results are also counted apart."""
+    source_sha256: str | None = None
+    """Hash of the source file that made them, where code of the user's did."""
 
     @property
     def synthetic(self) -> bool:
@@ -143,6 +155,14 @@ class Spec(Frozen):
     def unknown(self) -> tuple[str, ...]:
         """Keys that a newer minor version wrote and this one does not know."""
         return tuple(_unknown(self))
+
+
+def _writes(text: str, sigma: float) -> bool:
+    """Whether a text is a number, and that noise level: it fills {sigma} in names, which may not lead elsewhere."""
+    try:
+        return float(text) == sigma and text == text.strip()
+    except ValueError:
+        return False
 
 
 def read_spec(text: str | bytes) -> Spec:

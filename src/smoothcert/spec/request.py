@@ -151,8 +151,12 @@ class Request(Inputs):
         return self.n_max + (self.n0 if self.selects else 0)
 
     def plain(self) -> dict[str, Any]:
-        """Return the settings as plain values, as `--config` reads them: noise levels as they were typed."""
-        return self.model_dump(mode="json", exclude_none=True) | {"sigma": [sigma.text for sigma in self.sigma]}
+        """Return the settings as plain values, as `--config` reads them: noise levels as they were typed.
+
+        Trust is left out: no file gives it.
+        """
+        known = self.model_dump(mode="json", exclude_none=True, exclude={"trust_model"})
+        return known | {"sigma": [sigma.text for sigma in self.sigma]}
 
     def target_of(self, k: int) -> Target:
         """Return which class a top-k certificate is about: the prediction, or the reference label."""

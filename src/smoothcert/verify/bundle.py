@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
+from smoothcert.errors import InputError
 from smoothcert.evidence import Bundle, Certified, Run, bundle_faults, certified_of, differences
-from smoothcert.evidence.bundle.files import WEIGHTS, read_record
+from smoothcert.evidence.bundle.differences import chosen
+from smoothcert.evidence.bundle.files import README, RECORD, WEIGHTS, read_record
+from smoothcert.evidence.bundle.readme import readme
 from smoothcert.evidence.bundle.weights import Tie, tie_of
+from smoothcert.stats import prediction_looks
 
 TIES: dict[Tie, str] = {
     "same file": "the weights file the run certified, byte for byte",
     "same tensors": "the tensors the run certified",
-    "written anew": (
-        "weights written anew from another form of file (no hash ties the two: it was checked when the bundle was made)"
+    "not known": (
+        "they were written anew from another form of file, and this run, by an earlier version, recorded no hash of "
+        "their state. Make a bundle anew from the run's own file and compare the two weights.safetensors, or certify "
+        "anew"
     ),
 }
 NOT_SHOWN_OF_BUNDLE = (
@@ -31,18 +38,24 @@ class BundleReport:
         sigma: noise level of the bundle; None where its record cannot be trusted.
         faults: where the bundle is not the certified object, in words; empty where it is.
         weights: how its weights hang together with the certified ones, in words.
+        tied: whether a hash ties its weights to the certified ones; otherwise that could not be checked.
         named: whether the bundle itself names this run as its origin.
+        chosen: settings of its predictions that are not the run's, in words: alpha, n, n0, bound.
+        notes: what else was not checked, and why.
     """
 
     sigma: float | None
     faults: tuple[str, ...]
     weights: str = ""
+    tied: bool = False
     named: bool = False
+    chosen: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether the bundle is the certified object."""
-        return not self.faults
+        """Whether the bundle is the certified object, weights included."""
+        return not self.faults and self.tied
 
 
 def verify_bundle(run: Run, path: Path) -> BundleReport:
@@ -68,8 +81,28 @@ def verify_bundle(run: Run, path: Path) -> BundleReport:
     tie = tie_of((path / WEIGHTS).read_bytes(), certified.model)
     if tie == "other weights":
         faults += (f"{WEIGHTS} does not hold the weights this run certified, {certified.model.sha256[:19]}...",)
-    faults += tuple(_of_origin(bundle, certified))
-    return BundleReport(bundle.sigma, faults, TIES.get(tie, ""), bundle.certified is not None)
+    faults += (*_of_origin(bundle, certified), *_of_prediction(bundle))
+    same_words = (path / README).read_bytes() == readme(bundle).encode()
+    other = bundle.smoothcert != version("smoothcert")
+    if not same_words and not other:
+        faults += (f"{README} does not say what {RECORD} says",)
+    return BundleReport(
+        sigma=bundle.sigma,
+        faults=faults,
+        weights=TIES.get(tie, ""),
+        tied=tie in ("same file", "same tensors"),
+        named=bundle.certified is not None,
+        chosen=tuple(chosen(bundle, run.spec.request)),
+        notes=(f"{README}: it has the words of smoothcert {bundle.smoothcert}",) if other and not same_words else (),
+    )
+
+
+def _of_prediction(bundle: Bundle) -> Iterator[str]:
+    """Yield where a bundle's predictions can decide nothing."""
+    try:
+        prediction_looks(bundle.n, bundle.alpha)
+    except InputError as error:
+        yield f"{RECORD}: {error}"
 
 
 def _of_origin(bundle: Bundle, certified: Certified) -> Iterator[str]:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from smoothcert.evidence.bundle.record import BundledModel, Certified, Facts
+from smoothcert.evidence.bundle.record import Bundle, BundledModel, Certified, Facts
 from smoothcert.evidence.run import Run
-from smoothcert.spec import Recipe, Spec
+from smoothcert.spec import Recipe, Request, Spec
 
 
 def certified_of(run: Run, sigma: float) -> Certified:
@@ -57,6 +57,18 @@ def unlike(bundle: Facts, certified: Facts) -> Iterator[str]:
         if mine != theirs:
             yield f"{word} is {_shown(mine)}, certified was {_shown(theirs)}"
     yield from _unlike_names(bundle.class_names, certified.class_names)
+
+
+def chosen(bundle: Bundle, request: Request) -> Iterator[str]:
+    """Yield in words where the settings of a bundle's predictions differ from those of the run: they may be chosen."""
+    for word, mine, theirs in (
+        ("alpha", bundle.alpha, request.alpha),
+        ("n", bundle.n, request.n_max),
+        ("n0", bundle.n0, request.n0),
+        ("bound", bundle.bound, request.bound),
+    ):
+        if mine != theirs:
+            yield f"{word} {mine} (the run's: {theirs})"
 
 
 def _unlike_names(names: tuple[str, ...], certified: tuple[str, ...]) -> Iterator[str]:
@@ -112,7 +124,12 @@ def _facts_of(spec: Spec, sigma: float) -> dict[str, Any]:
         "std": model.std,
         "class_names": spec.data.class_names,
         "model": BundledModel(
-            arch=model.arch, own=model.own, reference=model.reference, weights=model.weights, sha256=model.sha256
+            arch=model.arch,
+            own=model.own,
+            reference=model.reference,
+            weights=model.weights,
+            sha256=model.sha256,
+            state_sha256=model.state_sha256,
         ),
         "recipe": spec.recipe,
     }

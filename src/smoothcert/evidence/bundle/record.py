@@ -16,6 +16,8 @@ from smoothcert.spec.values import Alpha, Count, Frozen
 
 FORMAT: Literal[1] = 1
 MOST_CLASSES = 1_000_000
+MOST_ALPHA = 0.1
+"""The largest probability of a wrong prediction that can be meant."""
 OF_THE_MACHINE = ("device", "instructions", "torch")
 """Fields of a numeric recipe that a machine has; the others were chosen, and a bundle carries them along."""
 
@@ -32,6 +34,8 @@ class BundledModel(Frozen):
     """The weights file as it was named, where it was named beside the classifier."""
     sha256: str
     """Hash of the weights as they were certified: of their file, or of the state dict where there was no file."""
+    state_sha256: str | None = None
+    """Hash of the state that was certified, by name, type, shape and bytes of every tensor; left out where unknown."""
 
 
 class Facts(Frozen):
@@ -112,10 +116,26 @@ class Bundle(Facts):
     alpha: Alpha
     """Probability that one prediction is wrong."""
     n0: Count
+    """Noisy copies that select the class of a certificate."""
     bound: Literal["rankcp", "simuem", "cohen"]
+    """Confidence bounds behind a certificate."""
     probe: tuple[tuple[float, ...], ...] = ()
     """First logits of a few fixed images, for a network whose code is not ours: other code shows by other logits."""
     certified: Certified | None
+
+    @field_validator("alpha")
+    @classmethod
+    def _alpha(cls, alpha: float) -> float:
+        if alpha > MOST_ALPHA:
+            raise ValueError(f"expected at most {MOST_ALPHA:g}, got {alpha:g}; 0.001 is usual")
+        return alpha
+
+    @field_validator("value_range")
+    @classmethod
+    def _range(cls, pair: tuple[float, float]) -> tuple[float, float]:
+        if pair != (0.0, 1.0):
+            raise ValueError(f"expected 0 and 1, which noise, sigma and radii are in units of, got {pair}")
+        return pair
 
     def recipe_on(self, machine: Recipe) -> Recipe:
         """Return the recipe of this bundle where it is run: what was chosen, on the machine another recipe names."""
@@ -123,7 +143,11 @@ class Bundle(Facts):
 
     def to_json(self) -> str:
         """Return the text of `bundle.json`; plain ASCII, whatever the class names hold."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+        record = self.model_dump(mode="json")
+        for each in filter(None, (record, record["certified"])):
+            if each["model"]["state_sha256"] is None:
+                del each["model"]["state_sha256"]
+        return json.dumps(record, indent=1, sort_keys=True) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:

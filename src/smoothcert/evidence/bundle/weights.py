@@ -8,11 +8,11 @@ from typing import Literal
 
 from smoothcert.evidence.bundle.record import BundledModel
 
-Tie = Literal["same file", "same tensors", "written anew", "other weights"]
+Tie = Literal["same file", "same tensors", "not known", "other weights"]
 """How the weights of a bundle hang together with those a run certified."""
 
-OTHER_FORMS = (".pt", ".pth", ".bin", ".pt2")
-"""Forms of weights that a bundle does not copy but writes anew; no hash ties the two."""
+OTHER_FORMS = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".pt2", ".ts")
+"""Forms of weights that a bundle does not copy but writes anew: the hash of the state ties the two."""
 
 _TORCH = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"}
 _BITS = (("I", "int", (8, 16, 32, 64)), ("U", "uint", (8, 16, 32, 64)))
@@ -28,10 +28,13 @@ def tie_of(weights: bytes, certified: BundledModel) -> Tie:
     """
     if f"sha256:{hashlib.sha256(weights).hexdigest()}" == certified.sha256:
         return "same file"
-    if state_sha256_of(weights) == certified.sha256:
+    state = state_sha256_of(weights)
+    if state is not None and state in (certified.state_sha256, certified.sha256):
         return "same tensors"
+    if certified.state_sha256 is not None:
+        return "other weights"
     source = certified.weights or certified.reference
-    return "written anew" if source.lower().endswith(OTHER_FORMS) else "other weights"
+    return "not known" if source.lower().endswith(OTHER_FORMS) or source.startswith("monai:") else "other weights"
 
 
 def state_sha256_of(data: bytes) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -28,8 +29,8 @@ def write_notebook(run: Run, folder: Path, live: bool = True) -> Path:
     Args:
         run: the run, complete or partial.
         folder: where to, usually the run's `results`; it must exist.
-        live: whether five images are certified anew where torch, classifier and images are at hand. A classifier or
-            data set that is code (`module:factory`, `.pt2`) is never run here, only by a reader who asks for it.
+        live: whether five images are certified anew where torch, classifier and images are at hand: only one of our
+            architectures in a safetensors file whose hash is the run's. Nothing that is code is loaded.
 
     Returns:
         The notebook.
@@ -64,7 +65,7 @@ def read_script(run: Run, folder: Path, live: bool) -> Any:
     notebook.cells = [cell for cell in notebook.cells if not absent & set(cell.metadata.get("tags", ()))]
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", ()):
-            cell.source = cell.source.replace('Path("..")', f'Path("{place}")')
+            cell.source = cell.source.replace('Path("..")', f"Path({json.dumps(place)})")  # a name is no code
             cell.source = cell.source if live else cell.source.replace('LIVE = "auto"', "LIVE = False")
     return notebook
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,9 +11,13 @@ from smoothcert.errors import EvidenceError, ModelError, SpecError
 from smoothcert.evidence import Run
 from smoothcert.formats.card import Card
 from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
-from smoothcert.models.weights import read_bytes, sha256_of
+from smoothcert.models.weights import STATE_DICTS, read_bytes, sha256_of
 from smoothcert.spec import ModelFacts
+from smoothcert.usercode import Consent
 from smoothcert.verify import damage
+
+FILES = (".safetensors", *STATE_DICTS, ".pt2", ".ts", ".onnx")
+"""Endings of files that hold the weights of a classifier, and are hashed before anything in them is looked at."""
 
 
 def check_whole(run: Run) -> None:
@@ -50,7 +56,7 @@ def level_of(run: Run, sigma: float | None) -> float:
 
 
 def certified_classifier(
-    run: Run, sigma: float, model: str | None = None, weights: str | None = None
+    run: Run, sigma: float, moved: Mapping[str, str | None], trust_model: bool
 ) -> tuple[Classifier, bytes]:
     """Load the classifier a run certified at one noise level, and its weights as a safetensors file.
 
@@ -59,16 +65,16 @@ def certified_classifier(
     Args:
         run: a run.
         sigma: one of its noise levels.
-        model: new place of the classifier, if it was moved; may contain ``{sigma}``.
-        weights: new place of the weights file, if it was moved; may contain ``{sigma}``.
+        moved: `model` and `weights`, where they are named anew; may contain ``{sigma}``.
+        trust_model: run files that are code, and code that only the run names.
 
     Raises:
         EvidenceError: it is not the classifier of the run.
         ModelError: it cannot be loaded, or a bundle cannot hold it.
     """
     spec, facts = run.spec, run.spec.model_at(sigma)
-    name = at_sigma(model or spec.request.model, facts.written)
-    beside = weights or spec.request.weights
+    name = at_sigma(moved.get("model") or spec.request.model, facts.written)
+    beside = moved.get("weights") or spec.request.weights
     beside = None if beside is None else at_sigma(beside, facts.written)
     file = _file(beside or name)
     if file is not None and not file.is_file():
@@ -76,9 +82,11 @@ def certified_classifier(
     data = None if file is None else read_bytes(file)
     if data is not None:
         _check_hash(sha256_of(data), beside or name, facts)
-    options = ModelOptions.of(spec.request, beside, spec.classes, spec.data.shape[0])
+    consent = Consent(model=bool(moved.get("model")), trust=trust_model)
+    options = ModelOptions.of(spec.request, beside, spec.classes, spec.data.shape[0], consent)
     classifier = load_classifier(name, options)
     _check_hash(classifier.sha256, beside or name, facts)
+    _check_source(classifier, name, facts)
     check_holdable(classifier, facts.adapted)
     as_it_is = data is not None and file is not None and file.suffix == ".safetensors"
     return classifier, data if as_it_is and data is not None else weights_bytes(classifier)
@@ -129,7 +137,15 @@ def _file(name: str) -> Path | None:
     if name == "demo":
         return Path(str(files("smoothcert.models") / "shipped" / "demo.safetensors"))
     path = Path(name)
-    return path if path.suffix in (".safetensors", ".pt", ".pth", ".bin", ".pt2") else None
+    return path if path.suffix in FILES and not re.match("(timm|monai):", name) else None
+
+
+def _check_source(classifier: Classifier, name: str, facts: ModelFacts) -> None:
+    if facts.source_sha256 not in (None, classifier.source_sha256):
+        raise EvidenceError(
+            f"{name}: the source file of this code is not the one this run certified ({facts.source_sha256[:19]}...). "
+            "Restore that file, or name it with --model where it lies unchanged."
+        )
 
 
 def _check_hash(found: str, name: str, facts: ModelFacts) -> None:

@@ -12,7 +12,12 @@ from smoothcert.sampling.bundle.saving import Wanted, write
 
 
 def bundle_run(
-    run: Run, path: Path, sigma: float | None, wanted: Wanted, moved: dict[str, str | None] | None = None
+    run: Run,
+    path: Path,
+    sigma: float | None,
+    wanted: Wanted,
+    moved: dict[str, str | None] | None = None,
+    trust_model: bool = False,
 ) -> Bundle:
     """Write the bundle of one noise level of a finished run, from the run's own classifier.
 
@@ -21,7 +26,9 @@ def bundle_run(
         path: a new or empty folder.
         sigma: one of its noise levels; None where it has only one.
         wanted: copies and alpha of a prediction.
-        moved: `model` and `weights`: new places of moved files; their content must be unchanged.
+        moved: `model` and `weights`, named anew; their content must be unchanged. A classifier that is code must be
+            named, for a run is data and names none.
+        trust_model: run files that are code, and code that only the run names.
 
     Raises:
         EvidenceError: the run is not sealed or damaged, the classifier is not the run's, or the place is taken.
@@ -31,6 +38,6 @@ def bundle_run(
     refuse_occupied(path)
     check_whole(run)
     certified = certified_of(run, level_of(run, sigma))
-    classifier, weights = certified_classifier(run, certified.sigma, **(moved or {}))
+    classifier, weights = certified_classifier(run, certified.sigma, moved or {}, trust_model)
     more = {"n0": run.spec.request.n0, "bound": certified.bound, "certified": certified}
     return write(path, certified, (classifier, weights), wanted, more)

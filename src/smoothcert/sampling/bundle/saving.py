@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 import smoothcert
-from smoothcert.errors import EvidenceError, SpecError
+from smoothcert.errors import EvidenceError, ModelError, SpecError
 from smoothcert.evidence import Run, open_run, refuse_occupied
 from smoothcert.evidence.bundle.differences import certified_of, unlike, unlike_recipe
 from smoothcert.evidence.bundle.files import write_bundle
 from smoothcert.evidence.bundle.record import OF_THE_MACHINE, Bundle, BundledModel, Certified, Facts
 from smoothcert.evidence.bundle.weights import tie_of
 from smoothcert.models import Classifier
-from smoothcert.models.factory import state_sha256
+from smoothcert.models.state import state_sha256
 from smoothcert.models.weights import sha256_of
 from smoothcert.sampling.bundle.certified import check_holdable, check_whole, level_of, weights_bytes
 from smoothcert.sampling.bundle.probe import probe
@@ -106,10 +106,20 @@ def _facts(g: SmoothedClassifier, wanted: Wanted, certified: Certified | None, f
             own=classifier.own,
             reference=classifier.reference,
             weights=None,
-            sha256=classifier.sha256 if known else state_sha256(classifier.module),
+            sha256=classifier.sha256 if known else _state(classifier),
+            state_sha256=certified.model.state_sha256 if certified else None,
         ),
         recipe=recipe,
     )
+
+
+def _state(classifier: Classifier) -> str:
+    found = state_sha256(classifier.module)
+    if found is None:
+        raise ModelError(
+            f"{classifier.reference}: its state dict must hold plain tensors only, so that it can be saved."
+        )
+    return found
 
 
 def _names(classifier: Classifier, wanted: Wanted, certified: Certified | None) -> tuple[str, ...]:

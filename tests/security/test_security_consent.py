@@ -1,0 +1,238 @@
+"""Runs, settings files and bundles are data: whatever they name as code is not run, and a marker file shows it."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.tiny import FACTORY, request, write_grey, write_random, write_resnet
+from smoothcert.cli import main
+from smoothcert.engine.resume import resume
+from smoothcert.engine.runner import certify
+from smoothcert.errors import EvidenceError, InputError, SpecError
+from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.report.notebook import write_notebook
+from smoothcert.sampling.bundle.of_run import bundle_run
+from smoothcert.sampling.bundle.saving import Wanted
+from smoothcert.spec import read_spec
+
+from .foreign import forge, unsealed
+
+SMALL = ["--sigma", "0.25", "--n-max", "100", "--n0", "10", "--batch-size", "64", "--device", "cpu", "--radius", "0.1"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A sealed run of a network of ours, and a stopped one."""
+    folder = tmp_path_factory.mktemp("finished")
+    model, data = write_resnet(folder / "net.safetensors"), write_random(folder / "images.npz")
+    run = certify(request(model, data, n_max=100, n0=10, radius=0.1), folder / "sealed").path
+    unsealed(Path(shutil.copytree(run, folder / "stopped")))
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, finished):
+    """The working directory of somebody who was sent things: `evil.py` leaves a marker when it is imported."""
+    monkeypatch.chdir(tmp_path)
+    write_evil(tmp_path / "evil.py", tmp_path)
+    write_grey(tmp_path / "grey.npz")
+    shutil.copy(finished / "net.safetensors", tmp_path)
+    bundle = tmp_path / "hub" / "configs"
+    bundle.mkdir(parents=True)
+    opened = f"$open({str(tmp_path / 'MARKER')!r}, 'w').write('ran')"
+    (bundle / "inference.json").write_text(json.dumps({"network_def": opened}))
+    yield tmp_path
+    for name in [name for name in sys.modules if name.split(".")[-1] == "evil" or name.split(".")[0] == "run"]:
+        del sys.modules[name]
+
+
+def write_evil(path: Path, folder: Path) -> None:
+    path.write_text(f"from pathlib import Path\nPath({str(folder / 'MARKER')!r}).write_text('ran')\n{FACTORY}")
+
+
+def refused(*arguments: object) -> None:
+    """The command line refuses with exit status 2."""
+    with pytest.raises(SystemExit) as left:
+        main([*map(str, arguments)])
+    assert left.value.code == 2
+
+
+def ran(place: Path) -> bool:
+    """Whether foreign code was run since the last call."""
+    there = (place / "MARKER").exists()
+    (place / "MARKER").unlink(missing_ok=True)
+    return there
+
+
+CODE = {
+    "module": {"model": "evil:robust"},
+    "module and trust": {"model": "evil:robust", "trust_model": True},
+    "monai": {"model": "monai:hub", "trust_model": True},
+    "module by sigma": {"model": "evil{sigma}:robust"},
+    "a package of folders": {"model": "run.results.evil:robust"},
+}
+
+
+@pytest.mark.parametrize("case", CODE)
+def test_resume_and_bundle_run_nothing_that_a_run_names(case, place, finished):
+    for kind, verb, more in (("stopped", "resume", []), ("sealed", "bundle", ["--out", "b"])):
+        run = Path(shutil.copytree(finished / kind, place / verb / "run"))
+        forge(run, lambda spec: spec["request"].update(CODE[case]))
+        shutil.copy(place / "evil.py", run / "results" / "evil.py")
+        refused(verb, run, *more)
+        assert not ran(place)
+    assert not (place / "b").exists()
+
+
+def test_resume_runs_no_code_for_images_that_a_run_names(place, finished):
+    run = forge(
+        Path(shutil.copytree(finished / "stopped", place / "run")),
+        lambda spec: spec["request"].update(data="evil:robust"),
+    )
+    refused("resume", run)
+    assert not ran(place)
+    refused("resume", run, "--data", "evil:robust")  # the person consents; it is no data set, which shows afterwards
+    assert ran(place)
+
+
+@pytest.mark.parametrize("written", ["run.results.evil:robust", "evil:robust", "0.25 ", "nan", "0.5", ""])
+def test_a_noise_level_is_no_name(written, place, finished):
+    run = Path(shutil.copytree(finished / "sealed", place / "run"))
+    write_evil(run / "results" / "evil.py", place)
+
+    def change(spec):
+        spec["request"]["model"] = "{sigma}"
+        spec["models"][0]["written"] = written
+
+    forge(run, change)
+    with pytest.raises(SpecError):
+        read_spec((run / "spec.json").read_text())
+    for verb in (["report"], ["resume"], ["bundle", "--out", "b"]):
+        refused(verb[0], run, *verb[1:])
+    assert not ran(place)
+
+
+@pytest.mark.parametrize("model", ["run.results.evil:robust", "evil:robust"])
+def test_the_notebook_loads_nothing_but_networks_of_ours(model, place, finished):
+    run = Path(shutil.copytree(finished / "sealed", place / "run"))
+    write_evil(run / "results" / "evil.py", place)
+    forge(run, lambda spec: spec["request"].update(model=model, data=model, trust_model=True))
+    text = write_notebook(open_run(run), run / "results").read_text()
+    assert "Skipped: " in text
+    assert not ran(place)
+
+
+def test_the_name_of_a_folder_is_no_code_in_the_notebook(place, finished):
+    run = Path(shutil.copytree(finished / "sealed", place / "deep" / 'z"); open("MARKER", "w"); Path("'))
+    out = place / "out"
+    out.mkdir()
+    write_notebook(open_run(run), out, live=False)
+    assert not list(place.rglob("MARKER"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "model: monai:hub\ndata: grey.npz\ntrust_model: true\n",
+        "model: evil:robust\ndata: grey.npz\n",
+        "model: evil{sigma}:robust\ndata: grey.npz\n",
+        "model: net.safetensors\ndata: evil:robust\n",
+        "model: net.safetensors\ndata: grey.npz\ntrust-model: true\n",
+    ],
+)
+def test_a_settings_file_names_no_code(settings, place):
+    (place / "c.yaml").write_text(settings)
+    refused("certify", "--config", "c.yaml", "--out", "r", *SMALL)
+    refused("check", "--config", "c.yaml", *SMALL)
+    refused("plan", "--config", "c.yaml", *SMALL)
+    assert not ran(place)
+    assert not (place / "r").exists()
+
+
+def test_a_settings_file_names_no_training_images_that_are_code_and_no_cluster(place):
+    (place / "c.yaml").write_text("model: net.safetensors\ndata: grey.npz\ntrain_data: evil:robust\n")
+    refused("check", "--config", "c.yaml", *SMALL)
+    (place / "d.yaml").write_text("model: net.safetensors\ndata: grey.npz\nengine: ray\naddress: 203.0.113.1:6379\n")
+    refused("certify", "--config", "d.yaml", "--out", "r", *SMALL)
+    assert not ran(place)
+
+
+@pytest.mark.parametrize("consent", [["--model", "evil:robust"], ["--trust-model"]])
+def test_consent_on_the_command_line_is_enough(consent, place):
+    (place / "c.yaml").write_text("model: evil:robust\ndata: grey.npz\ntrust_model: false\n")
+    with pytest.raises(SystemExit) as left:
+        main(["certify", "--config", "c.yaml", "--out", "r", *SMALL, *consent])
+    assert not left.value.code
+    assert ran(place)
+
+
+def test_printed_settings_are_read_again_with_the_same_consent(place, capsys):
+    asked = ["--model", "evil:robust", "--data", "grey.npz", "--trust-model", *SMALL]
+    with pytest.raises(SystemExit):
+        main(["certify", *asked, "--print-config"])
+    (place / "c.yaml").write_text(capsys.readouterr().out)
+    with pytest.raises(SystemExit) as left:
+        main(["certify", "--config", "c.yaml", "--trust-model", "--out", "r"])
+    assert not left.value.code
+
+
+@pytest.mark.parametrize("name", ["run.results.evil:robust", "evil:robust", "link:robust"])
+def test_no_module_is_imported_from_a_run_directory(name, place, finished, monkeypatch):
+    run = Path(shutil.copytree(finished / "sealed", place / "run"))
+    for folder in (run, run / "results"):
+        write_evil(folder / "evil.py", place)
+    (place / "link.py").symlink_to(run / "results" / "evil.py")
+    if name == "evil:robust":
+        monkeypatch.chdir(run)
+    for flags in (["--model", name, "--data", place / "grey.npz"], ["--model", "demo", "--data", name]):
+        refused("check", *flags, *SMALL, "--trust-model")
+    assert not ran(place)
+
+
+# ---- consent is not enough: it must be the code of the run
+
+
+@pytest.fixture
+def own(place):
+    """A stopped run of code in the working directory, made by somebody who named it."""
+    (place / "mine.py").write_text(FACTORY)
+    run = certify(request("mine:robust", place / "grey.npz", n_max=100, n0=10, radius=0.1), place / "own").path
+    yield run
+    sys.modules.pop("mine", None)
+
+
+def changed_source(place: Path) -> None:
+    (place / "mine.py").write_text(FACTORY.replace("scale=50.0", "scale=40.0"))
+    sys.modules.pop("mine", None)
+
+
+def test_a_run_of_code_is_resumed_by_naming_it(own):
+    with pytest.raises(InputError):
+        resume(RunDirectory(unsealed(own)), {})
+    assert resume(RunDirectory(own), {"model": "mine:robust"}) is True
+    assert open_run(own).sealed
+
+
+def test_trust_is_enough_too(own):
+    assert resume(RunDirectory(unsealed(own)), {}, trust_model=True) is True
+
+
+def test_changed_source_is_refused(own, place):
+    bundle_run(open_run(own), place / "b", None, Wanted(n=300), {"model": "mine:robust"})
+    changed_source(place)
+    with pytest.raises(EvidenceError, match="source file"):
+        bundle_run(open_run(own), place / "c", None, Wanted(n=300), {"model": "mine:robust"})
+    with pytest.raises(EvidenceError, match="source file"):
+        resume(RunDirectory(unsealed(own)), {"model": "mine:robust"})
+
+
+def test_a_run_that_recorded_no_source_says_so(own):
+    from smoothcert.engine.hooks import Hooks
+
+    forge(unsealed(own), lambda spec: [model.pop("source_sha256") for model in spec["models"]])
+    heard: list[str] = []
+    assert resume(RunDirectory(own), {"model": "mine:robust"}, hooks=Hooks(on_warning=heard.append)) is True
+    assert len(heard) == 1
