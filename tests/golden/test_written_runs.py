@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from smoothcert import version
 from smoothcert.evidence import open_run
+from smoothcert.report.documents import check_documents
 from smoothcert.verify import verify
 
 WRITTEN = Path(__file__).parent / "written"
@@ -40,6 +42,15 @@ def test_ledger_hash_does_not_move(name: str) -> None:
 @pytest.mark.parametrize("name", SPECS)
 def test_evidence_verifies(name: str) -> None:
     assert verify(WRITTEN / name).faults == ()
+
+
+@pytest.mark.parametrize("as_version", ["0.1.0", "9.9.9"])
+def test_documents_hold_in_any_version(as_version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(version, "__version__", as_version)
+    found = check_documents(open_run(WRITTEN / "plain"))
+    assert found.faults == ()
+    assert {"memo_fields.json", "results.csv", "certificates.parquet", "report.html", "memo.pdf"} <= {*found.held}
+    assert any("memo.pdf" in told for told in found.notes)  # its wording, as other code wrote it
 
 
 def test_interrupted_run_is_finished_with_the_same_votes(tmp_path: Path) -> None:

@@ -49,8 +49,7 @@ def check_memo(written: Written) -> Findings:
         yield from _same_fields(record, memo)
     else:
         yield from _known_fields(written, record, memo)
-    for name in names:
-        yield from _pdf(written, name, memo)
+    yield from _pdfs(written, names, memo)
     if (written.folder / ANNEX).is_file() or annex(sponsor):
         same = (written.folder / ANNEX).is_file() and written.text(ANNEX) == annex(sponsor)
         unlike = fault if written.same_code else note
@@ -148,31 +147,49 @@ def _cells(table: dict[str, Any]) -> Cells:
     return Cells(tuple(map(str, table["headings"])), rows)
 
 
-def _pdf(written: Written, name: str, memo: Memo) -> Findings:
-    """Check one PDF: foreign parts, pages, text, and its bytes where it can be set anew."""
-    pdf = written.bytes(name)
+def _pdfs(written: Written, names: list[str], memo: Memo) -> Findings:
+    """Check the PDFs: bytes where they can be set anew, else foreign parts, pages, text and letters."""
+    again: dict[str, bytes] = {}
+    if written.same_libraries and names:
+        papers: list[Paper] = [paper for paper, file in FILES.items() if file in names]
+        try:
+            again = set_again(written.run, memo, papers)
+        except (MissingExtraError, InputError) as error:
+            yield from (note(name, f": not set anew to compare its bytes. {error}") for name in names)
+    for name in names:
+        pdf = written.bytes(name)
+        if again.get(name) == pdf:
+            yield held(name)
+            continue
+        told = _text(written, name, pdf, memo)
+        yield from told
+        if any(each.kind == "fault" for each in told):
+            continue
+        if name in again:
+            yield fault(name, " is not the PDF that this version sets from these fields")
+            continue
+        yield from _unset(written, name, pdf)
+
+
+def _text(written: Written, name: str, pdf: bytes, memo: Memo) -> list[Finding]:
+    """Check foreign parts, pages and text of one PDF."""
     try:
         texts, foreign = page_texts(pdf), foreign_parts(pdf)
     except MissingExtraError as missing:
-        yield note(name, f": its text could not be read, so it was not checked. {missing}")
-        return
+        return [note(name, f": its text could not be read, so it was not checked. {missing}")]
     except EvidenceError as error:
-        yield fault(name, f" cannot be read: {error}")
-        return
+        return [fault(name, f" cannot be read: {error}")]
     told = [fault(name, f" holds {part}, which no memo holds") for part in foreign]
     told += [fault(name, f" has {len(texts)} pages, not {PAGES}")] if len(texts) != PAGES else []
-    told += _same_text(name, texts, memo) if written.same_code else _known_text(name, texts, written, memo)
-    yield from told
-    if any(each.kind == "fault" for each in told):
-        return
-    if written.same_libraries:
-        yield from _set_anew(written, name, pdf, memo)
-        return
-    if written.same_code:
-        yield note(name, ": shapes were not compared, as typst or matplotlib is another version")
-    else:
+    return told + (_same_text(name, texts, memo) if written.same_code else _known_text(name, texts, written, memo))
+
+
+def _unset(written: Written, name: str, pdf: bytes) -> Findings:
+    """Say what is not known of a PDF that cannot be set anew, and check its letters."""
+    if not written.same_code:
         yield note(name, ": sentences and shapes were not compared, as another version wrote it")
-    yield held(name)
+    elif not written.same_libraries:
+        yield note(name, ": shapes were not compared, as typst or matplotlib is another version")
     yield from _letters(name, pdf)
 
 
@@ -185,8 +202,10 @@ def _letters(name: str, pdf: bytes) -> Findings:
         return
     if strange and same:
         yield fault(name, f": letters are not drawn as in the memo's fonts: {some(strange)}")
-    elif strange:
+        return
+    if strange:
         yield note(name, f": letters that another version of typst may draw otherwise: {some(strange)}")
+    yield held(name)
 
 
 def _same_text(name: str, texts: Sequence[str], memo: Memo) -> list[Finding]:
@@ -230,14 +249,3 @@ def _texts(record: dict[str, Any], pages: Sequence[Sequence[Piece]]) -> list[str
     cells = [str(cell) for table in record["tables"].values() for row in table["rows"] for cell in row]
     headings = [str(heading) for table in record["tables"].values() for heading in table["headings"]]
     return [*cells, *headings, *(piece.text for page in pages for piece in page)]
-
-
-def _set_anew(written: Written, name: str, pdf: bytes, memo: Memo) -> Findings:
-    papers: list[Paper] = [paper for paper, file in FILES.items() if file == name]
-    try:
-        again = set_again(written.run, memo, papers)[name]
-    except (MissingExtraError, InputError) as error:
-        yield note(name, f": not set anew to compare its bytes. {error}")
-        yield held(name)
-        return
-    yield held(name) if again == pdf else fault(name, " is not the PDF that this version sets from these fields")
