@@ -20,7 +20,7 @@ from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.resume import resume as resume_run
 from smoothcert.engine.runner import certify as certify_run
 from smoothcert.errors import EvidenceError, printable
-from smoothcert.evidence import Run, RunDirectory, open_run
+from smoothcert.evidence import Run, RunDirectory, fingerprint_words, open_run
 from smoothcert.progress import duration
 from smoothcert.report import results_table
 from smoothcert.report.plan.compare import inside, plan_table
@@ -123,7 +123,8 @@ def print_results(path: Path) -> None:
         f"image the procedure returns a wrong certificate with probability at most {request.alpha:g}, over its own "
         f"noise; abstentions count against the classifier. Nothing is said about the base classifier without "
         f"noise. Computer arithmetic: {run.arithmetic}.\n"
-        f"Evidence: {path} ({len(run.ledger.lines)} lines, {'sealed' if run.sealed else 'NOT SEALED'})."
+        f"Evidence: {path} ({len(run.ledger.lines)} lines, {'sealed' if run.sealed else 'NOT SEALED'}).\n"
+        f"Evidence fingerprint: {fingerprint_words(run.directory)}."
     )
     console.print(text, markup=False)
     _say_forecast(run)

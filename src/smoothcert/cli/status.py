@@ -85,12 +85,16 @@ def _bar(done: int, total: int, width: int = 10) -> str:
 
 
 def _settings(run: Run) -> Iterator[str]:
+    from smoothcert.evidence import fingerprint_words
+
     request = run.spec.request
     yield (
         f"alpha {request.alpha:g}, bound {request.bound}, k {', '.join(map(str, request.k))}, "
         f"n_max {request.n_max:,}, stopping {request.stopping}, noise {request.noise}"
     )
     yield f"computer arithmetic: {run.arithmetic}"
+    if run.sealed:
+        yield f"evidence fingerprint: {fingerprint_words(run.directory)}"
 
 
 def _odd(run: Run) -> Iterator[str]:

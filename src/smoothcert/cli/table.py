@@ -102,7 +102,7 @@ def read_radii(texts: tuple[str, ...]) -> tuple[float, ...]:
 
 def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, sponsor: Path | None) -> tuple[Table, str]:
     from smoothcert.errors import InputError
-    from smoothcert.evidence import open_run
+    from smoothcert.evidence import open_run, seal_remark
     from smoothcert.report import results_table, subgroup_note, table_of
     from smoothcert.verify import damage
 
@@ -127,7 +127,7 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
     fault = next(damage(run), None)
     if fault:
         return found, f"DAMAGED: {fault}. These numbers claim nothing; `smoothcert verify {paths[0]}` names all."
-    return found, "\n\n".join(part for part in (told, note if run.missing else "") if part)
+    return found, "\n\n".join(part for part in (told, seal_remark(run.directory), note if run.missing else "") if part)
 
 
 def _production(run: Run, sponsor: Path | None) -> tuple[Table, str]:

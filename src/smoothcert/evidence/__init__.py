@@ -42,6 +42,7 @@ from smoothcert.evidence.run import Run, open_run
 from smoothcert.evidence.scenarios import Basis, Scenario, scenarios
 from smoothcert.evidence.seal import (
     fingerprint,
+    fingerprint_words,
     finish_shard,
     in_groups,
     refuse_finished,
@@ -102,6 +103,7 @@ __all__ = [
     "differences",
     "environment",
     "fingerprint",
+    "fingerprint_words",
     "finish_shard",
     "in_groups",
     "line_tallies",

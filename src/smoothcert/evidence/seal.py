@@ -113,6 +113,13 @@ def in_groups(sha256: str) -> str:
     return " ".join(sha256[i : i + 4] for i in range(0, 32, 4))
 
 
+def fingerprint_words(run: RunDirectory) -> str:
+    """Return the fingerprint of a run as documents print it, with what they must say of its seal."""
+    found, remark = fingerprint(run), seal_remark(run)
+    words = "none, as the run is not sealed" if found is None else in_groups(found)
+    return f"{words}. {remark}" if remark else words
+
+
 def _last_date(ledger: Ledger) -> str:
     """Return the latest time of a line: no seal is older than what it seals, even where a clock was set back."""
     return max(ledger.columns.at.distinct(), default="")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smoothcert.errors import printable
-from smoothcert.evidence import Run, basis_of, write_derived, write_json
+from smoothcert.evidence import Run, basis_of, fingerprint_words, write_derived, write_json
 from smoothcert.report.cost import COST, cost_record
 from smoothcert.report.guarantees import guarantees
 from smoothcert.report.markup import markdown
@@ -111,6 +111,7 @@ def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
         f"alpha {request.alpha:g}, bound {request.bound}, up to {request.n_max:,} noisy copies an image after "
         f"{request.n0} for selection, stopping {request.stopping}. Computer arithmetic: {run.arithmetic}.\n"
     )
+    yield f"Evidence fingerprint: {markdown(fingerprint_words(run.directory))}.\n"
     yield table.render("md")
     titles = {
         "accuracy": "The price of smoothing",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smoothcert.evidence import Cell
+from smoothcert.evidence import Cell, seal_remark
 from smoothcert.report import claims
 from smoothcert.report.memo import text
 from smoothcert.report.memo.field import Fields, down, exact, fill, up, words
@@ -44,7 +44,8 @@ def warnings(found: Material) -> list[str]:
         (released is not None and released not in sigmas, fill(text.OTHER_SIGMA, told)),
         (released in sigmas and released != found.shown.sigma, fill(text.UNSHOWN_SIGMA, told)),
     ]
-    return [sentence for holds, sentence in stated if holds]
+    remark = substitute(seal_remark(found.run.directory))
+    return [sentence for holds, sentence in [*stated, (bool(remark), f"{remark}.")] if holds]
 
 
 def utc(at: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smoothcert.evidence import in_groups
 from smoothcert.report.memo import text
 from smoothcert.report.memo.claimed import utc
 from smoothcert.report.memo.facts import environment
@@ -160,11 +161,12 @@ def closing(found: Material) -> Fields:
     packages = environment(found).get("packages")
     listed = packages if isinstance(packages, dict) else {}
     told = ", ".join(f"{name} {listed[name]}" for name in ("smoothcert", "torch", "numpy", "scipy") if listed.get(name))
+    anchor = found.checked.fingerprint
+    fingerprint = f"Evidence fingerprint: {in_groups(anchor)}. " if anchor else ""
+    sampled = f"Sampled with {cut(substitute(told), 150) or 'versions that were not recorded'}."
     return {
         "limitations": words(" ".join(fill(text.LIMITATIONS, base).split()), "constant, filled in"),
-        "versions": words(
-            f"Sampled with {cut(substitute(told), 150) or 'versions that were not recorded'}.", "environment.json"
-        ),
+        "versions": words(f"{fingerprint}{sampled}", "first finish event of the log, environment.json"),
     }
 
 

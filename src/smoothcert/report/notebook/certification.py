@@ -47,7 +47,7 @@ from scipy.special import betainccinv, ndtr, ndtri
 
 from smoothcert import stats
 from smoothcert.errors import SmoothcertError
-from smoothcert.evidence import basis_of, line_tallies, open_run, outcomes, plan_of, scenarios
+from smoothcert.evidence import basis_of, fingerprint_words, line_tallies, open_run, outcomes, plan_of, scenarios
 from smoothcert.evidence.scenarios import CERTIFY
 from smoothcert.evidence.stored import columns_of, in_blocks, some_of
 from smoothcert.report import claims, results_table
@@ -355,6 +355,7 @@ checks = [
     ("the votes are the ones sealed at the end", votes_hash, sealed),
 ]
 table(rows(("check", "computed here", "holds"), checks))
+say(f"Evidence fingerprint, to compare with one that was sent by another way: {fingerprint_words(run.directory)}.")
 for fault in damage(run):
     say(f"DAMAGED: {fault}.", warn=True)
 

@@ -6,7 +6,20 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from smoothcert.errors import printable
-from smoothcert.evidence import CHANGED, CLEAN, ENERGY, MERGED, RATES, REPORTED, WORKER, Event, Line, Run, Votes
+from smoothcert.evidence import (
+    CHANGED,
+    CLEAN,
+    ENERGY,
+    MERGED,
+    RATES,
+    REPORTED,
+    WORKER,
+    Event,
+    Line,
+    Run,
+    Votes,
+    seal_remark,
+)
 from smoothcert.report.table import Table
 from smoothcert.spec import Spec
 
@@ -38,6 +51,8 @@ def warnings(run: Run) -> Iterator[str]:
         yield "Synthetic images: drawn, not photographed; of no patient."
     if not run.sealed:
         yield "NOT SEALED: no finish event vouches for the ledger."
+    if remark := seal_remark(run.directory):
+        yield f"{remark}."
     if run.missing:
         yield (
             f"PARTIAL RUN: {run.missing:,} results are missing. Images without a result count as not certified, so "

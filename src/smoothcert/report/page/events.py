@@ -16,7 +16,9 @@ from smoothcert.evidence import (
     MERGED,
     RATES,
     RESUMED,
+    SESSION_ENDED,
     SHARD_FINISHED,
+    SIGNED,
     STARTED,
     WORKER,
     Event,
@@ -101,12 +103,25 @@ def _merged(facts: Facts) -> str:
     return f"{sum(lines):,} results of {len(lines):,} shards, which locked the same spec; their own logs are in shards/"
 
 
+def _files(facts: Facts) -> str:
+    return f"{sum(file['lines'] for file in facts['files'].values()):,} lines in {len(facts['files']):,} ledger files"
+
+
+def _interrupted(facts: Facts) -> str:
+    return f"interrupted; {_files(facts)}"
+
+
+def _signed(facts: Facts) -> str:
+    return f"lock.sig, SHA-256 {facts['sha256']}"
+
+
 def _finished(facts: Facts) -> str:
     return f"{facts['lines']:,} results sealed, ledger SHA-256 {facts['ledger_sha256']}"
 
 
 _WORDS: dict[str, Callable[[Facts], str]] = {
     LOCKED: _locked,
+    SIGNED: _signed,
     PLANNED: _planned,
     STARTED: _started,
     RESUMED: _started,
@@ -116,6 +131,7 @@ _WORDS: dict[str, Callable[[Facts], str]] = {
     RATES: _rates,
     ENERGY: _energy,
     WORKER: _worker,
+    SESSION_ENDED: _interrupted,
     SHARD_FINISHED: _shard_finished,
     MERGED: _merged,
     FINISHED: _finished,

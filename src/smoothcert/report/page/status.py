@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from smoothcert.evidence import Run
+from smoothcert.evidence import Run, fingerprint_words, seal_remark
 from smoothcert.verify import damage
 
 
@@ -35,6 +35,8 @@ def marks(run: Run) -> list[Mark]:
     if run.spec.data.synthetic:
         words = "The images are synthetic: drawn, not photographed; they are no patient's."
         found.append(Mark("warn", "SYNTHETIC IMAGES", words))
+    if remark := seal_remark(run.directory):
+        found.append(Mark("warn", "A SECOND SEAL", f"{remark}."))
     if not run.arithmetic_covered:
         found.append(Mark("warn", "ARITHMETIC NOT COVERED", f"Computer arithmetic: {run.arithmetic}."))
     return found
@@ -46,4 +48,5 @@ def _evidence(run: Run) -> Mark:
         return Mark("bad", "DAMAGED", f"The evidence was changed after it was recorded. {fault}.")
     if not run.sealed:
         return Mark("bad", "NOT SEALED", "The run has no finish event: nothing vouches for its ledger yet.")
-    return Mark("good", "Sealed", "A finish event vouches for the ledger: number of lines and hash.")
+    words = f"A finish event vouches for the ledger. Evidence fingerprint: {fingerprint_words(run.directory)}."
+    return Mark("good", "Sealed", words)
