@@ -298,7 +298,7 @@ def test_resume_with_another_recipe(refused, unfinished, monkeypatch):
 def test_a_damaged_ledger(refused, unfinished, verb):
     path = unfinished / "ledger" / "local-0.jsonl"
     path.write_text(path.read_text().replace('"looks"', '"lux"', 1))
-    assert re.match(r"Line 1 of .*local-0\.jsonl is damaged: .*looks.* Restore", refused(verb, unfinished))
+    assert re.match(r"Line 1 of .*local-0\.jsonl is damaged: .*'lux'.* Restore", refused(verb, unfinished))
 
 
 def test_counts_and_logs(refused, tmp_path):
@@ -365,7 +365,7 @@ def test_a_ledger_file_that_cannot_be_read(refused, unfinished):
     ledger = unfinished / "ledger" / "local-0.jsonl"
     ledger.unlink()
     ledger.mkdir()
-    assert refused("resume", unfinished, "--trust-model") == f"Cannot read {ledger}: Is a directory."
+    assert refused("resume", unfinished, "--trust-model") .startswith(f"Cannot read {ledger}: ")
 
 
 def test_a_disk_that_fails_under_a_resumed_run(say, unfinished, monkeypatch):

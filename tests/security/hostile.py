@@ -1,15 +1,19 @@
 """Hostile bytes: sound files with flipped bits, cuts and strange values, and what is asked of whoever reads them."""
 
+import contextlib
 import copy
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from smoothcert.errors import SmoothcertError
+from smoothcert.evidence import RunDirectory, seal_facts
 
 EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "25"))
 """Hostile files a test tries; before a release HOSTILE_EXAMPLES=2000 tries more."""
@@ -111,3 +115,25 @@ def sentence(call: Callable[..., object], *arguments: Any) -> str | None:
         assert told.endswith((".", "`")), told[-80:]
         return told
     return None
+
+
+def rechained(run: Path, change: Callable[[list[Any]], object] = lambda records: None) -> None:
+    """Change the records of a run's log and forge its hashes anew; what cannot be read or hashed stays as it is."""
+    lines = (run / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    try:
+        records = [json.loads(line) for line in lines]
+        change(records)
+        with contextlib.suppress(SmoothcertError):
+            records[0]["spec_sha256"] = RunDirectory(run).read_spec().sha256()
+        with contextlib.suppress(SmoothcertError):
+            facts = seal_facts(RunDirectory(run).read_ledger())
+            for record in records:
+                if record["event"] == "finish" and isinstance(record.get("ledger_sha256"), str):
+                    record.update(facts)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
+        return
+    previous, chained = "0" * 64, []
+    for record in records:
+        chained.append(json.dumps({**record, "previous": previous}, sort_keys=True))
+        previous = hashlib.sha256(chained[-1].encode()).hexdigest()
+    (run / "events.jsonl").write_text("".join(f"{line}\n" for line in chained), encoding="utf-8")

@@ -22,6 +22,7 @@ from smoothcert.evidence import STARTED, RunDirectory, append_event, create_run,
 from smoothcert.evidence.forecast import Forecast
 from smoothcert.evidence.planned import PLANNED, difference, first_unnamed
 from smoothcert.evidence.signatures import expect_key
+from smoothcert.formats.spec import MINOR
 from smoothcert.spec import Request, Share, Spec, parse_share
 from smoothcert.stats import schedule
 from smoothcert.usercode import Consent
@@ -107,6 +108,7 @@ def lock(work: Work) -> Spec:
     request = work.request
     given = request.seed is not None
     return Spec(
+        minor=MINOR,
         smoothcert=smoothcert.__version__,
         request=request,
         looks=schedule(request.n_max, request.stopping),

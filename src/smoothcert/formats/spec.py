@@ -47,8 +47,8 @@ from smoothcert.errors import SpecError
 from smoothcert.formats.strict import parse
 
 FORMAT: Literal[1] = 1
-MINOR = 0
-"""Raised by one with a version of this package that adds keys."""
+MINOR = 1
+"""Raised by one with a version of this package that adds keys. 0: version 0.1.0. 1: version 0.2.0, hashes of states."""
 LARGEST = 1 << 26
 """Bytes of a spec.json: the indices of some million images."""
 LATER = {

@@ -15,7 +15,11 @@ from smoothcert.evidence.reading import prefixes, read_lines
 from smoothcert.evidence.seal import seal_facts
 from smoothcert.evidence.shards import Shard
 from smoothcert.evidence.soundness import late_faults, log_faults, sampling_faults, seal_faults, signature_faults
+from smoothcert.formats.event import unknown_of
 from smoothcert.spec import Spec
+
+SHOWN = 6
+"""Unknown keys that a note names."""
 
 
 def check_merged(run: RunDirectory, spec: Spec) -> Iterator[str]:
@@ -93,6 +97,10 @@ def log_notes(run: Run) -> Iterator[str]:
         EvidenceError: a log or a ledger file is damaged.
     """
     directory = run.directory
+    later = [f"{name} of spec.json" for name in run.spec.unknown]
+    later += dict.fromkeys(name for event in run.events for name in unknown_of(event))
+    if later:
+        yield f"a newer version wrote what this one does not know and did not check: {', '.join(later[:SHOWN])}"
     if remark := seal_remark(directory):
         yield remark
     if number := sum(run.ledger.uncounted.values()):
