@@ -182,7 +182,7 @@ def _parsed(text: bytes, number: int, path: Path) -> Line:
     except EvidenceError as error:
         raise EvidenceError(
             f"Line {number} of {path} is damaged: {error}. Restore the file from a copy; "
-            "removing the line makes its image be sampled again on resume."
+            "of a run that is not sealed, removing the line makes its image be sampled again on resume."
         ) from None
 
 

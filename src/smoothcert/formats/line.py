@@ -1,4 +1,4 @@
-"""A line of `ledger/*.jsonl` and `ledger/*.jsonl.gz`, version 1: the votes of one (sigma, image), nothing derived.
+"""A line of a ledger file, `*.jsonl` or `*.jsonl.gz`, version 1: the votes of one (sigma, image), nothing derived.
 
 Each line is one JSON object without blanks, its keys in this order:
 
