@@ -365,7 +365,7 @@ def test_a_ledger_file_that_cannot_be_read(refused, unfinished):
     ledger = unfinished / "ledger" / "local-0.jsonl"
     ledger.unlink()
     ledger.mkdir()
-    assert refused("resume", unfinished, "--trust-model") .startswith(f"Cannot read {ledger}: ")
+    assert refused("resume", unfinished, "--trust-model").startswith(f"Cannot read {ledger}: ")
 
 
 def test_a_disk_that_fails_under_a_resumed_run(say, unfinished, monkeypatch):

@@ -34,7 +34,7 @@ def test_resumed_on_a_machine_whose_clock_is_behind(folder, undisturbed, calm_li
     process.stop(9)
     process.wait()
     before = whole_lines(run)
-    status, said = Process(folder, ["resume", str(run)], before=ClockJumps(-48)).wait()
+    status, said = Process(folder, ["resume", str(run), "--trust-model"], before=ClockJumps(-48)).wait()
     assert status == 0, said
     found = open_run(run)
     assert found.ledger.sha256() == undisturbed["fp32"]

@@ -47,7 +47,7 @@ def one_sentence(said: str) -> str:
 
 def goes_on(folder: Path, run: Path, before: bytes, whole: str) -> None:
     """Resume a run; it must keep what it had and end like one that nothing disturbed."""
-    status, said = Process(folder, ["resume", str(run)]).wait()
+    status, said = Process(folder, ["resume", str(run), "--trust-model"]).wait()
     assert status == 0, said
     assert whole_lines(run).startswith(before)
     after = open_run(run)
@@ -122,7 +122,7 @@ def test_a_run_on_a_disk_that_became_read_only(folder, disk, undisturbed, calm_l
     for verb in (["verify", str(run)], ["table", str(run)], ["status", str(run)], ["status", str(part)]):
         status, said = Process(folder, verb).wait()
         assert status == 0, said
-    for verb in (["resume", str(part)], ["report", str(run)], certify_arguments(place / "new")):
+    for verb in (["resume", str(part), "--trust-model"], ["report", str(run)], certify_arguments(place / "new")):
         status, said = Process(folder, verb).wait(200)
         assert status == 2
         assert "Read-only file system" in one_sentence(said)
@@ -148,7 +148,7 @@ def test_a_flipped_byte_in_a_ledger_is_named_and_nothing_is_written(folder, calm
         assert ledger_bytes(run) == spoiled
         assert (run / "events.jsonl").read_bytes() == events
     place.write_bytes(whole)
-    status, said = Process(folder, ["resume", str(run)]).wait()
+    status, said = Process(folder, ["resume", str(run), "--trust-model"]).wait()
     assert status == 0, said
     assert len(whole_lines(run).splitlines()) == IMAGES
     TALLY.count(

@@ -53,12 +53,12 @@ def test_a_full_disk_in_the_middle(folder, disk, undisturbed, calm_lines):
     assert "kept" in one_sentence(said)
     before = whole_lines(run)
     assert 0 < before.count(b"\n") < IMAGES
-    again, said = Process(folder, ["resume", str(run)]).wait()
+    again, said = Process(folder, ["resume", str(run), "--trust-model"]).wait()
     assert again == status
     assert "No space left" in one_sentence(said)
     assert whole_lines(run).startswith(before)
     mount("4m", "remount")
-    status, said = Process(folder, ["resume", str(run)]).wait()
+    status, said = Process(folder, ["resume", str(run), "--trust-model"]).wait()
     assert status == 0, said
     assert whole_lines(run).startswith(before)
     assert open_run(run).ledger.sha256() == undisturbed["fp32"]
@@ -83,7 +83,7 @@ def test_a_file_that_may_not_grow(folder, undisturbed, calm_lines, largest):
     assert "File too large" in one_sentence(said)
     before = whole_lines(run)
     assert 0 < before.count(b"\n") < IMAGES
-    status, said = Process(folder, ["resume", str(run)]).wait()
+    status, said = Process(folder, ["resume", str(run), "--trust-model"]).wait()
     assert status == 0, said
     assert whole_lines(run).startswith(before)
     assert open_run(run).ledger.sha256() == undisturbed["fp32"]

@@ -26,7 +26,7 @@ def test_killed_once_and_resumed(folder, monkeypatch):
     assert 0 < before.count(b"\n") < 12
     assert not open_run(run).sealed
     monkeypatch.chdir(folder)
-    assert resume(RunDirectory(run), {}) is True
+    assert resume(RunDirectory(run), {}, trust_model=True) is True
     assert ledger_bytes(run).startswith(before)
     assert open_run(run).sealed
     assert open_run(run).missing == 0
@@ -40,7 +40,7 @@ def test_killed_at_ten_random_moments(folder, undisturbed, calm_lines, precision
     arguments, kept, kills = certify_arguments(run, precision), b"", 0
     while kills < KILLS:
         process = Process(folder, arguments, pause=0.004)
-        arguments = ["resume", str(run)]
+        arguments = ["resume", str(run), "--trust-model"]
         wait_until(lambda: len(whole_lines(run)) > len(kept) or not process.alive)  # noqa: B023
         time.sleep(rng.uniform(0, 0.1))
         process.stop(signal.SIGKILL)
@@ -52,7 +52,7 @@ def test_killed_at_ten_random_moments(folder, undisturbed, calm_lines, precision
         assert open_run(run).ledger.keys() == {(line.sigma, line.index) for line in open_run(run).ledger.lines}
         assert not open_run(run).sealed
     assert 0 < kept.count(b"\n") < IMAGES
-    status, said = Process(folder, ["resume", str(run)]).wait()
+    status, said = Process(folder, ["resume", str(run), "--trust-model"]).wait()
     assert status == 0, said
     after = open_run(run)
     assert (after.sealed, after.missing, after.ledger.differing) == (True, 0, ())
@@ -68,14 +68,19 @@ def test_killed_at_ten_random_moments(folder, undisturbed, calm_lines, precision
 def test_killed_at_any_moment_from_the_start(folder, undisturbed, calm_lines):
     """Also before the run directory exists, while it is made, and before the first line."""
     run, rng = folder / "run", random.Random(3)
+    again = ["resume", str(run), "--trust-model"]
     for _ in range(EARLY_KILLS):
         before = whole_lines(run)
-        process = Process(folder, ["resume", str(run)] if run.exists() else certify_arguments(run), pause=0.004)
+        process = Process(
+            folder, ["resume", str(run), "--trust-model"] if run.exists() else certify_arguments(run), pause=0.004
+        )
         time.sleep(rng.uniform(0, 0.8))
         process.stop(signal.SIGKILL)
         process.wait()
         TALLY.count("kill -9 at any moment", before, ledger_bytes(run), calm_lines["fp32"])
-    status, said = Process(folder, ["resume", str(run)] if run.exists() else certify_arguments(run)).wait()
+    status, said = Process(
+        folder, ["resume", str(run), "--trust-model"] if run.exists() else certify_arguments(run)
+    ).wait()
     assert status == 0, said
     assert open_run(run).ledger.sha256() == undisturbed["fp32"]
 
@@ -95,7 +100,7 @@ def test_asked_to_stop_it_loses_nothing_and_says_how_to_go_on(folder, undisturbe
     assert ledger_bytes(run).startswith(before)
     assert ledger_bytes(run).endswith(b"\n")
     assert open_run(run).missing > 0
-    status, said = Process(folder, ["resume", str(run)]).wait()
+    status, said = Process(folder, ["resume", str(run), "--trust-model"]).wait()
     assert status == 0, said
     assert open_run(run).ledger.sha256() == undisturbed["fp32"]
     TALLY.count(f"{number.name} while sampling", before, ledger_bytes(run), calm_lines["fp32"])
@@ -107,7 +112,7 @@ def test_a_second_process_on_the_same_run_is_refused(folder, undisturbed, calm_l
     first = Process(folder, certify_arguments(run), pause=0.004)
     wait_until(lambda: bool(whole_lines(run)))
     for arguments, reason in (
-        (["resume", str(run)], "Another process"),
+        (["resume", str(run), "--trust-model"], "Another process"),
         (certify_arguments(run), "already holds a run"),
     ):
         status, said = Process(folder, arguments).wait()

@@ -102,7 +102,7 @@ def test_the_writer_is_stopped_and_another_engine_goes_on(folder, undisturbed, n
     before = open_run(run)
     assert 0 < len(before.ledger.lines) < IMAGES
     assert not before.sealed
-    status, said = Process(folder, ["resume", str(run), *second]).wait()
+    status, said = Process(folder, ["resume", str(run), "--trust-model", *second]).wait()
     assert status == 0, said
     after = open_run(run)
     assert after.ledger.sha256() == undisturbed["fp32"]

@@ -40,7 +40,7 @@ def test_while_sampling(folder, undisturbed, calm_lines, numbers):
     assert "Nothing is lost" in said
     assert took < AT_ONCE
     assert not RunDirectory(run).busy
-    status, told = Process(folder, ["resume", str(run)]).wait()
+    status, told = Process(folder, ["resume", str(run), "--trust-model"]).wait()
     assert status == 0, told
     assert open_run(run).ledger.sha256() == undisturbed["fp32"]
     TALLY.count(f"{' then '.join(numbers)} while sampling", before, ledger_bytes(run), calm_lines["fp32"])
@@ -88,7 +88,7 @@ def test_a_closed_terminal(folder, undisturbed, calm_lines):
     wait_until(lambda: whole_lines(run).count(b"\n") > 3 or process.poll() is not None)
     before = whole_lines(run)
     assert stopped(process, signal.SIGHUP)[0] == -signal.SIGHUP
-    status, told = Process(folder, ["resume", str(run)]).wait()
+    status, told = Process(folder, ["resume", str(run), "--trust-model"]).wait()
     assert status == 0, told
     assert open_run(run).ledger.sha256() == undisturbed["fp32"]
     TALLY.count("SIGHUP while sampling", before, ledger_bytes(run), calm_lines["fp32"])
@@ -102,4 +102,4 @@ def test_a_kill_leaves_no_lock(folder: Path):
     process.stop(signal.SIGKILL)
     process.wait()
     assert not RunDirectory(run).busy
-    assert Process(folder, ["resume", str(run)]).wait()[0] == 0
+    assert Process(folder, ["resume", str(run), "--trust-model"]).wait()[0] == 0

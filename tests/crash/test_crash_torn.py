@@ -65,7 +65,7 @@ def test_a_torn_last_line_is_sampled_again(sealed, keep):
     cut(run, b"".join(whole) + part, unsealed)
     seen = run.read_ledger()
     assert (len(seen.lines), seen.torn) == (5, 1)
-    assert resume(run, {}) is True
+    assert resume(run, {}, trust_model=True) is True
     after = open_run(run.path)
     cut_back = (run.ledger / "local-0.jsonl").read_bytes()
     assert cut_back.startswith(b"".join(whole))
@@ -79,7 +79,7 @@ def test_a_torn_event_is_cut_off_and_the_chain_holds(sealed):
     lines = events.splitlines(keepends=True)
     cut(run, ledger, b"".join(lines[:-1]) + lines[-1][:40])
     assert run.seal() is None
-    assert resume(run, {}) is True
+    assert resume(run, {}, trust_model=True) is True
     assert broken_link(run.events) is None
     assert run.seal() is not None
 
@@ -87,5 +87,5 @@ def test_a_torn_event_is_cut_off_and_the_chain_holds(sealed):
 def test_an_empty_ledger_file_is_a_fresh_start(sealed):
     run, ledger, events = sealed
     cut(run, b"", b"".join(events.splitlines(keepends=True)[:-1]))
-    assert resume(run, {}) is True
+    assert resume(run, {}, trust_model=True) is True
     assert votes((run.ledger / "local-0.jsonl").read_bytes()) == votes(ledger)

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from engine.tiny import FACTORY, request, write_grey, write_random, write_resnet
+from engine.tiny import FACTORY, loaded, request, write_grey, write_random, write_resnet
 from smoothcert.cli import main
+from smoothcert.engine.messages import Job, Ready, Refusal
 from smoothcert.engine.resume import resume
-from smoothcert.engine.runner import certify
+from smoothcert.engine.runner import certify, lock
+from smoothcert.engine.worker import Worker
 from smoothcert.errors import EvidenceError, InputError, SpecError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.report.notebook import write_notebook
 from smoothcert.sampling.bundle.of_run import bundle_run
 from smoothcert.sampling.bundle.saving import Wanted
 from smoothcert.spec import read_spec
+from smoothcert.usercode import NO_CONSENT
 
 from .foreign import forge, unsealed
 
@@ -236,3 +239,13 @@ def test_a_run_that_recorded_no_source_says_so(own):
     heard: list[str] = []
     assert resume(RunDirectory(own), {"model": "mine:robust"}, hooks=Hooks(on_warning=heard.append)) is True
     assert len(heard) == 1
+
+
+def test_a_worker_has_the_consent_of_the_process_that_started_it(place):
+    (place / "mine.py").write_text(FACTORY)
+    work = loaded(request("mine:robust", place / "grey.npz", n_max=100, n0=10, radius=0.1))
+    spec = lock(work)
+    for consent, said in ((work.consent, Ready), (NO_CONSENT, Refusal)):
+        job = Job(spec.to_json(), work.resolved, work.recipe, str(place), 1, consent)
+        assert isinstance(Worker("w", job, work.images).load(), said)
+    sys.modules.pop("mine", None)
