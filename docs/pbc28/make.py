@@ -15,7 +15,7 @@ from wording import AGREE, ALONE, BEYOND, BLIND, BUDGET, CLASSES, COST, DIFFER, 
 from smoothcert.evidence import RESUMED, Run, costs, open_run
 from smoothcert.report import Table, results_table, table_of
 from smoothcert.report.classes import class_rows
-from smoothcert.stats import format_down, format_up
+from smoothcert.stats import format_down, format_up, percent_down
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES, PAGE, README = ROOT / "examples", ROOT / "docs" / "pbc28.md", ROOT / "README.md"
@@ -36,7 +36,7 @@ def _results(run: Run) -> str:
         "images": f"{run.spec.data.images:,}",
         "passes": f"{total.passes:,}",
         "fixed": f"{total.fixed_passes:,}",
-        "fewer": format_down(total.times_fewer, 1),
+        "fewer": total.times_fewer,
         "hours": format_up(total.seconds / 3600, 2),
         "rate": f"{total.rate:,.0f}",
         "resumes": sum(event.event == RESUMED for event in run.directory.read_events()),
@@ -151,7 +151,7 @@ def _clean(run: Run) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{format_down(100 * share, 1)} %"
+    return f"{percent_down(share)} %"
 
 
 def main() -> None:

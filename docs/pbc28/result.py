@@ -7,7 +7,7 @@ from wording import EVIDENCE, RESULT
 
 from smoothcert.evidence import Cell, Run, costs
 from smoothcert.spec import Sigma
-from smoothcert.stats import format_down, format_up
+from smoothcert.stats import format_down, percent_down, percent_of, percent_up
 
 BEGIN, END = "<!-- result: python docs/pbc28/make.py -->", "<!-- /result -->"
 
@@ -46,8 +46,8 @@ def _short(run: Run) -> tuple[str, ...]:
 def _share(cell: Cell) -> str:
     if not cell.attainable:
         return "not attainable"
-    ends = f"{format_down(100 * cell.low, 1)} to {format_up(100 * cell.high, 1)}"
-    return f"{format_down(100 * cell.observed, 1)} % ({ends})"
+    ends = f"{percent_down(cell.low)} to {percent_up(cell.high)}"
+    return f"{percent_of(cell.certified, cell.images)} % ({ends})"
 
 
 def _copies(at: dict[tuple[float, int, float], Cell], sigma: Sigma, k: int) -> str:

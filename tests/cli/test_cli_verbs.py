@@ -173,7 +173,7 @@ def test_the_real_run_is_what_was_asked_for(project):
     assert (run.spec.seed, run.spec.seed_source) == (3, "user")
     assert run.spec.data.class_counts == (4, 4, 4)
     events = [event.event for event in run.directory.read_events()]
-    beside = ["without noise", "without noise", "changed images", "rates"]
+    beside = ["repeated images", "without noise", "without noise", "changed images", "rates"]
     assert events == ["spec locked", "start", *beside, *(["noise level", "energy"] * 2), "finish"]
 
 

@@ -35,7 +35,7 @@ def test_a_run_holds_a_line_an_image_and_is_sealed(grey, tmp_path):
         assert tuple(n for n, _ in line.looks) == run.spec.looks[: len(line.looks)]
         assert all(sum(votes.values()) == n for n, votes in line.looks)
     events = [event.event for event in run.directory.read_events()]
-    measured = ["without noise", "changed images", "rates"]
+    measured = ["repeated images", "without noise", "changed images", "rates"]
     assert events == ["spec locked", "start", *measured, "noise level", "energy", "finish"]
     assert broken_link(run.directory.events) is None
     assert run.directory.seal().facts["ledger_sha256"] == run.ledger.sha256()

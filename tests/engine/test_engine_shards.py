@@ -95,7 +95,7 @@ def test_a_shard_ends_unsealed_with_the_hash_of_its_lines(parts):
 
 
 def test_what_is_about_all_images_is_measured_by_the_first_shard_alone(parts):
-    measured = {"without noise", "changed images", "rates"}
+    measured = {"repeated images", "without noise", "changed images", "rates"}
     assert measured <= set(names(open_run(parts / "shard-0")))
     assert all(not measured & set(names(open_run(parts / f"shard-{i}"))) for i in range(1, PARTS))
 

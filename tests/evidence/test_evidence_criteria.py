@@ -1,10 +1,18 @@
 """Acceptance criteria: fixed in the spec, judged by the table, never met where nothing can be said."""
 
+import re
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smoothcert.errors import SpecError
 from smoothcert.evidence import Ledger, cells, verdicts
-from smoothcert.spec import make_request
+from smoothcert.evidence.criteria import Verdict, judge
+from smoothcert.spec import Criterion, make_request
 
 from .handmade import a_line, a_spec
 
@@ -24,8 +32,41 @@ def test_observed_accuracy_is_compared_exactly():
     missed = judged({"sigma": 0.25, "radius": 0.25, "at_least": 0.7500001, "of": "observed"})
     assert missed.met is False
     assert missed.words == (
-        "certified accuracy of this sample at least 75 % at sigma 0.25, k 1, r 0.25: 75.00 %, not met"
+        "certified accuracy of this sample at least 75.00001 % at sigma 0.25, k 1, r 0.25: 75.00000 %, not met"
     )
+
+
+def of_counts(s: int, m: int, at_least: str) -> Verdict:
+    """The verdict on a share of s of m images; the other facts of the cell do not matter."""
+    spec = a_spec((0,), looks=(1000,), stopping="fixed", radius="0.25")
+    (cell,) = cells(spec, Ledger((a_line(0, 0, {0: 100}, [{0: 1000}]),)))
+    cell = replace(cell, images=m, lines=m, certified=s, observed=s / m)
+    return judge(Criterion(sigma="0.25", radius=0.25, k=1, at_least=at_least, of="observed"), cell, whole=True)
+
+
+@given(st.integers(1, 300).flatmap(lambda m: st.tuples(st.integers(0, m), st.just(m))), st.integers(1, 10**5))
+def test_a_criterion_is_judged_as_its_decimals_say_and_printed_so(counts, millionths):
+    promised = f"{millionths / 10**5:.5f}"
+    found, exact = of_counts(*counts, promised), Fraction(*counts)
+    assert found.met is (exact >= Fraction(promised))
+    least, reached = (Fraction(Decimal(each)) for each in re.findall(r"(\S+) %", found.words))
+    assert least == 100 * Fraction(promised)
+    assert (reached >= least) is found.met
+    assert reached <= 100 * exact < reached + Fraction(1, 100)
+
+
+def test_57_of_100_reach_57_percent():
+    found = of_counts(57, 100, "0.57")
+    assert (found.met, found.reached) == (True, "57.00 %")
+
+
+def test_bounds_that_are_withheld_leave_a_criterion_undecided():
+    lines = [replace(a_line(i, 0, {0: 20}, [{0: 1000}]), image="sha256:one") for i in range(4)]
+    promised = [{"sigma": 0.25, "radius": 0.25, "at_least": 0.1, "of": of} for of in ("population", "joint")]
+    spec = a_spec((0, 0, 0, 0), looks=(1000,), stopping="fixed", radius="0.25", criteria=promised)
+    for found in verdicts(spec, cells(spec, Ledger(tuple(lines)))):
+        assert (found.met, found.value) == (None, None)
+        assert "repeat" in found.reached
 
 
 def test_a_population_bound_lies_below_what_was_observed():

@@ -3,7 +3,9 @@
 import pytest
 
 from smoothcert.evidence import cells, open_run
+from smoothcert.report import results_table
 from smoothcert.report.certificates import certificate_columns, write_certificates
+from smoothcert.report.results import write_results
 from verify.simulated import simulate
 
 
@@ -42,3 +44,15 @@ def test_the_file_is_the_same_whatever_is_read_and_written_at_a_time(run, tmp_pa
     assert parquet.ParquetFile(path).num_row_groups > 4
     assert parquet.read_table(path).equals(at_once)
     assert [each.name for each in tmp_path.iterdir()] == ["certificates.parquet"]
+
+
+def test_radii_that_differ_in_the_seventh_digit_have_a_column_each(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    close = open_run(simulate(tmp_path / "run", images=4, radius="0.1234567,0.1234568,0.25"))
+    names = {name for name in certificate_columns(close, 0.25, 1) if name.startswith("certified_at_")}
+    assert names == {"certified_at_0.1234567", "certified_at_0.1234568", "certified_at_0.25"}
+    assert names <= set(parquet.read_schema(write_certificates(close, tmp_path)).names)
+    table = results_table(close.results())
+    assert len({row[table.headings.index("r")] for row in table.rows}) == 3
+    written = [path.name for path in write_results(close, tmp_path) if path.name.startswith("classes_")]
+    assert len(set(written)) == 3

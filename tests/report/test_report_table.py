@@ -3,7 +3,7 @@ import io
 import json
 import math
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -44,6 +44,8 @@ def cell(certified=2, images=3, lines=None, attainable=True, **changed):
         samples_median=600.0,
         samples_max=100_100,
         groups=None,
+        at_least=False,
+        withheld=None,
     )
     return replace(values, **changed)
 
@@ -100,7 +102,7 @@ def test_an_unattainable_cell_is_never_a_percentage():
 
 
 def test_a_partial_run_has_no_population_sentence():
-    partial = printed(results_table([cell(lines=2, population=None, joint=None)]))
+    partial = printed(results_table([cell(lines=2, population=None, joint=None, withheld="partial run")]))
     assert (partial["population >= %"], partial["joint >= %"]) == ("partial run", "partial run")
     assert partial["certified"] == "2/3"
     whole = printed(results_table([cell(joint=None)]))
@@ -117,19 +119,22 @@ def test_every_form_holds_the_same_rows():
     found = run_cells()
     table = results_table(found)
     assert [len(row) for row in table.rows] == [len(table.headings)] * 4
-    assert json.loads(table.render("json")) == [asdict(each) for each in found]
+    assert json.loads(table.render("json")) == [each.record() for each in found]
     rows = list(csv.DictReader(io.StringIO(table.render("csv"))))
-    assert [float(row["population"]) for row in rows] == [each.population for each in found]
+    assert [row["population"] for row in rows] == [str(each.population) if each.attainable else "" for each in found]
     assert [row["attainable"] for row in rows] == ["True", "False", "True", "False"]
-    markdown = [[text.strip() for text in line.strip("|").split("|")] for line in table.render("md").splitlines()]
+    lines = table.render("md").splitlines()
+    assert lines[-2:] == ["", table.note]
+    markdown = [[text.strip() for text in line.strip("|").split("|")] for line in lines[:-2]]
     assert [tuple(row) for row in (markdown[0], *markdown[2:])] == [table.headings, *table.rows]
-    assert len({len(line) for line in table.render("md").splitlines()}) == 1
+    assert len({len(line) for line in lines[:-2]}) == 1
     tex = table.render("tex").splitlines()
     body = [line for line in tex if line.endswith(r"\\")]
+    assert tex[-2:] == ["", rf"\noindent {table.note}"]
     assert [line.count("&") for line in body] == [len(table.headings) - 1] * 5
     assert r"not attainable (R\_max 0.6158)" in body[2]
     assert r"certified accuracy \%" in body[0]
-    assert (tex[0], tex[-1]) == (rf"\begin{{tabular}}{{{'r' * 14}}}", r"\end{tabular}")
+    assert (tex[0], tex[-3]) == (rf"\begin{{tabular}}{{{'r' * 14}}}", r"\end{tabular}")
     assert set(FORMATS) == {"md", "csv", "tex", "json"}
 
 

@@ -70,7 +70,9 @@ def test_changes_are_printed_as_they_were_measured(run):
     assert changes_table(run).rows == ()
     changes = {"a shift": {"median": 0.25, "within": [10, 15, 20]}}
     append_event(run.directory.events, CHANGED, images=20, radius=[0.1, 0.25, 5], changes=changes)
-    assert changes_table(open_run(run.directory.path)).rows == (("a shift", "0.250", "50 %", "75 %", "100 %"),)
+    assert changes_table(open_run(run.directory.path)).rows == (
+        ("a shift", "0.250", "10 of 20", "15 of 20", "20 of 20"),
+    )
 
 
 def test_cost_is_a_row_a_sigma_and_their_sum(run):

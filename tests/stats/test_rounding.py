@@ -1,11 +1,24 @@
 import re
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smoothcert.stats import format_down, format_up, round_down, round_up, scientific_up
+from smoothcert.stats import (
+    format_down,
+    format_up,
+    full,
+    percent_down,
+    percent_exact,
+    percent_of,
+    percent_up,
+    percents,
+    round_down,
+    round_up,
+    scientific_up,
+)
 
 values = st.floats(-1e6, 1e6)
 digits = st.integers(0, 6)
@@ -46,3 +59,41 @@ def test_scientific_notation_is_never_below_the_value(x):
     assert re.fullmatch(r"\d\.\de[+-]\d{2,3}", printed)
     assert Decimal(printed) >= Decimal(repr(x))
     assert Decimal(printed) <= Decimal(repr(x)) * Decimal("1.1")
+
+
+counts = st.integers(1, 10**6).flatmap(lambda m: st.tuples(st.integers(0, m), st.just(m)))
+shares = st.floats(0, 1)
+
+
+@given(counts, digits)
+def test_a_share_of_images_is_printed_to_its_last_digit(counts, d):
+    exact, unit = 100 * Fraction(*counts), Fraction(1, 10**d)
+    low, high = Fraction(percent_of(*counts, d)), Fraction(percent_up(Fraction(*counts), d))
+    assert low <= exact < low + unit
+    assert high - unit < exact <= high
+    assert low == high or exact.denominator != 1
+
+
+def test_every_share_of_few_images_to_one_decimal():
+    for m in range(1, 301):
+        for s in range(m + 1):
+            assert percent_of(s, m) == f"{1000 * s // m / 10:.1f}"
+
+
+@given(shares, digits)
+def test_bounds_are_printed_in_percent_without_rounding_on_the_way(x, d):
+    exact, unit = 100 * Fraction(repr(x)), Fraction(1, 10**d)
+    assert Fraction(percent_down(x, d)) <= exact < Fraction(percent_down(x, d)) + unit
+    assert Fraction(percent_up(x, d)) - unit < exact <= Fraction(percent_up(x, d))
+    assert percents(x, None) == f">= {percent_down(x)}"
+
+
+@given(st.floats(0, 100), st.floats(0, 100))
+def test_settings_are_printed_in_full(x, y):
+    assert float(full(x)) == x
+    assert (full(x) == full(y)) == (x == y)
+    assert Fraction(percent_exact(x)) == 100 * Fraction(repr(x))
+
+
+def test_two_radii_that_differ_in_the_seventh_digit():
+    assert (full(1.3536676), full(1.35367)) == ("1.3536676", "1.35367")

@@ -11,6 +11,7 @@ from evidence.handmade import PASSED, a_line, a_spec, dated
 from smoothcert.evidence import (
     FINISHED,
     LEVEL,
+    REPEATED,
     STARTED,
     LedgerWriter,
     RunDirectory,
@@ -24,10 +25,22 @@ LOOKS = {"looks": (131, 197, 296, 444, 666, 1000), "fixed": (1000,)}
 CLASSES = 6
 
 
-def simulate(path, images=8, seed=0, stopping="looks", drop=0, subgroups=None, groups=None, sign_lock=None, **request):
+def simulate(
+    path,
+    images=8,
+    seed=0,
+    stopping="looks",
+    drop=0,
+    subgroups=None,
+    groups=None,
+    sign_lock=None,
+    copies=None,
+    **request,
+):
     """Write a run over simulated votes; sealed, unless the last `drop` lines are missing.
 
-    `subgroups` holds a value an image for each column, `groups` a group an image.
+    `subgroups` holds a value an image for each column, `groups` a group an image. `copies` is how many images an event
+    says repeat others, and makes image 1 a copy of image 0; None says nothing, and "untold" copies and says nothing.
     """
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, CLASSES, images)
@@ -37,11 +50,15 @@ def simulate(path, images=8, seed=0, stopping="looks", drop=0, subgroups=None, g
     spec = spec.model_copy(update={"data": data})
     run = create_run(path, spec, {"threads": 1}, sign_lock=sign_lock)
     append_event(run.events, STARTED, lines=0)
+    if isinstance(copies, int):
+        append_event(run.events, REPEATED, images=images, repeats=copies)
     lines = []
     for sigma in spec.request.sigma:
         append_event(run.events, LEVEL, sigma=float(sigma), **PASSED)
         lines += [_line(rng, spec, sigma, i, int(label)) for i, label in enumerate(labels)]
     values = [{name: of[line.index] for name, of in (subgroups or {}).items()} for line in lines]
+    if copies is not None:
+        lines = [replace(line, image=lines[0].image) if line.index == 1 else line for line in lines]
     lines = [replace(line, group=groups[line.index]) for line in lines] if groups else lines
     lines = [replace(line, subgroups=own) for line, own in zip(lines, values, strict=True)][: len(lines) - drop]
     with LedgerWriter(run.ledger / "local-0.jsonl") as writer:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from smoothcert.engine.hooks import Progress
+from smoothcert.evidence.cost import times_fewer
 from smoothcert.progress import duration
 
 PLAIN_EVERY = 10.0
@@ -92,4 +93,4 @@ def _facts(seen: Progress) -> str:
     pace = f"{rate:,.0f} copies/s"
     if seen.fixed_copies <= seen.decided_copies:  # nothing decided yet, or nothing saved: fixed sampling itself
         return pace
-    return f"{pace}, {seen.fixed_copies / seen.decided_copies:,.1f} times fewer than fixed"
+    return f"{pace}, {times_fewer(seen.fixed_copies, seen.decided_copies)} times fewer than fixed"

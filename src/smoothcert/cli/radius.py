@@ -34,7 +34,7 @@ def radius(
     from smoothcert.cli.table import read_radii
     from smoothcert.evidence import read_counts
     from smoothcert.spec import make_request
-    from smoothcert.stats import format_down, r_max_of_counts, radii_from_counts
+    from smoothcert.stats import format_down, full, percent_of, r_max_of_counts, radii_from_counts
 
     make_request(model="-", data="-", sigma=(sigma,), alpha=alpha, k=(k,))
     asked = read_radii(radius)
@@ -46,7 +46,7 @@ def radius(
     limit = r_max_of_counts(votes, k, sigma, alpha, bound)
     for r in asked:
         s, m = int((found >= r).sum()), len(found)
-        share = f"{s}/{m} = {format_down(100 * s / m, 1)} %"
+        share = f"{s}/{m} = {percent_of(s, m)} %"
         said = share if r <= limit else f"not attainable (R_max {format_down(limit, 4)})"
-        print(f"certified top-{k} accuracy at r = {r:g}: {said} ({bound})")
+        print(f"certified top-{k} accuracy at r = {full(r)}: {said} ({bound})")
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from smoothcert.spec.values import Floats
+from smoothcert.stats import full
 
 if TYPE_CHECKING:
     from smoothcert.evidence import Run
@@ -120,7 +121,7 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
         found = results_table(run.results(radii))
     else:
         found = table_of(run, name, r=radii[0] if radii else None)
-        where = f"At k = {run.spec.request.first_k}, r = {radii[0] if radii else run.spec.request.first_radius:g}."
+        where = f"At k = {run.spec.request.first_k}, r = {full(radii[0] if radii else run.spec.request.first_radius)}."
         told = f"{where} {subgroup_note(run)}" if name == "subgroups" else ""
     if not found.rows:
         raise InputError(f"--show {name}: {NOTHING[name]}")

@@ -11,6 +11,7 @@ import numpy as np
 from smoothcert.data import CHANGES, change_norms
 from smoothcert.engine.work import Work, clean_forward, clean_logits
 from smoothcert.errors import ModelError
+from smoothcert.evidence.columns import image_key, repeated
 from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.memory import keep_freed_memory
 from smoothcert.sampling.recipe import DTYPES
@@ -42,6 +43,18 @@ def measure_clean(work: Work, sigma: float) -> dict[str, Any]:
             hit = (ranked[:, :k] == labels[batch, None]).any(axis=1)
             correct[k] += np.bincount(labels[batch][hit], minlength=classes)
     return {"sigma": sigma, "images": len(labels), "correct": {str(k): each.tolist() for k, each in correct.items()}}
+
+
+def measure_repeats(work: Work) -> dict[str, Any]:
+    """Count images that are equal to the bit, which independent draws are not.
+
+    Returns:
+        `images` of the run, and how many `repeats` another one: where images come in groups, one of another group.
+    """
+    images = work.images
+    keys = np.array([image_key(images.image_sha256(i)) for i in range(len(images))], dtype=np.uint64)
+    names = [str(i) for i in range(len(images))] if images.groups is None else [str(name) for name in images.groups]
+    return {"images": len(images), "repeats": repeated(keys, np.unique(names, return_inverse=True)[1])}
 
 
 def measure_changes(work: Work) -> dict[str, Any]:

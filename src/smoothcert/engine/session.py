@@ -9,7 +9,7 @@ from typing import Any
 
 from smoothcert.engine.hooks import Hooks, Progress
 from smoothcert.engine.local import Engine, LocalEngine
-from smoothcert.engine.measure import measure_changes, measure_clean, measure_rates
+from smoothcert.engine.measure import measure_changes, measure_clean, measure_rates, measure_repeats
 from smoothcert.errors import SmoothcertError
 from smoothcert.evidence import (
     CHANGED,
@@ -17,6 +17,7 @@ from smoothcert.evidence import (
     ENERGY,
     LEVEL,
     RATES,
+    REPEATED,
     SESSION_ENDED,
     WORKER,
     LedgerWriter,
@@ -100,6 +101,8 @@ class Session:
         if self._share is not None and self._share.number > 0:
             return
         known = [(event.event, event.facts.get("sigma")) for event in self._run.read_events()]
+        if (REPEATED, None) not in known:
+            append_event(self._run.events, REPEATED, **measure_repeats(self._work))
         for sigma in self._sigmas:
             if (CLEAN, sigma) not in known:
                 append_event(self._run.events, CLEAN, **measure_clean(self._work, sigma))

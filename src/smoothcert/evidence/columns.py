@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -68,6 +69,7 @@ class Columns:
         group: the patient or other group, or None.
         recipe: name of the numeric recipe where it is not the spec's own.
         subgroups: (column, value) pairs, sorted.
+        image: uint64 of the image's hash (`image_key`); equal where images repeat.
     """
 
     sigma: NDArray[np.float64]
@@ -80,6 +82,7 @@ class Columns:
     group: Coded[str | None]
     recipe: Coded[str | None]
     subgroups: Coded[Pairs]
+    image: NDArray[np.uint64]
 
     def __len__(self) -> int:
         """Return the number of lines."""
@@ -106,6 +109,27 @@ def votes_of(line: Line) -> int:
     return min(line.samples, _MOST)
 
 
+def repeated(image: NDArray[np.uint64], owner: Whole | NDArray[np.int32]) -> int:
+    """Return how many images repeat another one.
+
+    Images of one owner may repeat each other: what counts is in how many owners, beyond the first, each is found.
+
+    Args:
+        image: uint64 (m,): `image_key` of each image.
+        owner: whole numbers (m,): the image itself, or its group.
+
+    >>> repeated(np.array([7, 7, 7, 8], dtype=np.uint64), np.arange(4))
+    2
+    """
+    pairs = np.unique(np.stack([image, owner.astype(np.uint64)]), axis=1)
+    return int(pairs.shape[1]) - len(np.unique(image))
+
+
+def image_key(image: str) -> int:
+    """Return 64 bits that are equal for equal image hashes, whatever text a line has in that place."""
+    return int.from_bytes(hashlib.sha256(image.encode("utf-8", "surrogatepass")).digest()[:8], "little")
+
+
 _NUMBERS: dict[str, tuple[str, Callable[[Line], Any]]] = {
     "sigma": ("d", lambda line: line.sigma),
     "index": ("q", lambda line: line.index),
@@ -113,6 +137,7 @@ _NUMBERS: dict[str, tuple[str, Callable[[Line], Any]]] = {
     "samples": ("q", votes_of),
     "looks": ("i", lambda line: len(line.looks)),
     "seconds": ("d", lambda line: line.seconds),
+    "image": ("Q", lambda line: image_key(line.image)),
 }
 _VALUES: dict[str, Callable[[Line], Any]] = {
     "at": lambda line: line.at,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from smoothcert.evidence.run import Run
 from smoothcert.evidence.stored import columns_of
+from smoothcert.stats import format_down
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,23 @@ class Cost:
     seconds: float
 
     @property
-    def times_fewer(self) -> float:
-        """How many times fewer copies than fixed sampling; 1 where nothing was drawn."""
-        return self.fixed_passes / self.passes if self.passes else 1.0
+    def times_fewer(self) -> str:
+        """How many times fewer copies than fixed sampling, as it is printed."""
+        return times_fewer(self.fixed_passes, self.passes)
 
     @property
     def rate(self) -> float:
         """Copies a second; 0 where no time was recorded."""
         return self.passes / self.seconds if self.seconds > 0 else 0.0
+
+
+def times_fewer(fixed: int, drawn: int) -> str:
+    """Print how many times fewer copies were drawn than fixed sampling takes: to one decimal, rounded down.
+
+    >>> times_fewer(1_201_200_000, 159_079_231), times_fewer(0, 0)
+    ('7.5', '1.0')
+    """
+    return f"{float(format_down(Fraction(fixed, drawn) if drawn else 1.0, 1)):,.1f}"
 
 
 def costs(run: Run) -> list[Cost]:

@@ -87,6 +87,28 @@ def plan_of(spec: Spec, sigma: float) -> Plan:
     return Plan(spec.looks, request.alpha, request.bound, spec.classes, float(sigma), eta)
 
 
+def only_at_least(spec: Spec, r: float) -> bool:
+    """Whether counts of certified images at radius r are only "at least".
+
+    What is counted is always sound: each image counted is certified at r. The question is whether more images would
+    have been, had r been a radius of the spec.
+
+    Exact, for every r: each image took all looks, as with `stopping: fixed`, or with a plan of one look.
+    Exact, under early stopping: the radii of the spec. An image stops once each of them is certified or out of reach,
+    so the count is the outcome of the procedure that was fixed before the first vote, and its interval holds.
+    At least, under early stopping: every other r, larger or smaller, 0 ("any positive radius") included. An image that
+    is certified at all radii of the spec stopped there, though more copies may have certified it beyond the largest or
+    between two of them; one that was given up at the smallest of them may be certified below it. Running bounds only
+    sharpen with more looks, so no count is too high; the lower end of its interval holds, an upper end does not, and
+    images counted as abstentions are "at most".
+
+    Args:
+        spec: the locked spec.
+        r: L2 radius >= 0, in units of the [0, 1] range.
+    """
+    return len(spec.looks) > 1 and r not in spec.request.radius
+
+
 def outcomes(spec: Spec, lines: Sequence[Line], sigma: float, k: int) -> Outcomes:
     """Derive the certificates of one sigma and k.
 

@@ -8,6 +8,7 @@ from typing import Any
 from smoothcert.evidence.events import PLANNED, Event
 from smoothcert.evidence.forecast import Forecast
 from smoothcert.spec import Place, Spec
+from smoothcert.stats import full
 
 __all__ = ["NAMED", "PLANNED", "difference", "first_unnamed", "forecast_of", "named_cells", "settings_of"]
 
@@ -32,7 +33,7 @@ def settings_of(spec: Spec) -> dict[str, str]:
         "data": (spec.data.sha256,),
     }
     settings = {name: ", ".join(map(str, values)) for name, values in listed.items()}
-    return settings | {f"classifier at sigma {each.sigma:g}": each.sha256 for each in spec.models}
+    return settings | {f"classifier at sigma {full(each.sigma)}": each.sha256 for each in spec.models}
 
 
 def named_cells(spec: Spec) -> dict[str, str]:

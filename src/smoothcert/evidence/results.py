@@ -1,4 +1,8 @@
-"""From certificates to the results table: one cell a (sigma, k, r), with every claim over the data set."""
+"""From certificates to the results table: one cell a (sigma, k, r), with every claim over the data set.
+
+`results.json` has had two forms. Form 1 (without a key `format`) gave numbers for cells that are not attainable, and
+population bounds where images repeat; form 2 gives neither. Each is compared by its own rule, for ever.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.evidence.columns import Columns, repeated
 from smoothcert.evidence.ledger import Ledger
-from smoothcert.evidence.outcomes import Mask, Outcomes, outcomes_by_k
+from smoothcert.evidence.outcomes import Mask, Outcomes, only_at_least, outcomes_by_k
 from smoothcert.evidence.stored import columns_of
 from smoothcert.formats.line import Line
 from smoothcert.spec import Spec
 from smoothcert.stats import Claim, claims, one_per_group, r_max
 
 CONFIDENCE = 0.95
+FORMAT = 2
+PARTIAL, CHOSEN_LATER, REPEATS = "partial run", "the radius is not one of the spec", "images repeat"
+"""Why a cell has no population bound; words of form 2, like what follows."""
+ASSUMES = "images are independent draws from the population: assumed, not checked"
+ASSUMES_GROUPS = "groups are independent draws from the population, one random image of each: assumed, not checked"
+_CLAIMED = ("certified", "observed", "low", "high", "sample", "population", "joint")
+_FIRST = (
+    *("sigma", "k", "radius", "attainable", "r_max", "images", "lines", *_CLAIMED, "abstained", "wrong"),
+    *("samples_mean", "samples_median", "samples_max", "groups"),
+)
+"""Fields of a cell in form 1."""
 Draw = NDArray[np.int64] | None
 Certificates = Callable[[float, int], Outcomes]
 
@@ -36,10 +52,10 @@ class Cell:
         certified: images certified-correct at r.
         observed: certified / images.
         low: lower end of the exact 95 % interval of observed.
-        high: its upper end.
+        high: its upper end; None where the count is only "at least".
         sample: lower bound on the truly robust images of this sample.
-        population: lower bound on the truly robust fraction of the population; None for a run of which any image is
-            missing at any sigma, and for a radius that was not fixed in the spec.
+        population: lower bound on the truly robust fraction of the population; None where `withheld` says why: an
+            image is missing at any sigma, the radius was not fixed in the spec, or images repeat.
         joint: the same at the level shared by all cells of the spec.
         abstained: images without any positive certified radius that are not `wrong`; where the certified class is the
             label itself, whatever the prediction.
@@ -48,6 +64,9 @@ class Cell:
         samples_median: median noisy copies a decided image.
         samples_max: most noisy copies of one image.
         groups: images that carry the population bound where they come in groups (one a group), else None.
+        at_least: whether certified, observed, low and sample are only "at least", and abstained "at most"
+            (`only_at_least`).
+        withheld: why there is no population bound; None where there is one.
     """
 
     sigma: float
@@ -60,7 +79,7 @@ class Cell:
     certified: int
     observed: float
     low: float
-    high: float
+    high: float | None
     sample: int
     population: float | None
     joint: float | None
@@ -70,6 +89,24 @@ class Cell:
     samples_median: float
     samples_max: int
     groups: int | None
+    at_least: bool
+    withheld: str | None
+
+    @property
+    def population_assumes(self) -> str | None:
+        """What the population bound takes for granted; None where there is none."""
+        if self.population is None:
+            return None
+        return ASSUMES if self.groups is None else ASSUMES_GROUPS
+
+    def record(self) -> dict[str, Any]:
+        """Return the cell as plain values: no numbers for what is not attainable, no abstentions that are "at most"."""
+        record = {**asdict(self), "population_assumes": self.population_assumes}
+        if not self.attainable:
+            record |= dict.fromkeys((*_CLAIMED, "at_least", "withheld", "population_assumes"))
+        elif self.at_least:
+            record["abstained"] = None
+        return record
 
 
 def cells(
@@ -87,17 +124,42 @@ def cells(
     Returns:
         One cell a (sigma, k, r), in that order.
     """
-    whole = len(ledger.lines) == spec.expected
-    claimed = spec.request.radius if whole else ()
-    table = []
+    return _cells(spec, ledger, radii, certificates)
+
+
+def _cells(
+    spec: Spec,
+    ledger: Ledger,
+    radii: Sequence[float],
+    certificates: Certificates | None,
+    repeats_count: bool = True,
+) -> list[Cell]:
+    """Return the table; unless repeats count, as form 1 had it."""
+    whole, table = len(ledger.lines) == spec.expected, []
     for sigma in spec.request.sigma:
         lines, ks = ledger.at(sigma), spec.request.k
         by_k = {k: certificates(sigma, k) for k in ks} if certificates else outcomes_by_k(spec, lines, sigma, ks)
-        draw = _draw(spec, lines)
+        draw, extra = _draw(spec, lines), repeats(spec, columns_of(lines)) if repeats_count else 0
+        reason = PARTIAL if not whole else f"{REPEATS}: {extra:,} of {spec.data.images:,}" if extra else None
         for k, found in by_k.items():
             limit = r_max(found.plan, k)
-            table += [_cell(spec, found, draw, limit, (r, r in claimed)) for r in radii or spec.request.radius]
+            for r in radii or spec.request.radius:
+                withheld = reason or (None if r in spec.request.radius else CHOSEN_LATER)
+                table.append(_cell(spec, found, draw, (r, limit), withheld))
     return table
+
+
+def repeats(spec: Spec, columns: Columns) -> int:
+    """Return how many images repeat another one, so that no bound on a population is given.
+
+    Independent draws do not repeat to the bit: of 300 images of which 30 differ, 270 repeat. Where images come in
+    groups the bound uses one image a group: copies inside a group are then harmless, those across groups count.
+
+    Args:
+        spec: the locked spec.
+        columns: the lines of one noise level.
+    """
+    return repeated(columns.image, columns.group.codes if spec.data.grouped else columns.index)
 
 
 def _draw(spec: Spec, lines: Sequence[Line]) -> Draw:
@@ -107,12 +169,12 @@ def _draw(spec: Spec, lines: Sequence[Line]) -> Draw:
     return np.asarray(one_per_group((group or "" for group in columns_of(lines).group), spec.seed), dtype=np.int64)
 
 
-def _cell(spec: Spec, found: Outcomes, draw: Draw, limit: float, at: tuple[float, bool]) -> Cell:
-    """Return one cell at (r, whether a population bound may be given)."""
-    r, claimed = at
-    kept, m = found.certified_correct(r), spec.data.images
-    claim = claims(int(kept.sum()), m, spec.request.alpha, spec.cells, CONFIDENCE)
-    population, joint = _population(spec, kept, draw, claim) if claimed else (None, None)
+def _cell(spec: Spec, found: Outcomes, draw: Draw, at: tuple[float, float], withheld: str | None) -> Cell:
+    """Return one cell at (r, R_max), without a population bound where it is withheld."""
+    (r, limit), m = at, spec.data.images
+    kept = found.certified_correct(r)
+    claim, at_least = claims(int(kept.sum()), m, spec.request.alpha, spec.cells, CONFIDENCE), only_at_least(spec, r)
+    population, joint = (None, None) if withheld else _population(spec, kept, draw, claim)
     samples = found.samples if len(kept) else np.zeros(1)
     return Cell(
         sigma=float(found.plan.sigma),
@@ -125,7 +187,7 @@ def _cell(spec: Spec, found: Outcomes, draw: Draw, limit: float, at: tuple[float
         certified=claim.certified,
         observed=claim.observed,
         low=claim.low,
-        high=claim.high,
+        high=None if at_least else claim.high,
         sample=claim.sample,
         population=population,
         joint=joint,
@@ -135,6 +197,8 @@ def _cell(spec: Spec, found: Outcomes, draw: Draw, limit: float, at: tuple[float
         samples_median=float(np.median(samples)),
         samples_max=int(samples.max()),
         groups=None if draw is None else len(draw),
+        at_least=at_least,
+        withheld=withheld,
     )
 
 
@@ -147,12 +211,38 @@ def _population(spec: Spec, kept: Mask, draw: Draw, claim: Claim) -> tuple[float
     return one.population, one.joint
 
 
-def results_record(spec: Spec, ledger: Ledger, certificates: Certificates | None = None) -> dict[str, Any]:
-    """Return `results/results.json` as a plain record; `certificates` as in `cells`."""
-    return {
+def form_of(record: Any) -> int | None:
+    """Return the form by whose rule a written `results.json` is compared; None where it is no such record.
+
+    Form 1 has no key `format`; a form of a newer version is compared by the keys that both have.
+    """
+    if not isinstance(record, dict) or "cells" not in record:
+        return None
+    return 1 if "format" not in record else FORMAT
+
+
+def results_record(
+    spec: Spec, ledger: Ledger, certificates: Certificates | None = None, form: int = FORMAT
+) -> dict[str, Any]:
+    """Return `results/results.json` as a plain record.
+
+    Args:
+        spec: the locked spec.
+        ledger: the evidence, complete or partial.
+        certificates: as in `cells`.
+        form: which form of the record, 1 or 2.
+    """
+    head = {
         "spec_sha256": spec.sha256(),
         "ledger_sha256": ledger.sha256(),
         "lines": len(ledger.lines),
         "confidence": CONFIDENCE,
-        "cells": [asdict(cell) for cell in cells(spec, ledger, certificates=certificates)],
+    }
+    if form == 1:
+        table = _cells(spec, ledger, (), certificates, repeats_count=False)
+        return {**head, "cells": [{name: getattr(cell, name) for name in _FIRST} for cell in table]}
+    return {
+        "format": FORMAT,
+        **head,
+        "cells": [cell.record() for cell in cells(spec, ledger, certificates=certificates)],
     }

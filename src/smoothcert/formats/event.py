@@ -25,6 +25,7 @@ from smoothcert.formats.strict import decode
 LOCKED, STARTED, RESUMED, LEVEL, FINISHED = "spec locked", "start", "resume", "noise level", "finish"
 SHARD_FINISHED, MERGED, PLANNED = "shard finished", "merge", "planned"
 CLEAN, CHANGED, RATES, ENERGY, REPORTED = "without noise", "changed images", "rates", "energy", "report"
+REPEATED = "repeated images"
 WORKER = "worker"
 """A worker of a fleet joined, was left out, or was lost."""
 
@@ -134,6 +135,15 @@ class ChangedImages(Record):
         if any(len(moved.within) != len(self.radius) for moved in self.changes.values()):
             raise ValueError("expected one number a radius for each change")
         return self
+
+
+class RepeatedImages(Record):
+    """`repeated images`: how many images are equal to the bit to another one, counted when a run starts."""
+
+    images: Tally
+    """Images of the run."""
+    repeats: Tally
+    """Images that repeat another one; where images come in groups, one of another group."""
 
 
 class Rated(Record):
@@ -292,6 +302,7 @@ KINDS: dict[str, type[Record]] = {
     PLANNED: Planned,
     CLEAN: WithoutNoise,
     CHANGED: ChangedImages,
+    REPEATED: RepeatedImages,
     RATES: Rated,
     LEVEL: NoiseLevel,
     ENERGY: Energy,

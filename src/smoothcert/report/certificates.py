@@ -12,7 +12,7 @@ from smoothcert.errors import MissingExtraError, printable
 from smoothcert.evidence import Line, Outcomes, Run, winner
 from smoothcert.evidence.derived import written_beside
 from smoothcert.evidence.stored import BLOCK
-from smoothcert.stats import round_down
+from smoothcert.stats import full, round_down
 
 NAME = "certificates.parquet"
 ROWS = 65_536
@@ -37,7 +37,7 @@ def certificate_columns(run: Run, sigma: float, k: int, rows: slice = slice(None
     """
     lines, found = tuple(run.ledger.at(sigma)[rows]), run.certificates(sigma, k).of(rows)
     held = ~found.wrong & (found.radius > 0)
-    certified = {f"certified_at_{r:g}": found.certified_correct(r) for r in run.spec.request.radius}
+    certified = {f"certified_at_{full(r)}": found.certified_correct(r) for r in run.spec.request.radius}
     return {
         "sigma": np.full(len(lines), float(sigma)),
         "k": np.full(len(lines), k),
@@ -103,7 +103,7 @@ def _schema(arrow: Any, run: Run) -> Any:
     whole, text = arrow.int64(), arrow.string()
     columns = {"sigma": arrow.float64(), "k": whole, "index": whole, "image": text, "label": whole, "group": text}
     columns |= {"selected": whole, "outcome": text, "radius": arrow.float64()}
-    columns |= {f"certified_at_{r:g}": arrow.bool_() for r in run.spec.request.radius}
+    columns |= {f"certified_at_{full(r)}": arrow.bool_() for r in run.spec.request.radius}
     columns |= {"samples": whole, "n": whole, "label_votes": whole}
     columns |= {f"subgroup_{printable(name)}": text for name in run.spec.data.subgroups}
     return arrow.schema(list(columns.items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smoothcert.evidence import Cell, Run
-from smoothcert.stats import bad_runs, format_down, format_up
+from smoothcert.stats import bad_runs, format_down, full, percent_down, percent_of, percents
 
 DEPLOYMENT = (
     "A device that estimates the smoothed classifier from n votes can abstain, and can return another class with "
@@ -20,7 +20,7 @@ NO_TEST = "That the certified rates of two subgroups differ, or do not, is no te
 def one_image(alpha: float) -> str:
     """What one certificate says."""
     return (
-        f"For any fixed image, the procedure returns a wrong class-radius pair with probability at most {alpha:g}, "
+        f"For any fixed image, the procedure returns a wrong class-radius pair with probability at most {full(alpha)}, "
         "taken over its own random noise draws. Wrong means that the smoothed classifier does not keep the returned "
         "class (for top-k: the reference label among its k most probable classes) everywhere in the open ball of L2 "
         "radius R around the preprocessed image."
@@ -29,7 +29,7 @@ def one_image(alpha: float) -> str:
 
 def observed(cell: Cell, n_max: int) -> str:
     """What was counted in one cell, or that it is out of reach."""
-    where = f"r = {cell.radius:g} (sigma {cell.sigma:g}{_rank(cell)}, up to {n_max:,} noisy copies an image)"
+    where = f"r = {full(cell.radius)} (sigma {full(cell.sigma)}{_rank(cell)}, up to {n_max:,} noisy copies an image)"
     if not cell.attainable:
         return not_attainable(cell, n_max)
     return (
@@ -40,11 +40,10 @@ def observed(cell: Cell, n_max: int) -> str:
 
 
 def _share(cell: Cell) -> str:
-    share = f"{format_down(100 * cell.certified / cell.images, 1)} %"
+    share = f"{percent_of(cell.certified, cell.images)} %"
     if cell.lines < cell.images:
         return f"{share} so far"
-    low, high = format_down(100 * cell.low, 1), format_up(100 * cell.high, 1)
-    return f"{share} (95 % Clopper-Pearson interval {low} to {high} %)"
+    return f"{share} (95 % Clopper-Pearson interval {percents(cell.low, cell.high)} %)"
 
 
 def _open(cell: Cell) -> str:
@@ -55,9 +54,9 @@ def _open(cell: Cell) -> str:
 def not_attainable(cell: Cell, n_max: int) -> str:
     """Why a cell is empty."""
     return (
-        f"r = {cell.radius:g} is not attainable: with {n_max:,} noisy copies and this alpha no image can be certified "
-        f"beyond R_max = {format_down(cell.r_max, 4)} at sigma {cell.sigma:g}{_rank(cell)}. This is a limit of the "
-        "sampling budget, not a finding about the model."
+        f"r = {full(cell.radius)} is not attainable: with {n_max:,} noisy copies and this alpha no image can be "
+        f"certified beyond R_max = {format_down(cell.r_max, 4)} at sigma {full(cell.sigma)}{_rank(cell)}. This is a "
+        "limit of the sampling budget, not a finding about the model."
     )
 
 
@@ -71,8 +70,8 @@ def this_sample(cell: Cell, alpha: float) -> str:
     )
     return (
         f"With probability at least 95 % over the noise draws, at most {bad_runs(cell.images, alpha):,} of the "
-        f"{cell.images:,} runs (sigma {cell.sigma:g}{_rank(cell)}) are wrong, so {kept} throughout the ball of radius "
-        f"{cell.radius:g}."
+        f"{cell.images:,} runs (sigma {full(cell.sigma)}{_rank(cell)}) are wrong, so {kept} throughout the ball of "
+        f"radius {full(cell.radius)}."
     )
 
 
@@ -86,7 +85,7 @@ def population(cell: Cell, joint: bool, described: str = "described in section 3
     """
     bound = cell.joint if joint else cell.population
     if bound is None:
-        return "No statement about a population is made: the run is partial, or the radius was not fixed before it."
+        return f"No statement about a population is made: {cell.withheld}."
     drawn, share = (
         (f"the {cell.images:,} images are independent draws", "that population")
         if cell.groups is None
@@ -100,8 +99,8 @@ def population(cell: Cell, joint: bool, described: str = "described in section 3
     return (
         f"If {drawn} from the population {described}, then with probability at least 95 %, taken jointly "
         f"over which images were drawn and over the noise{together}, the smoothed classifier {kept} under every "
-        f"perturbation of L2 norm below r = {cell.radius:g} (sigma {cell.sigma:g}{_rank(cell)}) for at least "
-        f"{format_down(100 * bound, 1)} % of {share}."
+        f"perturbation of L2 norm below r = {full(cell.radius)} (sigma {full(cell.sigma)}{_rank(cell)}) for at least "
+        f"{percent_down(bound)} % of {share}."
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from smoothcert.evidence import Outcomes, Run
+from smoothcert.evidence.outcomes import only_at_least
 from smoothcert.report.curves import certificates_of
+from smoothcert.report.table import LEAST
 from smoothcert.spec import Spec
-from smoothcert.stats import format_down, format_up, interval, r_max
+from smoothcert.stats import interval, percent_of, percents, r_max
 
 SMALL = 50
 """Groups with fewer images are reported as raw counts, without a percentage or an interval."""
@@ -29,7 +32,8 @@ class ClassRow:
         observed: certified / images; None for fewer than `SMALL` images, where r is not attainable, or while images
             have no result at this sigma.
         low: lower end of the exact 95 % interval of observed; None where observed is.
-        high: its upper end; None where observed is.
+        high: its upper end; None where observed is, and where it is only "at least".
+        at_least: whether certified, observed and low are only "at least" (`only_at_least`).
     """
 
     number: int
@@ -40,6 +44,12 @@ class ClassRow:
     observed: float | None
     low: float | None
     high: float | None
+    at_least: bool
+
+    def record(self) -> dict[str, Any]:
+        """Return the row as plain values, without a count where r is not attainable."""
+        record = asdict(self)
+        return record if self.attainable else {**record, "certified": None, "at_least": None}
 
 
 def class_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
@@ -74,30 +84,35 @@ def class_rows_of(spec: Spec, found: Outcomes, r: float) -> list[ClassRow]:
     kept = np.bincount(found.label[found.certified_correct(r)], minlength=spec.classes)
     attainable, whole = r <= r_max(found.plan, found.k), len(found.index) == spec.data.images
     facts = zip(spec.data.class_names, spec.data.class_counts, kept.tolist(), strict=True)
-    return [guarded((number, name), s, m, attainable, whole) for number, (name, m, s) in enumerate(facts)]
+    least = only_at_least(spec, r)
+    return [guarded((number, name), (s, m), attainable, whole, least) for number, (name, m, s) in enumerate(facts)]
 
 
-def guarded(which: tuple[int, str], s: int, m: int, attainable: bool, known: bool = True) -> ClassRow:
+def guarded(
+    which: tuple[int, str], counts: tuple[int, int], attainable: bool, known: bool = True, at_least: bool = False
+) -> ClassRow:
     """Return a row of s certified of m images; a percentage and its interval only where they say something.
 
     Args:
         which: number and name.
-        s: images certified-correct, 0 to m.
-        m: images.
+        counts: s, images certified-correct, 0 to m, and m, images.
         attainable: whether the sampling budget can certify the radius at all.
         known: whether m is all there are, and all of them have a result.
+        at_least: whether s is only "at least".
     """
+    s, m = counts
     if m < SMALL or not attainable or not known:
-        return ClassRow(*which, m, s, attainable, None, None, None)
-    return ClassRow(*which, m, s, attainable, s / m, *interval(s, m))
+        return ClassRow(*which, m, s, attainable, None, None, None, at_least)
+    low, high = interval(s, m)
+    return ClassRow(*which, m, s, attainable, s / m, low, None if at_least else high, at_least)
 
 
 def percent(row: ClassRow, sign: str = "") -> str | None:
     """Return share and exact 95 % interval in percent, the sign after the share; None for a row of raw counts."""
-    if row.observed is None or row.low is None or row.high is None:
+    if row.observed is None or row.low is None:
         return None
-    low, high = format_down(100 * row.low, 1), format_up(100 * row.high, 1)
-    return f"{format_down(100 * row.observed, 1)}{sign} ({low} to {high})"
+    least = LEAST if row.at_least else ""
+    return f"{least}{percent_of(row.certified, row.images)}{sign} ({percents(row.low, row.high)})"
 
 
 def in_words(row: ClassRow) -> str:
@@ -105,4 +120,4 @@ def in_words(row: ClassRow) -> str:
     if not row.attainable:
         return NOT_ATTAINABLE
     count, share = f"{row.certified:,}/{row.images:,}", percent(row, " %")
-    return count if share is None else f"{share}, {count}"
+    return f"{LEAST if row.at_least else ''}{count}" if share is None else f"{share}, {count}"

@@ -52,11 +52,12 @@ class Curve:
         certified: int (p,), non-increasing.
         low: float (p,): lower end of the exact (Clopper-Pearson) 95 % interval of certified / images, one radius at a
             time.
-        high: float (p,): its upper end.
+        high: float (p,): its upper end; None where the curve is not exact.
         grid: a marker for each radius of the spec.
         r_max: largest radius the budget can certify, 0 where it can certify none.
         exact: True where each image took n_max copies. Where sampling stops early, a radius is cut short once every
-            radius of the spec is decided, and the counts between the markers are only "at least".
+            radius of the spec is decided, and all counts but those of the markers are only "at least"
+            (`only_at_least`).
     """
 
     sigma: float
@@ -65,7 +66,7 @@ class Curve:
     radii: FloatArray
     certified: IntArray
     low: FloatArray
-    high: FloatArray
+    high: FloatArray | None
     grid: tuple[Marker, ...]
     r_max: float
     exact: bool
@@ -83,8 +84,8 @@ class Curve:
         kept = np.flatnonzero(self.radii <= end)
         if len(kept) > steps:
             kept = np.unique(np.searchsorted(self.radii, np.concatenate([np.linspace(0, end, steps), marks])))
-        parts = {name: getattr(self, name)[kept] for name in ("radii", "certified", "low", "high")}
-        return replace(self, **parts)
+        parts = {name: getattr(self, name)[kept] for name in ("radii", "certified", "low")}
+        return replace(self, **parts, high=None if self.high is None else self.high[kept])
 
 
 def curve(run: Run, sigma: float, k: int) -> Curve:
@@ -137,6 +138,7 @@ def curve_of(spec: Spec, found: Outcomes) -> Curve:
     radii = np.unique(np.concatenate([[0.0, limit], attainable, ordered]))
     certified = len(ordered) - np.searchsorted(ordered, radii)
     low, high = intervals(certified, m)
+    whole = len(spec.looks) == 1
     marks = np.array([int(decided[r].sum()) for r in spec.request.radius], dtype=np.int64)
     ends = intervals(marks, m)
     return Curve(
@@ -146,13 +148,13 @@ def curve_of(spec: Spec, found: Outcomes) -> Curve:
         radii=radii,
         certified=certified,
         low=low,
-        high=high,
+        high=high if whole else None,
         grid=tuple(
             Marker(r, int(s), float(least), float(most), r <= limit)
             for r, s, least, most in zip(spec.request.radius, marks, *ends, strict=True)
         ),
         r_max=limit,
-        exact=spec.request.stopping == "fixed",
+        exact=whole,
     )
 
 

@@ -12,7 +12,7 @@ from smoothcert.evidence.amounts import around
 from smoothcert.evidence.scenarios import AMOUNTS, RUN
 from smoothcert.report.table import Table
 from smoothcert.spec import Device, Price, Production
-from smoothcert.stats import format_down, format_up, scientific_up
+from smoothcert.stats import format_down, format_up, full, percent_down, percent_exact, percent_up, scientific_up
 
 HEADINGS = ("studies a day", "task", "device", "noisy copies", "latency", "devices", "device time", "energy")
 _LARGE = 1e8
@@ -180,7 +180,7 @@ def _here(basis: Basis, device: Device | None) -> tuple[str, ...]:
         energy = f"{digits_up(1000 * basis.joules)} mJ a copy, measured ({basis.energy_source})"
     elif device is not None and device.watts is not None:
         energy = f"{device.watts:g} W, stated"
-    about = f"this {measured}: {basis.device}, {basis.precision}, sigma {basis.sigma:g}"
+    about = f"this {measured}: {basis.device}, {basis.precision}, sigma {full(basis.sigma)}"
     told = about if device is None else f"{about}; {device.source}"
     return (device.name if device else basis.device, rate, energy, _hour(device.hour if device else None), told)
 
@@ -214,10 +214,10 @@ def assumptions(basis: Basis, production: Production) -> str:
     silent = "It is not known how many studies get no prediction."
     if basis.abstention is not None:
         found = around(basis.abstention, basis.abstention_error, 0, 1, "extrapolated")
-        low, high = format_down(100 * found.low, 1), format_up(100 * found.high, 1)
-        silent = f"An estimated {format_up(100 * found.value, 1)} % ({low} to {high}) of such images get no prediction."
+        low, high = percent_down(found.low), percent_up(found.high)
+        silent = f"An estimated {percent_up(found.value)} % ({low} to {high}) of such images get no prediction."
     return (
-        f"Predictions of up to {production.votes:,} copies at alpha = {production.alpha:g}, sampled together with "
-        f"others so that batches are full; devices at work {format_down(100 * production.utilisation, 0)} % of the "
+        f"Predictions of up to {production.votes:,} copies at alpha = {full(production.alpha)}, sampled together with "
+        f"others so that batches are full; devices at work {percent_exact(production.utilisation)} % of the "
         f"day. {silent} What is not marked as measured is extrapolated."
     )

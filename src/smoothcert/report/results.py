@@ -24,6 +24,7 @@ from smoothcert.report.tables import (
     units_table,
 )
 from smoothcert.spec import Production
+from smoothcert.stats import full
 
 TABLES = (
     *("results", "accuracy", "criteria", "classes", "subgroups", "groups", "cost", "rates", "production", "units"),
@@ -98,7 +99,7 @@ def _further(run: Run, production: Production) -> Iterator[tuple[str, Table]]:
     for k in run.spec.request.k:
         for r in run.spec.request.radius:
             for name in ("classes", "subgroups", "groups"):
-                yield f"{name}_k{k}_r{r:g}", table_of(run, name, k, r)
+                yield f"{name}_k{k}_r{full(r)}", table_of(run, name, k, r)
 
 
 def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
@@ -108,7 +109,7 @@ def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
     if state or not run.sealed:
         yield f"{state or 'NOT SEALED.'}\n"
     yield (
-        f"alpha {request.alpha:g}, bound {request.bound}, up to {request.n_max:,} noisy copies an image after "
+        f"alpha {full(request.alpha)}, bound {request.bound}, up to {request.n_max:,} noisy copies an image after "
         f"{request.n0} for selection, stopping {request.stopping}. Computer arithmetic: {run.arithmetic}.\n"
     )
     yield f"Evidence fingerprint: {markdown(fingerprint_words(run.directory))}.\n"
@@ -132,10 +133,10 @@ def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
             yield f"\n{devices_table(basis, production).render('md')}\n\n{assumptions(basis, production)}"
     for k in request.k:
         for r in request.radius:
-            yield f"\n## Classes at k = {k}, r = {r:g}\n\n{table_of(run, 'classes', k, r).render('md')}"
+            yield f"\n## Classes at k = {k}, r = {full(r)}\n\n{table_of(run, 'classes', k, r).render('md')}"
             if data.subgroups:
-                yield f"\n## Subgroups at k = {k}, r = {r:g}\n\n{table_of(run, 'subgroups', k, r).render('md')}"
+                yield f"\n## Subgroups at k = {k}, r = {full(r)}\n\n{table_of(run, 'subgroups', k, r).render('md')}"
                 yield f"\n{subgroup_note(run)}"
             if data.grouped:
-                yield f"\n## Groups at k = {k}, r = {r:g}\n\n{table_of(run, 'groups', k, r).render('md')}"
+                yield f"\n## Groups at k = {k}, r = {full(r)}\n\n{table_of(run, 'groups', k, r).render('md')}"
     yield f"\n## Guarantees\n\n{table_of(run, 'guarantees').render('md')}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from smoothcert.errors import printable
 from smoothcert.evidence import Outcomes, Run
 from smoothcert.evidence.columns import indices_of
+from smoothcert.evidence.outcomes import only_at_least
 from smoothcert.report.claims import NO_TEST
 from smoothcert.report.classes import SMALL, ClassRow, guarded, in_words
 from smoothcert.report.curves import certificates_of
 from smoothcert.report.markup import cut
 from smoothcert.report.table import Table
-from smoothcert.stats import r_max
+from smoothcert.stats import full, r_max
 
 SHOWN = 30
 """Values of a column that have a row of their own; a column of names would fill the document."""
@@ -112,13 +113,14 @@ def subgroup_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
 def _rows(run: Run, parts: Sequence[Subgroup], found: Outcomes, r: float) -> list[ClassRow]:
     certified = np.isin(np.sort(indices_of(run.spec)), found.index[found.certified_correct(r)])
     attainable, whole = r <= r_max(found.plan, found.k), len(found.index) == run.spec.data.images
+    least = only_at_least(run.spec, r)
     return [
         guarded(
             (number, part.name),
-            int((certified & part.members).sum()),
-            part.images,
+            (int((certified & part.members).sum()), part.images),
             attainable,
             whole and part.value is not None,
+            least,
         )
         for number, part in enumerate(parts)
     ]
@@ -140,7 +142,7 @@ def subgroup_table(run: Run, k: int, r: float) -> Table:
         for sigma, each in found.items()
         for part, row in zip(parts, each, strict=True)
     )
-    return Table(("subgroup", "value", "images", *(f"sigma {sigma:g}" for sigma in found)), rows, records)
+    return Table(("subgroup", "value", "images", *(f"sigma {full(sigma)}" for sigma in found)), rows, records)
 
 
 def by_column(table: Table) -> list[tuple[str, Table]]:
@@ -150,7 +152,7 @@ def by_column(table: Table) -> list[tuple[str, Table]]:
 
 
 def _counts(row: ClassRow) -> dict[str, object]:
-    return {name: value for name, value in asdict(row).items() if name not in ("number", "name")}
+    return {name: value for name, value in row.record().items() if name not in ("number", "name")}
 
 
 def subgroup_note(run: Run) -> str:

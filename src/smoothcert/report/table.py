@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from smoothcert.evidence import Cell, PublishedLog
+from smoothcert.evidence.results import PARTIAL
 from smoothcert.report import markup
-from smoothcert.stats import format_down, format_up, interval
+from smoothcert.stats import format_down, full, interval, percent_down, percent_of, percents
 
 FORMATS = ("md", "csv", "tex", "json")
-PARTIAL = "partial run"
+LEAST = ">= "
+AT_LEAST = (
+    'Sampling of an image stops once the radii of the run are decided; at other radii the counts are "at least", and '
+    "there is no upper end."
+)
 
 HEADINGS = {
     "sigma": "sigma",
@@ -41,10 +46,12 @@ class Table:
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     records: tuple[dict[str, Any], ...]
+    note: str = ""
+    """What must be read with the table: a line under it as Markdown and LaTeX; the records say it in columns."""
 
     def numeric(self, column: int) -> bool:
         """Whether a column holds numbers, so that it is set to the right."""
-        return any(row[column][:1].isdigit() for row in self.rows)
+        return any(row[column].removeprefix(LEAST)[:1].isdigit() for row in self.rows)
 
     def render(self, form: str) -> str:
         """Return the table as Markdown, CSV, LaTeX or JSON text (`FORMATS`)."""
@@ -73,30 +80,41 @@ class Table:
 
         rules = zip(widths, numeric, strict=True)
         rule = "|" + "|".join("-" * (width + 1) + (":" if right else "-") for width, right in rules) + "|"
-        return "\n".join([line(head), rule, *(line(row) for row in rows)])
+        under = ["", markup.markdown(self.note)] if self.note else []
+        return "\n".join([line(head), rule, *(line(row) for row in rows), *under])
 
     def _tex(self) -> str:
         rows = [" & ".join(markup.tex(cell) for cell in row) + r" \\" for row in (self.headings, *self.rows)]
         columns = "".join("r" if self.numeric(i) else "l" for i in range(len(self.headings)))
         head = rf"\begin{{tabular}}{{{columns}}}"
-        return "\n".join([head, r"\hline", rows[0], r"\hline", *rows[1:], r"\hline", r"\end{tabular}"])
+        under = ["", rf"\noindent {markup.tex(self.note)}"] if self.note else []
+        return "\n".join([head, r"\hline", rows[0], r"\hline", *rows[1:], r"\hline", r"\end{tabular}", *under])
 
 
 def results_table(cells: Sequence[Cell]) -> Table:
     """Return the table of a run.
 
-    An unattainable cell says so; it is never 0 %. Population bounds of a partial run are left out.
+    An unattainable cell says so; it is never 0 %. Counts that are only "at least" are marked so, and have neither an
+    upper end nor abstentions. Population bounds that are withheld are left out.
     """
-    whole = all(cell.lines == cell.images for cell in cells)
-    rows = tuple(tuple(_row(cell, whole)[name] for name in HEADINGS) for cell in cells)
-    return Table(tuple(HEADINGS.values()), rows, tuple(asdict(cell) for cell in cells))
+    rows = tuple(tuple(_row(cell)[name] for name in HEADINGS) for cell in cells)
+    return Table(tuple(HEADINGS.values()), rows, tuple(cell.record() for cell in cells), " ".join(_notes(cells)))
 
 
-def _row(cell: Cell, whole: bool) -> dict[str, str]:
+def _notes(cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield what the columns take for granted, and why a bound is missing."""
+    told = [cell for cell in cells if cell.attainable]
+    if any(cell.at_least for cell in told):
+        yield AT_LEAST
+    yield from dict.fromkeys(f"Population: {cell.population_assumes}." for cell in told if cell.population_assumes)
+    yield from dict.fromkeys(f"No population bound: {cell.withheld}." for cell in told if cell.withheld)
+
+
+def _row(cell: Cell) -> dict[str, str]:
     shared = {
-        "sigma": f"{cell.sigma:g}",
+        "sigma": full(cell.sigma),
         "k": str(cell.k),
-        "radius": f"{cell.radius:g}",
+        "radius": full(cell.radius),
         "abstained": str(cell.abstained),
         "wrong": str(cell.wrong),
         "r_max": format_down(cell.r_max, 4),
@@ -106,25 +124,22 @@ def _row(cell: Cell, whole: bool) -> dict[str, str]:
     if not cell.attainable:
         nothing = dict.fromkeys(("certified", "interval", "sample", "population", "joint"), "-")
         return {**shared, **nothing, "accuracy": f"not attainable (R_max {format_down(cell.r_max, 4)})"}
-    return {
-        **shared,
-        "certified": f"{cell.certified}/{cell.images}",
-        "accuracy": format_down(100 * cell.certified / cell.images, 1),
-        "interval": PARTIAL if cell.lines < cell.images else _interval(cell),
+    least = LEAST if cell.at_least else ""
+    found = {
+        "certified": f"{least}{cell.certified}/{cell.images}",
+        "accuracy": f"{least}{percent_of(cell.certified, cell.images)}",
+        "interval": PARTIAL if cell.lines < cell.images else percents(cell.low, cell.high),
         "sample": str(cell.sample),
-        "population": _percent(cell.population, whole),
-        "joint": _percent(cell.joint, whole),
+        "population": _percent(cell.population, cell),
+        "joint": _percent(cell.joint, cell),
     }
+    return {**shared, **found, **({"abstained": "-"} if cell.at_least else {})}
 
 
-def _interval(cell: Cell) -> str:
-    return f"{format_down(100 * cell.low, 1)} to {format_up(100 * cell.high, 1)}"
-
-
-def _percent(value: float | None, whole: bool) -> str:
+def _percent(value: float | None, cell: Cell) -> str:
     if value is not None:
-        return format_down(100 * value, 1)
-    return "-" if whole else PARTIAL
+        return percent_down(value)
+    return PARTIAL if cell.withheld == PARTIAL else "-"
 
 
 def log_table(logs: Sequence[PublishedLog], radii: Sequence[float]) -> Table:
@@ -133,10 +148,10 @@ def log_table(logs: Sequence[PublishedLog], radii: Sequence[float]) -> Table:
     rows = tuple(
         (
             str(record["log"]),
-            f"{record['radius']:g}",
+            full(record["radius"]),
             f"{record['certified']}/{record['images']}",
             f"{record['observed']:.2f}",
-            f"{format_down(100 * record['low'], 1)} to {format_up(100 * record['high'], 1)}",
+            percents(record["low"], record["high"]),
             str(record["abstained"]),
         )
         for record in records

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from smoothcert.errors import printable
-from smoothcert.evidence import CONFIDENCE, Cell, Change, Run, Verdict, costs, verdicts
+from smoothcert.evidence import Cell, Change, Run, Verdict, costs, verdicts
+from smoothcert.evidence.outcomes import only_at_least, plan_of
+from smoothcert.evidence.results import PARTIAL
 from smoothcert.evidence.stored import columns_of
 from smoothcert.report.classes import NOT_ATTAINABLE, ClassRow, class_rows, percent
-from smoothcert.report.table import Table
+from smoothcert.report.table import LEAST, Table
 from smoothcert.report.units import PATCH, units
-from smoothcert.stats import format_down, format_up, interval
+from smoothcert.stats import format_down, full, percent_of, percents, r_max
 
 GROUPS_SHOWN = 30
 
@@ -24,37 +26,33 @@ def accuracy_table(run: Run) -> Table:
     records = [_accuracy(run, cell) for cell in run.results((0.0,))]
     rows = tuple(
         (
-            f"{each['sigma']:g}",
+            full(each["sigma"]),
             str(each["k"]),
             "not recorded" if each["clean"] is None else _share(each["clean"], each["images"]),
-            _share(each["certified"], each["images"]),
-            _interval(each),
-            str(each["abstained"]),
+            f"{LEAST if each['at_least'] else ''}{_share(each['certified'], each['images'])}",
+            PARTIAL if each["low"] is None else percents(each["low"], each.get("high")),
+            f"{'<= ' if each['at_least'] else ''}{each['abstained']}",
             str(each["wrong"]),
         )
         for each in records
     )
-    headings = ("sigma", "k", "unsmoothed, no noise: correct", "smoothed: certified at r = 0", "95 % interval")
+    interval = "95 % interval, lower end" if records[0]["at_least"] else "95 % interval"
+    headings = ("sigma", "k", "unsmoothed, no noise: correct", "smoothed: certified at r = 0", interval)
     return Table((*headings, "abstained", "wrong class"), rows, tuple(records))
 
 
 def _accuracy(run: Run, cell: Cell) -> dict[str, Any]:
     clean = run.clean(cell.sigma)
-    record = {name: getattr(cell, name) for name in ("sigma", "k", "images", "certified", "abstained", "wrong")}
-    whole = cell.lines == cell.images
-    low, high = interval(cell.certified, cell.images, CONFIDENCE) if whole else (None, None)
+    names = ("sigma", "k", "images", "certified", "abstained", "wrong", "at_least")
+    record = {name: getattr(cell, name) for name in names}
+    low, high = (cell.low, cell.high) if cell.lines == cell.images else (None, None)
+    ends = {"low": low} if cell.at_least else {"low": low, "high": high}
     correct = None if clean is None or cell.k not in clean.correct else sum(clean.correct[cell.k])
-    return {**record, "low": low, "high": high, "clean": correct}
-
-
-def _interval(record: dict[str, Any]) -> str:
-    if record["low"] is None:
-        return "partial run"
-    return f"{format_down(100 * record['low'], 1)} to {format_up(100 * record['high'], 1)}"
+    return {**record, **ends, "clean": correct}
 
 
 def _share(count: int, images: int) -> str:
-    return f"{format_down(100 * count / images, 1)} % ({count:,}/{images:,})"
+    return f"{percent_of(count, images)} % ({count:,}/{images:,})"
 
 
 def class_table(run: Run, k: int, r: float) -> Table:
@@ -65,14 +63,14 @@ def class_table(run: Run, k: int, r: float) -> Table:
         (printable(row.name), f"{row.images:,}", *(_class_cell(found[i]) for found in columns.values()))
         for i, row in enumerate(first)
     )
-    records = tuple({"sigma": float(sigma), **asdict(row)} for sigma, found in columns.items() for row in found)
-    return Table(("class", "images", *(f"sigma {sigma:g}" for sigma in columns)), rows, records)
+    records = tuple({"sigma": float(sigma), **row.record()} for sigma, found in columns.items() for row in found)
+    return Table(("class", "images", *(f"sigma {full(sigma)}" for sigma in columns)), rows, records)
 
 
 def _class_cell(row: ClassRow) -> str:
     if not row.attainable:
         return NOT_ATTAINABLE
-    return percent(row) or f"{row.certified}/{row.images}"
+    return percent(row) or f"{LEAST if row.at_least else ''}{row.certified}/{row.images}"
 
 
 def group_table(run: Run, k: int, r: float) -> Table:
@@ -84,20 +82,34 @@ def group_table(run: Run, k: int, r: float) -> Table:
         return Table(("group", "images"), (), ())
     counts = {sigma: _by_group(run, sigma, k, r) for sigma in run.spec.request.sigma}
     sizes = Counter(columns_of(run.ledger.at(run.spec.request.sigma[0])).group.counts())
-    largest = [name for name, _ in sizes.most_common(GROUPS_SHOWN)]
+    largest, least = [name for name, _ in sizes.most_common(GROUPS_SHOWN)], only_at_least(run.spec, r)
     rows = tuple(
-        (printable(str(name)), str(sizes[name]), *(f"{found[name]}/{sizes[name]}" for found in counts.values()))
+        (printable(str(name)), str(sizes[name]), *(_group_cell(f, name, sizes[name], least) for f in counts.values()))
         for name in largest
     )
     records = tuple(
-        {"group": name, "images": sizes[name], "sigma": float(sigma), "certified": found[name]}
+        {
+            "group": name,
+            "images": sizes[name],
+            "sigma": float(sigma),
+            "attainable": found is not None,
+            "certified": None if found is None else found[name],
+            "at_least": None if found is None else least,
+        }
         for name in largest
         for sigma, found in counts.items()
     )
-    return Table(("group", "images", *(f"sigma {sigma:g}" for sigma in counts)), rows, records)
+    return Table(("group", "images", *(f"sigma {full(sigma)}" for sigma in counts)), rows, records)
 
 
-def _by_group(run: Run, sigma: float, k: int, r: float) -> Counter[str | None]:
+def _group_cell(found: Counter[str | None] | None, name: str | None, images: int, least: bool) -> str:
+    return NOT_ATTAINABLE if found is None else f"{LEAST if least else ''}{found[name]}/{images}"
+
+
+def _by_group(run: Run, sigma: float, k: int, r: float) -> Counter[str | None] | None:
+    """Return the certified images of each group; None where r is not attainable."""
+    if r > r_max(plan_of(run.spec, sigma), k):
+        return None
     kept = run.certificates(sigma, k).certified_correct(r)
     return Counter(columns_of(run.ledger.at(sigma)).group[np.flatnonzero(kept)].counts())
 
@@ -107,17 +119,25 @@ def cost_table(run: Run) -> Table:
     found = costs(run)
     rows = tuple(
         (
-            "all" if cost.sigma is None else f"{cost.sigma:g}",
+            "all" if cost.sigma is None else full(cost.sigma),
             f"{cost.images:,}",
             f"{cost.passes:,}",
             f"{cost.fixed_passes:,}",
-            f"{cost.times_fewer:,.1f}",
+            cost.times_fewer,
             f"{cost.seconds:,.1f}",
             f"{cost.rate:,.0f}",
         )
         for cost in found
     )
-    headings = ("sigma", "images", "forward passes", "with fixed sampling", "times fewer", "device seconds", "passes/s")
+    headings = (
+        "sigma",
+        "images",
+        "forward passes",
+        "with fixed sampling",
+        "times fewer >=",
+        "device seconds",
+        "passes/s",
+    )
     return Table(headings, rows, tuple(asdict(cost) for cost in found))
 
 
@@ -125,7 +145,7 @@ def units_table(run: Run) -> Table:
     """The radius in image units: grey levels for this shape."""
     found = [units(r, run.spec.data.shape) for r in run.spec.request.radius]
     rows = tuple(
-        (f"{each.radius:g}", format_down(each.rms, 2), "-" if each.patch is None else format_down(each.patch, 1))
+        (full(each.radius), format_down(each.rms, 2), "-" if each.patch is None else format_down(each.patch, 1))
         for each in found
     )
     headings = (
@@ -137,23 +157,19 @@ def units_table(run: Run) -> Table:
 
 
 def changes_table(run: Run) -> Table:
-    """How far simple changes move these images, and the share of images they leave inside each radius."""
+    """How far simple changes move these images, and how many of the images they leave inside each radius."""
     radii = run.spec.request.radius
     rows = tuple(
-        (each.name, f"{each.median:.3f}", *(_whole_percent(count, each.images) for _, count in each.within))
+        (each.name, f"{each.median:.3f}", *(f"{count:,} of {each.images:,}" for _, count in each.within))
         for each in run.changes
     )
-    headings = ("change", "median L2 norm", *(f"within {r:g}" for r in radii))
+    headings = ("change", "median L2 norm", *(f"images within {full(r)}" for r in radii))
     return Table(headings, rows, tuple(_change_record(each) for each in run.changes))
 
 
 def _change_record(change: Change) -> dict[str, Any]:
-    within = {f"within_{r:g}": count for r, count in change.within}
+    within = {f"within_{full(r)}": count for r, count in change.within}
     return {"change": change.name, "images": change.images, "median": change.median, **within}
-
-
-def _whole_percent(count: int, images: int) -> str:
-    return f"{format_down(100 * count / images, 0)} %"
 
 
 def criteria_table(run: Run) -> Table:

@@ -22,7 +22,7 @@ class Place(Frozen):
     @property
     def words(self) -> str:
         """The cell as people write it."""
-        return f"sigma {self.sigma.text}, k {self.k}, r {self.radius:g}"
+        return f"sigma {self.sigma.text}, k {self.k}, r {repr(self.radius).removesuffix('.0')}"
 
 
 class Criterion(Place):

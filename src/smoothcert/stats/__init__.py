@@ -32,7 +32,19 @@ from smoothcert.stats.prediction import (
     prediction_odds,
 )
 from smoothcert.stats.radius import certified_at, probabilities_at, radius
-from smoothcert.stats.rounding import format_down, format_up, round_down, round_up, scientific_up
+from smoothcert.stats.rounding import (
+    format_down,
+    format_up,
+    full,
+    percent_down,
+    percent_exact,
+    percent_of,
+    percent_up,
+    percents,
+    round_down,
+    round_up,
+    scientific_up,
+)
 from smoothcert.stats.sequential import Plan, levels, r_max, reachable, running, schedule, step, undecided
 from smoothcert.stats.simulate import Expected, Procedure, Simulated, expected_copies, simulate
 
@@ -57,6 +69,7 @@ __all__ = [
     "expected_copies",
     "format_down",
     "format_up",
+    "full",
     "interval",
     "least_margin",
     "least_votes",
@@ -64,6 +77,11 @@ __all__ = [
     "lower_bound",
     "observed",
     "one_per_group",
+    "percent_down",
+    "percent_exact",
+    "percent_of",
+    "percent_up",
+    "percents",
     "population_bound",
     "power",
     "predict_counts",

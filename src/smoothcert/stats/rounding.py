@@ -1,18 +1,24 @@
-"""Rounding that keeps a bound a bound: lower bounds down, upper bounds up.
+"""Rounding that keeps a bound a bound: lower bounds down, upper bounds up, settings in full.
 
 A float stands for the shortest decimal that reads back as it, so rounding twice changes nothing: the float
-0.3 keeps its printed value 0.3 in both directions. Exact while |x| 10^decimals < 2^53.
+0.3 keeps its printed value 0.3 in both directions. What is printed is computed in whole numbers, without rounding on
+the way; a share of images is the fraction `Fraction(s, m)`, and 57 of 100 are 57.0 %. `round_down` and `round_up` are
+exact while |x| 10^decimals < 2^53.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+Number = float | Fraction
 
 
 @overload
@@ -63,36 +69,106 @@ def round_up(x: float | FloatArray, decimals: int = 6) -> float | FloatArray:
     return 0.0 - round_down(-float(x), decimals)
 
 
-def format_down(x: float, decimals: int = 6) -> str:
+def format_down(x: Number, decimals: int = 6, scale: int = 1) -> str:
     """Print a lower bound: rounded down, with exactly so many decimals.
 
     Args:
-        x: the value.
-        decimals: digits after the point, 0..15.
+        x: a float, which stands for the shortest decimal that reads back as it, or an exact fraction.
+        decimals: digits after the point, >= 0.
+        scale: what x is multiplied with, exactly, before it is rounded: 100 for percent.
 
     Returns:
         The decimal as text; never above x.
 
-    >>> format_down(0.586669, 5), format_down(0.5, 3)
-    ('0.58666', '0.500')
+    >>> format_down(0.586669, 5), format_down(0.5, 3), format_down(Fraction(2, 3), 4)
+    ('0.58666', '0.500', '0.6666')
     """
-    return f"{round_down(float(x), decimals):.{decimals}f}"
+    return _printed(scale * _exactly(x), decimals, math.floor)
 
 
-def format_up(x: float, decimals: int = 6) -> str:
+def format_up(x: Number, decimals: int = 6, scale: int = 1) -> str:
     """Print an upper bound: rounded up, with exactly so many decimals.
 
     Args:
-        x: the value.
-        decimals: digits after the point, 0..15.
+        x: a float, which stands for the shortest decimal that reads back as it, or an exact fraction.
+        decimals: digits after the point, >= 0.
+        scale: what x is multiplied with, exactly, before it is rounded: 100 for percent.
 
     Returns:
         The decimal as text; never below x.
 
-    >>> format_up(0.586661, 5), format_up(0.5, 3)
-    ('0.58667', '0.500')
+    >>> format_up(0.586661, 5), format_up(0.5, 3), format_up(Fraction(2, 3), 4)
+    ('0.58667', '0.500', '0.6667')
     """
-    return f"{round_up(float(x), decimals):.{decimals}f}"
+    return _printed(scale * _exactly(x), decimals, math.ceil)
+
+
+def percent_down(x: Number, decimals: int = 1) -> str:
+    """Print a share, or a lower bound on one, in percent: rounded down, without rounding on the way.
+
+    >>> percent_down(Fraction(57, 100)), percent_down(0.57), percent_down(0.99925)
+    ('57.0', '57.0', '99.9')
+    """
+    return format_down(x, decimals, 100)
+
+
+def percent_of(s: int, m: int, decimals: int = 1) -> str:
+    """Print a count as a percentage of m >= 1, rounded down.
+
+    >>> percent_of(57, 100), percent_of(2, 3), percent_of(1, 200, 0)
+    ('57.0', '66.6', '0')
+    """
+    return percent_down(Fraction(int(s), int(m)), decimals)
+
+
+def percent_up(x: Number, decimals: int = 1) -> str:
+    """Print an upper bound on a share in percent: rounded up, without rounding on the way.
+
+    >>> percent_up(0.07, 0), percent_up(0.99925, 2), percent_up(0.99925)
+    ('7', '99.93', '100.0')
+    """
+    return format_up(x, decimals, 100)
+
+
+def percents(low: float, high: float | None) -> str:
+    """Print an interval of shares in percent, rounded outwards; without an upper end where there is none.
+
+    >>> percents(0.2139, 0.3426), percents(0.2139, None)
+    ('21.3 to 34.3', '>= 21.3')
+    """
+    return f">= {percent_down(low)}" if high is None else f"{percent_down(low)} to {percent_up(high)}"
+
+
+def full(x: float) -> str:
+    """Print a setting, such as a radius, in full: as few digits as read back as x, so that no two are printed alike.
+
+    >>> full(0.25), full(1.0), full(1.3536676)
+    ('0.25', '1', '1.3536676')
+    """
+    return repr(float(x)).removesuffix(".0")
+
+
+def percent_exact(x: float) -> str:
+    """Print a share that is a setting, such as a threshold, in percent and in full.
+
+    >>> percent_exact(0.57), percent_exact(0.9999999), percent_exact(0.6)
+    ('57', '99.99999', '60')
+    """
+    return f"{Decimal(repr(float(x))).scaleb(2).normalize():f}"
+
+
+def _exactly(x: Number) -> Fraction | float:
+    """Return a number as an exact fraction; infinities and nan as they are."""
+    if isinstance(x, Fraction):
+        return x
+    return Fraction(repr(float(x))) if math.isfinite(x) else float(x)
+
+
+def _printed(x: Fraction | float, decimals: int, rounded: Callable[[Fraction], int]) -> str:
+    if not isinstance(x, Fraction):
+        return str(x)
+    whole, part = divmod(abs(units := rounded(x * 10**decimals)), 10**decimals)
+    return f"{'-' if units < 0 else ''}{whole}" + (f".{part:0{decimals}d}" if decimals else "")
 
 
 def scientific_up(x: float) -> str:

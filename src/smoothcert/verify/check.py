@@ -13,7 +13,7 @@ from smoothcert.spec import Spec
 from smoothcert.verify.chains import check_shards, log_notes
 from smoothcert.verify.recompute import NAMED_AT_MOST, Recomputed, check_level, check_plan, check_results
 from smoothcert.verify.structure import check_lines, damage
-from smoothcert.verify.table import check_table, claims_of
+from smoothcert.verify.table import check_repeats, check_table, claims_of
 
 NOT_SHOWN = (
     "that the counts came from these weights and images, that the labels are right, that the images are independent, "
@@ -93,6 +93,7 @@ def _check(opened: Run) -> Report:
     table = [] if faults else cells(spec, ledger, certificates=certificates)
     if not faults:
         faults += check_table(spec, ledger, table, certificates)
+        faults += check_repeats(opened.events, spec, ledger)
     if not faults:
         faults += check_results(run, spec, ledger, certificates)
     return Report(

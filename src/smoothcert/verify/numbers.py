@@ -11,7 +11,7 @@ from smoothcert.evidence import Line, Outcomes, Votes
 from smoothcert.evidence.columns import Columns
 from smoothcert.evidence.outcomes import derived, seen, taken_at
 from smoothcert.spec import Spec
-from smoothcert.stats import Bounds, Plan, Tally, bounds, r_max
+from smoothcert.stats import Bounds, Plan, Tally, bounds, full, r_max
 from smoothcert.verify import plain
 
 Walked = tuple[float, list[float]]
@@ -53,7 +53,7 @@ def check_block(spec: Spec, lines: Sequence[Line], columns: Columns, sigma: floa
             theirs = {r: bool(each[i]) for r, each in decided.items()}
             wrong += check.decisions(line, walked, theirs, bool(found[k].wrong[i]))
             checked += count
-            faults += [f"sigma {sigma:g}, image {line.index}, k {k}: {reason}" for reason in wrong]
+            faults += [f"sigma {full(sigma)}, image {line.index}, k {k}: {reason}" for reason in wrong]
     return Block(found, checked, tuple(faults))
 
 
@@ -122,5 +122,5 @@ class _Check:
         for r, theirs in decided.items():
             margin = plain.margin(*walked, r / plan.sigma, plan.eta)
             if abs(margin) >= 1e-9 and theirs != (margin > 0 and not wrong):
-                faults.append(f"the two implementations decide r = {r:g} differently")
+                faults.append(f"the two implementations decide r = {full(r)} differently")
         return faults

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence import Ledger, Line, Outcomes, RunDirectory, outcomes_by_k, results_record
+from smoothcert.evidence.events import REPEATED
 from smoothcert.evidence.outcomes import joined
-from smoothcert.evidence.results import Certificates
+from smoothcert.evidence.results import FORMAT, Certificates, form_of
 from smoothcert.evidence.stored import columns_of, in_blocks
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.spec import Spec
@@ -87,7 +88,7 @@ def check_level(spec: Spec, lines: Sequence[Line], sigma: float, sound: bool = T
 
 
 def check_results(run: RunDirectory, spec: Spec, ledger: Ledger, certificates: Certificates) -> Iterator[str]:
-    """Compare `results/results.json`, where there is one, with what the votes say."""
+    """Compare `results/results.json`, where there is one, with what the votes say, by the rule of its own form."""
     path = run.results / "results.json"
     if not path.is_file():
         return
@@ -96,10 +97,17 @@ def check_results(run: RunDirectory, spec: Spec, ledger: Ledger, certificates: C
     except EvidenceError as error:
         yield f"results/results.json cannot be read: {error}"
         return
-    computed = json.loads(json.dumps(results_record(spec, ledger, certificates)))
-    if not isinstance(printed, dict) or not {*printed} & {*computed}:
+    form = form_of(printed)
+    if form is None:
         yield "results/results.json is not what the votes give: expected a record of results, got something else"
         return
-    wrong = compare(printed, computed).wrong
+    if form == 1 and any(event.event == REPEATED for event in run.read_events()):
+        yield f"results/results.json: expected format {FORMAT}, as this run's log has, got format 1"
+        return
+    computed = json.loads(json.dumps(results_record(spec, ledger, certificates, form)))
+    found = compare({**printed, "format": computed.get("format")} if form > 1 else printed, computed)
+    wrong = found.wrong
+    if printed.get("format", 1) == form:  # of a form that is known whole, nothing may be missing or reworded
+        wrong = [*wrong, *found.absent, *found.worded, *(found.unknown if form == 1 else ())]
     if wrong:
         yield f"results/results.json: not what the votes give: {some(wrong)}"

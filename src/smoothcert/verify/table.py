@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from smoothcert.evidence import Ledger, Outcomes
+from smoothcert.evidence import Event, Ledger, Outcomes
+from smoothcert.evidence.columns import Columns
+from smoothcert.evidence.events import REPEATED
 from smoothcert.evidence.outcomes import Mask
 from smoothcert.evidence.results import Cell, Certificates
 from smoothcert.evidence.stored import BLOCK, columns_of
 from smoothcert.spec import Spec
-from smoothcert.stats import bad_runs
+from smoothcert.stats import bad_runs, full
 from smoothcert.verify import plain, shares
 
 DELTA = 0.05
@@ -24,7 +26,7 @@ DELTA = 0.05
 
 def claims_of(table: Sequence[Cell]) -> int:
     """Return how many claims `check_table` checks: interval ends, this sample, population and joint bounds."""
-    return sum(3 + (cell.population is not None) + (cell.joint is not None) for cell in table)
+    return sum(2 + sum(bound is not None for bound in (cell.high, cell.population, cell.joint)) for cell in table)
 
 
 def check_table(spec: Spec, ledger: Ledger, table: Sequence[Cell], certificates: Certificates) -> Iterator[str]:
@@ -51,9 +53,31 @@ def check_table(spec: Spec, ledger: Ledger, table: Sequence[Cell], certificates:
     draws = {float(sigma): _draw(spec, ledger, sigma) for sigma in request.sigma}
     for cell in table:
         found = certificates(cell.sigma, cell.k)
-        check = _Check(spec, cell, found, found.certified_correct(cell.radius), draws[cell.sigma], whole)
-        place = f"results table: sigma {cell.sigma:g}, k {cell.k}, r {cell.radius:g}:"
+        sole = whole and not copied(spec, columns_of(ledger.at(cell.sigma)))
+        check = _Check(spec, cell, found, found.certified_correct(cell.radius), draws[cell.sigma], sole)
+        place = f"results table: sigma {full(cell.sigma)}, k {cell.k}, r {full(cell.radius)}:"
         yield from (f"{place} {reason}" for reason in (*check.counts(), *check.attainable(), *check.claims()))
+
+
+def check_repeats(events: Sequence[Event], spec: Spec, ledger: Ledger) -> Iterator[str]:
+    """Yield where an event says of another number of images than the ledger that they repeat; older runs have none."""
+    told = [event.facts.get("repeats") for event in events if event.event == REPEATED]
+    for sigma in spec.request.sigma if told else ():
+        columns = columns_of(ledger.at(sigma))
+        found = copied(spec, columns)
+        if len(columns) == spec.data.images and any(each != found for each in told):
+            yield f"events.jsonl: {told[0]!r:.40} images were said to repeat; at sigma {full(sigma)} they are {found}"
+
+
+def copied(spec: Spec, columns: Columns) -> int:
+    """Return how many images repeat another one; in groups, in how many groups beyond the first images are found.
+
+    A second count: images are sorted, and neighbours compared.
+    """
+    owner = columns.group.codes if spec.data.grouped else columns.index
+    order = np.lexsort((owner, columns.image))
+    image, mine = columns.image[order], owner[order]
+    return int(np.count_nonzero((image[1:] == image[:-1]) & (mine[1:] != mine[:-1])))
 
 
 def _draw(spec: Spec, ledger: Ledger, sigma: float) -> list[int] | None:
@@ -70,7 +94,7 @@ class _Check:
         found: the certificates of its sigma and k.
         kept: bool (m,): images certified-correct at its radius.
         draw: one place a group; None where images do not come in groups.
-        whole: whether no image is missing at any sigma.
+        sole: whether no image is missing at any sigma, and none repeats another.
     """
 
     spec: Spec
@@ -78,7 +102,7 @@ class _Check:
     found: Outcomes
     kept: Mask
     draw: list[int] | None
-    whole: bool
+    sole: bool
 
     def counts(self) -> Iterator[str]:
         """Yield which counts, and shares of counts, are others."""
@@ -92,6 +116,7 @@ class _Check:
             "abstained": np.count_nonzero(right) - np.count_nonzero(right & (found.radius > 0)),
             "wrong": len(found.index) - np.count_nonzero(right),
             "groups": None if self.draw is None else len(self.draw),
+            "at_least": len(self.spec.looks) > 1 and cell.radius not in self.spec.request.radius,
             **dict(zip(("samples_mean", "samples_median", "samples_max"), mean_median_max, strict=True)),
         }
         for name, value in wanted.items():
@@ -119,16 +144,19 @@ class _Check:
         s = int(np.count_nonzero(self.kept))
         if not shares.is_lower_limit(cell.low, s, m, DELTA / 2):
             yield f"{cell.low:.9g} is not the lower end of the exact 95 % interval of {s} in {m}"
-        if not shares.is_upper_limit(cell.high, s, m, DELTA / 2):
-            yield f"{cell.high:.9g} is not the upper end of the exact 95 % interval of {s} in {m}"
+        if cell.high is None or not shares.is_upper_limit(cell.high, s, m, DELTA / 2):
+            yield f"{cell.high} is not the upper end of the exact 95 % interval of {s} in {m}"
         if not self._is_sample(s):
             yield f"{cell.sample} is not the least number of robust images of this sample, {s} certified of {m}"
         if self.draw is not None:
             s, m = sum(map(bool, self.kept[self.draw])), len(self.draw)
         cells = len(self.spec.request.sigma) * len(self.spec.request.k) * len(self.spec.request.radius)
         for name, bound, level in (("population", cell.population, DELTA), ("joint", cell.joint, DELTA / cells)):
-            if (bound is not None) != self.whole:
-                yield f"the {name} bound is {bound}, but {'no image' if self.whole else 'an image'} is missing"
+            if (bound is not None) != self.sole:
+                state = (
+                    "no image is missing, and none repeats" if self.sole else "an image is missing, or repeats another"
+                )
+                yield f"the {name} bound is {bound}, but {state}"
             elif bound is not None and not shares.is_population_bound(bound, s, m, alpha, level):
                 yield f"{bound:.9g} is not the {name} bound of {s} certified of {m}"
 

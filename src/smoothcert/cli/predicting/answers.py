@@ -10,7 +10,7 @@ from smoothcert.cli.predicting.question import Question
 from smoothcert.errors import printable
 from smoothcert.evidence import Bundle
 from smoothcert.report import Table
-from smoothcert.stats import format_down
+from smoothcert.stats import format_down, full
 
 ABSTAINED = "abstained"
 
@@ -54,7 +54,7 @@ def _row(answer: Answer, bundle: Bundle, question: Question) -> dict[str, str]:
     }
     if question.certify:
         row["radius"] = format_down(answer.radius or 0.0) if answer.classes else "-"
-        row["certified"] = ", ".join(f"{r:g}" for r in answer.certified_at) or "-"
+        row["certified"] = ", ".join(full(r) for r in answer.certified_at) or "-"
     else:
         row["share"] = format_down(answer.share or 0.0, 4)
     return {**row, "copies": f"{answer.copies:,}"}
@@ -62,7 +62,7 @@ def _row(answer: Answer, bundle: Bundle, question: Question) -> dict[str, str]:
 
 def in_words(bundle: Bundle, question: Question) -> str:
     """Return what the answers mean, and which run stands behind the classifier."""
-    level, alpha = f"sigma {bundle.sigma:g}", f"with probability at most alpha = {question.alpha:g}"
+    level, alpha = f"sigma {full(bundle.sigma)}", f"with probability at most alpha = {full(question.alpha)}"
     if question.certify:
         stays = "the class" if question.k == 1 else f"among the {question.k} most probable classes"
         meaning = (

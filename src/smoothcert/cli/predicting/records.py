@@ -14,7 +14,7 @@ from smoothcert.errors import printable
 from smoothcert.evidence import Bundle, utc_now
 from smoothcert.report import Table
 from smoothcert.report.markup import FORMULA
-from smoothcert.stats import format_down
+from smoothcert.stats import format_down, full
 
 
 def as_csv(answers: Sequence[Answer], bundle: Bundle, question: Question, recipe: str) -> str:
@@ -32,7 +32,7 @@ def as_csv(answers: Sequence[Answer], bundle: Bundle, question: Question, recipe
         record |= {"copies": answer.copies, "abstained": "false" if answer.classes else "true"}
         if question.certify:
             record["radius"] = format_down(answer.radius or 0.0) if answer.classes else ""
-            record["certified_radii"] = "; ".join(f"{r:g}" for r in answer.certified_at)
+            record["certified_radii"] = "; ".join(full(r) for r in answer.certified_at)
         records.append({**record, "recipe": recipe})
     return Table((), (), tuple(records)).render("csv")
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from smoothcert.errors import InputError, MissingExtraError
 from smoothcert.evidence import results_record
+from smoothcert.evidence.results import FORMAT, form_of
 from smoothcert.formats.strict import open_regular
 from smoothcert.report.certificates import NAME as CERTIFICATES
 from smoothcert.report.certificates import parts
@@ -35,8 +36,10 @@ MICRO = 1.5e-6
 def check_results(written: Written) -> Findings:
     """Check `results.json`, and the tables as CSV, Markdown and LaTeX."""
     if (written.folder / RESULTS).is_file():
-        computed = results_record(written.run.spec, written.run.ledger, written.run.certificates)
-        yield from by_keys(written, RESULTS, written.record(RESULTS), _plain(computed))
+        record = written.record(RESULTS)
+        form = form_of(record) or FORMAT
+        computed = results_record(written.run.spec, written.run.ledger, written.run.certificates, form)
+        yield from by_keys(written, RESULTS, {**record, "format": computed.get("format")}, _plain(computed))
     for name, text in results_texts(written.run, written.production).items():
         if (written.folder / name).is_file():
             yield from _text(written, name, text)

@@ -10,7 +10,7 @@ from smoothcert.report.figures.sheet import Margins, Words, offset, sheet
 from smoothcert.report.figures.style import FAINT, INK, QUIET, SMALL, TINY, pen, styled
 from smoothcert.report.figures.text import spread
 from smoothcert.spec import Place
-from smoothcert.stats import format_down
+from smoothcert.stats import format_down, full
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,12 +57,13 @@ def _line(axes: Axes, curve: Curve, position: int, bands: bool) -> None:
         axes.step(
             shown.radii, share * shown.certified, color=mine.colour, lw=1.2 if curve.exact else 0.7, dashes=mine.dashes
         )
-        if bands:
-            axes.fill_between(
-                shown.radii, 100 * shown.low, 100 * shown.high, step="pre", color=mine.colour, alpha=0.12, lw=0
-            )
+        if bands:  # no upper end where the line is only "at least"
+            upper = share * shown.certified if shown.high is None else 100 * shown.high
+            axes.fill_between(shown.radii, 100 * shown.low, upper, step="pre", color=mine.colour, alpha=0.12, lw=0)
     for mark in curve.grid:
         if mark.attainable:
+            if bands and not curve.exact:
+                axes.vlines(mark.radius, 100 * mark.low, 100 * mark.high, color=mine.colour, lw=0.8)
             (point,) = axes.plot(mark.radius, share * mark.certified, mine.marker, color=mine.colour, ms=size)
             point.set(markeredgecolor="white", markeredgewidth=0.5, clip_on=False)
 
@@ -77,7 +78,7 @@ def _label(axes: Axes, curves: Sequence[Curve], end: float) -> None:
         heights = spread([float(100 * shown.certified[-1] / shown.images) for _, shown in near], 5.5, low=3, high=100)
         for (i, shown), height in zip(near, heights, strict=True):
             axes.annotate(
-                f"σ = {shown.sigma:g}",
+                f"σ = {full(shown.sigma)}",
                 (float(shown.radii[-1]), height),
                 (5, 0),
                 textcoords="offset points",

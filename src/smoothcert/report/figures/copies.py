@@ -12,6 +12,7 @@ from smoothcert.evidence import Run
 from smoothcert.evidence.stored import columns_of
 from smoothcert.report.figures.sheet import Margins, Words, plain_logarithms, sheet
 from smoothcert.report.figures.style import INK, QUIET, SMALL, TINY, pen, styled
+from smoothcert.stats import full
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +79,7 @@ def _level(axes: Axes, level: Copies, position: int) -> None:
     """Draw one sigma: a stem at each number of copies, as high as the share of images that took it."""
     colour = pen(position).colour
     axes.axvline(level.fixed, color=QUIET, lw=0.7, dashes=(3, 2))
-    axes.set_title(f"σ = {level.sigma:g}", loc="left", size=SMALL + 0.4, color=colour, pad=2.5)
+    axes.set_title(f"σ = {full(level.sigma)}", loc="left", size=SMALL + 0.4, color=colour, pad=2.5)
     if level.mean is None or level.median is None:
         axes.text(0.02, 0.5, "no image has been decided yet", transform=axes.transAxes, va="center", color=QUIET)
         return

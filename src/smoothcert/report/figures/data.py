@@ -54,7 +54,7 @@ def plotted(run: Run, changes: Mapping[str, float] | None = None, radius: float 
 def record(run: Run, drawn: Plotted) -> dict[str, Any]:
     """Return `figure_data.json` as a plain record.
 
-    Counts at radii that are not attainable are None: they say nothing.
+    Counts at radii that are not attainable are None: they say nothing. A line that is only "at least" has no `high`.
     """
     return {
         "spec_sha256": run.spec.sha256(),
@@ -72,7 +72,9 @@ def record(run: Run, drawn: Plotted) -> dict[str, Any]:
 
 def _curve(curve: Curve) -> dict[str, Any]:
     shown = curve.shown()
-    line = {name: getattr(shown, name).tolist() for name in ("radii", "certified", "low", "high")} if shown else None
+    line = {name: getattr(shown, name).tolist() for name in ("radii", "certified", "low")} if shown else None
+    if line and shown and shown.high is not None:
+        line["high"] = shown.high.tolist()
     grid = [asdict(mark) if mark.attainable else {"radius": mark.radius, "attainable": False} for mark in curve.grid]
     facts = {name: getattr(curve, name) for name in ("sigma", "k", "images", "r_max", "exact")}
     return {**facts, "line": line, "grid": grid}
@@ -80,5 +82,5 @@ def _curve(curve: Curve) -> dict[str, Any]:
 
 def _panel(panel: Panel, shown: list[int]) -> dict[str, Any]:
     facts = {name: getattr(panel, name) for name in ("sigma", "k", "radius", "r_max")}
-    rows = [asdict(row) if row.attainable else {**asdict(row), "certified": None} for row in panel.rows]
+    rows = [row.record() for row in panel.rows]
     return {**facts, "shown": shown, "rows": rows}

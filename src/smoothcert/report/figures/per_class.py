@@ -12,7 +12,7 @@ from smoothcert.report.classes import ClassRow, class_rows
 from smoothcert.report.figures.sheet import Margins, Words, below, sheet
 from smoothcert.report.figures.style import INK, QUIET, SMALL, TINY, pen, styled
 from smoothcert.report.figures.text import short, width
-from smoothcert.stats import format_down, r_max
+from smoothcert.stats import format_down, full, percent_of, r_max
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +94,7 @@ def draw_classes(panels: Sequence[Panel], words: Words, whiskers: bool = True) -
     each = 0.6 if any("\n" in name for name in names) else 0.45
     figure, axes = sheet(words, each * max(len(numbers), 2), margins, (rows, columns))
     for i, panel in enumerate(panels):
-        axes[i].set_title(f"σ = {panel.sigma:g}", x=0, ha="left", size=SMALL + 0.4, color=pen(i).colour, pad=3)
+        axes[i].set_title(f"σ = {full(panel.sigma)}", x=0, ha="left", size=SMALL + 0.4, color=pen(i).colour, pad=3)
         axes[i].set(xlim=(0, 160), ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)), xticks=(0, 50, 100))
         axes[i].set_yticklabels([] if i % _A_ROW else names, size=SMALL, linespacing=1.05)
         axes[i].tick_params(axis="y", length=0)
@@ -103,7 +103,7 @@ def draw_classes(panels: Sequence[Panel], words: Words, whiskers: bool = True) -
     for spare in axes[len(panels) :]:
         spare.remove()
     if any(panel.radius <= panel.r_max for panel in panels):
-        text = f"certified accuracy at r = {panels[0].radius:g} (%)"
+        text = f"certified accuracy at r = {full(panels[0].radius)} (%)"
         below(figure, axes[:columns], axes[len(panels) - 1], text)
     return figure
 
@@ -122,12 +122,13 @@ def _panel(axes: Axes, panel: Panel, numbers: Sequence[int], position: int, whis
 
 def _bar(axes: Axes, at: int, row: ClassRow, colour: str, whiskers: bool) -> None:
     """Draw one class: filled with its percentage, or open and hatched with its count where images are few."""
-    if row.observed is None or row.low is None or row.high is None:
-        share, text = row.certified / row.images, f"{row.certified}/{row.images}"
+    least = "≥ " if row.at_least else ""
+    if row.observed is None or row.low is None:
+        share, text = row.certified / row.images, f"{least}{row.certified}/{row.images}"
         axes.barh(at, 100 * share, 0.62, facecolor="white", edgecolor=colour, hatch="/////", lw=0.6)
     else:
-        share, text = row.observed, format_down(100 * row.observed, 1)
+        share, text = row.observed, f"{least}{percent_of(row.certified, row.images)}"
         axes.barh(at, 100 * share, 0.62, facecolor=colour, lw=0, alpha=0.6)
         if whiskers:
-            axes.hlines(at, 100 * row.low, 100 * row.high, color=INK, lw=0.8)
+            axes.hlines(at, 100 * row.low, 100 * (share if row.high is None else row.high), color=INK, lw=0.8)
     axes.text(105, at, text, size=TINY, va="center")

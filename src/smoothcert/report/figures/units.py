@@ -13,6 +13,7 @@ from smoothcert.report.figures.style import FAINT, QUIET, SMALL, TINY, WIDTH, pe
 from smoothcert.report.figures.text import short, spread, width
 from smoothcert.report.units import units
 from smoothcert.spec import Spec
+from smoothcert.stats import full
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def _number(axes: Axes, radii: Sequence[float], at: int, decade: float) -> None:
     middles = spread([math.log10(r) for r in radii], (0.26 if many else 0.55) / decade, low=-9, high=9)
     for r, middle in zip(radii, middles, strict=True):
         axes.vlines(r, -0.6, at - 0.35, color=QUIET, lw=0.6, linestyle=(0, (4, 3)), zorder=0)
-        number = axes.text(10**middle, at, f"{r:g}", ha="center", va="center", size=TINY, weight="bold")
+        number = axes.text(10**middle, at, full(r), ha="center", va="center", size=TINY, weight="bold")
         number.set_rotation(90 if many else 0)
 
 

@@ -11,7 +11,13 @@ from smoothcert.report.figures.copies import Copies
 from smoothcert.report.figures.per_class import Panel, chosen
 from smoothcert.report.figures.sheet import Words
 from smoothcert.report.units import GREY
+from smoothcert.stats import full
 
+_BANDS = "Bands: exact 95\u00a0% intervals, one radius at a time."
+_BANDS_AT_LEAST = (
+    "Bars: exact 95\u00a0% intervals at the radii of the run, one at a time. Bands: down to the lower end elsewhere; "
+    "there is no upper one."
+)
 UNITS = "r: L2 radius, in units of the [0, 1] pixel range."
 
 
@@ -43,7 +49,9 @@ def curve_words(run: Run, curves: Sequence[Curve]) -> Words:
         )
     limit = "R_max: largest radius so many copies can certify; beyond it nothing is attainable, with any classifier."
     title = f"Certified accuracy against L2 radius, k = {curves[0].k}"
-    bands = "Bands: exact 95\u00a0% intervals, one radius at a time. " if drawn and not run.missing else ""
+    bands = ""
+    if drawn and not run.missing:
+        bands = f"{_BANDS if curves[0].exact else _BANDS_AT_LEAST} "
     primary = run.spec.request.primary
     ring = "Ring: the primary cell, fixed before the run. " if primary and primary.k == curves[0].k else ""
     return Words(title, note(run), (f"{lines} {ring}{bands}{limit}", _facts(run)))
@@ -68,7 +76,7 @@ def class_words(run: Run, panels: Sequence[Panel]) -> Words:
         foot.append("Black lines: exact 95\u00a0% intervals, one class at a time.")
     if run.missing:
         foot.append("Images without a result count as not certified, so every bar is only a lower limit.")
-    title = f"Certified accuracy by class at L2 radius r = {first.radius:g}, k = {first.k}"
+    title = f"Certified accuracy by class at L2 radius r = {full(first.radius)}, k = {first.k}"
     return Words(title, note(run), (" ".join(foot), _facts(run)))
 
 
@@ -95,7 +103,7 @@ def _facts(run: Run) -> str:
     request, data = run.spec.request, run.spec.data
     facts = [
         f"{data.images:,} image{'s' * (data.images != 1)}, up to n_max = {request.n_max:,} noisy copies each, "
-        f"α = {request.alpha:g}, bound {request.bound}."
+        f"α = {full(request.alpha)}, bound {request.bound}."
     ]
     if data.grouped:
         facts.append("The images come in groups; the intervals treat them as independent.")

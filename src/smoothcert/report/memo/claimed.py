@@ -10,7 +10,7 @@ from smoothcert.report.memo.gates import marks, reasons
 from smoothcert.report.memo.letters import cut, substitute
 from smoothcert.report.memo.material import Material
 from smoothcert.report.units import GREY, units
-from smoothcert.stats import bad_runs
+from smoothcert.stats import bad_runs, full
 from smoothcert.verify import NOT_SHOWN
 
 
@@ -55,7 +55,7 @@ def utc(at: str) -> str:
 
 def cell_words(cell: Cell) -> str:
     """Return a cell as people write it."""
-    return f"sigma {cell.sigma:g}, r = {cell.radius:g}, k = {cell.k}"
+    return f"sigma {full(cell.sigma)}, r = {full(cell.radius)}, k = {cell.k}"
 
 
 def claim(found: Material) -> Fields:
@@ -98,7 +98,7 @@ def _numbers(found: Material, where: str) -> Fields:
         "cell_certified": exact(cell.certified, where),
         "cell_share": down(cell.certified / cell.images, 1, where, 100),
         "cell_low": down(cell.low, 1, where, 100),
-        "cell_high": up(cell.high, 1, where, 100),
+        "cell_high": up(1.0 if cell.high is None else cell.high, 1, where, 100),
         "cell_sample": exact(cell.sample, where),
         "cell_abstained": exact(cell.abstained, where),
         "cell_wrong": exact(cell.wrong, where),

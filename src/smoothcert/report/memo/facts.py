@@ -11,7 +11,7 @@ from smoothcert.report.memo.material import NOT_MET, Material, short
 from smoothcert.report.memo.sponsored import said
 from smoothcert.report.table import Table
 from smoothcert.spec import ModelFacts
-from smoothcert.stats import format_down
+from smoothcert.stats import format_down, full
 
 CRITERIA = 5
 """Acceptance criteria that fit section 8."""
@@ -43,8 +43,8 @@ def items(found: Material) -> Table:
 
 def _item(models: list[ModelFacts]) -> tuple[str, ...]:
     first = models[0]
-    sigmas = ", ".join(f"{model.sigma:g}" for model in models[:6]) + ("…" if len(models) > 6 else "")
-    trained = "not recorded" if first.trained_sigma is None else f"sigma {first.trained_sigma:g}"
+    sigmas = ", ".join(full(model.sigma) for model in models[:6]) + ("…" if len(models) > 6 else "")
+    trained = "not recorded" if first.trained_sigma is None else f"sigma {full(first.trained_sigma)}"
     arch = cut(substitute(first.arch or "own code"), 24)
     return (sigmas, short(first.reference), arch, brief(first.sha256), trained)
 
@@ -91,7 +91,7 @@ def _normalisation(found: Material) -> str:
     declared = {(model.mean, model.std) for model in found.run.spec.models}
     if len(declared) > 1:
         return "differing normalisations (spec.json)"
-    mean, std = (" ".join(f"{value:g}" for value in values) for values in declared.pop())
+    mean, std = (" ".join(full(value) for value in values) for values in declared.pop())
     return f"mean {mean}, std {std}" if mean else "no declared normalisation"
 
 
@@ -105,7 +105,7 @@ def parameters(found: Material) -> Table:
     looks = f"{len(spec.looks)} looks, {spec.looks[0]:,} to {spec.looks[-1]:,}" if len(spec.looks) > 1 else "one look"
     grid = f"integer steps of 1/{spec.data.levels}, a rounded Gaussian"
     rows = [
-        ("alpha", f"{request.alpha:g} for each image and k, over the noise"),
+        ("alpha", f"{full(request.alpha)} for each image and k, over the noise"),
         ("bound; stopping", f"{request.bound}; {request.stopping} ({looks})"),
         ("copies an image", f"n0 = {request.n0:,} for selection, n up to {request.n_max:,}"),
         ("class certified", "; ".join(f"k = {k}: {request.target_of(k)}" for k in request.k[:_LEVELS])),
@@ -119,7 +119,7 @@ def parameters(found: Material) -> Table:
 
 def _limits(found: Material, k: int) -> tuple[str, str]:
     reach = {cell.sigma: cell.r_max for cell in found.cells if cell.k == k}
-    told = [f"{format_down(limit, 4)} (sigma {sigma:g})" for sigma, limit in list(reach.items())[:_LEVELS]]
+    told = [f"{format_down(limit, 4)} (sigma {full(sigma)})" for sigma, limit in list(reach.items())[:_LEVELS]]
     return f"R_max, k = {k}", ", ".join(told) + (", …" if len(reach) > _LEVELS else "")
 
 
@@ -137,7 +137,7 @@ def hashes(found: Material) -> Table:
     spec = found.run.spec
     weights: dict[str, list[str]] = {}
     for model in spec.models:
-        weights.setdefault(model.sha256, []).append(f"{model.sigma:g}")
+        weights.setdefault(model.sha256, []).append(full(model.sigma))
     shown = [(f"weights, sigma {cut(', '.join(sigmas), 24)}", sha) for sha, sigmas in weights.items()][:_MODELS]
     rows = [
         ("spec.json", spec.sha256()),

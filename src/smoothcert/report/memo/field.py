@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from smoothcert.stats import format_down, format_up
+from smoothcert.stats import format_down, format_up, full
 
 EXACT, DOWN, UP, NEAREST, WORDS = "exact", "lower bound, down", "upper bound, up", "nearest", "words"
 _NAMED = re.compile(r"\{(\w+)\}")
@@ -35,18 +35,18 @@ Fields = dict[str, Field]
 
 def exact(value: float | str, source: str) -> Field:
     """A value printed in full: whole numbers with thousands separators, settings as short as they read back."""
-    printed = f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value
+    printed = f"{value:,}" if isinstance(value, int) else full(value) if isinstance(value, float) else value
     return Field(value, EXACT, printed, source)
 
 
-def down(value: float, decimals: int, source: str, scale: float = 1) -> Field:
+def down(value: float, decimals: int, source: str, scale: int = 1) -> Field:
     """A lower bound or share; rounded down after scaling (100 for percent)."""
-    return Field(value, DOWN, format_down(scale * value, decimals), source)
+    return Field(value, DOWN, format_down(value, decimals, scale), source)
 
 
-def up(value: float, decimals: int, source: str, scale: float = 1) -> Field:
+def up(value: float, decimals: int, source: str, scale: int = 1) -> Field:
     """An upper bound or cost; rounded up after scaling."""
-    return Field(value, UP, format_up(scale * value, decimals), source)
+    return Field(value, UP, format_up(value, decimals, scale), source)
 
 
 def nearest(value: float, decimals: int, source: str) -> Field:

@@ -12,12 +12,13 @@ from smoothcert.report.memo.material import Material
 from smoothcert.report.memo.sponsored import spoken
 from smoothcert.report.table import Table
 from smoothcert.report.units import units
+from smoothcert.stats import full
 
 
 def notes(found: Material, tables: dict[str, Table]) -> Fields:
     """Return the notes; each names what it cuts."""
     spec, cell = found.run.spec, found.shown
-    k, r = f"k = {cell.k}", f"r = {cell.radius:g}"
+    k, r = f"k = {cell.k}", f"r = {full(cell.radius)}"
     n_max = f"up to {spec.request.n_max:,} noisy copies an image"
     levels = f"{len(tables['headline'].rows)} x {len(tables['headline'].headings) - 2}"
     return {
@@ -96,7 +97,7 @@ def _classes(found: Material, table: Table) -> str:
 def _measured(found: Material) -> str:
     if not found.run.changes:
         return ""
-    return f"Median over {found.run.changes[0].images:,} images; share of images whose changed copy stays within r."
+    return f"Median over {found.run.changes[0].images:,} images; of these, images whose changed copy stays within r."
 
 
 def unit_notes(found: Material, table: Table) -> Fields:
@@ -104,8 +105,8 @@ def unit_notes(found: Material, table: Table) -> Fields:
     spec = found.run.spec
     channels, height, width = spec.data.shape
     one = units(spec.request.radius[0], spec.data.shape).one_level
-    inside = [f"{r:g}" for r in spec.request.radius if one < r]
-    outside = [f"{r:g}" for r in spec.request.radius if one >= r]
+    inside = [full(r) for r in spec.request.radius if one < r]
+    outside = [full(r) for r in spec.request.radius if one >= r]
     told = [f"inside r = {_listed(inside)}"] if inside else []
     told += [f"outside r = {_listed(outside)}"] if outside else []
     base = {

@@ -8,12 +8,12 @@ from smoothcert.evidence import LOCKED, Amount, Scenario, costs
 from smoothcert.evidence.scenarios import AGAIN, CERTIFY, PREDICT, RUN
 from smoothcert.report.memo import text
 from smoothcert.report.memo.claimed import cell_words, utc
-from smoothcert.report.memo.field import DOWN, UP, Field, Fields, down, exact, fill, up, words
+from smoothcert.report.memo.field import DOWN, UP, Field, Fields, exact, fill, up, words
 from smoothcert.report.memo.gates import held
 from smoothcert.report.memo.material import Material
 from smoothcert.report.memo.sponsored import opened, said, spoken
 from smoothcert.report.production import digits_up, energy_up, price, time_up
-from smoothcert.stats import claims
+from smoothcert.stats import claims, percent_exact
 
 
 def settings(found: Material) -> Fields:
@@ -116,7 +116,7 @@ def cost(found: Material) -> Fields:
         "fixed_passes": exact(total.fixed_passes, "decided images x (n0 + n_max)"),
         "device_time": Field(total.seconds, UP, time_up(total.seconds), "ledger: seconds"),
         "device": words(spec.recipe.device, "spec.json: recipe"),
-        "ceiling": down(whole, 1, "population bound of m out of m", 100),
+        "highest_bound": up(whole, 2, "population bound of m out of m", 100),
     }
     base |= _once(found) | _scaled(found)
     return base | {"cost": words(" ".join(fill(text.COST, base).split()), "ledger")}
@@ -154,7 +154,7 @@ def _scaled(found: Material) -> Fields:
         return {"scale_words": words(text.NO_SCALE, "ledger")}
     base = {
         "rate": Field(rate, DOWN, f"{math.floor(rate):,}", "sponsor.yaml" if stated else "ledger: copies / seconds"),
-        "utilisation": down(asked.utilisation, 0, "sponsor.yaml or default", 100),
+        "utilisation": words(percent_exact(asked.utilisation), "sponsor.yaml or default", asked.utilisation),
         "votes": exact(asked.votes, "sponsor.yaml or default"),
         "prediction_alpha": exact(asked.alpha, "sponsor.yaml or default"),
         "copies_predict": _copies(found.scenario(PREDICT, asked.studies_a_day[0]).copies),

@@ -13,6 +13,7 @@ from smoothcert.report.memo.material import Material
 from smoothcert.report.production import scenario_table
 from smoothcert.report.table import Table, results_table
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, units_table
+from smoothcert.stats import full
 
 RESULTS, ACCURACY, CLASSES, DAYS, UNITS, LEVELS = 18, 6, 12, 3, 4, 3
 """Rows (and noise levels, radii or numbers of studies a day of a small table) that fit a page."""
@@ -90,9 +91,9 @@ def headline(found: Material) -> Table:
         accuracy, interval, certified = printed.rows[i]
         return f"{accuracy} % ({interval}); {certified}" if found.cells[i].attainable else accuracy
 
-    rows = tuple((f"{sigma:g}", f"{request.n_max:,}", *(share(cells[sigma, r]) for r in radii)) for sigma in levels)
+    rows = tuple((full(sigma), f"{request.n_max:,}", *(share(cells[sigma, r]) for r in radii)) for sigma in levels)
     records = tuple(printed.records[cells[sigma, r]] for sigma in levels for r in radii)
-    return Table(("sigma", "n up to", *(f"certified accuracy at r = {r:g}" for r in radii)), rows, records)
+    return Table(("sigma", "n up to", *(f"certified accuracy at r = {full(r)}" for r in radii)), rows, records)
 
 
 def accuracy(found: Material) -> Table:
@@ -122,7 +123,7 @@ def classes(found: Material) -> Table:
 def _lowest(rows: Sequence[dict[str, Any]]) -> list[int]:
     """Return the numbers of the classes with the lowest share; classes of few images only after all others."""
     present = [row for row in rows if row["images"]]
-    present.sort(key=lambda row: (row["images"] < SMALL, row["certified"] / row["images"], row["number"]))
+    present.sort(key=lambda row: (row["images"] < SMALL, (row["certified"] or 0) / row["images"], row["number"]))
     return sorted(row["number"] for row in present[:CLASSES])
 
 

@@ -119,8 +119,8 @@ GROUPS = (
 COST = (
     "All {passes} forward passes took {device_time} of device time ({device}, {run_words}); a fixed number of copies "
     "would have taken {fixed_passes}. {again_words} {scale_words} Sample size: with {images} images, the population "
-    "bound of one cell could reach at most {ceiling} % even if every image were certified, at any sigma, r and number "
-    "of copies."
+    "bound of one cell could reach at most {highest_bound} % even if every image were certified, at any sigma, r and "
+    "number of copies."
 )
 AGAIN = "Re-certification after an update takes about {again}."
 SCALE = "Production is extrapolated from the measured {rate} copies a second"

@@ -63,7 +63,7 @@ from smoothcert.report.notebook.serving import draw_devices
 from smoothcert.report.production import assumptions, device_tables, devices_table, rates_table
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, units_table
 from smoothcert.spec import Production
-from smoothcert.stats import format_down, format_up
+from smoothcert.stats import format_down, format_up, full
 from smoothcert.verify import NOT_SHOWN, damage
 
 if not (RUN / "spec.json").is_file():
@@ -81,7 +81,7 @@ certificates = {(s, j): run.certificates(s, j) for s in request.sigma for j in r
 
 # %%
 decided, wanted = len(run.ledger.lines), run.expected
-levels = ", ".join(f"{s:g}" for s in request.sigma)
+levels = ", ".join(full(s) for s in request.sigma)
 say(
     f"{data.images:,} images of {file_name(data.reference)}, {spec.classes:,} classes, sigma = {levels}: {decided:,} of "
     f"{wanted:,} results (one for each sigma and image) are there."
@@ -98,8 +98,10 @@ here = [cell for cell in cells if (cell.sigma, cell.k, cell.radius) == (sigma, k
 if not here:
     raise ValueError(f"SHOWN: expected a sigma, k and radius of this run, got {SHOWN}.")
 cell, plan, lines = here[0], plan_of(spec, sigma), run.ledger.at(sigma)
-where = f"sigma = {sigma:g}, k = {k}"
-say(f"The sections below look closely at {where}, r = {r:g}. Set SHOWN above to look at another cell of the results.")
+where = f"sigma = {full(sigma)}, k = {k}"
+say(
+    f"The sections below look closely at {where}, r = {full(r)}. Set SHOWN above to look at another cell of the results."
+)
 
 # %% [markdown]
 # ## 1 Five images, certified live
@@ -243,7 +245,7 @@ if live:
     found = []
     for i in range(m):
         wrong = selects and request.target_of(k) == "prediction" and winner[i] != labels[i]
-        at = [f"{x:g}" for x in request.radius if stats.certified_at(last, x, sigma, plan.eta)[i]]
+        at = [full(x) for x in request.radius if stats.certified_at(last, x, sigma, plan.eta)[i]]
         outcome = ["wrong class", "-"] if wrong else [format_down(radii[i], 4), ", ".join(at) or "no radius asked for"]
         outcome = outcome if wrong or radii[i] > 0 else ["abstention", "-"]
         probabilities = (format_down(1 - last.q[i], 4), format_up(last.u[i, 0], 4))
@@ -327,9 +329,9 @@ held = certificates[sigma, k].certified_correct(r)
 candidates = np.flatnonzero(held if held.any() else columns_of(lines).looks).tolist()
 example = lines[candidates[0]] if candidates else None
 if example is None:
-    say(f"No image has votes at sigma = {sigma:g} yet.")
+    say(f"No image has votes at sigma = {full(sigma)} yet.")
 else:
-    kind = f"certified at {where}, r = {r:g}" if held.any() else "with votes; none is certified here"
+    kind = f"certified at {where}, r = {full(r)}" if held.any() else "with votes; none is certified here"
     table(line_table(spec, example), f"The first image {kind}.")
 
 # %% [markdown]
@@ -397,7 +399,7 @@ def margin_by_hand(q, u, distance, plan):
 
 
 if example is None:
-    say(f"No image has votes at sigma = {sigma:g} yet, so there is nothing to derive.")
+    say(f"No image has votes at sigma = {full(sigma)} yet, so there is nothing to derive.")
 else:
     taken = len(example.looks)
     tally = line_tallies([example], taken, k)
@@ -451,7 +453,10 @@ for (s, j), found in certificates.items():
             margin = margin_by_hand(np.where(open_image, 0.5, q), u, x, theirs.plan)
             near = np.abs(margin) < 1e-6  # closer than SciPy's inverse is exact
             agree = ((margin >= 0) & ~open_image) == theirs.certified_correct(x)
-            hold(np.all(agree | near), f"decisions by hand and by smoothcert differ at sigma {s:g}, k {j}, r {x:g}")
+            hold(
+                np.all(agree | near),
+                f"decisions by hand and by smoothcert differ at sigma {full(s)}, k {j}, r {full(x)}",
+            )
             decisions, close = decisions + len(margin), close + int(near.sum())
 say(f"{decisions:,} decisions by hand, {close:,} of them too close to be told apart without safe rounding: all agree.")
 
@@ -459,8 +464,10 @@ path = RUN / "results" / "results.json"
 stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 if stored.get("ledger_sha256") == votes_hash:
     for ours, theirs in zip(cells, stored["cells"], strict=True):
-        same = all(getattr(ours, name) == value for name, value in theirs.items() if hasattr(ours, name))
-        hold(same, f"results.json is not what the votes give at sigma {ours.sigma:g}, k {ours.k}, r {ours.radius:g}")
+        stated = ours.record() if "format" in stored else vars(ours)
+        same = all(stated[name] == value for name, value in theirs.items() if name in stated)
+        place = f"sigma {full(ours.sigma)}, k {ours.k}, r {full(ours.radius)}"
+        hold(same, f"results.json is not what the votes give at {place}")
     say(f"All {len(cells)} cells of results.json follow from the votes.")
 else:
     say("There is no results.json of these votes to compare with.")
@@ -470,7 +477,7 @@ else:
 # not a finding about the classifier: with this n_max and alpha no image can be certified beyond R_max.
 
 # %%
-budget = f"alpha = {request.alpha:g}, up to {request.n_max:,} noisy copies an image after selection"
+budget = f"alpha = {full(request.alpha)}, up to {request.n_max:,} noisy copies an image after selection"
 table(results_table(cells), f"Certified accuracy of {data.images:,} images, {budget}.")
 for j in request.k[:4]:
     picture(curve_figure(run, j), f"Certified accuracy against L2 radius, a line for each sigma, k = {j}")
@@ -499,7 +506,7 @@ if not any(run.clean(s) for s in request.sigma):
 
 # %%
 alphas = sorted({1e-1, 1e-2, 1e-3, 1e-4, 1e-5, request.alpha}, reverse=True)
-by_alpha = moves(run, (sigma, k), "alpha", {f"{a:g}": {"alpha": a} for a in alphas}, own=f"{request.alpha:g}")
+by_alpha = moves(run, (sigma, k), "alpha", {full(a): {"alpha": a} for a in alphas}, own=full(request.alpha))
 table(by_alpha.table(), f"Certified accuracy at {where}, up to {request.n_max:,} copies an image.")
 
 # %% [markdown]
@@ -511,7 +518,7 @@ ks = range(1, min(5, spec.classes - 1) + 1)
 by_k = moves(run, (sigma, k), "k", {str(j): {"k": j} for j in ks}, own=str(k))
 targets = ["selection winner" if request.target_of(j) == "prediction" else "reference label" for j in ks]
 asked = ["yes" if j in request.k else "no" for j in ks]
-caption = f"Certified accuracy at sigma = {sigma:g}, up to {request.n_max:,} copies an image."
+caption = f"Certified accuracy at sigma = {full(sigma)}, up to {request.n_max:,} copies an image."
 table(by_k.table(certified_class=targets, asked_for=asked), caption)
 if all(request.target_of(j) == "prediction" for j in request.k):
     say(
@@ -563,11 +570,11 @@ for s in request.sigma:
     for x in request.radius:
         needed = stats.votes_needed(x, s, request.alpha)
         at_least = "over 10^15" if needed is None else f"{needed:,}"
-        found.append((f"{s:g}", f"{x:g}", format_up(float(ndtr(x / s)), 6), at_least))
+        found.append((full(s), full(x), format_up(float(ndtr(x / s)), 6), at_least))
 headings = ("sigma", "r", "p must exceed", "copies, if every vote is for the label")
-table(rows(headings, found), f"k = 1, one look of Cohen's bound at alpha = {request.alpha:g}.")
+table(rows(headings, found), f"k = 1, one look of Cohen's bound at alpha = {full(request.alpha)}.")
 
-limits = [(f"{s:g}", *(format_down(stats.r_max(plan_of(spec, s), j), 4) for j in request.k)) for s in request.sigma]
+limits = [(full(s), *(format_down(stats.r_max(plan_of(spec, s), j), 4) for j in request.k)) for s in request.sigma]
 table(
     rows(("sigma", *(f"R_max, k = {j}" for j in request.k)), limits), "The reach of this run's looks, alpha and bound."
 )
@@ -577,10 +584,10 @@ table(
 # for k > 1 are simulated, to about 2 %.
 
 # %%
-table(margin_table(plan, request.radius), f"k = 1, Cohen's bound at alpha = {request.alpha:g}, sigma = {sigma:g}.")
-caption = (
-    f"Copies at r = {r:g}, sigma = {sigma:g}, one setting changed at a time, else alpha = {request.alpha:g}, k = {k}"
+table(
+    margin_table(plan, request.radius), f"k = 1, Cohen's bound at alpha = {full(request.alpha)}, sigma = {full(sigma)}."
 )
+caption = f"Copies at r = {full(r)}, sigma = {full(sigma)}, one setting changed at a time, else alpha = {full(request.alpha)}, k = {k}"
 table(
     settings_table(plan, k, r),
     f"{caption}, {request.bound}; votes that miss the label are split equally among k rivals.",
@@ -593,9 +600,7 @@ table(
 
 # %%
 if len(spec.looks) > 1:
-    caption = (
-        f"One radius, r = {r:g}, at {where}, after selection; fixed sampling: {request.n_max:,} copies of every image."
-    )
+    caption = f"One radius, r = {full(r)}, at {where}, after selection; fixed sampling: {request.n_max:,} copies of every image."
     table(stopping_table(plan, k, r), caption)
 if cell.r_max > 0:
     picture(draw_needs(run, [needs(run, sigma, k)], k), "Copies taken by the images, and needed, against their radius")
@@ -655,9 +660,9 @@ if run.ledger.lines and any(row.hours is not None for row in priced if row.studi
 # one class at a time; a class picked because it is the lowest would on average do better on other images.
 
 # %%
-caption = f"Certified accuracy by class at k = {k}, r = {r:g}, up to {request.n_max:,} copies an image: % (95 % interval), or counts."
+caption = f"Certified accuracy by class at k = {k}, r = {full(r)}, up to {request.n_max:,} copies an image: % (95 % interval), or counts."
 table(class_table(run, k, r), caption)
-picture(class_figure(run, k, r), f"Certified accuracy by class at k = {k}, r = {r:g}, a panel for each sigma")
+picture(class_figure(run, k, r), f"Certified accuracy by class at k = {k}, r = {full(r)}, a panel for each sigma")
 if data.grouped:
     say("Images of one group (patient) are not independent; these intervals treat them as if they were.", warn=True)
 
@@ -668,7 +673,7 @@ if data.grouped:
 # %% tags=["subgroups"]
 from smoothcert.report import subgroup_note, table_of
 
-caption = f"Certified accuracy by subgroup at k = {k}, r = {r:g}, up to {request.n_max:,} copies an image."
+caption = f"Certified accuracy by subgroup at k = {k}, r = {full(r)}, up to {request.n_max:,} copies an image."
 table(table_of(run, "subgroups", k, r), caption)
 say(subgroup_note(run))
 
@@ -698,7 +703,7 @@ table(
     units_table(run), f"The radius in image units, for images of {data.shape[1]} x {data.shape[2]} x {data.shape[0]}."
 )
 if run.changes:
-    table(changes_table(run), "How far simple changes move these images, and the share that stays within each radius.")
+    table(changes_table(run), "How far simple changes move these images, and how many stay within each radius.")
 else:
     say("This run did not measure how far simple changes move its images.")
 

@@ -15,7 +15,7 @@ from smoothcert.evidence.stored import columns_of, in_blocks
 from smoothcert.report.notebook.facts import rows
 from smoothcert.report.table import Table
 from smoothcert.spec import Spec
-from smoothcert.stats import format_down, r_max
+from smoothcert.stats import format_down, full, percent_of, r_max
 
 FloatArray = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ class Moves:
             self.setting,
             *(name.replace("_", " ") for name in more),
             "R_max",
-            *(f"r = {r:g}" for r in self.radii),
+            *(f"r = {full(r)}" for r in self.radii),
         )
         found = [
             (
@@ -65,7 +65,7 @@ class Moves:
         return rows(headings, found)
 
     def _share(self, s: int, own: bool) -> str:
-        return f"{'' if own else '>= '}{format_down(100 * s / self.images, 1)} % ({s:,})"
+        return f"{'' if own else '>= '}{percent_of(s, self.images)} % ({s:,})"
 
 
 def moves(run: Run, cell: tuple[float, int], setting: str, values: Mapping[str, Mapping[str, Any]], own: str) -> Moves:

@@ -22,6 +22,7 @@ from smoothcert.evidence import (
 )
 from smoothcert.report.table import Table
 from smoothcert.spec import Spec
+from smoothcert.stats import full
 
 FEW_CLASSES, FEW_VOTES = 12, 6
 
@@ -79,15 +80,15 @@ def _images(spec: Spec) -> Iterator[tuple[str, str]]:
 def _models(spec: Spec) -> Iterator[tuple[str, str]]:
     for model in spec.models:
         named = f"{file_name(model.reference)}, {model.arch or 'an architecture of its own'}"
-        yield f"classifier at sigma {model.sigma:g}", f"{named}\n{model.sha256}"
+        yield f"classifier at sigma {full(model.sigma)}", f"{named}\n{model.sha256}"
 
 
 def _settings(spec: Spec) -> Iterator[tuple[str, str]]:
     request, recipe = spec.request, spec.recipe
     source = "from the operating system" if spec.seed_source == "operating system" else "chosen by the user"
-    yield "L2 radii", ", ".join(f"{r:g}" for r in request.radius)
+    yield "L2 radii", ", ".join(full(r) for r in request.radius)
     yield "class certified", ", ".join(f"k = {k}: the {_target(spec, k)}" for k in request.k)
-    yield "alpha, bound", f"{request.alpha:g}, {request.bound}"
+    yield "alpha, bound", f"{full(request.alpha)}, {request.bound}"
     yield "copies that select the class", f"{request.n0:,}" if request.selects else "none"
     yield "looks: copies after selection", ", ".join(f"{n:,}" for n in spec.looks)
     yield "stopping", "once every radius is decided" if request.stopping == "looks" else "always at the last look"
@@ -116,7 +117,7 @@ def _stated(event: Event) -> Iterator[str]:
     facts = event.facts
     test, delivered = facts.get("self_test"), facts.get("noise_test")
     if "sigma" in facts:
-        yield f"sigma {facts['sigma']:g}"
+        yield f"sigma {full(facts['sigma'])}"
     if event.event == MERGED:
         yield f"{len(facts['shards']):,} shards, {sum(shard['lines'] for shard in facts['shards']):,} ledger lines"
     if isinstance(facts.get("shard"), str):
@@ -151,7 +152,7 @@ def line_table(spec: Spec, line: Line) -> Table:
     selection = "-" if line.selection is None else votes_in_words(spec, line.selection)
     subgroups = "\n".join(f"{printable(name)}: {printable(value)}" for name, value in line.subgroups.items())
     found = (
-        ("sigma, index", f"{line.sigma:g}, {line.index}", "which noise level, which image"),
+        ("sigma, index", f"{full(line.sigma)}, {line.index}", "which noise level, which image"),
         ("image", line.image, "hash of its pixels"),
         ("label", class_name(spec, line.label), "reference label"),
         ("group", printable(line.group or "-"), "patient or other group, where the data name one"),

@@ -19,6 +19,7 @@ from smoothcert.stats import (
     Procedure,
     copies_needed,
     expected_copies,
+    full,
     power,
     probabilities_at,
     r_max,
@@ -139,7 +140,7 @@ def observed_points(run: Run, sigma: float, k: int) -> FloatArray:
 def settings_table(plan: Plan, k: int, r: float) -> Table:
     """Copies one look needs under other alphas, k, bounds and numbers of classes, by margin."""
     run = replace(plan, looks=plan.looks[-1:])
-    found = [(f"alpha {alpha:g}", replace(run, alpha=alpha), k) for alpha in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)]
+    found = [(f"alpha {full(alpha)}", replace(run, alpha=alpha), k) for alpha in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)]
     found += [(f"k = {j}", run, j) for j in sorted({1, 3, 5, k}) if j < plan.classes]
     wide = replace(run, classes=max(k + 1, 1000))
     found += [("cohen, any number of classes", replace(wide, bound="cohen"), k)]
@@ -165,7 +166,7 @@ def margin_table(plan: Plan, radii: Sequence[float]) -> Table:
     cohen = replace(plan, bound="cohen")
     columns = [_copies_at(MARGINS, cohen, 1, r) for r in radii]
     found = [(f"{margin:g}", *(column[i] for column in columns)) for i, margin in enumerate(MARGINS)]
-    return rows(("margin / sigma", *(f"r = {r:g}" for r in radii)), found)
+    return rows(("margin / sigma", *(f"r = {full(r)}" for r in radii)), found)
 
 
 def stopping_table(plan: Plan, k: int, r: float) -> Table:

@@ -16,6 +16,7 @@ from smoothcert.report.figures.text import spread
 from smoothcert.report.figures.words import note
 from smoothcert.report.notebook.explore import Moves
 from smoothcert.report.notebook.needs import POINTS, Needs
+from smoothcert.stats import full
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +36,7 @@ def draw_images(run: Run, images: dict[int, int], rows: Rows, sigma: float) -> F
     """
     names = run.spec.data.class_names
     captions = [(f"image {index}", names[label], f"class {label}") for index, label in images.items()]
-    return sights_figure(f"What the classifier sees at σ = {sigma:g}", note(run), captions, rows)
+    return sights_figure(f"What the classifier sees at σ = {full(sigma)}", note(run), captions, rows)
 
 
 @styled
@@ -81,7 +82,7 @@ def _moves(axes: Axes, panel: Moves) -> None:
         axes.plot(at, heights, marker=pen(i).marker, color=pen(i).colour, ms=3, lw=0.9, dashes=pen(i).dashes)
         if panel.setting == "bound":  # its values have no order
             axes.lines[-1].set_linestyle("")
-        axes.lines[-1].set_label(f"r = {radius:g}")
+        axes.lines[-1].set_label(f"r = {full(radius)}")
 
 
 def _points(run: Run, panels: Sequence[Needs]) -> str:
@@ -124,7 +125,7 @@ def _needs(axes: Axes, panel: Needs, most: int) -> None:
     axes.set(yscale="log", xlim=(0, 1.04 * panel.limit), ylim=(min(50, most / 2), 12 * most))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.minorticks_off()
-    axes.set_title(f"σ = {panel.sigma:g}", loc="right", size=SMALL, pad=4)
+    axes.set_title(f"σ = {full(panel.sigma)}", loc="right", size=SMALL, pad=4)
     axes.axhline(most, color=QUIET, lw=0.7, dashes=(3, 2))
     expected = panel.expected
     axes.fill_between(panel.reach, expected.low, expected.high, color=FAINT, lw=0, alpha=0.6, zorder=0)
@@ -135,7 +136,7 @@ def _needs(axes: Axes, panel: Needs, most: int) -> None:
         axes.axvline(radius, color=pen(i + 1).colour, lw=0.5, dashes=(1, 2), zorder=0)
     names = spread([float(r) for r in panel.fixed], 0.06 * panel.limit, low=0, high=1.04 * panel.limit)
     for i, (radius, place) in enumerate(zip(panel.fixed, names, strict=True)):
-        _above(axes, place, f"{radius:g}", pen(i + 1).colour)
+        _above(axes, place, full(radius), pen(i + 1).colour)
     _above(axes, -0.04 * panel.limit, "r =", INK)
 
 

@@ -15,6 +15,7 @@ from smoothcert.report.figures.style import TINY, pen, styled
 from smoothcert.report.figures.text import short
 from smoothcert.report.figures.words import note
 from smoothcert.spec import Production
+from smoothcert.stats import percent_exact
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,8 +52,8 @@ def draw_devices(run: Run, found: Sequence[Scenario], production: Production) ->
     days = production.studies_a_day
     rows = [row for row in found if row.task in _VERBS and row.studies == days[0] and row.hours is not None]
     foot = (
-        f"Mean copies of each task; bands: spread of rate and copies. At work {100 * production.utilisation:g} % of "
-        "the day. Points: the studies a day of the table. A stated rate has no spread of its own."
+        f"Mean copies of each task; bands: spread of rate and copies. At work {percent_exact(production.utilisation)} "
+        "% of the day. Points: the studies a day of the table. A stated rate has no spread of its own."
     )
     words = Words("Devices needed against studies a day", note(run), (foot,))
     figure, (axes,) = sheet(words, 4.6, Margins(left=1.45, right=0.5, above=0.2))

@@ -15,7 +15,7 @@ from smoothcert.report.page.images import HASH, certificate_columns, image_colum
 from smoothcert.report.page.lines import line_record, step_of
 from smoothcert.report.units import units
 from smoothcert.spec import Spec
-from smoothcert.stats import round_up
+from smoothcert.stats import full, round_up
 
 _UNSAFE = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&'"})
 
@@ -51,13 +51,13 @@ def _settings(run: Run) -> dict[str, Any]:
     return {
         "images": spec.data.images,
         "missing": run.missing,
-        "sigmas": [f"{sigma:g}" for sigma in request.sigma],
+        "sigmas": [full(sigma) for sigma in request.sigma],
         "ks": list(request.k),
         "byPrediction": [request.target_of(k) == "prediction" for k in request.k],
         "radii": [_radius(r) for r in request.radius],
         "classNames": [printable(name) for name in spec.data.class_names],
         "classImages": list(spec.data.class_counts),
-        "alpha": f"{request.alpha:g}",
+        "alpha": full(request.alpha),
         "n0": request.n0,
         "looks": list(spec.looks),
         "slots": slots_of(spec),
@@ -69,7 +69,7 @@ def _settings(run: Run) -> dict[str, Any]:
 def _radius(r: float) -> dict[str, Any]:
     """Return a radius of the spec; in millionths it is rounded up, so that no count is taken for a larger radius."""
     micro = round(round_up(r) * MICRO)
-    return {"text": f"{r:g}", "micro": micro, "whole": micro / MICRO == r}
+    return {"text": full(r), "micro": micro, "whole": micro / MICRO == r}
 
 
 def _grey(spec: Spec) -> dict[str, Any]:

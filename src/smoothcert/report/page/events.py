@@ -15,6 +15,7 @@ from smoothcert.evidence import (
     LOCKED,
     MERGED,
     RATES,
+    REPEATED,
     RESUMED,
     SESSION_ENDED,
     SHARD_FINISHED,
@@ -54,6 +55,10 @@ def _worker(facts: Facts) -> str:
     reason = f": {facts['reason']}" if "reason" in facts else ""
     again = f"; {facts['images_again']:,} images are sampled again" if facts.get("images_again") else ""
     return f"{facts['worker']} {facts['state']}{reason}{again}"
+
+
+def _repeated(facts: Facts) -> str:
+    return f"{facts['repeats']:,} of {facts['images']:,} images repeat another one"
 
 
 def _level(facts: Facts) -> str:
@@ -128,6 +133,7 @@ _WORDS: dict[str, Callable[[Facts], str]] = {
     LEVEL: _level,
     CLEAN: _clean,
     CHANGED: _changed,
+    REPEATED: _repeated,
     RATES: _rates,
     ENERGY: _energy,
     WORKER: _worker,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from smoothcert.evidence import Cell
 from smoothcert.report.curves import Curve, Marker
 from smoothcert.report.page.columns import MICRO, micro_down, pack
-from smoothcert.stats import format_down, round_down, round_up
+from smoothcert.stats import format_down, percent_down, round_down, round_up
 
 STEPS = 20_000
 """Steps of a curve that the page holds."""
@@ -24,8 +24,9 @@ def line_record(curve: Curve, cells: Cells) -> dict[str, Any]:
     """Return one curve: its drawing, its markers, and its exact steps.
 
     `steps` holds, for each i, the images certified at every radius r with radii[i-1] < r <= radii[i], in millionths,
-    and the exact 95 % interval of their share in tenths of a percent, lower ends down and upper ends up. Of a curve of
-    very many steps (`thinned`) some are kept: counts between them are "at least", intervals hold those of all steps.
+    and the exact 95 % interval of their share in tenths of a percent, lower ends down and upper ends up; a
+    curve that is not exact has no upper ends. Of a curve of very many steps (`thinned`) some are kept: counts between
+    them are "at least", intervals hold those of all steps.
     """
     return {
         "limit": int(micro_down(np.array([curve.r_max]))[0]),
@@ -49,7 +50,7 @@ def _steps(curve: Curve) -> dict[str, Any]:
         "radius": pack(micro_down(curve.radii[kept]), steps=True),
         "count": pack(curve.certified[kept], steps=True),
         "low": pack(tenths_down(curve.low[kept])),
-        "high": pack(tenths_up(curve.high[after])),
+        **({} if curve.high is None else {"high": pack(tenths_up(curve.high[after]))}),
     }
 
 
@@ -57,7 +58,8 @@ def _drawn(curve: Curve) -> dict[str, list[float]] | None:
     shown = curve.shown()
     if shown is None:
         return None
-    shares = {"share": shown.certified / shown.images, "low": shown.low, "high": shown.high}
+    shares = {"share": shown.certified / shown.images, "low": shown.low}
+    shares |= {} if shown.high is None else {"high": shown.high}
     percent = {name: [round(100 * float(x), 3) for x in values] for name, values in shares.items()}
     return {"radius": [round(float(r), 6) for r in shown.radii], **percent}
 
@@ -75,7 +77,7 @@ def _mark(mark: Marker, cell: Cell) -> dict[str, Any]:
 
 
 def _percent(bound: float | None) -> str | None:
-    return None if bound is None else format_down(100 * bound, 1)
+    return None if bound is None else percent_down(bound)
 
 
 def tenths_down(shares: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -84,7 +86,7 @@ def tenths_down(shares: NDArray[np.float64]) -> NDArray[np.int64]:
     >>> tenths_down(np.array([0.8529, 0.3])).tolist()
     [852, 300]
     """
-    return np.rint(10 * round_down(100 * shares, 1)).astype(np.int64)
+    return np.rint(1000 * round_down(shares, 3)).astype(np.int64)
 
 
 def tenths_up(shares: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -93,7 +95,7 @@ def tenths_up(shares: NDArray[np.float64]) -> NDArray[np.int64]:
     >>> tenths_up(np.array([0.8521, 0.3])).tolist()
     [853, 300]
     """
-    return np.rint(10 * round_up(100 * shares, 1)).astype(np.int64)
+    return np.rint(1000 * round_up(shares, 3)).astype(np.int64)
 
 
 def step_of(end: float) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from smoothcert.errors import printable
 from smoothcert.evidence import Run
 from smoothcert.report.table import Table
+from smoothcert.stats import full
 
 Fact = tuple[str, str]
 
@@ -33,10 +34,10 @@ def classifiers(run: Run) -> Table:
     """Return the tested classifiers, a row a sigma."""
     rows = tuple(
         (
-            f"{model.sigma:g}",
+            full(model.sigma),
             model.reference,
             model.arch or "not named",
-            "not known" if model.trained_sigma is None else f"{model.trained_sigma:g}",
+            "not known" if model.trained_sigma is None else full(model.trained_sigma),
             model.sha256.removeprefix("sha256:"),
         )
         for model in run.spec.models

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from smoothcert.evidence import FINISHED, LOCKED, Cell, Run
 from smoothcert.report import claims
 from smoothcert.report.table import Table
-from smoothcert.stats import format_down, format_up
+from smoothcert.stats import format_down, full, percent_of, percents
 
 Fact = tuple[str, str]
 
@@ -25,8 +25,8 @@ def head(run: Run) -> list[Fact]:
     return [
         ("Run", spec.sha256()[:16]),
         ("Images", f"{spec.data.images:,} of {spec.data.reference}"),
-        ("Noise levels sigma", ", ".join(f"{sigma:g}" for sigma in request.sigma)),
-        ("Certificates", f"top-k, k = {ks}; alpha = {request.alpha:g} an image; bound {request.bound}"),
+        ("Noise levels sigma", ", ".join(full(sigma) for sigma in request.sigma)),
+        ("Certificates", f"top-k, k = {ks}; alpha = {full(request.alpha)} an image; bound {request.bound}"),
         ("Sampling", f"up to {request.n_max:,} noisy copies an image; {_STOPPING[request.stopping]}"),
         ("Dates (UTC)", f"spec locked {_time(run, LOCKED)}; finished {_time(run, FINISHED)}"),
     ]
@@ -75,14 +75,14 @@ def headline(run: Run, cells: Sequence[Cell], k: int) -> Table:
     """Return certified accuracy of one k: a row a sigma, a column a radius."""
     radii = run.spec.request.radius
     shown = {(cell.sigma, cell.radius): _share(cell) for cell in cells if cell.k == k}
-    rows = tuple((f"{s:g}", *(shown[float(s), r] for r in radii)) for s in run.spec.request.sigma)
-    return Table(("sigma", *(f"r = {r:g}" for r in radii)), rows, ())
+    rows = tuple((full(s), *(shown[float(s), r] for r in radii)) for s in run.spec.request.sigma)
+    return Table(("sigma", *(f"r = {full(r)}" for r in radii)), rows, ())
 
 
 def _share(cell: Cell) -> str:
     if not cell.attainable:
         return f"not attainable (R_max {format_down(cell.r_max, 4)})"
-    share = f"{format_down(100 * cell.certified / cell.images, 1)} %"
+    share = f"{percent_of(cell.certified, cell.images)} %"
     if cell.lines < cell.images:
         return f"{share} so far ({cell.certified:,}/{cell.images:,}, partial run)"
-    return f"{share} ({format_down(100 * cell.low, 1)} to {format_up(100 * cell.high, 1)})"
+    return f"{share} ({percents(cell.low, cell.high)})"

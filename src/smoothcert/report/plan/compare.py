@@ -8,10 +8,11 @@ from typing import Any
 from smoothcert.evidence import Cell, Run
 from smoothcert.evidence.forecast import CellForecast, Estimate, Forecast, LevelForecast
 from smoothcert.evidence.planned import forecast_of
+from smoothcert.evidence.results import PARTIAL
 from smoothcert.evidence.stored import columns_of
 from smoothcert.report.plan.predicted import outwards, percents
-from smoothcert.report.table import PARTIAL, Table
-from smoothcert.stats import format_down
+from smoothcert.report.table import Table
+from smoothcert.stats import full, percent_down
 
 HEADINGS = ("sigma", "k", "r", "quantity", "forecast", "95 % interval", "realised", "inside")
 SHARE, COPIES, SECONDS = "certified accuracy %", "copies mean", "device seconds"
@@ -86,7 +87,7 @@ def _record(
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:
     k, r = record["k"], record["radius"]
-    place = (f"{record['sigma']:g}", "-" if k is None else str(k), "-" if r is None else f"{r:g}", record["quantity"])
+    place = (full(record["sigma"]), "-" if k is None else str(k), "-" if r is None else full(r), record["quantity"])
     if not record["attainable"]:
         return (*place, "not attainable", "-", "-", "-")
     estimate = Estimate(record["forecast"], record["low"], record["high"])
@@ -96,6 +97,6 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
         told = f"{100 * estimate.value:.1f}" if share else f"{estimate.value:,.{decimals}f}"
     realised = PARTIAL
     if record["realised"] is not None:
-        realised = format_down(100 * record["realised"], 1) if share else f"{record['realised']:,.{decimals}f}"
+        realised = percent_down(record["realised"]) if share else f"{record['realised']:,.{decimals}f}"
     held = {True: "yes", False: "NO", None: "-"}[record["inside"]]
     return (*place, told, percents(estimate) if share else outwards(estimate, decimals), realised, held)

@@ -11,6 +11,7 @@ from smoothcert.evidence.forecast import CellForecast, Forecast
 from smoothcert.evidence.outlook import Planned
 from smoothcert.report.figures.sheet import Margins, Words, plain_logarithms, sheet
 from smoothcert.report.figures.style import FAINT, INK, QUIET, SMALL, TINY, Pen, pen, styled
+from smoothcert.stats import full
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ def plan_words(planned: Planned, forecast: Forecast) -> Words:
         f"Bars: 95\u00a0% intervals for the run itself, of which the pilot's images are a part.{unclear}{beyond} "
         "Below: share of the images that take at most so many copies, selection included.",
         f"Pilot: {pilot.images:,} images, {pilot.copies:,} copies each at each σ. Run: n_max = {request.n_max:,}, "
-        f"α = {request.alpha:g}, bound {request.bound}, {rule}.",
+        f"α = {full(request.alpha)}, bound {request.bound}, {rule}.",
     )
     return Words(f"Forecast of a run over {forecast.images:,} images", note, foot)
 
@@ -71,7 +72,7 @@ def _accuracy(axes: Axes, forecast: Forecast, cells: Sequence[CellForecast]) -> 
     radii = tuple(dict.fromkeys(cell.radius for cell in cells))
     sigmas = tuple(dict.fromkeys(cell.sigma for cell in cells))
     axes.set(xlim=(-0.5, len(radii) - 0.5), ylim=(0, 102), xticks=range(len(radii)))
-    axes.set_xticklabels([f"r = {r:g}" for r in radii])
+    axes.set_xticklabels([f"r = {full(r)}" for r in radii])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("certified accuracy (%)")
     axes.grid(axis="y", color=FAINT, lw=0.3)
@@ -101,7 +102,7 @@ def _legend(axes: Axes, sigmas: Sequence[float]) -> None:
 
     pens = [(sigma, pen(i)) for i, sigma in enumerate(sigmas)]
     drawn = [
-        Line2D([], [], color=each.colour, marker=each.marker, ms=4, lw=1.1, label=f"σ = {sigma:g}")
+        Line2D([], [], color=each.colour, marker=each.marker, ms=4, lw=1.1, label=f"σ = {full(sigma)}")
         for sigma, each in pens
     ]
     axes.legend(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from smoothcert.evidence.forecast import CellForecast, Estimate, Forecast
 from smoothcert.report.production import time_up
 from smoothcert.report.table import Table
-from smoothcert.stats import format_down, format_up
+from smoothcert.stats import format_down, format_up, full, percent_down, percent_up
 
 
 def forecast_table(forecast: Forecast) -> Table:
@@ -15,9 +15,9 @@ def forecast_table(forecast: Forecast) -> Table:
     copies = forecast.pilot.copies
     rows = tuple(
         (
-            f"{cell.sigma:g}",
+            full(cell.sigma),
             str(cell.k),
-            f"{cell.radius:g}",
+            full(cell.radius),
             *_told(cell, cell.looks),
             *_told(cell, cell.fixed),
             "-" if cell.telling(copies) is None else f"{cell.telling(copies):,}",
@@ -47,7 +47,7 @@ def _told(cell: CellForecast, estimate: Estimate | None) -> tuple[str, str]:
 
 def percents(estimate: Estimate) -> str:
     """Print an interval of shares, rounded outwards."""
-    return f"{format_down(100 * estimate.low, 1)} to {format_up(100 * estimate.high, 1)}"
+    return f"{percent_down(estimate.low)} to {percent_up(estimate.high)}"
 
 
 def outwards(estimate: Estimate, decimals: int) -> str:
@@ -71,7 +71,7 @@ def copies_table(forecast: Forecast) -> Table:
         fixed = level.fixed.value or 0.0
         rows.append(
             (
-                f"{level.sigma:g}",
+                full(level.sigma),
                 f"{copies.value or 0:,.0f}",
                 outwards(copies, 0),
                 f"{median:,.0f}",

@@ -12,7 +12,7 @@ from smoothcert.report.plan.predicted import copies_table, forecast_table, rates
 from smoothcert.report.production import scenario_table
 from smoothcert.report.table import Table
 from smoothcert.spec import Production
-from smoothcert.stats import format_down, format_up
+from smoothcert.stats import format_down, format_up, full, percent_down, percent_exact, percent_up
 
 TITLES = {
     "reach": "Within reach of these settings",
@@ -51,7 +51,7 @@ def _reach(each: Reach) -> tuple[str, ...]:
     votes = "over ten million" if each.votes is None else f"{each.votes:,}"
     look = "not attainable" if each.look is None else f"{each.look:,}"
     p = "-" if each.probability is None else format_up(each.probability, 4)
-    return (f"{each.sigma:g}", str(each.k), f"{each.radius:g}", format_down(each.r_max, 4), votes, look, p)
+    return (full(each.sigma), str(each.k), full(each.radius), format_down(each.r_max, 4), votes, look, p)
 
 
 def images_table(widths: Sequence[Width]) -> Table:
@@ -62,13 +62,13 @@ def images_table(widths: Sequence[Width]) -> Table:
             f"{100 * each.share:.1f}",
             each.origin,
             f"{each.images:,}",
-            f"{format_down(100 * each.low, 1)} to {format_up(100 * each.high, 1)}",
-            format_down(100 * each.population, 1),
+            f"{percent_down(each.low)} to {percent_up(each.high)}",
+            percent_down(each.population),
             "share too low" if each.needed is None else f"{each.needed:,}",
         )
         for each in widths
     )
-    bound = f"images for >= {100 * wanted:g} %"
+    bound = f"images for >= {percent_exact(wanted)} %"
     headings = ("certified %", "at", "images", "95 % interval", "population >= %", bound)
     return Table(headings, rows, tuple(asdict(each) for each in widths))
 
@@ -79,7 +79,7 @@ def power_table(powers: Sequence[Power]) -> Table:
     rows = []
     for (sigma, k, r), found in groupby(powers, key=lambda each: (each.sigma, each.k, each.radius)):
         votes = ("over a billion" if each.copies is None else f"{each.copies:,}" for each in found)
-        rows.append((f"{sigma:g}", str(k), f"{r:g}", *votes))
+        rows.append((full(sigma), str(k), full(r), *votes))
     headings = ("sigma", "k", "r", *(f"margin {margin:g}" for margin in margins))
     return Table(headings, tuple(rows), tuple(asdict(each) for each in powers))
 
@@ -87,10 +87,10 @@ def power_table(powers: Sequence[Power]) -> Table:
 def changes_table(changes: Sequence[Change], forecast: bool) -> Table:
     """Other alpha, n_max, k and stopping rules: R_max, and with a pilot certified accuracy and mean copies."""
     rows = tuple(tuple(_changed(list(group), forecast)) for _, group in groupby(changes, key=_key))
-    sigmas = " / ".join(f"{sigma:g}" for sigma in dict.fromkeys(each.sigma for each in changes))
+    sigmas = " / ".join(full(sigma) for sigma in dict.fromkeys(each.sigma for each in changes))
     headings: tuple[str, ...] = ("setting", "value", f"R_max at sigma {sigmas}")
     if forecast:
-        headings = (*headings, f"certified % at r = {changes[0].radius:g}", "copies mean")
+        headings = (*headings, f"certified % at r = {full(changes[0].radius)}", "copies mean")
     return Table(headings, rows, tuple(asdict(each) for each in changes))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from smoothcert.evidence.outlook import Planned
-from smoothcert.stats import format_up
+from smoothcert.stats import full, percent_exact, percent_up
 
 
 def reading(planned: Planned) -> Iterator[str]:
@@ -14,7 +14,7 @@ def reading(planned: Planned) -> Iterator[str]:
     beyond = sum(not each.attainable for each in reaches)
     rule = "sequential looks" if asked.stopping == "looks" else "a fixed number of copies"
     yield (
-        f"Settings: alpha {asked.alpha:g}, bound {asked.bound}, up to {asked.n_max:,} noisy copies an image after "
+        f"Settings: alpha {full(asked.alpha)}, bound {asked.bound}, up to {asked.n_max:,} noisy copies an image after "
         f"{asked.n0} for selection, {rule}; {planned.classes} classes, {planned.images:,} images."
     )
     yield (
@@ -34,8 +34,9 @@ def reading(planned: Planned) -> Iterator[str]:
         "alpha, against the k strongest rivals in equal parts."
     )
     yield (
-        f"Images for >= {100 * asked.population:g} %: how many it takes until the 95 % lower bound on the robust share "
-        "of the population is so high, if so large a share of them is certified and they are independent draws."
+        f"Images for >= {percent_exact(asked.population)} %: how many it takes until the 95 % lower bound on the "
+        "robust share of the population is so high, if so large a share of them is certified and they are independent "
+        "draws."
     )
     yield from planned.notes
 
@@ -62,6 +63,6 @@ def _forecast(planned: Planned) -> Iterator[str]:
         )
     if basis is not None and basis.abstention is not None:
         yield (
-            f"An estimated {format_up(100 * basis.abstention, 1)} % of such images would get no prediction at the "
+            f"An estimated {percent_up(basis.abstention)} % of such images would get no prediction at the "
             "number of votes of the cost table."
         )

@@ -115,7 +115,8 @@ class Chart {
     return `M${this.x(0)},${this.y(share[0]).toFixed(1)}${parts.join("")}`;
   }
 
-  band({ radius, low, high }) {
+  /** Without upper ends, where the line is only "at least", the band ends at the line. */
+  band({ radius, share, low, high = share }) {
     const back = radius.map((r, i) => `V${this.y(low[i]).toFixed(1)}H${this.x(i ? radius[i - 1] * MICRO : 0).toFixed(1)}`);
     return `${this.steps({ radius, share: high })}${back.reverse().join("")}Z`;
   }
@@ -177,7 +178,8 @@ function chartWords(curves) {
   const partial = some ? " Images without a result count as not certified: lines without a band are only lower limits." : "";
   const exact = "Lines: certified accuracy at every radius, up to R_max.";
   const least = "Thin lines: at least so much, as sampling stops once the radii of the spec are decided.";
-  const bands = curves.every((curve) => curve.partial) ? "" : " Bands: exact 95 % intervals, one radius at a time.";
+  const ends = curves[0].exact ? " Bands: exact 95 % intervals, one radius at a time." : " Bands: down to the lower end of the 95 % interval; an upper one there is only at the markers.";
+  const bands = curves.every((curve) => curve.partial) ? "" : ends;
   const lines = curves[0].exact ? exact : least;
   return `Markers: the radii of the spec (dashed). ${lines}${partial}${bands} R_max: the largest radius that so many copies can certify; beyond it nothing is attainable, with any classifier.`;
 }

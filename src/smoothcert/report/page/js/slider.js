@@ -25,13 +25,16 @@ function reading(curve, radius) {
     if (ends[middle] >= radius.micro) to = middle;
     else from = middle + 1;
   }
-  return { partial, attainable: true, least: !curve.exact || Boolean(curve.thinned), thinned: curve.thinned, count: count[from], low: low[from], high: high[from], population: null };
+  return { partial, attainable: true, least: !curve.exact || Boolean(curve.thinned), thinned: curve.thinned, count: count[from], low: low[from], high: high?.[from], population: null };
 }
+
+/** An interval in percent; where sampling stopped early and the radius is none of the spec, it has no upper end. */
+const interval = ({ low, high }) => (high === undefined ? `at least ${tenths(low)}` : `${tenths(low)} to ${tenths(high)}`);
 
 function inWords(found) {
   if (!found) return "not known";
   if (!found.attainable) return "not attainable";
-  const ends = found.partial ? "" : `, 95 % interval ${tenths(found.low)} to ${tenths(found.high)} %`;
+  const ends = found.partial ? "" : `, 95 % interval ${interval(found)} %`;
   const population = found.population ? `, population at least ${found.population} %` : "";
   return `${found.least ? "at least " : ""}${found.count} of ${data.images} certified, ${percentDown(found.count, data.images)} %${ends}${population}`;
 }
@@ -114,7 +117,7 @@ function readoutCells(curve, found) {
   return [
     `${least}${grouped(found.count)}/${grouped(data.images)}`,
     `${least}${percentDown(found.count, data.images)}`,
-    found.partial ? "partial run" : `${tenths(found.low)} to ${tenths(found.high)}`,
+    found.partial ? "partial run" : interval(found),
     found.partial ? "partial run" : found.population ?? "–",
     curve.limitText,
   ];

@@ -1,0 +1,71 @@
+"""Images that repeat: counted from the ledger's hashes, and kept out of bounds on a population."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smoothcert.evidence import Ledger, cells, results_record
+from smoothcert.evidence.columns import image_key, repeated
+from smoothcert.evidence.results import repeats
+from smoothcert.verify.table import copied
+
+from .handmade import a_line, a_spec
+
+
+def a_ledger(images, groups=None):
+    lines = [
+        replace(a_line(i, 0, {0: 20}, [{0: 1000}]), image=f"sha256:{image:064x}", group=groups and groups[i])
+        for i, image in enumerate(images)
+    ]
+    spec = a_spec([0] * len(images), looks=(1000,), n0=20, stopping="fixed", radius="0.25", grouped=bool(groups))
+    return spec, Ledger(tuple(lines))
+
+
+def across(images, groups):
+    """In how many groups beyond the first each image is found, by hand."""
+    return sum(len({g for j, g in zip(images, groups, strict=True) if j == i}) - 1 for i in set(images))
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from("abc")), min_size=1, max_size=12), st.booleans())
+def test_both_counts_are_those_by_hand(pairs, grouped):
+    images, groups = [image for image, _ in pairs], [group for _, group in pairs]
+    spec, ledger = a_ledger(images, groups if grouped else None)
+    wanted = across(images, groups if grouped else range(len(images)))
+    assert repeats(spec, ledger.columns) == copied(spec, ledger.columns) == wanted
+    (cell,) = cells(spec, ledger)
+    assert (cell.population is None) == (cell.joint is None) == bool(wanted)
+    assert (cell.withheld is not None) == bool(wanted)
+
+
+def test_270_of_300_copies_are_named():
+    spec, ledger = a_ledger([i % 30 for i in range(300)])
+    (cell,) = cells(spec, ledger)
+    assert (cell.certified, cell.population, cell.joint) == (300, None, None)
+    assert "270 of 300" in cell.withheld
+    record = results_record(spec, ledger)["cells"][0]
+    assert (record["population"], record["population_assumes"]) == (None, None)
+
+
+def test_copies_inside_one_group_leave_the_bound_of_one_image_a_group():
+    spec, ledger = a_ledger([1, 1, 2, 3], ["p", "p", "q", "r"])
+    (cell,) = cells(spec, ledger)
+    assert cell.population is not None
+    assert "groups" in cell.record()["population_assumes"]
+
+
+def test_the_first_form_of_the_record_is_what_it_was():
+    spec, ledger = a_ledger([1, 1, 2])
+    old, new = (results_record(spec, ledger, form=form) for form in (1, 2))
+    assert "format" not in old
+    assert new["format"] == 2
+    assert old["cells"][0]["population"] > 0
+    assert new["cells"][0]["population"] is None
+    assert set(new["cells"][0]) - set(old["cells"][0]) == {"at_least", "withheld", "population_assumes"}
+
+
+@pytest.mark.parametrize("text", ["", "sha256:zz", "\ud800"])
+def test_any_text_stands_for_an_image(text):
+    assert repeated(np.array([image_key(text)] * 2, dtype=np.uint64), np.arange(2)) == 1
