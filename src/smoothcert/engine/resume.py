@@ -101,8 +101,8 @@ def _check_seal(run: Run) -> None:
         return
     if run.directory.vouched() is not None:
         raise EvidenceError(
-            f"{run.directory.path} is sealed and cannot be resumed, but it was changed since: {fault}. Restore it from "
-            "a copy, or certify anew into another --out."
+            f"{run.directory.path} was sealed, and changed since: {fault}. A sealed run cannot be resumed; restore it "
+            "from a copy, or certify anew into another --out."
         )
     raise EvidenceError(f"{run.directory.path} cannot be resumed. {fault}. Restore it from a copy.")
 
