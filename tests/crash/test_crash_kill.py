@@ -71,16 +71,12 @@ def test_killed_at_any_moment_from_the_start(folder, undisturbed, calm_lines):
     again = ["resume", str(run), "--trust-model"]
     for _ in range(EARLY_KILLS):
         before = whole_lines(run)
-        process = Process(
-            folder, ["resume", str(run), "--trust-model"] if run.exists() else certify_arguments(run), pause=0.004
-        )
+        process = Process(folder, again if run.exists() else certify_arguments(run), pause=0.004)
         time.sleep(rng.uniform(0, 0.8))
         process.stop(signal.SIGKILL)
         process.wait()
         TALLY.count("kill -9 at any moment", before, ledger_bytes(run), calm_lines["fp32"])
-    status, said = Process(
-        folder, ["resume", str(run), "--trust-model"] if run.exists() else certify_arguments(run)
-    ).wait()
+    status, said = Process(folder, again if run.exists() else certify_arguments(run)).wait()
     assert status == 0, said
     assert open_run(run).ledger.sha256() == undisturbed["fp32"]
 
