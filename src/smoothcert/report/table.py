@@ -51,7 +51,7 @@ class Table:
 
     def numeric(self, column: int) -> bool:
         """Whether a column holds numbers, so that it is set to the right."""
-        return any(row[column].removeprefix(LEAST)[:1].isdigit() for row in self.rows)
+        return any(row[column].lstrip("<>= ")[:1].isdigit() for row in self.rows)
 
     def render(self, form: str) -> str:
         """Return the table as Markdown, CSV, LaTeX or JSON text (`FORMATS`)."""
