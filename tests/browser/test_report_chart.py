@@ -22,8 +22,10 @@ def printed(cell, of_the_spec, least):
     if not cell.attainable:
         return ["–", f"not attainable (R_max {limit})", "–", "–", limit]
     words = "at least " if least else ""
-    share = format_down(100 * cell.certified / cell.images, 1)
-    ends = f"{format_down(100 * cell.low, 1)} to {format_up(100 * cell.high, 1)}"
+    share = f"{1000 * cell.certified // cell.images / 10:.1f}"
+    low, high = format_down(100 * cell.low, 1), None if cell.high is None else format_up(100 * cell.high, 1)
+    assert (high is None) == least
+    ends = f"at least {low}" if least else f"{low} to {high}"
     population = format_down(100 * cell.population, 1) if of_the_spec else "–"
     return [f"{words}{cell.certified}/{cell.images}", f"{words}{share}", ends, population, limit]
 
