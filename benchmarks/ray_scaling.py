@@ -35,7 +35,7 @@ def write_inputs(folder: Path, images: int) -> None:
     import torch
     from workload import CLASSES, Normalised, classifier
 
-    from smoothcert.models.card import Card
+    from smoothcert.formats.card import Card
     from smoothcert.models.weights import save_weights
 
     base = classifier()
