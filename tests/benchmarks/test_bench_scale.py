@@ -23,7 +23,7 @@ def test_a_drawn_run_is_sealed_verifies_and_is_synthetic(tmp_path, wanted):
     assert run.spec.data.synthetic
     assert len(set(run.ledger.columns.looks.tolist())) > 3
     packed = open_run(draw_run(tmp_path / "packed", wanted, packed=True))
-    assert packed.ledger.lines == run.ledger.lines
+    assert packed.ledger.sha256() == run.ledger.sha256()  # of everything but the time at which a line was drawn
 
 
 def test_each_image_stops_exactly_when_the_procedure_says(tmp_path):
