@@ -15,14 +15,15 @@ from smoothcert.evidence import (
     open_run,
     seal_facts,
 )
+from smoothcert.evidence.planned import PLANNED
 from verify.simulated import LOOKS
 
 
-def finished(path, images=60, classes=4, p=None, drop=0, data=None, subgroups=None, **request):
+def finished(path, images=60, classes=4, p=None, drop=0, data=None, subgroups=None, planned=None, **request):
     """Write a run and open it; sealed, unless the last `drop` lines are missing.
 
     Each image's label has probability p (drawn for each image where p is None); `data` overrides facts of the data;
-    `subgroups` holds a value an image for each column.
+    `subgroups` holds a value an image for each column; `planned` makes the record of a forecast of the spec.
     """
     rng = np.random.default_rng(3)
     asked = {"sigma": "0.25,0.5", "stopping": "looks", "radius": "0.1,0.25,0.5", **request}
@@ -37,7 +38,7 @@ def finished(path, images=60, classes=4, p=None, drop=0, data=None, subgroups=No
     spec = spec.model_copy(update={"data": spec.data.model_copy(update=facts)})
     lines = [_line(rng, spec, sigma, i, int(c), p) for sigma in spec.request.sigma for i, c in enumerate(labels)]
     lines = with_subgroups(lines, subgroups or {})
-    return written(path, spec, lines[: len(lines) - drop], sealed=not drop)
+    return written(path, spec, lines[: len(lines) - drop], sealed=not drop, planned=planned)
 
 
 def with_subgroups(lines, subgroups):
@@ -45,9 +46,11 @@ def with_subgroups(lines, subgroups):
     return [replace(line, subgroups={name: of[line.index] for name, of in subgroups.items()}) for line in lines]
 
 
-def written(path, spec, lines, sealed=True):
+def written(path, spec, lines, sealed=True, planned=None):
     """Write lines as a run directory and open it."""
     run = create_run(path, spec, {"threads": 1})
+    if planned is not None:
+        append_event(run.events, PLANNED, forecast=planned(spec))
     append_event(run.events, STARTED, lines=0)
     for sigma in spec.request.sigma:
         append_event(run.events, LEVEL, sigma=float(sigma), **PASSED)

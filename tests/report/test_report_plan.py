@@ -11,7 +11,6 @@ from evidence.forecasts import a_forecast
 from evidence.handmade import a_spec
 from report.finished import finished
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import append_event, open_run
 from smoothcert.evidence.outlook import Outlook, Planned
 from smoothcert.evidence.planned import PLANNED
 from smoothcert.planning.plan import plan
@@ -137,9 +136,8 @@ def predicted(tmp_path):
     """A finished run that carries a forecast of 60 % (30 to 90) everywhere."""
 
     def make(drop=0, **more):
-        run = finished(tmp_path / "run", drop=drop, k=(1, 3))
-        append_event(run.directory.events, PLANNED, forecast=a_forecast(run.spec, **more).to_record())
-        return open_run(tmp_path / "run")
+        planned = lambda spec: a_forecast(spec, **more).to_record()  # noqa: E731
+        return finished(tmp_path / "run", drop=drop, k=(1, 3), planned=planned)
 
     return make
 
@@ -211,11 +209,11 @@ def test_a_run_with_a_forecast_verifies_as_far_as_one_without(predicted, tmp_pat
     before = set(verify(run.directory.path).faults)
     assert not any("events.jsonl" in fault for fault in before)
     lines = run.directory.events.read_text().splitlines()
-    changed = [json.loads(line) for line in lines]
-    changed[-1]["forecast"]["images"] = 61
-    append_event(run.directory.events, "later")
-    later = run.directory.events.read_text().splitlines()[-1]
-    run.directory.events.write_text("\n".join([*lines[:-1], json.dumps(changed[-1]), later]) + "\n")
+    place = next(i for i, line in enumerate(lines) if json.loads(line)["event"] == PLANNED)
+    changed = json.loads(lines[place])
+    changed["forecast"]["images"] = 61
+    lines[place] = json.dumps(changed)
+    run.directory.events.write_text("\n".join(lines) + "\n")
     assert any("does not follow the line before it" in fault for fault in verify(run.directory.path).faults)
 
 

@@ -40,7 +40,7 @@ KNOWN = {
     "torch.export.load": {"models/exported.py"},
     "torch.jit.load": {"models/script.py"},
     "torch.load": {"models/checkpoint.py"},
-    "typst": {"report/memo/build.py"},
+    "typst": {"report/documents/letters.py", "report/memo/build.py"},
     "urllib": {"data/medmnist.py"},
     "yaml": {"handwritten.py", "report/plan/write.py"},
     "zipfile": {"data/archive.py", "models/script.py", "models/checkpoint.py"},
