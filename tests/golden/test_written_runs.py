@@ -51,6 +51,7 @@ def test_documents_hold_in_any_version(as_version: str, monkeypatch: pytest.Monk
     assert found.faults == ()
     assert {"memo_fields.json", "results.csv", "certificates.parquet", "report.html", "memo.pdf"} <= {*found.held}
     assert any("memo.pdf" in told for told in found.notes)  # its wording, as other code wrote it
+    assert not any("results.json" in told for told in found.notes)  # a form that is known whole
 
 
 def test_interrupted_run_is_finished_with_the_same_votes(tmp_path: Path) -> None:
