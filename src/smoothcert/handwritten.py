@@ -24,6 +24,8 @@ def read_text(path: Path, largest: int) -> str:
         InputError: it cannot be read, is too large, or is not UTF-8.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would never end
+            raise InputError(f"{path}: expected a regular file, got a folder, a pipe or a device.")
         with path.open("rb") as file:
             data = file.read(largest + 1)
     except OSError as error:
@@ -50,7 +52,10 @@ def parse_yaml(text: str, name: str) -> Any:
 
     try:
         _check_plain(yaml.parse(text, Loader=yaml.SafeLoader), name)
-        if twice := _repeated(yaml.compose(text, Loader=yaml.SafeLoader)):
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if _merges(root):
+            raise InputError(f"{name}: merge keys (<<) are not read here; write the text out.")
+        if twice := _repeated(root):
             raise InputError(f"{name}: `{twice}` is there twice; say it once.")
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
@@ -71,6 +76,15 @@ def _check_plain(events: Iterable[Any], name: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise InputError(f"{name}: expected lists and mappings nested at most {DEEPEST} deep, got more.")
+
+
+def _merges(node: Any) -> bool:
+    """Whether a mapping takes keys from another by `<<`, which may say a key twice unseen."""
+    if getattr(node, "tag", None) == "tag:yaml.org,2002:merge":
+        return True
+    value = getattr(node, "value", None)
+    children = value if isinstance(value, list) else []
+    return any(_merges(part) for child in children for part in (child if isinstance(child, tuple) else (child,)))
 
 
 def _repeated(node: Any) -> str | None:

@@ -160,8 +160,8 @@ def whole_lines(run: Path) -> bytes:
     return ledger_bytes(run)[: ledger_bytes(run).rfind(b"\n") + 1]
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something is true."""
+def wait_until(true: Callable[[], bool], seconds: float = 240.0) -> None:
+    """Wait until something is true; a cluster takes minutes to start where other programs work too."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "waited in vain"

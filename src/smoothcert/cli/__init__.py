@@ -126,6 +126,13 @@ def _call(tokens: list[str]) -> object:
     return verb(*bound.args, **bound.kwargs)
 
 
+NOT_READ = {
+    "sign_lock": "for nobody else decides what your key signs; give --sign-lock on the command line",
+    "config": "for settings lie in one file",
+}
+"""Flags that a settings file may not give, and why."""
+
+
 def _config(tokens: Sequence[str]) -> tuple[object, ...]:
     """Return the settings file of `--config FILE`, which flags override."""
     for i, token in enumerate(tokens):
@@ -144,6 +151,9 @@ def _settings(verb: str, path: Path) -> object:
     if not isinstance(settings, dict):
         raise InputError(f"--config: expected settings such as `alpha: 0.001` in {path}, got none.")
     stated = {name: value for name, value in settings.items() if value is not None}
+    for name, why in NOT_READ.items():
+        if name in stated:
+            raise InputError(f"--config: {name} is not read from a file, {why}. Take it out of {path}.")
     for name, value in stated.items():
         if isinstance(value, list) and None in value:
             raise InputError(f"--config: {name} holds an empty value in {path}; write it out, or leave it out.")

@@ -36,6 +36,7 @@ def verify(
     from smoothcert.errors import InputError, printable
     from smoothcert.evidence import in_groups
     from smoothcert.evidence.bundle.files import expect_bundle
+    from smoothcert.evidence.signatures import SIGNATURES
     from smoothcert.verify import NOT_SHOWN, check_signatures
     from smoothcert.verify import verify as check
 
@@ -67,6 +68,8 @@ def verify(
         tell(f"{'FAILED ' if verdict.met is False else ''}criterion: {verdict.words}")
     for note in (*report.notes, *(note for found in (documents, signed) if found for note in found.notes)):
         tell(f"NOTE  {printable(note)}")
+    if signed is None and (unchecked := [name for name in SIGNATURES if (run / name).exists()]):
+        tell(f"NOTE  {' and '.join(unchecked)}: not checked; --allowed-signers FILE checks who signed")
     if report.fingerprint:
         tell(f"Evidence fingerprint: {in_groups(report.fingerprint)}")
     tell(f"Not shown by this: {NOT_SHOWN}.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence.derived import write_json
+from smoothcert.evidence.derived import file_sha256, write_json
 from smoothcert.evidence.directory import RunDirectory, refuse_occupied
 from smoothcert.evidence.events import LOCKED, SIGNED, append_event
 from smoothcert.evidence.signatures import LOCK_SIGNATURE, lock_text, sign
@@ -37,6 +37,12 @@ def fresh_run(path: Path) -> Iterator[RunDirectory]:
         raise EvidenceError(f"Cannot create the run directory {path}: {error.strerror}.") from None
 
 
+def lock_spec(fresh: RunDirectory, spec: Spec, **part: str) -> None:
+    """Write the first event of a log: the hashes of the spec and of environment.json, which lie there."""
+    hashes = {"spec_sha256": spec.sha256(), "environment_sha256": file_sha256(fresh.environment)}
+    append_event(fresh.events, LOCKED, smoothcert=spec.smoothcert, **hashes, **part)
+
+
 def create_run(
     path: Path, spec: Spec, environment: dict[str, Any], share: Share | None = None, sign_lock: Path | None = None
 ) -> RunDirectory:
@@ -57,7 +63,7 @@ def create_run(
         fresh.spec.write_text(spec.to_json(), encoding="utf-8")
         write_json(fresh.environment, environment)
         part = {} if share is None else {"shard": str(share)}
-        append_event(fresh.events, LOCKED, spec_sha256=spec.sha256(), smoothcert=spec.smoothcert, **part)
+        lock_spec(fresh, spec, **part)
         if sign_lock is not None:
             signature = sign(lock_text(fresh.events), sign_lock)
             (fresh.path / LOCK_SIGNATURE).write_bytes(signature)

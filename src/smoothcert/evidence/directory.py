@@ -23,6 +23,9 @@ MOST_TIMES, SPARE = 10, 1000
 """Lines that a ledger may hold for each result, and beyond: after a crash, workers may have sampled an image again."""
 
 
+FOLDERS = ("ledger", "results", "shards")
+
+
 @dataclass(frozen=True)
 class RunDirectory:
     """Paths inside one run directory."""
@@ -86,7 +89,7 @@ class RunDirectory:
         Raises:
             EvidenceError: there is one.
         """
-        for name in ("spec.json", "events.jsonl", "environment.json", "lock", "ledger", "results", "shards"):
+        for name in ("spec.json", "events.jsonl", "environment.json", "lock", "lock.sig", "evidence.sig", *FOLDERS):
             _refuse_strange(self.path / name)
             for folder, folders, files in os.walk(self.path / name):
                 for each in (*folders, *files):

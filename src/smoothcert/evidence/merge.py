@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence.creation import fresh_run
+from smoothcert.evidence.creation import fresh_run, lock_spec
 from smoothcert.evidence.derived import write_json
 from smoothcert.evidence.directory import RunDirectory, refuse_occupied
-from smoothcert.evidence.events import LOCKED, MERGED, append_event
+from smoothcert.evidence.events import MERGED, append_event
 from smoothcert.evidence.mergeable import Part, parts_of, refuse_differing
 from smoothcert.evidence.seal import seal_run
 from smoothcert.evidence.signatures import LOCK_SIGNATURE
@@ -46,7 +46,7 @@ def merge(runs: Sequence[Path], out: Path) -> RunDirectory:
         parts = parts_of(directories, spec)
         with fresh_run(out) as fresh:
             _copy(parts, fresh)
-            append_event(fresh.events, LOCKED, spec_sha256=spec.sha256(), smoothcert=spec.smoothcert)
+            lock_spec(fresh, spec)
             append_event(fresh.events, MERGED, shards=[asdict(part.shard) for part in parts])
             ledger = fresh.read_ledger()
             if len(ledger.lines) == spec.expected:

@@ -16,6 +16,7 @@ from smoothcert.evidence.events import LOCKED, first_digest, read_events
 from smoothcert.evidence.seal import fingerprint
 
 EVIDENCE_SIGNATURE, LOCK_SIGNATURE = "evidence.sig", "lock.sig"
+SIGNATURES = (EVIDENCE_SIGNATURE, LOCK_SIGNATURE)
 _NAMESPACE = "smoothcert"
 _SIGNING, _CHECKING = 300, 30  # seconds: whoever signs may have to type a passphrase
 _LARGEST = 100_000  # bytes of a signature; those of ssh-keygen have a few hundred
@@ -98,7 +99,7 @@ def signed_by(text: bytes, signature: Path, allowed: Path, signer: str | None = 
         EvidenceError: nobody who may has signed this text.
         InputError: there is no ssh-keygen.
     """
-    if not signature.is_file() or signature.stat().st_size > _LARGEST:
+    if signature.is_symlink() or not signature.is_file() or signature.stat().st_size > _LARGEST:
         raise EvidenceError(f"{signature.name} is missing or no signature")
     common = ["-f", str(allowed), "-s", str(signature)]
     try:

@@ -49,6 +49,7 @@ def own_faults(run: RunDirectory, spec: Spec, ledger: Ledger) -> Iterator[str]:
     events = run.own_events()
     yield from late_faults(events, fingerprint(run))
     yield from signature_faults(run)
+    yield from environment_faults(run)
     yield from folder_faults(run.ledger)
     yield from seal_faults(end_of(events), ledger, run.read_events())
     if not any(event.event == MERGED for event in events):
@@ -93,6 +94,14 @@ def late_faults(events: Sequence[Event], first: str | None, name: str = "events.
             yield f"{name}: a second finish event of {event.at}; the first, of {end.at}, stands for ever"
         elif event.event not in (FINISHED, REPORTED):
             yield f"{name}: {event.event!r:.40} of {event.at} follows the seal of {end.at}; nothing was left to sample"
+
+
+def environment_faults(run: RunDirectory) -> Iterator[str]:
+    """Yield where environment.json is not the file that was there when the spec was locked, as far as the log says."""
+    events = run.own_events()
+    wanted = events[0].facts.get("environment_sha256") if events else None
+    if wanted is not None and not (run.environment.is_file() and file_sha256(run.environment) == wanted):
+        yield "environment.json is not the one that was there when the spec was locked, or is missing"
 
 
 def signature_faults(run: RunDirectory) -> Iterator[str]:

@@ -56,6 +56,8 @@ class Locked(Record):
     """Version that locked it."""
     shard: ShardName | None = None
     """The part of the images this run is about; left out for a whole run."""
+    environment_sha256: Sha256 | None = None
+    """Hash of environment.json; left out before version 0.2.0."""
 
 
 class SealedFile(Record):

@@ -28,6 +28,8 @@ class Steady(Around):
 
 def is_script(path: str) -> bool:
     """Whether a file is a TorchScript archive, by the names inside it; nothing of it is loaded."""
+    if not Path(path).is_file():  # a pipe would never end
+        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.partition("/")[2] == "constants.pkl" for name in archive.namelist())

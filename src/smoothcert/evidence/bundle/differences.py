@@ -54,7 +54,8 @@ def unlike(bundle: Facts, certified: Facts) -> Iterator[str]:
         yield f"weights are {bundle.model.sha256[:19]}..., certified were {certified.model.sha256[:19]}..."
     for word, name in _PARTS.items():
         mine, theirs = (_part(each, name) for each in (bundle, certified))
-        if mine != theirs:
+        recorded = name != "state_sha256" or None not in (mine, theirs)  # version 0.1.0 recorded none
+        if recorded and mine != theirs:
             yield f"{word} is {_shown(mine)}, certified was {_shown(theirs)}"
     yield from _unlike_names(bundle.class_names, certified.class_names)
 
@@ -91,6 +92,8 @@ def unlike_recipe(present: Recipe, before: Recipe, when: str = "certified") -> I
 
 _PARTS = {
     "sigma": "sigma",
+    "kind of network": "own",
+    "state": "state_sha256",
     "noise": "noise",
     "architecture": "arch",
     "grid": "levels",
@@ -102,8 +105,11 @@ _PARTS = {
 """What is compared beside weights, class names and recipe: the word for it, and its field."""
 
 
+_OF_THE_MODEL = ("arch", "own", "state_sha256")
+
+
 def _part(facts: Facts, name: str) -> Any:
-    return facts.model.arch if name == "arch" else getattr(facts, name)
+    return getattr(facts.model if name in _OF_THE_MODEL else facts, name)
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence import FINISHED, LEVEL, RESUMED, STARTED, Run
 from smoothcert.report.documents.found import Finding, Findings, Written, fault, note, reports
-from smoothcert.report.documents.listed import check_list, files_of
+from smoothcert.report.documents.listed import OURS, check_list, files_of
 from smoothcert.report.documents.memo import check_memo
 from smoothcert.report.documents.notebook import check_notebook
 from smoothcert.report.documents.page import check_page
@@ -65,7 +65,8 @@ def check_documents(run: Run, checked: Report | None = None) -> Documents:
     faulty = {each.name for each in findings if each.kind == "fault"}
     held = [each.name for each in findings if each.kind == "held" and each.name not in faulty]
     named = {each.name for each in findings}
-    listed = [name for name in files_of(folder) if name != CHECKSUMS and name not in named] if reports(run) else []
+    listed = [name for name in files_of(folder) if OURS.fullmatch(name) and name not in {*named, CHECKSUMS}]
+    listed = listed if reports(run) else []
     if listed:
         findings.append(note("", f": not derived again, compared by the hashes in the log alone: {', '.join(listed)}"))
     return Documents(

@@ -19,6 +19,8 @@ OURS = re.compile(
     r"figures/(figure_data\.json|((curve|classes)_k\d+|samples|image_units)\.(svg|png))"
 )
 """Names of our documents: whoever finds such a file takes it for one."""
+LARGEST = 2**32
+"""Bytes that a document may have."""
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -81,6 +83,8 @@ def _file(folder: Path, name: str, wanted: str) -> Findings:
         yield fault(name, " is missing; the last report wrote it")
     elif not path.resolve().is_relative_to(folder.resolve()):
         yield fault(name, " is a link to a file outside; the last report wrote a file")
+    elif path.stat().st_size > LARGEST:
+        yield fault(name, f" is larger than {LARGEST:,} bytes; the last report wrote no such file")
     elif file_sha256(path) != wanted:
         yield fault(name, " is not the file that the last report wrote; it was changed or replaced")
 

@@ -1,0 +1,106 @@
+"""Attempts of somebody who had the command and SECURITY.md alone, each of which once passed or hung."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from smoothcert.cli import main
+from smoothcert.errors import InputError
+from smoothcert.evidence import open_run
+from smoothcert.handwritten import parse_yaml, read_text
+from smoothcert.report.documents import check_documents
+from smoothcert.verify import verify
+
+WRITTEN = Path(__file__).parents[1] / "golden" / "written"
+
+
+def status(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(each) for each in arguments])
+    return int(end.value.code or 0)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copytree(WRITTEN / "merged", tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fresh") / "run"
+    asked = ["--model", "demo", "--data", "synthetic:4", "--sigma", "0.25", "--radius", "0.25", "--n-max", "100"]
+    assert status("certify", *asked, "--out", folder) == 0
+    return folder
+
+
+def test_the_environment_is_locked_with_the_spec(fresh, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(fresh, run)
+    assert verify(run).passed
+    record = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps({**record, "processor": "another"}))
+    assert any("environment.json" in fault for fault in verify(run).faults)
+    (run / "environment.json").unlink()
+    assert any("environment.json" in fault for fault in verify(run).faults)
+
+
+def test_a_signature_that_was_not_checked_is_said_to_be_so(copy, capsys):
+    (copy / "evidence.sig").write_text("signed by somebody")
+    assert status("verify", copy) == 0
+    assert "evidence.sig: not checked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["evidence.sig", "lock.sig"])
+def test_signatures_are_no_links_and_no_pipes(copy, tmp_path, name):
+    (tmp_path / "elsewhere").write_text("")
+    (copy / name).symlink_to(tmp_path / "elsewhere")
+    assert status("verify", copy) == 1
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    assert status("verify", copy) == 1
+
+
+def test_settings_files_sign_nothing_and_name_no_others(tmp_path, capsys):
+    for line in ("sign_lock: key", "config: other.yml", "<<: {alpha: 0.1}"):
+        (tmp_path / "c.yml").write_text(f"model: demo\ndata: synthetic:4\nsigma: 0.25\n{line}\n")
+        assert status("certify", "--config", tmp_path / "c.yml", "--print-config") == 2
+
+
+def test_merge_keys_are_refused_wherever_they_stand():
+    for text in ("<<: {a: 1}\nb: 2", "a:\n  - {<<: {b: 1}}"):
+        with pytest.raises(InputError, match="merge"):
+            parse_yaml(text, "x.yml")
+    assert parse_yaml('a: "<<"', "x.yml") == {"a": "<<"}
+
+
+def test_pipes_are_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "c.yml")
+    os.mkfifo(tmp_path / "w.pt")
+    with pytest.raises(InputError):
+        read_text(tmp_path / "c.yml", 100)
+    code = "from smoothcert.cli import main; import sys; main(sys.argv[1:])"
+    asked = ["certify", "--model", tmp_path / "w.pt", "--arch", "resnet8", "--data", "synthetic:4", "--sigma", "0.25"]
+    done = subprocess.run([sys.executable, "-c", code, *map(str, asked), "--out", str(tmp_path / "r")], timeout=120)
+    assert done.returncode == 2
+
+
+def test_a_document_nobody_wrote_is_not_said_to_be_in_the_log(tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(WRITTEN / "plain", run)
+    (run / "results" / "memo_final.pdf").write_bytes(b"%PDF-1.4 all certified")
+    told = [note for note in check_documents(open_run(run)).notes if "memo_final.pdf" in note]
+    assert len(told) == 1
+    assert "did not write" in told[0]
+
+
+def test_a_document_beyond_any_size_is_not_hashed(tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(WRITTEN / "plain", run)
+    os.truncate(run / "results" / "results.csv", 2**42)  # takes no disk
+    assert any("results.csv" in fault for fault in check_documents(open_run(run)).faults)
