@@ -24,8 +24,8 @@ def read_text(path: Path, largest: int) -> str:
         InputError: it cannot be read, is too large, or is not UTF-8.
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe would never end
-            raise InputError(f"{path}: expected a regular file, got a folder, a pipe or a device.")
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would never end
+            raise InputError(f"{path}: expected a regular file, got a pipe or a device.")
         with path.open("rb") as file:
             data = file.read(largest + 1)
     except OSError as error:

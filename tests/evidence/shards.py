@@ -19,9 +19,9 @@ from smoothcert.evidence import (
 from smoothcert.spec import parse_share
 
 
-def a_shard(path, whole, share, lines, finished=True, machine=1):
+def a_shard(path, whole, share, lines, finished=True, machine=1, **environment):
     """Write one shard of a run: its share of the lines, decided after it locked the spec."""
-    machine = {"threads": machine, "packages": {"smoothcert": "0.1.0", "torch": "2.13.0"}}
+    machine = {"threads": machine, "packages": {"smoothcert": "0.1.0", "torch": "2.13.0"}, **environment}
     run = create_run(path, whole.spec, machine, None if share is None else parse_share(share))
     append_event(run.events, STARTED, lines=0, worker="local-0", recipe=None, shard=share)
     for sigma in map(float, whole.spec.request.sigma):

@@ -137,9 +137,10 @@ def test_time_and_energy_add_up_and_accuracy_without_noise_is_counted_once(whole
 def test_machines_are_told_together(whole, tmp_path):
     run = open_run(whole)
     lines = run.ledger.lines
-    parts = [a_shard(tmp_path / f"m{i}", run, f"{i}/2", lines[i::2], machine=4 + i) for i in range(2)]
-    edit_json(parts[1] / "environment.json", lambda record: record.update(code_sha256="f" * 64))
-    edit_json(parts[0] / "environment.json", lambda record: record.update(code_sha256="e" * 64))
+    parts = [
+        a_shard(tmp_path / f"m{i}", run, f"{i}/2", lines[i::2], machine=4 + i, code_sha256=letter * 64)
+        for i, letter in enumerate("ef")
+    ]
     merged = merge(parts, tmp_path / "merged")
     assert json.loads(merged.environment.read_text()) == {
         "threads": "4 / 5",

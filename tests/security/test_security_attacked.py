@@ -12,6 +12,7 @@ import pytest
 from smoothcert.cli import main
 from smoothcert.errors import InputError
 from smoothcert.evidence import open_run
+from smoothcert.evidence.derived import file_sha256
 from smoothcert.handwritten import parse_yaml, read_text
 from smoothcert.report.documents import check_documents
 from smoothcert.verify import verify
@@ -104,3 +105,21 @@ def test_a_document_beyond_any_size_is_not_hashed(tmp_path):
     shutil.copytree(WRITTEN / "plain", run)
     os.truncate(run / "results" / "results.csv", 2**42)  # takes no disk
     assert any("results.csv" in fault for fault in check_documents(open_run(run)).faults)
+
+
+def test_a_bundle_beyond_any_size_is_not_hashed(fresh, tmp_path):
+    assert status("bundle", fresh, "--out", tmp_path / "b", "--n", "100") == 0
+    assert status("verify", fresh, "--bundle", tmp_path / "b") == 0
+    record = json.loads((tmp_path / "b" / "bundle.json").read_text())
+    for name in ("README.md", "weights.safetensors"):
+        shutil.copytree(tmp_path / "b", tmp_path / name)
+        os.truncate(tmp_path / name / name, 2**42)
+        assert status("verify", fresh, "--bundle", tmp_path / name) == 1
+    changed = tmp_path / "changed"
+    shutil.copytree(tmp_path / "b", changed)
+    for key, value in (("own", False), ("state_sha256", "sha256:" + "0" * 64)):
+        other = {**record, "model": {**record["model"], key: value}}
+        (changed / "bundle.json").write_text(json.dumps(other, indent=1, sort_keys=True) + "\n")
+        sums = [f"{file_sha256(path)}  {path.name}" for path in sorted(changed.iterdir()) if path.name != "SHA256SUMS"]
+        (changed / "SHA256SUMS").write_text("\n".join(sums) + "\n")
+        assert status("verify", fresh, "--bundle", changed) == 1

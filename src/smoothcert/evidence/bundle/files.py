@@ -20,6 +20,7 @@ RECORD, WEIGHTS, README, SUMS = "bundle.json", "weights.safetensors", "README.md
 SUMMED = (README, RECORD, WEIGHTS)
 LARGEST = 1 << 26
 """Bytes of a record: the names of a million classes."""
+LARGEST_WEIGHTS = 1 << 37
 _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
@@ -106,6 +107,9 @@ def _faults(path: Path) -> Iterator[str]:
             yield f"{json.dumps(name)} was added"
         elif not (path / name).is_file():
             yield f"{name} is not a file"
+        elif (path / name).stat().st_size > (largest := LARGEST_WEIGHTS if name == WEIGHTS else LARGEST):
+            yield f"{name} is larger than {largest:,} bytes"
+            return
     sums = _sums(path / SUMS) if (path / SUMS).is_file() else {}
     if sums is None:
         yield f"{SUMS} was changed: it must hold one line a file, the hash and the name"
