@@ -181,6 +181,14 @@ def test_labels_that_are_none_are_refused(labels):
         smoothed().certify(x, labels)
 
 
+@pytest.mark.parametrize("labelled_first", [True, False])
+def test_batches_with_and_without_labels_are_refused(labelled_first):
+    x, y = channels(2)
+    batches = [(x[:1], y[:1]), x[1:]] if labelled_first else [x[:1], (x[1:], y[1:])]
+    with pytest.raises(DataError, match="every batch or in none"):
+        smoothed().certify(batches, radii=(0.1,), n_max=100)
+
+
 def test_calls_with_a_seed_share_no_noise():
     x, _ = channels(3, bright=51 / 255)
     g, again = smoothed(), smoothed()

@@ -254,15 +254,14 @@ class SmoothedClassifier(nn.Module):
             SpecError: k, radii, n_max or alpha is out of range.
         """
         found: list[Certificate] = []
-        labels: list[int] = []
-        labelled = False
+        labels: list[int] | None = None
         with self._counting("certifying", x):
             for images, known in batches_of(x, y):
+                if found and (known is None) != (labels is None):
+                    raise DataError("Expected labels in every batch or in none, got batches of both kinds.")
                 found += self.certificates(images, k, radii, labels=known, n_max=n_max, alpha=alpha)
-                labelled = known is not None
-                labels += known or []
-        known = labels if labelled and len(labels) == len(found) else None
-        return Certificates.of(found, k, tuple(radii), known, device_of(x))
+                labels = known if known is None else [*(labels or []), *known]
+        return Certificates.of(found, k, tuple(radii), labels, device_of(x))
 
     def save(
         self,
