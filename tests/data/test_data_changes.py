@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothcert.data import CHANGES, change_norms
-from smoothcert.data.changes import rounding
+from smoothcert.data.inspection import rounding
 
 
 def names(start):

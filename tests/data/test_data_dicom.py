@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smoothcert.data import DataOptions, load_images
-from smoothcert.data.pseudonym import pseudonym
+from smoothcert.data.dicom import pseudonym
 from smoothcert.errors import DataError, MissingExtraError
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")

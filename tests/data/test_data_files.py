@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from smoothcert.data import ImageSet
-from smoothcert.data.files import image_files, pixels_sha256, read_image
+from smoothcert.data.image_file import image_files, pixels_sha256, read_image
 from smoothcert.errors import DataError, printable
 
 RNG = np.random.default_rng(0)

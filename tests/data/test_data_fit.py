@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image, __version__
 
 from smoothcert.data import DataOptions, load_images
-from smoothcert.data.fit import fitted, fitted_all
-from smoothcert.data.stored import RefusedError
+from smoothcert.data.image_header import RefusedError
+from smoothcert.data.transforms import fitted, fitted_all
 from smoothcert.errors import DataError
 
 RNG = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from smoothcert.data import DataOptions, load_images
-from smoothcert.data.medmnist import catalogue, class_names_of
+from smoothcert.data.npz import catalogue, class_names_of
 from smoothcert.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def test_a_download_that_fails_says_where_the_file_belongs(home: Path) -> None:
 
 
 def test_without_the_package_files_that_are_there_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smoothcert.data.medmnist.find_spec", lambda name: None)
+    monkeypatch.setattr("smoothcert.data.npz.find_spec", lambda name: None)
     monkeypatch.setenv("HOME", str(tmp_path))
     catalogue.cache_clear()
     with pytest.raises(DataError, match=r"there is no .*bloodmnist\.npz.*put the file there, or: pip install --no-d"):

@@ -128,7 +128,7 @@ def test_claimed_size_is_checked_before_memory_is_taken(tmp_path: Path, shape: t
 
 
 def test_a_dense_archive_of_zeros_is_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smoothcert.data.archive.memory_limit", lambda: 1000)
+    monkeypatch.setattr("smoothcert.data.npz.memory_limit", lambda: 1000)
     with pytest.raises(DataError, match="too large"):
         load_images(saved(tmp_path, compressed=True, images=np.zeros((9, 40, 40), np.uint8), labels=np.zeros(9, int)))
 

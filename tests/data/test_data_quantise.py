@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smoothcert.data.checks import BITS
-from smoothcert.data.quantise import PIECE, integers_of, levels_of_bits, on_grid, to_grid
+from smoothcert.data.transforms import PIECE, integers_of, levels_of_bits, on_grid, to_grid
 from smoothcert.errors import DataError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from smoothcert.data import DataOptions, load_images
-from smoothcert.data.smear import KINDS, synthetic
+from smoothcert.data.synthetic import KINDS, synthetic
 from smoothcert.errors import DataError
 
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from smoothcert.data import DataOptions, load_images
-from smoothcert.data.picture import read_picture
+from smoothcert.data.image_file import read_picture
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.ledger import read_ledger
 from smoothcert.models import ModelOptions, load_classifier

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from smoothcert.data import DataOptions, ImageSet, load_images
-from smoothcert.data.files import read_image
-from smoothcert.data.picture import read_picture
+from smoothcert.data.image_file import read_image, read_picture
 from smoothcert.errors import DataError
 from smoothcert.models import load_classifier
 

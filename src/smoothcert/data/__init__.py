@@ -5,12 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from smoothcert.data.changes import CHANGES, change_norms
-from smoothcert.data.dataset import ImageSet
-from smoothcert.data.listing import Listing, Progress, read_listing
-from smoothcert.data.names import shown
+from smoothcert.data.checks import shown
+from smoothcert.data.dataset import DataOptions, ImageSet
+from smoothcert.data.folder import Listing, Progress, read_listing
+from smoothcert.data.inspection import CHANGES, change_norms
 from smoothcert.data.npz import read_npz
-from smoothcert.data.options import DataOptions
 from smoothcert.errors import DataError, is_text, printable
 from smoothcert.usercode import FACTORY, not_named
 
@@ -84,13 +83,13 @@ def _read_files(listing: Listing, asked: _Asked) -> ImageSet:
 
 
 def _read_medmnist(asked: _Asked) -> ImageSet:
-    from smoothcert.data.medmnist import read_medmnist
+    from smoothcert.data.npz import read_medmnist
 
     return read_medmnist(asked.part("name"), asked.parts["split"] or "test", asked.options)
 
 
 def _read_factory(asked: _Asked) -> ImageSet:
-    from smoothcert.data.factory import read_factory
+    from smoothcert.data.torch_dataset import read_factory
 
     if not asked.options.named:
         raise not_named(asked.reference, DataError)
@@ -98,7 +97,7 @@ def _read_factory(asked: _Asked) -> ImageSet:
 
 
 def _draw(asked: _Asked) -> ImageSet:
-    from smoothcert.data.smear import synthetic
+    from smoothcert.data.synthetic import synthetic
 
     if asked.options != DataOptions():
         raise DataError(

@@ -1,4 +1,6 @@
-"""The door of `ImageSet`: each field checked once, with a message that says what to do."""
+"""Checks of `ImageSet`, one per field, and how names that come with data are shown in messages."""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
@@ -7,8 +9,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert.data.names import shown
-from smoothcert.errors import DataError, is_text
+from smoothcert.errors import DataError, is_text, printable
+
+LONGEST, MOST = 60, 6
+
+
+def shown(name: str) -> str:
+    """A name as printable text, its middle left out where it is long.
+
+    >>> shown("a\\x1b[2J"), len(shown("x" * 1000))
+    ('a\\\\x1b[2J', 60)
+    """
+    text = printable(name[: 2 * LONGEST] + name[-LONGEST:] if len(name) > 3 * LONGEST else name)
+    half = (LONGEST - 3) // 2
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3 - half]}...{text[-half:]}"
+
+
+def listed(names: Iterable[str], none: str = "none") -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["a", "b"]), listed("abcdefgh"), listed([], none="nothing")
+    ('a, b', 'a, b, c, d, e, f and 2 more', 'nothing')
+    """
+    every = list(names)
+    text = ", ".join(map(shown, every[:MOST])) or none
+    return text if len(every) <= MOST else f"{text} and {len(every) - MOST:,} more"
+
 
 BITS = {8: 255, 12: 4095, 16: 65535}
 """Bits of a grid and the largest grey value it holds."""

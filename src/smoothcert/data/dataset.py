@@ -1,4 +1,6 @@
-"""The value every reader of images ends in: integer images on a declared grid, with their labels."""
+"""`ImageSet`: integer images on a declared grid with their labels; the value that every reader returns."""
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -21,6 +23,35 @@ from smoothcert.data.checks import (
     checked_subgroups,
 )
 from smoothcert.errors import DataError
+from smoothcert.spec import Reading
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How images are read.
+
+    Args:
+        quantise: bits to snap the images to (8, 12 or 16), recorded as preprocessing, or None. For 16-bit files it
+            also says whether their values have 12 or 16 bits, which dark ones do not tell.
+        resize: pixels of the shorter side after resizing, or None.
+        crop: pixels of both sides after cutting out the middle, or None.
+        window: (centre, width) for DICOM images, or None: the file's first.
+        subgroups: columns or arrays for which results are counted apart.
+        named: a person named the images, in Python or on the command line; False: a file, which never names code.
+    """
+
+    quantise: int | None = None
+    resize: int | None = None
+    crop: int | None = None
+    window: tuple[float, float] | None = None
+    subgroups: tuple[str, ...] = ()
+    named: bool = field(default=True, compare=False)
+
+    @classmethod
+    def of(cls, asked: Reading, subgroups: tuple[str, ...] = (), named: bool = True) -> DataOptions:
+        """What a person's settings say about the images; `named`: whether a person named these."""
+        window = None if asked.window is None else (asked.window[0], asked.window[1])
+        return cls(asked.quantise, asked.resize, asked.crop, window, subgroups, named)
 
 
 def _no_integers() -> IntArray:
@@ -110,7 +141,7 @@ class ImageSet:
         """The hash ("sha256:...") of the labels as int64."""
         return _sha256(_array_bytes(self.labels))
 
-    def first(self, limit: int) -> "ImageSet":
+    def first(self, limit: int) -> ImageSet:
         """The first `limit` images (all of them if there are fewer), with the same classes.
 
         Raises:

@@ -1,22 +1,97 @@
-"""NumPy archives: `images`/`labels`, or `<split>_images`/`<split>_labels` as MedMNIST has them."""
+"""NumPy archives: `images`/`labels`, or `<split>_images`/`<split>_labels`; MedMNIST (``medmnist:NAME``) among them.
 
+Archives are read without running code and within a memory limit. The package `medmnist` depends on torchvision, which
+a CPU build of torch often cannot load. Its catalogue of class names is a plain dictionary in one of its files, which
+is read as data: nothing of the package is imported or run, and ``pip install --no-deps medmnist`` is enough.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
 import os
+import re
+import shutil
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert.data.archive import read_arrays
-from smoothcert.data.checks import check_shape
-from smoothcert.data.dataset import ImageSet
-from smoothcert.data.fit import fitted_all, fitting_steps
-from smoothcert.data.medmnist import class_names_of
-from smoothcert.data.names import listed, shown
-from smoothcert.data.options import DataOptions
-from smoothcert.data.quantise import integers_of
-from smoothcert.data.stored import RefusedError
+from smoothcert.data.checks import check_shape, listed, memory_limit, shown
+from smoothcert.data.dataset import DataOptions, ImageSet
+from smoothcert.data.image_header import RefusedError
+from smoothcert.data.transforms import fitted_all, fitting_steps, integers_of
 from smoothcert.errors import DataError
+
+if TYPE_CHECKING:
+    from smoothcert.data.dataset import DataOptions, ImageSet
+
+
+MAX_RATIO = 400
+"""Above this compression an array of more than a GiB is taken for a decompression bomb."""
+
+Array = npt.NDArray[Any]
+
+
+def read_arrays(path: Path, choose: Callable[[set[str]], dict[str, str]]) -> dict[str, Array]:
+    """Some arrays of a ``.npz`` archive.
+
+    Args:
+        path: the archive.
+        choose: from the names of all arrays to those wanted, each by the name to return it under.
+
+    Raises:
+        DataError: the file is missing or damaged, or an array holds objects or claims a size that cannot be.
+    """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, not a .npz archive; end its name with / if it holds a folder a class.")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; give the path of a .npz archive.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            keys = choose({name.removesuffix(".npy") for name in archive.namelist()})
+            return {name: _read_member(path, archive, key) for name, key in keys.items()}
+    except DataError:
+        raise
+    except Exception as error:  # damaged bytes make zipfile, zlib and numpy raise nearly anything
+        raise DataError(
+            f"{path}: a readable .npz archive is expected, but it is damaged or something else "
+            f"({type(error).__name__}); save it again with numpy.savez."
+        ) from error
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, key: str) -> npt.NDArray[Any]:
+    info = archive.getinfo(f"{key}.npy")
+    with archive.open(info) as member:
+        _check_header(path, key, member, info)
+    with archive.open(info) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def _check_header(path: Path, key: str, member: IO[bytes], info: zipfile.ZipInfo) -> None:
+    """Refuse before a byte of the array is read what would execute code or fill the memory."""
+    version = np.lib.format.read_magic(member)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(member)
+    if dtype.hasobject:
+        raise DataError(
+            f"{path}: {key} holds Python objects, which only unpickling can read and which could run code; "
+            "save plain numbers and strings."
+        )
+    size = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
+    bomb = size > 2**30 and size > MAX_RATIO * max(info.compress_size, 1)
+    if size > memory_limit() or size > info.file_size or bomb:
+        raise DataError(
+            f"{path}: {key} claims {size:,} bytes, but the archive holds {info.file_size:,} "
+            f"({info.compress_size:,} compressed) and {memory_limit():,} fit here; it is damaged or too large."
+        )
+
 
 _COLUMN = "column "
 MOST_NAMES = 1_000_000
@@ -141,3 +216,91 @@ def _texts(arrays: dict[str, npt.NDArray[Any]], name: str) -> tuple[str, ...] | 
     except (SystemError, ValueError):  # NumPy stores any 32 bits as a character
         raise DataError(f"{name.removeprefix(_COLUMN)} holds characters that do not exist; save it again.") from None
     return tuple(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values)
+
+
+_FILE = re.compile(r"(?P<flag>[a-z]+mnist(?:3d)?)(?P<size>_[0-9]+)?")
+
+
+def read_medmnist(name: str, split: str, options: DataOptions) -> ImageSet:
+    """One split of a MedMNIST set, from ``~/.medmnist/NAME.npz``, which is downloaded where it is not there.
+
+    Args:
+        name: a name of the catalogue, such as bloodmnist, or with a size, such as bloodmnist_64.
+        split: train, val or test.
+        options: how to read it.
+
+    Raises:
+        DataError: no such set, 3-D volumes or several findings an image, or the file is neither there nor to be had.
+    """
+
+    if "3d" in name:
+        raise DataError(f"medmnist:{name} holds 3-D volumes, and only 2-D images can be certified; choose another set.")
+    path = Path.home() / ".medmnist" / f"{name}.npz"
+    if not path.is_file():
+        _download(name, path)
+    return read_npz(path, split, options)
+
+
+def class_names_of(path: Path) -> tuple[str, ...]:
+    """The class names of a MedMNIST file, by its name; none where it is no such file or the package is not there."""
+    found = _FILE.fullmatch(path.stem)
+    entry = catalogue().get(found["flag"], {}) if found else {}
+    label = entry.get("label")
+    if not isinstance(label, dict) or "multi-label" in entry.get("task", ""):
+        return ()
+    return tuple(str(label[key]) for key in sorted(label, key=int))
+
+
+@cache
+def catalogue() -> dict[str, dict[str, Any]]:
+    """The catalogue of the installed package `medmnist` by name of the set; empty where it is not installed."""
+    package = find_spec("medmnist")
+    if package is None or not package.submodule_search_locations:
+        return {}
+    try:
+        tree = ast.parse((Path(package.submodule_search_locations[0]) / "info.py").read_text(encoding="utf-8"))
+        values = [node.value for node in tree.body if isinstance(node, ast.Assign) and _names(node) == ["INFO"]]
+        return dict(ast.literal_eval(values[0]))
+    except (OSError, ValueError, SyntaxError, IndexError):
+        return {}
+
+
+def _names(node: ast.Assign) -> list[str]:
+    return [target.id for target in node.targets if isinstance(target, ast.Name)]
+
+
+def _download(name: str, path: Path) -> None:
+    """Fetch a file to where the package keeps it, and compare its MD5 with the catalogue's."""
+    found = _FILE.fullmatch(name)
+    known = catalogue()
+    if not known:
+        raise DataError(
+            f"medmnist:{name}: there is no {path}, and without the package medmnist it is not known where to find it; "
+            "put the file there, or: pip install --no-deps medmnist."
+        )
+    entry = known.get(found["flag"], {}) if found else {}
+    size = (found["size"] or "") if found else ""
+    if f"url{size}" not in entry:
+        flat = ", ".join(each for each in known if "3d" not in each)
+        raise DataError(f"medmnist:{name}: no such set; there are {flat}, and with _64, _128 or _224 larger images.")
+    url, md5 = str(entry[f"url{size}"]), str(entry[f"MD5{size}"])
+    try:
+        fetched = _fetched(url, path.with_name(f"{path.name}.{os.getpid()}.part"))
+    except OSError:
+        raise DataError(f"medmnist:{name}: the download failed; fetch {url} and put it at {path}.") from None
+    if hashlib.md5(fetched.read_bytes(), usedforsecurity=False).hexdigest() != md5:
+        fetched.unlink()
+        raise DataError(f"medmnist:{name}: what was downloaded is not the published file; fetch {url} as {path}.")
+    fetched.replace(path)
+
+
+def _fetched(url: str, part: Path) -> Path:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as source:
+            part.parent.mkdir(exist_ok=True)
+            with part.open("wb") as file:
+                shutil.copyfileobj(source, file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return part

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from smoothcert.data.checks import BITS, Pixels, memory_limit
-from smoothcert.data.fit import fitted, fitting_steps
-from smoothcert.data.options import DataOptions
-from smoothcert.data.quantise import coarsened, levels_of_deep
-from smoothcert.data.stored import KINDS, RefusedError
+from smoothcert.data.dataset import DataOptions
+from smoothcert.data.image_header import KINDS, RefusedError
+from smoothcert.data.transforms import coarsened, fitted, fitting_steps, levels_of_deep
 from smoothcert.errors import DataError
 
 

@@ -16,7 +16,7 @@ from smoothcert.cli.predicting.question import Question, check_flags, form_of, q
 from smoothcert.cli.predicting.records import as_csv, as_json
 from smoothcert.cli.terminal import Screen, show
 from smoothcert.data.checks import Pixels
-from smoothcert.data.files import image_files, pixels_sha256, read_image
+from smoothcert.data.image_file import image_files, pixels_sha256, read_image
 from smoothcert.errors import ModelError
 from smoothcert.evidence import Bundle, read_bundle
 from smoothcert.evidence.bundle.files import RECORD

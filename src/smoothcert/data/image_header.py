@@ -1,11 +1,11 @@
-"""How an image file stores its pixels: size, kind, depth and marks, checked before one of them is decoded."""
+"""How an image file stores its pixels: size, mode, bit depth and metadata, checked before pixels are decoded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from smoothcert.data.checks import BITS
+from smoothcert.data.checks import BITS, Pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -183,3 +183,22 @@ def _number(file: BinaryIO, place: int, length: int) -> int:
     number = int.from_bytes(file.read(length), "little")
     file.seek(here)
     return number
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One image as its file stores it.
+
+    Args:
+        pixels: uint8 (8 bits) or uint16 (H, W, C), C 1 or 3.
+        bits: bits a value: 8, 12 or 16. 12-bit values may also be stored in 16.
+        patient: pseudonym of the patient, or None where the file names none.
+        done: what was done to the stored values, in words.
+        windowed: whether the user's window was applied.
+    """
+
+    pixels: Pixels
+    bits: int
+    patient: str | None = None
+    done: tuple[str, ...] = ()
+    windowed: bool = False
