@@ -13,6 +13,7 @@ def run(*arguments: object) -> int:
     return int(done.value.code or 0)
 
 
+@pytest.mark.slow
 def test_the_demo_certifies_and_verifies(tmp_path, capsys):
     assert run("demo", "--images", 16, "--n-max", 150, "--out", tmp_path / "demo") == 0
     said = capsys.readouterr()

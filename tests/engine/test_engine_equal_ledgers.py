@@ -12,8 +12,15 @@ from smoothcert.evidence import open_run
 from .tiny import request
 
 
-@pytest.mark.parametrize("noise", ["grid", "float"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("precision", "noise"),
+    [
+        ("bf16", "grid"),
+        ("fp32", "float"),
+        pytest.param("fp32", "grid", marks=pytest.mark.slow),
+        pytest.param("bf16", "float", marks=pytest.mark.slow),
+    ],
+)
 def test_order_and_threads_change_nothing(resnet, tmp_path, precision, noise):
     asked = request(*resnet, precision=precision, noise=noise, k=(1, 2), radius=(0.02, 0.1), n0=10, n_max=200, limit=8)
     shuffled = Hooks(order=lambda indices: random.Random(1).sample(indices, len(indices)))

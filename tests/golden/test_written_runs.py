@@ -54,6 +54,7 @@ def test_documents_hold_in_any_version(as_version: str, monkeypatch: pytest.Monk
     assert not any("results.json" in told for told in found.notes)  # a form that is known whole
 
 
+@pytest.mark.slow
 def test_interrupted_run_is_finished_with_the_same_votes(tmp_path: Path) -> None:
     from smoothcert.engine.resume import resume
 
