@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from smoothcert.spec.values import Floats
-from smoothcert.stats import full
 
 if TYPE_CHECKING:
     from smoothcert.evidence import Run
     from smoothcert.report import Table
+
 
 Name = Literal[
     "results",
@@ -105,6 +105,7 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
     from smoothcert.errors import InputError
     from smoothcert.evidence import open_run, seal_remark
     from smoothcert.report import results_table, subgroup_note, table_of
+    from smoothcert.stats import full
     from smoothcert.verify import damage
 
     if len(paths) > 1:

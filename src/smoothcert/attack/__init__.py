@@ -1,1 +1,0 @@
-"""Room for attacks that cross-check certificates: a certified image must never be broken inside its radius."""
