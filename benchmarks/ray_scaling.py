@@ -36,7 +36,7 @@ def write_inputs(folder: Path, images: int) -> None:
     from workload import CLASSES, Normalised, classifier
 
     from smoothcert.formats.card import Card
-    from smoothcert.models.weights import save_weights
+    from smoothcert.models.checkpoints import save_weights
 
     base = classifier()
     card = Card("resnet20", CLASSES, 3, mean=base.mean, std=base.std, sigma=SIGMAS[1])

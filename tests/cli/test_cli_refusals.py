@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 import smoothcert.sampling.recipe as recipe
 from smoothcert.formats.card import Card
+from smoothcert.models.checkpoints import save_weights
 from smoothcert.models.resnet import build
-from smoothcert.models.weights import save_weights
 
 GOOD = {"--model": "cli_nets:brightness", "--data": "images.npz", "--sigma": "0.25", "--n-max": "100"}
 

@@ -1,6 +1,6 @@
 import csv
 
-from smoothcert.models.weights import read_weights
+from smoothcert.models.checkpoints import read_weights
 from smoothcert.training.trainer import Trainer
 
 COMMON = "train --data images.npz --sigma 0.25 --arch resnet8 --batch-size 8 --precision fp32"

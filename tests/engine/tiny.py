@@ -8,8 +8,8 @@ from torch import nn
 
 from smoothcert.engine.work import Work, consent_of, load_work
 from smoothcert.formats.card import Card
+from smoothcert.models.checkpoints import save_weights
 from smoothcert.models.resnet import build
-from smoothcert.models.weights import save_weights
 from smoothcert.spec import Request, make_request
 
 CLASSES, SHAPE, SEED = 4, (8, 8, 3), 7

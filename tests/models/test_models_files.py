@@ -13,9 +13,9 @@ from torch import nn
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions, at_sigma, load_classifier
+from smoothcert.models.checkpoints import save_weights
 from smoothcert.models.resnet import build
 from smoothcert.models.state import load_state
-from smoothcert.models.weights import save_weights
 
 CARD = Card(
     arch="resnet8",

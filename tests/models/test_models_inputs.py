@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions
-from smoothcert.models.inputs import stated, unit_normalisation
+from smoothcert.models.classifier import stated, unit_normalisation
 
 NUMBERS = st.floats(-1000, 1000)
 POSITIVE = st.floats(0.01, 1000)

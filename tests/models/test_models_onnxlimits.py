@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from smoothcert.errors import ModelError
-from smoothcert.models import ModelOptions, load_classifier, onnxnet
+from smoothcert.models import ModelOptions, load_classifier
+from smoothcert.models import onnx as onnxnet
 
 from .conftest import library
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from smoothcert.errors import ModelError, RecipeError
 from smoothcert.models import ModelOptions, load_classifier
-from smoothcert.models.script import Steady, is_script
+from smoothcert.models.torchscript import Steady, is_script
 from smoothcert.sampling.recipe import choose_recipe
 from smoothcert.spec import make_request
 

@@ -15,8 +15,8 @@ from torch import nn
 
 from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions, load_classifier
+from smoothcert.models.checkpoints import save_weights
 from smoothcert.models.heads import settled
-from smoothcert.models.weights import save_weights
 from smoothcert.noise import Rows, Stage, make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source

@@ -15,8 +15,8 @@ from PIL import Image
 
 from smoothcert.cli import main
 from smoothcert.formats.card import Card
+from smoothcert.models.checkpoints import save_weights
 from smoothcert.models.resnet import build
-from smoothcert.models.weights import save_weights
 
 pytestmark = pytest.mark.slow
 

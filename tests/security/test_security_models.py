@@ -17,7 +17,7 @@ from smoothcert.evidence.bundle.files import RECORD, SUMMED, SUMS, WEIGHTS, read
 from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.resnet import build
-from smoothcert.models.script import is_script
+from smoothcert.models.torchscript import is_script
 from smoothcert.sampling.smoothed import SmoothedClassifier
 
 from .hostile import many, sentence, spoiled, strange, written

@@ -74,7 +74,7 @@ def test_noise_it_never_saw_is_learned() -> None:
 
 
 def test_the_weights_say_where_they_come_from() -> None:
-    from smoothcert.models.weights import read_weights
+    from smoothcert.models.checkpoints import read_weights
 
     save(train(stripes(), TINY), TINY, stripes(), "w.safetensors")
     start = tuned(stripes(), "w.safetensors", ModelOptions())

@@ -192,7 +192,7 @@ def clean_logits(
     """
     import torch
 
-    from smoothcert.models.outputs import failed
+    from smoothcert.models.heads import failed
     from smoothcert.sampling.recipe import DTYPES, input_precision
 
     classifier = work.classifiers[sigma]

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from smoothcert.formats.card import Card
-from smoothcert.models.classifier import Classifier
-from smoothcert.models.inputs import unit_normalisation
+from smoothcert.models.classifier import Classifier, unit_normalisation
 
 
 class Around(nn.Module):

@@ -10,10 +10,9 @@ from torch import nn
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card, card_from_values
 from smoothcert.models.adapters import assembled, still
-from smoothcert.models.classifier import Classifier, ModelOptions
-from smoothcert.models.inputs import stated
+from smoothcert.models.checkpoints import read_weights
+from smoothcert.models.classifier import Classifier, ModelOptions, stated
 from smoothcert.models.state import load_state, state_sha256
-from smoothcert.models.weights import read_weights
 from smoothcert.usercode import import_factory, source_sha256, working_directory_importable
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from smoothcert.errors import RecipeError
-from smoothcert.models.outputs import lacks_memory
+from smoothcert.models.heads import lacks_memory
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP = 1 << 30

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from smoothcert.errors import ModelError
 from smoothcert.models import Classifier
-from smoothcert.models.outputs import failed, lacks_memory
+from smoothcert.models.heads import failed, lacks_memory
 from smoothcert.noise import Noise, Rows
 from smoothcert.noise.buffers import GRID_KINDS
 from smoothcert.sampling.memory import memory_or_refusal

@@ -18,8 +18,8 @@ from smoothcert.data.dataset import ImageSet
 from smoothcert.errors import ModelError, SpecError
 from smoothcert.evidence import write_derived
 from smoothcert.formats.card import Card
+from smoothcert.models.checkpoints import read_tensors, save_weights, write_tensors
 from smoothcert.models.state import State
-from smoothcert.models.weights import read_tensors, save_weights, write_tensors
 from smoothcert.training.settings import EpochReport, TrainingSettings
 from smoothcert.training.start import MEAN, STD, Start
 

@@ -11,7 +11,7 @@ from smoothcert.errors import EvidenceError, ModelError, SpecError
 from smoothcert.evidence import Run
 from smoothcert.formats.card import Card
 from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
-from smoothcert.models.weights import STATE_DICTS, read_bytes, sha256_of
+from smoothcert.models.checkpoints import STATE_DICTS, read_bytes, sha256_of
 from smoothcert.spec import ModelFacts
 from smoothcert.usercode import Consent
 from smoothcert.verify import damage

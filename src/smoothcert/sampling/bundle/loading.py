@@ -15,10 +15,10 @@ from smoothcert.evidence.bundle.record import Bundle
 from smoothcert.evidence.bundle.weights import tie_of
 from smoothcert.formats.card import card_from_values
 from smoothcert.models import Classifier, ModelOptions
+from smoothcert.models.checkpoints import read_weights
 from smoothcert.models.factory import classifier_of
-from smoothcert.models.files import read_own
+from smoothcert.models.resnet import read_own
 from smoothcert.models.state import load_state
-from smoothcert.models.weights import read_weights
 from smoothcert.sampling.bundle.probe import check_probe
 from smoothcert.spec import Recipe
 

@@ -17,8 +17,8 @@ from smoothcert.evidence.bundle.files import write_bundle
 from smoothcert.evidence.bundle.record import OF_THE_MACHINE, Bundle, BundledModel, Certified, Facts
 from smoothcert.evidence.bundle.weights import tie_of
 from smoothcert.models import Classifier
+from smoothcert.models.checkpoints import sha256_of
 from smoothcert.models.state import state_sha256
-from smoothcert.models.weights import sha256_of
 from smoothcert.sampling.bundle.certified import check_holdable, check_whole, level_of, weights_bytes
 from smoothcert.sampling.bundle.probe import probe
 from smoothcert.spec.request import explain

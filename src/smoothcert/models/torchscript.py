@@ -1,4 +1,6 @@
-"""TorchScript archives, which are code: running one runs whatever its author put into it."""
+"""``.pt2`` files of torch.export and TorchScript archives. Both are code, whatever their author put in."""
+
+from __future__ import annotations
 
 import io
 import warnings
@@ -12,9 +14,35 @@ from torch import nn
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
 from smoothcert.models.adapters import Around, assembled, still
-from smoothcert.models.classifier import Classifier, ModelOptions
-from smoothcert.models.inputs import stated
-from smoothcert.models.weights import read_bytes, sha256_of
+from smoothcert.models.checkpoints import read_bytes, sha256_of
+from smoothcert.models.classifier import Classifier, ModelOptions, stated
+
+
+def read_exported(path: str, options: ModelOptions) -> Classifier:
+    """The module of a ``.pt2`` file, which was exported in eval mode or cannot be changed to it.
+
+    Raises:
+        ModelError: without `trust_model`, with `arch` or `weights`, or if the file cannot be loaded.
+    """
+    if options.arch is not None or options.weights is not None:
+        raise ModelError(f"{path} holds its own architecture and weights; leave out --arch and --weights.")
+    if not options.trust_model:
+        raise ModelError(
+            f"{path}: a .pt2 file is code, not data: loading it can run anything its author wrote into it. "
+            "If you trust its origin add --trust-model; else ask for the weights as safetensors."
+        )
+    data = read_bytes(Path(path))
+    return assembled(_load_exported(data, path), stated(Card(), options, path), sha256_of(data), path)
+
+
+def _load_exported(data: bytes, path: str) -> torch.nn.Module:
+    try:
+        return torch.export.load(io.BytesIO(data)).module()
+    except Exception as error:  # damaged bytes make the reader raise nearly anything
+        raise ModelError(
+            f"{path}: a file written by torch.export.save is expected, but it cannot be loaded "
+            f"({type(error).__name__}); export the model again with this torch."
+        ) from error
 
 
 class Steady(Around):
@@ -68,11 +96,11 @@ def scripted(path: str, card: Card, options: ModelOptions, reference: str) -> Cl
         ModelError: it cannot be loaded, or the user states something else than is declared.
     """
     data = read_bytes(Path(path))
-    module = Steady(still(_loaded(data, path)))
+    module = Steady(still(_load_script(data, path)))
     return assembled(module, stated(card, options, reference), sha256_of(data), reference)
 
 
-def _loaded(data: bytes, path: str) -> nn.Module:
+def _load_script(data: bytes, path: str) -> nn.Module:
     try:
         with warnings.catch_warnings():  # torch advises authors to export otherwise; the user has only the file
             warnings.filterwarnings("ignore", r".*torch\.jit\.load", DeprecationWarning)

@@ -1,4 +1,4 @@
-"""The process in which onnxruntime computes one model, within limits; `smoothcert.models.onnxnet` starts it.
+"""The process in which onnxruntime computes one model, within limits; `smoothcert.models.onnx` starts it.
 
 It is run as a file: it imports nothing of this package, so that it starts fast, and trusts nothing but its pipe.
 A message, either way, is a line of JSON whose `size` says how many bytes follow it.
