@@ -12,10 +12,10 @@ import torch
 from workload import ALPHA, CLASSES, IMAGES, N0, SIGMA, Normalised, classifier, images, to_float, whole_images
 
 from smoothcert.engine.local import LocalEngine
-from smoothcert.engine.runner import lock
-from smoothcert.engine.work import Work
-from smoothcert.sampling.memory import keep_freed_memory
+from smoothcert.engine.run import lock
+from smoothcert.engine.workload import Work
 from smoothcert.sampling.recipe import DTYPES, choose_recipe, prepare
+from smoothcert.sampling.sampler import keep_freed_memory
 from smoothcert.spec import make_request
 
 Timed = Callable[[], int]

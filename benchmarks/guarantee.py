@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from workload import ALPHA, N0, SIGMA, Normalised, to_float
 
 from smoothcert.engine.local import LocalEngine
-from smoothcert.engine.runner import lock
-from smoothcert.engine.work import Work, load_work
+from smoothcert.engine.run import lock
+from smoothcert.engine.workload import Work, load_work
 from smoothcert.evidence import outcomes
 from smoothcert.spec import make_request
 

@@ -11,7 +11,7 @@ import torch
 from peer import PACKAGES
 
 from smoothcert.evidence import environment
-from smoothcert.sampling.memory import keep_freed_memory
+from smoothcert.sampling.sampler import keep_freed_memory
 
 
 def facts() -> dict[str, str]:

@@ -54,8 +54,8 @@ def measure(task: dict[str, str], folder: Path) -> dict[str, float | str]:
     """Certify once in this process; return copies a second at the second noise level, and the hash of the ledger."""
     import torch
 
-    from smoothcert.engine.placement import Placement
-    from smoothcert.engine.runner import certify
+    from smoothcert.engine.resources import Placement
+    from smoothcert.engine.run import certify
     from smoothcert.evidence import ENERGY, open_run
     from smoothcert.spec import make_request
 

@@ -18,8 +18,8 @@ from rich.progress import track
 from rich.table import Table
 
 from smoothcert.engine.local import LocalEngine
-from smoothcert.engine.runner import lock
-from smoothcert.engine.work import Work, load_work
+from smoothcert.engine.run import lock
+from smoothcert.engine.workload import Work, load_work
 from smoothcert.evidence import Line, outcomes
 from smoothcert.noise import Rows, Stage
 from smoothcert.spec import make_request

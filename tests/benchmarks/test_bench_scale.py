@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from smoothcert.evidence import open_run, plan_of
-from smoothcert.sampling.protocol import begin, protocol_of, settle
+from smoothcert.sampling.protocol import init_state as begin
+from smoothcert.sampling.protocol import protocol_of
+from smoothcert.sampling.protocol import update as settle
 from smoothcert.verify import verify
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))

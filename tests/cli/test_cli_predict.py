@@ -52,8 +52,7 @@ def images(project, tmp_path):
 @pytest.fixture(scope="module")
 def bundled(project, tmp_path_factory):
     """The bundle of the finished run at sigma 0.25."""
-    from smoothcert.sampling.bundle.of_run import bundle_run
-    from smoothcert.sampling.bundle.saving import Wanted
+    from smoothcert.sampling.save_bundle import Wanted, bundle_run
 
     out = tmp_path_factory.mktemp("bundled") / "bundle"
     bundle_run(open_run(project / "run"), out, 0.25, Wanted(n=300), {"model": "cli_nets:brightness"})
@@ -375,7 +374,7 @@ def test_what_cannot_be_predicted(say, bundle, images, tmp_path, case, monkeypat
 
 
 def test_one_bad_file_in_a_folder_stops_all_before_the_first_prediction(say, bundle, images, tmp_path, monkeypatch):
-    monkeypatch.setattr("smoothcert.sampling.bundle.loading.load_bundle", None)  # any call would fail
+    monkeypatch.setattr("smoothcert.sampling.load_bundle.load_bundle", None)  # any call would fail
     (images / "second" / "zz.png").write_bytes((images / "first" / "00_0.png").read_bytes()[:-30])
     out = tmp_path / "a.csv"
     sentence = refused(say("predict", bundle, images, *CODE, "--out", out))

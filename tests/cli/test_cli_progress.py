@@ -8,7 +8,7 @@ from rich.console import Console
 
 from smoothcert.cli import progress
 from smoothcert.cli.progress import live
-from smoothcert.engine.hooks import Progress
+from smoothcert.engine.session import Progress
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from smoothcert.engine.resume import resume
+from smoothcert.engine.run import resume
 from smoothcert.evidence import RunDirectory, broken_link, open_run
 
 from .driver import IMAGES, Process, certify_arguments, ledger_bytes, start, wait_until, whole_lines

@@ -2,8 +2,7 @@
 
 import pytest
 
-from smoothcert.engine.resume import resume
-from smoothcert.engine.runner import certify
+from smoothcert.engine.run import certify, resume
 from smoothcert.evidence import RunDirectory, broken_link, open_run, parse_line
 from smoothcert.spec import make_request
 

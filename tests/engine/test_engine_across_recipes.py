@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from smoothcert.engine.runner import certify
-from smoothcert.engine.work import Work
+from smoothcert.engine.run import certify
+from smoothcert.engine.workload import Work
 from smoothcert.evidence import open_run
 from smoothcert.noise import Rows, Stage
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from smoothcert.data import load_images
-from smoothcert.engine.hooks import Hooks, Progress
-from smoothcert.engine.placement import Placement
 from smoothcert.engine.preflight import Preflight
-from smoothcert.engine.resume import resume
-from smoothcert.engine.runner import certify
+from smoothcert.engine.resources import Placement
+from smoothcert.engine.run import certify, resume
+from smoothcert.engine.session import Hooks, Progress
 from smoothcert.errors import EvidenceError, InputError, ModelError, SpecError
 from smoothcert.evidence import LOCKED, SIGNED, STARTED, broken_link, open_run
 from smoothcert.noise import Rows, Stage, make_noise

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from smoothcert.engine.conventions import better_convention
 from smoothcert.engine.preflight import preflight, spread
-from smoothcert.engine.work import clean_forward, clean_logits
+from smoothcert.engine.warnings import better_convention
+from smoothcert.engine.workload import clean_forward, clean_logits
 
 from .tiny import loaded, request, write_grey
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from smoothcert.engine import doubts
+from smoothcert.engine import warnings as doubts
 
 NAMES = ("cat", "dog", "fox", "owl", "rat")
 LABELS = np.arange(60) % 5

@@ -2,9 +2,10 @@
 
 import pytest
 
-from smoothcert.engine import energy, local
-from smoothcert.engine.energy import Counter, Meter, meter_of
-from smoothcert.engine.runner import certify
+from smoothcert.engine import local
+from smoothcert.engine import measure as energy
+from smoothcert.engine.measure import Counter, Meter, meter_of
+from smoothcert.engine.run import certify
 from smoothcert.evidence import ENERGY, basis_of, open_run
 from smoothcert.spec import Production
 from smoothcert.verify import verify

@@ -5,8 +5,8 @@ import random
 import pytest
 import torch
 
-from smoothcert.engine.hooks import Hooks
-from smoothcert.engine.runner import certify
+from smoothcert.engine.run import certify
+from smoothcert.engine.session import Hooks
 from smoothcert.evidence import open_run
 
 from .tiny import request

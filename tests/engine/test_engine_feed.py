@@ -5,10 +5,10 @@ import threading
 
 import numpy as np
 
-from smoothcert.engine.feed import Feed
+from smoothcert.engine.worker import Feed
 from smoothcert.noise import Stage
 from smoothcert.sampling.protocol import Need, Sampled
-from smoothcert.sampling.waves import waves
+from smoothcert.sampling.scheduler import waves
 
 
 class Counting:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from smoothcert.engine import members
-from smoothcert.engine.fleet import MOST_GIVEN, Fleet, share_of
+from smoothcert.engine import worker_pool as members
 from smoothcert.engine.local import LocalEngine
 from smoothcert.engine.messages import Beat, Closed, Died, Ready, Refusal, Wave
-from smoothcert.engine.runner import lock
-from smoothcert.engine.work import load_work
+from smoothcert.engine.run import lock
+from smoothcert.engine.worker_pool import MOST_GIVEN, Fleet, share_of
+from smoothcert.engine.workload import load_work
 from smoothcert.errors import ModelError, RecipeError, SmoothcertError
 
 from .fakepool import COPIES_A_LINE, FakePool, as_sent

@@ -4,8 +4,7 @@ import numpy as np
 import torch
 
 from smoothcert.data import CHANGES, change_norms, load_images
-from smoothcert.engine.resume import resume
-from smoothcert.engine.runner import certify
+from smoothcert.engine.run import certify, resume
 from smoothcert.evidence import CHANGED, CLEAN, RATES, RunDirectory, open_run
 
 from .tiny import request

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from smoothcert.engine.quality import quality
+from smoothcert.engine.preflight import quality
 
 
 def area_by_pairs(scores, positive):

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from smoothcert.engine import engines, raycluster, room, runner, session
-from smoothcert.engine import work as work_module
-from smoothcert.engine.hooks import Hooks
-from smoothcert.engine.placement import Placement, Workers
-from smoothcert.engine.resume import resume
-from smoothcert.engine.runner import certify
-from smoothcert.engine.work import Work
+from smoothcert.engine import ray as raycluster
+from smoothcert.engine import resources as room
+from smoothcert.engine import run as engines
+from smoothcert.engine import run as runner
+from smoothcert.engine import session
+from smoothcert.engine import workload as work_module
+from smoothcert.engine.resources import Placement, Workers
+from smoothcert.engine.run import certify, resume
+from smoothcert.engine.session import Hooks
+from smoothcert.engine.workload import Work
 from smoothcert.errors import EvidenceError, InputError, MissingExtraError, ModelError, RecipeError
 from smoothcert.evidence import open_run
 from smoothcert.verify import verify

@@ -6,12 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from smoothcert.engine import resume as resume_module
-from smoothcert.engine import work as work_module
-from smoothcert.engine.hooks import Hooks
-from smoothcert.engine.placement import Placement
-from smoothcert.engine.resume import resume
-from smoothcert.engine.runner import certify
+from smoothcert.engine import run as resume_module
+from smoothcert.engine import workload as work_module
+from smoothcert.engine.resources import Placement
+from smoothcert.engine.run import certify, resume
+from smoothcert.engine.session import Hooks
 from smoothcert.errors import EvidenceError, InputError, RecipeError
 from smoothcert.evidence import SESSION_ENDED, RunDirectory, broken_link, open_run
 from smoothcert.verify import verify

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smoothcert.engine import session
-from smoothcert.engine.placement import Placement
-from smoothcert.engine.resume import resume
-from smoothcert.engine.runner import certify
+from smoothcert.engine.resources import Placement
+from smoothcert.engine.run import certify, resume
 from smoothcert.errors import SpecError
 from smoothcert.evidence import RunDirectory, merge, open_run
 from smoothcert.spec import Share, parse_share

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from smoothcert.engine.steady import check_steady
-from smoothcert.engine.work import clean_forward
+from smoothcert.engine.preflight import check_steady
+from smoothcert.engine.workload import clean_forward
 from smoothcert.errors import ModelError
 
 from .tiny import loaded, request, write_resnet

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from smoothcert.engine.work import Work, consent_of, load_work
+from smoothcert.engine.workload import Work, consent_of, load_work
 from smoothcert.formats.card import Card
 from smoothcert.models.checkpoints import save_weights
 from smoothcert.models.resnet import build

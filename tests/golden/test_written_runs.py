@@ -56,7 +56,7 @@ def test_documents_hold_in_any_version(as_version: str, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_interrupted_run_is_finished_with_the_same_votes(tmp_path: Path) -> None:
-    from smoothcert.engine.resume import resume
+    from smoothcert.engine.run import resume
 
     folder = tmp_path / "run"
     shutil.copytree(WRITTEN / "interrupted", folder)

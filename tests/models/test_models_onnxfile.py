@@ -16,8 +16,7 @@ from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.heads import settled
 from smoothcert.noise import make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
-from smoothcert.sampling.sampler import Sampler, Source
-from smoothcert.sampling.selftest import self_test
+from smoothcert.sampling.sampler import Sampler, Source, self_test
 from smoothcert.spec import make_request
 
 from .conftest import library

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.tiny import loaded, request, write_grey, write_resnet
-from smoothcert.engine.runner import lock
+from smoothcert.engine.run import lock
 from smoothcert.noise import Stage
 from smoothcert.planning.pilot import draw_pilot
 from smoothcert.sampling.sampler import Sampler

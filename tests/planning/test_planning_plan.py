@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from engine.tiny import loaded, request
-from smoothcert.engine.runner import certify, lock
+from smoothcert.engine.run import certify, lock
 from smoothcert.errors import SpecError
 from smoothcert.evidence import open_run
 from smoothcert.evidence.forecast import Forecast

@@ -289,7 +289,7 @@ def test_another_cell_can_be_shown_and_an_unknown_one_is_refused(tmp_path, shown
 
 @pytest.mark.slow
 def test_five_images_are_certified_live_and_agree_with_the_ledger(tmp_path, shown, monkeypatch):
-    from smoothcert.engine.runner import certify
+    from smoothcert.engine.run import certify
 
     monkeypatch.chdir(tmp_path)
     data = write_random(tmp_path / "images.npz")
@@ -339,7 +339,7 @@ def test_docs_name_every_setting_and_section():
 
 @pytest.mark.slow
 def test_code_is_not_run(tmp_path, shown, monkeypatch):
-    from smoothcert.engine.runner import certify
+    from smoothcert.engine.run import certify
 
     monkeypatch.chdir(tmp_path)
     write_factory(tmp_path)

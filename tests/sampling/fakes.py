@@ -14,7 +14,7 @@ from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.protocol import Sampled
 from smoothcert.sampling.recipe import prepare
 from smoothcert.sampling.sampler import Sampler, Source
-from smoothcert.sampling.waves import waves
+from smoothcert.sampling.scheduler import waves
 from smoothcert.spec import Recipe
 
 S = TypeVar("S", bound=Sampled)

@@ -15,15 +15,14 @@ from torch import nn
 import smoothcert.sampling.smoothed as smooth
 from engine.tiny import FACTORY, request, write_random, write_resnet
 from smoothcert import SmoothedClassifier
-from smoothcert.engine.runner import certify
+from smoothcert.engine.run import certify
 from smoothcert.errors import DataError, EvidenceError, ModelError, RecipeError, SmoothcertError, SpecError
 from smoothcert.evidence import Run, differences, open_run, read_bundle
 from smoothcert.evidence.bundle.weights import state_sha256_of, tie_of
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.factory import state_sha256
-from smoothcert.sampling.bundle.of_run import bundle_run
-from smoothcert.sampling.bundle.probe import probe
-from smoothcert.sampling.bundle.saving import Wanted
+from smoothcert.sampling.load_bundle import probe
+from smoothcert.sampling.save_bundle import Wanted, bundle_run
 from smoothcert.verify import verify_bundle
 
 from .fakes import Conv, lived_in_resnet, pixels

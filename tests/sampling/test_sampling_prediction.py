@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothcert.noise import Stage
-from smoothcert.sampling.prediction import PredictionRule, begin, settle
+from smoothcert.sampling.protocol import PredictionRule
+from smoothcert.sampling.protocol import init_prediction as begin
+from smoothcert.sampling.protocol import update_prediction as settle
 from smoothcert.stats import predict_sets, prediction_looks
 
 from .fakes import FakeSampler, run_waves, vote

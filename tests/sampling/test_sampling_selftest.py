@@ -6,7 +6,7 @@ import torch
 
 from smoothcert.noise import make_noise
 from smoothcert.sampling.recipe import prepare
-from smoothcert.sampling.selftest import noise_test, self_test
+from smoothcert.sampling.sampler import noise_test, self_test
 
 from .fakes import SHAPE, Conv, classifier, lived_in_resnet, pixels, recipe, sampler_of
 

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothcert.noise import Stage
-from smoothcert.sampling.protocol import ImageVotes, Protocol, begin, settle
+from smoothcert.sampling.protocol import ImageVotes, Protocol
+from smoothcert.sampling.protocol import init_state as begin
+from smoothcert.sampling.protocol import update as settle
 from smoothcert.stats import Bounds, Plan, running, schedule, tally, undecided
 
 from .fakes import FakeSampler, run_waves, vote

@@ -27,11 +27,11 @@ KNOWN = {
         "report/notebook/display.py",
     },
     "compile": {"report/documents/notebook.py"},  # cells of the package's own template
-    "ctypes": {"sampling/memory.py"},
+    "ctypes": {"sampling/sampler.py"},
     "exec": {"report/documents/notebook.py"},
     "gzip": {"evidence/reading.py"},
     "import_module": {
-        *("__init__.py", "sampling/__init__.py", "models/__init__.py", "engine/energy.py"),
+        *("__init__.py", "sampling/__init__.py", "models/__init__.py", "engine/measure.py"),
         "usercode.py",  # module:factory, the user's own code
     },
     "literal_eval": {"data/npz.py"},
@@ -40,7 +40,7 @@ KNOWN = {
     "onnxruntime": {"models/onnx_server.py"},
     "pickletools": {"models/checkpoints.py"},
     "pydicom": {"data/dicom.py"},
-    "safetensors": {"models/checkpoints.py", "sampling/bundle/certified.py"},
+    "safetensors": {"models/checkpoints.py", "sampling/save_bundle.py"},
     "subprocess": {"evidence/signatures.py", "models/onnx.py"},
     "timm": {"models/hubs.py"},
     "torch.export.load": {"models/torchscript.py"},

@@ -10,14 +10,12 @@ import pytest
 from engine.tiny import FACTORY, loaded, request, write_grey, write_random, write_resnet
 from smoothcert.cli import main
 from smoothcert.engine.messages import Job, Ready, Refusal
-from smoothcert.engine.resume import resume
-from smoothcert.engine.runner import certify, lock
+from smoothcert.engine.run import certify, lock, resume
 from smoothcert.engine.worker import Worker
 from smoothcert.errors import EvidenceError, InputError, SpecError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.report.notebook import write_notebook
-from smoothcert.sampling.bundle.of_run import bundle_run
-from smoothcert.sampling.bundle.saving import Wanted
+from smoothcert.sampling.save_bundle import Wanted, bundle_run
 from smoothcert.spec import read_spec
 from smoothcert.usercode import NO_CONSENT
 
@@ -233,7 +231,7 @@ def test_changed_source_is_refused(own, place):
 
 
 def test_a_run_that_recorded_no_source_says_so(own):
-    from smoothcert.engine.hooks import Hooks
+    from smoothcert.engine.session import Hooks
 
     forge(unsealed(own), lambda spec: [model.pop("source_sha256") for model in spec["models"]])
     heard: list[str] = []

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from sampling.fakes import FakeSampler, vote
 from smoothcert.errors import SpecError
 from smoothcert.noise import Stage
-from smoothcert.sampling.protocol import Protocol, begin, settle
-from smoothcert.sampling.waves import waves
+from smoothcert.sampling.protocol import Protocol
+from smoothcert.sampling.protocol import init_state as begin
+from smoothcert.sampling.protocol import update as settle
+from smoothcert.sampling.scheduler import waves
 from smoothcert.stats import (
     Bounds,
     Plan,

@@ -147,7 +147,7 @@ MUTATIONS = {
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_each_change_after_the_seal_is_a_fault_and_no_resume_mends_it(run, name):
-    from smoothcert.engine.resume import resume
+    from smoothcert.engine.run import resume
 
     MUTATIONS[name](run)
     assert verify(run).faults
@@ -191,7 +191,7 @@ def test_documents_may_follow_the_seal(run):
 
 
 def test_an_intact_sealed_run_has_nothing_to_resume(run):
-    from smoothcert.engine.resume import resume
+    from smoothcert.engine.run import resume
 
     before = (run / "events.jsonl").read_bytes()
     assert resume(RunDirectory(run), {}) is False

@@ -41,8 +41,7 @@ def bundle(
 
     opened = open_run(run)
     refuse_occupied(out)
-    from smoothcert.sampling.bundle.of_run import bundle_run
-    from smoothcert.sampling.bundle.saving import Wanted
+    from smoothcert.sampling.save_bundle import Wanted, bundle_run
 
     made = bundle_run(opened, out, sigma, Wanted(n, alpha), {"model": model, "weights": weights}, trust_model)
     certified = made.certified

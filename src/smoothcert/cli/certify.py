@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from smoothcert.cli.consent import NOTHING, Typed, check_cluster, consent_of
-from smoothcert.engine.placement import Placement
+from smoothcert.engine.resources import Placement
 from smoothcert.spec import Request
 
 Flags = Annotated[Request, Parameter(name="*", negative="", consume_multiple=True)]

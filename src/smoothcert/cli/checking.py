@@ -13,7 +13,7 @@ from smoothcert.cli.terminal import Screen, show, tell
 from smoothcert.data import DataOptions, load_images
 from smoothcert.data.inspection import Inspection, inspect_images
 from smoothcert.engine.check import Agreement, Check, check, noisy_copies
-from smoothcert.engine.work import Work, load_work
+from smoothcert.engine.workload import Work, load_work
 from smoothcert.errors import printable
 from smoothcert.evidence import refuse_occupied
 from smoothcert.progress import duration

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from smoothcert.engine.placement import Workers
+from smoothcert.engine.resources import Workers
 from smoothcert.errors import InputError
 from smoothcert.spec import Request
 from smoothcert.usercode import FACTORY, Consent

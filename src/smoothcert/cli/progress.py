@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from smoothcert.engine.hooks import Progress
+from smoothcert.engine.session import Progress
 from smoothcert.evidence.cost import times_fewer
 from smoothcert.progress import duration
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from smoothcert.engine.placement import Workers
+from smoothcert.engine.resources import Workers
 
 HERE = Workers()
 

@@ -14,11 +14,11 @@ from smoothcert.cli.interruption import terminated_is_interrupted
 from smoothcert.cli.progress import Show, live
 from smoothcert.cli.terminal import Screen, tell
 from smoothcert.cli.terminal import show as show_table
-from smoothcert.engine.hooks import Hooks
-from smoothcert.engine.placement import Placement, Workers
 from smoothcert.engine.preflight import Preflight
-from smoothcert.engine.resume import resume as resume_run
-from smoothcert.engine.runner import certify as certify_run
+from smoothcert.engine.resources import Placement, Workers
+from smoothcert.engine.run import certify as certify_run
+from smoothcert.engine.run import resume as resume_run
+from smoothcert.engine.session import Hooks
 from smoothcert.errors import EvidenceError, printable
 from smoothcert.evidence import Run, RunDirectory, fingerprint_words, open_run
 from smoothcert.progress import duration

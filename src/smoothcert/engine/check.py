@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from smoothcert.engine.measure import copies_a_second
 from smoothcert.engine.preflight import Preflight, preflight, spread
-from smoothcert.engine.work import Work
+from smoothcert.engine.workload import Work
 from smoothcert.errors import ModelError
 from smoothcert.noise import Rows, Stage
-from smoothcert.sampling.sampler import Sampler
-from smoothcert.sampling.selftest import self_test
+from smoothcert.sampling.sampler import Sampler, self_test
 
 IMAGES = 256
 """Images looked at without noise."""

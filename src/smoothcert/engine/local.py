@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from smoothcert.engine.energy import Meter, meter_of
-from smoothcert.engine.work import Work
+from smoothcert.engine.measure import Meter, meter_of
+from smoothcert.engine.workload import Work
 from smoothcert.evidence import Line, plan_of, utc_now
-from smoothcert.sampling.memory import keep_freed_memory
-from smoothcert.sampling.protocol import Counts, ImageVotes, begin, protocol_of, settle
-from smoothcert.sampling.sampler import Sampler
-from smoothcert.sampling.waves import waves
+from smoothcert.sampling.protocol import Counts, ImageVotes, protocol_of
+from smoothcert.sampling.protocol import init_state as begin
+from smoothcert.sampling.protocol import update as settle
+from smoothcert.sampling.sampler import Sampler, keep_freed_memory
+from smoothcert.sampling.scheduler import waves
 from smoothcert.spec import Spec
 
 Hear = Callable[[dict[str, Any]], None]

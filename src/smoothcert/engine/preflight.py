@@ -1,22 +1,126 @@
-"""Preflight: a minute's look at classifier and images before any long run. It warns; it does not certify."""
+"""Preflight: a minute of checks on classifier and images before any long run. It warns; it does not certify.
+
+The determinism check refuses classifiers whose output for an image depends on other images or on chance (dropout,
+batch statistics). The metrics are accuracy, balanced accuracy and area under the ROC curve, without noise.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
+from scipy.stats import mannwhitneyu
 
-from smoothcert.engine import doubts
-from smoothcert.engine.conventions import better_convention
+from smoothcert.engine import warnings as doubts
 from smoothcert.engine.measure import copies_a_second
-from smoothcert.engine.quality import Quality, quality
-from smoothcert.engine.steady import check_steady
-from smoothcert.engine.work import Work, clean_forward, clean_logits
+from smoothcert.engine.warnings import better_convention
+from smoothcert.engine.workload import Work, clean_forward, clean_logits
 from smoothcert.errors import ModelError
 from smoothcert.noise import Rows, Stage
-from smoothcert.sampling.memory import keep_freed_memory
-from smoothcert.sampling.sampler import Sampler
+from smoothcert.sampling.sampler import Sampler, keep_freed_memory
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A classifier's answers on labelled images without noise.
+
+    Attributes:
+        images: images looked at.
+        accuracy: fraction classified as labelled.
+        balanced: mean over the classes that occur of the fraction of each that is classified as labelled.
+        auc: area under the ROC curve of each class against the rest by its probability, mean over the classes that
+            occur; None where only one class occurs.
+    """
+
+    images: int
+    accuracy: float
+    balanced: float
+    auc: float | None
+
+
+def quality(logits: NDArray[Any], labels: NDArray[np.int64]) -> Quality:
+    """Return the quality of scores.
+
+    Args:
+        logits: float (n, classes); probabilities do as well.
+        labels: int (n,), in 0..classes-1.
+
+    >>> quality(np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([0, 1, 1]))
+    Quality(images=3, accuracy=0.6666666666666666, balanced=0.75, auc=1.0)
+    """
+    right = logits.argmax(axis=1) == labels
+    present = np.unique(labels)
+    recalls = [right[labels == c].mean() for c in present]
+    probabilities = softmax(logits.astype(np.float64), axis=1)
+    areas = [_area(probabilities[:, c], labels == c) for c in present] if len(present) > 1 else []
+    return Quality(
+        images=len(labels),
+        accuracy=float(right.mean()),
+        balanced=float(np.mean(recalls)),
+        auc=float(np.mean(areas)) if areas else None,
+    )
+
+
+def _area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """The share of (positive, negative) pairs in the right order, ties counting half (Mann and Whitney 1947)."""
+    up, down = scores[positive], scores[~positive]
+    return float(mannwhitneyu(up, down, method="asymptotic").statistic / (len(up) * len(down)))
+
+
+Forward = Callable[["Tensor"], "Tensor"]
+LARGEST = 0.01
+"""Difference of a score, as a share of the scores' spread, that arithmetic alone does not make."""
+
+
+def check_steady(work: Work, sigma: float, places: NDArray[np.int64], forward: Forward) -> None:
+    """Refuse a classifier whose answer to an image changes from one time to the next, or with its neighbours.
+
+    Args:
+        work: images and classifiers.
+        sigma: one of its noise levels.
+        places: a few images to look at, positions in the set.
+        forward: its forward pass.
+
+    Raises:
+        ModelError: the scores of the same images differ by more than a hundredth of their spread.
+    """
+    name = work.classifiers[sigma].reference
+    first = clean_logits(work, sigma, places, forward)
+    if _apart(first, clean_logits(work, sigma, places, forward)):
+        raise ModelError(
+            f"{name} answers the same images differently the second time: dropout or other randomness is at work. "
+            "Put the classifier into evaluation mode, with nothing random in its forward pass."
+        )
+    if _apart(_among(work, sigma, places, forward, 1.0), _among(work, sigma, places, forward, -1.0)):
+        raise ModelError(
+            f"{name} answers an image differently when other images of the batch change: batch normalisation in "
+            "training mode, or another exchange between images. Put the classifier into evaluation mode."
+        )
+
+
+def _among(
+    work: Work, sigma: float, places: NDArray[np.int64], forward: Forward, neighbours: float
+) -> NDArray[np.float32]:
+    """The scores of images followed by as many others: themselves times a factor."""
+
+    def run(batch: Tensor) -> Tensor:
+        import torch
+
+        return forward(torch.cat([batch, batch * neighbours]))[: len(batch)]
+
+    return clean_logits(work, sigma, places, run)
+
+
+def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    return bool(np.abs(one - other).max() > LARGEST * max(float(np.ptp(one)), 1e-6))
+
 
 IMAGES, FEW = 64, 16
 """Images looked at, and those whose scores are compared with themselves."""

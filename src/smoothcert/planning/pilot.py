@@ -9,18 +9,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from smoothcert.engine.energy import meter_of
-from smoothcert.engine.measure import measure_rates
-from smoothcert.engine.runner import lock
-from smoothcert.engine.work import Work, load_work
+from smoothcert.engine.measure import measure_rates, meter_of
+from smoothcert.engine.run import lock
+from smoothcert.engine.workload import Work, load_work
 from smoothcert.errors import SpecError
 from smoothcert.evidence.forecast import Forecast, LevelForecast, Pilot, Rate
 from smoothcert.evidence.planned import named_cells, settings_of
 from smoothcert.noise import Rows, Stage
 from smoothcert.planning.forecast import Level, Votes
 from smoothcert.planning.population import IntArray
-from smoothcert.sampling.memory import keep_freed_memory
-from smoothcert.sampling.sampler import Sampler
+from smoothcert.sampling.sampler import Sampler, keep_freed_memory
 from smoothcert.spec.planning import PlanSettings
 from smoothcert.usercode import Consent
 

@@ -252,7 +252,7 @@ def plan(
     """
     if not settings.draws:
         return _without_pilot(settings)
-    from smoothcert.engine.work import consent_of
+    from smoothcert.engine.workload import consent_of
     from smoothcert.planning.pilot import draw_pilot, loaded, predicted
 
     work, count, notes = loaded(settings, consent or consent_of(settings))

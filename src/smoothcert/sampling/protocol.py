@@ -1,16 +1,21 @@
-"""What an image needs next, as a pure function of its votes: select a class, then look until every cell is decided."""
+"""What an image needs next, as a pure function of its votes: for a certificate, and for a prediction.
+
+Certification selects a class, then looks until every entry is decided. Prediction looks until its test decides or the
+last look is taken.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.noise import Stage
 from smoothcert.spec import Spec
-from smoothcert.stats import Bounds, Plan, Procedure, step, tally
+from smoothcert.stats import Bounds, Plan, Prediction, Procedure, levels, predict_counts, step, tally
 
 Counts = NDArray[np.int64]
 """Votes by class: integers of shape (..., classes)."""
@@ -100,12 +105,12 @@ class ImageVotes(Sampled):
         return selected + (self.looks[-1][0] if self.looks else 0)
 
 
-def begin(protocol: Protocol, index: int, label: int | None) -> ImageVotes:
+def init_state(protocol: Protocol, index: int, label: int | None) -> ImageVotes:
     """Return a fresh image."""
     return ImageVotes(index, protocol.first(), label=label, open_ks=dict.fromkeys(protocol.targets))
 
 
-def settle(protocol: Protocol, images: Sequence[ImageVotes], counts: Counts) -> None:
+def update(protocol: Protocol, images: Sequence[ImageVotes], counts: Counts) -> None:
     """Take the votes of finished needs and set what each image needs next.
 
     Args:
@@ -149,3 +154,81 @@ def _look(protocol: Protocol, images: Sequence[ImageVotes], k: int) -> None:
             image.open_ks[k] = Bounds(now.q[i], now.u[i])
         else:
             del image.open_ks[k]
+
+
+@dataclass(frozen=True)
+class PredictionRule:
+    """When an image is predicted: fixed before the first vote is drawn.
+
+    Attributes:
+        looks: sample numbers at which the votes are tested, from `prediction_looks`.
+        alpha: probability of a wrong answer, in (0, 1).
+        k: number of classes in an answer.
+    """
+
+    looks: tuple[int, ...]
+    alpha: float
+    k: int = 1
+
+    @cached_property
+    def levels(self) -> tuple[float, ...]:
+        """Error level of each look."""
+        return levels(self.looks, self.alpha)
+
+    def after(self, taken: int) -> Need | None:
+        """Return the copies that lead from look number `taken` to the next, or None after the last."""
+        if taken == len(self.looks):
+            return None
+        return Need(Stage.PREDICTION, self.looks[taken - 1] if taken else 0, self.looks[taken])
+
+
+@dataclass
+class PredictionVotes(Sampled):
+    """One image on its way to a prediction.
+
+    Attributes:
+        taken: looks taken so far.
+        counts: votes of all copies so far, int (classes,).
+        found: what the last look taken says; its answer is None where the test left it open.
+    """
+
+    taken: int = 0
+    counts: Counts | None = None
+    found: Prediction | None = None
+
+    @property
+    def answer(self) -> Prediction:
+        """What the last look taken says, once one was taken."""
+        if self.found is None:
+            raise ValueError("no look was taken yet")
+        return self.found
+
+    @property
+    def votes(self) -> Counts:
+        """Votes of all samples, once a look was taken: int (classes,)."""
+        if self.counts is None:
+            raise ValueError("no look was taken yet")
+        return self.counts
+
+
+def init_prediction(rule: PredictionRule, index: int) -> PredictionVotes:
+    """Return a fresh image."""
+    return PredictionVotes(index, rule.after(0))
+
+
+def update_prediction(rule: PredictionRule, images: Sequence[PredictionVotes], counts: Counts) -> None:
+    """Take the votes of finished needs, test them, and set what each image needs next.
+
+    Args:
+        rule: looks, alpha and k.
+        images: images whose need is fully drawn.
+        counts: votes of that need, int (images, classes).
+    """
+    if not images:
+        return
+    so_far = counts + np.stack([np.zeros_like(counts[0]) if i.counts is None else i.counts for i in images])
+    level = np.array([rule.levels[image.taken] for image in images])
+    for image, votes, found in zip(images, so_far, predict_counts(so_far, rule.k, level), strict=True):
+        image.taken, image.counts, image.found = image.taken + 1, votes, found
+        image.need = rule.after(image.taken) if found.answer is None else None
+        image.drawn = 0

@@ -19,15 +19,16 @@ from smoothcert.errors import DataError, ModelError, RecipeError, SpecError
 from smoothcert.models import Classifier
 from smoothcert.noise import make_noise
 from smoothcert.progress import interactive
-from smoothcert.sampling import prediction
+from smoothcert.sampling import protocol as prediction
 from smoothcert.sampling.base_model import Model, as_classifier, check_parameters, device_of_module, evaluating
 from smoothcert.sampling.batches import Batches, Images, Pixels, batches_of, count_of, device_of, pixels_of
 from smoothcert.sampling.certificates import Certificates, Predictions
-from smoothcert.sampling.prediction import PredictionVotes
-from smoothcert.sampling.protocol import ImageVotes, Protocol, begin, settle
+from smoothcert.sampling.protocol import ImageVotes, PredictionVotes, Protocol
+from smoothcert.sampling.protocol import init_state as begin
+from smoothcert.sampling.protocol import update as settle
 from smoothcert.sampling.recipe import Forward, choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
-from smoothcert.sampling.waves import waves
+from smoothcert.sampling.scheduler import waves
 from smoothcert.spec import Recipe, Request, Target, make_request
 from smoothcert.stats import Certificate, Plan, Prediction, certify_counts, prediction_looks, schedule
 
@@ -287,7 +288,7 @@ class SmoothedClassifier(nn.Module):
             EvidenceError: the place is taken, the run is not sealed or damaged, or it certified another object.
             SpecError: n samples can never decide, shape or names do not fit.
         """
-        from smoothcert.sampling.bundle.saving import Wanted, save_bundle
+        from smoothcert.sampling.save_bundle import Wanted, save_bundle
 
         save_bundle(self, Path(path), Wanted(n, alpha, tuple(class_names), shape), run)
 
@@ -317,7 +318,7 @@ class SmoothedClassifier(nn.Module):
             ModelError: the network's code is needed and was not given, or is other code.
             RecipeError: this machine cannot run the precision.
         """
-        from smoothcert.sampling.bundle.loading import load_bundle
+        from smoothcert.sampling.load_bundle import load_bundle
 
         loaded = load_bundle(Path(path), model)
         bundle = loaded.bundle
@@ -362,8 +363,8 @@ class SmoothedClassifier(nn.Module):
         with self._sampler(pixels) as (sampler, first):
             fill = max(1, sampler.batch_size // min(len(pixels), sampler.window))
             rule = prediction.PredictionRule(prediction_looks(n, alpha, fill, stopping), alpha, k)
-            fresh = [prediction.begin(rule, first + place) for place in range(len(pixels))]
-            for decided in waves(fresh, sampler, partial(prediction.settle, rule)):
+            fresh = [prediction.init_prediction(rule, first + place) for place in range(len(pixels))]
+            for decided in waves(fresh, sampler, partial(prediction.update_prediction, rule)):
                 self._tell(len(decided))
         return fresh
 

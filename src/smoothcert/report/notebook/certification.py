@@ -166,9 +166,8 @@ if live:
 
     from smoothcert.noise import Rows, Stage, make_noise
     from smoothcert.sampling import SmoothedClassifier
-    from smoothcert.sampling.memory import keep_freed_memory
     from smoothcert.sampling.recipe import choose_recipe, differences, prepare
-    from smoothcert.sampling.sampler import Sampler, Source
+    from smoothcert.sampling.sampler import Sampler, Source, keep_freed_memory
 
     keep_freed_memory()
     m = min(5, len(images))

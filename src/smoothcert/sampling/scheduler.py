@@ -1,4 +1,4 @@
-"""Waves: a window of images goes look by look; the copies still needed are packed into batches of one fixed shape."""
+"""The scheduler (continuous batching): a window of images, whose pending samples are packed into full batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run works with: images and classifiers, loaded from a request and checked against each other."""
+"""The `Workload` of a run: images and classifiers, loaded from a request and checked against each other."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.data import DataOptions, ImageSet, load_images
-from smoothcert.errors import DataError, ModelError, SpecError
+from smoothcert.errors import DataError, EvidenceError, ModelError, SpecError
 from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
 from smoothcert.noise import Noise, make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
-from smoothcert.spec import DataFacts, ModelFacts, Recipe, Request, Sigma
+from smoothcert.spec import DataFacts, ModelFacts, Recipe, Request, Sigma, Spec
 from smoothcert.usercode import NO_CONSENT, Consent
 
 if TYPE_CHECKING:
@@ -262,3 +262,27 @@ def _facts(work: Work, sigma: float, classifier: Classifier) -> ModelFacts:
         source_sha256=classifier.source_sha256,
         state_sha256=None if classifier.runtime else state_sha256(classifier.module),
     )
+
+
+def check_models(spec: Spec, work: Work) -> None:
+    """Refuse classifiers that are not those of the spec.
+
+    Raises:
+        EvidenceError: a file was changed; the message names it.
+    """
+    for ours, theirs in zip(spec.models, model_facts(work), strict=True):
+        other_state = ours.state_sha256 is not None and ours.state_sha256 != theirs.state_sha256
+        if ours.sha256 != theirs.sha256 or other_state:
+            raise EvidenceError(
+                f"{theirs.weights or theirs.reference} is not the classifier of this run at sigma {ours.sigma:g} "
+                f"({ours.sha256[:19]}...). Point --model or --weights at the unchanged file."
+            )
+        _check_source("--model", ours.reference, ours.source_sha256, theirs.source_sha256)
+
+
+def _check_source(flag: str, reference: str, ours: str | None, theirs: str | None) -> None:
+    if ours is not None and ours != theirs:
+        raise EvidenceError(
+            f"{reference}: the source file of this code is not the one of this run ({ours[:19]}...). Restore that "
+            f"file, or name it with {flag} where it lies unchanged."
+        )

@@ -1,0 +1,270 @@
+"""`certify` and `resume`: load the workload, run preflight, lock the spec, sample with an engine, seal."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import smoothcert
+from smoothcert.data.inspection import inspect_images
+from smoothcert.engine.local import Engine, LocalEngine, local_engine
+from smoothcert.engine.preflight import preflight
+from smoothcert.engine.resources import Placement, Workers, check_workers
+from smoothcert.engine.session import Hooks, Session
+from smoothcert.engine.workload import Work, _check_source, check_models, consent_of, data_facts, load_work, model_facts
+from smoothcert.errors import EvidenceError, RecipeError, SpecError
+from smoothcert.evidence import (
+    LOCKED,
+    RESUMED,
+    SIGNED,
+    STARTED,
+    Run,
+    RunDirectory,
+    append_event,
+    create_run,
+    environment,
+    open_run,
+    refuse_occupied,
+)
+from smoothcert.evidence.forecast import Forecast
+from smoothcert.evidence.planned import PLANNED, difference, first_unnamed
+from smoothcert.evidence.signatures import expect_key
+from smoothcert.evidence.soundness import own_faults
+from smoothcert.formats.spec import MINOR
+from smoothcert.sampling.recipe import differences
+from smoothcert.spec import Request, Share, Sigma, Spec, parse_share
+from smoothcert.stats import schedule
+from smoothcert.usercode import Consent
+
+
+@contextmanager
+def open_engine(workers: Workers, spec: Spec, local: LocalEngine) -> Iterator[Engine]:
+    """Have an engine ready for as long as the context lasts.
+
+    Args:
+        workers: who samples.
+        spec: the locked spec.
+        local: this process as an engine, with images and classifiers of that spec.
+
+    Raises:
+        InputError: there is no cluster where one was expected.
+    """
+    if workers.engine == "local":
+        yield local
+        return
+    from smoothcert.engine.messages import Job
+    from smoothcert.engine.ray import RayPool, connected
+    from smoothcert.engine.worker_pool import WORKER_SECONDS, Fleet
+
+    work = local.work
+    with connected(workers, work.recipe.device, work.images.images.nbytes) as cluster:
+        seconds = workers.worker_timeout or WORKER_SECONDS
+        job = Job(spec.to_json(), work.resolved, work.recipe, os.getcwd(), cluster.room.threads, work.consent)
+        with closing(RayPool(cluster, job, work.images)) as pool:
+            yield Fleet(pool, spec, work.images, cluster.room.workers, local.recipe_name, seconds)
+
+
+def certify(
+    request: Request,
+    out: Path,
+    hooks: Hooks | None = None,
+    plan: Forecast | None = None,
+    placement: Placement | None = None,
+    consent: Consent | None = None,
+) -> RunDirectory:
+    """Certify every image of a request, or one part of them, from nothing to a sealed run directory.
+
+    Nothing is written before images, classifiers and preflight have passed.
+
+    Args:
+        request: what to certify.
+        out: a new or empty folder.
+        hooks: progress callbacks.
+        plan: the forecast this run was planned with; it is recorded before the first image.
+        placement: which engine samples, which part of the images, and which key signs the locked spec; a part is
+            finished but not sealed.
+        consent: what may be run; None: whatever the request names, as its maker named it here and now. Give one for
+            a request that was read from a file.
+
+    Raises:
+        InputError: the request was refused, or it is not what was planned; nothing was written.
+    """
+    hooks, placement = hooks or Hooks(), placement or Placement()
+    share = _share(request, placement)
+    check_workers(placement)
+    if placement.sign_lock is not None:
+        expect_key(placement.sign_lock)
+    refuse_occupied(out)
+    work = load_work(request, hooks.on_read, consent=consent or consent_of(request))
+    hooks.on_images(inspect_images(work.images))
+    spec = lock(work)
+    _check_planned(plan, spec)
+    for sigma in work.classifiers:
+        hooks.on_preflight(preflight(work, sigma, spec.seed))
+    local = local_engine(spec, work)
+    with open_engine(placement, spec, local) as engine:
+        run = create_run(out, spec, environment(torch.get_num_threads()), share, placement.sign_lock)
+        if plan is not None:
+            append_event(run.events, PLANNED, forecast=plan.to_record())
+        Session(run, local, engine, hooks).sample(STARTED)
+    return run
+
+
+def _share(request: Request, placement: Placement) -> Share | None:
+    """Return the part of the images that is asked for; every part must lock the same spec, hence the same seed."""
+    if placement.shard is None:
+        return None
+    share = parse_share(placement.shard)
+    if request.seed is None:
+        raise SpecError(
+            "--shard needs --seed, the same for all shards of a run: draw one, keep it to yourself until the run is "
+            'done, and give it to each: python3 -c "import secrets; print(secrets.randbits(64))".'
+        )
+    return share
+
+
+def _check_planned(plan: Forecast | None, spec: Spec) -> None:
+    if plan is None:
+        return
+    if (found := difference(plan, spec)) is not None:
+        raise SpecError(
+            f"This run is not the one that was planned ({found}). Certify with the settings, classifiers and images of "
+            "the plan, plan anew, or leave out --plan."
+        )
+    if (place := first_unnamed(plan, spec)) is not None:
+        raise SpecError(
+            f"primary, criteria: {place.words} was not named in the plan, whose pilot looked at images of this run, so "
+            "that a bound for this cell alone would not hold. Leave it out, and quote the bound for all cells "
+            "together; or name it in the settings of the plan."
+        )
+
+
+def lock(work: Work) -> Spec:
+    """Return the spec of a run: the request and every fact found before the first image."""
+    request = work.request
+    given = request.seed is not None
+    return Spec(
+        minor=MINOR,
+        smoothcert=smoothcert.__version__,
+        request=request,
+        looks=schedule(request.n_max, request.stopping),
+        seed=request.seed if request.seed is not None else secrets.randbits(64),
+        seed_source="user" if given else "operating system",
+        models=model_facts(work),
+        data=data_facts(work.images),
+        recipe=work.recipe,
+    )
+
+
+def resume(
+    run: RunDirectory,
+    moved: dict[str, Any],
+    accept_recipe: bool = False,
+    hooks: Hooks | None = None,
+    workers: Workers | None = None,
+    trust_model: bool = False,
+) -> bool:
+    """Sample what a run still misses and seal it; a shard goes on with its own part of the images.
+
+    Args:
+        run: an interrupted run.
+        moved: `model`, `weights`, `data`, named anew; their content must be unchanged. Whatever of them is code must
+            be named, for a run is data and names none.
+        accept_recipe: go on with another numeric recipe; each new line then names it.
+        hooks: progress callbacks.
+        workers: which engine samples; any may go on with what any other began.
+        trust_model: run files that are code, and code that only the run names.
+
+    Returns:
+        False where nothing was missing and the run was already sealed.
+
+    Raises:
+        EvidenceError: the spec was changed after it was locked, or model or data are not those of the run; or the run
+            is finished and was changed since.
+        RecipeError: this machine's recipe differs and was not accepted.
+    """
+    workers, hooks = workers or Workers(), hooks or Hooks()
+    check_workers(workers)
+    opened = open_run(run.path)
+    spec = opened.spec
+    _check_lock(run, spec)
+    _check_seal(opened)
+    if opened.done:
+        return False
+    consent = Consent(bool(moved.get("model")), bool(moved.get("data")), trust_model)
+    work = load_work(_as_locked(spec, moved, accept_recipe), consent=consent)
+    _check_same(spec, work)
+    for warning in _unrecorded(spec, work):
+        hooks.on_warning(warning)
+    differing = differences(spec.recipe, work.recipe)
+    if differing and not accept_recipe:
+        raise RecipeError(
+            f"This machine's numeric recipe is not the run's: {'; '.join(differing)}. Resume on a machine like the "
+            "first, or accept it with --accept-recipe; every new line then names its recipe."
+        )
+    local = local_engine(spec, work)
+    with open_engine(workers, spec, local) as engine:
+        Session(run, local, engine, hooks).sample(RESUMED if _begun(run) else STARTED)
+    return True
+
+
+def _begun(run: RunDirectory) -> bool:
+    return any(event.event not in (LOCKED, SIGNED, PLANNED) for event in run.own_events())
+
+
+def _as_locked(spec: Spec, moved: dict[str, Any], accept_recipe: bool) -> Request:
+    """Return the request as it was resolved: same batch shape and device kind, noise levels as they were written."""
+    device = "auto" if accept_recipe else spec.recipe.device.split()[0]
+    fixed = {"batch_size": spec.recipe.batch_size, "device": device}
+    written = {"sigma": tuple(Sigma(model.written) for model in spec.models)}
+    known = {name: value for name, value in moved.items() if value is not None}
+    return spec.request.model_copy(update={**fixed, **written, **known})
+
+
+def _check_lock(run: RunDirectory, spec: Spec) -> None:
+    events = run.read_events()
+    if not events or events[0].facts.get("spec_sha256") != spec.sha256():
+        raise EvidenceError(
+            f"{run.spec} is not the spec that was locked before the first image. Restore it, or start a new run."
+        )
+
+
+def _check_seal(run: Run) -> None:
+    """Refuse a run that nothing more can make whole: one that was sealed and changed, or whose log was."""
+    fault = next(own_faults(run.directory, run.spec, run.ledger), None)
+    if fault is None:
+        return
+    if run.directory.vouched() is not None:
+        raise EvidenceError(
+            f"{run.directory.path} was sealed, and changed since: {fault}. A sealed run cannot be resumed; restore it "
+            "from a copy, or certify anew into another --out."
+        )
+    raise EvidenceError(f"{run.directory.path} cannot be resumed. {fault}. Restore it from a copy.")
+
+
+def _check_same(spec: Spec, work: Work) -> None:
+    data = data_facts(work.images)
+    if (data.sha256, data.images, data.class_names) != (spec.data.sha256, spec.data.images, spec.data.class_names):
+        raise EvidenceError(
+            f"{data.reference} does not hold the images of this run ({spec.data.sha256[:19]}..., "
+            f"{spec.data.images} images). Point --data at the unchanged images."
+        )
+    _check_source("--data", spec.data.reference, spec.data.source_sha256, data.source_sha256)
+    check_models(spec, work)
+
+
+def _unrecorded(spec: Spec, work: Work) -> Iterator[str]:
+    """Yield for which code a run has no hash: those that an earlier version wrote."""
+    found = {each.reference: each.source_sha256 for each in work.classifiers.values()}
+    found[work.images.reference] = work.images.source_sha256
+    recorded = {each.reference: each.source_sha256 for each in spec.models}
+    recorded[spec.data.reference] = spec.data.source_sha256
+    for reference, source in found.items():
+        if source is not None and recorded.get(reference) is None:
+            yield f"{reference}: this run recorded no hash of the source file, so it was not compared"

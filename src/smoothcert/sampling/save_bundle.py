@@ -1,0 +1,357 @@
+"""Saving a bundle: a smoothed classifier in memory, or the one that a finished run certified, known by its hash."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+import smoothcert
+from smoothcert.errors import EvidenceError, ModelError, SpecError
+from smoothcert.evidence import Run, open_run, refuse_occupied
+from smoothcert.evidence.bundle.differences import certified_of, unlike, unlike_recipe
+from smoothcert.evidence.bundle.files import write_bundle
+from smoothcert.evidence.bundle.record import OF_THE_MACHINE, Bundle, BundledModel, Certified, Facts
+from smoothcert.evidence.bundle.weights import tie_of
+from smoothcert.formats.card import Card
+from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
+from smoothcert.models.checkpoints import STATE_DICTS, read_bytes, sha256_of
+from smoothcert.models.state import state_sha256
+from smoothcert.sampling.load_bundle import probe
+from smoothcert.spec import ModelFacts
+from smoothcert.spec.request import explain
+from smoothcert.stats import prediction_looks
+from smoothcert.usercode import Consent
+from smoothcert.verify import damage
+
+if TYPE_CHECKING:
+    from smoothcert.sampling.smoothed import SmoothedClassifier
+
+
+FILES = (".safetensors", *STATE_DICTS, ".pt2", ".ts", ".onnx")
+"""Endings of files that hold the weights of a classifier, and are hashed before anything in them is looked at."""
+
+
+def check_whole(run: Run) -> None:
+    """Refuse a run that certified nothing yet, or was changed since.
+
+    Raises:
+        EvidenceError: the run is not finished and sealed, or is damaged.
+    """
+    path = run.directory.path
+    fault = next(damage(run), None)
+    if fault:
+        raise EvidenceError(f"{path} is damaged: {fault}. `smoothcert verify {path}` names all of it.")
+    if run.missing or not run.sealed:
+        raise EvidenceError(
+            f"{path} is not sealed: {run.missing:,} of {run.expected:,} results are missing, so nothing is certified. "
+            f"Finish it with `smoothcert resume {path}`."
+        )
+
+
+def level_of(run: Run, sigma: float | None) -> float:
+    """Return the noise level that is meant: the one asked for, or the only one.
+
+    Raises:
+        SpecError: the run has several and none was named, or it has no such level.
+    """
+    levels = [model.sigma for model in run.spec.models]
+    if sigma is None and len(levels) == 1:
+        return levels[0]
+    if sigma not in levels:
+        told = "none" if sigma is None else f"{sigma:g}"
+        raise SpecError(
+            f"--sigma: {run.directory.path} has classifiers for sigma {', '.join(f'{level:g}' for level in levels)}, "
+            f"and a bundle holds one of them; got {told}. Add --sigma {levels[0]:g}, or another."
+        )
+    return sigma
+
+
+def certified_classifier(
+    run: Run, sigma: float, moved: Mapping[str, str | None], trust_model: bool
+) -> tuple[Classifier, bytes]:
+    """Load the classifier a run certified at one noise level, and its weights as a safetensors file.
+
+    A file is hashed before anything in it is looked at.
+
+    Args:
+        run: a run.
+        sigma: one of its noise levels.
+        moved: `model` and `weights`, where they are named anew; may contain ``{sigma}``.
+        trust_model: run files that are code, and code that only the run names.
+
+    Raises:
+        EvidenceError: it is not the classifier of the run.
+        ModelError: it cannot be loaded, or a bundle cannot hold it.
+    """
+    spec, facts = run.spec, run.spec.model_at(sigma)
+    name = at_sigma(moved.get("model") or spec.request.model, facts.written)
+    beside = moved.get("weights") or spec.request.weights
+    beside = None if beside is None else at_sigma(beside, facts.written)
+    file = _file(beside or name)
+    if file is not None and not file.is_file():
+        raise EvidenceError(f"{file}: no such file. If it was moved, say where with --model or --weights.")
+    data = None if file is None else read_bytes(file)
+    if data is not None:
+        _check_hash(sha256_of(data), beside or name, facts)
+    consent = Consent(model=bool(moved.get("model")), trust=trust_model)
+    options = ModelOptions.of(spec.request, beside, spec.classes, spec.data.shape[0], consent)
+    classifier = load_classifier(name, options)
+    _check_hash(classifier.sha256, beside or name, facts)
+    _check_source(classifier, name, facts)
+    check_holdable(classifier, facts.adapted)
+    as_it_is = data is not None and file is not None and file.suffix == ".safetensors"
+    return classifier, data if as_it_is and data is not None else weights_bytes(classifier)
+
+
+def check_holdable(classifier: Classifier, adapted: tuple[str, ...]) -> None:
+    """Refuse a classifier that is more than weights and normalisation, which is all that a bundle holds.
+
+    Args:
+        classifier: as it was loaded.
+        adapted: what lies between the noisy image and its network, in words.
+
+    Raises:
+        ModelError: another runtime computes it, or something lies in between.
+    """
+    more = (f"it is run by {classifier.runtime.name}",) if classifier.runtime is not None else adapted
+    if more:
+        raise ModelError(
+            f"{classifier.reference}: a bundle holds a torch network's weights and normalisation, and this classifier "
+            f"is more: {'; '.join(more)}. Certify a module:factory that does it itself, and bundle that."
+        )
+
+
+def weights_bytes(classifier: Classifier, *known: str | None) -> bytes:
+    """Return a classifier's weights as a safetensors file: the very file they came from where it is at hand, or anew.
+
+    Args:
+        classifier: its reference is looked at first.
+        known: other names of files that may be it.
+    """
+    from safetensors.torch import save
+
+    for name in (classifier.reference, *known):
+        source = _file(name or "")
+        if source is not None and source.suffix == ".safetensors" and source.is_file():
+            data = source.read_bytes()
+            if sha256_of(data) == classifier.sha256:
+                return data
+    state = classifier.module.state_dict()
+    card = Card(classifier.arch, classifier.num_classes, None, classifier.input_shape, classifier.mean, classifier.std)
+    copied = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    fresh: bytes = save(copied, metadata={"smoothcert": card.as_json()})
+    return fresh
+
+
+def _file(name: str) -> Path | None:
+    """The weights file that a name stands for, or None for code without one."""
+    if name == "demo":
+        return Path(str(files("smoothcert.models") / "shipped" / "demo.safetensors"))
+    path = Path(name)
+    return path if path.suffix in FILES and not re.match("(timm|monai):", name) else None
+
+
+def _check_source(classifier: Classifier, name: str, facts: ModelFacts) -> None:
+    if facts.source_sha256 not in (None, classifier.source_sha256):
+        raise EvidenceError(
+            f"{name}: the source file of this code is not the one this run certified ({facts.source_sha256[:19]}...). "
+            "Restore that file, or name it with --model where it lies unchanged."
+        )
+
+
+def _check_hash(found: str, name: str, facts: ModelFacts) -> None:
+    if found != facts.sha256:
+        raise EvidenceError(
+            f"{name} is not the classifier that this run certified at sigma {facts.sigma:g} "
+            f"({facts.sha256[:19]}...). Point --model or --weights at the unchanged file."
+        )
+
+
+_T = TypeVar("_T", bound=Facts)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a bundle is told beside the classifier.
+
+    Attributes:
+        n: noisy copies a prediction takes at most.
+        alpha: probability that one prediction is wrong.
+        class_names: one a class; () takes those of the run or the classifier, or else numbers.
+        shape: (C, H, W) of an image; None takes what the run or the classifier declares.
+    """
+
+    n: int = 1000
+    alpha: float = 0.001
+    class_names: tuple[str, ...] = ()
+    shape: tuple[int, int, int] | None = None
+
+
+def save_bundle(
+    g: SmoothedClassifier, path: Path, wanted: Wanted, run: Run | str | PathLike[str] | None = None
+) -> Bundle:
+    """Write a smoothed classifier as a bundle directory, all of it or nothing.
+
+    Args:
+        g: the classifier; a seed among its options is not saved.
+        path: a new or empty folder.
+        wanted: copies, alpha, class names and shape.
+        run: the sealed run that certified this very classifier, or None.
+
+    Raises:
+        EvidenceError: the run is not sealed or damaged, or certified another object; or the place is taken.
+        ModelError: the classifier is more than a bundle can hold.
+        SpecError: the image shape is not known, class names do not fit, or n copies can never decide.
+    """
+    refuse_occupied(path)
+    if g.bundle is not None:
+        raise SpecError("This classifier was loaded from a bundle: copy that directory, or make it anew from its run.")
+    check_holdable(g.classifier, g.classifier.adapted)
+    certified = None
+    if run is not None:
+        opened = run if isinstance(run, Run) else open_run(Path(run))
+        check_whole(opened)
+        certified = certified_of(opened, level_of(opened, g.sigma))
+    names = () if certified is None else (certified.model.weights, certified.model.reference)
+    weights = weights_bytes(g.classifier, *names)
+    facts = _facts(g, wanted, certified, sha256_of(weights))
+    if certified is not None:
+        _refuse_unlike(facts, certified, weights)
+    more = {"n0": g.settings.n0, "bound": g.settings.bound, "certified": certified}
+    return write(path, facts, (g.classifier, weights), wanted, more)
+
+
+def _facts(g: SmoothedClassifier, wanted: Wanted, certified: Certified | None, file_sha256: str) -> Facts:
+    """Return what makes this classifier the one it is."""
+    classifier = g.classifier
+    known = classifier.sha256 and (certified is not None or classifier.sha256 == file_sha256)
+    shape = wanted.shape or (certified.shape if certified else classifier.input_shape)
+    if shape is None:
+        raise SpecError("This classifier declares no image shape: add shape=(C, H, W).")
+    recipe = g.recipe(shape)
+    if certified is not None:
+        recipe = recipe.model_copy(update={name: getattr(certified.recipe, name) for name in OF_THE_MACHINE})
+    return _valid(
+        Facts,
+        sigma=g.sigma,
+        noise=g.settings.noise,
+        levels=g.levels,
+        shape=shape,
+        preprocessing=certified.preprocessing if certified else (),
+        mean=classifier.mean,
+        std=classifier.std,
+        class_names=_names(classifier, wanted, certified),
+        model=BundledModel(
+            arch=classifier.arch,
+            own=classifier.own,
+            reference=classifier.reference,
+            weights=None,
+            sha256=classifier.sha256 if known else _state(classifier),
+            state_sha256=certified.model.state_sha256 if certified else None,
+        ),
+        recipe=recipe,
+    )
+
+
+def _state(classifier: Classifier) -> str:
+    found = state_sha256(classifier.module)
+    if found is None:
+        raise ModelError(
+            f"{classifier.reference}: its state dict must hold plain tensors only, so that it can be saved."
+        )
+    return found
+
+
+def _names(classifier: Classifier, wanted: Wanted, certified: Certified | None) -> tuple[str, ...]:
+    classes = classifier.num_classes or 0
+    known = certified.class_names if certified else classifier.class_names
+    names = tuple(wanted.class_names) or known or tuple(map(str, range(classes)))
+    if len(names) != classes:
+        raise SpecError(f"class_names: expected {classes}, one a class, got {len(names)}.")
+    return names
+
+
+def _refuse_unlike(facts: Facts, certified: Certified, weights: bytes) -> None:
+    found = [*unlike(facts, certified), *unlike_recipe(facts.recipe, certified.recipe)]
+    if not found and tie_of(weights, certified.model) == "other weights":
+        found = ["its weights file is not at hand under the name the run knows"]
+    if found:
+        raise EvidenceError(
+            f"This is not the classifier that the run certified: {'; '.join(found)}. "
+            "`smoothcert bundle RUN` makes the bundle from the run's own classifier."
+        )
+
+
+def write(path: Path, facts: Facts, model: tuple[Classifier, bytes], wanted: Wanted, more: dict[str, Any]) -> Bundle:
+    """Write the bundle of a classifier whose facts are settled.
+
+    Args:
+        path: a new or empty folder.
+        facts: what makes it the one it is.
+        model: the classifier, and its weights as a safetensors file.
+        wanted: copies and alpha of a prediction.
+        more: `n0`, `bound` and `certified` of the record.
+
+    Raises:
+        SpecError: n copies can never decide, or a value is out of range.
+    """
+    prediction_looks(wanted.n, wanted.alpha)  # refuses an n that can never decide
+    classifier, weights = model
+    bundle = _valid(
+        Bundle,
+        **{name: getattr(facts, name) for name in Facts.model_fields},
+        **more,
+        smoothcert=smoothcert.__version__,
+        file_sha256=sha256_of(weights),
+        n=wanted.n,
+        alpha=wanted.alpha,
+        probe=probe(classifier, facts.shape, facts.levels) if classifier.arch is None else (),
+    )
+    write_bundle(path, bundle, weights)
+    return bundle
+
+
+def _valid(kind: type[_T], **fields: Any) -> _T:
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        raise SpecError(explain(error)) from None
+
+
+def bundle_run(
+    run: Run,
+    path: Path,
+    sigma: float | None,
+    wanted: Wanted,
+    moved: dict[str, str | None] | None = None,
+    trust_model: bool = False,
+) -> Bundle:
+    """Write the bundle of one noise level of a finished run, from the run's own classifier.
+
+    Args:
+        run: a sealed run.
+        path: a new or empty folder.
+        sigma: one of its noise levels; None where it has only one.
+        wanted: copies and alpha of a prediction.
+        moved: `model` and `weights`, named anew; their content must be unchanged. A classifier that is code must be
+            named, for a run is data and names none.
+        trust_model: run files that are code, and code that only the run names.
+
+    Raises:
+        EvidenceError: the run is not sealed or damaged, the classifier is not the run's, or the place is taken.
+        ModelError: the classifier cannot be loaded.
+        SpecError: the noise level is not clear, or n copies can never decide.
+    """
+    refuse_occupied(path)
+    check_whole(run)
+    certified = certified_of(run, level_of(run, sigma))
+    classifier, weights = certified_classifier(run, certified.sigma, moved or {}, trust_model)
+    more = {"n0": run.spec.request.n0, "bound": certified.bound, "certified": certified}
+    return write(path, certified, (classifier, weights), wanted, more)
