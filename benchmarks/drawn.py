@@ -14,18 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence import (
-    LEVEL,
-    STARTED,
-    RunDirectory,
-    append_event,
-    create_run,
-    environment,
-    plan_of,
-    seal_run,
-)
+from smoothcert.evidence import RunDirectory
+from smoothcert.evidence.creation import create_run
+from smoothcert.evidence.events import LEVEL, STARTED, append_event, environment
+from smoothcert.evidence.outcomes import plan_of
+from smoothcert.evidence.seal import seal_run
 from smoothcert.spec import DataFacts, ModelFacts, Recipe, Spec, make_request
-from smoothcert.stats import Bounds, Plan, Tally, schedule, step
+from smoothcert.stats import Bounds, Plan, Tally, schedule
+from smoothcert.stats.sequential import step
 from smoothcert.verify.plain import thresholds
 
 SIGMA, SHAPE, LEVELS, SEED = 0.5, (3, 28, 28), 255, 7

@@ -16,7 +16,7 @@ from workload import ALPHA, N0, SIGMA, Normalised, to_float
 from smoothcert.engine.local import LocalEngine
 from smoothcert.engine.run import lock
 from smoothcert.engine.workload import Work, load_work
-from smoothcert.evidence import outcomes
+from smoothcert.evidence.outcomes import outcomes
 from smoothcert.spec import make_request
 
 RADII = (0.25, 0.5, 1.0)

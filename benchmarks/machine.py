@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from peer import PACKAGES
 
-from smoothcert.evidence import environment
+from smoothcert.evidence.events import environment
 from smoothcert.sampling.sampler import keep_freed_memory
 
 

@@ -56,7 +56,8 @@ def measure(task: dict[str, str], folder: Path) -> dict[str, float | str]:
 
     from smoothcert.engine.resources import Placement
     from smoothcert.engine.run import certify
-    from smoothcert.evidence import ENERGY, open_run
+    from smoothcert.evidence import open_run
+    from smoothcert.evidence.events import ENERGY
     from smoothcert.spec import make_request
 
     cores = int(task["cores"])

@@ -20,7 +20,8 @@ from rich.table import Table
 from smoothcert.engine.local import LocalEngine
 from smoothcert.engine.run import lock
 from smoothcert.engine.workload import Work, load_work
-from smoothcert.evidence import Line, outcomes
+from smoothcert.evidence.outcomes import outcomes
+from smoothcert.formats.line import Line
 from smoothcert.noise import Rows, Stage
 from smoothcert.spec import make_request
 

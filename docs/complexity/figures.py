@@ -21,7 +21,9 @@ from theory import (
 from smoothcert.report.figures.sheet import Margins, Words, below, sheet
 from smoothcert.report.figures.style import FAINT, INK, QUIET, SMALL, TINY, pen, styled
 from smoothcert.report.figures.text import spread
-from smoothcert.stats import Plan, Procedure, copies_needed, expected_copies, probabilities_at
+from smoothcert.stats import Plan, Procedure, copies_needed
+from smoothcert.stats.radius import probabilities_at
+from smoothcert.stats.simulate import expected_copies
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from theory import WANTED, Theory, generator
 
-from smoothcert.evidence import Run, plan_of
+from smoothcert.evidence import Run
+from smoothcert.evidence.outcomes import plan_of
 from smoothcert.report.notebook.needs import procedure_of
-from smoothcert.stats import Bounds, least_margin, radius, simulate, tally
+from smoothcert.stats import Bounds, radius, simulate, tally
+from smoothcert.stats.power import least_margin
 
 AGAIN = 20
 """Times the real run is simulated."""

@@ -43,7 +43,7 @@ from wording import (
     WRITTEN,
 )
 
-from smoothcert.stats import format_down, format_up
+from smoothcert.stats.rounding import format_down, format_up
 
 PICTURES = {
     "sample_complexity": "Four panels: votes against margin, alpha, number of classes, and probability of the label",

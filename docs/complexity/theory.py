@@ -8,17 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from smoothcert.stats import (
-    Plan,
-    Procedure,
-    copies_needed,
-    expected_copies,
-    least_margin,
-    power,
-    probabilities_at,
-    r_max_fixed,
-    schedule,
-)
+from smoothcert.stats import Plan, Procedure, copies_needed, power, r_max_fixed, schedule
+from smoothcert.stats.power import least_margin
+from smoothcert.stats.radius import probabilities_at
+from smoothcert.stats.simulate import expected_copies
 
 ALPHA, CLASSES, WANTED, N_MAX = 0.001, 8, 0.95, 100_000
 SIGMAS, RADII = (0.25, 0.5, 1.0), (0.25, 0.5, 1.0)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from smoothcert.evidence import Run
 from smoothcert.evidence.outcomes import Outcomes, line_tallies, outcomes, plan_of, winner
 from smoothcert.spec import Sigma
-from smoothcert.stats import Bounds, Plan, Tally, step
+from smoothcert.stats import Bounds, Plan, Tally
+from smoothcert.stats.sequential import step
 
 
 @dataclass(frozen=True)

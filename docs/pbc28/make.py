@@ -12,10 +12,12 @@ from learned import agreement, alone, answers, apart, budget, copies_per_image
 from result import with_result
 from wording import AGREE, ALONE, BEYOND, BLIND, BUDGET, CLASSES, COST, DIFFER, HEAD, MEMO, SECOND, WITHOUT
 
-from smoothcert.evidence import RESUMED, Run, costs, open_run
+from smoothcert.evidence import Run, open_run
+from smoothcert.evidence.cost import costs
+from smoothcert.evidence.events import RESUMED
 from smoothcert.report import Table, results_table, table_of
 from smoothcert.report.classes import class_rows
-from smoothcert.stats import format_down, format_up, percent_down
+from smoothcert.stats.rounding import format_down, format_up, percent_down
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES, PAGE, README = ROOT / "examples", ROOT / "docs" / "pbc28.md", ROOT / "README.md"

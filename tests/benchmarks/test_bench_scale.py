@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smoothcert.evidence import open_run, plan_of
+from smoothcert.evidence import open_run
+from smoothcert.evidence.outcomes import plan_of
 from smoothcert.sampling.protocol import init_state as begin
 from smoothcert.sampling.protocol import protocol_of
 from smoothcert.sampling.protocol import update as settle

@@ -3,7 +3,10 @@
 import numpy as np
 
 from evidence.handmade import PASSED, a_line, a_spec, dated
-from smoothcert.evidence import FINISHED, LEVEL, Ledger, Run, append_event, create_run
+from smoothcert.evidence import Run
+from smoothcert.evidence.creation import create_run
+from smoothcert.evidence.events import FINISHED, LEVEL, append_event
+from smoothcert.evidence.ledger import Ledger
 
 CLASSES, N = 8, 1000
 

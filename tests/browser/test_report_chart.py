@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from report.finished import finished
-from smoothcert.evidence import cells
-from smoothcert.stats import format_down, format_up
+from smoothcert.evidence.results import cells
+from smoothcert.stats.rounding import format_down, format_up
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,8 @@ from smoothcert import SmoothedClassifier
 from smoothcert import progress as counting
 from smoothcert.cli import terminal
 from smoothcert.cli.predicting import work as prediction
-from smoothcert.evidence import open_run, read_bundle
+from smoothcert.evidence import open_run
+from smoothcert.evidence.bundle.files import read_bundle
 from smoothcert.sampling import smoothed as smooth
 
 CODE = ("--model", "cli_nets:brightness")

@@ -9,8 +9,10 @@ import pytest
 
 from evidence.shards import a_shard
 from smoothcert.cli import main
-from smoothcert.evidence import LOCKED, SIGNED, RunDirectory, create_run, fingerprint, in_groups, merge, open_run
-from smoothcert.evidence.signatures import evidence_text, lock_text
+from smoothcert.evidence import RunDirectory, merge, open_run
+from smoothcert.evidence.creation import create_run
+from smoothcert.evidence.events import LOCKED, SIGNED
+from smoothcert.evidence.seal import evidence_text, fingerprint, in_groups, lock_text
 from verify.simulated import edit_lines, rechain, simulate
 
 needs_keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen")

@@ -297,7 +297,7 @@ def test_train_and_certify_what_was_trained(say, project, tmp_path):
 
 
 def test_an_interrupted_run_can_be_continued(say, monkeypatch, project, tmp_path):
-    from smoothcert.evidence import LedgerWriter
+    from smoothcert.evidence.ledger import LedgerWriter
 
     append = LedgerWriter.append
 

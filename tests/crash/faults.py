@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import parse_line
+from smoothcert.formats.line import parse_line
 
 
 @dataclass

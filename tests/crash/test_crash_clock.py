@@ -2,7 +2,8 @@
 
 import pytest
 
-from smoothcert.evidence import broken_link, open_run
+from smoothcert.evidence import open_run
+from smoothcert.evidence.events import broken_link
 
 from .driver import Process, certify_arguments, ledger_bytes, whole_lines
 from .faults import TALLY, ClockJumps

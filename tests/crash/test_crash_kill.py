@@ -7,7 +7,8 @@ import time
 import pytest
 
 from smoothcert.engine.run import resume
-from smoothcert.evidence import RunDirectory, broken_link, open_run
+from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.evidence.events import broken_link
 
 from .driver import IMAGES, Process, certify_arguments, ledger_bytes, start, wait_until, whole_lines
 from .faults import TALLY

@@ -10,7 +10,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from smoothcert.evidence import RunDirectory, broken_link, open_run
+from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.evidence.events import broken_link
 
 from .driver import IMAGES, Process, certify_arguments, start, wait_until
 

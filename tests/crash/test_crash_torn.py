@@ -3,7 +3,9 @@
 import pytest
 
 from smoothcert.engine.run import certify, resume
-from smoothcert.evidence import RunDirectory, broken_link, open_run, parse_line
+from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.evidence.events import broken_link
+from smoothcert.formats.line import parse_line
 from smoothcert.spec import make_request
 
 from .driver import write_inputs

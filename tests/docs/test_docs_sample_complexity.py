@@ -7,7 +7,8 @@ import pytest
 from scipy.special import ndtr
 
 from report.finished import finished
-from smoothcert.stats import Plan, least_margin, power, votes_needed
+from smoothcert.stats import Plan, power, votes_needed
+from smoothcert.stats.power import least_margin
 
 from .conftest import ROOT, scripts
 from .markdown import links

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from smoothcert.engine.messages import Beat, Closed, Died, Message, Ready, Refusal, Wave
-from smoothcert.evidence import Line
+from smoothcert.formats.line import Line
 
 COPIES_A_LINE = 7
 

@@ -13,7 +13,8 @@ from smoothcert.engine.resources import Placement
 from smoothcert.engine.run import certify, resume
 from smoothcert.engine.session import Hooks, Progress
 from smoothcert.errors import EvidenceError, InputError, ModelError, SpecError
-from smoothcert.evidence import LOCKED, SIGNED, STARTED, broken_link, open_run
+from smoothcert.evidence import open_run
+from smoothcert.evidence.events import LOCKED, SIGNED, STARTED, broken_link
 from smoothcert.noise import Rows, Stage, make_noise
 from smoothcert.verify import check_signatures, verify
 

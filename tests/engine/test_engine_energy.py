@@ -6,7 +6,9 @@ from smoothcert.engine import local
 from smoothcert.engine import measure as energy
 from smoothcert.engine.measure import Counter, Meter, meter_of
 from smoothcert.engine.run import certify
-from smoothcert.evidence import ENERGY, basis_of, open_run
+from smoothcert.evidence import open_run
+from smoothcert.evidence.cost import basis_of
+from smoothcert.evidence.events import ENERGY
 from smoothcert.spec import Production
 from smoothcert.verify import verify
 

@@ -5,7 +5,8 @@ import torch
 
 from smoothcert.data import CHANGES, change_norms, load_images
 from smoothcert.engine.run import certify, resume
-from smoothcert.evidence import CHANGED, CLEAN, RATES, RunDirectory, open_run
+from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.evidence.events import CHANGED, CLEAN, RATES
 
 from .tiny import request
 

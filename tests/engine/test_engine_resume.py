@@ -12,7 +12,8 @@ from smoothcert.engine.resources import Placement
 from smoothcert.engine.run import certify, resume
 from smoothcert.engine.session import Hooks
 from smoothcert.errors import EvidenceError, InputError, RecipeError
-from smoothcert.evidence import SESSION_ENDED, RunDirectory, broken_link, open_run
+from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.evidence.events import SESSION_ENDED, broken_link
 from smoothcert.verify import verify
 
 from .tiny import request, write_grey, write_resnet

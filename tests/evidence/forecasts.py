@@ -1,7 +1,6 @@
 """Forecasts made by hand."""
 
-from smoothcert.evidence.forecast import CellForecast, Estimate, Forecast, LevelForecast, Pilot, Rate
-from smoothcert.evidence.planned import settings_of
+from smoothcert.evidence.forecast import CellForecast, Estimate, Forecast, LevelForecast, Pilot, Rate, settings_of
 
 
 def a_forecast(spec, unclear=(), beyond=(), share=0.6, copies=(200.0, 150.0, 300.0)):

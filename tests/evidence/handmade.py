@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from smoothcert.evidence import Line, utc_now
+from smoothcert.evidence.events import utc_now
+from smoothcert.formats.line import Line
 from smoothcert.spec import DataFacts, ModelFacts, Recipe, Spec, make_request
 
 SHAPE = (3, 28, 28)

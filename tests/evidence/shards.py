@@ -3,19 +3,11 @@
 from pathlib import Path
 
 from evidence.handmade import PASSED, dated
-from smoothcert.evidence import (
-    CLEAN,
-    ENERGY,
-    LEVEL,
-    SHARD_FINISHED,
-    STARTED,
-    LedgerWriter,
-    RunDirectory,
-    append_event,
-    create_run,
-    open_run,
-    seal_facts,
-)
+from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.evidence.creation import create_run
+from smoothcert.evidence.events import CLEAN, ENERGY, LEVEL, SHARD_FINISHED, STARTED, append_event
+from smoothcert.evidence.ledger import LedgerWriter
+from smoothcert.evidence.seal import seal_facts
 from smoothcert.spec import parse_share
 
 

@@ -7,10 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from smoothcert.evidence import Ledger, cells, outcomes, plan_of, results_record
-from smoothcert.evidence.outcomes import only_at_least
+from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.outcomes import only_at_least, outcomes, plan_of
+from smoothcert.evidence.results import cells, results_record
 from smoothcert.report import results_table
-from smoothcert.stats import Bounds, bounds, schedule, tally, undecided
+from smoothcert.stats import Bounds, bounds, schedule, tally
+from smoothcert.stats.sequential import undecided
 
 from .handmade import a_line, a_spec
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smoothcert.errors import EvidenceError, SpecError
-from smoothcert.evidence import bundle_faults, certified_of, differences, read_bundle, write_bundle
+from smoothcert.evidence.bundle.differences import certified_of, differences, tie_of
+from smoothcert.evidence.bundle.files import bundle_faults, read_bundle, write_bundle
 from smoothcert.evidence.bundle.record import Bundle
-from smoothcert.evidence.bundle.weights import tie_of
 
 from .bundles import WEIGHTS, Sealed, a_bundle, certified, with_weights
 from .handmade import a_spec
@@ -278,7 +278,7 @@ def test_hostile_texts_are_inert(names, data):
     bundle = a_bundle(spec.model_copy(update={"data": facts}))
     assert Bundle.from_json(bundle.to_json()) == bundle
     assert bundle.to_json().isascii()
-    from smoothcert.evidence.bundle.readme import readme
+    from smoothcert.evidence.bundle.files import readme
 
     page = readme(bundle)
     assert page.isascii()
@@ -306,7 +306,7 @@ def test_the_page_says_what_it_must(folder):
 
 
 def _page(**changed):
-    from smoothcert.evidence.bundle.readme import readme
+    from smoothcert.evidence.bundle.files import readme
 
     arch = changed.pop("arch", None)
     bundle = a_bundle(SPEC, **changed)

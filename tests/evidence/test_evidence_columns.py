@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smoothcert.evidence.columns import gathered
+from smoothcert.evidence.line_store import gathered
 
 from .handmade import a_line
 

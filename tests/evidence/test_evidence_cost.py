@@ -2,7 +2,9 @@
 
 import pytest
 
-from smoothcert.evidence import Ledger, Run, RunDirectory, costs
+from smoothcert.evidence import Run, RunDirectory
+from smoothcert.evidence.cost import costs
+from smoothcert.evidence.ledger import Ledger
 
 from .handmade import a_line, a_spec
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smoothcert.errors import SpecError
-from smoothcert.evidence import Ledger, cells, verdicts
-from smoothcert.evidence.criteria import Verdict, judge
+from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.results import Verdict, cells, judge, verdicts
 from smoothcert.spec import Criterion, make_request
 
 from .handmade import a_line, a_spec

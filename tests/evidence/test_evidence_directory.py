@@ -11,18 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothcert.errors import EvidenceError, SpecError
-from smoothcert.evidence import (
-    FINISHED,
-    LEVEL,
-    RunDirectory,
-    append_event,
-    create_run,
-    environment,
-    open_run,
-    refuse_occupied,
-    write_derived,
-    write_json,
-)
+from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.evidence.creation import create_run
+from smoothcert.evidence.directory import refuse_occupied, write_derived, write_json
+from smoothcert.evidence.events import FINISHED, LEVEL, append_event, environment
 
 from .handmade import a_spec
 

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import append_event, broken_link
-from smoothcert.evidence.events import read_events
+from smoothcert.evidence.events import append_event, broken_link, read_events
 
 from .handmade import refusal
 

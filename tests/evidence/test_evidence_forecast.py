@@ -8,9 +8,17 @@ import pytest
 from evidence.forecasts import a_forecast
 from evidence.handmade import a_spec
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import Event
-from smoothcert.evidence.forecast import Estimate, Forecast
-from smoothcert.evidence.planned import PLANNED, difference, first_unnamed, forecast_of, named_cells, settings_of
+from smoothcert.evidence.events import Event
+from smoothcert.evidence.forecast import (
+    PLANNED,
+    Estimate,
+    Forecast,
+    difference,
+    first_unnamed,
+    forecast_of,
+    named_cells,
+    settings_of,
+)
 
 
 def test_a_record_reads_back_as_the_same_forecast():

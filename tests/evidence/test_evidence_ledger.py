@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import Ledger, LedgerWriter, Line, parse_line
-from smoothcert.evidence.ledger import read_ledger
+from smoothcert.evidence.ledger import Ledger, LedgerWriter, read_ledger
+from smoothcert.formats.line import Line, parse_line
 
 from .handmade import a_line, refusal
 

@@ -11,7 +11,9 @@ import shutil
 import pytest
 
 from smoothcert.errors import EvidenceError, SpecError
-from smoothcert.evidence import (
+from smoothcert.evidence import RunDirectory, merge, open_run
+from smoothcert.evidence.cost import basis_of, costs
+from smoothcert.evidence.events import (
     CLEAN,
     ENERGY,
     FINISHED,
@@ -22,13 +24,8 @@ from smoothcert.evidence import (
     RESUMED,
     SHARD_FINISHED,
     STARTED,
-    RunDirectory,
     append_event,
-    basis_of,
     broken_link,
-    costs,
-    merge,
-    open_run,
 )
 from smoothcert.spec import Production
 from verify.simulated import edit_json, edit_lines, rechain, simulate

@@ -9,16 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import beta, binomtest, norm
 
 from smoothcert.errors import SpecError
-from smoothcert.evidence import (
-    Ledger,
-    cells,
-    line_tallies,
-    outcomes,
-    outcomes_by_k,
-    plan_of,
-    results_record,
-    winner,
-)
+from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.outcomes import line_tallies, outcomes, outcomes_by_k, plan_of, winner
+from smoothcert.evidence.results import cells, results_record
 from smoothcert.stats import running
 
 from .handmade import a_line, a_spec
@@ -204,7 +197,7 @@ def test_several_k_and_blocks_give_what_each_gives_alone(monkeypatch, bound):
         for draws, taken in [([rng.multinomial(n, p) for n in (100, 100, 200)], i % 4)]
     ]
     alone = {k: outcomes(spec, lines, 0.25, k) for k in (1, 2, 4)}
-    monkeypatch.setattr("smoothcert.evidence.stored.BLOCK", 3)
+    monkeypatch.setattr("smoothcert.evidence.line_store.BLOCK", 3)
     together = outcomes_by_k(spec, lines, 0.25, (1, 2, 4))
     for k, found in together.items():
         path = running(line_tallies(lines, 3, k), plan_of(spec, 0.25), k)

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import read_counts, read_log
+from smoothcert.formats.published import read_counts, read_log
 
 from .handmade import refusal
 

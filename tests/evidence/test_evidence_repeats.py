@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smoothcert.evidence import Ledger, cells, results_record
-from smoothcert.evidence.columns import image_key, repeated
-from smoothcert.evidence.results import repeats
+from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.line_store import image_key, repeated
+from smoothcert.evidence.results import cells, repeats, results_record
 from smoothcert.verify.table import copied
 
 from .handmade import a_line, a_spec

@@ -7,8 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smoothcert.evidence import Basis, scenarios
-from smoothcert.evidence.amounts import Amount, around, exactly
 from smoothcert.evidence.scenarios import (
     AGAIN,
     AMOUNTS,
@@ -17,6 +15,11 @@ from smoothcert.evidence.scenarios import (
     PREDICT,
     PREDICT_MOST,
     RUN,
+    Amount,
+    Basis,
+    around,
+    exactly,
+    scenarios,
 )
 from smoothcert.spec import Production, make_production
 

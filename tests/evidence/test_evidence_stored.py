@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import smoothcert.evidence.stored as stored
+import smoothcert.evidence.line_store as stored
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.ledger import Ledger, read_ledger
 

@@ -10,8 +10,7 @@ from engine.tiny import loaded, request
 from smoothcert.engine.run import certify, lock
 from smoothcert.errors import SpecError
 from smoothcert.evidence import open_run
-from smoothcert.evidence.forecast import Forecast
-from smoothcert.evidence.planned import difference
+from smoothcert.evidence.forecast import Forecast, difference
 from smoothcert.planning.plan import plan
 from smoothcert.spec.planning import PlanSettings, make_plan_settings
 

@@ -6,7 +6,8 @@ from scipy.special import ndtr
 
 from smoothcert.planning.reach import powers, procedure_of, reach, sufficient
 from smoothcert.spec import make_request
-from smoothcert.stats import Plan, Procedure, least_margin, r_max, schedule, simulate, votes_needed
+from smoothcert.stats import Plan, Procedure, r_max, schedule, simulate, votes_needed
+from smoothcert.stats.power import least_margin
 
 
 def _request(**more):

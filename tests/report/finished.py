@@ -5,17 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from evidence.handmade import PASSED, a_line, a_spec, dated
-from smoothcert.evidence import (
-    FINISHED,
-    LEVEL,
-    STARTED,
-    LedgerWriter,
-    append_event,
-    create_run,
-    open_run,
-    seal_facts,
-)
-from smoothcert.evidence.planned import PLANNED
+from smoothcert.evidence import open_run
+from smoothcert.evidence.creation import create_run
+from smoothcert.evidence.events import FINISHED, LEVEL, STARTED, append_event
+from smoothcert.evidence.forecast import PLANNED
+from smoothcert.evidence.ledger import LedgerWriter
+from smoothcert.evidence.seal import seal_facts
 from verify.simulated import LOOKS
 
 

@@ -6,16 +6,11 @@ import numpy as np
 
 from evidence.handmade import a_line, a_spec, dated
 from report.finished import with_subgroups
-from smoothcert.evidence import (
-    LEVEL,
-    STARTED,
-    LedgerWriter,
-    append_event,
-    create_run,
-    open_run,
-    seal_run,
-    utc_now,
-)
+from smoothcert.evidence import open_run
+from smoothcert.evidence.creation import create_run
+from smoothcert.evidence.events import LEVEL, STARTED, append_event, utc_now
+from smoothcert.evidence.ledger import LedgerWriter
+from smoothcert.evidence.seal import seal_run
 
 LOOKS = {"looks": (131, 197, 296, 444, 666, 1000), "fixed": (1000,)}
 PRIMARY = {"sigma": 0.5, "radius": 0.25, "k": 1}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from smoothcert.evidence import cells, open_run
+from smoothcert.evidence import open_run
+from smoothcert.evidence.results import cells
 from smoothcert.report import results_table
 from smoothcert.report.certificates import certificate_columns, write_certificates
 from smoothcert.report.results import write_results

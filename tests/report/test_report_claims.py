@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smoothcert.evidence import cells, open_run
+from smoothcert.evidence import open_run
+from smoothcert.evidence.results import cells
 from smoothcert.report import claims
 from smoothcert.report.guarantees import guarantees
 from verify.simulated import simulate

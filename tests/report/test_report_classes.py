@@ -3,7 +3,7 @@
 import pytest
 
 from smoothcert.errors import SpecError
-from smoothcert.evidence import outcomes
+from smoothcert.evidence.outcomes import outcomes
 from smoothcert.report.classes import SMALL, class_rows
 from smoothcert.stats import interval
 

@@ -7,7 +7,7 @@ import pytest
 
 from evidence.handmade import a_spec
 from smoothcert.errors import SpecError
-from smoothcert.evidence import Outcomes, plan_of
+from smoothcert.evidence.outcomes import Outcomes, plan_of
 from smoothcert.report.curves import curve, curve_of, intervals
 from smoothcert.stats import Bounds, interval, r_max
 

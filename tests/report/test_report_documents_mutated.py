@@ -9,7 +9,8 @@ import pytest
 
 from report.memo_runs import FULL, PRIMARY, a_run
 from smoothcert import version
-from smoothcert.evidence import RESUMED, RunDirectory, append_event, open_run
+from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.evidence.events import RESUMED, append_event
 from smoothcert.report import Wish, write_report
 from smoothcert.report.documents import check, check_documents
 from smoothcert.report.documents.found import Written

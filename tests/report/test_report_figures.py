@@ -14,7 +14,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from smoothcert.errors import InputError, MissingExtraError, SpecError
-from smoothcert.evidence import CHANGED, append_event, open_run
+from smoothcert.evidence import open_run
+from smoothcert.evidence.events import CHANGED, append_event
 from smoothcert.report.figures import (
     class_figure,
     curve_figure,

@@ -11,8 +11,9 @@ from scipy.stats import beta, binom
 
 from evidence.forecasts import a_forecast
 from report.memo_runs import CRITERIA, FULL, OVERLONG, PRIMARY, a_run
-from smoothcert.evidence import FINISHED, append_event, open_run
-from smoothcert.evidence.planned import PLANNED, named_cells
+from smoothcert.evidence import open_run
+from smoothcert.evidence.events import FINISHED, append_event
+from smoothcert.evidence.forecast import PLANNED, named_cells
 from smoothcert.report import claims, guarantees
 from smoothcert.report.memo import make_memo, make_sponsor, memo_fields, text
 from smoothcert.report.memo.blocks import Heading, pieces

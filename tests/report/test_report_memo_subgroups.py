@@ -6,7 +6,8 @@ import re
 import pytest
 
 from report.memo_runs import FULL, OVERLONG, PRIMARY, a_run
-from smoothcert.evidence import open_run, outcomes
+from smoothcert.evidence import open_run
+from smoothcert.evidence.outcomes import outcomes
 from smoothcert.report.documents import check_documents
 from smoothcert.report.memo import FIELDS, FILES, make_memo, make_sponsor, text, write_memo
 from smoothcert.report.memo.blocks import pieces
@@ -15,7 +16,8 @@ from smoothcert.report.memo.by_subgroup import COLUMNS, label
 from smoothcert.report.memo.compare import against
 from smoothcert.report.memo.pdftext import page_count, page_texts
 from smoothcert.report.write import log_documents
-from smoothcert.stats import format_down, format_up, interval
+from smoothcert.stats import interval
+from smoothcert.stats.rounding import format_down, format_up
 
 IMAGES = 160
 SITE = ["north"] * 60 + ["south"] * 55 + ["few"] * 45

@@ -3,7 +3,8 @@
 import pytest
 
 from evidence.shards import dealt, unfinish
-from smoothcert.evidence import LEVEL, append_event, merge, open_run
+from smoothcert.evidence import merge, open_run
+from smoothcert.evidence.events import LEVEL, append_event
 from smoothcert.report.memo.gates import noise_faults
 from smoothcert.report.memo.material import gather
 from smoothcert.report.memo.notes import records

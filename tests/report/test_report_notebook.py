@@ -19,17 +19,11 @@ from engine.tiny import write_factory, write_random, write_resnet
 from evidence.handmade import a_line, a_spec, dated
 from report.finished import with_subgroups
 from smoothcert.errors import EvidenceError, MissingExtraError, SmoothcertError
-from smoothcert.evidence import (
-    LEVEL,
-    LOCKED,
-    REPORTED,
-    STARTED,
-    LedgerWriter,
-    append_event,
-    create_run,
-    open_run,
-    seal_run,
-)
+from smoothcert.evidence import open_run
+from smoothcert.evidence.creation import create_run
+from smoothcert.evidence.events import LEVEL, LOCKED, REPORTED, STARTED, append_event
+from smoothcert.evidence.ledger import LedgerWriter
+from smoothcert.evidence.seal import seal_run
 from smoothcert.report import Table
 from smoothcert.report.notebook import build, say, table, write_notebook
 from smoothcert.report.notebook.explore import moves

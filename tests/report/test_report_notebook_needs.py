@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from smoothcert.evidence import plan_of
+from smoothcert.evidence.outcomes import plan_of
 from smoothcert.report.notebook.needs import (
     MARGINS,
     margin_table,
@@ -18,7 +18,8 @@ from smoothcert.report.notebook.needs import (
     stopping_table,
 )
 from smoothcert.report.notebook.pictures import draw_needs
-from smoothcert.stats import Plan, copies_needed, probabilities_at, r_max, schedule
+from smoothcert.stats import Plan, copies_needed, r_max, schedule
+from smoothcert.stats.radius import probabilities_at
 
 from .finished import finished
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from report.finished import finished
 from report.pages import Reader, unpack
 from smoothcert.errors import MissingExtraError, printable
-from smoothcert.evidence import Run, cells, open_run
+from smoothcert.evidence import Run, open_run
+from smoothcert.evidence.results import cells
 from smoothcert.report.certificates import certificate_columns
 from smoothcert.report.claims import DEPLOYMENT, one_image
 from smoothcert.report.guarantees import ROWS
@@ -20,7 +21,8 @@ from smoothcert.report.memo.wording import check_text
 from smoothcert.report.page import write_page
 from smoothcert.report.page.build import SECTIONS, render
 from smoothcert.report.page.data import script_safe
-from smoothcert.stats import interval, round_down, round_up
+from smoothcert.stats import interval
+from smoothcert.stats.rounding import round_down, round_up
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -323,7 +325,7 @@ def test_the_words_say_no_more_than_a_certificate_does(run, seen):
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(), st.text() | st.integers() | st.lists(st.integers()), max_size=4))
 def test_events_of_any_kind_are_told(facts):
-    from smoothcert.evidence import CHANGED, CLEAN, FINISHED, LEVEL, LOCKED, RESUMED, STARTED, WORKER, Event
+    from smoothcert.evidence.events import CHANGED, CLEAN, FINISHED, LEVEL, LOCKED, RESUMED, STARTED, WORKER, Event
     from smoothcert.report.page.events import event_words
 
     for name in (CHANGED, CLEAN, FINISHED, LEVEL, LOCKED, RESUMED, STARTED, WORKER, "something new"):
@@ -331,7 +333,7 @@ def test_events_of_any_kind_are_told(facts):
 
 
 def test_workers_that_come_and_go_are_told():
-    from smoothcert.evidence import WORKER, Event
+    from smoothcert.evidence.events import WORKER, Event
     from smoothcert.report.page.events import event_words
 
     def told(**facts: object) -> str:

@@ -11,8 +11,7 @@ from evidence.forecasts import a_forecast
 from evidence.handmade import a_spec
 from report.finished import finished
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence.outlook import Outlook, Planned
-from smoothcert.evidence.planned import PLANNED
+from smoothcert.evidence.forecast import PLANNED, Outlook, Planned
 from smoothcert.planning.plan import plan
 from smoothcert.report import table_of
 from smoothcert.report.plan.compare import COPIES, SECONDS, inside

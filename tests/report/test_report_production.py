@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from evidence.test_evidence_scenarios import BASIS, STATED
 from report.memo_runs import FULL, a_run
-from smoothcert.evidence import ENERGY, RATES, Amount, append_event, open_run, scenarios, write_json
+from smoothcert.evidence import open_run
+from smoothcert.evidence.directory import write_json
+from smoothcert.evidence.events import ENERGY, RATES, append_event
+from smoothcert.evidence.scenarios import Amount, scenarios
 from smoothcert.report import table_of
 from smoothcert.report.cost import COST, READING, cost_record, read_stated, unknown
 from smoothcert.report.documents import check_documents

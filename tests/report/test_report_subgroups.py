@@ -9,7 +9,8 @@ import pytest
 
 from report.finished import finished, with_subgroups, written
 from report.pages import Reader
-from smoothcert.evidence import Run, open_run, outcomes
+from smoothcert.evidence import Run, open_run
+from smoothcert.evidence.outcomes import outcomes
 from smoothcert.report import subgroup_note, table_of
 from smoothcert.report.certificates import certificate_columns, write_certificates
 from smoothcert.report.classes import SMALL

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from evidence.handmade import a_line, a_spec
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import Cell, Ledger, PublishedLog, cells, read_log
+from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.results import Cell, cells
+from smoothcert.formats.published import PublishedLog, read_log
 from smoothcert.report import FORMATS, log_table, results_table
 from smoothcert.stats import claims
 

@@ -7,7 +7,10 @@ import pytest
 
 from evidence.handmade import a_line, a_spec
 from report.finished import finished
-from smoothcert.evidence import CHANGED, CLEAN, Ledger, Run, RunDirectory, append_event, cells, open_run
+from smoothcert.evidence import Run, RunDirectory, open_run
+from smoothcert.evidence.events import CHANGED, CLEAN, append_event
+from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.results import cells
 from smoothcert.report import TABLES, table_of
 from smoothcert.report.results import write_results
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, group_table

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from smoothcert.errors import EvidenceError, InputError, MissingExtraError
-from smoothcert.evidence import REPORTED, RunDirectory, open_run
+from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.evidence.events import REPORTED
 from smoothcert.report import Wish, write_report
 from smoothcert.report import write as module
 from smoothcert.report.documents import check_documents

@@ -17,8 +17,9 @@ from engine.tiny import FACTORY, request, write_random, write_resnet
 from smoothcert import SmoothedClassifier
 from smoothcert.engine.run import certify
 from smoothcert.errors import DataError, EvidenceError, ModelError, RecipeError, SmoothcertError, SpecError
-from smoothcert.evidence import Run, differences, open_run, read_bundle
-from smoothcert.evidence.bundle.weights import state_sha256_of, tie_of
+from smoothcert.evidence import Run, open_run
+from smoothcert.evidence.bundle.differences import differences, state_sha256_of, tie_of
+from smoothcert.evidence.bundle.files import read_bundle
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.factory import state_sha256
 from smoothcert.sampling.load_bundle import probe

@@ -11,7 +11,8 @@ from smoothcert.noise import Stage
 from smoothcert.sampling.protocol import PredictionRule
 from smoothcert.sampling.protocol import init_prediction as begin
 from smoothcert.sampling.protocol import update_prediction as settle
-from smoothcert.stats import predict_sets, prediction_looks
+from smoothcert.stats import prediction_looks
+from smoothcert.stats.prediction import predict_sets
 
 from .fakes import FakeSampler, run_waves, vote
 

@@ -12,7 +12,8 @@ from smoothcert.noise import Stage
 from smoothcert.sampling.protocol import ImageVotes, Protocol
 from smoothcert.sampling.protocol import init_state as begin
 from smoothcert.sampling.protocol import update as settle
-from smoothcert.stats import Bounds, Plan, running, schedule, tally, undecided
+from smoothcert.stats import Bounds, Plan, running, schedule, tally
+from smoothcert.stats.sequential import undecided
 
 from .fakes import FakeSampler, run_waves, vote
 

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from smoothcert.errors import SmoothcertError
-from smoothcert.evidence import RunDirectory, seal_facts
+from smoothcert.evidence import RunDirectory
+from smoothcert.evidence.seal import seal_facts
 
 EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "25"))
 """Hostile files a test tries; before a release HOSTILE_EXAMPLES=2000 tries more."""

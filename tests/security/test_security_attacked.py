@@ -12,7 +12,7 @@ import pytest
 from smoothcert.cli import main
 from smoothcert.errors import InputError
 from smoothcert.evidence import open_run
-from smoothcert.evidence.derived import file_sha256
+from smoothcert.evidence.directory import file_sha256
 from smoothcert.handwritten import parse_yaml, read_text
 from smoothcert.report.documents import check_documents
 from smoothcert.verify import verify

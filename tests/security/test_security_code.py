@@ -29,7 +29,7 @@ KNOWN = {
     "compile": {"report/documents/notebook.py"},  # cells of the package's own template
     "ctypes": {"sampling/sampler.py"},
     "exec": {"report/documents/notebook.py"},
-    "gzip": {"evidence/reading.py"},
+    "gzip": {"evidence/ledger.py"},
     "import_module": {
         *("__init__.py", "sampling/__init__.py", "models/__init__.py", "engine/measure.py"),
         "usercode.py",  # module:factory, the user's own code
@@ -41,7 +41,7 @@ KNOWN = {
     "pickletools": {"models/checkpoints.py"},
     "pydicom": {"data/dicom.py"},
     "safetensors": {"models/checkpoints.py", "sampling/save_bundle.py"},
-    "subprocess": {"evidence/signatures.py", "models/onnx.py"},
+    "subprocess": {"evidence/seal.py", "models/onnx.py"},
     "timm": {"models/hubs.py"},
     "torch.export.load": {"models/torchscript.py"},
     "torch.jit.load": {"models/torchscript.py"},
@@ -50,7 +50,7 @@ KNOWN = {
     "urllib": {"data/npz.py"},
     "yaml": {"handwritten.py", "report/plan/write.py"},
     "zipfile": {"data/npz.py", "models/torchscript.py", "models/checkpoints.py"},
-    "zlib": {"evidence/reading.py", "report/page/columns.py"},
+    "zlib": {"evidence/ledger.py", "report/page/columns.py"},
 }
 """What -> the files that use it, each read with hostile input in mind; SECURITY.md says what came of it."""
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from smoothcert.errors import SpecError
 from smoothcert.spec import Production, make_production
-from smoothcert.stats import least_votes, prediction_looks
+from smoothcert.stats import prediction_looks
+from smoothcert.stats.prediction import least_votes
 
 HERE = {"name": "Reading-room PC", "source": "own"}
 FAST = {"name": "Accelerator", "source": "assumed", "copies_per_second": 2e5}

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
 from smoothcert.errors import SpecError
-from smoothcert.stats import interval, lower_bound, sign_test, upper_bound
+from smoothcert.stats import interval, lower_bound, upper_bound
+from smoothcert.stats.binomial import sign_test
 
 LEVELS = (0.05, 0.001, 5e-5, 1e-8)
 TRIALS = (1, 7, 100, 1000, 87_318, 100_000, 1_000_000)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from smoothcert.errors import SpecError
-from smoothcert.stats import Bounds, Plan, certified_at, r_max, reachable, running, schedule, tally, undecided
+from smoothcert.stats import Bounds, Plan, certified_at, r_max, running, schedule, tally
+from smoothcert.stats.sequential import reachable, undecided
 
 PLAN = Plan(schedule(100_000), 0.001, "rankcp", 10, 0.25)
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smoothcert.errors import SpecError
-from smoothcert.stats import BOUNDS, Bounds, Plan, bounds, certified_at, levels, r_max, running, schedule, tally
+from smoothcert.stats import BOUNDS, Bounds, Plan, bounds, certified_at, r_max, running, schedule, tally
+from smoothcert.stats.sequential import levels
 
 
 def test_schedule_of_a_hundred_thousand():

@@ -5,15 +5,9 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from smoothcert.errors import SpecError
-from smoothcert.stats import (
-    bad_runs,
-    claims,
-    interval,
-    one_per_group,
-    population_bound,
-    round_down,
-    sample_bound,
-)
+from smoothcert.stats import claims, interval, population_bound, sample_bound
+from smoothcert.stats.population import bad_runs, one_per_group
+from smoothcert.stats.rounding import round_down
 
 
 def test_the_printed_numbers():

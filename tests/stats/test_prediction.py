@@ -10,16 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothcert.errors import SpecError
-from smoothcert.stats import (
-    Prediction,
-    least_votes,
-    levels,
-    predict_counts,
-    predict_sets,
-    prediction_looks,
-    prediction_odds,
-)
+from smoothcert.stats import Prediction, predict_counts, prediction_looks
 from smoothcert.stats import prediction as odds
+from smoothcert.stats.prediction import least_votes, predict_sets, prediction_odds
+from smoothcert.stats.sequential import levels
 
 ALPHAS = (0.05, 0.01, 0.001)
 NEAR_A_TIE = 0.5 + np.array([0.0, 1e-12, 1e-6, 1e-4, 1e-3, 0.005, 0.01])

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smoothcert.stats import (
+from smoothcert.stats.rounding import (
     format_down,
     format_up,
     full,

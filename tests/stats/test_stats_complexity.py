@@ -15,15 +15,14 @@ from smoothcert.stats import (
     bounds,
     certified_at,
     copies_needed,
-    least_margin,
     power,
-    probabilities_at,
     r_max_fixed,
     radius,
     tally,
     votes_needed,
 )
-from smoothcert.stats.power import DRAWS, MOST, _search, miss_test
+from smoothcert.stats.power import DRAWS, MOST, _search, least_margin, miss_test
+from smoothcert.stats.radius import probabilities_at
 
 SIGMA = 0.5
 CASES = [("cohen", 3), ("rankcp", 2), ("rankcp", 1000), ("simuem", 1000)]

@@ -14,21 +14,10 @@ from smoothcert.sampling.protocol import Protocol
 from smoothcert.sampling.protocol import init_state as begin
 from smoothcert.sampling.protocol import update as settle
 from smoothcert.sampling.scheduler import waves
-from smoothcert.stats import (
-    Bounds,
-    Plan,
-    Procedure,
-    certified_at,
-    expected_copies,
-    power,
-    probabilities_at,
-    running,
-    schedule,
-    simulate,
-    step,
-    tally,
-    undecided,
-)
+from smoothcert.stats import Bounds, Plan, Procedure, certified_at, power, running, schedule, simulate, tally
+from smoothcert.stats.radius import probabilities_at
+from smoothcert.stats.sequential import step, undecided
+from smoothcert.stats.simulate import expected_copies
 
 CLASSES, N0, LOOKS = 4, 20, schedule(500)
 TARGETS = ({1: "prediction"}, {1: "prediction", 3: "label"}, {1: "label"}, {2: "label", 3: "label"})

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from smoothcert.stats import Bounds, Plan, Tally, bad_runs, bounds, radius, running, schedule, tally, undecided
+from smoothcert.stats import Bounds, Plan, Tally, bounds, radius, running, schedule, tally
+from smoothcert.stats.population import bad_runs
+from smoothcert.stats.sequential import undecided
 
 ALPHA = 0.05
 N_MAX = 2000

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from smoothcert.stats import levels, predict_counts, prediction_looks, prediction_odds
+from smoothcert.stats import predict_counts, prediction_looks
+from smoothcert.stats.prediction import prediction_odds
+from smoothcert.stats.sequential import levels
 
 from .simulate import ALPHA, allowed
 

@@ -8,18 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from evidence.handmade import PASSED, a_line, a_spec, dated
-from smoothcert.evidence import (
-    FINISHED,
-    LEVEL,
-    REPEATED,
-    STARTED,
-    LedgerWriter,
-    RunDirectory,
-    append_event,
-    create_run,
-    seal_facts,
-    seal_run,
-)
+from smoothcert.evidence import RunDirectory
+from smoothcert.evidence.creation import create_run
+from smoothcert.evidence.events import FINISHED, LEVEL, REPEATED, STARTED, append_event
+from smoothcert.evidence.ledger import LedgerWriter
+from smoothcert.evidence.seal import seal_facts, seal_run
 
 LOOKS = {"looks": (131, 197, 296, 444, 666, 1000), "fixed": (1000,)}
 CLASSES = 6

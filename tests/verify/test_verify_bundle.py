@@ -13,10 +13,11 @@ import pytest
 from evidence import handmade
 from evidence.bundles import FILE, WEIGHTS
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import Bundle, certified_of, open_run, write_bundle
+from smoothcert.evidence import open_run
 from smoothcert.evidence.bundle import files
-from smoothcert.evidence.bundle.files import SUMMED, file_sha256
-from smoothcert.evidence.bundle.record import Facts
+from smoothcert.evidence.bundle.differences import certified_of
+from smoothcert.evidence.bundle.files import SUMMED, file_sha256, write_bundle
+from smoothcert.evidence.bundle.record import Bundle, Facts
 from smoothcert.verify import verify_bundle
 
 from .simulated import simulate

@@ -10,7 +10,8 @@ import pytest
 
 from evidence.handmade import PASSED
 from evidence.shards import dealt, unfinish
-from smoothcert.evidence import LEVEL, LOCKED, RESUMED, RunDirectory, append_event, merge, open_run
+from smoothcert.evidence import RunDirectory, merge, open_run
+from smoothcert.evidence.events import LEVEL, LOCKED, RESUMED, append_event
 from smoothcert.verify import damage, verify
 
 from .simulated import simulate, snapshot

@@ -67,7 +67,7 @@ def test_images_with_indices_of_their_own():
 
 @pytest.mark.parametrize("block", [1, 3, 1000])
 def test_blocks_do_not_matter(tmp_path, monkeypatch, block):
-    monkeypatch.setattr("smoothcert.evidence.stored.BLOCK", block)
+    monkeypatch.setattr("smoothcert.evidence.line_store.BLOCK", block)
     run = simulate(tmp_path / "run", k="1,3")
     honest = verify(run)
     assert (honest.faults, honest.lines, honest.decisions) == ((), 16, 16 * 2 * 2)
@@ -79,7 +79,7 @@ def test_blocks_do_not_matter(tmp_path, monkeypatch, block):
 
 def test_a_run_of_many_bad_lines_ends_early(tmp_path, monkeypatch):
     """After twenty faults no further block is read."""
-    monkeypatch.setattr("smoothcert.evidence.stored.BLOCK", 5)
+    monkeypatch.setattr("smoothcert.evidence.line_store.BLOCK", 5)
     run = simulate(tmp_path / "run", images=60)
     edit_lines(run, lambda lines: [line.update(label=9) for line in lines])
     rechain(run)

@@ -2,7 +2,9 @@
 
 import pytest
 
-from smoothcert.evidence import open_run, results_record, write_json
+from smoothcert.evidence import open_run
+from smoothcert.evidence.directory import write_json
+from smoothcert.evidence.results import results_record
 from smoothcert.verify import verify
 
 from .simulated import edit_json, simulate

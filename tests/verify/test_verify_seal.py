@@ -10,7 +10,8 @@ import pytest
 from evidence.handmade import PASSED
 from evidence.shards import dealt
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import (
+from smoothcert.evidence import RunDirectory, merge, open_run
+from smoothcert.evidence.events import (
     CLEAN,
     ENERGY,
     FINISHED,
@@ -19,15 +20,9 @@ from smoothcert.evidence import (
     RESUMED,
     SHARD_FINISHED,
     WORKER,
-    RunDirectory,
     append_event,
-    fingerprint,
-    merge,
-    open_run,
-    seal_facts,
-    seal_remark,
-    seal_run,
 )
+from smoothcert.evidence.seal import fingerprint, seal_facts, seal_remark, seal_run
 from smoothcert.verify import verify
 
 from .simulated import edit_lines, rechain, simulate

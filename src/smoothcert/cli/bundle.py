@@ -37,7 +37,8 @@ def bundle(
         trust_model: Run what is code as the run names it, because you trust whoever made classifier and run.
     """
     from smoothcert.cli.terminal import tell
-    from smoothcert.evidence import open_run, refuse_occupied
+    from smoothcert.evidence import open_run
+    from smoothcert.evidence.directory import refuse_occupied
 
     opened = open_run(run)
     refuse_occupied(out)

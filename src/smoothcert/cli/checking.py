@@ -15,7 +15,7 @@ from smoothcert.data.inspection import Inspection, inspect_images
 from smoothcert.engine.check import Agreement, Check, check, noisy_copies
 from smoothcert.engine.workload import Work, load_work
 from smoothcert.errors import printable
-from smoothcert.evidence import refuse_occupied
+from smoothcert.evidence.directory import refuse_occupied
 from smoothcert.progress import duration
 from smoothcert.report import Table
 from smoothcert.spec import Request

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from smoothcert.cli.consent import typed_again
 from smoothcert.cli.terminal import Screen, show, tell
-from smoothcert.evidence import refuse_occupied
-from smoothcert.evidence.outlook import Planned
+from smoothcert.evidence.directory import refuse_occupied
+from smoothcert.evidence.forecast import Planned
 from smoothcert.planning.plan import plan
 from smoothcert.progress import counting
 from smoothcert.report.memo import read_sponsor

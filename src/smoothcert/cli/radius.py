@@ -32,9 +32,11 @@ def radius(
         radius: L2 radii at which to report certified accuracy.
     """
     from smoothcert.cli.table import read_radii
-    from smoothcert.evidence import read_counts
+    from smoothcert.formats.published import read_counts
     from smoothcert.spec import make_request
-    from smoothcert.stats import format_down, full, percent_of, r_max_of_counts, radii_from_counts
+    from smoothcert.stats import radii_from_counts
+    from smoothcert.stats.certificate import r_max_of_counts
+    from smoothcert.stats.rounding import format_down, full, percent_of
 
     make_request(model="-", data="-", sigma=(sigma,), alpha=alpha, k=(k,))
     asked = read_radii(radius)

@@ -20,7 +20,8 @@ from smoothcert.engine.run import certify as certify_run
 from smoothcert.engine.run import resume as resume_run
 from smoothcert.engine.session import Hooks
 from smoothcert.errors import EvidenceError, printable
-from smoothcert.evidence import Run, RunDirectory, fingerprint_words, open_run
+from smoothcert.evidence import Run, RunDirectory, open_run
+from smoothcert.evidence.seal import fingerprint_words
 from smoothcert.progress import duration
 from smoothcert.report import results_table
 from smoothcert.report.plan.compare import inside, plan_table

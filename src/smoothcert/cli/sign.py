@@ -16,9 +16,10 @@ def sign(run: Path, /, *, key: Path) -> int:
     """
     from smoothcert.cli.terminal import tell
     from smoothcert.errors import EvidenceError, printable
-    from smoothcert.evidence import RunDirectory, write_derived
-    from smoothcert.evidence.signatures import EVIDENCE_SIGNATURE, evidence_text, expect_key
-    from smoothcert.evidence.signatures import sign as signature_of
+    from smoothcert.evidence import RunDirectory
+    from smoothcert.evidence.directory import write_derived
+    from smoothcert.evidence.seal import EVIDENCE_SIGNATURE, evidence_text, expect_key
+    from smoothcert.evidence.seal import sign as signature_of
     from smoothcert.verify import verify
 
     expect_key(key)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from smoothcert.evidence import Run
-    from smoothcert.evidence.columns import Columns
+    from smoothcert.evidence.line_store import Columns
 
 DAMAGED = 1
 
@@ -55,7 +55,7 @@ def _state(run: Run) -> str:
 
 
 def _levels(run: Run) -> Iterator[str]:
-    from smoothcert.evidence.stored import columns_of
+    from smoothcert.evidence.line_store import columns_of
 
     total = run.images
     levels = [(f"{sigma:g}", columns_of(run.ledger.at(sigma))) for sigma in run.spec.request.sigma]
@@ -85,7 +85,7 @@ def _bar(done: int, total: int, width: int = 10) -> str:
 
 
 def _settings(run: Run) -> Iterator[str]:
-    from smoothcert.evidence import fingerprint_words
+    from smoothcert.evidence.seal import fingerprint_words
 
     request = run.spec.request
     yield (

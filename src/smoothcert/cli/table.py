@@ -103,9 +103,10 @@ def read_radii(texts: tuple[str, ...]) -> tuple[float, ...]:
 
 def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, sponsor: Path | None) -> tuple[Table, str]:
     from smoothcert.errors import InputError
-    from smoothcert.evidence import open_run, seal_remark
+    from smoothcert.evidence import open_run
+    from smoothcert.evidence.seal import seal_remark
     from smoothcert.report import results_table, subgroup_note, table_of
-    from smoothcert.stats import full
+    from smoothcert.stats.rounding import full
     from smoothcert.verify import damage
 
     if len(paths) > 1:
@@ -134,7 +135,7 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
 
 def _production(run: Run, sponsor: Path | None) -> tuple[Table, str]:
     """Return the cost scenarios, and what they assume."""
-    from smoothcert.evidence import basis_of
+    from smoothcert.evidence.cost import basis_of
     from smoothcert.report.cost import read_stated
     from smoothcert.report.memo import read_sponsor
     from smoothcert.report.production import assumptions, devices_table, production_table
@@ -147,7 +148,7 @@ def _production(run: Run, sponsor: Path | None) -> tuple[Table, str]:
 
 
 def _of_logs(paths: tuple[Path, ...], radii: tuple[float, ...]) -> tuple[Table, str]:
-    from smoothcert.evidence import read_log
+    from smoothcert.formats.published import read_log
     from smoothcert.report import log_table
 
     note = "A radius that no image of a log reaches may be out of reach of its samples: no finding about the model."

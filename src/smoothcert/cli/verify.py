@@ -34,9 +34,8 @@ def verify(
     """
     from smoothcert.cli.terminal import tell
     from smoothcert.errors import InputError, printable
-    from smoothcert.evidence import in_groups
     from smoothcert.evidence.bundle.files import expect_bundle
-    from smoothcert.evidence.signatures import SIGNATURES
+    from smoothcert.evidence.seal import SIGNATURES, in_groups
     from smoothcert.verify import NOT_SHOWN, check_signatures
     from smoothcert.verify import verify as check
 
@@ -95,7 +94,7 @@ def _digits(text: str) -> str:
 
 def _unexpected(report: Report, expected: str | None) -> list[str]:
     """Return the fault of a run that has another fingerprint than the expected one, or none."""
-    from smoothcert.evidence import in_groups
+    from smoothcert.evidence.seal import in_groups
 
     if expected is None or not (report.passed or report.fingerprint):
         return []

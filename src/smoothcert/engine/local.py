@@ -9,7 +9,9 @@ from typing import Any, Protocol
 
 from smoothcert.engine.measure import Meter, meter_of
 from smoothcert.engine.workload import Work
-from smoothcert.evidence import Line, plan_of, utc_now
+from smoothcert.evidence.events import utc_now
+from smoothcert.evidence.outcomes import plan_of
+from smoothcert.formats.line import Line
 from smoothcert.sampling.protocol import Counts, ImageVotes, protocol_of
 from smoothcert.sampling.protocol import init_state as begin
 from smoothcert.sampling.protocol import update as settle

@@ -17,7 +17,7 @@ import numpy as np
 from smoothcert.data import CHANGES, change_norms
 from smoothcert.engine.workload import Work, clean_forward, clean_logits
 from smoothcert.errors import ModelError
-from smoothcert.evidence.columns import image_key, repeated
+from smoothcert.evidence.line_store import image_key, repeated
 from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.recipe import DTYPES
 from smoothcert.sampling.sampler import Sampler, keep_freed_memory

@@ -12,7 +12,8 @@ import numpy as np
 from smoothcert import errors
 from smoothcert.data import ImageSet
 from smoothcert.errors import EvidenceError, SmoothcertError
-from smoothcert.evidence import Line, Votes, parse_line, plan_of
+from smoothcert.evidence.outcomes import plan_of
+from smoothcert.formats.line import Line, Votes, parse_line
 from smoothcert.sampling.protocol import Counts, Protocol, protocol_of
 from smoothcert.sampling.protocol import init_state as begin
 from smoothcert.sampling.protocol import update as settle

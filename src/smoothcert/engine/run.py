@@ -19,22 +19,12 @@ from smoothcert.engine.resources import Placement, Workers, check_workers
 from smoothcert.engine.session import Hooks, Session
 from smoothcert.engine.workload import Work, _check_source, check_models, consent_of, data_facts, load_work, model_facts
 from smoothcert.errors import EvidenceError, RecipeError, SpecError
-from smoothcert.evidence import (
-    LOCKED,
-    RESUMED,
-    SIGNED,
-    STARTED,
-    Run,
-    RunDirectory,
-    append_event,
-    create_run,
-    environment,
-    open_run,
-    refuse_occupied,
-)
-from smoothcert.evidence.forecast import Forecast
-from smoothcert.evidence.planned import PLANNED, difference, first_unnamed
-from smoothcert.evidence.signatures import expect_key
+from smoothcert.evidence import Run, RunDirectory, open_run
+from smoothcert.evidence.creation import create_run
+from smoothcert.evidence.directory import refuse_occupied
+from smoothcert.evidence.events import LOCKED, RESUMED, SIGNED, STARTED, append_event, environment
+from smoothcert.evidence.forecast import PLANNED, Forecast, difference, first_unnamed
+from smoothcert.evidence.seal import expect_key
 from smoothcert.evidence.soundness import own_faults
 from smoothcert.formats.spec import MINOR
 from smoothcert.sampling.recipe import differences

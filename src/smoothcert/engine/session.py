@@ -14,7 +14,8 @@ from smoothcert.engine.measure import measure_changes, measure_clean, measure_ra
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.workload import Reading
 from smoothcert.errors import SmoothcertError
-from smoothcert.evidence import (
+from smoothcert.evidence import RunDirectory
+from smoothcert.evidence.events import (
     CHANGED,
     CLEAN,
     ENERGY,
@@ -23,17 +24,13 @@ from smoothcert.evidence import (
     REPEATED,
     SESSION_ENDED,
     WORKER,
-    LedgerWriter,
-    Line,
-    RunDirectory,
     append_event,
-    finish_shard,
-    refuse_finished,
-    seal_files,
-    seal_run,
+    code_sha256,
     utc_now,
 )
-from smoothcert.evidence.provenance import code_sha256
+from smoothcert.evidence.ledger import LedgerWriter
+from smoothcert.evidence.seal import finish_shard, refuse_finished, seal_files, seal_run
+from smoothcert.formats.line import Line
 from smoothcert.sampling.sampler import noise_test, self_test
 
 

@@ -26,7 +26,7 @@ from smoothcert.engine.messages import (
     WrongAnswerError,
 )
 from smoothcert.errors import SmoothcertError
-from smoothcert.evidence import Line
+from smoothcert.formats.line import Line
 from smoothcert.spec import Spec
 
 START_SECONDS = 900.0

@@ -1,13 +1,26 @@
-"""What certifying cost, from the ledger: forward passes, time, and what stopping early saved."""
+"""What certifying cost, from the ledger: forward passes, time, energy, and what stopping early saved.
+
+The basis of cost scenarios is the measured rate with its spread, energy, samples and abstention.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
+import numpy as np
+
+from smoothcert.evidence.events import ENERGY, Event
+from smoothcert.evidence.line_store import columns_of
+from smoothcert.evidence.outcomes import TOGETHER, mean, padded, predicted
 from smoothcert.evidence.run import Run
-from smoothcert.evidence.stored import columns_of
-from smoothcert.stats import format_down
+from smoothcert.evidence.scenarios import CERTIFY, CERTIFY_MOST, PREDICT, PREDICT_MOST, Basis
+from smoothcert.formats.line import Line
+from smoothcert.spec import Production
+from smoothcert.stats import prediction_looks
+from smoothcert.stats.rounding import format_down
 
 
 @dataclass(frozen=True)
@@ -65,3 +78,123 @@ def _cost(run: Run, sigma: float) -> Cost:
     level = columns_of(run.ledger.at(sigma))
     fixed = len(level) * run.spec.request.most_copies
     return Cost(float(sigma), len(level), int(level.samples.sum()), fixed, level.total_seconds())
+
+
+PARTS = 10
+"""Consecutive parts of a noise level whose rates give the spread."""
+NOT_METERED = "not recorded in this run"
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Energy of the copies that were metered.
+
+    Attributes:
+        joules: in all, or None where no copy was.
+        copies: noisy copies whose energy was metered.
+        source: "NVML" or "RAPL", or why it is unknown.
+    """
+
+    joules: float | None
+    copies: int
+    source: str
+
+    @property
+    def each(self) -> float | None:
+        """Joules a noisy copy."""
+        return self.joules / self.copies if self.joules is not None and self.copies else None
+
+
+def basis_of(run: Run, production: Production) -> Basis:
+    """Measure what scenarios are extrapolated from; a pure function of ledger, events and settings.
+
+    Args:
+        run: the run, complete or partial, with at least one decided image.
+        production: votes and alpha of a prediction.
+    """
+    request, recipe = run.spec.request, run.spec.recipe
+    wanted = [request.primary.sigma] if request.primary else []
+    sigma = next((float(s) for s in (*wanted, *request.sigma) if run.ledger.at(s)), float(request.sigma[0]))
+    lines, total = run.ledger.at(sigma), costs(run)[-1]
+    rate = rate_of(lines)
+    energy, whole = energy_of(run.events, sigma), energy_of(run.events)
+    copies, error = mean(columns_of(lines).samples)
+    shared = max(1, recipe.batch_size // TOGETHER)
+    chances = run.duels(sigma)
+    silent, drawn = predicted(chances, production, min(shared, production.votes)) if lines else (None, None)
+    samples = [columns_of(run.ledger.at(s)).samples for s in request.sigma]
+    levels = [mean(each)[1] * len(each) for each in samples]
+    return Basis(
+        sigma=sigma,
+        device=recipe.device,
+        precision=recipe.precision,
+        rate=rate[0],
+        rate_low=rate[1],
+        rate_high=rate[2],
+        joules=energy.each or whole.each,
+        energy_source=whole.source,
+        copies=copies,
+        images=run.expected,
+        passes=total.passes,
+        seconds=total.seconds,
+        abstention=silent and silent[0],
+        prediction_copies=drawn and drawn[0],
+        origin="run",
+        copies_error=error,
+        copies_most=request.most_copies,
+        passes_error=float(sum(levels)),
+        abstention_error=silent[1] if silent else 0.0,
+        prediction_error=drawn[1] if drawn else 0.0,
+        done=len(run.ledger.lines) / run.expected,
+        joules_run=whole.joules,
+        metered=whole.copies,
+        batch=recipe.batch_size,
+        alone=_alone(run, sigma, production) if lines else {},
+    )
+
+
+def _alone(run: Run, sigma: float, production: Production) -> dict[str, float]:
+    """Return the copies a lone study waits for, by task: a look that fills no batch takes a whole one."""
+    size, spec, lines = run.spec.recipe.batch_size, run.spec, run.ledger.at(sigma)
+    first = sum(lines[0].selection.values()) if lines[0].selection else 0
+    steps = (first, *(first + n for n in spec.looks))
+    copies = np.array([padded(steps[: 1 + taken], size) for taken in range(len(steps))])
+    certified = copies[np.minimum(columns_of(lines).looks, len(spec.looks))]
+    looks = prediction_looks(production.votes, production.alpha, min(size, production.votes))
+    share = padded(looks, size) / production.votes
+    drawn = predicted(run.duels(sigma), production, min(size, production.votes))[1][0]
+    return {
+        PREDICT: drawn * share,
+        PREDICT_MOST: float(padded(looks, size)),
+        CERTIFY: float(np.mean(certified)),
+        CERTIFY_MOST: float(padded(steps, size)),
+    }
+
+
+def rate_of(lines: Sequence[Line]) -> tuple[float, float, float] | tuple[None, None, None]:
+    """Return noisy copies a second of some lines, with the lowest and highest rate of ten consecutive parts.
+
+    None three times where no time was recorded.
+    """
+    columns = columns_of(lines)
+    seconds = columns.total_seconds()
+    if seconds <= 0:
+        return None, None, None
+    rate = int(columns.samples.sum()) / seconds
+    order = columns.time_order()
+    bounds = np.linspace(0, len(order), min(PARTS, len(order)) + 1).astype(int)
+    parts = [columns.of(order[a:b]) for a, b in pairwise(bounds)]
+    timed = [(int(part.samples.sum()), part.total_seconds()) for part in parts]
+    rates = [rate, *(copies / taken for copies, taken in timed if taken > 0)]
+    return rate, min(rates), max(rates)
+
+
+def energy_of(events: Iterable[Event], sigma: float | None = None) -> Energy:
+    """Add up the energy that a run recorded, at one noise level or at all."""
+    found = [event.facts for event in events if event.event == ENERGY and sigma in (None, event.facts.get("sigma"))]
+    metered = [facts for facts in found if facts.get("joules") is not None]
+    if not metered:
+        return Energy(None, 0, str(found[-1]["source"]) if found else NOT_METERED)
+    sources = dict.fromkeys(str(facts["source"]) for facts in metered)
+    joules, copies = (sum(facts[name] for facts in metered) for name in ("joules", "copies"))
+    return Energy(float(joules), int(copies), ", ".join(sources))

@@ -1,19 +1,30 @@
-"""How a run directory comes into being: all of it or nothing, and never over another."""
+"""How a run directory comes into being: new, or merged from shards; whole or not at all, and never over another.
+
+What may be merged are sound runs of one spec, each once; anything else is refused by name.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence.derived import file_sha256, write_json
-from smoothcert.evidence.directory import RunDirectory, refuse_occupied
-from smoothcert.evidence.events import LOCKED, SIGNED, append_event
-from smoothcert.evidence.signatures import LOCK_SIGNATURE, lock_text, sign
+from smoothcert.evidence.directory import RunDirectory, Shard, file_sha256, refuse_occupied, write_json
+from smoothcert.evidence.events import LOCKED, MERGED, SIGNED, append_event, last_digest
+from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.line_store import Columns
+from smoothcert.evidence.seal import LOCK_SIGNATURE, lock_text, seal_facts, seal_run, sign
+from smoothcert.evidence.soundness import log_faults, own_faults
 from smoothcert.spec import Share, Spec
 
 
@@ -69,3 +80,208 @@ def create_run(
             (fresh.path / LOCK_SIGNATURE).write_bytes(signature)
             append_event(fresh.events, SIGNED, sha256=hashlib.sha256(signature).hexdigest())
     return RunDirectory(path)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One run that is merged: where it is, and how the merge event names it."""
+
+    run: RunDirectory
+    shard: Shard
+
+
+def refuse_differing(runs: Sequence[RunDirectory]) -> Spec:
+    """Return the spec that all runs have, byte for byte.
+
+    Raises:
+        EvidenceError: a run is named twice, or two specs differ; the sentence names the first field that does.
+        SpecError: a spec is damaged.
+    """
+    for i, run in enumerate(runs):
+        if run.path.resolve() in [other.path.resolve() for other in runs[:i]]:
+            raise EvidenceError(f"{run.path} is named twice; name each run once.")
+    first, spec = runs[0], runs[0].read_spec()
+    text = first.spec.read_bytes()
+    for run in runs[1:]:
+        run.read_spec()
+        if run.spec.read_bytes() != text:
+            found = _differences(json.loads(text), json.loads(run.spec.read_bytes()), "")
+            told = next(found, "spec.json is laid out differently")
+            raise EvidenceError(
+                f"{first.path} and {run.path} are not shards of one run: {told}. Shards are certified with the same "
+                "settings, classifiers, images, numeric recipe and --seed."
+            )
+    return spec
+
+
+def _differences(mine: Any, other: Any, place: str) -> Iterator[str]:
+    """Yield where two JSON values differ, with both values."""
+    if isinstance(mine, dict) and isinstance(other, dict):
+        for name in sorted({*mine, *other}):
+            yield from _differences(mine.get(name), other.get(name), f"{place}.{name}" if place else name)
+    elif isinstance(mine, list) and isinstance(other, list) and len(mine) == len(other):
+        for i, (left, right) in enumerate(zip(mine, other, strict=True)):
+            yield from _differences(left, right, f"{place}[{i}]")
+    elif mine != other:
+        yield f"{place} is {_shown(mine)} in the first, {_shown(other)} in the second"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def parts_of(runs: Sequence[RunDirectory], spec: Spec) -> list[Part]:
+    """Return the runs as parts of one, in the order of their shards.
+
+    Raises:
+        EvidenceError: a run is damaged, merged itself, a copy of another, or has an image that another has.
+    """
+    heads: dict[str, RunDirectory] = {}
+    found = []
+    for run in runs:
+        if run.shards:
+            raise EvidenceError(f"{run.path} is a merged run itself; merge the runs it was made of.")
+        head = last_digest(run.events)
+        other = heads.setdefault(head, run)
+        if other is not run:
+            raise EvidenceError(f"{run.path} is a copy of {other.path} (equal logs of events); name each run once.")
+        found.append((run, _sound(run, spec), head))
+    found.sort(key=lambda each: _place(each[0].share))
+    _refuse_overlap([run for run, _, _ in found], [ledger.columns for _, ledger, _ in found])
+    names, parts = list[str](), list[Part]()
+    for run, ledger, head in found:
+        names.append(_name(run.share, names))
+        share = None if run.share is None else str(run.share)
+        facts = seal_facts(ledger)
+        parts.append(Part(run, Shard(names[-1], share, facts["lines"], facts["ledger_sha256"], head, facts["files"])))
+    return parts
+
+
+def _sound(run: RunDirectory, spec: Spec) -> Ledger:
+    """Return the ledger of a run after everything was checked that its log says of it."""
+    fault = next(log_faults(run.events, spec), None)
+    ledger = run.read_ledger(spec)
+    fault = fault or next(own_faults(run, spec, ledger), None)
+    if fault is not None:
+        raise EvidenceError(f"{run.path} cannot be merged. {fault}. Restore it from a copy, or leave it out.")
+    return ledger
+
+
+def _place(share: Share | None) -> tuple[int, int]:
+    """Return by what parts are sorted: shard i of n by n and i, a run that is no shard before all."""
+    return (0, 0) if share is None else (share.of, share.number)
+
+
+def _name(share: Share | None, taken: Sequence[str]) -> str:
+    """Return a name for folder and files, such as shard-03-of-16."""
+    name = "run-0" if share is None else f"shard-{share.number:0{len(str(share.of))}}-of-{share.of}"
+    again = sum(other == name or other.startswith(f"{name}.") for other in taken)
+    return f"{name}.{again}" if again else name
+
+
+def _refuse_overlap(runs: Sequence[RunDirectory], columns: Sequence[Columns]) -> None:
+    """Refuse runs that have a (sigma, image) in common, even where they agree on it; name the first.
+
+    Raises:
+        EvidenceError: two have.
+    """
+    owner = np.repeat(np.arange(len(runs)), [len(each) for each in columns])
+    sigma, index = (np.concatenate([getattr(each, name) for each in columns]) for name in ("sigma", "index"))
+    order = np.lexsort((owner, index, sigma))
+    sigma, index, owner = sigma[order], index[order], owner[order]
+    again = np.flatnonzero((sigma[1:] == sigma[:-1]) & (index[1:] == index[:-1]))
+    for i in again[:1].tolist():
+        one, other = (runs[owner[place]].path for place in (i, i + 1))
+        raise EvidenceError(
+            f"{one} and {other} both hold sigma {sigma[i]:g}, image {index[i]} (results held twice: {len(again):,}). "
+            "Shards must be disjoint, so that nobody chooses between two results; leave out one of them."
+        )
+
+
+_BLOCK = 1 << 16
+
+
+def merge(runs: Sequence[Path], out: Path) -> RunDirectory:
+    """Merge runs of one spec and disjoint images into one, all of it or nothing; the runs are not changed.
+
+    Logs and ledger files are copied byte for byte (half a line at the end of a file, left by a crash, is cut off). If
+    every image is there, the run is sealed as one that sampled all itself, with the same hash; else `resume` goes on.
+
+    Args:
+        runs: run directories, finished shards or interrupted ones, two or more.
+        out: a new or empty folder.
+
+    Raises:
+        EvidenceError: the runs do not belong together, one is damaged or being written, or `out` is occupied.
+    """
+    if len(runs) < 2:
+        raise EvidenceError(f"Expected two or more run directories to merge, got {len(runs)}.")
+    refuse_occupied(out)
+    directories = [RunDirectory(path) for path in runs]
+    with ExitStack() as held:
+        spec = refuse_differing(directories)
+        for run in directories:
+            held.enter_context(run.at_rest())
+        parts = parts_of(directories, spec)
+        with fresh_run(out) as fresh:
+            _copy(parts, fresh)
+            lock_spec(fresh, spec)
+            append_event(fresh.events, MERGED, shards=[asdict(part.shard) for part in parts])
+            ledger = fresh.read_ledger()
+            if len(ledger.lines) == spec.expected:
+                seal_run(fresh, spec, ledger)
+    return RunDirectory(out)
+
+
+def _copy(parts: Sequence[Part], fresh: RunDirectory) -> None:
+    """Copy spec, logs, environments and ledger files; each ledger file gets its shard's name before its own."""
+    _copy_file(parts[0].run.spec, fresh.spec)
+    records = []
+    for part in parts:
+        folder = fresh.of_shard(part.shard.name)
+        folder.path.mkdir(parents=True)
+        _copy_file(part.run.events, folder.events)
+        if (part.run.path / LOCK_SIGNATURE).is_file():
+            _copy_file(part.run.path / LOCK_SIGNATURE, folder.path / LOCK_SIGNATURE)
+        if part.run.environment.is_file():
+            _copy_file(part.run.environment, folder.environment)
+            records.append(folder.read_environment())
+        for path in part.run.ledger_files():
+            _copy_file(path, fresh.ledger / f"{part.shard.name}-{path.name}")
+    write_json(fresh.environment, _common(records))
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    """Copy a file durably; of JSON lines, half a line at the end is left out."""
+    shutil.copyfile(source, target)
+    with target.open("r+b") as file:
+        if target.suffix == ".jsonl":
+            file.truncate(_end_of_lines(target))
+        os.fsync(file.fileno())
+
+
+def _end_of_lines(path: Path) -> int:
+    """Return the length of a file up to its last line break, found from the end."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
+
+
+def _common(records: Sequence[Any]) -> Any:
+    """Return what shards recorded of their machines as one record: equal values once, others beside each other."""
+    if all(isinstance(record, dict) for record in records):
+        names = dict.fromkeys(name for record in records for name in record)
+        return {name: _common([record.get(name) for record in records]) for name in names}
+    told = list(dict.fromkeys(map(str, records)))
+    if len(told) == 1:
+        return records[0]
+    together = " / ".join(told)
+    return together if len(together) <= 60 else f"{len(told)} in the shards, see shards/"

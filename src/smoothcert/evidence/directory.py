@@ -1,23 +1,121 @@
-"""The run directory: where a run's spec, evidence and results lie, and how they are read."""
+"""The run directory: where spec, evidence and results lie, how they are read, and how derived files are written.
+
+A derived file is written beside its place and moved there in one step, and is known by its hash. A run merged from
+shards keeps one log of events that documents read.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from smoothcert.errors import EvidenceError
-from smoothcert.evidence.events import FINISHED, Event, end_of, read_events
+from smoothcert.errors import EvidenceError, SpecError
+from smoothcert.evidence.events import FINISHED, LOCKED, MERGED, REPORTED, Event, end_of, read_events
 from smoothcert.evidence.ledger import Ledger, files_of, read_ledger
 from smoothcert.evidence.lock import at_rest, is_written, writing
-from smoothcert.evidence.shards import Shard, shards_of, share_of, told_together
 from smoothcert.formats.spec import LARGEST
 from smoothcert.formats.strict import parse, read_bytes
-from smoothcert.spec import Share, Spec, read_spec
+from smoothcert.spec import Share, Spec, parse_share, read_spec
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a derived JSON file in one step."""
+    write_derived(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def write_derived(path: Path, content: str | bytes) -> None:
+    """Write a derived file beside its place and move it there in one step."""
+    with written_beside(path) as beside:
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Have a file written beside its place, and move it there when the context ends.
+
+    Yields:
+        Where to write. What is half written, on a full disk or after Ctrl-C, is of no use to anybody and deleted.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_LEFT_OUT = (LOCKED, FINISHED, REPORTED)
+"""Events of a shard that say nothing of the merged run: its lock is the merged run's, its documents were not taken."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of the runs that were merged, as the merge event names it.
+
+    Attributes:
+        name: its folder in `shards/`; its ledger files begin with it and a hyphen.
+        shard: its part of the images, "i/n", or None for a run that was no shard.
+        lines: results in its ledger.
+        ledger_sha256: hash of its canonical ledger.
+        head: SHA-256 of the last line of its log of events, which vouches for all lines before it.
+        files: number of lines and hash of each of its ledger files, as a seal records them; None where version 0.1.0
+            merged.
+    """
+
+    name: str
+    shard: str | None
+    lines: int
+    ledger_sha256: str
+    head: str
+    files: Mapping[str, Any] | None = None
+
+
+def share_of(events: Sequence[Event]) -> Share | None:
+    """Return which shard a run is, from the first event of its own log; None for a run that is no shard."""
+    share = events[0].facts.get("shard") if events and events[0].event == LOCKED else None
+    try:
+        return parse_share(share) if isinstance(share, str) else None
+    except SpecError:
+        return None
+
+
+def shards_of(events: Sequence[Event]) -> tuple[Shard, ...]:
+    """Return the shards that a log of events says its run was merged from; none for a run that sampled all itself."""
+    merged = next((event for event in events if event.event == MERGED), None)
+    if merged is None:
+        return ()
+    names = [field.name for field in fields(Shard)]
+    return tuple(Shard(**{name: facts.get(name) for name in names}) for facts in merged.facts["shards"])
+
+
+def told_together(own: Sequence[Event], logs: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
+    """Return one log for documents: the first lock of the spec, what each shard did, then the merge and what followed.
+
+    Every shard locked the same spec; the first of these locks came before the first image of any.
+
+    Args:
+        own: the log of the merged run.
+        logs: the logs of its shards, in their order.
+    """
+    locks = [log[0] for log in (*logs, own) if log and log[0].event == LOCKED]
+    done = [event for log in logs for event in log if event.event not in _LEFT_OUT]
+    after = [event for event in own if event.event != LOCKED]
+    return (*([min(locks, key=lambda lock: lock.at)] if locks else []), *done, *after)
+
 
 MOST_TIMES, SPARE = 10, 1000
 """Lines that a ledger may hold for each result, and beyond: after a crash, workers may have sampled an image again."""

@@ -1,14 +1,22 @@
-"""The event log: each line names the hash of the line before it, so that a changed or reordered log shows."""
+"""The event log: each line names the hash of the line before it, so that a changed or reordered log shows.
+
+Beside it: where and with what a run was made (`provenance`), and what it measured beside its votes.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from smoothcert import version
 from smoothcert.errors import EvidenceError
 from smoothcert.formats.event import (
     CHANGED,
@@ -33,6 +41,58 @@ from smoothcert.formats.event import (
     parse_event,
 )
 from smoothcert.formats.strict import read_bytes
+
+PACKAGES = ("smoothcert", "torch", "numpy", "scipy", "numba", "mpmath", "safetensors", "pydantic")
+SOURCES = (".py", ".typ", ".j2", ".css", ".js")
+DRAWING = ("matplotlib", "typst")
+"""Libraries on whose version the bytes of figures and memo depend."""
+
+
+def environment(threads: int) -> dict[str, Any]:
+    """Return versions, processor and thread count as a plain record."""
+    return {
+        "packages": {**{name: _version(name) for name in PACKAGES}, "smoothcert": version.__version__},
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "generator": "Philox4x64-10, addressed",
+        "code_sha256": code_sha256(),
+    }
+
+
+def writer() -> dict[str, Any]:
+    """Return which code writes documents here: what must be equal for their wording, and their bytes, to be equal."""
+    libraries = {name: _version(name) for name in DRAWING}
+    return {"smoothcert": version.__version__, "code_sha256": code_sha256(), "libraries": libraries}
+
+
+def processor() -> str:
+    """Return the processor's name, as far as the operating system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def code_sha256() -> str:
+    """Return one hash over this package's source files: code, and the templates of its documents."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parents[1]
+    for path in sorted(path for path in root.rglob("*") if path.suffix in SOURCES):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
 
 __all__ = [
     "BEGINNING",
@@ -152,3 +212,83 @@ def _parsed(path: Path, number: int, line: bytes) -> Event:
 
 def _digest(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
+
+
+@dataclass(frozen=True)
+class Clean:
+    """The classifier of one noise level on the run's images without noise and without smoothing.
+
+    Attributes:
+        sigma: the noise level it belongs to.
+        images: m, all images of the run.
+        correct: for each k, the images of each class whose label is among the k highest logits.
+    """
+
+    sigma: float
+    images: int
+    correct: dict[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A simple change of the images, measured in L2.
+
+    Attributes:
+        name: the change in words.
+        median: median L2 norm, in units of the [0, 1] range.
+        within: (r, images that the change leaves within r), for each radius of the run.
+        images: images it was measured on.
+    """
+
+    name: str
+    median: float
+    within: tuple[tuple[float, int], ...]
+    images: int
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Noisy copies a second on the device of the run, in each precision it can run, not compiled.
+
+    Attributes:
+        device: the device.
+        batch_size: copies a forward pass.
+        rates: copies a second by precision.
+        left_out: precisions that do not run there, with the reason.
+    """
+
+    device: str
+    batch_size: int
+    rates: dict[str, float]
+    left_out: dict[str, str]
+
+
+def clean_of(events: Iterable[Event], sigma: float) -> Clean | None:
+    """Return the accuracy without noise at one noise level, or None where none was recorded."""
+    for event in events:
+        if event.event == CLEAN and event.facts.get("sigma") == sigma:
+            correct = {int(k): tuple(each) for k, each in event.facts["correct"].items()}
+            return Clean(sigma, int(event.facts["images"]), correct)
+    return None
+
+
+def changes_of(events: Iterable[Event]) -> tuple[Change, ...]:
+    """Return the changes that were measured, in their order; none where a run recorded none."""
+    for event in events:
+        if event.event == CHANGED:
+            return tuple(_change(name, found, event.facts) for name, found in event.facts["changes"].items())
+    return ()
+
+
+def rates_of(events: Iterable[Event]) -> Rates | None:
+    """Return the rate in each precision, or None where a run recorded none."""
+    for event in events:
+        if event.event == RATES:
+            facts = event.facts
+            return Rates(str(facts["device"]), int(facts["batch_size"]), dict(facts["rates"]), dict(facts["left_out"]))
+    return None
+
+
+def _change(name: str, found: dict[str, Any], facts: dict[str, Any]) -> Change:
+    within = tuple(zip(facts["radius"], found["within"], strict=True))
+    return Change(name, float(found["median"]), within, int(facts["images"]))

@@ -1,23 +1,223 @@
-"""The ledger: one line a (sigma, image), append-only, written when the image is decided."""
+"""The ledger: one line per (sigma, image), append-only, written when the image is decided, checked when it is read."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
+import zlib
+from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from smoothcert.evidence.columns import Columns
-from smoothcert.evidence.reading import PACKED, LedgerFile, Uncounted, read_lines, reading_order
-from smoothcert.evidence.stored import StoredLines, columns_of
-from smoothcert.formats.line import Key, Line
+from smoothcert.errors import EvidenceError
+from smoothcert.evidence.line_store import Collector, Columns, Files, Places, StoredLines, Whole, columns_of
+from smoothcert.formats.line import Key, Line, parse_line
+from smoothcert.formats.strict import open_regular
+
+LONGEST = 2**26
+"""Bytes of a line: votes of a million classes at every look take less."""
+MOST_TIMES, SMALL = 100, 2**20
+"""How much larger a packed file may become, and bytes that any may have: lines hold hashes, which pack badly."""
+
+PACKED = ".gz"
+
+Uncounted = Mapping[tuple[str, str], int]
+"""Lines with a duplicate key that do not count, by (worker whose line counts, worker whose line does not)."""
+
+
+@dataclass
+class LedgerFile:
+    """What a seal says of one ledger file: its whole lines, in their order, as they are unpacked.
+
+    Attributes:
+        lines: whole lines.
+        torn: whether an unfinished last line follows them.
+    """
+
+    lines: int = 0
+    torn: bool = False
+    _digest: Any = field(default_factory=hashlib.sha256, repr=False)
+
+    def add(self, text: bytes) -> None:
+        """Add whole lines."""
+        self._digest.update(text)
+        self.lines += text.count(b"\n")
+
+    def record(self) -> dict[str, Any]:
+        """Return the number of lines and their SHA-256, as a seal records them."""
+        return {"lines": self.lines, "sha256": self._digest.hexdigest()}
+
+
+def plain_name(path: Path) -> str:
+    """Return the name of a ledger file, whether packed or not: packing changes no evidence."""
+    return path.name.removesuffix(PACKED)
+
+
+def reading_order(path: Path) -> tuple[str, bool]:
+    """Return what ledger files are sorted by: a packed file comes before the plain one of its name, begun after it."""
+    return plain_name(path), not path.name.endswith(PACKED)
+
+
+def read_lines(
+    paths: Iterable[Path], most: int | None = None
+) -> tuple[StoredLines, tuple[Key, ...], int, Mapping[str, LedgerFile], Uncounted]:
+    """Read ledger files.
+
+    Args:
+        paths: plain files, and files packed by gzip, whose names end with .gz.
+        most: lines they may hold together; left out, any number.
+
+    Returns:
+        The lines that count, sorted; keys that two workers reported differently; unfinished last lines; what a seal
+        says of each file, by its plain name; lines that do not count.
+
+    Raises:
+        EvidenceError: a line other than an unfinished last one cannot be read; the message names file and line. A file
+            is no regular one, holds too many lines, or is packed from far more bytes than lines of votes can be.
+    """
+    reader = _Reader(most)
+    for path in sorted(paths, key=reading_order):
+        reader.read(path)
+    lines = reader.lines()
+    kept, differing, uncounted = _decided(lines)
+    return (lines if kept is None else lines.of(kept)), differing, reader.torn, reader.records, uncounted
+
+
+def prefixes(paths: Iterable[Path], lengths: Mapping[str, set[int]]) -> dict[tuple[str, int], str]:
+    """Return the SHA-256 of the first lines of ledger files, which are only ever appended to.
+
+    Args:
+        paths: ledger files.
+        lengths: numbers of lines, by the plain name of a file.
+
+    Returns:
+        Hashes by (plain name, number of lines); a file with fewer lines has none.
+    """
+    found: dict[tuple[str, int], str] = {}
+    records: dict[str, LedgerFile] = {}
+    for path in sorted(paths, key=reading_order):
+        name = plain_name(path)
+        record, wanted = records.setdefault(name, LedgerFile()), lengths.get(name, set())
+        if wanted and not record.lines:
+            found[name, 0] = record.record()["sha256"]
+        for text in _texts(path) if wanted else ():
+            if text.endswith(b"\n"):
+                record.add(text)
+                if record.lines in wanted:
+                    found[name, record.lines] = record.record()["sha256"]
+    return found
+
+
+class _Reader:
+    """Gathers columns and places of lines, file by file."""
+
+    def __init__(self, most: int | None) -> None:
+        self.torn, self._most = 0, most
+        self.records: dict[str, LedgerFile] = {}
+        self._columns, self._files = Collector(), Files()
+        self._places = [array("i"), array("q"), array("q")]  # file, offset, length
+
+    def read(self, path: Path) -> None:
+        file, record = self._files.add(path), self.records.setdefault(plain_name(path), LedgerFile())
+        try:
+            for number, (offset, text) in enumerate(self._placed(path, file), 1):
+                if not text.endswith(b"\n"):
+                    self.torn, record.torn = self.torn + 1, True
+                    return
+                record.add(text)
+                if self._most is not None and len(self._places[0]) >= self._most:
+                    raise EvidenceError(f"{path} has more lines than a run of this spec can have: {self._most:,}.")
+                self._columns.append(_parsed(text, number, path))
+                for place, number_of in zip(self._places, (file, offset, len(text)), strict=True):
+                    place.append(number_of)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise EvidenceError(f"{path} is damaged or cut short; pack it again, or restore it from a copy.") from None
+        except OSError as error:
+            raise EvidenceError(f"Cannot read {path}: {error.strerror}.") from None
+
+    def _placed(self, path: Path, file: int) -> Iterator[tuple[int, bytes]]:
+        """Yield each line with the place at which it can be read again."""
+        copy = self._files.unpacked(file) if path.name.endswith(PACKED) else None
+        offset = copy.tell() if copy else 0
+        for text in _texts(path):
+            yield offset, text
+            offset += copy.write(text) if copy else len(text)
+
+    def lines(self) -> StoredLines:
+        """Return all lines, sorted; lines of one key in the order in which they were read."""
+        order = self._columns.order()
+        places = Places(*(np.array(self._places.pop(0))[order] for _ in range(3)))
+        return StoredLines(self._columns.done(order), places, self._files)
+
+
+def _texts(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file, unpacked; refuse what no worker writes before it fills memory or disk.
+
+    A few packed bytes can claim any number of lines, and a line of any length.
+    """
+    with open_regular(path) as file:
+        packed = path.name.endswith(PACKED)
+        left = SMALL + MOST_TIMES * os.fstat(file.fileno()).st_size
+        lines = gzip.GzipFile(fileobj=file) if packed else file
+        while text := lines.readline(LONGEST):
+            left -= len(text)
+            if len(text) == LONGEST:
+                raise EvidenceError(f"{path} holds a line of {LONGEST:,} bytes or more, which no worker writes.")
+            if packed and left < 0:
+                raise EvidenceError(f"{path} grows to more than {MOST_TIMES} times its size, as no ledger does.")
+            yield text
+
+
+def _parsed(text: bytes, number: int, path: Path) -> Line:
+    try:
+        return parse_line(text)
+    except EvidenceError as error:
+        raise EvidenceError(
+            f"Line {number} of {path} is damaged: {error}. Restore the file from a copy; "
+            "of a run that is not sealed, removing the line makes its image be sampled again on resume."
+        ) from None
+
+
+def _decided(lines: StoredLines) -> tuple[Whole | None, tuple[Key, ...], Uncounted]:
+    """Return the places of the lines that count, None for all; the keys of which lines differ in their votes; the rest.
+
+    Of several lines of one key that of the worker whose name sorts first counts: a rule blind to the votes.
+    """
+    again = _repeated(lines.columns)
+    if not again.any():
+        return None, (), {}
+    doubled = np.flatnonzero(again | np.roll(again, -1))
+    kept, differing, uncounted = ~again, set(), Counter[tuple[str, str]]()
+    counts: tuple[int, Line] | None = None
+    for place, line in zip(doubled.tolist(), lines.of(doubled), strict=True):
+        if counts is None or counts[1].key != line.key:
+            counts = place, line
+            continue
+        if line.to_json(seal=True) != counts[1].to_json(seal=True):
+            differing.add(line.key)
+        both = sorted((line.worker, counts[1].worker))
+        uncounted[both[0], both[1]] += 1
+        if line.worker < counts[1].worker:
+            kept[[counts[0], place]] = False, True
+            counts = place, line
+    return np.flatnonzero(kept), tuple(sorted(differing)), uncounted
+
+
+def _repeated(columns: Columns) -> NDArray[np.bool_]:
+    """Whether a line has the key of the line before it, bool (m,)."""
+    again = np.zeros(len(columns), dtype=np.bool_)
+    again[1:] = (columns.sigma[1:] == columns.sigma[:-1]) & (columns.index[1:] == columns.index[:-1])
+    return again
 
 
 @dataclass(frozen=True)

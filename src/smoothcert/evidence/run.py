@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.evidence.directory import RunDirectory
-from smoothcert.evidence.estimate import duels
-from smoothcert.evidence.events import LEVEL, Event
+from smoothcert.evidence.events import LEVEL, Change, Clean, Event, Rates, changes_of, clean_of, rates_of
 from smoothcert.evidence.ledger import Ledger
-from smoothcert.evidence.measured import Change, Clean, Rates, changes_of, clean_of, rates_of
-from smoothcert.evidence.outcomes import Outcomes, outcomes_by_k
+from smoothcert.evidence.outcomes import Outcomes, duels, outcomes_by_k
 from smoothcert.evidence.results import Cell, cells
 from smoothcert.spec import Spec
-from smoothcert.stats import scientific_up
+from smoothcert.stats.rounding import scientific_up
 
 
 @dataclass(frozen=True)

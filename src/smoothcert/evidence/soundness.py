@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from smoothcert.evidence.columns import indices_of
-from smoothcert.evidence.derived import file_sha256
-from smoothcert.evidence.directory import RunDirectory
+from smoothcert.evidence.directory import RunDirectory, file_sha256
 from smoothcert.evidence.events import (
     FINISHED,
     LEVEL,
@@ -32,8 +30,8 @@ from smoothcert.evidence.events import (
     read_events,
 )
 from smoothcert.evidence.ledger import Ledger
-from smoothcert.evidence.seal import fingerprint, seal_facts, supersedes
-from smoothcert.evidence.signatures import LOCK_SIGNATURE
+from smoothcert.evidence.line_store import indices_of
+from smoothcert.evidence.seal import LOCK_SIGNATURE, fingerprint, seal_facts, supersedes
 from smoothcert.spec import Recipe, Spec
 
 _LEDGER_NAME = re.compile(r"[^.].*\.jsonl(\.gz)?", re.DOTALL)

@@ -13,8 +13,7 @@ from smoothcert.engine.measure import measure_rates, meter_of
 from smoothcert.engine.run import lock
 from smoothcert.engine.workload import Work, load_work
 from smoothcert.errors import SpecError
-from smoothcert.evidence.forecast import Forecast, LevelForecast, Pilot, Rate
-from smoothcert.evidence.planned import named_cells, settings_of
+from smoothcert.evidence.forecast import Forecast, LevelForecast, Pilot, Rate, named_cells, settings_of
 from smoothcert.noise import Rows, Stage
 from smoothcert.planning.forecast import Level, Votes
 from smoothcert.planning.population import IntArray

@@ -11,10 +11,10 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence import CONFIDENCE, Basis
-from smoothcert.evidence.estimate import TOGETHER, duel, expected
-from smoothcert.evidence.forecast import RESOLVED, Estimate, Forecast
-from smoothcert.evidence.outlook import Change, Outlook, Planned, Width
+from smoothcert.evidence.forecast import RESOLVED, Change, Estimate, Forecast, Outlook, Planned, Width
+from smoothcert.evidence.outcomes import TOGETHER, duel, expected
+from smoothcert.evidence.results import CONFIDENCE
+from smoothcert.evidence.scenarios import Basis
 from smoothcert.planning.forecast import Level, forecast_level
 from smoothcert.planning.population import FloatArray, Population
 from smoothcert.planning.reach import powers, procedure_of, reach, sufficient

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from smoothcert.evidence.outlook import Power, Reach
+from smoothcert.evidence.forecast import Power, Reach
 from smoothcert.spec import Request
 from smoothcert.stats import (
     Bounds,
@@ -17,12 +17,12 @@ from smoothcert.stats import (
     bounds,
     certified_at,
     copies_needed,
-    probabilities_at,
     r_max,
     running,
     schedule,
     upper_bound,
 )
+from smoothcert.stats.radius import probabilities_at
 
 MARGINS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Margins of the true radius over r, in units of sigma."""

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from smoothcert.errors import MissingExtraError, printable
-from smoothcert.evidence import Line, Outcomes, Run, winner
-from smoothcert.evidence.derived import written_beside
-from smoothcert.evidence.stored import BLOCK
-from smoothcert.stats import full, round_down
+from smoothcert.evidence import Run
+from smoothcert.evidence.directory import written_beside
+from smoothcert.evidence.line_store import BLOCK
+from smoothcert.evidence.outcomes import Outcomes, winner
+from smoothcert.formats.line import Line
+from smoothcert.stats.rounding import full, round_down
 
 NAME = "certificates.parquet"
 ROWS = 65_536

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from smoothcert.evidence import Cell, Run
-from smoothcert.stats import bad_runs, format_down, full, percent_down, percent_of, percents
+from smoothcert.evidence import Run
+from smoothcert.evidence.results import Cell
+from smoothcert.stats.population import bad_runs
+from smoothcert.stats.rounding import format_down, full, percent_down, percent_of, percents
 
 DEPLOYMENT = (
     "A device that estimates the smoothed classifier from n votes can abstain, and can return another class with "

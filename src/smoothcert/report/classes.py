@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from smoothcert.evidence import Outcomes, Run
-from smoothcert.evidence.outcomes import only_at_least
+from smoothcert.evidence import Run
+from smoothcert.evidence.outcomes import Outcomes, only_at_least
 from smoothcert.report.curves import certificates_of
 from smoothcert.report.table import LEAST
 from smoothcert.spec import Spec
-from smoothcert.stats import interval, percent_of, percents, r_max
+from smoothcert.stats import interval, r_max
+from smoothcert.stats.rounding import percent_of, percents
 
 SMALL = 50
 """Groups with fewer images are reported as raw counts, without a percentage or an interval."""

@@ -10,7 +10,9 @@ from typing import Any
 
 from smoothcert import version
 from smoothcert.errors import InputError
-from smoothcert.evidence import Basis, Run, basis_of, costs, scenarios
+from smoothcert.evidence import Run
+from smoothcert.evidence.cost import basis_of, costs
+from smoothcert.evidence.scenarios import Basis, scenarios
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.spec import Production, make_production
 

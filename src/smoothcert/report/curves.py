@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import SpecError
-from smoothcert.evidence import CONFIDENCE, Outcomes, Run
+from smoothcert.evidence import Run
+from smoothcert.evidence.outcomes import Outcomes
+from smoothcert.evidence.results import CONFIDENCE
 from smoothcert.spec import Spec
 from smoothcert.stats import lower_bound, r_max, upper_bound
 

@@ -7,12 +7,20 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from smoothcert.evidence import Amount, Basis, Run, Scenario, basis_of, scenarios
-from smoothcert.evidence.amounts import around
-from smoothcert.evidence.scenarios import AMOUNTS, RUN
+from smoothcert.evidence import Run
+from smoothcert.evidence.cost import basis_of
+from smoothcert.evidence.scenarios import AMOUNTS, RUN, Amount, Basis, Scenario, around, scenarios
 from smoothcert.report.table import Table
 from smoothcert.spec import Device, Price, Production
-from smoothcert.stats import format_down, format_up, full, percent_down, percent_exact, percent_up, scientific_up
+from smoothcert.stats.rounding import (
+    format_down,
+    format_up,
+    full,
+    percent_down,
+    percent_exact,
+    percent_up,
+    scientific_up,
+)
 
 HEADINGS = ("studies a day", "task", "device", "noisy copies", "latency", "devices", "device time", "energy")
 _LARGE = 1e8

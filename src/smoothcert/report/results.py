@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smoothcert.errors import printable
-from smoothcert.evidence import Run, basis_of, fingerprint_words, write_derived, write_json
+from smoothcert.evidence import Run
+from smoothcert.evidence.cost import basis_of
+from smoothcert.evidence.directory import write_derived, write_json
+from smoothcert.evidence.seal import fingerprint_words
 from smoothcert.report.cost import COST, cost_record
 from smoothcert.report.guarantees import guarantees
 from smoothcert.report.markup import markdown
@@ -24,7 +27,7 @@ from smoothcert.report.tables import (
     units_table,
 )
 from smoothcert.spec import Production
-from smoothcert.stats import full
+from smoothcert.stats.rounding import full
 
 TABLES = (
     *("results", "accuracy", "criteria", "classes", "subgroups", "groups", "cost", "rates", "production", "units"),

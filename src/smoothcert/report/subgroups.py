@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import printable
-from smoothcert.evidence import Outcomes, Run
-from smoothcert.evidence.columns import indices_of
-from smoothcert.evidence.outcomes import only_at_least
+from smoothcert.evidence import Run
+from smoothcert.evidence.line_store import indices_of
+from smoothcert.evidence.outcomes import Outcomes, only_at_least
 from smoothcert.report.claims import NO_TEST
 from smoothcert.report.classes import SMALL, ClassRow, guarded, in_words
 from smoothcert.report.curves import certificates_of
 from smoothcert.report.markup import cut
 from smoothcert.report.table import Table
-from smoothcert.stats import full, r_max
+from smoothcert.stats import r_max
+from smoothcert.stats.rounding import full
 
 SHOWN = 30
 """Values of a column that have a row of their own; a column of names would fill the document."""

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from smoothcert.evidence import Cell, PublishedLog
-from smoothcert.evidence.results import PARTIAL
+from smoothcert.evidence.results import PARTIAL, Cell
+from smoothcert.formats.published import PublishedLog
 from smoothcert.report import markup
-from smoothcert.stats import format_down, full, interval, percent_down, percent_of, percents
+from smoothcert.stats import interval
+from smoothcert.stats.rounding import format_down, full, percent_down, percent_of, percents
 
 FORMATS = ("md", "csv", "tex", "json")
 LEAST = ">= "

@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from smoothcert.errors import printable
-from smoothcert.evidence import Cell, Change, Run, Verdict, costs, verdicts
+from smoothcert.evidence import Run
+from smoothcert.evidence.cost import costs
+from smoothcert.evidence.events import Change
+from smoothcert.evidence.line_store import columns_of
 from smoothcert.evidence.outcomes import only_at_least, plan_of
-from smoothcert.evidence.results import PARTIAL
-from smoothcert.evidence.stored import columns_of
+from smoothcert.evidence.results import PARTIAL, Cell, Verdict, verdicts
 from smoothcert.report.classes import NOT_ATTAINABLE, ClassRow, class_rows, percent
 from smoothcert.report.table import LEAST, Table
 from smoothcert.report.units import PATCH, units
-from smoothcert.stats import format_down, full, percent_of, percents, r_max
+from smoothcert.stats import r_max
+from smoothcert.stats.rounding import format_down, full, percent_of, percents
 
 GROUPS_SHOWN = 30
 

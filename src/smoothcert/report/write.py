@@ -8,17 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from smoothcert.errors import EvidenceError, MissingExtraError, is_text
-from smoothcert.evidence import (
-    REPORTED,
-    Run,
-    RunDirectory,
-    append_event,
-    open_run,
-    results_record,
-    write_derived,
-    write_json,
-)
-from smoothcert.evidence.derived import file_sha256
+from smoothcert.evidence import Run, RunDirectory, open_run
+from smoothcert.evidence.directory import file_sha256, write_derived, write_json
+from smoothcert.evidence.events import REPORTED, append_event
+from smoothcert.evidence.results import results_record
 from smoothcert.report.certificates import write_certificates
 from smoothcert.report.results import write_results
 from smoothcert.verify import damage

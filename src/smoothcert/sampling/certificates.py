@@ -11,7 +11,8 @@ from torch import Tensor
 
 from smoothcert.errors import DataError, MissingExtraError, SpecError
 from smoothcert.sampling.protocol import Counts
-from smoothcert.stats import Certificate, Prediction, interval, round_down, round_up
+from smoothcert.stats import Certificate, Prediction, interval
+from smoothcert.stats.rounding import round_down, round_up
 
 if TYPE_CHECKING:
     import pandas

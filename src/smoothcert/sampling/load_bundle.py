@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from smoothcert.errors import EvidenceError, ModelError
-from smoothcert.evidence.bundle.differences import unlike, unlike_recipe
+from smoothcert.evidence.bundle.differences import tie_of, unlike, unlike_recipe
 from smoothcert.evidence.bundle.files import WEIGHTS, read_bundle
 from smoothcert.evidence.bundle.record import Bundle
-from smoothcert.evidence.bundle.weights import tie_of
 from smoothcert.formats.card import card_from_values
 from smoothcert.models import Classifier, ModelOptions
 from smoothcert.models.checkpoints import read_weights

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from smoothcert.noise import Stage
 from smoothcert.spec import Spec
-from smoothcert.stats import Bounds, Plan, Prediction, Procedure, levels, predict_counts, step, tally
+from smoothcert.stats import Bounds, Plan, Prediction, Procedure, predict_counts, tally
+from smoothcert.stats.sequential import levels, step
 
 Counts = NDArray[np.int64]
 """Votes by class: integers of shape (..., classes)."""

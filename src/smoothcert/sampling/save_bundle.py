@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 import smoothcert
 from smoothcert.errors import EvidenceError, ModelError, SpecError
-from smoothcert.evidence import Run, open_run, refuse_occupied
-from smoothcert.evidence.bundle.differences import certified_of, unlike, unlike_recipe
+from smoothcert.evidence import Run, open_run
+from smoothcert.evidence.bundle.differences import certified_of, tie_of, unlike, unlike_recipe
 from smoothcert.evidence.bundle.files import write_bundle
 from smoothcert.evidence.bundle.record import OF_THE_MACHINE, Bundle, BundledModel, Certified, Facts
-from smoothcert.evidence.bundle.weights import tie_of
+from smoothcert.evidence.directory import refuse_occupied
 from smoothcert.formats.card import Card
 from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
 from smoothcert.models.checkpoints import STATE_DICTS, read_bytes, sha256_of

@@ -16,7 +16,7 @@ from torch import nn
 
 from smoothcert.data.dataset import ImageSet
 from smoothcert.errors import ModelError, SpecError
-from smoothcert.evidence import write_derived
+from smoothcert.evidence.directory import write_derived
 from smoothcert.formats.card import Card
 from smoothcert.models.checkpoints import read_tensors, save_weights, write_tensors
 from smoothcert.models.state import State

@@ -8,11 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from smoothcert.errors import InputError
-from smoothcert.evidence import Bundle, Certified, Run, bundle_faults, certified_of, differences
-from smoothcert.evidence.bundle.differences import chosen
-from smoothcert.evidence.bundle.files import README, RECORD, WEIGHTS, read_record
-from smoothcert.evidence.bundle.readme import readme
-from smoothcert.evidence.bundle.weights import Tie, tie_of
+from smoothcert.evidence import Run
+from smoothcert.evidence.bundle.differences import Tie, certified_of, chosen, differences, tie_of
+from smoothcert.evidence.bundle.files import README, RECORD, WEIGHTS, bundle_faults, read_record, readme
+from smoothcert.evidence.bundle.record import Bundle, Certified
 from smoothcert.stats import prediction_looks
 
 TIES: dict[Tie, str] = {

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from smoothcert.evidence import MERGED, RESUMED, SESSION_ENDED, STARTED, Event, Ledger, Run, RunDirectory, seal_remark
-from smoothcert.evidence.events import last_digest
-from smoothcert.evidence.reading import prefixes, read_lines
-from smoothcert.evidence.seal import seal_facts
-from smoothcert.evidence.shards import Shard
+from smoothcert.evidence import Run, RunDirectory
+from smoothcert.evidence.directory import Shard
+from smoothcert.evidence.events import MERGED, RESUMED, SESSION_ENDED, STARTED, Event, last_digest
+from smoothcert.evidence.ledger import Ledger, prefixes, read_lines
+from smoothcert.evidence.seal import seal_facts, seal_remark
 from smoothcert.evidence.soundness import late_faults, log_faults, sampling_faults, seal_faults, signature_faults
 from smoothcert.formats.event import unknown_of
 from smoothcert.spec import Spec

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smoothcert.evidence import Line, Outcomes, Votes
-from smoothcert.evidence.columns import Columns
-from smoothcert.evidence.outcomes import derived, seen, taken_at
+from smoothcert.evidence.line_store import Columns
+from smoothcert.evidence.outcomes import Outcomes, derived, seen, taken_at
+from smoothcert.formats.line import Line, Votes
 from smoothcert.spec import Spec
-from smoothcert.stats import Bounds, Plan, Tally, bounds, full, r_max
+from smoothcert.stats import Bounds, Plan, Tally, bounds, r_max
+from smoothcert.stats.rounding import full
 from smoothcert.verify import plain
 
 Walked = tuple[float, list[float]]

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import Ledger, Line, Outcomes, RunDirectory, outcomes_by_k, results_record
+from smoothcert.evidence import RunDirectory
 from smoothcert.evidence.events import REPEATED
-from smoothcert.evidence.outcomes import joined
-from smoothcert.evidence.results import FORMAT, Certificates, form_of
-from smoothcert.evidence.stored import columns_of, in_blocks
+from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.line_store import columns_of, in_blocks
+from smoothcert.evidence.outcomes import Outcomes, joined, outcomes_by_k
+from smoothcert.evidence.results import FORMAT, Certificates, form_of, results_record
+from smoothcert.formats.line import Line
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.spec import Spec
 from smoothcert.verify import plain

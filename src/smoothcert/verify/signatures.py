@@ -8,7 +8,7 @@ from pathlib import Path
 
 from smoothcert.errors import EvidenceError, InputError
 from smoothcert.evidence import RunDirectory
-from smoothcert.evidence.signatures import EVIDENCE_SIGNATURE, LOCK_SIGNATURE, evidence_text, lock_text, signed_by
+from smoothcert.evidence.seal import EVIDENCE_SIGNATURE, LOCK_SIGNATURE, evidence_text, lock_text, signed_by
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from collections.abc import Container, Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from smoothcert.evidence import Ledger, Line, Run
-from smoothcert.evidence.columns import Columns, indices_of
+from smoothcert.evidence import Run
+from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.line_store import Columns, columns_of, indices_of
 from smoothcert.evidence.soundness import own_faults
-from smoothcert.evidence.stored import columns_of
+from smoothcert.formats.line import Line
 from smoothcert.spec import Spec
 from smoothcert.verify.chains import check_merged
 

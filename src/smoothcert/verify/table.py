@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from smoothcert.evidence import Event, Ledger, Outcomes
-from smoothcert.evidence.columns import Columns
-from smoothcert.evidence.events import REPEATED
-from smoothcert.evidence.outcomes import Mask
+from smoothcert.evidence.events import REPEATED, Event
+from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.line_store import BLOCK, Columns, columns_of
+from smoothcert.evidence.outcomes import Mask, Outcomes
 from smoothcert.evidence.results import Cell, Certificates
-from smoothcert.evidence.stored import BLOCK, columns_of
 from smoothcert.spec import Spec
-from smoothcert.stats import bad_runs, full
+from smoothcert.stats.population import bad_runs
+from smoothcert.stats.rounding import full
 from smoothcert.verify import plain, shares
 
 DELTA = 0.05

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from smoothcert.cli.predicting.question import Question
 from smoothcert.errors import printable
-from smoothcert.evidence import Bundle
+from smoothcert.evidence.bundle.record import Bundle
 from smoothcert.report import Table
-from smoothcert.stats import format_down, full
+from smoothcert.stats.rounding import format_down, full
 
 ABSTAINED = "abstained"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from smoothcert.cli.predict import Asked
 from smoothcert.errors import InputError, printable
-from smoothcert.evidence import Bundle
+from smoothcert.evidence.bundle.record import Bundle
 from smoothcert.stats import prediction_looks
 
 N_MAX, RADII = 10_000, (0.25, 0.5, 1.0)

@@ -11,10 +11,11 @@ import smoothcert
 from smoothcert.cli.predicting.answers import Answer
 from smoothcert.cli.predicting.question import Question
 from smoothcert.errors import printable
-from smoothcert.evidence import Bundle, utc_now
+from smoothcert.evidence.bundle.record import Bundle
+from smoothcert.evidence.events import utc_now
 from smoothcert.report import Table
 from smoothcert.report.markup import FORMULA
-from smoothcert.stats import format_down, full
+from smoothcert.stats.rounding import format_down, full
 
 
 def as_csv(answers: Sequence[Answer], bundle: Bundle, question: Question, recipe: str) -> str:

@@ -18,9 +18,9 @@ from smoothcert.cli.terminal import Screen, show
 from smoothcert.data.checks import Pixels
 from smoothcert.data.image_file import image_files, pixels_sha256, read_image
 from smoothcert.errors import ModelError
-from smoothcert.evidence import Bundle, read_bundle
-from smoothcert.evidence.bundle.files import RECORD
-from smoothcert.evidence.derived import file_sha256
+from smoothcert.evidence.bundle.files import RECORD, read_bundle
+from smoothcert.evidence.bundle.record import Bundle
+from smoothcert.evidence.directory import file_sha256
 from smoothcert.progress import Count, counting
 from smoothcert.report import Table
 from smoothcert.usercode import FACTORY

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence import FINISHED, LEVEL, RESUMED, STARTED, Run
+from smoothcert.evidence import Run
+from smoothcert.evidence.events import FINISHED, LEVEL, RESUMED, STARTED
 from smoothcert.report.documents.found import Finding, Findings, Written, fault, note, reports
 from smoothcert.report.documents.listed import OURS, check_list, files_of
 from smoothcert.report.documents.memo import check_memo

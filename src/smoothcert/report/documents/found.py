@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smoothcert.errors import EvidenceError, InputError
-from smoothcert.evidence import REPORTED, Event, Run
-from smoothcert.evidence.provenance import writer
+from smoothcert.evidence import Run
+from smoothcert.evidence.events import REPORTED, Event, writer
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.report.cost import read_stated
 from smoothcert.report.memo.build import FIELDS

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from smoothcert.evidence import Run
-from smoothcert.evidence.derived import file_sha256
+from smoothcert.evidence.directory import file_sha256
 from smoothcert.report.documents.found import Finding, Findings, fault, note, reports
 from smoothcert.report.write import CHECKSUMS
 

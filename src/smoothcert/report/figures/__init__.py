@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smoothcert.errors import InputError
-from smoothcert.evidence import Run, write_json
+from smoothcert.evidence import Run
+from smoothcert.evidence.directory import write_json
 from smoothcert.report.curves import Curve, curve
 from smoothcert.report.figures.accuracy import draw_curves
 from smoothcert.report.figures.copies import Copies, copies, draw_copies

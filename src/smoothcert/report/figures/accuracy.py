@@ -10,7 +10,7 @@ from smoothcert.report.figures.sheet import Margins, Words, offset, sheet
 from smoothcert.report.figures.style import FAINT, INK, QUIET, SMALL, TINY, pen, styled
 from smoothcert.report.figures.text import spread
 from smoothcert.spec import Place
-from smoothcert.stats import format_down, full
+from smoothcert.stats.rounding import format_down, full
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smoothcert.evidence import Run
-from smoothcert.evidence.stored import columns_of
+from smoothcert.evidence.line_store import columns_of
 from smoothcert.report.figures.sheet import Margins, Words, plain_logarithms, sheet
 from smoothcert.report.figures.style import INK, QUIET, SMALL, TINY, pen, styled
-from smoothcert.stats import full
+from smoothcert.stats.rounding import full
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from smoothcert.evidence import CONFIDENCE, Run
+from smoothcert.evidence import Run
+from smoothcert.evidence.results import CONFIDENCE
 from smoothcert.report.curves import Curve, curve
 from smoothcert.report.figures.copies import Copies, copies
 from smoothcert.report.figures.per_class import Panel, chosen, panel

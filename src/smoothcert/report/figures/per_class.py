@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from smoothcert.evidence import Run, plan_of
+from smoothcert.evidence import Run
+from smoothcert.evidence.outcomes import plan_of
 from smoothcert.report.classes import SMALL as FEW
 from smoothcert.report.classes import ClassRow, class_rows
 from smoothcert.report.figures.sheet import Margins, Words, below, sheet
 from smoothcert.report.figures.style import INK, QUIET, SMALL, TINY, pen, styled
 from smoothcert.report.figures.text import short, width
-from smoothcert.stats import format_down, full, percent_of, r_max
+from smoothcert.stats import r_max
+from smoothcert.stats.rounding import format_down, full, percent_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

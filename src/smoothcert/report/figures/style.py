@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from smoothcert.errors import MissingExtraError
-from smoothcert.evidence import write_derived
+from smoothcert.evidence.directory import write_derived
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

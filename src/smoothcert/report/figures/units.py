@@ -13,7 +13,7 @@ from smoothcert.report.figures.style import FAINT, QUIET, SMALL, TINY, WIDTH, pe
 from smoothcert.report.figures.text import short, spread, width
 from smoothcert.report.units import units
 from smoothcert.spec import Spec
-from smoothcert.stats import full
+from smoothcert.stats.rounding import full
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from smoothcert.report.figures.copies import Copies
 from smoothcert.report.figures.per_class import Panel, chosen
 from smoothcert.report.figures.sheet import Words
 from smoothcert.report.units import GREY
-from smoothcert.stats import full
+from smoothcert.stats.rounding import full
 
 _BANDS = "Bands: exact 95\u00a0% intervals, one radius at a time."
 _BANDS_AT_LEAST = (

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smoothcert.errors import InputError, MissingExtraError
-from smoothcert.evidence import Run, write_derived, write_json
+from smoothcert.evidence import Run
+from smoothcert.evidence.directory import write_derived, write_json
 from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import Piece, pieces, record
 from smoothcert.report.memo.memo import Memo, make_memo

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from smoothcert.evidence import Cell, seal_remark
+from smoothcert.evidence.results import Cell
+from smoothcert.evidence.seal import seal_remark
 from smoothcert.report import claims
 from smoothcert.report.memo import text
 from smoothcert.report.memo.field import Fields, down, exact, fill, up, words
@@ -10,7 +11,8 @@ from smoothcert.report.memo.gates import marks, reasons
 from smoothcert.report.memo.letters import cut, substitute
 from smoothcert.report.memo.material import Material
 from smoothcert.report.units import GREY, units
-from smoothcert.stats import bad_runs, full
+from smoothcert.stats.population import bad_runs
+from smoothcert.stats.rounding import full
 from smoothcert.verify import NOT_SHOWN
 
 

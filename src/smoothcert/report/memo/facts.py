@@ -11,7 +11,7 @@ from smoothcert.report.memo.material import NOT_MET, Material, short
 from smoothcert.report.memo.sponsored import said
 from smoothcert.report.table import Table
 from smoothcert.spec import ModelFacts
-from smoothcert.stats import format_down, full
+from smoothcert.stats.rounding import format_down, full
 
 CRITERIA = 5
 """Acceptance criteria that fit section 8."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from smoothcert.stats import format_down, format_up, full
+from smoothcert.stats.rounding import format_down, format_up, full
 
 EXACT, DOWN, UP, NEAREST, WORDS = "exact", "lower bound, down", "upper bound, up", "nearest", "words"
 _NAMED = re.compile(r"\{(\w+)\}")

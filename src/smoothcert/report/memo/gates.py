@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from smoothcert.evidence import LEVEL, Run
+from smoothcert.evidence import Run
+from smoothcert.evidence.events import LEVEL
 from smoothcert.report.memo.material import Material
 
 UNSIGNED = "it is not signed, and this tool signs nothing"

@@ -6,21 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from smoothcert.evidence import (
-    LOCKED,
-    STARTED,
-    Basis,
-    Cell,
-    Event,
-    Run,
-    Scenario,
-    Verdict,
-    basis_of,
-    scenarios,
-    verdicts,
-)
-from smoothcert.evidence.forecast import Forecast
-from smoothcert.evidence.planned import first_unnamed, forecast_of
+from smoothcert.evidence import Run
+from smoothcert.evidence.cost import basis_of
+from smoothcert.evidence.events import LOCKED, STARTED, Event
+from smoothcert.evidence.forecast import Forecast, first_unnamed, forecast_of
+from smoothcert.evidence.results import Cell, Verdict, verdicts
+from smoothcert.evidence.scenarios import Basis, Scenario, scenarios
 from smoothcert.report.memo.letters import cut, substitute
 from smoothcert.report.memo.sponsor import Sponsor
 from smoothcert.spec import Device, Place, Production

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from smoothcert.evidence import Run
-from smoothcert.evidence.provenance import writer
+from smoothcert.evidence.events import writer
 from smoothcert.report.memo import by_subgroup, claimed, facts, notes, settings, shares, sponsored
 from smoothcert.report.memo.blocks import Block
 from smoothcert.report.memo.field import Field, Fields, words

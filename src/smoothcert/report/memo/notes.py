@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smoothcert.evidence import in_groups
+from smoothcert.evidence.seal import in_groups
 from smoothcert.report.memo import text
 from smoothcert.report.memo.claimed import utc
 from smoothcert.report.memo.facts import environment
@@ -12,7 +12,7 @@ from smoothcert.report.memo.material import Material
 from smoothcert.report.memo.sponsored import spoken
 from smoothcert.report.table import Table
 from smoothcert.report.units import units
-from smoothcert.stats import full
+from smoothcert.stats.rounding import full
 
 
 def notes(found: Material, tables: dict[str, Table]) -> Fields:

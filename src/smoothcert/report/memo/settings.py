@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from smoothcert.evidence import LOCKED, Amount, Scenario, costs
-from smoothcert.evidence.scenarios import AGAIN, CERTIFY, PREDICT, RUN
+from smoothcert.evidence.cost import costs
+from smoothcert.evidence.events import LOCKED
+from smoothcert.evidence.scenarios import AGAIN, CERTIFY, PREDICT, RUN, Amount, Scenario
 from smoothcert.report.memo import text
 from smoothcert.report.memo.claimed import cell_words, utc
 from smoothcert.report.memo.field import DOWN, UP, Field, Fields, exact, fill, up, words
@@ -13,7 +14,8 @@ from smoothcert.report.memo.gates import held
 from smoothcert.report.memo.material import Material
 from smoothcert.report.memo.sponsored import opened, said, spoken
 from smoothcert.report.production import digits_up, energy_up, price, time_up
-from smoothcert.stats import claims, percent_exact
+from smoothcert.stats import claims
+from smoothcert.stats.rounding import percent_exact
 
 
 def settings(found: Material) -> Fields:
@@ -101,7 +103,7 @@ def _noise_test(tests: list[bool], wanted: int) -> str:
 
 
 def _m_bad(found: Material) -> int:
-    from smoothcert.stats import bad_runs
+    from smoothcert.stats.population import bad_runs
 
     return bad_runs(found.run.spec.data.images, found.run.spec.request.alpha)
 

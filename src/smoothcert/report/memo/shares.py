@@ -13,7 +13,7 @@ from smoothcert.report.memo.material import Material
 from smoothcert.report.production import scenario_table
 from smoothcert.report.table import Table, results_table
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, units_table
-from smoothcert.stats import full
+from smoothcert.stats.rounding import full
 
 RESULTS, ACCURACY, CLASSES, DAYS, UNITS, LEVELS = 18, 6, 12, 3, 4, 3
 """Rows (and noise levels, radii or numbers of studies a day of a small table) that fit a page."""

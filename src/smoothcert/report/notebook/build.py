@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from smoothcert.errors import InputError, MissingExtraError, SmoothcertError
-from smoothcert.evidence import Run, write_derived
+from smoothcert.evidence import Run
+from smoothcert.evidence.directory import write_derived
 
 NAME = "notebook.ipynb"
 CELL_SECONDS, LINES_A_SECOND = 600, 1000

@@ -47,9 +47,12 @@ from scipy.special import betainccinv, ndtr, ndtri
 
 from smoothcert import stats
 from smoothcert.errors import SmoothcertError
-from smoothcert.evidence import basis_of, fingerprint_words, line_tallies, open_run, outcomes, plan_of, scenarios
-from smoothcert.evidence.scenarios import CERTIFY
-from smoothcert.evidence.stored import columns_of, in_blocks, some_of
+from smoothcert.evidence import open_run
+from smoothcert.evidence.cost import basis_of
+from smoothcert.evidence.line_store import columns_of, in_blocks, some_of
+from smoothcert.evidence.outcomes import line_tallies, outcomes, plan_of
+from smoothcert.evidence.scenarios import CERTIFY, scenarios
+from smoothcert.evidence.seal import fingerprint_words
 from smoothcert.report import claims, results_table
 from smoothcert.report.cost import read_stated
 from smoothcert.report.figures import class_figure, curve_figure, samples_figure
@@ -63,7 +66,7 @@ from smoothcert.report.notebook.serving import draw_devices
 from smoothcert.report.production import assumptions, device_tables, devices_table, rates_table
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, units_table
 from smoothcert.spec import Production
-from smoothcert.stats import format_down, format_up, full
+from smoothcert.stats.rounding import format_down, format_up, full
 from smoothcert.verify import NOT_SHOWN, damage
 
 if not (RUN / "spec.json").is_file():

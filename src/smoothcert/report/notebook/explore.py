@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence import Run, plan_of
-from smoothcert.evidence.outcomes import derived, seen
-from smoothcert.evidence.stored import columns_of, in_blocks
+from smoothcert.evidence import Run
+from smoothcert.evidence.line_store import columns_of, in_blocks
+from smoothcert.evidence.outcomes import derived, plan_of, seen
 from smoothcert.report.notebook.facts import rows
 from smoothcert.report.table import Table
 from smoothcert.spec import Spec
-from smoothcert.stats import format_down, full, percent_of, r_max
+from smoothcert.stats import r_max
+from smoothcert.stats.rounding import format_down, full, percent_of
 
 FloatArray = NDArray[np.float64]
 

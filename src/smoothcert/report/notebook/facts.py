@@ -6,23 +6,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from smoothcert.errors import printable
-from smoothcert.evidence import (
-    CHANGED,
-    CLEAN,
-    ENERGY,
-    MERGED,
-    RATES,
-    REPORTED,
-    WORKER,
-    Event,
-    Line,
-    Run,
-    Votes,
-    seal_remark,
-)
+from smoothcert.evidence import Run
+from smoothcert.evidence.events import CHANGED, CLEAN, ENERGY, MERGED, RATES, REPORTED, WORKER, Event
+from smoothcert.evidence.seal import seal_remark
+from smoothcert.formats.line import Line, Votes
 from smoothcert.report.table import Table
 from smoothcert.spec import Spec
-from smoothcert.stats import full
+from smoothcert.stats.rounding import full
 
 FEW_CLASSES, FEW_VOTES = 12, 6
 

@@ -8,23 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence import Line, Run, line_tallies, plan_of
-from smoothcert.evidence.stored import columns_of, some_of
+from smoothcert.evidence import Run
+from smoothcert.evidence.line_store import columns_of, some_of
+from smoothcert.evidence.outcomes import line_tallies, plan_of
+from smoothcert.formats.line import Line
 from smoothcert.report.notebook.facts import rows
 from smoothcert.report.table import Table
-from smoothcert.stats import (
-    Bounds,
-    Expected,
-    Plan,
-    Procedure,
-    copies_needed,
-    expected_copies,
-    full,
-    power,
-    probabilities_at,
-    r_max,
-    radius,
-)
+from smoothcert.stats import Bounds, Plan, Procedure, copies_needed, power, r_max, radius
+from smoothcert.stats.radius import probabilities_at
+from smoothcert.stats.rounding import full
+from smoothcert.stats.simulate import Expected, expected_copies
 
 FloatArray = NDArray[np.float64]
 WANTED = 0.95

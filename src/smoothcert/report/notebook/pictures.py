@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smoothcert.evidence import Run
-from smoothcert.evidence.stored import columns_of
+from smoothcert.evidence.line_store import columns_of
 from smoothcert.report.figures.sheet import Margins, Words, sheet
 from smoothcert.report.figures.sights import Rows, sights_figure
 from smoothcert.report.figures.style import FAINT, INK, QUIET, SMALL, TINY, pen, styled
@@ -16,7 +16,7 @@ from smoothcert.report.figures.text import spread
 from smoothcert.report.figures.words import note
 from smoothcert.report.notebook.explore import Moves
 from smoothcert.report.notebook.needs import POINTS, Needs
-from smoothcert.stats import full
+from smoothcert.stats.rounding import full
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

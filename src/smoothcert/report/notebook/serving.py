@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence import Run, Scenario
-from smoothcert.evidence.scenarios import CERTIFY, PREDICT
+from smoothcert.evidence import Run
+from smoothcert.evidence.scenarios import CERTIFY, PREDICT, Scenario
 from smoothcert.report.figures.sheet import Margins, Words, plain_logarithms, sheet
 from smoothcert.report.figures.style import TINY, pen, styled
 from smoothcert.report.figures.text import short
 from smoothcert.report.figures.words import note
 from smoothcert.spec import Production
-from smoothcert.stats import percent_exact
+from smoothcert.stats.rounding import percent_exact
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

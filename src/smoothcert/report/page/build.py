@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smoothcert.errors import MissingExtraError
-from smoothcert.evidence import Run, basis_of, scenarios, write_derived
+from smoothcert.evidence import Run
+from smoothcert.evidence.cost import basis_of
+from smoothcert.evidence.directory import write_derived
+from smoothcert.evidence.scenarios import scenarios
 from smoothcert.report.guarantees import guarantees
 from smoothcert.report.markup import visible
 from smoothcert.report.page import provenance, summary

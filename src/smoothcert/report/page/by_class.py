@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from smoothcert.evidence import Outcomes
+from smoothcert.evidence.outcomes import Outcomes
 from smoothcert.report.classes import class_rows_of, in_words
 from smoothcert.spec import Spec
 

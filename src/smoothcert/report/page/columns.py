@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.stats import round_down, round_up
+from smoothcert.stats.rounding import round_down, round_up
 
 MICRO = 1_000_000
 """Radii and probabilities travel as whole millionths: the page then compares them exactly."""

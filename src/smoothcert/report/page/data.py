@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from smoothcert.errors import printable
-from smoothcert.evidence import Cell, Run
+from smoothcert.evidence import Run
+from smoothcert.evidence.results import Cell
 from smoothcert.report.curves import curve_of, reach
 from smoothcert.report.page.by_class import class_records
 from smoothcert.report.page.columns import MICRO
@@ -15,7 +16,7 @@ from smoothcert.report.page.images import HASH, certificate_columns, image_colum
 from smoothcert.report.page.lines import line_record, step_of
 from smoothcert.report.units import units
 from smoothcert.spec import Spec
-from smoothcert.stats import full, round_up
+from smoothcert.stats.rounding import full, round_up
 
 _UNSAFE = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&'"})
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from smoothcert.evidence import (
+from smoothcert.evidence.events import (
     CHANGED,
     CLEAN,
     ENERGY,
@@ -24,7 +24,7 @@ from smoothcert.evidence import (
     WORKER,
     Event,
 )
-from smoothcert.evidence.planned import PLANNED
+from smoothcert.evidence.forecast import PLANNED
 
 Facts = Mapping[str, Any]
 _LONGEST = 300  # characters of facts this page does not know

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence import Line, Outcomes, winner
-from smoothcert.evidence.columns import indices_of
-from smoothcert.evidence.stored import columns_of, some_of
+from smoothcert.evidence.line_store import columns_of, indices_of, some_of
+from smoothcert.evidence.outcomes import Outcomes, winner
+from smoothcert.formats.line import Line
 from smoothcert.report.page.columns import MICRO, micro_down, micro_up, pack
 from smoothcert.spec import Spec
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.evidence import Cell
+from smoothcert.evidence.results import Cell
 from smoothcert.report.curves import Curve, Marker
 from smoothcert.report.page.columns import MICRO, micro_down, pack
-from smoothcert.stats import format_down, percent_down, round_down, round_up
+from smoothcert.stats.rounding import format_down, percent_down, round_down, round_up
 
 STEPS = 20_000
 """Steps of a curve that the page holds."""

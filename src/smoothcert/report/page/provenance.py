@@ -7,7 +7,7 @@ from typing import Any
 from smoothcert.errors import printable
 from smoothcert.evidence import Run
 from smoothcert.report.table import Table
-from smoothcert.stats import full
+from smoothcert.stats.rounding import full
 
 Fact = tuple[str, str]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from smoothcert.evidence import Run, fingerprint_words, seal_remark
+from smoothcert.evidence import Run
+from smoothcert.evidence.seal import fingerprint_words, seal_remark
 from smoothcert.verify import damage
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from smoothcert.evidence import FINISHED, LOCKED, Cell, Run
+from smoothcert.evidence import Run
+from smoothcert.evidence.events import FINISHED, LOCKED
+from smoothcert.evidence.results import Cell
 from smoothcert.report import claims
 from smoothcert.report.table import Table
-from smoothcert.stats import format_down, full, percent_of, percents
+from smoothcert.stats.rounding import format_down, full, percent_of, percents
 
 Fact = tuple[str, str]
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from smoothcert.evidence import Cell, Run
-from smoothcert.evidence.forecast import CellForecast, Estimate, Forecast, LevelForecast
-from smoothcert.evidence.planned import forecast_of
-from smoothcert.evidence.results import PARTIAL
-from smoothcert.evidence.stored import columns_of
+from smoothcert.evidence import Run
+from smoothcert.evidence.forecast import CellForecast, Estimate, Forecast, LevelForecast, forecast_of
+from smoothcert.evidence.line_store import columns_of
+from smoothcert.evidence.results import PARTIAL, Cell
 from smoothcert.report.plan.predicted import outwards, percents
 from smoothcert.report.table import Table
-from smoothcert.stats import full, percent_down
+from smoothcert.stats.rounding import full, percent_down
 
 HEADINGS = ("sigma", "k", "r", "quantity", "forecast", "95 % interval", "realised", "inside")
 SHARE, COPIES, SECONDS = "certified accuracy %", "copies mean", "device seconds"

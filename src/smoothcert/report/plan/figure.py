@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smoothcert.evidence.forecast import CellForecast, Forecast
-from smoothcert.evidence.outlook import Planned
+from smoothcert.evidence.forecast import CellForecast, Forecast, Planned
 from smoothcert.report.figures.sheet import Margins, Words, plain_logarithms, sheet
 from smoothcert.report.figures.style import FAINT, INK, QUIET, SMALL, TINY, Pen, pen, styled
-from smoothcert.stats import full
+from smoothcert.stats.rounding import full
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

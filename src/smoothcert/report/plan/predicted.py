@@ -7,7 +7,7 @@ from dataclasses import asdict
 from smoothcert.evidence.forecast import CellForecast, Estimate, Forecast
 from smoothcert.report.production import time_up
 from smoothcert.report.table import Table
-from smoothcert.stats import format_down, format_up, full, percent_down, percent_up
+from smoothcert.stats.rounding import format_down, format_up, full, percent_down, percent_up
 
 
 def forecast_table(forecast: Forecast) -> Table:

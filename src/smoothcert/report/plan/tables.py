@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 
-from smoothcert.evidence import scenarios
-from smoothcert.evidence.outlook import Change, Planned, Power, Reach, Width
+from smoothcert.evidence.forecast import Change, Planned, Power, Reach, Width
+from smoothcert.evidence.scenarios import scenarios
 from smoothcert.report.plan.predicted import copies_table, forecast_table, rates_table
 from smoothcert.report.production import scenario_table
 from smoothcert.report.table import Table
 from smoothcert.spec import Production
-from smoothcert.stats import format_down, format_up, full, percent_down, percent_exact, percent_up
+from smoothcert.stats.rounding import format_down, format_up, full, percent_down, percent_exact, percent_up
 
 TITLES = {
     "reach": "Within reach of these settings",

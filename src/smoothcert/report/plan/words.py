@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from smoothcert.evidence.outlook import Planned
-from smoothcert.stats import full, percent_exact, percent_up
+from smoothcert.evidence.forecast import Planned
+from smoothcert.stats.rounding import full, percent_exact, percent_up
 
 
 def reading(planned: Planned) -> Iterator[str]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from smoothcert import version
 from smoothcert.errors import EvidenceError, MissingExtraError
-from smoothcert.evidence import refuse_occupied, utc_now, write_derived, write_json
-from smoothcert.evidence.forecast import Forecast
-from smoothcert.evidence.outlook import Planned
+from smoothcert.evidence.directory import refuse_occupied, write_derived, write_json
+from smoothcert.evidence.events import utc_now
+from smoothcert.evidence.forecast import Forecast, Planned
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.report.plan.tables import TITLES, tables
 from smoothcert.report.plan.words import reading
