@@ -24,7 +24,7 @@ BESIDE = {
     *("constraints.txt", "pyproject.toml"),
 }
 """What the sdist holds besides the package."""
-NEEDED = ("models/shipped/demo.safetensors", "report/memo/memo.typ", "report/page/report.html.j2", "py.typed")
+NEEDED = ("models/shipped/demo.safetensors", "report/memo/memo.typ", "report/html_report/report.html.j2", "py.typed")
 RELATIVE = re.compile(r"\]\((?!https?:|#)[^)]*\)")
 """A link or picture that no package index can show."""
 EXAMPLE = """

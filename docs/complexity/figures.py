@@ -18,9 +18,20 @@ from theory import (
     plan_at,
 )
 
-from smoothcert.report.figures.sheet import Margins, Words, below, sheet
-from smoothcert.report.figures.style import FAINT, INK, QUIET, SMALL, TINY, pen, styled
-from smoothcert.report.figures.text import spread
+from smoothcert.report.figures.style import (
+    FAINT,
+    INK,
+    QUIET,
+    SMALL,
+    TINY,
+    Margins,
+    Words,
+    below,
+    pen,
+    sheet,
+    spread,
+    styled,
+)
 from smoothcert.stats import Plan, Procedure, copies_needed
 from smoothcert.stats.radius import probabilities_at
 from smoothcert.stats.simulate import expected_copies

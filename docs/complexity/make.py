@@ -17,7 +17,7 @@ from theory import theory
 
 from smoothcert.evidence import open_run
 from smoothcert.report.figures.style import drawn
-from smoothcert.report.notebook.needs import needs
+from smoothcert.report.notebook.explore import needs
 from smoothcert.report.notebook.pictures import draw_needs
 
 HERE = Path(__file__).resolve().parent

@@ -10,7 +10,7 @@ from theory import WANTED, Theory, generator
 
 from smoothcert.evidence import Run
 from smoothcert.evidence.outcomes import plan_of
-from smoothcert.report.notebook.needs import procedure_of
+from smoothcert.report.notebook.explore import procedure_of
 from smoothcert.stats import Bounds, radius, simulate, tally
 from smoothcert.stats.power import least_margin
 

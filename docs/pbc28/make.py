@@ -16,7 +16,7 @@ from smoothcert.evidence import Run, open_run
 from smoothcert.evidence.cost import costs
 from smoothcert.evidence.events import RESUMED
 from smoothcert.report import Table, results_table, table_of
-from smoothcert.report.classes import class_rows
+from smoothcert.report.groups import class_rows
 from smoothcert.stats.rounding import format_down, format_up, percent_down
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from report.finished import finished
-from smoothcert.report.page import write_page
+from smoothcert.report.html_report import write_page
 
 WIDE = {"width": 1400, "height": 900}
 NARROW = {"width": 390, "height": 844}

@@ -9,8 +9,8 @@ import pytest
 
 from browser.conftest import NARROW, PRIMARY
 from report.finished import finished
-from smoothcert.report.page import write_page
-from smoothcert.report.page.build import SECTIONS
+from smoothcert.report.html_report import write_page
+from smoothcert.report.html_report.build import SECTIONS
 
 pytestmark = pytest.mark.slow
 

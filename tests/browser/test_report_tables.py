@@ -8,7 +8,7 @@ import pytest
 from browser.large import large
 from report.finished import finished
 from smoothcert.report.certificates import certificate_columns
-from smoothcert.report.classes import class_rows
+from smoothcert.report.groups import class_rows
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from smoothcert.evidence import open_run
 from smoothcert.evidence.results import cells
 from smoothcert.report import claims
-from smoothcert.report.guarantees import guarantees
+from smoothcert.report.claims import guarantees
 from verify.simulated import simulate
 
 

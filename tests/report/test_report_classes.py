@@ -4,7 +4,7 @@ import pytest
 
 from smoothcert.errors import SpecError
 from smoothcert.evidence.outcomes import outcomes
-from smoothcert.report.classes import SMALL, class_rows
+from smoothcert.report.groups import SMALL, class_rows
 from smoothcert.stats import interval
 
 from .finished import finished

@@ -14,9 +14,8 @@ from smoothcert.evidence.events import RESUMED, append_event
 from smoothcert.report import Wish, write_report
 from smoothcert.report.documents import check, check_documents
 from smoothcert.report.documents.found import Written
-from smoothcert.report.documents.letters import strange_letters
 from smoothcert.report.memo import FIELDS
-from smoothcert.report.memo.pdftext import foreign_parts
+from smoothcert.report.memo.pdftext import foreign_parts, strange_letters
 from smoothcert.report.write import log_documents
 
 for library in ("typst", "jinja2", "nbclient", "jupytext", "pyarrow"):
@@ -113,7 +112,7 @@ def data_of_the_page(results):
 
 
 def packed_data_of_the_page(results):
-    from smoothcert.report.page.columns import pack, unpack
+    from smoothcert.report.html_report.images import pack, unpack
 
     path = results / "report.html"
     text = path.read_text()

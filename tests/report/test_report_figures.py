@@ -24,8 +24,7 @@ from smoothcert.report.figures import (
     units_figure,
     write_figures,
 )
-from smoothcert.report.figures.style import pen
-from smoothcert.report.figures.text import printable, short, spread, width, wrap
+from smoothcert.report.figures.style import pen, printable, short, spread, width, wrap
 
 from .finished import finished
 

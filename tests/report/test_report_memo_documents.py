@@ -10,9 +10,9 @@ from report.memo_runs import CRITERIA, FULL, PRIMARY, a_run
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import LOCKED, append_event
 from smoothcert.report.documents import check_documents
+from smoothcert.report.documents.memo_fields import differences
 from smoothcert.report.figures import write_figures
 from smoothcert.report.memo import FIELDS, build, make_memo, make_sponsor, write_memo
-from smoothcert.report.memo.compare import differences
 from smoothcert.report.write import log_documents
 from smoothcert.stats.rounding import format_up
 from smoothcert.verify import verify

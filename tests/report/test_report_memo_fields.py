@@ -14,12 +14,12 @@ from report.memo_runs import CRITERIA, FULL, OVERLONG, PRIMARY, a_run
 from smoothcert.evidence import open_run
 from smoothcert.evidence.events import FINISHED, append_event
 from smoothcert.evidence.forecast import PLANNED, named_cells
-from smoothcert.report import claims, guarantees
+from smoothcert.report import claims
+from smoothcert.report import claims as guarantees
 from smoothcert.report.memo import make_memo, make_sponsor, memo_fields, text
-from smoothcert.report.memo.blocks import Heading, pieces
+from smoothcert.report.memo.blocks import DOWN, NEAREST, UP, Heading, pieces
 from smoothcert.report.memo.build import printed_pages
-from smoothcert.report.memo.field import DOWN, NEAREST, UP
-from smoothcert.report.memo.references import references
+from smoothcert.report.memo.text import references
 
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 KINDS = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smoothcert.report.memo.letters import _COVERED, _SINGLE, class_label, clean, cut, printable, substitute
+from smoothcert.report.memo.blocks import _COVERED, _SINGLE, class_label, clean, cut, printable, substitute
 
 anything = st.text(max_size=120)
 

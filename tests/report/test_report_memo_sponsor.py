@@ -10,7 +10,7 @@ from evidence.handmade import refusal
 from report.memo_runs import FULL, LONG, OVERLONG
 from smoothcert.errors import InputError
 from smoothcert.report.memo import Sponsor, make_sponsor, read_sponsor
-from smoothcert.report.memo.sponsored import (
+from smoothcert.report.memo.sponsor import (
     ANNEX,
     OPEN,
     ROW,

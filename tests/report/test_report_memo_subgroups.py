@@ -9,12 +9,12 @@ from report.memo_runs import FULL, OVERLONG, PRIMARY, a_run
 from smoothcert.evidence import open_run
 from smoothcert.evidence.outcomes import outcomes
 from smoothcert.report.documents import check_documents
+from smoothcert.report.documents.memo_fields import against
 from smoothcert.report.memo import FIELDS, FILES, make_memo, make_sponsor, text, write_memo
 from smoothcert.report.memo.blocks import pieces
 from smoothcert.report.memo.build import printed_pages, typeset
-from smoothcert.report.memo.by_subgroup import COLUMNS, label
-from smoothcert.report.memo.compare import against
 from smoothcert.report.memo.pdftext import page_count, page_texts
+from smoothcert.report.memo.tables import COLUMNS, label
 from smoothcert.report.write import log_documents
 from smoothcert.stats import interval
 from smoothcert.stats.rounding import format_down, format_up

@@ -6,7 +6,7 @@ from report.memo_runs import CRITERIA, FULL, OVERLONG, PRIMARY, a_run
 from smoothcert.report import claims
 from smoothcert.report.memo import make_memo, make_sponsor
 from smoothcert.report.memo.blocks import DOES_NOT, Grid, Prose
-from smoothcert.report.memo.references import references
+from smoothcert.report.memo.text import references
 from smoothcert.report.memo.wording import REFUSED, check_text, refused
 
 BAD = """The classifier is immune.

@@ -5,13 +5,13 @@ import pytest
 from evidence.shards import dealt, unfinish
 from smoothcert.evidence import merge, open_run
 from smoothcert.evidence.events import LEVEL, append_event
-from smoothcert.report.memo.gates import noise_faults
-from smoothcert.report.memo.material import gather
-from smoothcert.report.memo.notes import records
+from smoothcert.report.html_report.build import render
+from smoothcert.report.memo.claim_box import noise_faults
+from smoothcert.report.memo.context import gather
+from smoothcert.report.memo.facts import records
 from smoothcert.report.memo.settings import statistics
 from smoothcert.report.memo.sponsor import read_sponsor
 from smoothcert.report.notebook.facts import event_table
-from smoothcert.report.page.build import render
 from verify.simulated import simulate
 
 

@@ -12,12 +12,12 @@ from rich.console import Console
 from report.finished import finished
 from smoothcert.cli.terminal import show, tell
 from smoothcert.errors import printable
+from smoothcert.report.html_report import write_page
 from smoothcert.report.markup import FORMULA, inert, markdown, tex, visible
-from smoothcert.report.notebook import display
+from smoothcert.report.notebook import facts as display
 from smoothcert.report.notebook.facts import line_table, spec_table
-from smoothcert.report.page import write_page
 from smoothcert.report.results import table_of, write_results
-from smoothcert.report.table import Table
+from smoothcert.report.results_table import Table
 
 HOSTILE = ("\x1b]0;x\x07", "\u202egnorw", "x;=1+1", "\t=2\u2028|@a\x85\u200b\n;-3")
 SEPARATORS = (",", ";", "\t", "|")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from smoothcert.evidence.outcomes import plan_of
-from smoothcert.report.notebook.needs import (
+from smoothcert.report.notebook.explore import (
     MARGINS,
     margin_table,
     needs,
@@ -106,7 +106,7 @@ def test_looks_and_fixed_sampling_certify_nothing_below_and_everything_far_above
 
 def test_of_very_many_images_a_random_sample_is_read_and_the_figure_says_so(run, monkeypatch):
     every = {tuple(point) for point in observed_points(run, 0.5, 1)}
-    monkeypatch.setattr("smoothcert.report.notebook.needs.POINTS", 10)
+    monkeypatch.setattr("smoothcert.report.notebook.explore.POINTS", 10)
     monkeypatch.setattr("smoothcert.report.notebook.pictures.POINTS", 10)
     some = observed_points(run, 0.5, 1)
     assert len(some) == 10

@@ -15,12 +15,11 @@ from smoothcert.errors import MissingExtraError, printable
 from smoothcert.evidence import Run, open_run
 from smoothcert.evidence.results import cells
 from smoothcert.report.certificates import certificate_columns
-from smoothcert.report.claims import DEPLOYMENT, one_image
-from smoothcert.report.guarantees import ROWS
+from smoothcert.report.claims import DEPLOYMENT, ROWS, one_image
+from smoothcert.report.html_report import write_page
+from smoothcert.report.html_report.build import SECTIONS, render
+from smoothcert.report.html_report.data import script_safe
 from smoothcert.report.memo.wording import check_text
-from smoothcert.report.page import write_page
-from smoothcert.report.page.build import SECTIONS, render
-from smoothcert.report.page.data import script_safe
 from smoothcert.stats import interval
 from smoothcert.stats.rounding import round_down, round_up
 
@@ -326,7 +325,7 @@ def test_the_words_say_no_more_than_a_certificate_does(run, seen):
 @given(st.dictionaries(st.text(), st.text() | st.integers() | st.lists(st.integers()), max_size=4))
 def test_events_of_any_kind_are_told(facts):
     from smoothcert.evidence.events import CHANGED, CLEAN, FINISHED, LEVEL, LOCKED, RESUMED, STARTED, WORKER, Event
-    from smoothcert.report.page.events import event_words
+    from smoothcert.report.html_report.provenance import event_words
 
     for name in (CHANGED, CLEAN, FINISHED, LEVEL, LOCKED, RESUMED, STARTED, WORKER, "something new"):
         assert isinstance(event_words(Event(name, "2026-01-02T03:04:05Z", "0" * 64, facts)), str)
@@ -334,7 +333,7 @@ def test_events_of_any_kind_are_told(facts):
 
 def test_workers_that_come_and_go_are_told():
     from smoothcert.evidence.events import WORKER, Event
-    from smoothcert.report.page.events import event_words
+    from smoothcert.report.html_report.provenance import event_words
 
     def told(**facts: object) -> str:
         return event_words(Event(WORKER, "2026-01-02T03:04:05Z", "0" * 64, facts))
@@ -352,7 +351,7 @@ def test_without_jinja_the_extra_is_named(run, monkeypatch):
 
 def test_of_very_many_images_the_page_holds_a_random_sample_and_says_so(run, monkeypatch):
     assert "random sample" not in page(run).text
-    monkeypatch.setattr("smoothcert.report.page.images.LISTED", 20)
+    monkeypatch.setattr("smoothcert.report.html_report.images.LISTED", 20)
     found = page(run)
     assert "This table holds a random sample of 20 of the 60 images, drawn without looking at results" in found.text
     index = unpack(found.data["columns"]["index"])
@@ -368,7 +367,7 @@ def test_of_very_many_images_the_page_holds_a_random_sample_and_says_so(run, mon
             whole = certificate_columns(run, sigma, rank)
             radius = unpack(found.data["certificates"][k][s]["radius"]) / 1e6
             assert radius.tolist() == pytest.approx([whole["radius"][i] for i in index], abs=1e-12)
-    monkeypatch.setattr("smoothcert.report.page.images.ROWS", 40)
+    monkeypatch.setattr("smoothcert.report.html_report.images.ROWS", 40)
     assert len(unpack(page(run).data["columns"]["index"])) == 40 // (2 * 2)
     assert found.data["curves"] == page(run).data["curves"]
     assert found.data["tables"] == page(run).data["tables"]
@@ -379,7 +378,7 @@ def test_a_curve_of_very_many_steps_is_cut_to_counts_that_are_at_least(tmp_path,
     run = finished(tmp_path / "run", images=80, k="1,2", stopping=stopping)
     whole = page(run).data["curves"]
     assert not any("thinned" in curve for curves in whole for curve in curves)
-    monkeypatch.setattr("smoothcert.report.page.lines.STEPS", 9)
+    monkeypatch.setattr("smoothcert.report.html_report.data.STEPS", 9)
     cut = page(run).data["curves"]
     thinned = [curve for curves in cut for curve in curves if curve.get("thinned")]
     assert thinned

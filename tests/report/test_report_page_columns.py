@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from report.pages import unpack
-from smoothcert.report.page.columns import MICRO, micro_down, micro_up, pack
-from smoothcert.report.page.lines import step_of, tenths_down, tenths_up
+from smoothcert.report.html_report.data import step_of, tenths_down, tenths_up
+from smoothcert.report.html_report.images import MICRO, micro_down, micro_up, pack
 
 WHOLE = st.lists(st.integers(0, 2**32 - 1), max_size=50)
 

@@ -14,12 +14,9 @@ from smoothcert.errors import EvidenceError
 from smoothcert.evidence.forecast import PLANNED, Outlook, Planned
 from smoothcert.planning.plan import plan
 from smoothcert.report import table_of
-from smoothcert.report.plan.compare import COPIES, SECONDS, inside
 from smoothcert.report.plan.figure import plan_figure, plan_words
-from smoothcert.report.plan.predicted import forecast_table
-from smoothcert.report.plan.tables import TITLES, tables
-from smoothcert.report.plan.words import reading
-from smoothcert.report.plan.write import read_plan, settings_yaml, write_plan
+from smoothcert.report.plan.tables import COPIES, SECONDS, TITLES, forecast_table, inside, tables
+from smoothcert.report.plan.write import read_plan, reading, settings_yaml, write_plan
 from smoothcert.report.results import write_results
 from smoothcert.spec import make_request
 from smoothcert.spec.planning import make_plan_settings

@@ -16,19 +16,23 @@ from smoothcert.evidence.directory import write_json
 from smoothcert.evidence.events import ENERGY, RATES, append_event
 from smoothcert.evidence.scenarios import Amount, scenarios
 from smoothcert.report import table_of
-from smoothcert.report.cost import COST, READING, cost_record, read_stated, unknown
-from smoothcert.report.documents import check_documents
-from smoothcert.report.memo import FIELDS, make_memo, make_sponsor
-from smoothcert.report.page.build import render
-from smoothcert.report.production import (
+from smoothcert.report.cost import (
+    COST,
+    READING,
     assumptions,
+    cost_record,
     device_tables,
     devices_table,
     digits_up,
     production_table,
+    read_stated,
     scenario_table,
     time_up,
+    unknown,
 )
+from smoothcert.report.documents import check_documents
+from smoothcert.report.html_report.build import render
+from smoothcert.report.memo import FIELDS, make_memo, make_sponsor
 from smoothcert.report.results import write_results
 from smoothcert.report.write import log_documents
 from smoothcert.spec import Production, make_production
@@ -264,7 +268,7 @@ def test_the_record_is_the_same_again(written):
 
 def test_the_figure_steps_up_where_a_device_is_full():
     np = pytest.importorskip("numpy")
-    from smoothcert.report.notebook.serving import needed
+    from smoothcert.report.notebook.pictures import needed
 
     row = next(r for r in scenarios(BASIS, Production()) if r.task == "predict" and r.studies == 1_000)
     row = replace(row, hours=Amount(1.2, 1.0, 2.4, "extrapolated"))  # 1,000 studies take 1.2 hours

@@ -13,11 +13,10 @@ from smoothcert.evidence import Run, open_run
 from smoothcert.evidence.outcomes import outcomes
 from smoothcert.report import subgroup_note, table_of
 from smoothcert.report.certificates import certificate_columns, write_certificates
-from smoothcert.report.classes import SMALL
+from smoothcert.report.groups import EMPTY, SHOWN, SMALL, UNKNOWN, subgroup_rows, subgroup_table, subgroups_of
+from smoothcert.report.html_report.build import render
 from smoothcert.report.memo.wording import check_text
-from smoothcert.report.page.build import render
 from smoothcert.report.results import write_results
-from smoothcert.report.subgroups import EMPTY, SHOWN, UNKNOWN, subgroup_rows, subgroup_table, subgroups_of
 from smoothcert.stats import interval
 
 IMAGES = 120

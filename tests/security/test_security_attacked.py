@@ -13,9 +13,9 @@ from smoothcert.cli import main
 from smoothcert.errors import InputError
 from smoothcert.evidence import open_run
 from smoothcert.evidence.directory import file_sha256
-from smoothcert.handwritten import parse_yaml, read_text
 from smoothcert.report.documents import check_documents
 from smoothcert.verify import verify
+from smoothcert.yaml_files import parse_yaml, read_text
 
 WRITTEN = Path(__file__).parents[1] / "golden" / "written"
 

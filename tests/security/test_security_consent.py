@@ -14,10 +14,10 @@ from smoothcert.engine.run import certify, lock, resume
 from smoothcert.engine.worker import Worker
 from smoothcert.errors import EvidenceError, InputError, SpecError
 from smoothcert.evidence import RunDirectory, open_run
+from smoothcert.import_factory import NO_CONSENT
 from smoothcert.report.notebook import write_notebook
 from smoothcert.sampling.save_bundle import Wanted, bundle_run
 from smoothcert.spec import read_spec
-from smoothcert.usercode import NO_CONSENT
 
 from .foreign import forge, unsealed
 

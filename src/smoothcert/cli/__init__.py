@@ -30,9 +30,9 @@ from smoothcert.cli import (
     verify,
 )
 from smoothcert.errors import InputError, SmoothcertError, printable
-from smoothcert.handwritten import parse_yaml, read_text
 from smoothcert.spec.request import explain
 from smoothcert.version import __version__
+from smoothcert.yaml_files import parse_yaml, read_text
 
 INTERRUPTED = 130
 LARGEST = 100_000

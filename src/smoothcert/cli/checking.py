@@ -16,10 +16,10 @@ from smoothcert.engine.check import Agreement, Check, check, noisy_copies
 from smoothcert.engine.workload import Work, load_work
 from smoothcert.errors import printable
 from smoothcert.evidence.directory import refuse_occupied
+from smoothcert.import_factory import Consent
 from smoothcert.progress import duration
 from smoothcert.report import Table
 from smoothcert.spec import Request
-from smoothcert.usercode import Consent
 
 NOTABLY = 1.1
 """How many times as fast something must be to be worth a word."""
@@ -170,7 +170,7 @@ def _doubts(seen: Check) -> list[str]:
 
 def _draw(work: Work, out: Path) -> None:
     """Draw one image of each class, as stored and as noisy copies."""
-    from smoothcert.report.figures.sights import sights_figure
+    from smoothcert.report.figures.images import sights_figure
     from smoothcert.report.figures.style import save
 
     images = work.images

@@ -9,15 +9,14 @@ from smoothcert.cli.consent import typed_again
 from smoothcert.cli.terminal import Screen, show, tell
 from smoothcert.evidence.directory import refuse_occupied
 from smoothcert.evidence.forecast import Planned
+from smoothcert.import_factory import Consent
 from smoothcert.planning.plan import plan
 from smoothcert.progress import counting
 from smoothcert.report.memo import read_sponsor
 from smoothcert.report.plan.tables import TITLES, tables
-from smoothcert.report.plan.words import reading
-from smoothcert.report.plan.write import PLAN, RUN_CONFIG, write_plan
+from smoothcert.report.plan.write import PLAN, RUN_CONFIG, reading, write_plan
 from smoothcert.spec import Production
 from smoothcert.spec.planning import PlanSettings
-from smoothcert.usercode import Consent
 
 PRINTED = {
     False: ("reach", "images", "power", "changes"),

@@ -22,12 +22,12 @@ from smoothcert.engine.session import Hooks
 from smoothcert.errors import EvidenceError, printable
 from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.evidence.seal import fingerprint_words
+from smoothcert.import_factory import Consent
 from smoothcert.progress import duration
 from smoothcert.report import results_table
-from smoothcert.report.plan.compare import inside, plan_table
+from smoothcert.report.plan.tables import inside, plan_table
 from smoothcert.report.plan.write import read_plan
 from smoothcert.spec import Request, Share
-from smoothcert.usercode import Consent
 
 
 def certify_and_report(

@@ -136,9 +136,8 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
 def _production(run: Run, sponsor: Path | None) -> tuple[Table, str]:
     """Return the cost scenarios, and what they assume."""
     from smoothcert.evidence.cost import basis_of
-    from smoothcert.report.cost import read_stated
+    from smoothcert.report.cost import assumptions, devices_table, production_table, read_stated
     from smoothcert.report.memo import read_sponsor
-    from smoothcert.report.production import assumptions, devices_table, production_table
     from smoothcert.spec import Production
 
     named = read_stated(run.directory.results) if sponsor is None else read_sponsor(sponsor).production

@@ -9,7 +9,7 @@ from smoothcert.data.folder import Progress, list_folder, read_listing
 from smoothcert.data.inspection import CHANGES, change_norms
 from smoothcert.data.npz import read_medmnist, read_npz
 from smoothcert.errors import DataError, is_text, printable
-from smoothcert.usercode import FACTORY, not_named
+from smoothcert.import_factory import FACTORY, not_named
 
 __all__ = ["CHANGES", "DataOptions", "ImageSet", "change_norms", "load_images"]
 

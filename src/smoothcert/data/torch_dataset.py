@@ -16,7 +16,7 @@ from smoothcert.data.image_header import RefusedError
 from smoothcert.data.stack import Stack
 from smoothcert.data.transforms import fitted_all, fitting_steps, integers_of
 from smoothcert.errors import DataError
-from smoothcert.usercode import import_factory, source_sha256, working_directory_importable
+from smoothcert.import_factory import import_factory, source_sha256, working_directory_importable
 
 Array = npt.NDArray[Any]
 

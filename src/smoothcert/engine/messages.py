@@ -14,11 +14,11 @@ from smoothcert.data import ImageSet
 from smoothcert.errors import EvidenceError, SmoothcertError
 from smoothcert.evidence.outcomes import plan_of
 from smoothcert.formats.line import Line, Votes, parse_line
+from smoothcert.import_factory import Consent
 from smoothcert.sampling.protocol import Counts, Protocol, protocol_of
 from smoothcert.sampling.protocol import init_state as begin
 from smoothcert.sampling.protocol import update as settle
 from smoothcert.spec import Recipe, Request, Spec
-from smoothcert.usercode import Consent
 from smoothcert.verify.structure import images_of, line_faults
 
 

@@ -27,10 +27,10 @@ from smoothcert.evidence.forecast import PLANNED, Forecast, difference, first_un
 from smoothcert.evidence.seal import expect_key
 from smoothcert.evidence.soundness import own_faults
 from smoothcert.formats.spec import MINOR
+from smoothcert.import_factory import Consent
 from smoothcert.sampling.recipe import differences
 from smoothcert.spec import Request, Share, Sigma, Spec, parse_share
 from smoothcert.stats import schedule
-from smoothcert.usercode import Consent
 
 
 @contextmanager

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.errors import DataError, EvidenceError, ModelError, SpecError
+from smoothcert.import_factory import NO_CONSENT, Consent
 from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
 from smoothcert.noise import Noise, make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
 from smoothcert.spec import DataFacts, ModelFacts, Recipe, Request, Sigma, Spec
-from smoothcert.usercode import NO_CONSENT, Consent
 
 if TYPE_CHECKING:
     import torch

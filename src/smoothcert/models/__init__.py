@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from smoothcert.errors import ModelError, is_text, printable
+from smoothcert.import_factory import FACTORY, not_named
 from smoothcert.models.classifier import Classifier, ModelOptions
-from smoothcert.usercode import FACTORY, not_named
 
 __all__ = ["Classifier", "ModelOptions", "at_sigma", "load_classifier", "read_built_in"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
+from smoothcert.import_factory import Consent
 from smoothcert.spec import Inputs
-from smoothcert.usercode import Consent
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,11 +9,11 @@ from torch import nn
 
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card, card_from_values
+from smoothcert.import_factory import import_factory, source_sha256, working_directory_importable
 from smoothcert.models.adapters import assembled, still
 from smoothcert.models.checkpoints import read_weights
 from smoothcert.models.classifier import Classifier, ModelOptions, stated
 from smoothcert.models.state import load_state, state_sha256
-from smoothcert.usercode import import_factory, source_sha256, working_directory_importable
 
 
 def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> Classifier:

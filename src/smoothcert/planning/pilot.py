@@ -14,12 +14,12 @@ from smoothcert.engine.run import lock
 from smoothcert.engine.workload import Work, load_work
 from smoothcert.errors import SpecError
 from smoothcert.evidence.forecast import Forecast, LevelForecast, Pilot, Rate, named_cells, settings_of
+from smoothcert.import_factory import Consent
 from smoothcert.noise import Rows, Stage
 from smoothcert.planning.forecast import Level, Votes
 from smoothcert.planning.population import IntArray
 from smoothcert.sampling.sampler import Sampler, keep_freed_memory
 from smoothcert.spec.planning import PlanSettings
-from smoothcert.usercode import Consent
 
 ROUNDS, BATCHES_A_ROUND = 5, 4
 RATE_ROUNDS = 3

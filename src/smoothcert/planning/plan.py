@@ -15,6 +15,7 @@ from smoothcert.evidence.forecast import RESOLVED, Change, Estimate, Forecast, O
 from smoothcert.evidence.outcomes import TOGETHER, duel, expected
 from smoothcert.evidence.results import CONFIDENCE
 from smoothcert.evidence.scenarios import Basis
+from smoothcert.import_factory import Consent
 from smoothcert.planning.forecast import Level, forecast_level
 from smoothcert.planning.population import FloatArray, Population
 from smoothcert.planning.reach import powers, procedure_of, reach, sufficient
@@ -22,7 +23,6 @@ from smoothcert.spec import Production, Request
 from smoothcert.spec.planning import PlanSettings
 from smoothcert.stats import Plan, Procedure, interval, lower_bound, population_bound, r_max, schedule, simulate
 from smoothcert.stats.sequential import FIRST_LOOK
-from smoothcert.usercode import Consent
 
 MOST_IMAGES = 10**7
 DELTA = 1 - CONFIDENCE

@@ -1,8 +1,8 @@
 """What is handed over: tables, figures, notebook, interactive report and memo, all from votes. No torch."""
 
+from smoothcert.report.groups import subgroup_note
 from smoothcert.report.results import TABLES, table_of
-from smoothcert.report.subgroups import subgroup_note
-from smoothcert.report.table import FORMATS, Table, log_table, results_table
+from smoothcert.report.results_table import FORMATS, Table, log_table, results_table
 from smoothcert.report.write import Wish, write_report
 
 __all__ = [

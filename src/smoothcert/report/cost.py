@@ -1,9 +1,13 @@
-"""The record `cost.json`: basis, production as given, scenarios, and what is measured, extrapolated or unknown."""
+"""Cost scenarios as tables, and the record `cost.json`: what is measured, extrapolated, stated or unknown.
+
+Costs are rounded up; what is unknown is never 0.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,9 +16,228 @@ from smoothcert import version
 from smoothcert.errors import InputError
 from smoothcert.evidence import Run
 from smoothcert.evidence.cost import basis_of, costs
-from smoothcert.evidence.scenarios import Basis, scenarios
+from smoothcert.evidence.scenarios import AMOUNTS, RUN, Amount, Basis, Scenario, around, scenarios
 from smoothcert.formats.strict import parse, read_bytes
-from smoothcert.spec import Production, make_production
+from smoothcert.report.results_table import Table
+from smoothcert.spec import Device, Price, Production, make_production
+from smoothcert.stats.rounding import (
+    format_down,
+    format_up,
+    full,
+    percent_down,
+    percent_exact,
+    percent_up,
+    scientific_up,
+)
+
+HEADINGS = ("studies a day", "task", "device", "noisy copies", "latency", "devices", "device time", "energy")
+_LARGE = 1e8
+DEVICE = HEADINGS.index("device")
+UNKNOWN, NOT_STATED = "unknown", "not stated"
+_UNITS = (("h", 3600.0, 7200.0), ("min", 60.0, 120.0), ("s", 1.0, 1.0), ("ms", 0.001, 0.0))
+"""Name, length, and the time from which it is used, in seconds."""
+
+
+def production_table(run: Run, production: Production | None = None) -> Table:
+    """Return the scenarios of a run; without a production section at the defaults, on the run's own device.
+
+    No rows where no image is decided.
+    """
+    asked = production or Production()
+    return scenario_table(scenarios(basis_of(run, asked), asked) if run.ledger.lines else ())
+
+
+def scenario_table(rows: Sequence[Scenario]) -> Table:
+    """Return scenarios as a table; devices are named where there are several, money stands where one has a price."""
+    currencies = {row.currency for row in rows if row.currency}
+    unit = next(iter(currencies)) if len(currencies) == 1 else "money"
+    headings = (*HEADINGS, *((f"{unit} at work", f"{unit} held 24 h") if currencies else ()))
+    printed = [(*_cells(row), *(_money(row, unit) if currencies else ())) for row in rows]
+    named = len({row.device for row in rows}) > 1
+    kept = [i for i in range(len(headings)) if named or i != DEVICE]
+    cells = tuple(tuple(each[i] for i in kept) for each in printed)
+    return Table(tuple(headings[i] for i in kept), cells, tuple(_flat(row) for row in rows))
+
+
+def device_tables(rows: Sequence[Scenario]) -> dict[str, Table]:
+    """Return scenarios as one table a device, by its name."""
+    names = dict.fromkeys(row.device for row in rows)
+    return {name: scenario_table([row for row in rows if row.device == name]) for name in names}
+
+
+def _cells(row: Scenario) -> tuple[str, ...]:
+    served = row.studies is not None
+    return (
+        f"{row.studies:,}" if served else "once",
+        _task(row),
+        row.device,
+        _whole(row.copies, served),
+        (UNKNOWN if row.latency is None else time_up(row.latency.value)) if served else "-",
+        _whole(row.devices) if served else "-",
+        UNKNOWN if row.hours is None else _time(row.hours.times(3600)),
+        energy_up(row.kwh),
+    )
+
+
+def _money(row: Scenario, unit: str) -> tuple[str, str]:
+    """Return price at work and price held all day; with the currency where the headings do not name it."""
+    if row.currency is None:
+        return NOT_STATED, "-" if row.studies is None else NOT_STATED
+    currency = "" if unit == row.currency else row.currency
+    return price(row.money, currency), "-" if row.studies is None else price(row.held, currency)
+
+
+def _task(row: Scenario) -> str:
+    """Return the task; of what was done, that it was measured: every other row is extrapolated."""
+    done = row.task == RUN and row.copies is not None and row.copies.origin == "measured"
+    return f"{row.task}, measured" if done else row.task
+
+
+def price(amount: Amount | None, currency: str) -> str:
+    """Return an amount of money rounded up, or that it is unknown."""
+    return UNKNOWN if amount is None else f"{digits_up(amount.value, 2)} {currency}".strip()
+
+
+def digits_up(x: float, decimals: int | None = None) -> str:
+    """Print a cost rounded up: three digits, or so many decimals; a very large one with an exponent.
+
+    >>> digits_up(0.0123456), digits_up(12.31), digits_up(1234567.1), digits_up(2.0, 0), digits_up(7.01e9)
+    ('0.0124', '12.4', '1,234,568', '2', '7.1e+09')
+    """
+    if x >= _LARGE:
+        return scientific_up(x)
+    places = _places(x) if decimals is None else decimals
+    return f"{float(format_up(x, places)):,.{places}f}"
+
+
+def time_up(seconds: float) -> str:
+    """Print a time rounded up, in the unit that suits it.
+
+    >>> [time_up(s) for s in (0.0625, 12.6, 300, 7200, 12_000_000)]
+    ['62.5 ms', '12.6 s', '5.00 min', '2.00 h', '3,334 h']
+    """
+    unit, length = _unit(seconds)
+    return f"{digits_up(seconds / length)} {unit}"
+
+
+def energy_up(kwh: Amount | None) -> str:
+    """Print an energy rounded up, in the unit that suits it, or that it is unknown.
+
+    >>> energy_up(None), energy_up(Amount(0.00123, 0.001, 0.002, "measured"))
+    ('unknown', '1.23 Wh')
+    """
+    if kwh is None:
+        return UNKNOWN
+    return f"{digits_up(kwh.value)} kWh" if kwh.value >= 0.1 else f"{digits_up(1000 * kwh.value)} Wh"
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    return next((name, length) for name, length, least in _UNITS if seconds >= least)
+
+
+def scientific_down(x: float) -> str:
+    """Print a large number with two digits, rounded down.
+
+    >>> scientific_down(7.19e9), scientific_down(1e9)
+    ('7.1e+09', '1.0e+09')
+    """
+    up = scientific_up(x)
+    return up if float(up) <= x else f"{float(up) - 10.0 ** (math.floor(math.log10(x)) - 1):.1e}"
+
+
+def _places(x: float) -> int:
+    """Decimals of three digits; none from 100 on."""
+    return min(15, max(0, 2 - math.floor(math.log10(x)))) if x > 0 else 0
+
+
+def _whole(amount: Amount | None, spread: bool = True) -> str:
+    if amount is None:
+        return UNKNOWN
+    return _ranged(amount, 0) if spread else f"{math.ceil(amount.value):,}"
+
+
+def _time(seconds: Amount) -> str:
+    unit, length = _unit(seconds.value)
+    return _ranged(seconds.times(1 / length), _places(seconds.value / length), unit)
+
+
+def _ranged(amount: Amount, places: int, unit: str = "") -> str:
+    """Print a number rounded up, with its spread where it has one."""
+    value = f"{digits_up(amount.value, places)} {unit}".strip()
+    low = f"{float(format_down(amount.low, places)):,.{places}f}"
+    low = low if amount.low < _LARGE else scientific_down(amount.low)
+    return value if amount.low == amount.high else f"{value} ({low} to {digits_up(amount.high, places)})"
+
+
+def _flat(row: Scenario) -> dict[str, Any]:
+    record = {name: value for name, value in asdict(row).items() if name not in AMOUNTS}
+    for name in AMOUNTS:
+        found = getattr(row, name)
+        for part in ("value", "low", "high", "origin"):
+            record[name if part == "value" else f"{name}_{part}"] = None if found is None else getattr(found, part)
+    return record
+
+
+def devices_table(basis: Basis, production: Production) -> Table:
+    """What the scenarios assume of each device: rate, energy and price, each with where it comes from."""
+    here = production.here
+    rows = [_here(basis, here), *(_stated(each) for each in production.devices if each is not here)]
+    headings = ("device", "noisy copies a second", "energy", "price an hour", "source")
+    return Table(headings, tuple(rows), tuple(dict(zip(headings, row, strict=True)) for row in rows))
+
+
+def _here(basis: Basis, device: Device | None) -> tuple[str, ...]:
+    rate, measured = UNKNOWN, "pilot" if basis.origin == "pilot" else "run"
+    if basis.rate is not None and basis.rate_low is not None and basis.rate_high is not None:
+        low, high = f"{math.floor(basis.rate_low):,}", f"{math.ceil(basis.rate_high):,}"
+        rate = f"{math.floor(basis.rate):,} ({low} to {high}), measured"
+    energy = UNKNOWN
+    if basis.joules is not None:
+        energy = f"{digits_up(1000 * basis.joules)} mJ a copy, measured ({basis.energy_source})"
+    elif device is not None and device.watts is not None:
+        energy = f"{device.watts:g} W, stated"
+    about = f"this {measured}: {basis.device}, {basis.precision}, sigma {full(basis.sigma)}"
+    told = about if device is None else f"{about}; {device.source}"
+    return (device.name if device else basis.device, rate, energy, _hour(device.hour if device else None), told)
+
+
+def _stated(device: Device) -> tuple[str, ...]:
+    energy = UNKNOWN if device.watts is None else f"{device.watts:g} W, stated"
+    rate = f"{device.copies_per_second or 0:,.0f}, stated"
+    return (device.name, rate, energy, _hour(device.hour), device.source)
+
+
+def _hour(stated: Price | None) -> str:
+    return NOT_STATED if stated is None else f"{stated.amount:,.2f} {stated.currency}, {stated.date}"
+
+
+def rates_table(run: Run) -> Table:
+    """The rate in each precision, on the device of the run; no rows where none was measured."""
+    found = run.rates
+    headings = ("precision", "noisy copies a second", "of this run")
+    if found is None:
+        return Table(headings, (), ())
+    own = run.spec.recipe.precision
+    rows = [(name, f"{math.floor(rate):,}", "yes" if name == own else "no") for name, rate in found.rates.items()]
+    rows += [(name, "not on this device", "no") for name in found.left_out]
+    records = [{"precision": name, "copies_per_second": rate} for name, rate in found.rates.items()]
+    records += [{"precision": name, "copies_per_second": None} for name in found.left_out]
+    return Table(headings, tuple(rows), tuple({**each, "device": found.device} for each in records))
+
+
+def assumptions(basis: Basis, production: Production) -> str:
+    """Return in words what the scenarios assume of production, and how often it gives no answer."""
+    silent = "It is not known how many studies get no prediction."
+    if basis.abstention is not None:
+        found = around(basis.abstention, basis.abstention_error, 0, 1, "extrapolated")
+        low, high = percent_down(found.low), percent_up(found.high)
+        silent = f"An estimated {percent_up(found.value)} % ({low} to {high}) of such images get no prediction."
+    return (
+        f"Predictions of up to {production.votes:,} copies at alpha = {full(production.alpha)}, sampled together with "
+        f"others so that batches are full; devices at work {percent_exact(production.utilisation)} % of the "
+        f"day. {silent} What is not marked as measured is extrapolated."
+    )
+
 
 COST = "cost.json"
 FORMAT = 1

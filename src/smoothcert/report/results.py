@@ -10,13 +10,12 @@ from smoothcert.evidence import Run
 from smoothcert.evidence.cost import basis_of
 from smoothcert.evidence.directory import write_derived, write_json
 from smoothcert.evidence.seal import fingerprint_words
-from smoothcert.report.cost import COST, cost_record
-from smoothcert.report.guarantees import guarantees
+from smoothcert.report.claims import guarantees
+from smoothcert.report.cost import COST, assumptions, cost_record, devices_table, production_table, rates_table
+from smoothcert.report.groups import subgroup_note, subgroup_table
 from smoothcert.report.markup import markdown
-from smoothcert.report.plan.compare import plan_table
-from smoothcert.report.production import assumptions, devices_table, production_table, rates_table
-from smoothcert.report.subgroups import subgroup_note, subgroup_table
-from smoothcert.report.table import Table, results_table
+from smoothcert.report.plan.tables import plan_table
+from smoothcert.report.results_table import Table, results_table
 from smoothcert.report.tables import (
     accuracy_table,
     changes_table,

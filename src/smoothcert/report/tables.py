@@ -15,8 +15,8 @@ from smoothcert.evidence.events import Change
 from smoothcert.evidence.line_store import columns_of
 from smoothcert.evidence.outcomes import only_at_least, plan_of
 from smoothcert.evidence.results import PARTIAL, Cell, Verdict, verdicts
-from smoothcert.report.classes import NOT_ATTAINABLE, ClassRow, class_rows, percent
-from smoothcert.report.table import LEAST, Table
+from smoothcert.report.groups import NOT_ATTAINABLE, ClassRow, class_rows, percent
+from smoothcert.report.results_table import LEAST, Table
 from smoothcert.report.units import PATCH, units
 from smoothcert.stats import r_max
 from smoothcert.stats.rounding import format_down, full, percent_of, percents

@@ -99,9 +99,9 @@ def log_documents(directory: RunDirectory, files: list[Path]) -> list[Path]:
 
 def _steps(run: Run, wish: Wish) -> Iterator[Step]:
     from smoothcert.report.figures import write_figures
+    from smoothcert.report.html_report import write_page
     from smoothcert.report.memo import read_sponsor, write_memo
     from smoothcert.report.notebook import write_notebook
-    from smoothcert.report.page import write_page
 
     folder = run.directory.results
     sponsor = read_sponsor(wish.sponsor)

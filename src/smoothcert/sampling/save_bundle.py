@@ -20,6 +20,7 @@ from smoothcert.evidence.bundle.files import write_bundle
 from smoothcert.evidence.bundle.record import OF_THE_MACHINE, Bundle, BundledModel, Certified, Facts
 from smoothcert.evidence.directory import refuse_occupied
 from smoothcert.formats.card import Card
+from smoothcert.import_factory import Consent
 from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
 from smoothcert.models.checkpoints import STATE_DICTS, read_bytes, sha256_of
 from smoothcert.models.state import state_sha256
@@ -27,7 +28,6 @@ from smoothcert.sampling.load_bundle import probe
 from smoothcert.spec import ModelFacts
 from smoothcert.spec.request import explain
 from smoothcert.stats import prediction_looks
-from smoothcert.usercode import Consent
 from smoothcert.verify import damage
 
 if TYPE_CHECKING:

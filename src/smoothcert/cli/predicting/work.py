@@ -21,9 +21,9 @@ from smoothcert.errors import ModelError
 from smoothcert.evidence.bundle.files import RECORD, read_bundle
 from smoothcert.evidence.bundle.record import Bundle
 from smoothcert.evidence.directory import file_sha256
+from smoothcert.import_factory import FACTORY
 from smoothcert.progress import Count, counting
 from smoothcert.report import Table
-from smoothcert.usercode import FACTORY
 
 if TYPE_CHECKING:
     from torch import nn

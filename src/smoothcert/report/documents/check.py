@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence import Run
 from smoothcert.evidence.events import FINISHED, LEVEL, RESUMED, STARTED
-from smoothcert.report.documents.found import Finding, Findings, Written, fault, note, reports
-from smoothcert.report.documents.listed import OURS, check_list, files_of
+from smoothcert.report.documents.found import (
+    OURS,
+    Finding,
+    Findings,
+    Written,
+    check_list,
+    fault,
+    files_of,
+    note,
+    reports,
+)
+from smoothcert.report.documents.html import check_page
 from smoothcert.report.documents.memo import check_memo
 from smoothcert.report.documents.notebook import check_notebook
-from smoothcert.report.documents.page import check_page
 from smoothcert.report.documents.tables import check_certificates, check_cost, check_figures, check_results
 from smoothcert.report.memo.build import FIELDS
 from smoothcert.report.write import CHECKSUMS

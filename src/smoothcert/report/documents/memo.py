@@ -12,15 +12,12 @@ from typing import Any
 from smoothcert.errors import EvidenceError, InputError, MissingExtraError
 from smoothcert.report.documents.cells import Cells, compare_cells
 from smoothcert.report.documents.found import Finding, Findings, Written, fault, held, note, told_of
-from smoothcert.report.documents.letters import strange_letters
-from smoothcert.report.memo.blocks import Piece
+from smoothcert.report.documents.memo_fields import against, differences, squeeze
+from smoothcert.report.memo.blocks import DOWN, UP, WORDS, Piece
 from smoothcert.report.memo.build import FIELDS, FILES, PAGES, Paper, printed_pages, set_again
-from smoothcert.report.memo.compare import against, differences, squeeze
-from smoothcert.report.memo.field import DOWN, UP, WORDS
 from smoothcert.report.memo.memo import Memo, make_memo
-from smoothcert.report.memo.pdftext import foreign_parts, page_texts
-from smoothcert.report.memo.sponsor import make_sponsor
-from smoothcert.report.memo.sponsored import ANNEX, annex
+from smoothcert.report.memo.pdftext import foreign_parts, page_texts, strange_letters
+from smoothcert.report.memo.sponsor import ANNEX, annex, make_sponsor
 from smoothcert.report.memo.wording import check_fields, check_pdf, check_text, refused
 from smoothcert.verify.keys import Compared, compare, some
 

@@ -10,7 +10,7 @@ from smoothcert.report.documents.cells import Cells, compare_tables, markdown_ta
 from smoothcert.report.documents.found import Findings, Written, fault, note, told_of
 from smoothcert.report.documents.html import Markup
 from smoothcert.report.notebook.build import NAME, read_script
-from smoothcert.report.notebook.display import Shown, said, set_out
+from smoothcert.report.notebook.facts import Shown, said, set_out
 from smoothcert.verify.keys import Compared
 
 TAGS = frozenset(("p", "em", "div", "table", "thead", "tbody", "tr", "th", "td", "br", "wbr"))

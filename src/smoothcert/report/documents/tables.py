@@ -18,8 +18,7 @@ from smoothcert.report.certificates import NAME as CERTIFICATES
 from smoothcert.report.certificates import parts
 from smoothcert.report.cost import COST, cost_record, stated
 from smoothcert.report.documents.cells import compare_tables, csv_records, markdown_tables, tex_tables
-from smoothcert.report.documents.found import Findings, Written, by_keys, fault, held, note, told_of
-from smoothcert.report.documents.listed import RESULTS
+from smoothcert.report.documents.found import RESULTS, Findings, Written, by_keys, fault, held, note, told_of
 from smoothcert.report.figures import figure_data, write_figures
 from smoothcert.report.results import results_texts
 from smoothcert.verify.keys import Compared, compare

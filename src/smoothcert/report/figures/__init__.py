@@ -10,13 +10,11 @@ from smoothcert.errors import InputError
 from smoothcert.evidence import Run
 from smoothcert.evidence.directory import write_json
 from smoothcert.report.curves import Curve, curve
-from smoothcert.report.figures.accuracy import draw_curves
-from smoothcert.report.figures.copies import Copies, copies, draw_copies
+from smoothcert.report.figures.captions import class_words, copies_words, curve_words, units_words
+from smoothcert.report.figures.curves import Copies, Panel, copies, draw_classes, draw_copies, draw_curves, panel
 from smoothcert.report.figures.data import plotted, record
-from smoothcert.report.figures.per_class import Panel, draw_classes, panel
+from smoothcert.report.figures.images import draw_units
 from smoothcert.report.figures.style import save
-from smoothcert.report.figures.units import draw_units
-from smoothcert.report.figures.words import class_words, copies_words, curve_words, units_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,8 +9,7 @@ from typing import Any
 from smoothcert.evidence import Run
 from smoothcert.evidence.results import CONFIDENCE
 from smoothcert.report.curves import Curve, curve
-from smoothcert.report.figures.copies import Copies, copies
-from smoothcert.report.figures.per_class import Panel, chosen, panel
+from smoothcert.report.figures.curves import Copies, Panel, chosen, copies, panel
 
 
 @dataclass(frozen=True)

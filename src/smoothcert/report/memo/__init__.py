@@ -1,7 +1,7 @@
 """The memo: four pages for a regulatory-affairs reader, from a run and what only the sponsor can say. No torch."""
 
+from smoothcert.report.memo.blocks import Field
 from smoothcert.report.memo.build import FIELDS, FILES, write_memo
-from smoothcert.report.memo.field import Field
 from smoothcert.report.memo.memo import Memo, make_memo, memo_fields
 from smoothcert.report.memo.sponsor import Sponsor, make_sponsor, read_sponsor
 

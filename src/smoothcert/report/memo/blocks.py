@@ -1,10 +1,139 @@
-"""What a page is made of: headings, paragraphs, boxes, tables, a figure. Every printed word lies in one of them."""
+"""What the memo is set from: printable text, fields (a value, how it was rounded, where it comes from) and blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from smoothcert.stats.rounding import format_down, format_up, full
+
+_COVERED = ((0x20, 0x7E), (0xA1, 0xAC), (0xAE, 0x17F), (0x391, 0x3A1), (0x3A3, 0x3A9), (0x3B1, 0x3C9), (0x410, 0x44F))
+"""Latin, Greek and Cyrillic letters of the fonts that come with typst; a test prints every one of them."""
+_SINGLE = frozenset("ЁёІіЇїЄєҐґ–—‘’“”„…‹›€™←↑→↓−≤≥≠≈±×÷µ•†‡′″∞√")
+_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+MISSING = "[?]"
+
+
+def clean(text: str) -> str:
+    """Return a text in one line, composed (NFC), without control, format and soft-hyphen characters.
+
+    >>> clean("two\\nlines\\u202e of  text")
+    'two lines of text'
+    """
+    spaced = "".join(" " if c.isspace() else c for c in unicodedata.normalize("NFC", text))
+    return " ".join("".join(c for c in spaced if unicodedata.category(c) not in _HIDDEN).split())
+
+
+def printable(text: str) -> bool:
+    """Whether the fonts of the memo have every character of a text.
+
+    >>> printable("Größe ≥ 3 µm"), printable("白血球")
+    (True, False)
+    """
+    return all(c in _SINGLE or any(low <= ord(c) <= high for low, high in _COVERED) for c in text)
+
+
+def substitute(text: str) -> str:
+    """Return a clean text in which every word that cannot be printed is replaced by `MISSING`, once in a row.
+
+    >>> substitute("reader 白血球 分類 2.0")
+    'reader [?] 2.0'
+    """
+    words: list[str] = []
+    for word in clean(text).split():
+        shown = word if printable(word) else MISSING
+        if shown != MISSING or words[-1:] != [MISSING]:
+            words.append(shown)
+    return " ".join(words)
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most so many characters, ended by an ellipsis where it was longer.
+
+    >>> cut("one two three", 9)
+    'one two…'
+    """
+    if len(text) <= most:
+        return text
+    head = text[: most - 1]
+    whole = head.rsplit(" ", 1)[0]
+    return (whole if len(whole) > most // 2 else head).rstrip() + "…"
+
+
+def class_label(number: int, name: str, most: int = 34) -> str:
+    """Return a class's name; its number where the name is empty, too long, or has characters the fonts lack.
+
+    >>> class_label(3, "白血球"), class_label(3, "platelet")
+    ('class 3', 'platelet')
+    """
+    shown = clean(name)
+    return shown if shown and printable(shown) and len(shown) <= most else f"class {number}"
+
+
+EXACT, DOWN, UP, NEAREST, WORDS = "exact", "lower bound, down", "upper bound, up", "nearest", "words"
+_NAMED = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Field:
+    """A printed value.
+
+    Attributes:
+        value: the raw value, as JSON can hold it.
+        rule: how `printed` was rounded from it (`EXACT`, `DOWN`, `UP`, `NEAREST` or `WORDS`).
+        printed: what the memo prints.
+        source: where the value comes from, in words.
+    """
+
+    value: Any
+    rule: str
+    printed: str
+    source: str
+
+
+Fields = dict[str, Field]
+
+
+def exact(value: float | str, source: str) -> Field:
+    """A value printed in full: whole numbers with thousands separators, settings as short as they read back."""
+    printed = f"{value:,}" if isinstance(value, int) else full(value) if isinstance(value, float) else value
+    return Field(value, EXACT, printed, source)
+
+
+def down(value: float, decimals: int, source: str, scale: int = 1) -> Field:
+    """A lower bound or share; rounded down after scaling (100 for percent)."""
+    return Field(value, DOWN, format_down(value, decimals, scale), source)
+
+
+def up(value: float, decimals: int, source: str, scale: int = 1) -> Field:
+    """An upper bound or cost; rounded up after scaling."""
+    return Field(value, UP, format_up(value, decimals, scale), source)
+
+
+def nearest(value: float, decimals: int, source: str) -> Field:
+    """A measurement that bounds nothing; rounded to nearest."""
+    return Field(value, NEAREST, f"{value:,.{decimals}f}", source)
+
+
+def words(printed: str, source: str, value: Any = None) -> Field:
+    """A text; `value` is what it was made from, left out where it is the text itself."""
+    return Field(printed if value is None else value, WORDS, printed, source)
+
+
+def fill(text: str, fields: Mapping[str, Field]) -> str:
+    """Return a reviewed text with every {name} replaced by the printed string of that field.
+
+    Raises:
+        KeyError: there is no such field.
+
+    >>> fill("{m} images", {"m": exact(1000, "spec.json")})
+    '1,000 images'
+    """
+    return _NAMED.sub(lambda match: fields[match[1]].printed, text)
+
 
 DOES_NOT = "does not"
 """Place of the column that says what is not guaranteed: exempt from the wording check by place, not by word."""

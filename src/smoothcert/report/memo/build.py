@@ -16,8 +16,7 @@ from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import Piece, pieces, record
 from smoothcert.report.memo.memo import Memo, make_memo
 from smoothcert.report.memo.pdftext import page_count
-from smoothcert.report.memo.sponsor import Sponsor, read_sponsor
-from smoothcert.report.memo.sponsored import ANNEX, annex
+from smoothcert.report.memo.sponsor import ANNEX, Sponsor, annex, read_sponsor
 
 Paper = Literal["a4", "us-letter"]
 FILES: dict[Paper, str] = {"a4": "memo.pdf", "us-letter": "memo-letter.pdf"}

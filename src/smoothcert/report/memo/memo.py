@@ -1,21 +1,232 @@
-"""The memo as data: fields, tables and pages, a pure function of a run and the sponsor's fields."""
+"""The memo as data: fields, tables and the four pages, a pure function of a run and the sponsor's fields."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from smoothcert.evidence import Run
 from smoothcert.evidence.events import writer
-from smoothcert.report.memo import by_subgroup, claimed, facts, notes, settings, shares, sponsored
-from smoothcert.report.memo.blocks import Block
-from smoothcert.report.memo.field import Field, Fields, words
-from smoothcert.report.memo.material import Material, gather
-from smoothcert.report.memo.pages import pages
+from smoothcert.report.claims import ONE_SUPPLY
+from smoothcert.report.memo import claim_box as claimed
+from smoothcert.report.memo import facts, settings, text
+from smoothcert.report.memo import facts as notes
+from smoothcert.report.memo import sponsor as sponsored
+from smoothcert.report.memo import tables as by_subgroup
+from smoothcert.report.memo import tables as shares
+from smoothcert.report.memo.blocks import (
+    DOES_NOT,
+    Block,
+    Box,
+    Field,
+    Fields,
+    Grid,
+    Heading,
+    Pair,
+    Picture,
+    Prose,
+    Span,
+    fill,
+    words,
+)
+from smoothcert.report.memo.context import NOT_MET, Material, gather
 from smoothcert.report.memo.sponsor import Sponsor
+from smoothcert.report.memo.text import references
 from smoothcert.report.memo.wording import refused
-from smoothcert.report.table import Table
+from smoothcert.report.results_table import Table
 from smoothcert.verify import Report
+
+Tables = Mapping[str, Table]
+UNATTAINABLE = "not attainable"
+_ALL = tuple(range(6))
+_SIGNED = 1.8
+
+
+def pages(fields: Fields, tables: Tables) -> tuple[tuple[Block, ...], ...]:
+    """Return the blocks of the four pages.
+
+    Args:
+        fields: every printed value that stands in a text.
+        tables: every table.
+    """
+    return (_first(fields, tables), _second(fields, tables), _third(fields, tables), _fourth(fields, tables))
+
+
+def _first(fields: Fields, tables: Tables) -> tuple[Block, ...]:
+    printed = {name: field.printed for name, field in fields.items()}
+    opening = Grid(
+        ("document", "run", "status", "date", "open sponsor fields"),
+        ((printed["document_id"], printed["run_id"], printed["status"], printed["dated"], printed["open_fields"]),),
+        (1.6, 1, 1.2, 1.4, 1),
+    )
+    return (
+        opening,
+        Prose(f"{printed['reasons']}.", lead="Draft because", style="small"),
+        *_warnings(fields),
+        Heading("1", "Purpose and scope"),
+        Prose(fill(text.PURPOSE, fields)),
+        Heading("2", "What may be claimed"),
+        _claim_box(fields),
+        Heading("3", "Device and intended use"),
+        _facts(tables["device"], 0.27),
+        Heading("4", "Item tested"),
+        _grid(tables["items"], (0.9, 2.2, 1.2, 1.9, 1.3), _ALL, mono=(3,)),
+        _facts(tables["item_facts"], 0.27),
+        Heading("5", "Headline"),
+        _grid(
+            tables["headline"],
+            (0.4, 0.5, *(2.0 for _ in tables["headline"].headings[2:])),
+            (),
+            fields["headline_note"].printed,
+        ),
+        Heading("6", "Records"),
+        Prose(printed["records"]),
+    )
+
+
+def _warnings(fields: Fields) -> tuple[Block, ...]:
+    sentences = tuple(Prose(sentence, style="strong") for sentence in fields["warnings"].value)
+    return (Box(sentences, "warning"),) if sentences else ()
+
+
+def _claim_box(fields: Fields) -> Box:
+    printed = {name: field.printed for name, field in fields.items()}
+    if printed["first_fault"]:
+        return Box((Prose(printed["failed"], style="strong"),), "warning")
+    stated = [Prose(printed["claim_heading"], style="strong"), Prose(printed["observed"], "Observed.")]
+    if printed["sample"]:
+        stated.append(Prose(printed["sample"], "This sample."))
+    if printed["population"]:
+        stated.append(Prose(f"{printed['population']} {printed['condition']}".strip(), "Population."))
+    stated.append(Prose(f"{printed['size']} {printed['deployment']} {printed['arithmetic']}", "Limits."))
+    style = "strong" if NOT_MET in printed["criteria_words"] else "body"
+    stated.append(Prose(printed["criteria_words"], "Criteria.", style))
+    return Box(tuple(stated))
+
+
+def _second(fields: Fields, tables: Tables) -> tuple[Block, ...]:
+    criteria = tables["criteria"]
+    judged: tuple[Block, ...] = (Prose(text.DESCRIPTIVE),)
+    if criteria.rows:
+        judged = (_grid(criteria, (5.4, 0.55, 1.25, 0.8), (0, 3), fields["criteria_note"].printed),)
+    return (
+        Heading("7", "Method"),
+        Prose(fields["method"].printed),
+        Heading("8", "Pre-specification and acceptance criteria"),
+        Prose(fields["locked_words"].printed),
+        *judged,
+        Grid((), (("Rationale of thresholds", fields["thresholds"].printed),), (0.24, 1)),
+        Heading("9", "Statistics"),
+        Prose(fields["statistics"].printed),
+        Pair(
+            (Picture(fields["figure"].printed, 88),),
+            (_facts(tables["parameters"], 0.42), Prose(fields["one_image"].printed, "One certificate.")),
+            0.57,
+        ),
+        Heading("10", "Cost and sample size"),
+        _grid(tables["cost"], _cost_widths(tables["cost"]), (), fields["cost_note"].printed),
+        Prose(fields["cost"].printed),
+        Grid((), (("Price of an hour of device", fields["price_row"].printed),), (0.24, 1)),
+    )
+
+
+def _cost_widths(table: Table) -> tuple[float, ...]:
+    of = {"device time": 1.7, "devices": 1.1, "energy": 0.85, "price": 0.85}
+    return (0.8, *(of[heading.partition(": ")[2]] for heading in table.headings[1:]))
+
+
+def _third(fields: Fields, tables: Tables) -> tuple[Block, ...]:
+    results = _spanned(tables["results"])
+    return (
+        Heading("11", "Results"),
+        results,
+        Prose(fields["results_note"].printed, style="small"),
+        _grid(tables["accuracy"], (0.4, 0.3, 1.7, 1.7, 1.1, 0.7, 0.8), (), fields["accuracy_caption"].printed),
+        _grid(
+            tables["classes"],
+            (1.8, 0.5, *(1.4 for _ in tables["classes"].headings[2:])),
+            (0,),
+            fields["class_caption"].printed,
+        ),
+        Prose(fields["class_note"].printed, style="small"),
+        *_subgroups(fields, tables),
+        Heading("12", "The radius in image units"),
+        _units(tables, fields),
+        Heading("13", "What the bound guarantees, and what it does not"),
+        Grid(tables["guarantees"].headings, tables["guarantees"].rows, (1.0, 2.3, 2.1), places={2: DOES_NOT}),
+    )
+
+
+def _subgroups(fields: Fields, tables: Tables) -> tuple[Block, ...]:
+    if "subgroups" not in tables:
+        return ()
+    grid = _grid(tables["subgroups"], (1.2, 0.5, 2.6, 2.6), _ALL, fields["subgroup_caption"].printed)
+    return grid, Prose(fields["subgroup_note"].printed, style="small")
+
+
+def _units(tables: Tables, fields: Fields) -> Pair:
+    grid, table = _grid(tables["units"], (0.4, 1.8, 1.2), ()), tables["changes"]
+    told = Prose(fields["units_note"].printed, style="small")
+    if not table.rows:
+        return Pair((grid,), (told, Prose(text.CHANGES_MISSING, style="small")), 0.45)
+    measured = _grid(table, (2.7, 1.1, *(0.7 for _ in table.headings[2:])))
+    return Pair((grid, told), (measured, Prose(fields["changes_note"].printed, style="small")), 0.45)
+
+
+def _fourth(fields: Fields, tables: Tables) -> tuple[Block, ...]:
+    regulatory = tuple(text.REGULATORY)
+    return (
+        Heading("14", "Limitations"),
+        Prose(fields["limitations"].printed),
+        Heading("15", "Residual risk and its place in the risk file"),
+        Prose(fields["residual"].printed),
+        _facts(tables["risk"], 0.14),
+        Heading("16", "Regulatory map"),
+        Prose(ONE_SUPPLY),
+        Grid(("provision", "topic", "where this memo speaks to it"), regulatory, (2.1, 1.7, 2.3)),
+        Heading("17", "Traceability"),
+        Prose(text.COMMAND, text.RECHECK, "code"),
+        _grid(tables["hashes"], (0.26, 1), _ALL, mono=(1,)),
+        Prose(fields["versions"].printed, style="small"),
+        Heading("18", "Sign-off and revision history"),
+        Pair(
+            (_room(tables["approvals"], (0.9, 2.3, 0.75, 1.05)),),
+            (_grid(tables["revisions"], (0.6, 0.8, 2.2), _ALL),),
+            0.61,
+        ),
+        Heading("", "References"),
+        *(Prose(each, style="reference") for each in references()),
+    )
+
+
+def _grid(
+    table: Table, widths: tuple[float, ...], left: tuple[int, ...] = (0,), caption: str = "", mono: tuple[int, ...] = ()
+) -> Grid:
+    """Return a table; columns that are not set flush left hold numbers and are set flush right."""
+    right = tuple(i for i in range(len(table.headings)) if i not in left)
+    return Grid(table.headings, table.rows, widths, caption, right, mono)
+
+
+def _room(table: Table, widths: tuple[float, ...]) -> Grid:
+    """Return a table whose rows leave room to sign."""
+    return Grid(table.headings, table.rows, widths, lines=_SIGNED)
+
+
+def _facts(table: Table, first: float) -> Grid:
+    """Return a table whose first column names its rows."""
+    return Grid((), table.rows, (first, 1))
+
+
+def _spanned(table: Table) -> Grid:
+    """Return the results with one wide cell where a radius is not attainable, instead of dashes."""
+    rows: list[tuple[str | Span, ...]] = []
+    for row in table.rows:
+        at = next((i for i, cell in enumerate(row) if cell.startswith(UNATTAINABLE)), None)
+        rows.append(row if at is None else (*row[: at - 1], Span(row[at], 6), *row[at + 5 :]))
+    widths = (0.5, 0.25, 0.45, 0.7, 0.85, 0.9, 1.2, 0.75, 1.0, 1.0, 0.85, 0.65, 0.75)
+    return Grid(table.headings, tuple(rows), widths, right=tuple(range(len(table.headings))))
+
 
 FORMAT = 1
 

@@ -7,13 +7,12 @@ import math
 from smoothcert.evidence.cost import costs
 from smoothcert.evidence.events import LOCKED
 from smoothcert.evidence.scenarios import AGAIN, CERTIFY, PREDICT, RUN, Amount, Scenario
+from smoothcert.report.cost import digits_up, energy_up, price, time_up
 from smoothcert.report.memo import text
-from smoothcert.report.memo.claimed import cell_words, utc
-from smoothcert.report.memo.field import DOWN, UP, Field, Fields, exact, fill, up, words
-from smoothcert.report.memo.gates import held
-from smoothcert.report.memo.material import Material
-from smoothcert.report.memo.sponsored import opened, said, spoken
-from smoothcert.report.production import digits_up, energy_up, price, time_up
+from smoothcert.report.memo.blocks import DOWN, UP, Field, Fields, exact, fill, up, words
+from smoothcert.report.memo.claim_box import cell_words, held, utc
+from smoothcert.report.memo.context import Material
+from smoothcert.report.memo.sponsor import opened, said, spoken
 from smoothcert.stats import claims
 from smoothcert.stats.rounding import percent_exact
 

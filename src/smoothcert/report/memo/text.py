@@ -1,6 +1,11 @@
-"""The constant, reviewed text of the memo; {name} stands for a field. Nothing here is generated."""
+"""The constant, reviewed text of the memo and its citations; {name} stands for a field. Nothing is generated."""
 
 from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from smoothcert.yaml_files import parse_yaml
 
 TITLE = "Robustness memo: certified L2 robustness by randomized smoothing"
 STATUS = "UNSIGNED DRAFT"
@@ -241,3 +246,18 @@ REGULATORY = (
         "evasion only; not poisoning, privacy or abuse",
     ),
 )
+
+
+FILE = "references.yaml"
+
+
+@cache
+def references() -> tuple[str, ...]:
+    """Return the citations as printed, in the order of their numbers; a draft is always called draft."""
+    text = files(__package__).joinpath(FILE).read_text(encoding="utf-8")
+    return tuple(_printed(entry) for entry in parse_yaml(text, FILE))
+
+
+def _printed(entry: dict[str, object]) -> str:
+    status = "" if entry["status"] == "published" else f" ({entry['status']})"
+    return f"[{entry['number']}] {entry['text']}{status}"

@@ -9,8 +9,8 @@ from typing import Any
 
 from smoothcert.report.claims import NO_TEST, ONE_SUPPLY
 from smoothcert.report.memo.blocks import DOES_NOT, Block, Piece, pieces
-from smoothcert.report.memo.references import references
 from smoothcert.report.memo.sponsor import Sponsor
+from smoothcert.report.memo.text import references
 
 _TEXTS = r"laws?|regulations?|directives?|standards?|guidances?|requirements?|MDR|IVDR|FDA|ISO|IEC|AI Act|GDPR"
 _LAW = rf"[^.;]{{0,60}}\b({_TEXTS})\b"

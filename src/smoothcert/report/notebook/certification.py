@@ -54,16 +54,13 @@ from smoothcert.evidence.outcomes import line_tallies, outcomes, plan_of
 from smoothcert.evidence.scenarios import CERTIFY, scenarios
 from smoothcert.evidence.seal import fingerprint_words
 from smoothcert.report import claims, results_table
-from smoothcert.report.cost import read_stated
+from smoothcert.report.claims import guarantees
+from smoothcert.report.cost import assumptions, device_tables, devices_table, rates_table, read_stated
 from smoothcert.report.figures import class_figure, curve_figure, samples_figure
-from smoothcert.report.guarantees import guarantees
 from smoothcert.report.notebook import hold, picture, say, table
-from smoothcert.report.notebook.explore import moves
+from smoothcert.report.notebook.explore import margin_table, moves, needs, settings_table, stopping_table
 from smoothcert.report.notebook.facts import class_name, event_table, file_name, line_table, rows, spec_table, warnings
-from smoothcert.report.notebook.needs import margin_table, needs, settings_table, stopping_table
-from smoothcert.report.notebook.pictures import draw_images, draw_moves, draw_needs
-from smoothcert.report.notebook.serving import draw_devices
-from smoothcert.report.production import assumptions, device_tables, devices_table, rates_table
+from smoothcert.report.notebook.pictures import draw_devices, draw_images, draw_moves, draw_needs
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, units_table
 from smoothcert.spec import Production
 from smoothcert.stats.rounding import format_down, format_up, full
@@ -134,9 +131,9 @@ def load():
     import torch
 
     from smoothcert.data import DataOptions, load_images
+    from smoothcert.import_factory import NO_CONSENT
     from smoothcert.models import ModelOptions, read_built_in
     from smoothcert.models.heads import LOOK, settled
-    from smoothcert.usercode import NO_CONSENT
 
     facts = spec.model_at(sigma)
     try:

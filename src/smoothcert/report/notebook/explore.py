@@ -1,22 +1,25 @@
-"""What stored votes say under other settings."""
+"""What stored votes say under other settings, and how many samples a radius needs at true probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.evidence import Run
-from smoothcert.evidence.line_store import columns_of, in_blocks
-from smoothcert.evidence.outcomes import derived, plan_of, seen
+from smoothcert.evidence.line_store import columns_of, in_blocks, some_of
+from smoothcert.evidence.outcomes import derived, line_tallies, plan_of, seen
+from smoothcert.formats.line import Line
 from smoothcert.report.notebook.facts import rows
-from smoothcert.report.table import Table
+from smoothcert.report.results_table import Table
 from smoothcert.spec import Spec
-from smoothcert.stats import r_max
+from smoothcert.stats import Bounds, Plan, Procedure, copies_needed, power, r_max, radius
+from smoothcert.stats.radius import probabilities_at
 from smoothcert.stats.rounding import format_down, full, percent_of
+from smoothcert.stats.simulate import Expected, expected_copies
 
 FloatArray = NDArray[np.float64]
 
@@ -115,3 +118,169 @@ def _counted(
         (limit, tuple(s if r <= limit else None for s, r in zip(row, radii, strict=True)))
         for limit, row in zip(limits, counts.tolist(), strict=True)
     ]
+
+
+WANTED = 0.95
+MARGINS = (0.5, 0.2, 0.1, 0.05)
+"""Margins of the tables: how far the radius of unlimited copies lies above the radius wanted, in units of sigma."""
+_POINTS, _PEAKS, _IMAGES, _CLOSER = 25, 80, 30, 300  # of lines; of a curve; simulated images at each; at a table's row
+POINTS = 20_000
+"""Images that are read, and drawn, at most."""
+_RIVALS = 30  # weaker ones get too few votes to matter
+
+
+@dataclass(frozen=True, eq=False)
+class Needs:
+    """Copies against the radius that unlimited copies would certify, at one sigma.
+
+    Attributes:
+        sigma: noise level.
+        limit: R_max of the run's plan.
+        fixed: for each radius, float (2, p): radii that unlimited copies would certify, and the copies one look of
+            Cohen's bound needs there; infinite where no number is enough.
+        reach: float (q,): radii that unlimited copies would certify.
+        expected: what the run's procedure takes at each reach.
+        images: float (m, 2): for each image the radius at its observed shares of votes, and the copies it took.
+    """
+
+    sigma: float
+    limit: float
+    fixed: dict[float, FloatArray]
+    reach: FloatArray
+    expected: Expected
+    images: FloatArray
+
+
+def needs(run: Run, sigma: float, k: int, images: int = _IMAGES) -> Needs:
+    """Derive the copies needed at one sigma and k.
+
+    Args:
+        run: the run, complete or partial.
+        sigma: one of its noise levels.
+        k: one of its k; its R_max must be above 0.
+        images: simulated images at each point of the curve.
+    """
+    plan, radii = plan_of(run.spec, sigma), run.spec.request.radius
+    limit = r_max(plan, k)
+    reach = np.linspace(0.02, 1.05, _PEAKS) * limit
+    at = probabilities_at(reach / sigma, plan.classes, k, observed_split(run, sigma))
+    expected = expected_copies(at, procedure_of(run, sigma), np.random.default_rng(0), images)
+    fixed = {r: _fixed(plan, k, r, limit) for r in radii if r < limit}
+    return Needs(sigma, limit, fixed, reach, expected, observed_points(run, sigma, k))
+
+
+def _fixed(plan: Plan, k: int, r: float, limit: float) -> FloatArray:
+    reach = r + np.geomspace(0.002, 1, _POINTS) * max(limit - r, 0.1 * r)
+    at = probabilities_at(reach / plan.sigma, plan.classes, k)
+    return np.stack([reach, copies_needed(at, r, replace(plan, bound="cohen"), k, WANTED)])
+
+
+def procedure_of(run: Run, sigma: float) -> Procedure:
+    """Return what a run asks of each image at one noise level."""
+    request = run.spec.request
+    return Procedure(plan_of(run.spec, sigma), request.targets, request.radius, request.n0)
+
+
+def sampled(run: Run, sigma: float) -> Iterator[Line]:
+    """Yield the lines with looks of one noise level, a random sample of them where they are more than `POINTS`.
+
+    The sample follows from the seed of the run, which was fixed before the first vote.
+    """
+    lines = run.ledger.at(sigma)
+    places = np.flatnonzero(columns_of(lines).looks)
+    if len(places) > POINTS:
+        places = np.sort(np.random.default_rng(run.spec.seed).choice(places, POINTS, replace=False))
+    yield from some_of(lines, places)
+
+
+def observed_split(run: Run, sigma: float) -> FloatArray:
+    """Return how the votes that miss the label are split among rivals, the strongest first, on average over images.
+
+    Of many images a random sample is read (`sampled`).
+
+    Returns:
+        float (s,), their sum 1; an equal split among the largest k of the run where too few rivals have votes.
+    """
+    most = max(run.spec.request.k)
+    found = np.zeros(run.spec.classes - 1)
+    for line in sampled(run, sigma):
+        votes = sorted((n for c, n in line.looks[-1][1].items() if c != line.label), reverse=True)
+        rivals = np.array(votes, dtype=np.float64)
+        found[: len(rivals)] += rivals / max(rivals.sum(), 1)
+    found = found[:_RIVALS]
+    if np.count_nonzero(found) < most:
+        return np.full(most, 1 / most)
+    return np.asarray(found[found > 0] / found.sum())
+
+
+def observed_points(run: Run, sigma: float, k: int) -> FloatArray:
+    """Return for each image with looks the radius its observed shares of votes would give, and its copies at the end.
+
+    Of many images a random sample is read (`sampled`).
+
+    Returns:
+        float (m, 2): the radius, at least 0 and at most R_max, and the copies, selection included.
+    """
+    plan = plan_of(run.spec, sigma)
+    last = [replace(line, looks=line.looks[-1:]) for line in sampled(run, sigma)]
+    tally = line_tallies(last, 1, k)
+    n = tally.n[:, 0]
+    shares = Bounds(1 - tally.label_votes[:, 0] / n, tally.rivals[:, 0] / n[:, None])
+    copies = [line.samples for line in last]
+    return np.stack([np.clip(radius(shares, sigma), 0, max(r_max(plan, k), 0)), copies], axis=1)
+
+
+def settings_table(plan: Plan, k: int, r: float) -> Table:
+    """Copies one look needs under other alphas, k, bounds and numbers of classes, by margin."""
+    run = replace(plan, looks=plan.looks[-1:])
+    found = [(f"alpha {full(alpha)}", replace(run, alpha=alpha), k) for alpha in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)]
+    found += [(f"k = {j}", run, j) for j in sorted({1, 3, 5, k}) if j < plan.classes]
+    wide = replace(run, classes=max(k + 1, 1000))
+    found += [("cohen, any number of classes", replace(wide, bound="cohen"), k)]
+    found += [("rankcp, 3 classes or more", replace(wide, bound="rankcp"), k)]
+    found += [(f"simuem, {c:,} classes", replace(run, bound="simuem", classes=c), k) for c in (8, 1000) if c > k]
+    margins = MARGINS[:3]
+    table = [(name, *_copies_at(margins, each, j, r)) for name, each, j in found]
+    return rows(("setting", *(f"margin {margin:g}" for margin in margins)), table)
+
+
+def _copies_at(margins: Sequence[float], plan: Plan, k: int, r: float) -> list[str]:
+    at = probabilities_at(r / plan.sigma + np.array(margins), plan.classes, k)
+    return [printed(n) for n in copies_needed(at, r, plan, k, WANTED, np.random.default_rng(0))]
+
+
+def printed(copies: float) -> str:
+    """Return a number of copies, or that no number counted is enough."""
+    return f"{copies:,.0f}" if np.isfinite(copies) else "none"
+
+
+def margin_table(plan: Plan, radii: Sequence[float]) -> Table:
+    """Copies one look of Cohen's bound needs at k = 1, by margin and radius."""
+    cohen = replace(plan, bound="cohen")
+    columns = [_copies_at(MARGINS, cohen, 1, r) for r in radii]
+    found = [(f"{margin:g}", *(column[i] for column in columns)) for i, margin in enumerate(MARGINS)]
+    return rows(("margin / sigma", *(f"r = {full(r)}" for r in radii)), found)
+
+
+def stopping_table(plan: Plan, k: int, r: float) -> Table:
+    """Fixed against sequential sampling for one radius: copies and the probability of a certificate, by margin."""
+    margins, rng = (-0.5, -0.2, 0.0, *sorted(MARGINS), 1.0), np.random.default_rng(0)
+    at = probabilities_at(r / plan.sigma + np.array(margins), plan.classes, k)
+    looks = expected_copies(at, Procedure(plan, {k: "label"}, (r,)), rng, _CLOSER)
+    fixed = [float(power(plan.looks[-1], row, r, plan, k, rng)) for row in at]
+    found = [
+        (
+            f"{margin:g}",
+            f"{looks.mean[i]:,.0f}",
+            f"{looks.high[i]:,.0f}",
+            _share(looks.power[i, 0, 0]),
+            _share(fixed[i]),
+        )
+        for i, margin in enumerate(margins)
+    ]
+    headings = ("margin / sigma", "mean copies, looks", "90 % take at most", "certified, looks", "certified, fixed")
+    return rows(headings, found)
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"

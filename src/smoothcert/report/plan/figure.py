@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smoothcert.evidence.forecast import CellForecast, Forecast, Planned
-from smoothcert.report.figures.sheet import Margins, Words, plain_logarithms, sheet
-from smoothcert.report.figures.style import FAINT, INK, QUIET, SMALL, TINY, Pen, pen, styled
+from smoothcert.report.figures.style import (
+    FAINT,
+    INK,
+    QUIET,
+    SMALL,
+    TINY,
+    Margins,
+    Pen,
+    Words,
+    pen,
+    plain_logarithms,
+    sheet,
+    styled,
+)
 from smoothcert.stats.rounding import full
 
 if TYPE_CHECKING:

@@ -1,18 +1,135 @@
-"""The tables of a plan in their order, and those that need no pilot: reach, power, images, other settings."""
+"""The tables of a plan: attainable radii, power, images, the forecast, and predicted beside realised."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
+from typing import Any
 
-from smoothcert.evidence.forecast import Change, Planned, Power, Reach, Width
+from smoothcert.evidence import Run
+from smoothcert.evidence.forecast import (
+    CellForecast,
+    Change,
+    Estimate,
+    Forecast,
+    LevelForecast,
+    Planned,
+    Power,
+    Reach,
+    Width,
+    forecast_of,
+)
+from smoothcert.evidence.line_store import columns_of
+from smoothcert.evidence.results import PARTIAL, Cell
 from smoothcert.evidence.scenarios import scenarios
-from smoothcert.report.plan.predicted import copies_table, forecast_table, rates_table
-from smoothcert.report.production import scenario_table
-from smoothcert.report.table import Table
+from smoothcert.report.cost import scenario_table, time_up
+from smoothcert.report.results_table import Table
 from smoothcert.spec import Production
 from smoothcert.stats.rounding import format_down, format_up, full, percent_down, percent_exact, percent_up
+
+
+def forecast_table(forecast: Forecast) -> Table:
+    """Certified accuracy of the run, with sequential looks and with a fixed number of copies."""
+    copies = forecast.pilot.copies
+    rows = tuple(
+        (
+            full(cell.sigma),
+            str(cell.k),
+            full(cell.radius),
+            *_told(cell, cell.looks),
+            *_told(cell, cell.fixed),
+            "-" if cell.telling(copies) is None else f"{cell.telling(copies):,}",
+        )
+        for cell in forecast.cells
+    )
+    headings = ("sigma", "k", "r", "sequential: %", "95 % interval", "fixed: %", "interval", "pilot copies needed")
+    records = tuple(
+        {
+            **{name: getattr(cell, name) for name in ("sigma", "k", "radius", "r_max", "needed")},
+            **_flat("looks", cell.looks),
+            **_flat("fixed", cell.fixed),
+            "pilot_copies_that_tell": cell.telling(copies),
+        }
+        for cell in forecast.cells
+    )
+    return Table(headings, rows, records)
+
+
+def _told(cell: CellForecast, estimate: Estimate | None) -> tuple[str, str]:
+    if estimate is None:
+        return f"not attainable (R_max {format_down(cell.r_max, 4)})", "-"
+    if estimate.value is None:
+        return "pilot too short to tell", percents(estimate)
+    return f"{100 * estimate.value:.1f}", percents(estimate)
+
+
+def percents(estimate: Estimate) -> str:
+    """Print an interval of shares, rounded outwards."""
+    return f"{percent_down(estimate.low)} to {percent_up(estimate.high)}"
+
+
+def outwards(estimate: Estimate, decimals: int) -> str:
+    """Print an interval of numbers, rounded outwards."""
+    low, high = float(format_down(estimate.low, decimals)), float(format_up(estimate.high, decimals))
+    return f"{low:,.{decimals}f} to {high:,.{decimals}f}"
+
+
+def _flat(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    parts = ("value", "low", "high")
+    return {f"{name}_{part}": None if estimate is None else getattr(estimate, part) for part in parts}
+
+
+def copies_table(forecast: Forecast) -> Table:
+    """Noisy copies an image, forward passes and device time of the run, a row a sigma and one for all."""
+    rows, records = [], []
+    for level in forecast.levels:
+        copies, seconds = forecast.copies(level), forecast.seconds(level)
+        median = level.looks_median if forecast.stopping == "looks" else level.fixed_median
+        passes = forecast.images * (copies.value or 0.0)
+        fixed = level.fixed.value or 0.0
+        rows.append(
+            (
+                full(level.sigma),
+                f"{copies.value or 0:,.0f}",
+                outwards(copies, 0),
+                f"{median:,.0f}",
+                f"{fixed:,.0f}",
+                f"{passes:,.0f}",
+                f"{time_up(seconds.value or 0)} ({time_up(seconds.low)} to {time_up(seconds.high)})",
+            )
+        )
+        records.append(
+            {"sigma": level.sigma, **_flat("copies", copies), "median": median, "fixed": fixed}
+            | {"passes": passes, **_flat("seconds", seconds)}
+        )
+    headings = ("sigma", "copies mean", "95 % interval", "median", "mean if fixed", "forward passes", "device time")
+    return Table(headings, (*rows, _total(forecast)), tuple(records))
+
+
+def _total(forecast: Forecast) -> tuple[str, ...]:
+    passes = sum(forecast.images * (forecast.copies(level).value or 0.0) for level in forecast.levels)
+    seconds = [forecast.seconds(level) for level in forecast.levels]
+    value, low, high = (sum(getattr(each, part) or 0.0 for each in seconds) for part in ("value", "low", "high"))
+    time = f"{time_up(value)} ({time_up(low)} to {time_up(high)})"
+    return ("all", "", "", "", "", f"{passes:,.0f}", time)
+
+
+def rates_table(forecast: Forecast) -> Table:
+    """Noisy copies a second in each precision, slowest, median and fastest round."""
+    first = forecast.levels[0]
+    rows = tuple(
+        (
+            rate.precision,
+            f"{rate.median:,.0f}",
+            f"{rate.low:,.0f} to {rate.high:,.0f}",
+            "yes" if rate.precision == forecast.pilot.precision else "no",
+        )
+        for rate in first.rates
+    )
+    records = tuple({"device": forecast.pilot.device, "sigma": first.sigma, **asdict(rate)} for rate in first.rates)
+    return Table(("precision", "noisy copies a second", "slowest to fastest round", "of this run"), rows, records)
+
 
 TITLES = {
     "reach": "Within reach of these settings",
@@ -113,3 +230,91 @@ def _copies(change: Change) -> str:
     if change.copies is None:
         return "-"
     return f"{change.copies:,.0f}" if change.told else f"({change.copies:,.0f})"
+
+
+HEADINGS = ("sigma", "k", "r", "quantity", "forecast", "95 % interval", "realised", "inside")
+SHARE, COPIES, SECONDS = "certified accuracy %", "copies mean", "device seconds"
+
+
+def plan_table(run: Run) -> Table:
+    """Return what the run's plan predicted beside what was realised; no rows where it was certified without a plan.
+
+    A cell the pilot was too short to tell has an interval but no forecast; a run that is not finished has nothing
+    realised, as quickly decided images finish first.
+    """
+    forecast = forecast_of(run.events)
+    records = [] if forecast is None else list(_records(run, forecast))
+    return Table(HEADINGS, tuple(_row(each) for each in records), tuple(records))
+
+
+def inside(run: Run) -> str:
+    """Return in a sentence how many of the predicted values lay in their intervals; empty without a plan or the end."""
+    found = [each["inside"] for each in plan_table(run).records if each["inside"] is not None]
+    if not found:
+        return ""
+    return (
+        f"{sum(found)} of {len(found)} realised values lie in their 95 % prediction intervals. Values of one sigma "
+        "come from the same images, so they tend to be inside or outside together."
+    )
+
+
+def _records(run: Run, forecast: Forecast) -> Iterator[dict[str, Any]]:
+    realised = {(cell.sigma, cell.k, cell.radius): cell for cell in run.results()}
+    for cell in forecast.cells:
+        yield _of_cell(run, forecast, cell, realised.get((cell.sigma, cell.k, cell.radius)))
+    for level in forecast.levels:
+        yield from _of_level(run, forecast, level)
+
+
+def _of_cell(run: Run, forecast: Forecast, cell: CellForecast, found: Cell | None) -> dict[str, Any]:
+    share = forecast.share(cell)
+    value = found.observed if found is not None and found.attainable and not run.missing else None
+    more = None if share is None or share.value is not None else cell.telling(forecast.pilot.copies)
+    return _record((cell.sigma, cell.k, cell.radius), SHARE, share, value) | {"pilot_copies_that_tell": more}
+
+
+def _of_level(run: Run, forecast: Forecast, level: LevelForecast) -> Iterator[dict[str, Any]]:
+    place, columns = (level.sigma, None, None), columns_of(run.ledger.at(level.sigma))
+    whole_run = bool(len(columns)) and not run.missing
+    copies = int(columns.samples.sum()) / len(columns) if whole_run else None
+    yield _record(place, COPIES, forecast.copies(level), copies) | {"pilot_copies_that_tell": None}
+    recipe, pilot = run.spec.recipe, forecast.pilot
+    seconds = columns.total_seconds() if whole_run else None
+    if (recipe.device, recipe.precision) == (pilot.device, pilot.precision):
+        yield _record(place, SECONDS, forecast.seconds(level), seconds) | {"pilot_copies_that_tell": None}
+
+
+def _record(
+    place: tuple[float, int | None, float | None], quantity: str, predicted: Estimate | None, realised: float | None
+) -> dict[str, Any]:
+    sigma, k, r = place
+    known = predicted is not None and realised is not None
+    return {
+        "sigma": sigma,
+        "k": k,
+        "radius": r,
+        "quantity": quantity,
+        "attainable": predicted is not None,
+        "forecast": predicted and predicted.value,
+        "low": predicted and predicted.low,
+        "high": predicted and predicted.high,
+        "realised": realised,
+        "inside": predicted.holds(realised) if known and predicted and realised is not None else None,
+    }
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    k, r = record["k"], record["radius"]
+    place = (full(record["sigma"]), "-" if k is None else str(k), "-" if r is None else full(r), record["quantity"])
+    if not record["attainable"]:
+        return (*place, "not attainable", "-", "-", "-")
+    estimate = Estimate(record["forecast"], record["low"], record["high"])
+    share, decimals = record["quantity"] == SHARE, 2 if record["quantity"] == SECONDS else 0
+    told = "pilot too short to tell"
+    if estimate.value is not None:
+        told = f"{100 * estimate.value:.1f}" if share else f"{estimate.value:,.{decimals}f}"
+    realised = PARTIAL
+    if record["realised"] is not None:
+        realised = percent_down(record["realised"]) if share else f"{record['realised']:,.{decimals}f}"
+    held = {True: "yes", False: "NO", None: "-"}[record["inside"]]
+    return (*place, told, percents(estimate) if share else outwards(estimate, decimals), realised, held)

@@ -1,4 +1,4 @@
-"""What the memo is made from, gathered once: the run, its cells, what verify says, the sponsor's fields."""
+"""What the memo is made from, gathered once: the run, its entries, what verify says, the sponsor's fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from smoothcert.evidence.events import LOCKED, STARTED, Event
 from smoothcert.evidence.forecast import Forecast, first_unnamed, forecast_of
 from smoothcert.evidence.results import Cell, Verdict, verdicts
 from smoothcert.evidence.scenarios import Basis, Scenario, scenarios
-from smoothcert.report.memo.letters import cut, substitute
+from smoothcert.report.memo.blocks import cut, substitute
 from smoothcert.report.memo.sponsor import Sponsor
 from smoothcert.spec import Device, Place, Production
 from smoothcert.verify import Report, verify

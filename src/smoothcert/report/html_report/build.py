@@ -13,16 +13,16 @@ from smoothcert.evidence import Run
 from smoothcert.evidence.cost import basis_of
 from smoothcert.evidence.directory import write_derived
 from smoothcert.evidence.scenarios import scenarios
-from smoothcert.report.guarantees import guarantees
+from smoothcert.report.claims import guarantees
+from smoothcert.report.cost import assumptions, device_tables, devices_table, rates_table
+from smoothcert.report.groups import by_column, subgroup_note, subgroup_table
+from smoothcert.report.html_report import provenance, summary
+from smoothcert.report.html_report.data import page_data, script_safe
+from smoothcert.report.html_report.images import listed
+from smoothcert.report.html_report.provenance import event_words
+from smoothcert.report.html_report.summary import marks
 from smoothcert.report.markup import visible
-from smoothcert.report.page import provenance, summary
-from smoothcert.report.page.data import page_data, script_safe
-from smoothcert.report.page.events import event_words
-from smoothcert.report.page.images import listed
-from smoothcert.report.page.status import marks
-from smoothcert.report.production import assumptions, device_tables, devices_table, rates_table
-from smoothcert.report.subgroups import by_column, subgroup_note, subgroup_table
-from smoothcert.report.table import results_table
+from smoothcert.report.results_table import results_table
 from smoothcert.report.tables import (
     accuracy_table,
     changes_table,
@@ -177,4 +177,4 @@ def _hash(text: str) -> str:
 
 
 def _text(*parts: str) -> str:
-    return files("smoothcert.report.page").joinpath(*parts).read_text(encoding="utf-8")
+    return files("smoothcert.report.html_report").joinpath(*parts).read_text(encoding="utf-8")

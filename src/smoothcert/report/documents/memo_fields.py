@@ -1,4 +1,4 @@
-"""Where a document differs from what the votes give: fields, table cells, and the text of a page."""
+"""Where a memo's fields, table cells or page text differ from what the votes give."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from smoothcert.report.memo.blocks import Piece
-from smoothcert.report.memo.field import DOWN, UP
+from smoothcert.report.memo.blocks import DOWN, UP, Piece
 from smoothcert.verify.keys import Compared, compare
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

@@ -1,15 +1,14 @@
-"""What the figures say in words: titles, warnings, and how to read them."""
+"""Titles, warnings and explanations of the figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from smoothcert.evidence import Run
-from smoothcert.report.classes import SMALL
 from smoothcert.report.curves import Curve
-from smoothcert.report.figures.copies import Copies
-from smoothcert.report.figures.per_class import Panel, chosen
-from smoothcert.report.figures.sheet import Words
+from smoothcert.report.figures.curves import Copies, Panel, chosen
+from smoothcert.report.figures.style import Words
+from smoothcert.report.groups import SMALL
 from smoothcert.report.units import GREY
 from smoothcert.stats.rounding import full
 

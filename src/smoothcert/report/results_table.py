@@ -1,4 +1,7 @@
-"""The results table as text: a row a (sigma, k, r), lower bounds rounded down, upper bounds rounded up."""
+"""The results table as text, and `Table`, the value that every table of the documents is.
+
+One row per (sigma, k, r); lower bounds are rounded down, upper bounds up.
+"""
 
 from __future__ import annotations
 
