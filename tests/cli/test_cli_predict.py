@@ -20,8 +20,8 @@ from torch import nn
 import smoothcert
 from smoothcert import SmoothedClassifier
 from smoothcert import progress as counting
+from smoothcert.cli import predict_work as prediction
 from smoothcert.cli import terminal
-from smoothcert.cli.predicting import work as prediction
 from smoothcert.evidence import open_run
 from smoothcert.evidence.bundle.files import read_bundle
 from smoothcert.sampling import smoothed as smooth
@@ -270,7 +270,7 @@ def test_answers_are_written_whole(say, bundle, images, tmp_path, monkeypatch):
 HOLDER = """
 import sys
 from pathlib import Path
-from smoothcert.cli.predicting.question import reserved
+from smoothcert.cli.predict_work import reserved
 with reserved(Path(sys.argv[1])) as write:
     print("here", flush=True)
     sys.stdin.readline()

@@ -86,7 +86,7 @@ class Process:
         before: Callable[[], object] | None = None,
     ) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["smoothcert.cli.sampling", "smoothcert.noise.cpu"])
+        context.set_forkserver_preload(["smoothcert.cli.certify_work", "smoothcert.noise.cpu"])
         self.output = folder / f"output-{time.monotonic_ns()}"
         self._process = context.Process(
             target=_run, args=(folder, list(arguments), pause, self.output, largest_file, before)

@@ -1,15 +1,20 @@
-"""`smoothcert certify`: from classifier and images to a sealed run directory and the results table."""
+"""`smoothcert certify`, `resume`, `demo` and `merge`: the verbs that make a run directory."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from smoothcert.cli.consent import NOTHING, Typed, check_cluster, consent_of
-from smoothcert.engine.resources import Placement
+from smoothcert.engine.resources import Placement, Workers
 from smoothcert.spec import Request
+
+if TYPE_CHECKING:
+    from smoothcert.evidence import Run
+
 
 Flags = Annotated[Request, Parameter(name="*", negative="", consume_multiple=True)]
 HERE = Placement()
@@ -50,8 +55,125 @@ def certify(
     check_cluster(placement, typed)
     if out is None:
         raise InputError("--out: name the run directory to create.")
-    from smoothcert.cli.sampling import certify_and_report, say_next
+    from smoothcert.cli.certify_work import certify_and_report, say_next
 
     code = certify_and_report(request, out, plan, placement, consent)
     say_next(out)
     return code
+
+
+ANYWHERE = Workers()
+
+
+def resume(
+    run: Path,
+    /,
+    *,
+    model: str | None = None,
+    weights: str | None = None,
+    data: str | None = None,
+    accept_recipe: Annotated[bool, Parameter(negative="")] = False,
+    trust_model: Annotated[bool, Parameter(negative="")] = False,
+    workers: Annotated[Workers, Parameter(name="*")] = ANYWHERE,
+) -> int:
+    """Continue an interrupted run: only images without a ledger line are sampled. A shard goes on with its own part.
+
+    Any engine may go on with what any other began.
+
+    Args:
+        run: Run directory.
+        model: Place of the classifier, if it was moved, or its code: a run is data and names no code by itself. Its
+            content must be unchanged.
+        weights: New place of the weights file, if it was moved.
+        data: Place of the images, if they were moved, or the code that makes them.
+        trust_model: Run what is code as the run names it, because you trust whoever made classifier, images and run.
+        accept_recipe: Go on although this machine computes differently; each new line then names its recipe.
+    """
+    from smoothcert.cli.certify_work import resume_and_report, say_next
+
+    moved = {"model": model, "weights": weights, "data": data}
+    code = resume_and_report(run, moved, accept_recipe, workers, trust_model)
+    say_next(run)
+    return code
+
+
+NEXT = r"""
+These were synthetic images and a demonstration classifier. For your own:
+
+  smoothcert train   --data images.npz#train --sigma 0.25 \
+                     --out weights/r20_0.25.safetensors
+  smoothcert certify --model "weights/r20_{sigma}.safetensors" \
+                     --data images.npz#val --sigma 0.25 --out RUN
+  smoothcert report  RUN
+"""
+
+
+def demo(*, out: Path = Path("smoothcert-demo"), images: int = 300, n_max: int = 5000) -> int:
+    """Certify synthetic images with a small shipped classifier: no data or model needed, about two minutes.
+
+    Args:
+        out: Run directory to create. A run is never overwritten.
+        images: Number of synthetic images.
+        n_max: Noisy copies an image at most.
+    """
+    from smoothcert.spec import make_request
+
+    request = make_request(model="demo", data=f"synthetic:{images}", n_max=n_max)  # refused before torch is loaded
+
+    from smoothcert.cli.certify_work import certify_and_report
+
+    code = certify_and_report(request, out)
+    if code == 0:
+        _documents(out)
+        print(NEXT.rstrip())
+    return code
+
+
+def _documents(out: Path) -> None:
+    from smoothcert.cli.results import write_with_progress
+    from smoothcert.cli.terminal import tell
+    from smoothcert.errors import MissingExtraError
+
+    try:
+        write_with_progress(out)
+    except MissingExtraError as error:
+        tell(f"No documents were written: {error}")
+
+
+def merge(*runs: Path, out: Path) -> int:
+    """Merge shards of one run, made by `smoothcert certify --shard i/n` on any machines, into one run directory.
+
+    The shards must have the same spec and no image in common; they are copied, not changed. If no image is missing, the
+    run is sealed like one that sampled all itself; otherwise `smoothcert resume` goes on with it.
+
+    Args:
+        runs: Run directories, finished shards or interrupted ones.
+        out: Run directory to create. A run is never overwritten.
+    """
+    from smoothcert.cli.certify_work import print_results, say_next
+    from smoothcert.errors import printable
+    from smoothcert.evidence import merge as merge_runs
+    from smoothcert.evidence import open_run
+
+    merge_runs(runs, out)
+    merged = open_run(out)
+    _tell_shards(merged)
+    print_results(out)
+    if not merged.missing:
+        say_next(out)
+    else:
+        told = f"Next: smoothcert resume {out} goes on with the {merged.missing:,} missing results"
+        print(printable(told), file=sys.stderr)
+    return 0
+
+
+def _tell_shards(run: Run) -> None:
+    """Say what each shard brought, and what that comes to."""
+    from smoothcert.cli.terminal import tell
+
+    for shard in run.directory.shards:
+        finished = run.directory.of_shard(shard.name).vouched() is not None
+        share = "of no shard" if shard.shard is None else f"of shard {shard.shard}"
+        tell(f"{shard.name}: {shard.lines:,} results {share}, {'finished' if finished else 'not finished'}")
+    tell(f"together: {len(run.ledger.lines):,} of {run.expected:,} results, {run.missing:,} missing")
+    print()

@@ -1,10 +1,17 @@
-"""Tables for people: all columns where the terminal is wide enough, fewer where it is not."""
+"""The terminal: tables that fit its width, text that stays text, and SIGTERM treated like Ctrl-C.
+
+SIGHUP, a closed terminal, is left as it is: the process ends at once, as it would by `kill -9`, and loses as little.
+"""
 
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -94,3 +101,19 @@ def tell(text: str, indent: int = 0) -> None:
         print(text)
     else:
         print(" " * indent + text)
+
+
+@contextmanager
+def terminated_is_interrupted() -> Iterator[None]:
+    """Treat the first SIGTERM like Ctrl-C, so that pre-emption loses nothing; others do not disturb the stopping."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        sys.stderr.flush()

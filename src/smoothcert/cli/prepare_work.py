@@ -1,25 +1,40 @@
-"""What `check` prints: what is tested on what, how the classifier does, how fast it is, each doubt with its remedy."""
+"""What `check`, `plan` and `train` do once their settings are read: load, work with progress, say what is next."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
+from rich.progress import Progress
 
+from smoothcert.cli.consent import typed_again
 from smoothcert.cli.progress import live
-from smoothcert.cli.terminal import Screen, show, tell
-from smoothcert.data import DataOptions, load_images
+from smoothcert.cli.terminal import Screen, show, tell, terminated_is_interrupted
+from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.data.inspection import Inspection, inspect_images
 from smoothcert.engine.check import Agreement, Check, check, noisy_copies
 from smoothcert.engine.workload import Work, load_work
-from smoothcert.errors import printable
+from smoothcert.errors import ModelError, printable
 from smoothcert.evidence.directory import refuse_occupied
+from smoothcert.evidence.forecast import Planned
 from smoothcert.import_factory import Consent
-from smoothcert.progress import duration
+from smoothcert.models import ModelOptions
+from smoothcert.planning.plan import plan
+from smoothcert.progress import counting, duration
 from smoothcert.report import Table
-from smoothcert.spec import Request
+from smoothcert.report.memo import read_sponsor
+from smoothcert.report.plan.tables import TITLES, tables
+from smoothcert.report.plan.write import PLAN, RUN_CONFIG, reading, write_plan
+from smoothcert.spec import Production, Reading, Request
+from smoothcert.spec.planning import PlanSettings
+from smoothcert.training.checkpoint import save, write_log
+from smoothcert.training.gaussian import train
+from smoothcert.training.settings import EpochReport, TrainingSettings
+from smoothcert.training.start import Start, tuned
 
 NOTABLY = 1.1
 """How many times as fast something must be to be worth a word."""
@@ -193,3 +208,151 @@ def _say_end(doubts: int, work: Work) -> None:
     sigma = ",".join(sigma.text for sigma in work.request.sigma)
     tell("Nothing looks wrong. This was a look, not a certificate.")
     tell(f"Next: smoothcert certify with the same settings (--sigma {sigma}) and --out RUN")
+
+
+PRINTED = {
+    False: ("reach", "images", "power", "changes"),
+    True: ("forecast", "copies", "cost", "images", "changes"),
+}
+"""Tables on the terminal, without and with a pilot; the others are in the folder."""
+
+
+def plan_and_report(settings: PlanSettings, out: Path | None, sponsor: Path | None, consent: Consent) -> int:
+    """Plan, print and write; return the exit status."""
+    if out is not None:
+        refuse_occupied(out)
+    production = None if sponsor is None else read_sponsor(sponsor).production
+    planned = _plan(settings, production, consent)
+    found = tables(planned, production)
+    whole = "in a folder named by --out" if out is None else f"in {out / 'plan.md'}"
+    for name in PRINTED[planned.forecast is not None]:
+        print(f"\n{TITLES[name]}\n")
+        show(found[name], whole)
+    print()
+    for line in reading(planned):
+        tell(line)
+    _say_where(planned, out, production)
+    return 0
+
+
+def _plan(settings: PlanSettings, production: Production | None, consent: Consent) -> Planned:
+    if not settings.draws:
+        return plan(settings)
+    console = Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    total = settings.pilot * settings.pilot_copies * len(settings.sigma)
+    with counting(console, "pilot", total) as count:
+        return plan(settings, production, count, lambda text: console.print(text, markup=False), consent)
+
+
+def _say_where(planned: Planned, out: Path | None, production: Production | None) -> None:
+    """Write the plan where a folder is named, and say what to type next."""
+    print()
+    if out is None:
+        tell("Next: the same with --out DIR keeps the plan, with every table and, from a pilot, a figure")
+        return
+    files = write_plan(planned, out, production)
+    tell(f"Plan in {out}: {', '.join(path.name for path in files)}")
+    if planned.forecast is None:
+        tell("Next: name --model and --data, and a pilot forecasts the run")
+    else:
+        again = typed_again(planned.settings)
+        tell(f"Next: smoothcert certify --config {out / RUN_CONFIG}{again} --plan {out} --out RUN")
+    if planned.forecast is not None and not any(path.suffix == ".svg" for path in files):
+        tell(f"No figure was drawn: it needs the extra `report`. {PLAN} holds its numbers.")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `train` is asked for besides its settings.
+
+    Args:
+        data: the images.
+        out: the weights file to be written.
+        start: the classifier to train on; None: a fresh one.
+        weights: the weights file of that classifier, where its name is code.
+        reading: how the images are read.
+    """
+
+    data: str
+    out: Path
+    start: str | None
+    weights: str | None
+    reading: Reading
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file from which an interrupted training goes on."""
+        return self.out.with_suffix(".checkpoint.safetensors")
+
+    @property
+    def log(self) -> Path:
+        """One CSV row an epoch."""
+        return self.out.with_suffix(".csv")
+
+
+def train_and_report(wanted: Wanted, settings: TrainingSettings) -> int:
+    """Train, save, and print one line an epoch; return the exit status."""
+    _check(wanted)
+    images = load_images(wanted.data, DataOptions.of(wanted.reading))
+    start = _start(wanted, images, settings)
+    console = Screen(stderr=True, highlight=False)
+    reports: list[EpochReport] = []
+    try:
+        with terminated_is_interrupted(), Progress(console=console, disable=not console.is_terminal) as bar:
+            task = bar.add_task(f"sigma {settings.sigma:g}", total=settings.epochs)
+
+            def show(epoch: EpochReport) -> None:
+                reports.append(epoch)
+                write_log(wanted.log, reports)
+                bar.advance(task)
+                console.print(_in_words(reports), markup=False, soft_wrap=not console.is_terminal)
+
+            wanted.out.parent.mkdir(parents=True, exist_ok=True)
+            module = train(images, settings, show, start, wanted.checkpoint)
+    except KeyboardInterrupt:
+        text = f"Interrupted after {len(reports)} of {settings.epochs} epochs; the same command goes on from there."
+        console.print(text, markup=False, soft_wrap=not console.is_terminal)
+        raise
+    save(module, settings, images, wanted.out, start)
+    wanted.checkpoint.unlink(missing_ok=True)
+    _say_next(wanted, settings)
+    return 0
+
+
+def _check(wanted: Wanted) -> None:
+    if wanted.out.suffix != ".safetensors":
+        raise ModelError(f"--out: expected a file name ending in .safetensors, got {wanted.out}.")
+    if wanted.out.exists():
+        raise ModelError(f"--out: {wanted.out} exists, and weights are never overwritten. Choose another name.")
+    if wanted.weights and not wanted.start:
+        raise ModelError("--weights belongs to --from package.module:factory; name the factory, or leave it out.")
+
+
+def _start(wanted: Wanted, images: ImageSet, settings: TrainingSettings) -> Start | None:
+    if wanted.start is None:
+        return None
+    options = ModelOptions(
+        arch=settings.arch,
+        weights=wanted.weights,
+        num_classes=images.num_classes,
+        in_channels=images.shape[0],
+    )
+    return tuned(images, wanted.start, options)
+
+
+def _say_next(wanted: Wanted, settings: TrainingSettings) -> None:
+    tell(f"Weights: {wanted.out}; log of the epochs: {wanted.log}")
+    code = wanted.start is not None and ":" in wanted.start
+    model = f"{wanted.start} --weights {wanted.out}" if code else f"{wanted.out}"
+    tell(f"Next: smoothcert certify --model {model} --data ... --sigma {settings.sigma:g} --out RUN")
+
+
+def _in_words(reports: list[EpochReport]) -> str:
+    """The last epoch, and the time left at the pace of the middle one: a machine may have slept through another."""
+    epoch = reports[-1]
+    held = "" if epoch.noisy is None else f", held out {epoch.noisy:.1%} ({epoch.clean:.1%} without noise)"
+    left = duration(median(report.seconds for report in reports) * (epoch.epochs - epoch.epoch))
+    return (
+        f"epoch {epoch.epoch}/{epoch.epochs}: loss {epoch.loss:.3f}, under noise {epoch.accuracy:.1%} right{held}; "
+        f"{epoch.seconds:.0f} s, about {left} left"
+    )

@@ -1,4 +1,4 @@
-"""What `certify` and `resume` share: live progress, and what is said at the end."""
+"""What `certify`, `resume` and `merge` do once their flags are read: sample with live progress, print the results."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from smoothcert.cli.consent import flags, typed_again
-from smoothcert.cli.interruption import terminated_is_interrupted
 from smoothcert.cli.progress import Show, live
-from smoothcert.cli.terminal import Screen, tell
+from smoothcert.cli.terminal import Screen, tell, terminated_is_interrupted
 from smoothcert.cli.terminal import show as show_table
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.resources import Placement, Workers

@@ -1,4 +1,4 @@
-"""`smoothcert bundle`: from a finished run to the directory that is deployed."""
+"""`smoothcert bundle` and `predict`: from a finished run to the object that is deployed, and what it answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+
+from smoothcert.spec.predict import Asked
 
 
 def bundle(
@@ -56,3 +58,24 @@ def bundle(
     code = "" if made.model.arch else " --model package.module:factory"
     tell(f"Next: smoothcert predict {out} IMAGE...{code}; smoothcert verify {run} --bundle {out} compares the two")
     return 0
+
+
+Flags = Annotated[Asked, Parameter(name="*", negative="", consume_multiple=True)]
+NOTHING_ASKED = Asked()
+
+
+def predict(bundle: Path, /, *images: Path, asked: Flags = NOTHING_ASKED) -> int:
+    """Predict image files (PNG, JPEG, TIFF, BMP), or whole folders, with a bundle: a class for each, or an abstention.
+
+    Sampling stops as soon as an image is decided; an answer is not the smoothed classifier's with probability at most
+    alpha all the same. All files are checked before the first prediction, and nothing is resized or converted: images
+    must be as the certified ones were. Every call draws fresh secret noise, so there is no --seed: whoever knows the
+    noise can look for an image that it misleads.
+
+    Args:
+        bundle: Bundle directory, written by `smoothcert bundle`; every file of it is checked.
+        images: Image files and folders; folders are searched through in sorted order.
+    """
+    from smoothcert.cli.predict_work import predict_and_report
+
+    return predict_and_report(bundle, images, asked)

@@ -1,11 +1,9 @@
-"""`smoothcert predict`: what a deployed smoothed classifier answers for image files."""
+"""What a person asks of a bundle: the settings of `smoothcert predict`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+from typing import Literal
 
 from smoothcert.spec.values import Floats, Frozen
 
@@ -35,24 +33,3 @@ class Asked(Frozen):
     own; its weights come from the bundle."""
     device: Literal["auto", "cpu", "cuda"] | None = None
     """Where the classifier runs (left out: as certified)."""
-
-
-Flags = Annotated[Asked, Parameter(name="*", negative="", consume_multiple=True)]
-NOTHING_ASKED = Asked()
-
-
-def predict(bundle: Path, /, *images: Path, asked: Flags = NOTHING_ASKED) -> int:
-    """Predict image files (PNG, JPEG, TIFF, BMP), or whole folders, with a bundle: a class for each, or an abstention.
-
-    Sampling stops as soon as an image is decided; an answer is not the smoothed classifier's with probability at most
-    alpha all the same. All files are checked before the first prediction, and nothing is resized or converted: images
-    must be as the certified ones were. Every call draws fresh secret noise, so there is no --seed: whoever knows the
-    noise can look for an image that it misleads.
-
-    Args:
-        bundle: Bundle directory, written by `smoothcert bundle`; every file of it is checked.
-        images: Image files and folders; folders are searched through in sorted order.
-    """
-    from smoothcert.cli.predicting.work import predict_and_report
-
-    return predict_and_report(bundle, images, asked)

@@ -1,0 +1,180 @@
+"""The command line: its verbs, its settings files, its exit status. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Literal
+
+from cyclopts import App, ArgumentCollection
+from cyclopts.exceptions import CycloptsError, ValidationError
+from pydantic import ValidationError as PydanticError
+
+from smoothcert.cli.certify import certify, demo, merge, resume
+from smoothcert.cli.deploy import bundle, predict
+from smoothcert.cli.prepare import check, plan, train
+from smoothcert.cli.results import radius, report, status, table
+from smoothcert.cli.verify import sign, verify
+from smoothcert.errors import InputError, SmoothcertError, printable
+from smoothcert.spec.request import explain
+from smoothcert.version import __version__
+from smoothcert.yaml_files import parse_yaml, read_text
+
+INTERRUPTED = 130
+LARGEST = 100_000
+"""Bytes that a settings file may have."""
+LONGEST = 1200
+"""Letters of a refusal that are shown: names and values from files can have any length."""
+
+
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """Print the completion script of a shell; for bash: `source <(smoothcert completion bash)`.
+
+    Args:
+        shell: bash, zsh or fish.
+    """
+    print(build().generate_completion(shell=shell))
+    return 0
+
+
+VERBS = (
+    demo,
+    check,
+    plan,
+    certify,
+    resume,
+    merge,
+    status,
+    table,
+    report,
+    radius,
+    verify,
+    sign,
+    bundle,
+    predict,
+    train,
+    completion,
+)
+USAGE = {
+    "merge": "Usage: smoothcert merge --out PATH RUNS...",
+    "table": "Usage: smoothcert table [OPTIONS] PATHS...",
+    "predict": "Usage: smoothcert predict [OPTIONS] BUNDLE IMAGES...",
+}
+"""Verbs that take any number of things: cyclopts would call them ARGS here, and by their name below."""
+
+
+def build() -> App:
+    """Return the command line."""
+    app = App(
+        name="smoothcert",
+        version=__version__,
+        help="Certified robustness of image classifiers by randomized smoothing, re-checkable from stored votes.",
+        help_format="plaintext",
+        help_epilogue="sigma and radii are in units of the [0, 1] range of pixels: 0.25 is 64 grey levels of 255.",
+    )
+    for verb in VERBS:
+        app.command(verb, usage=USAGE.get(verb.__name__))
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one verb; exit 0 done, 1 a check failed, 2 the input was refused, 130 interrupted."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a letter that its encoding lacks is no reason to stop
+    try:
+        code = _call(tokens)
+    except ValidationError as error:
+        _refuse(_reason(error))
+    except CycloptsError as error:
+        known = [verb.__name__ for verb in VERBS if verb.__name__ in tokens[:1]]
+        _refuse(f"{error} See `{' '.join(['smoothcert', *known])} --help`.")
+    except SmoothcertError as error:
+        _refuse(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(0)
+    except MemoryError:
+        _refuse(
+            "The memory ran out. Evidence written so far is kept: end other programs, or name fewer or smaller images "
+            "(--limit, --resize); `smoothcert resume RUN` goes on with a run that was begun."
+        )
+    except RecursionError:
+        _refuse("What was given is nested too deeply to be read.")
+    except OSError as error:
+        _refuse(
+            f"Cannot read or write {error.filename or 'a file'}: {error.strerror}. Evidence written so far is kept."
+        )
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _call(tokens: list[str]) -> object:
+    """Parse, and call the verb; one that asks is told which flags were typed."""
+    app, typed = build(), set[str]()
+
+    def watch(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        typed.update(each.name for each in arguments if any(token.source == "cli" for token in each.tokens))
+
+    app.config = (*_config(tokens), watch)
+    verb, bound, unparsed = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    if "typed" in unparsed:
+        bound.arguments["typed"] = frozenset(typed)
+    return verb(*bound.args, **bound.kwargs)
+
+
+NOT_READ = {
+    "sign_lock": "for nobody else decides what your key signs; give --sign-lock on the command line",
+    "config": "for settings lie in one file",
+}
+"""Flags that a settings file may not give, and why."""
+
+
+def _config(tokens: Sequence[str]) -> tuple[object, ...]:
+    """Return the settings file of `--config FILE`, which flags override."""
+    for i, token in enumerate(tokens):
+        name, equals, value = token.partition("=")
+        if name == "--config":
+            path = Path(value if equals else next(iter(tokens[i + 1 :]), ""))
+            return (_settings(tokens[0], path),)
+    return ()
+
+
+def _settings(verb: str, path: Path) -> object:
+    """Return the settings of a file for one verb; put under its name, as cyclopts skips keys named like a verb."""
+    from cyclopts.config import Dict
+
+    settings = parse_yaml(read_text(path, LARGEST), f"--config {path}")
+    if not isinstance(settings, dict):
+        raise InputError(f"--config: expected settings such as `alpha: 0.001` in {path}, got none.")
+    stated = {name: value for name, value in settings.items() if value is not None}
+    for name, why in NOT_READ.items():
+        if name in stated:
+            raise InputError(f"--config: {name} is not read from a file, {why}. Take it out of {path}.")
+    for name, value in stated.items():
+        if isinstance(value, list) and None in value:
+            raise InputError(f"--config: {name} holds an empty value in {path}; write it out, or leave it out.")
+    return Dict({verb: stated}, source=str(path))
+
+
+def _reason(error: ValidationError) -> str:
+    cause = error.__cause__
+    while cause is not None and not isinstance(cause, PydanticError):
+        cause = cause.__cause__
+    if not isinstance(cause, PydanticError):
+        return str(error)
+    name, colon, complaint = explain(cause).partition(":")
+    return f"--{name.replace('_', '-')}{colon}{complaint}"
+
+
+def _refuse(reason: str, code: int = InputError.exit_code) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print("[bold red]smoothcert:[/] ", end="")
+    text = printable(reason)
+    console.print(text if len(text) <= LONGEST else f"{text[: LONGEST - 200]} ... {text[-200:]}", markup=False)
+    sys.exit(code)

@@ -1,0 +1,363 @@
+"""`smoothcert status`, `table`, `radius` and `report`: the verbs that read a run, or votes of any origin. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from smoothcert.spec.values import Floats
+
+if TYPE_CHECKING:
+    from smoothcert.evidence import Run
+    from smoothcert.evidence.line_store import Columns
+    from smoothcert.report import Table
+    from smoothcert.report.write import Wish
+
+
+DAMAGED = 1
+
+
+def status(run: Path, /) -> int:
+    """Say how far a run is: running, interrupted, finished or damaged; images decided, copies drawn, time left.
+
+    Exit status 1 for a damaged run.
+
+    Args:
+        run: Run directory.
+    """
+    from smoothcert.cli.terminal import tell
+    from smoothcert.errors import EvidenceError, SpecError
+    from smoothcert.evidence import RunDirectory, open_run
+    from smoothcert.verify import damage
+
+    try:
+        opened = open_run(run)
+        fault = next(damage(opened), None)
+    except (EvidenceError, SpecError) as error:
+        if not RunDirectory(run).spec.is_file():
+            raise
+        opened, fault = None, str(error)
+    tell(f"{run}: {'damaged' if fault or opened is None else _state(opened)}")
+    for line in () if opened is None else (*_levels(opened), *_settings(opened), *_odd(opened)):
+        tell(line, indent=2)
+    if fault:
+        tell(f"damage: {fault}", indent=2)
+    tell(f"Next: {_next(run, opened, fault)}")
+    return DAMAGED if fault else 0
+
+
+def _state(run: Run) -> str:
+    if run.directory.busy:
+        return "running"
+    share = run.directory.share
+    if share is not None:
+        done = "finished" if run.done else f"interrupted, {run.unsampled:,} results missing"
+        return f"shard {share}, a part of a run, {done}; not sealed"
+    if run.missing:
+        return f"interrupted, {run.missing:,} of {run.expected:,} results missing, NOT SEALED"
+    return "finished and sealed" if run.sealed else "interrupted, all images decided, NOT SEALED"
+
+
+def _levels(run: Run) -> Iterator[str]:
+    from smoothcert.evidence.line_store import columns_of
+
+    total = run.images
+    levels = [(f"{sigma:g}", columns_of(run.ledger.at(sigma))) for sigma in run.spec.request.sigma]
+    width = max(len(written) for written, _ in levels)
+    for written, decided in levels:
+        copies = int(decided.samples.sum())
+        mean = f"{copies / len(decided):,.0f} copies an image" if len(decided) else "not begun"
+        yield (
+            f"sigma {written:<{width}}  {_bar(len(decided), total)}  {len(decided):,}/{total:,} images decided, {mean}"
+            f"{_left(decided, total)}"
+        )
+
+
+def _left(decided: Columns, total: int) -> str:
+    """Return the time left at the pace of the images decided so far."""
+    from smoothcert.progress import duration
+
+    missing = total - len(decided)
+    if not (missing and len(decided)):
+        return ""
+    return f", about {duration(decided.total_seconds() / len(decided) * missing)} of sampling left"
+
+
+def _bar(done: int, total: int, width: int = 10) -> str:
+    full = done * width // max(total, 1)
+    return "#" * full + "." * (width - full)
+
+
+def _settings(run: Run) -> Iterator[str]:
+    from smoothcert.evidence.seal import fingerprint_words
+
+    request = run.spec.request
+    yield (
+        f"alpha {request.alpha:g}, bound {request.bound}, k {', '.join(map(str, request.k))}, "
+        f"n_max {request.n_max:,}, stopping {request.stopping}, noise {request.noise}"
+    )
+    yield f"computer arithmetic: {run.arithmetic}"
+    if run.sealed:
+        yield f"evidence fingerprint: {fingerprint_words(run.directory)}"
+
+
+def _odd(run: Run) -> Iterator[str]:
+    if run.ledger.torn:
+        yield f"{run.ledger.torn} unfinished ledger line was cut off by a crash; its image is sampled again"
+    for level, index in run.ledger.differing:
+        yield f"workers differ on sigma {level:g}, image {index}: the one whose name sorts first counts"
+
+
+def _next(path: Path, run: Run | None, fault: str | None) -> str:
+    if fault or run is None:
+        return f"smoothcert verify {path} names what does not hold; restore the damaged file from a copy"
+    if run.directory.busy:
+        return f"wait, or interrupt it: nothing is lost; smoothcert table {path} shows what is decided so far"
+    if run.directory.share is not None and run.done:
+        return "when all shards are finished, smoothcert merge RUN... --out RUN"
+    if run.missing or not run.sealed:
+        return f"smoothcert resume {path}"
+    return f"smoothcert table {path}, smoothcert report {path}, smoothcert verify {path}"
+
+
+Name = Literal[
+    "results",
+    "accuracy",
+    "criteria",
+    "classes",
+    "subgroups",
+    "groups",
+    "cost",
+    "rates",
+    "production",
+    "units",
+    "changes",
+    "plan",
+    "guarantees",
+]
+
+NOTHING = {
+    "criteria": "no acceptance criterion was fixed before this run (docs/criteria.md).",
+    "subgroups": "no column was named for which results are counted apart (certify --subgroup).",
+    "groups": "the images of this run do not come in groups.",
+    "changes": "this run did not measure simple changes of its images.",
+    "rates": "this run did not measure its rate in each precision.",
+    "production": "no image of this run is decided yet.",
+    "plan": "this run was certified without --plan (docs/plan.md).",
+}
+
+
+def table(
+    *paths: Path,
+    radius: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    show: Name = "results",
+    sponsor: Path | None = None,
+    format: Literal["md", "csv", "tex", "json"] | None = None,
+) -> int:
+    """Print certified accuracy from stored votes (RUN), or from published per-image logs (LOG...).
+
+    Args:
+        paths: One run directory, or log files with the columns idx, label, predict, radius, correct, time.
+        radius: L2 radii to report instead of the run's own.
+        show: Which table of a run: results; accuracy without noise beside it; acceptance criteria; classes,
+            subgroups and groups (at --radius, or the primary cell's); cost; the rate in each precision; production,
+            what so many studies a day cost; the radius in image units; simple changes; plan, predicted against
+            realised; guarantees.
+        sponsor: YAML file whose section `production` names studies a day, votes, devices and prices, for --show
+            production; left out, that of the last report, else the defaults (docs/cost.md).
+        format: md, csv, tex or json; left out, what suits the terminal.
+    """
+    from smoothcert.errors import InputError
+
+    if not paths:
+        raise InputError("Name a run directory, or published per-image logs.")
+    if sponsor is not None and show != "production":
+        raise InputError(f"--sponsor: expected it with --show production, got it with --show {show}.")
+    radii = read_radii(radius)
+    found, note = _of_run(paths, radii, show, sponsor) if paths[0].is_dir() else _of_logs(paths, radii)
+    if format is None:
+        from smoothcert.cli.terminal import show as show_table
+
+        show_table(found)
+    else:
+        print(found.render(format))
+    if note and format in (None, "md"):
+        from smoothcert.report.markup import visible
+
+        print(f"\n{visible(note)}")
+    return 0
+
+
+def read_radii(texts: tuple[str, ...]) -> tuple[float, ...]:
+    """Read the values of --radius: repeated, with spaces or with commas.
+
+    Raises:
+        InputError: a value is not a number from 0 to 100.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from smoothcert.errors import InputError
+
+    try:
+        radii = TypeAdapter(Floats).validate_python(texts)
+    except ValidationError:
+        raise InputError(f"--radius: expected numbers such as 0.25,0.5, got {' '.join(texts)}.") from None
+    if any(not 0 <= r <= 100 for r in radii):
+        raise InputError(f"--radius: expected radii from 0 to 100, got {' '.join(texts)}.")
+    return radii
+
+
+def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, sponsor: Path | None) -> tuple[Table, str]:
+    from smoothcert.errors import InputError
+    from smoothcert.evidence import open_run
+    from smoothcert.evidence.seal import seal_remark
+    from smoothcert.report import results_table, subgroup_note, table_of
+    from smoothcert.stats.rounding import full
+    from smoothcert.verify import damage
+
+    if len(paths) > 1:
+        raise InputError("Name one run directory at a time.")
+    run = open_run(paths[0])
+    note = (
+        f"Partial run: {run.missing:,} of {run.expected:,} results are missing; their images count as not certified. "
+        "NOT SEALED."
+    )
+    told = ""
+    if name == "production":
+        found, told = _production(run, sponsor)
+    elif name == "results":
+        found = results_table(run.results(radii))
+    else:
+        found = table_of(run, name, r=radii[0] if radii else None)
+        where = f"At k = {run.spec.request.first_k}, r = {full(radii[0] if radii else run.spec.request.first_radius)}."
+        told = f"{where} {subgroup_note(run)}" if name == "subgroups" else ""
+    if not found.rows:
+        raise InputError(f"--show {name}: {NOTHING[name]}")
+    fault = next(damage(run), None)
+    if fault:
+        return found, f"DAMAGED: {fault}. These numbers claim nothing; `smoothcert verify {paths[0]}` names all."
+    return found, "\n\n".join(part for part in (told, seal_remark(run.directory), note if run.missing else "") if part)
+
+
+def _production(run: Run, sponsor: Path | None) -> tuple[Table, str]:
+    """Return the cost scenarios, and what they assume."""
+    from smoothcert.evidence.cost import basis_of
+    from smoothcert.report.cost import assumptions, devices_table, production_table, read_stated
+    from smoothcert.report.memo import read_sponsor
+    from smoothcert.spec import Production
+
+    named = read_stated(run.directory.results) if sponsor is None else read_sponsor(sponsor).production
+    asked = named or Production()
+    basis = basis_of(run, asked)
+    return production_table(run, asked), f"{devices_table(basis, asked).render('md')}\n\n{assumptions(basis, asked)}"
+
+
+def _of_logs(paths: tuple[Path, ...], radii: tuple[float, ...]) -> tuple[Table, str]:
+    from smoothcert.formats.published import read_log
+    from smoothcert.report import log_table
+
+    note = "A radius that no image of a log reaches may be out of reach of its samples: no finding about the model."
+    return log_table([read_log(path) for path in paths], radii or (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)), note
+
+
+def radius(
+    counts: Path,
+    /,
+    *,
+    sigma: float,
+    alpha: float = 0.001,
+    k: int = 1,
+    bound: Literal["rankcp", "simuem", "cohen"] = "rankcp",
+    radius: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+) -> int:
+    """Print one certified radius a line, rounded down to 6 decimals, from class counts; no torch.
+
+    The class certified is the label of each line; the label must not have been chosen from the same votes. 0.000000
+    is an abstention. With --radius, print certified top-k accuracy at those radii instead.
+
+    Args:
+        counts: One line an image: c class counts, then the label.
+        sigma: Noise the votes were drawn with, in units of the [0, 1] range.
+        alpha: The largest probability, over an image's own noise draws, that its certificate is wrong.
+        k: The label stays among the k most probable classes.
+        bound: Confidence bounds.
+        radius: L2 radii at which to report certified accuracy.
+    """
+    from smoothcert.formats.published import read_counts
+    from smoothcert.spec import make_request
+    from smoothcert.stats import radii_from_counts
+    from smoothcert.stats.certificate import r_max_of_counts
+    from smoothcert.stats.rounding import format_down, full, percent_of
+
+    make_request(model="-", data="-", sigma=(sigma,), alpha=alpha, k=(k,))
+    asked = read_radii(radius)
+    votes, labels = read_counts(counts)
+    found = radii_from_counts(votes, labels, k, sigma, alpha, bound)
+    if not asked:
+        print("\n".join(f"{r:.6f}" for r in found))
+        return 0
+    limit = r_max_of_counts(votes, k, sigma, alpha, bound)
+    for r in asked:
+        s, m = int((found >= r).sum()), len(found)
+        share = f"{s}/{m} = {percent_of(s, m)} %"
+        said = share if r <= limit else f"not attainable (R_max {format_down(limit, 4)})"
+        print(f"certified top-{k} accuracy at r = {full(r)}: {said} ({bound})")
+    return 0
+
+
+def report(run: Path, /, *, sponsor: Path | None = None, live: bool = True) -> int:
+    """Write results table, figures, notebook, report.html and the four-page memo of a run; no torch, no GPU.
+
+    Args:
+        run: Run directory. A partial run gets documents that say partial and claim nothing about a population.
+        sponsor: YAML file with the sponsor's fields of the memo; what is left out stays open and is counted.
+        live: Let the notebook certify five images anew where classifier, images and torch are at hand.
+    """
+    from smoothcert.cli.terminal import tell
+    from smoothcert.evidence import RunDirectory
+    from smoothcert.report.write import Wish
+
+    write_with_progress(run, Wish(sponsor, live))
+    share = RunDirectory(run).share
+    if share is not None:
+        tell(f"This is shard {share}, a part of a run: the documents say partial. Join the shards by smoothcert merge.")
+    return 0
+
+
+SHOWN = {
+    "results.csv": "the results table (also .md, .tex, .json)",
+    "tables": "further tables: accuracy, classes, cost, image units",
+    "cost.json": "cost of this run, of the next, of production",
+    "certificates.parquet": "a row an image, sigma and k",
+    "figures": "figures as SVG and PNG",
+    "notebook.ipynb": "the certification notebook, executed",
+    "report.html": "the interactive report, one file",
+    "memo.pdf": "the four-page memo, an unsigned draft (also US Letter)",
+}
+
+
+def write_with_progress(run: Path, wish: Wish | None = None) -> None:
+    """Write all documents of a run, naming each step, and say where they lie."""
+    from smoothcert.cli.terminal import Screen, tell, terminated_is_interrupted
+    from smoothcert.report.write import write_report
+
+    console = Screen(stderr=True, highlight=False)
+    try:
+        with terminated_is_interrupted():
+            if console.is_terminal and not console.is_dumb_terminal:
+                with console.status("Writing the documents") as shown:
+                    write_report(run, wish, lambda step: shown.update(f"Writing the documents: {step}"))
+            else:
+                write_report(run, wish)
+    except KeyboardInterrupt:
+        text = f"Interrupted; the evidence is untouched. `smoothcert report {run}` writes the documents anew."
+        console.print(text, markup=False, soft_wrap=not console.is_terminal)
+        raise
+    tell(f"Documents in {run / 'results'}:")
+    width = max(map(len, SHOWN))
+    for name, what in SHOWN.items():
+        tell(f"{name:<{width}}  {what}", indent=2)
+    tell(f"Next: open {run / 'results' / 'report.html'}; smoothcert verify {run} checks evidence and documents")
