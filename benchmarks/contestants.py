@@ -11,12 +11,12 @@ from unittest.mock import patch
 import torch
 from workload import ALPHA, CLASSES, IMAGES, N0, SIGMA, Normalised, classifier, images, to_float, whole_images
 
+from smoothcert.config import make_request
 from smoothcert.engine.local import LocalEngine
 from smoothcert.engine.run import lock
 from smoothcert.engine.workload import Work
 from smoothcert.sampling.recipe import DTYPES, choose_recipe, prepare
 from smoothcert.sampling.sampler import keep_freed_memory
-from smoothcert.spec import make_request
 
 Timed = Callable[[], int]
 """The measured work; returns how many copies it did."""

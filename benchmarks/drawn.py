@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import DataFacts, ModelFacts, Recipe, Spec, make_request
 from smoothcert.evidence import RunDirectory
 from smoothcert.evidence.creation import create_run
 from smoothcert.evidence.events import LEVEL, STARTED, append_event, environment
 from smoothcert.evidence.outcomes import plan_of
 from smoothcert.evidence.seal import seal_run
-from smoothcert.spec import DataFacts, ModelFacts, Recipe, Spec, make_request
 from smoothcert.stats import Bounds, Plan, Tally, schedule
 from smoothcert.stats.sequential import step
 from smoothcert.verify.plain import thresholds

@@ -13,11 +13,11 @@ from literal import Smooth
 from numpy.typing import NDArray
 from workload import ALPHA, N0, SIGMA, Normalised, to_float
 
+from smoothcert.config import make_request
 from smoothcert.engine.local import LocalEngine
 from smoothcert.engine.run import lock
 from smoothcert.engine.workload import Work, load_work
 from smoothcert.evidence.outcomes import outcomes
-from smoothcert.spec import make_request
 
 RADII = (0.25, 0.5, 1.0)
 

@@ -54,11 +54,11 @@ def measure(task: dict[str, str], folder: Path) -> dict[str, float | str]:
     """Certify once in this process; return copies a second at the second noise level, and the hash of the ledger."""
     import torch
 
+    from smoothcert.config import make_request
     from smoothcert.engine.resources import Placement
     from smoothcert.engine.run import certify
     from smoothcert.evidence import open_run
     from smoothcert.evidence.events import ENERGY
-    from smoothcert.spec import make_request
 
     cores = int(task["cores"])
     torch.set_num_threads(cores)

@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from smoothcert.config import make_request
 from smoothcert.engine.local import LocalEngine
 from smoothcert.engine.run import lock
 from smoothcert.engine.workload import Work, load_work
 from smoothcert.evidence.outcomes import outcomes
 from smoothcert.formats.line import Line
 from smoothcert.noise import Rows, Stage
-from smoothcert.spec import make_request
 
 SEED = 20_190_209
 VARIANTS = {

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Sigma
 from smoothcert.evidence import Run
 from smoothcert.evidence.outcomes import Outcomes, line_tallies, outcomes, plan_of, winner
-from smoothcert.spec import Sigma
 from smoothcert.stats import Bounds, Plan, Tally
 from smoothcert.stats.sequential import step
 

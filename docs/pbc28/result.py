@@ -5,10 +5,10 @@ from __future__ import annotations
 from layout import table, text
 from wording import EVIDENCE, RESULT
 
+from smoothcert.config import Sigma
 from smoothcert.evidence import Run
 from smoothcert.evidence.cost import costs
 from smoothcert.evidence.results import Cell
-from smoothcert.spec import Sigma
 from smoothcert.stats.rounding import format_down, percent_down, percent_of, percent_up
 
 BEGIN, END = "<!-- result: python docs/pbc28/make.py -->", "<!-- /result -->"

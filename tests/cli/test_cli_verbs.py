@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smoothcert.cli import main
+from smoothcert.config import make_request
 from smoothcert.evidence import open_run
-from smoothcert.spec import make_request
 from smoothcert.stats import radii_from_counts
 
 from .conftest import COMMAND

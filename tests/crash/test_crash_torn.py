@@ -2,11 +2,11 @@
 
 import pytest
 
+from smoothcert.config import make_request
 from smoothcert.engine.run import certify, resume
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import broken_link
 from smoothcert.formats.line import parse_line
-from smoothcert.spec import make_request
 
 from .driver import write_inputs
 from .faults import TALLY

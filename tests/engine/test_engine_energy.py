@@ -2,6 +2,7 @@
 
 import pytest
 
+from smoothcert.config import Production
 from smoothcert.engine import local
 from smoothcert.engine import measure as energy
 from smoothcert.engine.measure import Counter, Meter, meter_of
@@ -9,7 +10,6 @@ from smoothcert.engine.run import certify
 from smoothcert.evidence import open_run
 from smoothcert.evidence.cost import basis_of
 from smoothcert.evidence.events import ENERGY
-from smoothcert.spec import Production
 from smoothcert.verify import verify
 
 from .tiny import request

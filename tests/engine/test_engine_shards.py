@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smoothcert.config import Share, parse_share
 from smoothcert.engine import session
 from smoothcert.engine.resources import Placement
 from smoothcert.engine.run import certify, resume
 from smoothcert.errors import SpecError
 from smoothcert.evidence import RunDirectory, merge, open_run
-from smoothcert.spec import Share, parse_share
 from smoothcert.verify import verify
 
 from .test_engine_resume import StoppedError, stop_after

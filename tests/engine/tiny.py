@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from smoothcert.config import Request, make_request
 from smoothcert.engine.workload import Work, consent_of, load_work
 from smoothcert.formats.card import Card
 from smoothcert.models.checkpoints import save_weights
 from smoothcert.models.resnet import build
-from smoothcert.spec import Request, make_request
 
 CLASSES, SHAPE, SEED = 4, (8, 8, 3), 7
 

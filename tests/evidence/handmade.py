@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from smoothcert.config import DataFacts, ModelFacts, Recipe, Spec, make_request
 from smoothcert.evidence.events import utc_now
 from smoothcert.formats.line import Line
-from smoothcert.spec import DataFacts, ModelFacts, Recipe, Spec, make_request
 
 SHAPE = (3, 28, 28)
 THRESHOLDS = {0.25: 1158, 0.5: 2316, 1.0: 4630}

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from evidence.handmade import PASSED, dated
+from smoothcert.config import parse_share
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.creation import create_run
 from smoothcert.evidence.events import CLEAN, ENERGY, LEVEL, SHARD_FINISHED, STARTED, append_event
 from smoothcert.evidence.ledger import LedgerWriter
 from smoothcert.evidence.seal import seal_facts
-from smoothcert.spec import parse_share
 
 
 def a_shard(path, whole, share, lines, finished=True, machine=1, **environment):

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from smoothcert.config import Production
 from smoothcert.evidence import Run, RunDirectory
 from smoothcert.evidence.cost import NOT_METERED, basis_of, energy_of, rate_of
 from smoothcert.evidence.events import ENERGY, Event, append_event
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.outcomes import duels, predicted
 from smoothcert.evidence.scenarios import CERTIFY, CERTIFY_MOST, PREDICT, PREDICT_MOST
-from smoothcert.spec import Production
 from smoothcert.stats import predict_counts, prediction_looks
 from smoothcert.stats.sequential import levels
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smoothcert.config import Criterion, make_request
 from smoothcert.errors import SpecError
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.results import Verdict, cells, judge, verdicts
-from smoothcert.spec import Criterion, make_request
 
 from .handmade import a_line, a_spec
 

@@ -10,6 +10,7 @@ import shutil
 
 import pytest
 
+from smoothcert.config import Production
 from smoothcert.errors import EvidenceError, SpecError
 from smoothcert.evidence import RunDirectory, merge, open_run
 from smoothcert.evidence.cost import basis_of, costs
@@ -27,7 +28,6 @@ from smoothcert.evidence.events import (
     append_event,
     broken_link,
 )
-from smoothcert.spec import Production
 from verify.simulated import edit_json, edit_lines, rechain, simulate
 
 from .shards import a_shard, bytes_of, dealt, unfinish

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smoothcert.config import Production, make_production
 from smoothcert.evidence.scenarios import (
     AGAIN,
     AMOUNTS,
@@ -21,7 +22,6 @@ from smoothcert.evidence.scenarios import (
     exactly,
     scenarios,
 )
-from smoothcert.spec import Production, make_production
 
 BASIS = Basis(
     sigma=0.5,

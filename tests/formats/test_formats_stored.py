@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from smoothcert import formats
+from smoothcert.config import Request, Spec, read_spec
 from smoothcert.errors import EvidenceError, SpecError
 from smoothcert.formats import card, event, line, spec
 from smoothcert.formats.event import KINDS, event_line, parse_event, unknown_of
 from smoothcert.formats.line import KEYS, parse_line
-from smoothcert.spec import Request, Spec, read_spec
 from smoothcert.verify import verify
 
 ROOT = Path(__file__).parents[2]

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
+from smoothcert.config import make_request
 from smoothcert.errors import MissingExtraError, ModelError, RecipeError
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.heads import settled
 from smoothcert.noise import make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source, self_test
-from smoothcert.spec import make_request
 
 from .conftest import library
 from .nets import Last, noisy, votes

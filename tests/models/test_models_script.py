@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from smoothcert.config import make_request
 from smoothcert.errors import ModelError, RecipeError
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.torchscript import Steady, is_script
 from smoothcert.sampling.recipe import choose_recipe
-from smoothcert.spec import make_request
 
 from .nets import noisy, scripted, votes
 

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from smoothcert.config import make_request
 from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.checkpoints import save_weights
@@ -20,7 +21,6 @@ from smoothcert.models.heads import settled
 from smoothcert.noise import Rows, Stage, make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
-from smoothcert.spec import make_request
 
 from .conftest import library
 from .nets import RESNET, Last, One, built, bundle, mixed, noisy, scripted, votes

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from smoothcert.planning.outcomes import mean_copies, traces
+from smoothcert.planning.forecast import mean_copies, traces
 from smoothcert.planning.population import population
 
 

@@ -7,17 +7,17 @@ import sys
 import pytest
 
 from engine.tiny import loaded, request
+from smoothcert.config.plan import PlanSettings, make_plan_settings
 from smoothcert.engine.run import certify, lock
 from smoothcert.errors import SpecError
 from smoothcert.evidence import open_run
 from smoothcert.evidence.forecast import Forecast, difference
 from smoothcert.planning.plan import plan
-from smoothcert.spec.planning import PlanSettings, make_plan_settings
 
 NO_TORCH = """
 import sys
 from smoothcert.planning.plan import plan
-from smoothcert.spec.planning import make_plan_settings
+from smoothcert.config.plan import make_plan_settings
 found = plan(make_plan_settings(classes=8, k=(1, 3), n_max=1000, sigma="0.25"))
 assert found.forecast is None and found.basis is None
 assert len(found.outlook.reaches) == 6

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import ndtr, xlogy
 from scipy.stats import norm
 
-from smoothcert.planning.outcomes import traces
+from smoothcert.planning.forecast import traces
 from smoothcert.planning.population import grid, mixture, seen
 
 

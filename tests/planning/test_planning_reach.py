@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from smoothcert.config import make_request
 from smoothcert.planning.reach import powers, procedure_of, reach, sufficient
-from smoothcert.spec import make_request
 from smoothcert.stats import Plan, Procedure, r_max, schedule, simulate, votes_needed
 from smoothcert.stats.power import least_margin
 

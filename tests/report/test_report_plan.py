@@ -10,6 +10,8 @@ import yaml
 from evidence.forecasts import a_forecast
 from evidence.handmade import a_spec
 from report.finished import finished
+from smoothcert.config import make_request
+from smoothcert.config.plan import make_plan_settings
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.forecast import PLANNED, Outlook, Planned
 from smoothcert.planning.plan import plan
@@ -18,8 +20,6 @@ from smoothcert.report.plan.figure import plan_figure, plan_words
 from smoothcert.report.plan.tables import COPIES, SECONDS, TITLES, forecast_table, inside, tables
 from smoothcert.report.plan.write import read_plan, reading, settings_yaml, write_plan
 from smoothcert.report.results import write_results
-from smoothcert.spec import make_request
-from smoothcert.spec.planning import make_plan_settings
 from smoothcert.verify import verify
 
 REQUEST = {"sigma": "0.25,0.50", "k": (1, 3), "radius": "0.25,0.5,1.0"}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from evidence.test_evidence_scenarios import BASIS, STATED
 from report.memo_runs import FULL, a_run
+from smoothcert.config import Production, make_production
 from smoothcert.evidence import open_run
 from smoothcert.evidence.directory import write_json
 from smoothcert.evidence.events import ENERGY, RATES, append_event
@@ -35,7 +36,6 @@ from smoothcert.report.html_report.build import render
 from smoothcert.report.memo import FIELDS, make_memo, make_sponsor
 from smoothcert.report.results import write_results
 from smoothcert.report.write import log_documents
-from smoothcert.spec import Production, make_production
 
 NUMBER = re.compile(r"[\d,.]+(?:e\+\d+)?")
 

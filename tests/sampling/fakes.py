@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from smoothcert.config import Recipe
 from smoothcert.models import Classifier
 from smoothcert.models.resnet import build
 from smoothcert.noise import Rows, Stage
@@ -15,7 +16,6 @@ from smoothcert.sampling.protocol import Sampled
 from smoothcert.sampling.recipe import prepare
 from smoothcert.sampling.sampler import Sampler, Source
 from smoothcert.sampling.scheduler import waves
-from smoothcert.spec import Recipe
 
 S = TypeVar("S", bound=Sampled)
 SHAPE = (3, 8, 8)

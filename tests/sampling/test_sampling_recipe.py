@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from smoothcert.config import make_request
 from smoothcert.errors import RecipeError
 from smoothcert.models.classifier import Runtime
 from smoothcert.models.resnet import fold
 from smoothcert.noise import make_noise
 from smoothcert.sampling.recipe import choose_recipe, differences, input_precision, prepare
-from smoothcert.spec import make_request
 
 from .fakes import SHAPE, Conv, classifier, lived_in_resnet, pixels, recipe, rows, sampler_of
 

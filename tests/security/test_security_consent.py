@@ -9,6 +9,7 @@ import pytest
 
 from engine.tiny import FACTORY, loaded, request, write_grey, write_random, write_resnet
 from smoothcert.cli import main
+from smoothcert.config import read_spec
 from smoothcert.engine.messages import Job, Ready, Refusal
 from smoothcert.engine.run import certify, lock, resume
 from smoothcert.engine.worker import Worker
@@ -17,7 +18,6 @@ from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.import_factory import NO_CONSENT
 from smoothcert.report.notebook import write_notebook
 from smoothcert.sampling.save_bundle import Wanted, bundle_run
-from smoothcert.spec import read_spec
 
 from .foreign import forge, unsealed
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import smoothcert.verify.numbers as numbers
+import smoothcert.verify.recompute as numbers
 from smoothcert.data import ImageSet
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence import RunDirectory

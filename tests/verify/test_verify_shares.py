@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from smoothcert.stats import interval
 from smoothcert.stats.population import bad_runs, one_per_group, population_bound
-from smoothcert.verify import shares
+from smoothcert.verify import plain as shares
 
 alphas = st.floats(1e-6, 0.3)
 deltas = st.floats(1e-5, 0.2)

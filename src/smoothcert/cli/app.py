@@ -17,8 +17,8 @@ from smoothcert.cli.deploy import bundle, predict
 from smoothcert.cli.prepare import check, plan, train
 from smoothcert.cli.results import radius, report, status, table
 from smoothcert.cli.verify import sign, verify
+from smoothcert.config.values import explain
 from smoothcert.errors import InputError, SmoothcertError, printable
-from smoothcert.spec.request import explain
 from smoothcert.version import __version__
 from smoothcert.yaml_files import parse_yaml, read_text
 

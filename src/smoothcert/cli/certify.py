@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from smoothcert.cli.consent import NOTHING, Typed, check_cluster, consent_of
+from smoothcert.config import Request
 from smoothcert.engine.resources import Placement, Workers
-from smoothcert.spec import Request
 
 if TYPE_CHECKING:
     from smoothcert.evidence import Run
@@ -116,7 +116,7 @@ def demo(*, out: Path = Path("smoothcert-demo"), images: int = 300, n_max: int =
         images: Number of synthetic images.
         n_max: Noisy copies an image at most.
     """
-    from smoothcert.spec import make_request
+    from smoothcert.config import make_request
 
     request = make_request(model="demo", data=f"synthetic:{images}", n_max=n_max)  # refused before torch is loaded
 

@@ -13,6 +13,7 @@ from smoothcert.cli.consent import flags, typed_again
 from smoothcert.cli.progress import Show, live
 from smoothcert.cli.terminal import Screen, tell, terminated_is_interrupted
 from smoothcert.cli.terminal import show as show_table
+from smoothcert.config import Request, Share
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.resources import Placement, Workers
 from smoothcert.engine.run import certify as certify_run
@@ -26,7 +27,6 @@ from smoothcert.progress import duration
 from smoothcert.report import results_table
 from smoothcert.report.plan.tables import inside, plan_table
 from smoothcert.report.plan.write import read_plan
-from smoothcert.spec import Request, Share
 
 
 def certify_and_report(

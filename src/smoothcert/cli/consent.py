@@ -8,10 +8,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from smoothcert.config import Request
 from smoothcert.engine.resources import Workers
 from smoothcert.errors import InputError
 from smoothcert.import_factory import FACTORY, Consent
-from smoothcert.spec import Request
 
 Typed = Annotated[frozenset[str], Parameter(parse=False)]
 """The flags that were typed; those that a settings file gave are not among them."""

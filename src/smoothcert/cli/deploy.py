@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from smoothcert.spec.predict import Asked
+from smoothcert.config.predict import Asked
 
 
 def bundle(

@@ -19,6 +19,7 @@ import numpy as np
 
 import smoothcert
 from smoothcert.cli.terminal import Screen, show
+from smoothcert.config.predict import Asked
 from smoothcert.data.checks import Pixels
 from smoothcert.data.image_file import image_files, pixels_sha256, read_image
 from smoothcert.errors import InputError, ModelError, printable
@@ -30,7 +31,6 @@ from smoothcert.import_factory import FACTORY
 from smoothcert.progress import Count, counting
 from smoothcert.report import Table
 from smoothcert.report.markup import FORMULA
-from smoothcert.spec.predict import Asked
 from smoothcert.stats import prediction_looks
 from smoothcert.stats.rounding import format_down, full
 

@@ -8,9 +8,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from smoothcert.cli.consent import NOTHING, Typed, consent_of
+from smoothcert.config import Reading, Request
+from smoothcert.config.plan import NO_CLASSES, PlanSettings
 from smoothcert.errors import InputError
-from smoothcert.spec import Reading, Request
-from smoothcert.spec.planning import NO_CLASSES, PlanSettings
 from smoothcert.training.settings import TrainingSettings
 
 RequestFlags = Annotated[Request, Parameter(name="*", negative="", consume_multiple=True)]

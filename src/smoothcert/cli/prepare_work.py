@@ -14,6 +14,8 @@ from rich.progress import Progress
 from smoothcert.cli.consent import typed_again
 from smoothcert.cli.progress import live
 from smoothcert.cli.terminal import Screen, show, tell, terminated_is_interrupted
+from smoothcert.config import Production, Reading, Request
+from smoothcert.config.plan import PlanSettings
 from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.data.inspection import Inspection, inspect_images
 from smoothcert.engine.check import Agreement, Check, check, noisy_copies
@@ -29,12 +31,10 @@ from smoothcert.report import Table
 from smoothcert.report.memo import read_sponsor
 from smoothcert.report.plan.tables import TITLES, tables
 from smoothcert.report.plan.write import PLAN, RUN_CONFIG, reading, write_plan
-from smoothcert.spec import Production, Reading, Request
-from smoothcert.spec.planning import PlanSettings
 from smoothcert.training.checkpoint import save, write_log
-from smoothcert.training.gaussian import train
 from smoothcert.training.settings import EpochReport, TrainingSettings
 from smoothcert.training.start import Start, tuned
+from smoothcert.training.trainer import train
 
 NOTABLY = 1.1
 """How many times as fast something must be to be worth a word."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from smoothcert.spec.values import Floats
+from smoothcert.config.values import Floats
 
 if TYPE_CHECKING:
     from smoothcert.evidence import Run
@@ -244,10 +244,10 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
 
 def _production(run: Run, sponsor: Path | None) -> tuple[Table, str]:
     """Return the cost scenarios, and what they assume."""
+    from smoothcert.config import Production
     from smoothcert.evidence.cost import basis_of
     from smoothcert.report.cost import assumptions, devices_table, production_table, read_stated
     from smoothcert.report.memo import read_sponsor
-    from smoothcert.spec import Production
 
     named = read_stated(run.directory.results) if sponsor is None else read_sponsor(sponsor).production
     asked = named or Production()
@@ -286,8 +286,8 @@ def radius(
         bound: Confidence bounds.
         radius: L2 radii at which to report certified accuracy.
     """
+    from smoothcert.config import make_request
     from smoothcert.formats.published import read_counts
-    from smoothcert.spec import make_request
     from smoothcert.stats import radii_from_counts
     from smoothcert.stats.certificate import r_max_of_counts
     from smoothcert.stats.rounding import format_down, full, percent_of

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from smoothcert.config import Reading
 from smoothcert.data.checks import (
     IntArray,
     Pixels,
@@ -23,7 +24,6 @@ from smoothcert.data.checks import (
     checked_subgroups,
 )
 from smoothcert.errors import DataError
-from smoothcert.spec import Reading
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
+from smoothcert.config import Spec
 from smoothcert.engine.measure import Meter, meter_of
 from smoothcert.engine.workload import Work
 from smoothcert.evidence.events import utc_now
@@ -17,7 +18,6 @@ from smoothcert.sampling.protocol import init_state as begin
 from smoothcert.sampling.protocol import update as settle
 from smoothcert.sampling.sampler import Sampler, keep_freed_memory
 from smoothcert.sampling.scheduler import waves
-from smoothcert.spec import Spec
 
 Hear = Callable[[dict[str, Any]], None]
 """Told what is worth an entry in the event log: workers that come and go, with their facts."""

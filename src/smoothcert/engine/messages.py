@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from smoothcert import errors
+from smoothcert.config import Recipe, Request, Spec
 from smoothcert.data import ImageSet
 from smoothcert.errors import EvidenceError, SmoothcertError
 from smoothcert.evidence.outcomes import plan_of
@@ -18,7 +19,6 @@ from smoothcert.import_factory import Consent
 from smoothcert.sampling.protocol import Counts, Protocol, protocol_of
 from smoothcert.sampling.protocol import init_state as begin
 from smoothcert.sampling.protocol import update as settle
-from smoothcert.spec import Recipe, Request, Spec
 from smoothcert.verify.structure import images_of, line_faults
 
 

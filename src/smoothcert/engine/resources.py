@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from smoothcert.config.values import Count, Frozen
 from smoothcert.errors import InputError, MissingExtraError
-from smoothcert.spec.values import Count, Frozen
 
 
 class Workers(Frozen):

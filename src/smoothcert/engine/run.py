@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import smoothcert
+from smoothcert.config import Request, Share, Sigma, Spec, parse_share
 from smoothcert.data.inspection import inspect_images
 from smoothcert.engine.local import Engine, LocalEngine, local_engine
 from smoothcert.engine.preflight import preflight
@@ -29,7 +30,6 @@ from smoothcert.evidence.soundness import own_faults
 from smoothcert.formats.spec import MINOR
 from smoothcert.import_factory import Consent
 from smoothcert.sampling.recipe import differences
-from smoothcert.spec import Request, Share, Sigma, Spec, parse_share
 from smoothcert.stats import schedule
 
 

@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Condition, Lock
 
+from smoothcert.config import read_spec
 from smoothcert.data import ImageSet
 from smoothcert.engine.local import LocalEngine
 from smoothcert.engine.messages import Beat, Job, Ready, Refusal, Wave
 from smoothcert.engine.workload import check_models, load_work
 from smoothcert.errors import EvidenceError, RecipeError, SmoothcertError
 from smoothcert.sampling.recipe import differences
-from smoothcert.spec import read_spec
 
 
 class Feed:

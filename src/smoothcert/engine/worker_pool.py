@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from smoothcert.config import Spec
 from smoothcert.data import ImageSet
 from smoothcert.engine.local import Hear
 from smoothcert.engine.measure import Meter
@@ -27,7 +28,6 @@ from smoothcert.engine.messages import (
 )
 from smoothcert.errors import SmoothcertError
 from smoothcert.formats.line import Line
-from smoothcert.spec import Spec
 
 START_SECONDS = 900.0
 """How long nobody may be at work: machines that a cluster orders anew take minutes to come."""

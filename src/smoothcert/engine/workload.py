@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import DataFacts, ModelFacts, Recipe, Request, Sigma, Spec
 from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.errors import DataError, EvidenceError, ModelError, SpecError
 from smoothcert.import_factory import NO_CONSENT, Consent
@@ -16,7 +17,6 @@ from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifie
 from smoothcert.noise import Noise, make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
-from smoothcert.spec import DataFacts, ModelFacts, Recipe, Request, Sigma, Spec
 
 if TYPE_CHECKING:
     import torch

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from smoothcert.config import Share, Spec
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.directory import RunDirectory, Shard, file_sha256, refuse_occupied, write_json
 from smoothcert.evidence.events import LOCKED, MERGED, SIGNED, append_event, last_digest
@@ -25,7 +26,6 @@ from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import Columns
 from smoothcert.evidence.seal import LOCK_SIGNATURE, lock_text, seal_facts, seal_run, sign
 from smoothcert.evidence.soundness import log_faults, own_faults
-from smoothcert.spec import Share, Spec
 
 
 @contextmanager

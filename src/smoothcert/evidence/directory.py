@@ -16,13 +16,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from smoothcert.config import Share, Spec, parse_share, read_spec
 from smoothcert.errors import EvidenceError, SpecError
 from smoothcert.evidence.events import FINISHED, LOCKED, MERGED, REPORTED, Event, end_of, read_events
 from smoothcert.evidence.ledger import Ledger, files_of, read_ledger
 from smoothcert.evidence.lock import at_rest, is_written, writing
 from smoothcert.formats.spec import LARGEST
 from smoothcert.formats.strict import parse, read_bytes
-from smoothcert.spec import Share, Spec, parse_share, read_spec
 
 
 def write_json(path: Path, value: Any) -> None:

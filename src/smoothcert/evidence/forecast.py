@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from smoothcert.config import Place, Spec
+from smoothcert.config.plan import PlanSettings
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.events import PLANNED, Event
 from smoothcert.evidence.scenarios import Basis
-from smoothcert.spec import Place, Spec
-from smoothcert.spec.planning import PlanSettings
 from smoothcert.stats.rounding import full
 
 COVERAGE = 0.95

@@ -16,10 +16,10 @@ from typing import IO, Any, BinaryIO, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Spec
 from smoothcert.errors import EvidenceError
 from smoothcert.formats.line import Line, parse_line
 from smoothcert.formats.strict import open_regular
-from smoothcert.spec import Spec
 
 T = TypeVar("T", bound=Hashable)
 Whole = NDArray[np.int64]

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Production, Spec
 from smoothcert.errors import SpecError
 from smoothcert.evidence.line_store import Columns, columns_of, in_blocks
 from smoothcert.formats.line import Line
-from smoothcert.spec import Production, Spec
 from smoothcert.stats import Bounds, Certificate, Plan, Tally, bounds, certified_at, prediction_looks, radius
 from smoothcert.stats.prediction import prediction_odds
 from smoothcert.stats.rounding import round_down

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Criterion, Spec
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import Columns, columns_of, repeated
 from smoothcert.evidence.outcomes import Mask, Outcomes, only_at_least, outcomes_by_k
 from smoothcert.formats.line import Line
-from smoothcert.spec import Criterion, Spec
 from smoothcert.stats import Claim, claims, r_max
 from smoothcert.stats.population import one_per_group
 from smoothcert.stats.rounding import percent_down, percent_exact

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Spec
 from smoothcert.evidence.directory import RunDirectory
 from smoothcert.evidence.events import LEVEL, Change, Clean, Event, Rates, changes_of, clean_of, rates_of
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.outcomes import Outcomes, duels, outcomes_by_k
 from smoothcert.evidence.results import Cell, cells
-from smoothcert.spec import Spec
 from smoothcert.stats.rounding import scientific_up
 
 

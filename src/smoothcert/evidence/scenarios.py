@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from smoothcert.spec import Device, Production
+from smoothcert.config import Device, Production
 
 Origin = Literal["measured", "extrapolated", "stated"]
 

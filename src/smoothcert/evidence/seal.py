@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from smoothcert.config import Spec
 from smoothcert.errors import EvidenceError, InputError, printable
 from smoothcert.evidence.directory import RunDirectory, file_sha256, write_json
 from smoothcert.evidence.events import (
@@ -26,7 +27,6 @@ from smoothcert.evidence.events import (
 )
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.results import results_record
-from smoothcert.spec import Spec
 
 
 def seal_run(run: RunDirectory, spec: Spec, ledger: Ledger) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from smoothcert.config import Recipe, Spec
 from smoothcert.evidence.directory import RunDirectory, file_sha256
 from smoothcert.evidence.events import (
     FINISHED,
@@ -32,7 +33,6 @@ from smoothcert.evidence.events import (
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import indices_of
 from smoothcert.evidence.seal import LOCK_SIGNATURE, fingerprint, seal_facts, supersedes
-from smoothcert.spec import Recipe, Spec
 
 _LEDGER_NAME = re.compile(r"[^.].*\.jsonl(\.gz)?", re.DOTALL)
 

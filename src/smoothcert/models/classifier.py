@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from smoothcert.config import ModelConfig
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
 from smoothcert.import_factory import Consent
-from smoothcert.spec import Inputs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +48,7 @@ class ModelOptions:
 
     @classmethod
     def of(
-        cls, asked: Inputs, weights: str | None, num_classes: int, in_channels: int, consent: Consent
+        cls, asked: ModelConfig, weights: str | None, num_classes: int, in_channels: int, consent: Consent
     ) -> ModelOptions:
         """What a person's settings say about a model.
 

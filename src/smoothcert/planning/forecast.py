@@ -1,17 +1,170 @@
-"""From the votes of a pilot to the forecast of a run at one noise level."""
+"""The forecast of a run from a pilot: what a run over m images may come to, and how uncertain that is.
+
+A forecast is a mean over images, `effect @ mixture`. Its profile likelihood is traced: for each value of the mean,
+the distribution with that mean that explains the votes best. Twice the loss of log-likelihood is taken as chi-square
+with one degree of freedom (as for the empirical likelihood of a mean: Owen, Biometrika 75, 1988), so each point of the
+trace has a signed root s, and the trace is a confidence distribution with s standard normal. Where the votes cannot
+tell two distributions apart, the trace jumps from one end of what is possible to the other, as it should.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
 
-from smoothcert.evidence.forecast import CellForecast, Estimate, LevelForecast, Rate
-from smoothcert.planning.outcomes import Simulation, Trace, certified_share, mean_copies, simulated, traces
-from smoothcert.planning.population import FloatArray, IntArray, Population, population
+from smoothcert.evidence.forecast import COVERAGE, CellForecast, Estimate, LevelForecast, Rate
+from smoothcert.planning.population import FloatArray, IntArray, Population, Seen, climb, population
 from smoothcert.planning.reach import sufficient
-from smoothcert.stats import Plan, Procedure, r_max, schedule
+from smoothcert.stats import Plan, Procedure, r_max, schedule, simulate
 from smoothcert.stats.sequential import FIRST_LOOK
+
+_ROOTS = (0.4, 1.0, 2.0, 3.2)  # signed roots aimed at, on either side
+_AIMS, _ROUNDS = 3, 400
+_NEAR = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.25, 0.4)
+_BETWEEN = np.array([0.0, *_NEAR, 0.5, *(1 - near for near in reversed(_NEAR))])
+"""Where a line between two traced points is looked at: closely at its ends, as a trace may jump far from them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Distributions along one profile, from the lowest mean to the highest.
+
+    Attributes:
+        mixtures: float (Q, points), rows summing to one.
+        weights: float (Q,): confidence mass of each, summing to one.
+    """
+
+    mixtures: FloatArray
+    weights: FloatArray
+
+
+def traces(votes: Seen, best: FloatArray, effects: FloatArray) -> list[Trace]:
+    """Trace the profile likelihood of several means.
+
+    Args:
+        votes: what the pilot's votes say.
+        best: float (points,): `mixture(votes)`.
+        effects: float (F, points) in [0, 1]: what is averaged, at each point.
+
+    Returns:
+        One trace an effect.
+    """
+    both = np.repeat(np.concatenate([effects, 1 - effects]), len(_ROOTS), axis=0)
+    aims = np.tile(_ROOTS, 2 * len(effects))
+    spread = both**2 @ best - (both @ best) ** 2
+    pull = aims / np.sqrt(votes.images * (np.maximum(spread, 0) + 1 / votes.images))
+    found = np.tile(0.9 * best + 0.1 / len(best), (len(both), 1))
+    for _ in range(_AIMS):
+        found = climb(votes, found, pull[:, None] * both, _ROUNDS)
+        roots = np.sqrt(2 * np.maximum(_loss(votes, best, found), 1e-6))
+        pull = pull * np.clip(aims / roots, 0.3, 3)
+    up, down = np.split(found.reshape(-1, len(_ROOTS), len(best)), 2)
+    return [
+        _trace(votes, best, np.concatenate([low[::-1], best[None], high]), effect)
+        for low, high, effect in zip(down, up, effects, strict=True)
+    ]
+
+
+def _loss(votes: Seen, best: FloatArray, found: FloatArray) -> FloatArray:
+    """Return the log-likelihood that each distribution loses against the best."""
+    like = votes.likelihood
+    lost: FloatArray = (np.log(like @ best) - np.log(found @ like.T)) @ votes.numbers
+    return lost
+
+
+def _trace(votes: Seen, best: FloatArray, points: FloatArray, effect: FloatArray) -> Trace:
+    """Fill the gaps between traced points, along straight lines, and weigh each point by its signed root."""
+    part = _BETWEEN[:, None]
+    lines = [(1 - part) * a + part * b for a, b in pairwise(points)]
+    filled = np.concatenate([*lines, points[-1:]])
+    sign = np.sign(filled @ effect - best @ effect)
+    roots = sign * np.sqrt(2 * np.maximum(_loss(votes, best, filled), 0))
+    order = np.argsort(roots, kind="stable")
+    return Trace(filled[order], _masses(roots[order]))
+
+
+def _masses(roots: NDArray[np.float64]) -> FloatArray:
+    """Return the standard normal mass around each of some increasing roots."""
+    middles = (roots[1:] + roots[:-1]) / 2
+    masses: FloatArray = np.diff(ndtr(np.concatenate([[-np.inf], middles, [np.inf]])))
+    return masses
+
+
+RUNS = 50
+"""Runs simulated at each distribution of a trace."""
+_DIGITS = 9
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """What one procedure did to each probability vector of a population.
+
+    Attributes:
+        certified: float (E, cells) 0 or 1, cells in the order of the procedure's k and radii.
+        samples: float (E,): noisy copies, selection included.
+    """
+
+    certified: FloatArray
+    samples: FloatArray
+
+
+def simulated(behind: Population, procedure: Procedure, rng: np.random.Generator) -> Simulation:
+    """Simulate a procedure once on every vector."""
+    done = simulate(behind.vectors, behind.labels, procedure, rng)
+    return Simulation(done.certified.reshape(len(behind.labels), -1).astype(float), done.samples.astype(float))
+
+
+def certified_share(behind: Population, effect: FloatArray, trace: Trace, m: int, rng: np.random.Generator) -> Estimate:
+    """Forecast the certified accuracy of a run over m >= N images.
+
+    Args:
+        behind: the population.
+        effect: float (points,): probability of being certified at each point of the grid.
+        trace: the distributions that explain the pilot's votes.
+        m: images of the run: the N of the pilot, and m - N others.
+        rng: source of randomness.
+    """
+    runs = []
+    for mixture in trace.mixtures:
+        own = np.clip(behind.votes.posterior(mixture) @ effect, 0, 1)
+        pilot = rng.binomial(behind.votes.numbers, own, (RUNS, len(own))).sum(axis=1)
+        others = rng.binomial(m - behind.votes.images, min(1.0, max(0.0, float(mixture @ effect))), RUNS)
+        runs.append((pilot + others) / m)
+    return _estimate(float(behind.best @ effect), np.array(runs), trace.weights)
+
+
+def mean_copies(behind: Population, samples: FloatArray, trace: Trace, m: int, rng: np.random.Generator) -> Estimate:
+    """Forecast the mean copies an image of a run over m >= N images; samples float (E,) of the vectors."""
+    usual = float(behind.weights(behind.best) @ samples)
+    away = samples - usual  # small numbers keep the digits of their squares
+    effect, squares = behind.at_points(np.stack([away, away**2], axis=1))
+    runs = []
+    for mixture in trace.mixtures:
+        own, numbers = behind.votes.posterior(mixture), behind.votes.numbers
+        mean, square = own @ effect, own @ squares
+        spread = np.sqrt(numbers @ np.maximum(square - mean**2, 0))
+        pilot = numbers @ mean + spread * rng.standard_normal(RUNS)
+        others = rng.multinomial(m - behind.votes.images, behind.weights(mixture), RUNS) @ away
+        runs.append(usual + (pilot + others) / m)
+    # few images are not normal: no run takes fewer copies than every one of its images takes at least
+    return _estimate(usual, np.clip(runs, samples.min(), samples.max()), trace.weights)
+
+
+def _estimate(value: float, runs: FloatArray, weights: NDArray[np.float64]) -> Estimate:
+    """Return the forecast with the interval of simulated runs (Q, RUNS), each row of one weight."""
+    values = runs.ravel()
+    order = np.argsort(values)
+    below = np.cumsum(np.repeat(weights, runs.shape[1])[order]) / runs.shape[1]
+    tail = (1 - COVERAGE) / 2
+    ends = np.minimum(np.searchsorted(below, [tail, 1 - tail]), len(order) - 1)
+    low, high = values[order[ends]].round(_DIGITS)
+    kept = round(value, _DIGITS)
+    return Estimate(kept, min(float(low), kept), max(float(high), kept))
+
 
 _ROUNDING = 1e-9
 """Below one half by no more than this, a sum of weights is one half."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from smoothcert.config.plan import PlanSettings
 from smoothcert.engine.measure import measure_rates, meter_of
 from smoothcert.engine.run import lock
 from smoothcert.engine.workload import Work, load_work
@@ -19,7 +20,6 @@ from smoothcert.noise import Rows, Stage
 from smoothcert.planning.forecast import Level, Votes
 from smoothcert.planning.population import IntArray
 from smoothcert.sampling.sampler import Sampler, keep_freed_memory
-from smoothcert.spec.planning import PlanSettings
 
 ROUNDS, BATCHES_A_ROUND = 5, 4
 RATE_ROUNDS = 3

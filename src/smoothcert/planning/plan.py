@@ -11,6 +11,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Production, Request
+from smoothcert.config.plan import PlanSettings
 from smoothcert.evidence.forecast import RESOLVED, Change, Estimate, Forecast, Outlook, Planned, Width
 from smoothcert.evidence.outcomes import TOGETHER, duel, expected
 from smoothcert.evidence.results import CONFIDENCE
@@ -19,8 +21,6 @@ from smoothcert.import_factory import Consent
 from smoothcert.planning.forecast import Level, forecast_level
 from smoothcert.planning.population import FloatArray, Population
 from smoothcert.planning.reach import powers, procedure_of, reach, sufficient
-from smoothcert.spec import Production, Request
-from smoothcert.spec.planning import PlanSettings
 from smoothcert.stats import Plan, Procedure, interval, lower_bound, population_bound, r_max, schedule, simulate
 from smoothcert.stats.sequential import FIRST_LOOK
 

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
+from smoothcert.config import Request
 from smoothcert.evidence.forecast import Power, Reach
-from smoothcert.spec import Request
 from smoothcert.stats import (
     Bounds,
     Plan,

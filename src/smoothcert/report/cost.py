@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from smoothcert import version
+from smoothcert.config import Device, Price, Production, make_production
 from smoothcert.errors import InputError
 from smoothcert.evidence import Run
 from smoothcert.evidence.cost import basis_of, costs
 from smoothcert.evidence.scenarios import AMOUNTS, RUN, Amount, Basis, Scenario, around, scenarios
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.report.results_table import Table
-from smoothcert.spec import Device, Price, Production, make_production
 from smoothcert.stats.rounding import (
     format_down,
     format_up,

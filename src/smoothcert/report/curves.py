@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Spec
 from smoothcert.errors import SpecError
 from smoothcert.evidence import Run
 from smoothcert.evidence.outcomes import Outcomes
 from smoothcert.evidence.results import CONFIDENCE
-from smoothcert.spec import Spec
 from smoothcert.stats import lower_bound, r_max, upper_bound
 
 FloatArray = NDArray[np.float64]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Spec
 from smoothcert.errors import printable
 from smoothcert.evidence import Run
 from smoothcert.evidence.line_store import indices_of
@@ -18,7 +19,6 @@ from smoothcert.report.claims import NO_TEST
 from smoothcert.report.curves import certificates_of
 from smoothcert.report.markup import cut
 from smoothcert.report.results_table import LEAST, Table
-from smoothcert.spec import Spec
 from smoothcert.stats import interval, r_max
 from smoothcert.stats.rounding import full, percent_of, percents
 

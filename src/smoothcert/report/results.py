@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from smoothcert.config import Production
 from smoothcert.errors import printable
 from smoothcert.evidence import Run
 from smoothcert.evidence.cost import basis_of
@@ -25,7 +26,6 @@ from smoothcert.report.tables import (
     group_table,
     units_table,
 )
-from smoothcert.spec import Production
 from smoothcert.stats.rounding import full
 
 TABLES = (

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from smoothcert.config import Recipe
 from smoothcert.errors import EvidenceError, ModelError
 from smoothcert.evidence.bundle.differences import tie_of, unlike, unlike_recipe
 from smoothcert.evidence.bundle.files import WEIGHTS, read_bundle
@@ -26,7 +27,6 @@ from smoothcert.models.checkpoints import read_weights
 from smoothcert.models.factory import classifier_of
 from smoothcert.models.resnet import read_own
 from smoothcert.models.state import load_state
-from smoothcert.spec import Recipe
 
 IMAGES, LOGITS = 4, 64
 TOLERANCE = 0.01

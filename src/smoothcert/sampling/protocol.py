@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Spec
 from smoothcert.noise import Stage
-from smoothcert.spec import Spec
 from smoothcert.stats import Bounds, Plan, Prediction, Procedure, predict_counts, tally
 from smoothcert.stats.sequential import levels, step
 

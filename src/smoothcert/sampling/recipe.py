@@ -11,10 +11,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from smoothcert.config import Recipe, RuntimeConfig
 from smoothcert.errors import RecipeError
 from smoothcert.models import Classifier
 from smoothcert.models.resnet import fold
-from smoothcert.spec import Recipe, Request
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -23,31 +23,31 @@ _USUAL_BATCH, _USUAL_VALUES = 512, 32 * 32 * 3
 _TELLING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16", "bf16", "sve")
 
 
-def choose_recipe(classifier: Classifier, request: Request, shape: tuple[int, int, int]) -> Recipe:
-    """Return the recipe a request and a classifier lead to on this machine.
+def choose_recipe(classifier: Classifier, runtime: RuntimeConfig, shape: tuple[int, int, int]) -> Recipe:
+    """Return the recipe that settings and a classifier lead to on this machine.
 
     Args:
         classifier: own architectures are folded and cast; foreign modules run under autocast with float32 input;
             what another runtime computes runs as it is stored.
-        request: precision, device, batch size and compilation asked for.
+        runtime: precision, device, batch size and compilation asked for.
         shape: (channels, height, width) of an image.
 
     Raises:
         RecipeError: the device is missing, or it or the classifier's runtime cannot run the precision.
     """
-    _check_runtime(classifier, request)
-    device = _device(request.device, classifier)
-    if request.precision == "fp16" and device.type != "cuda":
+    _check_runtime(classifier, runtime)
+    device = _device(runtime.device, classifier)
+    if runtime.precision == "fp16" and device.type != "cuda":
         raise RecipeError("Expected a CUDA device for --precision fp16, found none. Use bf16 or fp32 on a CPU.")
-    if request.compile == "on" and not (shutil.which("g++") or shutil.which("clang++")):
+    if runtime.compile == "on" and not (shutil.which("g++") or shutil.which("clang++")):
         raise RecipeError("--compile on needs a C++ compiler, and none was found. Install g++ or use --compile off.")
     return Recipe(
-        precision=request.precision,
+        precision=runtime.precision,
         folded=classifier.own,
-        autocast=request.precision != "fp32" and not classifier.own,
-        compiled=request.compile == "on",
+        autocast=runtime.precision != "fp32" and not classifier.own,
+        compiled=runtime.compile == "on",
         memory_format=_memory_format(classifier),
-        batch_size=request.batch_size or _batch_size(shape),
+        batch_size=runtime.batch_size or _batch_size(shape),
         device=device.type if device.type == "cpu" else f"cuda ({torch.cuda.get_device_name(device)})",
         instructions=_instructions(),
         torch=_version(classifier),
@@ -87,15 +87,15 @@ def _under_autocast(forward: Forward, device: str, dtype: torch.dtype) -> Forwar
     return run
 
 
-def _check_runtime(classifier: Classifier, request: Request) -> None:
+def _check_runtime(classifier: Classifier, runtime: RuntimeConfig) -> None:
     """Refuse what the runtime of a classifier cannot do."""
-    if classifier.runtime is not None and (request.precision != "fp32" or request.compile == "on"):
-        asked = f"--precision {request.precision}" if request.precision != "fp32" else "--compile on"
+    if classifier.runtime is not None and (runtime.precision != "fp32" or runtime.compile == "on"):
+        asked = f"--precision {runtime.precision}" if runtime.precision != "fp32" else "--compile on"
         raise RecipeError(
             f"{classifier.reference} is run as stored by {classifier.runtime}: expected --precision fp32 and no "
             f"compilation, got {asked}. Leave it out."
         )
-    if request.compile == "on" and any(isinstance(m, torch.jit.ScriptModule) for m in classifier.module.modules()):
+    if runtime.compile == "on" and any(isinstance(m, torch.jit.ScriptModule) for m in classifier.module.modules()):
         raise RecipeError(f"{classifier.reference} is TorchScript, compiled already. Leave out --compile on.")
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from smoothcert.config import Recipe
 from smoothcert.errors import ModelError, RecipeError
 from smoothcert.models import Classifier
 from smoothcert.models.heads import failed, lacks_memory
@@ -21,7 +22,6 @@ from smoothcert.noise import Noise, Rows, Stage, delivered_test
 from smoothcert.noise.buffers import GRID_KINDS
 from smoothcert.sampling.protocol import Counts
 from smoothcert.sampling.recipe import DTYPES, Forward, input_precision
-from smoothcert.spec import Recipe
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP = 1 << 30

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 import smoothcert
+from smoothcert.config import ModelFacts
+from smoothcert.config.values import explain
 from smoothcert.errors import EvidenceError, ModelError, SpecError
 from smoothcert.evidence import Run, open_run
 from smoothcert.evidence.bundle.differences import certified_of, tie_of, unlike, unlike_recipe
@@ -25,8 +27,6 @@ from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifie
 from smoothcert.models.checkpoints import STATE_DICTS, read_bytes, sha256_of
 from smoothcert.models.state import state_sha256
 from smoothcert.sampling.load_bundle import probe
-from smoothcert.spec import ModelFacts
-from smoothcert.spec.request import explain
 from smoothcert.stats import prediction_looks
 from smoothcert.verify import damage
 

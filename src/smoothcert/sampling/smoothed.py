@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from smoothcert.config import CertifyConfig, Recipe, RuntimeConfig, Target
+from smoothcert.config.values import make
 from smoothcert.errors import DataError, ModelError, RecipeError, SpecError
 from smoothcert.models import Classifier
 from smoothcert.noise import make_noise
@@ -29,7 +31,6 @@ from smoothcert.sampling.protocol import update as settle
 from smoothcert.sampling.recipe import Forward, choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
 from smoothcert.sampling.scheduler import waves
-from smoothcert.spec import Recipe, Request, Target, make_request
 from smoothcert.stats import Certificate, Plan, Prediction, certify_counts, prediction_looks, schedule
 
 if TYPE_CHECKING:
@@ -122,18 +123,9 @@ class SmoothedClassifier(nn.Module):
         classifier = as_classifier(model)
         if classifier.num_classes not in (None, num_classes):
             raise ModelError(f"Expected {num_classes} classes, but the classifier declares {classifier.num_classes}.")
-        self._request = make_request(
-            model="in memory",
-            data="in memory",
-            sigma=(sigma,),
-            noise=NOISE[noise],
-            precision=precision,
-            batch_size=batch_size,
-            compile="on" if compile else "off",
-            bound=bound,
-            n0=n0,
-            seed=seed,
-        )
+        self._settings = make(CertifyConfig, sigma=(sigma,), noise=NOISE[noise], bound=bound, n0=n0, seed=seed)
+        compiled: Literal["on", "off"] = "on" if compile else "off"
+        self._runtime = make(RuntimeConfig, precision=precision, batch_size=batch_size, compile=compiled)
         self.model = classifier.module
         self._classifier = replace(classifier, num_classes=num_classes)
         self._levels, self._quantize = levels, quantize
@@ -148,7 +140,7 @@ class SmoothedClassifier(nn.Module):
     @property
     def sigma(self) -> float:
         """The noise level, in units of the [0, 1] range."""
-        return float(self._request.sigma[0])
+        return float(self._settings.sigma[0])
 
     @property
     def num_classes(self) -> int:
@@ -171,13 +163,14 @@ class SmoothedClassifier(nn.Module):
         return self._levels
 
     @property
-    def settings(self) -> Request:
-        """The settings of a run that apply here."""
-        return self._request.model_copy(update={"device": "cuda" if self.device.type == "cuda" else "cpu"})
+    def settings(self) -> CertifyConfig:
+        """What is certified: noise level, kind of noise, bound, samples for selection, seed."""
+        return self._settings
 
     def recipe(self, shape: tuple[int, int, int]) -> Recipe:
         """Return the numeric recipe on this machine for images (C, H, W); what a bundle fixes, it fixes."""
-        recipe = choose_recipe(self._classifier, self.settings, shape)
+        device = "cuda" if self.device.type == "cuda" else "cpu"
+        recipe = choose_recipe(self._classifier, self._runtime.model_copy(update={"device": device}), shape)
         return recipe if self.bundle is None else self.bundle.recipe_on(recipe)
 
     def train(self, mode: bool = True) -> SmoothedClassifier:
@@ -417,11 +410,11 @@ class SmoothedClassifier(nn.Module):
     ) -> Protocol:
         n_max, alpha = budget
         asked = {"k": (k,), "radius": tuple(radii), "n_max": n_max, "alpha": alpha}
-        request = make_request(**{**self._request.model_dump(), **asked})
-        eta = make_noise(request.noise, self.sigma, self._levels, 0).eta(pixels[0].size)
-        plan = Plan(schedule(n_max), request.alpha, request.bound, self.num_classes, self.sigma, eta)
+        settings = make(CertifyConfig, **{**self._settings.model_dump(), **asked})
+        eta = make_noise(settings.noise, self.sigma, self._levels, 0).eta(pixels[0].size)
+        plan = Plan(schedule(n_max), settings.alpha, settings.bound, self.num_classes, self.sigma, eta)
         target: Target = "label" if labelled and k > 1 else "prediction"
-        return Protocol(plan, {k: target}, request.radius, request.n0)
+        return Protocol(plan, {k: target}, settings.radius, settings.n0)
 
     def _labels(self, labels: Sequence[int] | None, m: int) -> list[int | None]:
         if labels is None:
@@ -437,7 +430,7 @@ class SmoothedClassifier(nn.Module):
                 f"Expected images of shape (C, H, W) = {self.bundle.shape}, got {tuple(images.shape[-3:])}. Prepare "
                 "them as the certified ones were."
             )
-        return pixels_of(images, self._levels, self._quantize, self._request.noise == "float")
+        return pixels_of(images, self._levels, self._quantize, self._settings.noise == "float")
 
     @contextmanager
     def _sampler(self, pixels: Pixels) -> Iterator[tuple[Sampler, int]]:
@@ -445,11 +438,11 @@ class SmoothedClassifier(nn.Module):
         check_parameters(self._classifier)
         channels, height, width = pixels.shape[1:]
         recipe = self.recipe((channels, height, width))
-        known = self._request.seed is not None
-        seed = self._request.seed if self._request.seed is not None else secrets.randbits(64)
+        known = self._settings.seed is not None
+        seed = self._settings.seed if self._settings.seed is not None else secrets.randbits(64)
         first = self._seen if known else 0
         levels = self._levels if np.issubdtype(pixels.dtype, np.integer) else 1
-        noise = make_noise(self._request.noise, self.sigma, levels, seed)
+        noise = make_noise(self._settings.noise, self.sigma, levels, seed)
         source = Source((channels, height, width), lambda index: pixels[index - first], pixels.dtype)
         with evaluating(self.model):
             forward = self._forward or prepare(self._classifier, recipe)
@@ -465,7 +458,7 @@ class SmoothedClassifier(nn.Module):
 
     def __repr__(self) -> str:
         """The object on one line."""
-        noise = next(name for name, stored in NOISE.items() if stored == self._request.noise)
+        noise = next(name for name, stored in NOISE.items() if stored == self._settings.noise)
         return (
             f"SmoothedClassifier({type(self.model).__name__}, sigma={self.sigma:g}, num_classes={self.num_classes}, "
             f"noise={noise!r}, device={str(self.device)!r})"

@@ -6,7 +6,7 @@ from smoothcert.training.settings import EpochReport, TrainingSettings
 
 if TYPE_CHECKING:
     from smoothcert.training.checkpoint import save
-    from smoothcert.training.gaussian import train
+    from smoothcert.training.trainer import train
 
 __all__ = ["EpochReport", "TrainingSettings", "save", "train"]
 
@@ -14,7 +14,7 @@ __all__ = ["EpochReport", "TrainingSettings", "save", "train"]
 def __getattr__(name: str) -> object:
     """Import torch only when training is asked for (PEP 562)."""
     if name == "train":
-        from smoothcert.training.gaussian import train
+        from smoothcert.training.trainer import train
 
         return train
     if name == "save":

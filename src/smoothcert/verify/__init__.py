@@ -1,8 +1,8 @@
 """The evidence, recomputed: hashes, chains, votes; bounds, radii and claims by two implementations. No torch."""
 
 from smoothcert.verify.bundle import NOT_SHOWN_OF_BUNDLE, BundleReport, verify_bundle
+from smoothcert.verify.chains import Signed, check_signatures
 from smoothcert.verify.check import NOT_SHOWN, Report, verify
-from smoothcert.verify.signatures import Signed, check_signatures
 from smoothcert.verify.structure import damage, line_faults
 
 __all__ = [

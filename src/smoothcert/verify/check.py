@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from smoothcert.config import Spec
 from smoothcert.errors import EvidenceError, SpecError
 from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.results import Certificates, Verdict, cells, verdicts
 from smoothcert.evidence.seal import fingerprint
-from smoothcert.spec import Spec
 from smoothcert.verify.chains import check_shards, log_notes
 from smoothcert.verify.recompute import NAMED_AT_MOST, Recomputed, check_level, check_plan, check_results
 from smoothcert.verify.structure import check_lines, damage

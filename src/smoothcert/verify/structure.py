@@ -8,12 +8,12 @@ from collections.abc import Container, Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
+from smoothcert.config import Spec
 from smoothcert.evidence import Run
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import Columns, columns_of, indices_of
 from smoothcert.evidence.soundness import own_faults
 from smoothcert.formats.line import Line
-from smoothcert.spec import Spec
 from smoothcert.verify.chains import check_merged
 
 

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from smoothcert.config import Spec
 from smoothcert.evidence.events import REPEATED, Event
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import BLOCK, Columns, columns_of
 from smoothcert.evidence.outcomes import Mask, Outcomes
 from smoothcert.evidence.results import Cell, Certificates
-from smoothcert.spec import Spec
 from smoothcert.stats.population import bad_runs
 from smoothcert.stats.rounding import full
-from smoothcert.verify import plain, shares
+from smoothcert.verify import plain
+from smoothcert.verify import plain as shares
 
 DELTA = 0.05
 """Error probability of every claim of the table: the 5 % beside its 95 %, written out anew."""
@@ -164,7 +165,7 @@ class _Check:
         """Whether so many images of this sample are robust at least: the certified ones without the wrong ones."""
         sample, m, alpha = self.cell.sample, self.spec.data.images, self.spec.request.alpha
         if sample == 0:  # the wrong ones are s at least
-            return s == 0 or shares.at_least(s, m, alpha) >= DELTA * (1 - shares.SLACK)
+            return s == 0 or shares.at_least(s, m, alpha) >= DELTA * (1 - shares.CLAIM_SLACK)
         return shares.is_bad_runs(s - sample, m, alpha, DELTA)
 
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from smoothcert.config import Recipe, Request, Spec
 from smoothcert.evidence.bundle.record import Bundle, BundledModel, Certified, Facts
 from smoothcert.evidence.run import Run
-from smoothcert.spec import Recipe, Request, Spec
 
 
 def certified_of(run: Run, sigma: float) -> Certified:

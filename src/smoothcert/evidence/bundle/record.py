@@ -8,11 +8,10 @@ from typing import Literal, Self
 
 from pydantic import ValidationError, ValidationInfo, field_validator
 
+from smoothcert.config import Recipe
+from smoothcert.config.values import Alpha, Count, Frozen, explain
 from smoothcert.errors import EvidenceError
 from smoothcert.formats.strict import parse
-from smoothcert.spec import Recipe
-from smoothcert.spec.request import explain
-from smoothcert.spec.values import Alpha, Count, Frozen
 
 FORMAT: Literal[1] = 1
 MOST_CLASSES = 1_000_000

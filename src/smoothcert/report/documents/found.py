@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from smoothcert.config import Production
 from smoothcert.errors import EvidenceError, InputError
 from smoothcert.evidence import Run
 from smoothcert.evidence.directory import file_sha256
@@ -18,7 +19,6 @@ from smoothcert.report.cost import read_stated
 from smoothcert.report.memo.build import FIELDS
 from smoothcert.report.memo.sponsor import Sponsor, make_sponsor
 from smoothcert.report.write import CHECKSUMS
-from smoothcert.spec import Production
 from smoothcert.verify import Report
 from smoothcert.verify.keys import Compared, compare, some
 

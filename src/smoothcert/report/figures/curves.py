@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from smoothcert.config import Place
 from smoothcert.evidence import Run
 from smoothcert.evidence.line_store import columns_of
 from smoothcert.evidence.outcomes import plan_of
@@ -32,7 +33,6 @@ from smoothcert.report.figures.style import (
 )
 from smoothcert.report.groups import SMALL as FEW
 from smoothcert.report.groups import ClassRow, class_rows
-from smoothcert.spec import Place
 from smoothcert.stats import r_max
 from smoothcert.stats.rounding import format_down, full, percent_of
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Spec
 from smoothcert.report.figures.style import (
     FAINT,
     QUIET,
@@ -26,7 +27,6 @@ from smoothcert.report.figures.style import (
     width,
 )
 from smoothcert.report.units import units
-from smoothcert.spec import Spec
 from smoothcert.stats.rounding import full
 
 if TYPE_CHECKING:

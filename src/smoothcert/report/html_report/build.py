@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from smoothcert.config import Production
 from smoothcert.errors import MissingExtraError
 from smoothcert.evidence import Run
 from smoothcert.evidence.cost import basis_of
@@ -31,7 +32,6 @@ from smoothcert.report.tables import (
     group_table,
     units_table,
 )
-from smoothcert.spec import Production
 
 if TYPE_CHECKING:
     from jinja2 import Template

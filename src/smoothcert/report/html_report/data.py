@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Spec
 from smoothcert.errors import printable
 from smoothcert.evidence import Run
 from smoothcert.evidence.outcomes import Outcomes
@@ -27,7 +28,6 @@ from smoothcert.report.html_report.images import (
     slots_of,
 )
 from smoothcert.report.units import units
-from smoothcert.spec import Spec
 from smoothcert.stats.rounding import format_down, full, percent_down, round_down, round_up
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Spec
 from smoothcert.evidence.line_store import columns_of, indices_of, some_of
 from smoothcert.evidence.outcomes import Outcomes, winner
 from smoothcert.formats.line import Line
-from smoothcert.spec import Spec
 from smoothcert.stats.rounding import round_down, round_up
 
 MICRO = 1_000_000

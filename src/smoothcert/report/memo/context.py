@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
+from smoothcert.config import Device, Place, Production
 from smoothcert.evidence import Run
 from smoothcert.evidence.cost import basis_of
 from smoothcert.evidence.events import LOCKED, STARTED, Event
@@ -14,7 +15,6 @@ from smoothcert.evidence.results import Cell, Verdict, verdicts
 from smoothcert.evidence.scenarios import Basis, Scenario, scenarios
 from smoothcert.report.memo.blocks import cut, substitute
 from smoothcert.report.memo.sponsor import Sponsor
-from smoothcert.spec import Device, Place, Production
 from smoothcert.verify import Report, verify
 
 NOT_MET = "NOT MET"

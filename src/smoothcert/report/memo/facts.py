@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+from smoothcert.config import ModelFacts
 from smoothcert.evidence.seal import in_groups
 from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import (
@@ -25,7 +26,6 @@ from smoothcert.report.memo.context import NOT_MET, Material, short
 from smoothcert.report.memo.sponsor import said, spoken
 from smoothcert.report.results_table import Table
 from smoothcert.report.units import units
-from smoothcert.spec import ModelFacts
 from smoothcert.stats.rounding import format_down, full
 
 CRITERIA = 5

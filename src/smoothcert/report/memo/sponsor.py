@@ -9,12 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from smoothcert.config import Production
+from smoothcert.config.values import Frozen, explain
 from smoothcert.errors import InputError
 from smoothcert.report.memo.blocks import MISSING, cut, substitute
 from smoothcert.report.results_table import Table
-from smoothcert.spec import Production
-from smoothcert.spec.request import explain
-from smoothcert.spec.values import Frozen
 from smoothcert.yaml_files import parse_yaml, read_text
 
 LARGEST = 1_000_000

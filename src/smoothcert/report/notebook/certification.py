@@ -46,6 +46,7 @@ from scipy.optimize import brentq
 from scipy.special import betainccinv, ndtr, ndtri
 
 from smoothcert import stats
+from smoothcert.config import Production
 from smoothcert.errors import SmoothcertError
 from smoothcert.evidence import open_run
 from smoothcert.evidence.cost import basis_of
@@ -62,7 +63,6 @@ from smoothcert.report.notebook.explore import margin_table, moves, needs, setti
 from smoothcert.report.notebook.facts import class_name, event_table, file_name, line_table, rows, spec_table, warnings
 from smoothcert.report.notebook.pictures import draw_devices, draw_images, draw_moves, draw_needs
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, units_table
-from smoothcert.spec import Production
 from smoothcert.stats.rounding import format_down, format_up, full
 from smoothcert.verify import NOT_SHOWN, damage
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Spec
 from smoothcert.evidence import Run
 from smoothcert.evidence.line_store import columns_of, in_blocks, some_of
 from smoothcert.evidence.outcomes import derived, line_tallies, plan_of, seen
 from smoothcert.formats.line import Line
 from smoothcert.report.notebook.facts import rows
 from smoothcert.report.results_table import Table
-from smoothcert.spec import Spec
 from smoothcert.stats import Bounds, Plan, Procedure, copies_needed, power, r_max, radius
 from smoothcert.stats.radius import probabilities_at
 from smoothcert.stats.rounding import format_down, full, percent_of

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from smoothcert.config import Spec
 from smoothcert.errors import EvidenceError, printable
 from smoothcert.evidence import Run
 from smoothcert.evidence.events import CHANGED, CLEAN, ENERGY, MERGED, RATES, REPORTED, WORKER, Event
@@ -17,7 +18,6 @@ from smoothcert.formats.line import Line, Votes
 from smoothcert.report.figures.style import styled
 from smoothcert.report.markup import visible
 from smoothcert.report.results_table import Table
-from smoothcert.spec import Spec
 from smoothcert.stats.rounding import full
 
 if TYPE_CHECKING:

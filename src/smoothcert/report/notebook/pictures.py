@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothcert.config import Production
 from smoothcert.evidence import Run
 from smoothcert.evidence.line_store import columns_of
 from smoothcert.evidence.scenarios import CERTIFY, PREDICT, Scenario
@@ -29,7 +30,6 @@ from smoothcert.report.figures.style import (
     styled,
 )
 from smoothcert.report.notebook.explore import POINTS, Moves, Needs
-from smoothcert.spec import Production
 from smoothcert.stats.rounding import full, percent_exact
 
 if TYPE_CHECKING:

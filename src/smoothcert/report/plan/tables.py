@@ -7,6 +7,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
+from smoothcert.config import Production
 from smoothcert.evidence import Run
 from smoothcert.evidence.forecast import (
     CellForecast,
@@ -25,7 +26,6 @@ from smoothcert.evidence.results import PARTIAL, Cell
 from smoothcert.evidence.scenarios import scenarios
 from smoothcert.report.cost import scenario_table, time_up
 from smoothcert.report.results_table import Table
-from smoothcert.spec import Production
 from smoothcert.stats.rounding import format_down, format_up, full, percent_down, percent_exact, percent_up
 
 

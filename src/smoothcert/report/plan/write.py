@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from smoothcert import version
+from smoothcert.config import Production, Request
 from smoothcert.errors import EvidenceError, MissingExtraError
 from smoothcert.evidence.directory import refuse_occupied, write_derived, write_json
 from smoothcert.evidence.events import utc_now
 from smoothcert.evidence.forecast import Forecast, Planned
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.report.plan.tables import TITLES, tables
-from smoothcert.spec import Production, Request
 from smoothcert.stats.rounding import full, percent_exact, percent_up
 
 

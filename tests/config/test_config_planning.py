@@ -2,9 +2,9 @@
 
 import pytest
 
+from smoothcert.config import Request, make_request
+from smoothcert.config.plan import PlanSettings, make_plan_settings
 from smoothcert.errors import SpecError
-from smoothcert.spec import Request, make_request
-from smoothcert.spec.planning import PlanSettings, make_plan_settings
 
 REFUSALS = {
     "pilot_copies: expected from 50 to 100,000 noisy copies an image, got 49; fewer tell too little, and more are a "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from smoothcert.spec.values import Floats, Frozen
+from smoothcert.config.values import Floats, Frozen
 
 
 class Asked(Frozen):

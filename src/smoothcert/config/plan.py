@@ -1,14 +1,13 @@
-"""What a plan is asked: everything `certify` is asked, of which classifier and images may be left out, and a pilot."""
+"""`PlanSettings`: everything `certify` is asked, of which classifier and images may be left out, and a pilot."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from smoothcert.errors import SpecError
-from smoothcert.spec.request import Request, explain
-from smoothcert.spec.values import Count
+from smoothcert.config.request import Request
+from smoothcert.config.values import Count, make
 
 NO_CLASSES = "classes: without --model and --data the number of classes must be given"
 LEAST_COPIES, MOST_COPIES = 50, 100_000
@@ -88,7 +87,4 @@ def make_plan_settings(**fields: Any) -> PlanSettings:
     >>> make_plan_settings(classes=8).n_max
     100000
     """
-    try:
-        return PlanSettings(**fields)
-    except ValidationError as error:
-        raise SpecError(explain(error)) from None
+    return make(PlanSettings, **fields)

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError, model_validator
 
+from smoothcert.config.request import Request
+from smoothcert.config.values import MOST, Frozen, explain
 from smoothcert.errors import SpecError
 from smoothcert.formats.spec import FORMAT, parse_spec, spec_text
-from smoothcert.spec.request import Request, explain
-from smoothcert.spec.values import MOST, Frozen
 
 MOST_LOOKS = 64
 MOST_NAMED = 1000

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smoothcert.config import Production, make_production
 from smoothcert.errors import SpecError
-from smoothcert.spec import Production, make_production
 from smoothcert.stats import prediction_looks
 from smoothcert.stats.prediction import least_votes
 

@@ -6,11 +6,9 @@ import datetime
 import math
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, field_validator, model_validator
 
-from smoothcert.errors import SpecError
-from smoothcert.spec.request import explain
-from smoothcert.spec.values import Alpha, Frozen
+from smoothcert.config.values import Alpha, Frozen, make
 
 MOST_VOTES, MOST_STUDIES, MOST_NAMED = 100_000, 10**9, 8
 
@@ -146,7 +144,4 @@ def make_production(fields: dict[str, Any]) -> Production:
         ...
     smoothcert.errors.SpecError: votes: expected at least 11 at alpha 0.001, as fewer votes can never decide, got 5.
     """
-    try:
-        return Production(**fields)
-    except ValidationError as error:
-        raise SpecError(explain(error)) from None
+    return make(Production, **fields)

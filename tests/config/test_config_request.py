@@ -5,8 +5,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evidence.handmade import refusal
+from smoothcert.config import Request, Sigma, make_request
 from smoothcert.errors import SpecError
-from smoothcert.spec import Request, Sigma, make_request
 
 REFUSALS = {
     "alpha: expected a probability from 1e-12 to below 0.5, got 0.5; 0.001 is usual.": {"alpha": 0.5},

@@ -1,28 +1,15 @@
-"""What is tested on what: classifier and images as a person names them, and what only they can say about them."""
+"""`ModelConfig` and `DataConfig`: classifier and images as a person names them, and what only a person can say."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
 
-from smoothcert.spec.values import Count, Floats, Frozen, split
+from smoothcert.config.values import Count, Floats, Frozen, split
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split)]
-
-
-class Named(Frozen):
-    """Classifier and images, by name."""
-
-    model: str
-    """Classifier: FILE.safetensors, FILE.onnx, package.module:factory (your own code, it is run), timm:NAME,
-    monai:FOLDER, FILE.pt2 or TorchScript with --trust-model, or demo (shipped, for synthetic images). {sigma} stands
-    for each noise level as typed."""
-    data: str
-    """Labelled images: FILE.npz[#split], a folder with one subfolder for each class, a manifest
-    FILE.csv|FILE.parquet[#split], medmnist:NAME[#split], package.module:factory returning a Dataset, or synthetic[:N],
-    N drawn images of blood-smear-like cells that are no patient's."""
 
 
 class Reading(Frozen):
@@ -53,15 +40,38 @@ class Reading(Frozen):
         return window
 
 
-class Inputs(Reading, Named):
-    """Classifier and images, and how each is read. Every field is a flag and a key of `--config`."""
+class DataConfig(Reading):
+    """The images: which they are, and how they are read."""
 
+    data: str
+    """Labelled images: FILE.npz[#split], a folder with one subfolder per class, a manifest
+    FILE.csv|FILE.parquet[#split], medmnist:NAME[#split], package.module:factory returning a Dataset, or synthetic[:N],
+    N drawn images of blood-smear-like cells that are no patient's."""
     limit: Count | None = None
     """Certify only the first N images."""
-    arch: str | None = None
-    """Architecture of a weights file that does not name its own: resnet8, resnet20, wide20, resnet18."""
+    subgroup: Names = ()
+    """Columns of the manifest, or arrays of the .npz file, for which results are also counted separately, such as sex,
+    scanner."""
+
+    @field_validator("subgroup")
+    @classmethod
+    def _subgroups(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError(f"expected distinct columns, got {', '.join(names)}")
+        return names
+
+
+class ModelConfig(Frozen):
+    """The classifier: which it is, and what it expects of its input."""
+
+    model: str
+    """Classifier: FILE.safetensors, FILE.onnx, package.module:factory (your own code, it is run), timm:NAME,
+    monai:FOLDER, FILE.pt2 or TorchScript with --trust-model, or demo (shipped, for synthetic images). {sigma} stands
+    for each noise level as typed."""
     weights: str | None = None
     """State dict or safetensors file for package.module:factory or timm:NAME. May contain {sigma}."""
+    arch: str | None = None
+    """Architecture of a weights file that does not name its own: resnet8, resnet20, wide20, resnet18."""
     trust_model: bool = False
     """Run what is code, because you trust whoever made it: a model file (.pt2, TorchScript, MONAI bundles), and a
     package.module:factory that only the --config file names. Not read from files."""
@@ -78,9 +88,6 @@ class Inputs(Reading, Named):
     """Order of the colours the classifier expects; images are read as RGB."""
     output: Literal["logit", "probability"] | None = None
     """What the one output of a binary classifier is: above 0 (logit) or above 0.5 (probability) means class 1."""
-    subgroup: Names = ()
-    """Columns of the manifest, or arrays of the .npz file, for which results are also counted apart, such as sex,
-    scanner."""
 
     @field_validator("input_range")
     @classmethod
@@ -95,21 +102,14 @@ class Inputs(Reading, Named):
         low = 0.0 if which.field_name == "std" else -math.inf
         if values is not None and not (values and all(math.isfinite(v) and v > low for v in values)):
             wanted = "numbers above 0" if which.field_name == "std" else "numbers"
-            raise ValueError(f"expected {wanted}, one a channel, got {_list(values)}")
+            raise ValueError(f"expected {wanted}, one per channel, got {_list(values)}")
         return values
 
-    @field_validator("subgroup")
-    @classmethod
-    def _subgroups(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(names)) != len(names):
-            raise ValueError(f"expected distinct columns, got {', '.join(names)}")
-        return names
-
     @model_validator(mode="after")
-    def _both(self) -> Inputs:
+    def _both(self) -> Self:
         if len(self.mean or ()) != len(self.std or ()):
             given = "mean" if self.mean else "std"
-            raise ValueError(f"{given}: expected --mean and --std together, one number a channel each")
+            raise ValueError(f"{given}: expected --mean and --std together, one number per channel each")
         return self
 
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evidence.handmade import a_spec, refusal
+from smoothcert.config import read_spec
 from smoothcert.errors import SpecError
-from smoothcert.spec import read_spec
 
 SPEC = a_spec(sigma="0.50,1", k="1,3", radius="0.25,0.5", seed=2**64 - 1)
 

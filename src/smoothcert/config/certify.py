@@ -1,18 +1,47 @@
-"""What a person asks to be certified: one frozen object, the same as Python argument, YAML file and flags."""
+"""`CertifyConfig` and `RuntimeConfig`: what is certified, and how the classifier is computed."""
 
 from __future__ import annotations
 
 import math
-import re
-import reprlib
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
 
-from smoothcert.errors import SpecError
-from smoothcert.spec.criteria import Criterion, Place
-from smoothcert.spec.inputs import Inputs
-from smoothcert.spec.values import Alpha, Count, Floats, Ints, Sigma, split
+from smoothcert.config.values import Alpha, Count, Floats, Frozen, Ints, Sigma, split
+
+
+class Place(Frozen):
+    """One cell of the results table."""
+
+    sigma: Sigma
+    """Noise level, in units of the [0, 1] range."""
+    radius: float
+    """L2 radius, in units of the [0, 1] range."""
+    k: int = 1
+    """Rank of the certificate."""
+
+    @property
+    def words(self) -> str:
+        """The cell as people write it."""
+        return f"sigma {self.sigma.text}, k {self.k}, r {repr(self.radius).removesuffix('.0')}"
+
+
+class Criterion(Place):
+    """An acceptance criterion: a cell's certified accuracy must reach a fraction."""
+
+    at_least: float
+    """Fraction from above 0 to 1: 0.6 means 60 %."""
+    of: Literal["observed", "population", "joint"] = "population"
+    """observed: s / m of this sample. population: the 95 % lower bound over images and noise. joint: the same, holding
+    for all cells of the run together."""
+
+    @field_validator("at_least")
+    @classmethod
+    def _fraction(cls, value: float) -> float:
+        if not 0 < value <= 1:
+            raise ValueError(f"expected a fraction above 0 and at most 1, got {value:g}; 60 % is written 0.6")
+        return value
+
 
 SMALLEST_FIRST_LOOK = 100
 MOST_CELLS = 2_000
@@ -24,8 +53,8 @@ Target = Literal["prediction", "label"]
 _T = TypeVar("_T")
 
 
-class Request(Inputs):
-    """What a person asks to be certified. Every field is a flag of `smoothcert certify` and a key of `--config`."""
+class CertifyConfig(Frozen):
+    """What is certified: noise levels, radii, top-k, confidence, and how many samples it may take."""
 
     sigma: Annotated[tuple[Sigma, ...], BeforeValidator(split)] = (Sigma(0.25), Sigma(0.5), Sigma(1.0))
     """Noise standard deviations, in units of the [0, 1] range (0.25 is 64 grey levels of 255)."""
@@ -50,14 +79,6 @@ class Request(Inputs):
     """Seed of the noise, 64 bits. Only to reproduce a run: left out, it is drawn from the operating system."""
     noise: Literal["grid", "float"] = "grid"
     """grid: integer steps, sound in computer arithmetic. float: ordinary Gaussian noise, arithmetic not covered."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic of the classifier; part of what is certified."""
-    batch_size: Count | None = None
-    """Noisy copies a forward pass (default: 512, fewer for large images); part of what is certified."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the classifier runs."""
-    compile: Literal["off", "on"] = "off"
-    """on: torch.compile the classifier (needs a C++ compiler); part of what is certified."""
     primary: Place | None = None
     """The cell the documents speak of first, fixed before the first image."""
     criteria: tuple[Criterion, ...] = ()
@@ -109,7 +130,7 @@ class Request(Inputs):
         return n_max
 
     @model_validator(mode="after")
-    def _bounded(self) -> Request:
+    def _bounded(self) -> Self:
         cells = len(self.sigma) * len(self.radius) * len(self.k)
         if cells > MOST_CELLS or len(self.criteria) > MOST_CELLS:
             raise ValueError(
@@ -118,7 +139,7 @@ class Request(Inputs):
         return self
 
     @model_validator(mode="after")
-    def _places(self) -> Request:
+    def _places(self) -> Self:
         named = [("primary", self.primary)] if self.primary else []
         for name, place in [*named, *(("criteria", each) for each in self.criteria)]:
             if place.sigma not in self.sigma or place.k not in self.k or place.radius not in self.radius:
@@ -150,19 +171,24 @@ class Request(Inputs):
         """Noisy copies an image at most, selection included; what a fixed number of copies takes for each image."""
         return self.n_max + (self.n0 if self.selects else 0)
 
-    def plain(self) -> dict[str, Any]:
-        """Return the settings as plain values, as `--config` reads them: noise levels as they were typed.
-
-        Trust is left out: no file gives it.
-        """
-        known = self.model_dump(mode="json", exclude_none=True, exclude={"trust_model"})
-        return known | {"sigma": [sigma.text for sigma in self.sigma]}
-
     def target_of(self, k: int) -> Target:
         """Return which class a top-k certificate is about: the prediction, or the reference label."""
         if self.target == "auto":
             return "prediction" if k == 1 else "label"
         return self.target
+
+
+class RuntimeConfig(Frozen):
+    """How the classifier is computed. All but the device are part of what is certified."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the classifier; part of what is certified."""
+    batch_size: Count | None = None
+    """Noise samples per forward pass (default: 512, fewer for large images); part of what is certified."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the classifier runs."""
+    compile: Literal["off", "on"] = "off"
+    """on: torch.compile the classifier (needs a C++ compiler); part of what is certified."""
 
 
 def _distinct(values: tuple[_T, ...]) -> tuple[_T, ...]:
@@ -172,41 +198,3 @@ def _distinct(values: tuple[_T, ...]) -> tuple[_T, ...]:
         shown = [*map(str, values[:MOST_SHOWN]), *(["..."] if len(values) > MOST_SHOWN else [])]
         raise ValueError(f"expected distinct values, got {', '.join(shown)}")
     return values
-
-
-def make_request(**fields: Any) -> Request:
-    """Build a request from plain values.
-
-    Raises:
-        SpecError: a field is unknown, missing or out of range; the message names it.
-
-    Example:
-        >>> make_request(model="m.safetensors", data="d.npz", sigma="0.25,0.5").sigma
-        (0.25, 0.5)
-        >>> make_request(model="m.safetensors", data="d.npz", alpha=2)
-        Traceback (most recent call last):
-            ...
-        smoothcert.errors.SpecError: alpha: expected a probability from 1e-12 to below 0.5, got 2.0; 0.001 is usual.
-    """
-    try:
-        return Request(**fields)
-    except ValidationError as error:
-        raise SpecError(explain(error)) from None
-
-
-def explain(error: ValidationError) -> str:
-    """Return the first complaint of a validation error as one sentence, without internal paths or addresses."""
-    first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
-    kind, message = first["type"], first["msg"]
-    if kind == "value_error":
-        message = re.sub(r"\d{30,}", lambda long: f"{long[0][:9]}...", message.removeprefix("Value error, "))
-    elif kind == "missing":
-        message = "this setting is required but was not given"
-    elif kind == "extra_forbidden":
-        message = "there is no such setting"
-    elif kind != "json_invalid":
-        message = f"{message[0].lower()}{message[1:]}, got {reprlib.repr(first['input'])}"
-    if name or kind == "value_error":
-        return f"{name}: {message}." if name else f"{message}."
-    return f"{message[0].upper()}{message[1:]}."

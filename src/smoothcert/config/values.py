@@ -1,13 +1,16 @@
-"""The pieces settings are made of: frozen values, lists as people type them, and a noise level that keeps its text."""
+"""The pieces settings are made of: frozen values, lists as people type them, a noise level that keeps its text."""
 
 from __future__ import annotations
 
+import re
 import reprlib
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import core_schema
+
+from smoothcert.errors import SpecError
 
 
 class Sigma(float):
@@ -70,3 +73,36 @@ class Frozen(BaseModel):
     """A value: immutable, with no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
+
+
+_Settings = TypeVar("_Settings", bound=Frozen)
+
+
+def make(kind: type[_Settings], **fields: Any) -> _Settings:
+    """Build settings of one kind from plain values.
+
+    Raises:
+        SpecError: a field is unknown, missing or out of range; the message names it.
+    """
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        raise SpecError(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """Return the first complaint of a validation error as one sentence, without internal paths or addresses."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    kind, message = first["type"], first["msg"]
+    if kind == "value_error":
+        message = re.sub(r"\d{30,}", lambda long: f"{long[0][:9]}...", message.removeprefix("Value error, "))
+    elif kind == "missing":
+        message = "this setting is required but was not given"
+    elif kind == "extra_forbidden":
+        message = "there is no such setting"
+    elif kind != "json_invalid":
+        message = f"{message[0].lower()}{message[1:]}, got {reprlib.repr(first['input'])}"
+    if name or kind == "value_error":
+        return f"{name}: {message}." if name else f"{message}."
+    return f"{message[0].upper()}{message[1:]}."

@@ -1,0 +1,33 @@
+"""What to certify: a `Request` is what a person asks for, a `Spec` adds every fact found before the first image."""
+
+from smoothcert.config.certify import CertifyConfig, Criterion, Place, RuntimeConfig, Target
+from smoothcert.config.inputs import DataConfig, ModelConfig, Reading
+from smoothcert.config.production import Device, Price, Production, make_production
+from smoothcert.config.request import Request, Share, make_request, parse_share
+from smoothcert.config.spec import DataFacts, ModelFacts, Recipe, Spec, read_spec
+from smoothcert.config.values import Sigma
+
+__all__ = [
+    "CertifyConfig",
+    "Criterion",
+    "DataConfig",
+    "DataFacts",
+    "Device",
+    "ModelConfig",
+    "ModelFacts",
+    "Place",
+    "Price",
+    "Production",
+    "Reading",
+    "Recipe",
+    "Request",
+    "RuntimeConfig",
+    "Share",
+    "Sigma",
+    "Spec",
+    "Target",
+    "make_production",
+    "make_request",
+    "parse_share",
+    "read_spec",
+]
