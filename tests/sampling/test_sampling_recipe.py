@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -123,3 +124,11 @@ def test_compiled_networks_see_the_same_noise_and_nearly_the_same_logits(model, 
         seen[compiled] = sampler.logits(addresses)
     near = 1e-5 if precision == "fp32" else 0.05
     assert torch.allclose(seen[False], seen[True], atol=near * float(seen[False].abs().max()))
+
+
+def test_a_system_without_a_list_of_flags_names_what_torch_uses(monkeypatch):
+    def absent(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", absent)
+    assert chosen().instructions.split()[1:] == [torch.backends.cpu.get_cpu_capability().lower()]

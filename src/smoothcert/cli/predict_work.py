@@ -5,12 +5,11 @@ CSV is inert wherever it is opened; JSON is exact.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from smoothcert.evidence.bundle.files import RECORD, read_bundle
 from smoothcert.evidence.bundle.record import Bundle
 from smoothcert.evidence.directory import file_sha256
 from smoothcert.evidence.events import utc_now
+from smoothcert.evidence.lock import locked
 from smoothcert.import_factory import FACTORY
 from smoothcert.progress import Count, counting
 from smoothcert.report import Table
@@ -111,31 +111,33 @@ def reserved(out: Path) -> Iterator[Callable[[str], None]]:
     Raises:
         InputError: there is a file already, or another process is about to write it.
     """
-    beside = out.with_name(f".{out.name}.part")
-    with beside.open("a+b") as file:
+    place, fresh = (out.with_name(f".{out.name}.{ending}") for ending in ("lock", "part"))
+    with ExitStack() as stack:
+        if sys.platform == "win32":
+            stack.callback(_remove, place)  # no open file is removed there
+        file = stack.enter_context(place.open("ab"))
         with suppress(OSError):  # a network disk may know no locks
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                mine = beside.exists() and os.path.samestat(beside.stat(), os.fstat(file.fileno()))
-            except BlockingIOError:
-                mine = False
-            if not mine:
+            held = stack.enter_context(locked(file))
+            if not (held and place.exists() and os.path.samestat(place.stat(), os.fstat(file.fileno()))):
                 raise _no_place(out, "is being written by another process")
+        stack.callback(_remove, place)
+        stack.callback(_remove, fresh)
         if out.exists():
-            beside.unlink(missing_ok=True)
             raise _no_place(out, "exists, and nothing is overwritten")
 
         def write(text: str) -> None:
-            file.truncate(0)  # what a process left that was killed
-            file.write(f"{text}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(beside, out)
+            with fresh.open("wb") as answers:  # over what a process left that was killed
+                answers.write(f"{text}\n".encode())
+                answers.flush()
+                os.fsync(answers.fileno())
+            os.replace(fresh, out)
 
-        try:
-            yield write
-        finally:
-            beside.unlink(missing_ok=True)
+        yield write
+
+
+def _remove(path: Path) -> None:
+    with suppress(PermissionError):  # somebody has it open, on Windows
+        path.unlink(missing_ok=True)
 
 
 def _no_place(out: Path, trouble: str) -> InputError:

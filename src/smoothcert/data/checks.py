@@ -196,7 +196,9 @@ def checked_indices(reference: str, indices: npt.NDArray[Any], count: int) -> In
 
 def memory_limit() -> int:
     """Half of the machine's memory, bytes; 16 GiB where the machine does not tell."""
+    if not hasattr(os, "sysconf"):  # Windows
+        return 2**34
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):
+        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    except (ValueError, OSError):
         return 2**34

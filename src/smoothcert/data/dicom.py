@@ -84,7 +84,7 @@ def _make(place: Path) -> None:
     """Write a salt whole or not at all; of two processes that do so at once, the first one's is kept."""
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = place.with_name(f"salt.{os.getpid()}.part")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     try:
         os.write(handle, secrets.token_bytes(SIZE))
         os.fsync(handle)

@@ -68,9 +68,9 @@ def connected(workers: Workers, device: str, shared_bytes: int) -> Iterator[Clus
 
 
 def _init(ray: Any, workers: Workers, shared_bytes: int) -> None:
-    cores = max(len(os.sched_getaffinity(0)), workers.workers or 1)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     own = {
-        "num_cpus": cores,
+        "num_cpus": max(usable, workers.workers or 1),
         "include_dashboard": False,
         "object_store_memory": LEAST_SHARED + 2 * shared_bytes,
         "_node_ip_address": LOOPBACK,

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ def fresh_run(path: Path) -> Iterator[RunDirectory]:
             fresh.ledger.mkdir(parents=True)
             fresh.results.mkdir()
             yield fresh
+            with suppress(OSError):  # not there, or not empty
+                path.rmdir()  # Windows moves nothing over an empty folder
             fresh.path.rename(path)
     except OSError as error:
         raise EvidenceError(f"Cannot create the run directory {path}: {error.strerror}.") from None
@@ -71,7 +73,7 @@ def create_run(
         InputError: the key cannot sign.
     """
     with fresh_run(path) as fresh:
-        fresh.spec.write_text(spec.to_json(), encoding="utf-8")
+        fresh.spec.write_bytes(spec.to_json().encode())
         write_json(fresh.environment, environment)
         part = {} if share is None else {"shard": str(share)}
         lock_spec(fresh, spec, **part)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 import weakref
 from array import array
@@ -11,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from operator import index as whole
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Generic, TypeVar, overload
+from typing import IO, Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -230,14 +229,14 @@ class Files:
         """Begin without a file."""
         self.paths: list[Path] = []
         self._packed: set[int] = set()
-        self._copy: BinaryIO | None = None
+        self._copy: IO[bytes] | None = None
 
     def add(self, path: Path) -> int:
         """Return the number of one more file."""
         self.paths.append(path)
         return len(self.paths) - 1
 
-    def unpacked(self, file: int) -> BinaryIO:
+    def unpacked(self, file: int) -> IO[bytes]:
         """Return where the content of a packed file is to be written, behind that of others."""
         self._packed.add(file)
         if self._copy is None:
@@ -253,7 +252,6 @@ class Files:
         """
         try:
             if self._copy is not None and file in self._packed:
-                self._copy.flush()
                 return _pieces(self._copy, spans)
             with open_regular(self.paths[file]) as plain:
                 return _pieces(plain, spans)
@@ -262,7 +260,10 @@ class Files:
 
 
 def _pieces(file: IO[bytes], spans: Sequence[tuple[int, int]]) -> list[bytes]:
-    return [os.pread(file.fileno(), length, offset) for offset, length in spans]
+    end = file.tell()
+    pieces = [file.read(length) for offset, length in spans if file.seek(offset) == offset]
+    file.seek(end)  # where writing goes on
+    return pieces
 
 
 class StoredLines(Sequence[Line]):

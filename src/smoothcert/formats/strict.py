@@ -17,6 +17,8 @@ DEEPEST = 32
 """Levels of nesting in JSON: more than any file of this package has, and few enough for every reader."""
 LEAST, MOST = -(2**63), 2**64 - 1
 """Whole numbers that fit 64 bits, signed or unsigned."""
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""How a file is opened: Windows knows the second alone, other systems the first."""
 _DEEP = f"expected lists and objects nested at most {DEEPEST} deep, got more"
 
 
@@ -31,7 +33,7 @@ def open_regular(path: Path, error: type[InputError] = EvidenceError) -> BinaryI
         InputError: of the class `error`: there is no such file, or it is a folder, a pipe or a device.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | _AT_ONCE)
     except (OSError, ValueError) as reason:
         told = reason.strerror if isinstance(reason, OSError) else str(reason)
         raise error(f"Cannot read {path}: {told}.") from None

@@ -86,7 +86,8 @@ class OnnxProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            start_new_session=True,  # Ctrl-C is for its owner
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
         )
         self.close = weakref.finalize(self, _end, self._process)
         head = {"trusted": trusted, "memory": self._memory}
@@ -157,7 +158,7 @@ class OnnxProcess:
         self.close()
         code = -(self._process.returncode or 0)
         trust = "Check where it comes from; add --trust-model, which lifts the limits, if you trust its origin."
-        if self._late or code == signal.SIGXCPU:
+        if self._late or code == getattr(signal, "SIGXCPU", None):
             return ModelError(f"{self._path}: it was stopped after {seconds:.0f} s without an answer. {trust}")
         how = signal.Signals(code).name if code > 0 else f"exit status {-code}"
         return ModelError(

@@ -71,10 +71,10 @@ def _answered(answer: Any, head: dict[str, Any]) -> tuple[dict[str, Any], Any]:
 
 def _limit(memory: int | None, seconds: float | None) -> None:
     """Limit this process's own memory, bytes, and the processor time of the next answer, where the system can."""
-    try:
-        import resource
-    except ImportError:
+    if sys.platform == "win32":
         return
+    import resource
+
     if memory is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     if seconds is not None:

@@ -128,11 +128,11 @@ def _batch_size(shape: tuple[int, int, int]) -> int:
 
 
 def _instructions() -> str:
-    """Return the processor's vector instructions that change floating-point results."""
+    """Return the processor's vector instructions that change floating-point results, or those torch makes use of."""
     try:
         info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        info = ""
+    except OSError:  # not Linux
+        return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability().lower()}"
     line = next((line for line in info.splitlines() if line.startswith(("flags", "Features"))), "")
     flags = set(line.partition(":")[2].split())
     return " ".join([platform.machine(), *(flag for flag in _TELLING_FLAGS if flag in flags)])

@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from smoothcert.errors import EvidenceError
@@ -146,6 +147,8 @@ def write_bundle(path: Path, bundle: Bundle, weights: bytes) -> None:
             fresh.mkdir()
             for name, data in {**files, SUMS: sums.encode()}.items():
                 (fresh / name).write_bytes(data)
+            with suppress(OSError):  # not there, or not empty
+                path.rmdir()  # Windows moves nothing over an empty folder
             fresh.rename(path)
     except OSError as error:
         raise EvidenceError(f"Cannot write the bundle {path}: {error.strerror}.") from None

@@ -109,6 +109,7 @@ def _interrupted(client: Any) -> bool:
 
 def _kernel_manager(own: Path) -> Any:
     """Return a manager whose kernel is this very Python, whatever kernels are installed; its files lie in a folder."""
+    import zmq
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
@@ -122,8 +123,8 @@ def _kernel_manager(own: Path) -> Any:
             return KernelSpec(argv=launch, display_name=_KERNEL["display_name"], language=_KERNEL["language"])
 
         def __init__(self, **settings: Any) -> None:
-            # no port: sockets in a folder of this user, unless its path is too long for a socket
-            transport = "ipc" if len(str(own)) < LONGEST_SOCKET else "tcp"
+            # no port: sockets in a folder of this user, unless the system has none or its path is too long for one
+            transport = "ipc" if zmq.has("ipc") and len(str(own)) < LONGEST_SOCKET else "tcp"
             super().__init__(connection_file=str(own / "kernel.json"), transport=transport, **settings)
 
     return ThisPython
