@@ -13,8 +13,8 @@ from workload import ALPHA, CLASSES, IMAGES, N0, SIGMA, Normalised, classifier, 
 
 from smoothcert.config import make_request
 from smoothcert.engine.local import LocalEngine
-from smoothcert.engine.run import lock
-from smoothcert.engine.workload import Work
+from smoothcert.engine.run import freeze_spec
+from smoothcert.engine.workload import Workload
 from smoothcert.sampling.recipe import DTYPES, choose_recipe, prepare
 from smoothcert.sampling.sampler import keep_freed_memory
 
@@ -50,8 +50,8 @@ def rate(task: Rate) -> float:
         return _rate(task, max(task.least, int(task.seconds * _rate(task, task.least))))
 
 
-def _rate(task: Rate, copies: int) -> float:
-    run = READY[task.who](task, copies)
+def _rate(task: Rate, samples: int) -> float:
+    run = READY[task.who](task, samples)
     began = time.perf_counter()
     done = run()
     return done / (time.perf_counter() - began)
@@ -69,9 +69,9 @@ def allocator(keep: bool | None) -> Iterator[None]:
         yield
 
 
-def engine(task: Rate, copies: int) -> Timed:
+def engine(task: Rate, samples: int) -> Timed:
     """The package: noise, waves, votes, looks and bounds of many images (fixed sampling, so that the work is known)."""
-    n_max = max(1, copies // IMAGES)
+    n_max = max(1, samples // IMAGES)
     request = make_request(
         model="-",
         data="-",
@@ -83,8 +83,8 @@ def engine(task: Rate, copies: int) -> Timed:
         device="cpu",
     )
     base, data = classifier(), images()
-    work = Work(request, data, {SIGMA: base}, choose_recipe(base, request, data.shape))
-    local, sampler = LocalEngine(lock(work), work), work.sampler(SIGMA, seed=1)
+    work = Workload(request, data, {SIGMA: base}, choose_recipe(base, request, data.shape))
+    local, sampler = LocalEngine(freeze_spec(work), work), work.sampler(SIGMA, seed=1)
 
     def run() -> int:
         for _ in local.lines(SIGMA, sampler, range(IMAGES)):
@@ -94,7 +94,7 @@ def engine(task: Rate, copies: int) -> Timed:
     return run
 
 
-def bare(task: Rate, copies: int) -> Timed:
+def bare(task: Rate, samples: int) -> Timed:
     """The forward pass alone: the engine's prepared classifier on one constant batch of its size."""
     keep_freed_memory()
     base = classifier()
@@ -108,7 +108,7 @@ def bare(task: Rate, copies: int) -> Timed:
     def run() -> int:
         done = 0
         with torch.inference_mode():
-            while done < copies:
+            while done < samples:
                 forward(batch)
                 done += len(batch)
         return done
@@ -116,12 +116,12 @@ def bare(task: Rate, copies: int) -> Timed:
     return run
 
 
-def literal(task: Rate, copies: int) -> Timed:
+def literal(task: Rate, samples: int) -> Timed:
     """Algorithm 1 of Cohen et al., fp32, one image at a time."""
     from literal import Smooth
 
     smooth = Smooth(Normalised(classifier()), SIGMA, CLASSES, task.batch_size)
-    count, n = whole_images(copies)
+    count, n = whole_images(samples)
     batch = to_float(images(), count)
 
     def run() -> int:
@@ -132,12 +132,12 @@ def literal(task: Rate, copies: int) -> Timed:
     return run
 
 
-def art(task: Rate, copies: int) -> Timed:
+def art(task: Rate, samples: int) -> Timed:
     """The Adversarial Robustness Toolbox, fp32, one image at a time."""
     from peer import estimator
 
     smooth = estimator(Normalised(classifier()), (3, 28, 28), CLASSES, SIGMA, ALPHA, N0)
-    count, n = whole_images(copies)
+    count, n = whole_images(samples)
     batch = to_float(images(), count).numpy()
 
     def run() -> int:

@@ -133,12 +133,12 @@ def _lines(rng: np.random.Generator, spec: Spec, labels: Whole, first: int, bega
     texts = _votes(selection, classes)
     for i in range(m):
         index, taken = first + i, looks[i]
-        copies = n0 + (taken[-1][0] if taken else 0)
+        samples = n0 + (taken[-1][0] if taken else 0)
         said = ",".join(f"[{n},{votes}]" for n, votes in taken)
         image = hashlib.sha256(str(index).encode()).hexdigest()
         yield (
             f'{{"sigma":{SIGMA},"index":{index},"image":"sha256:{image}","label":{labels[i]},"group":null,'
-            f'"selection":{texts[i]},"looks":[{said}],"seconds":{copies / 5000:.4f},"worker":"drawn",'
+            f'"selection":{texts[i]},"looks":[{said}],"seconds":{samples / 5000:.4f},"worker":"drawn",'
             f'"at":"{began + index // 50}Z"}}\n'
         )
 

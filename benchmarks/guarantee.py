@@ -15,8 +15,8 @@ from workload import ALPHA, N0, SIGMA, Normalised, to_float
 
 from smoothcert.config import make_request
 from smoothcert.engine.local import LocalEngine
-from smoothcert.engine.run import lock
-from smoothcert.engine.workload import Work, load_work
+from smoothcert.engine.run import freeze_spec
+from smoothcert.engine.workload import Workload, load_workload
 from smoothcert.evidence.outcomes import outcomes
 
 RADII = (0.25, 0.5, 1.0)
@@ -49,11 +49,11 @@ def certify(task: Guarantee) -> Certified:
     READY[task.who](replace(task, images=1, n_max=min(1000, task.n_max)))()
     run = READY[task.who](task)
     began = time.perf_counter()
-    copies, certified = run()
-    return Certified(task.images, copies, time.perf_counter() - began, certified)
+    samples, certified = run()
+    return Certified(task.images, samples, time.perf_counter() - began, certified)
 
 
-def _work(task: Guarantee) -> Work:
+def _work(task: Guarantee) -> Workload:
     stopping = task.who if task.who in ("looks", "fixed") else "fixed"
     request = make_request(
         model="demo",
@@ -67,12 +67,12 @@ def _work(task: Guarantee) -> Work:
         stopping=stopping,
         device="cpu",
     )
-    return load_work(request)
+    return load_workload(request)
 
 
 def _engine(task: Guarantee) -> Callable[[], Found]:
     work = _work(task)
-    spec, sampler = lock(work), work.sampler(SIGMA, task.seed)
+    spec, sampler = freeze_spec(work), work.sampler(SIGMA, task.seed)
     local = LocalEngine(spec, work)
 
     def run() -> Found:

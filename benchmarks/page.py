@@ -115,9 +115,9 @@ def _guarantees(measured: Measured) -> str:
 def _guarantee(name: str, found: Sequence[Certified]) -> list[str]:
     if not found:
         return [GUARANTEES[name], *[MISSING] * 5]
-    copies = words([each.copies / each.images for each in found], ",.0f")
+    samples = words([each.copies / each.images for each in found], ",.0f")
     seconds = words([each.seconds / each.images for each in found], ".3f")
-    return [GUARANTEES[name], copies, seconds, *(_certified(found, i) for i in range(len(found[0].certified)))]
+    return [GUARANTEES[name], samples, seconds, *(_certified(found, i) for i in range(len(found[0].certified)))]
 
 
 def _certified(found: Sequence[Certified], i: int) -> str:

@@ -19,8 +19,8 @@ from rich.table import Table
 
 from smoothcert.config import make_request
 from smoothcert.engine.local import LocalEngine
-from smoothcert.engine.run import lock
-from smoothcert.engine.workload import Work, load_work
+from smoothcert.engine.run import freeze_spec
+from smoothcert.engine.workload import Workload, load_workload
 from smoothcert.evidence.outcomes import outcomes
 from smoothcert.formats.line import Line
 from smoothcert.noise import Rows, Stage
@@ -56,9 +56,9 @@ def run(options: argparse.Namespace, variant: dict[str, object]) -> Seen:
         seed=SEED,
         **variant,
     )
-    work = load_work(request)
+    work = load_workload(request)
     inputs, votes = copies(work, options.sigma, options.copies)
-    spec = lock(work)
+    spec = freeze_spec(work)
     engine = LocalEngine(spec, work)
     lines = [
         line for wave in engine.lines(options.sigma, work.sampler(options.sigma, SEED), spec.indices) for line in wave
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace, variant: dict[str, object]) -> Seen:
     return Seen(inputs, votes, decisions(work, sorted(lines, key=lambda line: line.index), options.sigma))
 
 
-def copies(work: Work, sigma: float, count: int) -> tuple[list[bytes], NDArray[np.int64]]:
+def copies(work: Workload, sigma: float, count: int) -> tuple[list[bytes], NDArray[np.int64]]:
     """Return the input bits and the class of `count` copies of each image."""
     sampler = work.sampler(sigma, SEED)
     index = np.repeat(work.images.indices, count)
@@ -84,8 +84,8 @@ def copies(work: Work, sigma: float, count: int) -> tuple[list[bytes], NDArray[n
     return bits, np.concatenate(votes)
 
 
-def decisions(work: Work, lines: list[Line], sigma: float) -> NDArray[np.bool_]:
-    spec = lock(work)
+def decisions(work: Workload, lines: list[Line], sigma: float) -> NDArray[np.bool_]:
+    spec = freeze_spec(work)
     found = [outcomes(spec, lines, sigma, k) for k in spec.request.k]
     return np.stack([each.certified_correct(r) for each in found for r in spec.request.radius])
 

@@ -93,9 +93,9 @@ def rows(runs: Sequence[Wanted], verbs: Sequence[str], folder: Path) -> Iterator
         ks = ", ".join(map(str, wanted.k))
         used = {verb: measure(verb, run) for verb in verbs}
         images, before = smaller.get(wanted.classes, (0, {}))
-        cells = [_cell(each, before.get(verb), wanted.images - images) for verb, each in used.items()]
+        entries = [_cell(each, before.get(verb), wanted.images - images) for verb, each in used.items()]
         smaller[wanted.classes] = wanted.images, used
-        yield f"| {wanted.images:,} | {wanted.classes:,} | {ks} | {sizes} | {drawn:,.0f} | {' | '.join(cells)} |"
+        yield f"| {wanted.images:,} | {wanted.classes:,} | {ks} | {sizes} | {drawn:,.0f} | {' | '.join(entries)} |"
 
 
 def _cell(used: Used, before: Used | None, more: int) -> str:

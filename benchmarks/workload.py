@@ -43,10 +43,10 @@ class Normalised(nn.Module):
         return logits
 
 
-def whole_images(copies: int) -> tuple[int, int]:
+def whole_images(samples: int) -> tuple[int, int]:
     """Return how many images of how many estimation copies come nearest to a number of copies."""
-    n = min(N, copies)
-    return max(1, round(copies / (N0 + n))), n
+    n = min(N, samples)
+    return max(1, round(samples / (N0 + n))), n
 
 
 def to_float(images: ImageSet, count: int) -> Tensor:

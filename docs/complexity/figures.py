@@ -27,14 +27,14 @@ from smoothcert.report.figures.style import (
     Margins,
     Words,
     below,
-    pen,
-    sheet,
+    layout,
+    line_style,
     spread,
     styled,
 )
-from smoothcert.stats import Plan, Procedure, copies_needed
+from smoothcert.stats import Plan, Procedure, samples_needed
 from smoothcert.stats.radius import probabilities_at
-from smoothcert.stats.simulate import expected_copies
+from smoothcert.stats.simulate import expected_samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def one_look() -> Figure:
     """Draw what the number of votes depends on: r / sigma and margin, alpha, the bound, and k."""
     words = Words("What the number of votes depends on", "", (ONE_LOOK,))
     margins = Margins(left=1.35, right=0.4, above=0.55, below=0.8, bottom=0.1, gap=1.4)
-    figure, axes = sheet(words, 2.9, margins, (2, 2))
+    figure, axes = layout(words, 2.9, margins, (2, 2))
     _margin(axes[0])
     _alpha(axes[1])
     _classes(axes[2])
@@ -68,10 +68,10 @@ def _margin(axes: Axes) -> None:
     ends = []
     for i, ratio in enumerate(RATIOS):
         votes = _votes(ratio, margins, plan_at())
-        axes.plot(margins, votes, color=pen(i).colour, dashes=pen(i).dashes, lw=1.1)
+        axes.plot(margins, votes, color=line_style(i).colour, dashes=line_style(i).dashes, lw=1.1)
         ends.append(float(np.log10(votes[-1])))
     for i, place in enumerate(spread(ends, 0.75, low=1.15, high=9)):
-        _beside(axes, 10**place, f"{RATIOS[i]:g}", pen(i).colour)
+        _beside(axes, 10**place, f"{RATIOS[i]:g}", line_style(i).colour)
     _beside(axes, 10**6.6, "r/σ", INK)
     _votes_axis(axes)
     _plain(axes, (0.01, 0.1, 1))
@@ -88,7 +88,7 @@ def _beside(axes: Axes, height: float, text: str, colour: str) -> None:
 def _alpha(axes: Axes) -> None:
     alphas = np.geomspace(1e-2, 1e-6, 9)
     votes = np.array([_votes(1.0, [0.1], plan_at(alpha=alpha))[0] for alpha in alphas])
-    axes.plot(alphas, votes / _votes(1.0, [0.1], plan_at())[0], color=pen(0).colour, lw=1.1)
+    axes.plot(alphas, votes / _votes(1.0, [0.1], plan_at())[0], color=line_style(0).colour, lw=1.1)
     axes.set(xscale="log", xlim=(1e-2, 1e-6), ylim=(0, 2), xticks=[10.0**-i for i in range(2, 7)])
     axes.set_xticklabels([f"10⁻{digit}" for digit in "²³⁴⁵⁶"])
     axes.minorticks_off()
@@ -104,7 +104,7 @@ def _classes(axes: Axes) -> None:
     own = _votes(1.0, [0.1], plan_at("cohen"))[0]
     for i, bound in enumerate(("simuem", "rankcp", "cohen")):
         votes = np.array([_votes(1.0, [0.1], plan_at(bound, int(c)))[0] for c in classes])
-        axes.plot(classes, votes / own, color=pen(i).colour, dashes=pen(i).dashes, lw=1.1, label=bound)
+        axes.plot(classes, votes / own, color=line_style(i).colour, dashes=line_style(i).dashes, lw=1.1, label=bound)
     axes.set(xscale="log", xlim=(3, 1000), ylim=(0, 2))
     _plain(axes, (3, 8, 100, 1000))
     axes.set_xlabel("classes")
@@ -117,10 +117,12 @@ def _top(axes: Axes) -> None:
     margins = np.geomspace(0.009, 2, 24)
     for i, k in enumerate(KS):
         rows = probabilities_at(1 + margins, CLASSES, k, HALVES)
-        votes = copies_needed(rows, 1.0, plan_at(), k, WANTED, generator())
-        axes.plot(rows[:, 0], votes, color=pen(i).colour, dashes=pen(i).dashes, lw=1.1)
+        votes = samples_needed(rows, 1.0, plan_at(), k, WANTED, generator())
+        axes.plot(rows[:, 0], votes, color=line_style(i).colour, dashes=line_style(i).dashes, lw=1.1)
         top = (float(rows[0, 0]), 5e5)
-        axes.annotate(f"k = {k}", top, (4, 0), textcoords="offset points", size=TINY, color=pen(i).colour, va="center")
+        axes.annotate(
+            f"k = {k}", top, (4, 0), textcoords="offset points", size=TINY, color=line_style(i).colour, va="center"
+        )
     axes.set(yscale="log", xlim=(0.4, 1), ylim=(10, 1e6))
     _votes_axis(axes)
     axes.set_xlabel("probability of the label")
@@ -130,7 +132,7 @@ def _top(axes: Axes) -> None:
 
 def _votes(ratio: float, margins: object, plan: Plan) -> np.ndarray:
     at = probabilities_at(ratio + np.array(margins), plan.classes)
-    return copies_needed(at, ratio, plan, 1, WANTED)
+    return samples_needed(at, ratio, plan, 1, WANTED)
 
 
 def _votes_axis(axes: Axes) -> None:
@@ -168,7 +170,7 @@ def stopping() -> Figure:
         "radius, k = 1, without selection.",
     )
     words = Words("Votes an image takes: fixed and sequential sampling", "", foot)
-    figure, axes = sheet(words, 3.4, Margins(left=1.35, above=0.45, bottom=0.9, gap=0.4), (1, len(SHOWN)))
+    figure, axes = layout(words, 3.4, Margins(left=1.35, above=0.45, bottom=0.9, gap=0.4), (1, len(SHOWN)))
     for here, ratio in zip(axes, SHOWN, strict=True):
         _around(here, ratio)
     for here in axes[1:]:
@@ -181,13 +183,13 @@ def stopping() -> Figure:
 def _around(axes: Axes, ratio: float) -> None:
     margins = np.linspace(-1, 2, 61)
     at = probabilities_at(ratio + margins, CLASSES)
-    looks = expected_copies(at, Procedure(plan_at(), {1: "label"}, (ratio,)), generator(), 500)
+    looks = expected_samples(at, Procedure(plan_at(), {1: "label"}, (ratio,)), generator(), 500)
     known = np.geomspace(0.01, 2, 40)
     axes.axhline(N_MAX, color=QUIET, lw=0.8, dashes=(3, 2))
     axes.axvline(0, color=FAINT, lw=0.6, zorder=0)
     axes.fill_between(margins, looks.low, looks.high, color=FAINT, lw=0, alpha=0.6)
     axes.plot(margins, looks.mean, color=INK, lw=1.0)
-    axes.plot(known, _votes(ratio, known, plan_at()), color=pen(1).colour, dashes=pen(1).dashes, lw=1.1)
+    axes.plot(known, _votes(ratio, known, plan_at()), color=line_style(1).colour, dashes=line_style(1).dashes, lw=1.1)
     axes.set(yscale="log", xlim=(-1, 2), ylim=(10, 1e6), xticks=(-1, 0, 1, 2))
     _votes_axis(axes)
     axes.set_title(f"r/σ = {ratio:g}", loc="left", size=SMALL + 0.4, pad=3)

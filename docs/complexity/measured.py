@@ -134,7 +134,7 @@ def observed(run: Run, sigma: float) -> tuple[np.ndarray, np.ndarray]:
 def edges(run: Run, sigma: float, shares: np.ndarray, labels: np.ndarray) -> list[Edge]:
     """Return for each radius the images certified, and those that more votes might certify."""
     outcome, plan = run.certificates(sigma, 1), replace(plan_of(run.spec, sigma), looks=(run.spec.request.n_max,))
-    cells = {cell.radius: cell for cell in run.results() if (cell.sigma, cell.k) == (sigma, 1)}
+    entries = {entry.radius: entry for entry in run.results() if (entry.sigma, entry.k) == (sigma, 1)}
     split = tally(np.round(shares * 1e9).astype(np.int64), labels, 1)
     reach = radius(Bounds(1 - split.label_votes / split.n, split.rivals / split.n[:, None]), sigma)
     found = []
@@ -143,5 +143,5 @@ def edges(run: Run, sigma: float, shares: np.ndarray, labels: np.ndarray) -> lis
         margin = float(least_margin(10 * plan.looks[0], r, plan, WANTED))
         ten = missing & ((reach - r) / sigma >= margin)
         kept = int(outcome.certified_correct(r).sum())
-        found.append(Edge(r, cells[r].attainable, kept, int(missing.sum()), int(ten.sum())))
+        found.append(Edge(r, entries[r].attainable, kept, int(missing.sum()), int(ten.sum())))
     return found

@@ -124,9 +124,9 @@ def _one_look(theory: Theory) -> Iterable[str]:
     head = ("r / sigma", "(sigma, r)", "p must exceed", "unanimous", *_margins())
     rows = []
     for row in theory.needed:
-        cells = ", ".join(f"({s:g}, {r:g})" for s in SIGMAS for r in RADII if r / s == row.ratio)
+        entries = ", ".join(f"({s:g}, {r:g})" for s in SIGMAS for r in RADII if r / s == row.ratio)
         rows.append(
-            (f"{row.ratio:g}", cells, format_up(row.least_p, 5), _votes(row.unanimous), *map(_votes, row.votes))
+            (f"{row.ratio:g}", entries, format_up(row.least_p, 5), _votes(row.unanimous), *map(_votes, row.votes))
         )
     yield f"Votes needed, if all votes agree and by margin:\n\n{table(head, rows)}"
     last = theory.needed[-1]
@@ -144,7 +144,7 @@ def _one_look(theory: Theory) -> Iterable[str]:
 def _looks(theory: Theory) -> Iterable[str]:
     head = ("margin", *(f"r / sigma = {ratio:g}: {what}" for ratio in SHOWN for what in ("votes", "certified")))
     rows = [
-        (f"{margin:g}", *(cell for found in theory.around for cell in _around(found[i])))
+        (f"{margin:g}", *(entry for found in theory.around for entry in _around(found[i])))
         for i, margin in enumerate(AROUND)
     ]
     yield f"{AROUND_R.format(n_max=N_MAX, images=theory.images).strip()}\n\n{table(head, rows)}"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from smoothcert.stats import Plan, Procedure, copies_needed, power, r_max_fixed, schedule
+from smoothcert.stats import Plan, Procedure, power, r_max_fixed, samples_needed, schedule
 from smoothcert.stats.power import least_margin
 from smoothcert.stats.radius import probabilities_at
-from smoothcert.stats.simulate import expected_copies
+from smoothcert.stats.simulate import expected_samples
 
 ALPHA, CLASSES, WANTED, N_MAX = 0.001, 8, 0.95, 100_000
 SIGMAS, RADII = (0.25, 0.5, 1.0), (0.25, 0.5, 1.0)
@@ -130,13 +130,13 @@ def finite(values: Iterable[float]) -> Votes:
 def votes(ratio: float, margins: Sequence[float], plan: Plan) -> Votes:
     """Return votes of one look with 95 % power, k = 1, where all votes that miss the label are for one rival."""
     at = probabilities_at(ratio + np.array(margins), plan.classes)
-    return finite(copies_needed(at, ratio, plan, 1, WANTED))
+    return finite(samples_needed(at, ratio, plan, 1, WANTED))
 
 
 def needed(ratio: float) -> Needed:
     """Return the row of one r / sigma."""
     certain = [1.0] + [0.0] * (CLASSES - 1)
-    (unanimous,) = finite(copies_needed([certain], ratio, plan_at()))
+    (unanimous,) = finite(samples_needed([certain], ratio, plan_at()))
     return Needed(ratio, float(ndtr(ratio)), unanimous, votes(ratio, MARGINS, plan_at()))
 
 
@@ -144,19 +144,19 @@ def of_bound(bound: str, classes: int) -> Votes:
     """Return votes at each margin for k = 1, then for k = 5 at margin 0.2, the other votes split as HALVES."""
     plan = plan_at(bound, classes)
     row = probabilities_at([1.2], classes, 5, HALVES)
-    return (*votes(1.0, MARGINS, plan), *finite(copies_needed(row, 1.0, plan, 5, WANTED, generator())))
+    return (*votes(1.0, MARGINS, plan), *finite(samples_needed(row, 1.0, plan, 5, WANTED, generator())))
 
 
 def of_k(k: int) -> Votes:
     """Return votes at each share of the label, r / sigma = 1, the rest split as HALVES."""
     rows = [[share, *((1 - share) * HALVES)] for share in SHARES]
-    return finite(copies_needed(rows, 1.0, plan_at(), k, WANTED, generator()))
+    return finite(samples_needed(rows, 1.0, plan_at(), k, WANTED, generator()))
 
 
 def around(ratio: float) -> tuple[Around, ...]:
     """Return copies and power of looks, and the power of fixed sampling, around one radius."""
     at = probabilities_at(ratio + np.array(AROUND), CLASSES)
-    looks = expected_copies(at, Procedure(plan_at(), {1: "label"}, (ratio,)), generator(), IMAGES)
+    looks = expected_samples(at, Procedure(plan_at(), {1: "label"}, (ratio,)), generator(), IMAGES)
     fixed = [float(power(N_MAX, row, ratio, plan_at())) for row in at]
     columns = (looks.mean, looks.median, looks.high, looks.power[:, 0, 0])
     return tuple(Around(margin, *(float(column[i]) for column in columns), fixed[i]) for i, margin in enumerate(AROUND))
@@ -167,7 +167,7 @@ def least(ratio: float) -> tuple[float, float]:
     fixed = float(least_margin(N_MAX, ratio, plan_at(), WANTED))
     margins = fixed * np.linspace(1.0, 1.6, 7)
     at = probabilities_at(ratio + margins, CLASSES)
-    looks = expected_copies(at, Procedure(plan_at(), {1: "label"}, (ratio,)), generator(), IMAGES)
+    looks = expected_samples(at, Procedure(plan_at(), {1: "label"}, (ratio,)), generator(), IMAGES)
     return fixed, float(np.interp(WANTED, np.maximum.accumulate(looks.power[:, 0, 0]), margins))
 
 

@@ -125,7 +125,7 @@ def copies_per_image(early: Run, fixed: Run, sigma: float) -> tuple[float, float
 def budget(run: Run, sigma: Sigma) -> Budget:
     """Where the copies of one noise level went."""
     taken = np.array([line.samples for line in run.ledger.at(float(sigma))], dtype=np.int64)
-    most = taken == run.spec.request.most_copies
+    most = taken == run.spec.request.max_samples
     return Budget(
         sigma=sigma,
         images=len(taken),

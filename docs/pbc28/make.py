@@ -90,7 +90,7 @@ def _budget(run: Run) -> str:
 
 def _alone(run: Run) -> str:
     """What each cell alone would have taken, a row a sigma and k."""
-    request, limit = run.spec.request, {(cell.sigma, cell.k): cell.r_max for cell in run.results()}
+    request, limit = run.spec.request, {(entry.sigma, entry.k): entry.r_max for entry in run.results()}
     rows = []
     for sigma in request.sigma:
         taken = alone(run, sigma)
@@ -102,7 +102,7 @@ def _alone(run: Run) -> str:
 
 def _agreement(run: Run, fixed: Run) -> str:
     sigma = fixed.spec.request.sigma[0]
-    limit = {cell.k: cell.r_max for each in (run, fixed) for cell in each.results() if cell.sigma == float(sigma)}
+    limit = {entry.k: entry.r_max for each in (run, fixed) for entry in each.results() if entry.sigma == float(sigma)}
     found = [each for each in agreement(run, fixed, float(sigma)) if each.radius < limit[each.k]]
     rows = tuple(
         (str(each.k), f"{each.radius:g}", *(f"{n}" for n in (each.both, each.neither, each.first, each.second)))

@@ -8,7 +8,7 @@ from wording import EVIDENCE, RESULT
 from smoothcert.config import Sigma
 from smoothcert.evidence import Run
 from smoothcert.evidence.cost import costs
-from smoothcert.evidence.results import Cell
+from smoothcert.evidence.results import Entry
 from smoothcert.stats.rounding import format_down, percent_down, percent_of, percent_up
 
 BEGIN, END = "<!-- result: python docs/pbc28/make.py -->", "<!-- /result -->"
@@ -24,7 +24,7 @@ def with_result(readme: str, run: Run) -> str:
 def _short(run: Run) -> tuple[str, ...]:
     """The result in the README: certified accuracy, a row a (sigma, k), and what it means."""
     request, total = run.spec.request, costs(run)[-1]
-    at = {(cell.sigma, cell.k, cell.radius): cell for cell in run.results()}
+    at = {(entry.sigma, entry.k, entry.radius): entry for entry in run.results()}
     rows = tuple(
         (sigma.text, str(k), *(_share(at[float(sigma), k, r]) for r in request.radius), _copies(at, sigma, k))
         for sigma in request.sigma
@@ -45,15 +45,15 @@ def _short(run: Run) -> tuple[str, ...]:
     return RESULT.format(**facts), table(headings, rows), EVIDENCE.format(**facts)
 
 
-def _share(cell: Cell) -> str:
-    if not cell.attainable:
+def _share(entry: Entry) -> str:
+    if not entry.attainable:
         return "not attainable"
-    ends = f"{percent_down(cell.low)} to {percent_up(cell.high)}"
-    return f"{percent_of(cell.certified, cell.images)} % ({ends})"
+    ends = f"{percent_down(entry.low)} to {percent_up(entry.high)}"
+    return f"{percent_of(entry.certified, entry.images)} % ({ends})"
 
 
-def _copies(at: dict[tuple[float, int, float], Cell], sigma: Sigma, k: int) -> str:
+def _copies(at: dict[tuple[float, int, float], Entry], sigma: Sigma, k: int) -> str:
     """The copies serve every k, and stand in the first row of their sigma."""
     first = min(at)[1] == k
-    cell = next(cell for cell in at.values() if cell.sigma == float(sigma))
-    return f"{cell.samples_mean:,.0f} / {cell.samples_median:,.0f}" if first else ""
+    entry = next(entry for entry in at.values() if entry.sigma == float(sigma))
+    return f"{entry.samples_mean:,.0f} / {entry.samples_median:,.0f}" if first else ""

@@ -74,9 +74,9 @@ def _screen(terminal: object) -> Screen:
     return tuple(rows)
 
 
-def _row(cells: Sequence[object], columns: int) -> Row:
+def _row(entries: Sequence[object], columns: int) -> Row:
     """The runs of one row; a run ends at two spaces, so that no width of a font can shift what follows."""
-    styled = [(cells[x].data, cells[x].fg, cells[x].bold) for x in range(columns)]  # type: ignore[attr-defined]
+    styled = [(entries[x].data, entries[x].fg, entries[x].bold) for x in range(columns)]  # type: ignore[attr-defined]
     runs: list[Run] = []
     for x, (text, colour, bold) in enumerate(styled):
         before = runs[-1] if runs else None

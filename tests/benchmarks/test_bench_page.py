@@ -20,8 +20,8 @@ RATE_NAMES = sorted({name for pair in (*RATIOS, *KEPT_AND_LEFT) for name in pair
 POSITIVE = st.floats(1e-3, 1e6)
 
 
-def certified(copies: int, seconds: float, at: tuple[int, ...] = (9, 7, 3)) -> figures.Certified:
-    return figures.Certified(images=10, copies=copies, seconds=seconds, certified=at)
+def certified(samples: int, seconds: float, at: tuple[int, ...] = (9, 7, 3)) -> figures.Certified:
+    return figures.Certified(images=10, copies=samples, seconds=seconds, certified=at)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def tables(text: str) -> list[list[list[str]]]:
     found: list[list[list[str]]] = [[]]
     for line in text.splitlines():
         if line.startswith("|"):
-            found[-1].append([cell.strip() for cell in line.strip("|").split("|")])
+            found[-1].append([entry.strip() for entry in line.strip("|").split("|")])
         elif found[-1]:
             found.append([])
     return [rows for rows in found if rows]
@@ -132,7 +132,7 @@ def test_certificates_are_counted_of_all_images_and_by_image(measured: figures.M
 
 def test_a_missing_peer_is_called_not_installed_in_every_table(measured: figures.Measured) -> None:
     for rows in tables(page(without_art(measured)))[1:]:
-        about_art = [row for row in rows if any(cell.startswith("ART") for cell in row)]
+        about_art = [row for row in rows if any(entry.startswith("ART") for entry in row)]
         assert about_art
         assert all(row[-1] == cells.MISSING for row in about_art)
 

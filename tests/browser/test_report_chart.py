@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from report.finished import finished
-from smoothcert.evidence.results import cells
+from smoothcert.evidence.results import entries
 from smoothcert.stats.rounding import format_down, format_up
 
 pytestmark = pytest.mark.slow
@@ -16,18 +16,18 @@ def readout(page):
     return {row.locator("th").inner_text().strip(): row.locator("td").all_inner_texts() for row in rows.all()}
 
 
-def printed(cell, of_the_spec, least):
+def printed(entry, of_the_spec, least):
     """The cells of the readout as the evidence has them."""
-    limit = format_down(cell.r_max, 4)
-    if not cell.attainable:
+    limit = format_down(entry.r_max, 4)
+    if not entry.attainable:
         return ["–", f"not attainable (R_max {limit})", "–", "–", limit]
     words = "at least " if least else ""
-    share = f"{1000 * cell.certified // cell.images / 10:.1f}"
-    low, high = format_down(100 * cell.low, 1), None if cell.high is None else format_up(100 * cell.high, 1)
+    share = f"{1000 * entry.certified // entry.images / 10:.1f}"
+    low, high = format_down(100 * entry.low, 1), None if entry.high is None else format_up(100 * entry.high, 1)
     assert (high is None) == least
     ends = f"at least {low}" if least else f"{low} to {high}"
-    population = format_down(100 * cell.population, 1) if of_the_spec else "–"
-    return [f"{words}{cell.certified}/{cell.images}", f"{words}{share}", ends, population, limit]
+    population = format_down(100 * entry.population, 1) if of_the_spec else "–"
+    return [f"{words}{entry.certified}/{entry.images}", f"{words}{share}", ends, population, limit]
 
 
 @pytest.mark.parametrize("stopping", ["looks", "fixed"])
@@ -40,9 +40,9 @@ def test_the_slider_reads_exact_counts_at_any_radius(visit, tmp_path, stopping):
         for r in radii:
             page.fill("#radius-number", f"{r:.6f}")
             of_the_spec = r in run.spec.request.radius
-            wanted = [cell for cell in cells(run.spec, run.ledger, (r,)) if cell.k == k]
+            wanted = [entry for entry in entries(run.spec, run.ledger, (r,)) if entry.k == k]
             least = stopping == "looks" and not of_the_spec
-            assert readout(page) == {f"{cell.sigma:g}": printed(cell, of_the_spec, least) for cell in wanted}
+            assert readout(page) == {f"{entry.sigma:g}": printed(entry, of_the_spec, least) for entry in wanted}
             note = page.inner_text("#readout-note")
             assert ("may have been chosen after seeing results" in note) == (not of_the_spec)
 
@@ -70,9 +70,9 @@ def test_a_screen_reader_hears_the_result_after_a_rest(visit, run):
     page = visit(run)
     page.click("#jumps button >> nth=2")
     page.wait_for_timeout(800)
-    cell = next(cell for cell in run.results() if (cell.sigma, cell.k, cell.radius) == (0.25, 1, 0.5))
+    entry = next(entry for entry in run.results() if (entry.sigma, entry.k, entry.radius) == (0.25, 1, 0.5))
     heard = page.inner_text("#readout-live")
-    assert heard.startswith(f"At r = 0.5: sigma 0.25: {cell.certified} of 120 certified")
+    assert heard.startswith(f"At r = 0.5: sigma 0.25: {entry.certified} of 120 certified")
     assert page.get_attribute("#readout-live", "aria-live") == "polite"
 
 
@@ -91,7 +91,7 @@ def test_numbers_that_are_no_radius_are_refused_and_change_nothing(visit, run):
 def test_the_chart_marks_every_cell_and_keys_move_between_them(visit, run):
     page = visit(run)
     points = page.locator("figure:visible .point")
-    assert points.count() == sum(cell.attainable for cell in run.results() if cell.k == 1)
+    assert points.count() == sum(entry.attainable for entry in run.results() if entry.k == 1)
     assert [point.get_attribute("tabindex") for point in points.all()].count("0") == 1
     page.locator("figure:visible .point[tabindex='0']").focus()
     place = "document.activeElement.getAttribute('aria-label').split(':')[0]"
@@ -101,8 +101,8 @@ def test_the_chart_marks_every_cell_and_keys_move_between_them(visit, run):
     assert page.inner_text("#readout-caption") == "At r = 0.25, k = 1"
     page.keyboard.press("ArrowDown")
     assert page.evaluate(place) == "sigma 0.5, r = 0.25"
-    cell = next(cell for cell in run.results() if (cell.sigma, cell.k, cell.radius) == (0.5, 1, 0.25))
-    assert f"{cell.certified} of 120 certified" in page.evaluate("document.activeElement.getAttribute('aria-label')")
+    entry = next(entry for entry in run.results() if (entry.sigma, entry.k, entry.radius) == (0.5, 1, 0.25))
+    assert f"{entry.certified} of 120 certified" in page.evaluate("document.activeElement.getAttribute('aria-label')")
     for _ in range(5):
         page.keyboard.press("ArrowLeft")
     assert page.evaluate(place) == "sigma 0.5, r = 0.1"

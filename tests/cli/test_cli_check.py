@@ -40,10 +40,10 @@ def test_doubts_are_counted_and_change_the_exit_status(say, project, quick, tmp_
     np.savez(tmp_path / "odd.npz", images=np.r_[images, images[:1]], labels=np.r_[labels, labels[1]])
     said = say("check", *BRIGHT, "--data", tmp_path / "odd.npz", "--train-data", "images.npz", *SETTINGS)
     assert said.code == 1
-    doubts = [line for line in said.out.splitlines() if line.startswith("DOUBT")]
-    assert len(doubts) == 3
-    assert "are also in the other set" in doubts[0]
-    assert "under another label" in doubts[1]
+    warnings = [line for line in said.out.splitlines() if line.startswith("DOUBT")]
+    assert len(warnings) == 3
+    assert "are also in the other set" in warnings[0]
+    assert "under another label" in warnings[1]
     assert "3 doubts: see to the remedy first" in said.out
 
 

@@ -26,10 +26,10 @@ def shards(project, tmp_path_factory):
 @pytest.fixture
 def cut_short(shards, tmp_path):
     """Copies of them, the second interrupted with three images to go."""
-    copies = [shutil.copytree(path, tmp_path / path.name) for path in shards]
-    for file, drop in ((copies[1] / "events.jsonl", 2), (copies[1] / "ledger" / "local-0.jsonl", 3)):
+    samples = [shutil.copytree(path, tmp_path / path.name) for path in shards]
+    for file, drop in ((samples[1] / "events.jsonl", 2), (samples[1] / "ledger" / "local-0.jsonl", 3)):
         file.write_text("".join(file.read_text().splitlines(keepends=True)[:-drop]))
-    return copies
+    return samples
 
 
 def test_two_shards_make_the_run_of_one_process(say, project, shards, tmp_path):

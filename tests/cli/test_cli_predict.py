@@ -53,10 +53,10 @@ def images(project, tmp_path):
 @pytest.fixture(scope="module")
 def bundled(project, tmp_path_factory):
     """The bundle of the finished run at sigma 0.25."""
-    from smoothcert.sampling.save_bundle import Wanted, bundle_run
+    from smoothcert.sampling.save_bundle import BundleRequest, bundle_run
 
     out = tmp_path_factory.mktemp("bundled") / "bundle"
-    bundle_run(open_run(project / "run"), out, 0.25, Wanted(n=300), {"model": "cli_nets:brightness"})
+    bundle_run(open_run(project / "run"), out, 0.25, BundleRequest(n=300), {"model": "cli_nets:brightness"})
     return out
 
 
@@ -150,10 +150,10 @@ def test_predict_prints_a_row_an_image_and_what_it_means(say, bundle, images):
     assert re.fullmatch(r"\| image +\| class \| label +\| +share \| copies \|", table[0])
     assert len(table) == 2 + 12
     for line in table[2:]:
-        _, name, number, label, share, copies, _ = (cell.strip() for cell in line.split("|"))
+        _, name, number, label, share, samples, _ = (entry.strip() for entry in line.split("|"))
         assert number == label == re.search(r"_(\d)\.png$", name)[1]  # bright, grey and dark are told apart
         assert re.fullmatch(r"[01]\.\d{4}", share)
-        assert 16 <= int(copies) <= 300
+        assert 16 <= int(samples) <= 300
     assert [line.split("|")[1].strip() for line in table[2:]] == sorted(map(str, images.rglob("*.png")))
     words = " ".join(said.err.split())
     assert "A class is the one most probable under noise (sigma 0.25)" in words

@@ -30,8 +30,8 @@ def test_a_resumed_run_tells_the_time_left_at_its_own_pace(console):
 
 def test_before_a_line_is_decided_no_time_is_told(console):
     with live(console) as show:
-        for copies in (512, 1_024, 1_536):
-            show.sampling(Progress(0.5, 8_000, 12_000, 0, copies, 0, 0, 2.0))
+        for samples in (512, 1_024, 1_536):
+            show.sampling(Progress(0.5, 8_000, 12_000, 0, samples, 0, 0, 2.0))
     assert console.file.getvalue().splitlines() == ["sigma 0.5: 8000/12000 decided, 512 copies/s, 2 s"]
 
 

@@ -229,7 +229,7 @@ def test_table_of_a_run_in_every_form(say, real_run):
     assert json.loads(say("table", real_run, "--format", "json").out) == stored
     rows = list(csv.DictReader(io.StringIO(say("table", real_run, "--format", "csv").out)))
     assert [int(row["certified"] or -1) for row in rows] == [
-        cell["certified"] if cell["attainable"] else -1 for cell in stored
+        entry["certified"] if entry["attainable"] else -1 for entry in stored
     ]
     assert r"\begin{tabular}" in say("table", real_run, "--format", "tex").out
     markdown = say("table", real_run, "--radius", "0.2,0.9").out
@@ -278,9 +278,9 @@ def test_table_on_the_four_published_logs(say, shared_data):
     said = say("table", *sorted(folder.glob("*.tsv")))
     rows = [line for line in said.out.splitlines() if "noise_" in line]
     assert len(rows) == 4 * 6
-    cells = [float(row.split("|")[4]) for row in rows]
+    entries = [float(row.split("|")[4]) for row in rows]
     text = (folder / "published_table.md").read_text()
-    assert cells == [float(x) for x in re.findall(r"\|(?: |)(\d\.\d\d)", text)]
+    assert entries == [float(x) for x in re.findall(r"\|(?: |)(\d\.\d\d)", text)]
 
 
 def test_train_and_certify_what_was_trained(say, project, tmp_path):

@@ -115,11 +115,11 @@ def test_target_follows_k_unless_it_is_named(target, expected):
     assert request.targets == dict(zip((1, 3), expected, strict=True))
 
 
-@pytest.mark.parametrize(("target", "k", "copies"), [("auto", "1,3", 1100), ("auto", "3", 1000), ("label", "1", 1000)])
-def test_separate_copies_are_counted_only_where_they_select_a_class(target, k, copies):
+@pytest.mark.parametrize(("target", "k", "samples"), [("auto", "1,3", 1100), ("auto", "3", 1000), ("label", "1", 1000)])
+def test_separate_copies_are_counted_only_where_they_select_a_class(target, k, samples):
     request = asked(target=target, k=k, n0=100, n_max=1000)
-    assert request.most_copies == copies
-    assert request.selects == (copies > 1000)
+    assert request.max_samples == samples
+    assert request.selects == (samples > 1000)
 
 
 def test_plain_settings_read_back_and_keep_noise_levels_as_typed():

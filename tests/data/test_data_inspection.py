@@ -59,16 +59,16 @@ def test_other_sizes_and_grids_share_nothing() -> None:
     ],
 )
 def test_doubts(values: list[int], labels: list[int], facts: dict, said: str) -> None:
-    doubts = inspect_images(image_set(values, labels, **facts)).doubts
-    assert any(doubt.startswith(said) for doubt in doubts)
-    assert all(doubt.endswith(".") for doubt in doubts)
+    warnings = inspect_images(image_set(values, labels, **facts)).warnings
+    assert any(warning.startswith(said) for warning in warnings)
+    assert all(warning.endswith(".") for warning in warnings)
 
 
 def test_nothing_odd_raises_no_doubt() -> None:
     images = image_set([1, 2, 3], [0, 1, 2], groups=("p", "q", "q"))
     found = inspect_images(images, image_set([4, 5], [0, 1]))
-    assert (found.doubts, found.groups, found.class_counts) == ((), 2, (1, 1, 1))
-    assert inspect_images(images, images).doubts[0].startswith("3 of 3 images are also in the other set")
+    assert (found.warnings, found.groups, found.class_counts) == ((), 2, (1, 1, 1))
+    assert inspect_images(images, images).warnings[0].startswith("3 of 3 images are also in the other set")
 
 
 def test_ten_thousand_images_take_less_than_a_second() -> None:

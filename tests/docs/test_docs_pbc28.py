@@ -100,7 +100,7 @@ def test_the_budget_is_all_copies_of_all_images(page, tmp_path):
     run = open_run(simulate(tmp_path / "run", images=30))
     for sigma in run.spec.request.sigma:
         taken = [line.samples for line in run.ledger.at(float(sigma))]
-        found, most = page["learned"].budget(run, sigma), run.spec.request.most_copies
+        found, most = page["learned"].budget(run, sigma), run.spec.request.max_samples
         assert (found.images, found.copies) == (30, sum(taken))
         assert found.at_most == taken.count(most) > 0
         assert found.share == pytest.approx(found.at_most * most / sum(taken))
@@ -122,10 +122,10 @@ def test_what_the_page_says_in_words_is_true_of_the_votes(page, run, alone):
         assert spent.share > 0.15, "and had a large part of the work"
     means = alone.mean(axis=1)
     assert max(means) > sum(means) - max(means), "one cell costs more than all others together"
-    cells = {(cell.sigma, cell.k, cell.radius): cell for cell in run.results()}
+    entries = {(entry.sigma, entry.k, entry.radius): entry for entry in run.results()}
     for r in run.spec.request.radius:
-        assert cells[1.0, 1, r].observed < cells[0.5, 1, r].observed, "sigma 1.0 pays with accuracy"
-    assert not cells[0.25, 1, 1.0].attainable
+        assert entries[1.0, 1, r].observed < entries[0.5, 1, r].observed, "sigma 1.0 pays with accuracy"
+    assert not entries[0.25, 1, 1.0].attainable
 
 
 def test_the_fixed_run_is_of_the_first_images(page):

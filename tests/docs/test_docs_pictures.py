@@ -38,15 +38,15 @@ def screen_of(screens: ModuleType, text: str):
 
 def text_of(drawing: ModuleType, elements) -> str:
     """The text a picture shows, put back into rows and columns from the places of its elements."""
-    cells: dict[tuple[int, int], str] = {}
+    entries: dict[tuple[int, int], str] = {}
     for element in elements:
         if element.tag == f"{SVG}text" and element.get("text-anchor") is None:
             y = (float(element.get("y")) - drawing.BAR - drawing.MARGIN / 2) / drawing.LINE
             x = (float(element.get("x")) - drawing.MARGIN) / drawing.CHARACTER
             assert float(element.get("textLength")) == pytest.approx(len(element.text) * drawing.CHARACTER, abs=0.1)
-            cells |= {(int(y), round(x) + i): character for i, character in enumerate(element.text)}
-    rows = 1 + max((y for y, _ in cells), default=0)
-    return "\n".join("".join(cells.get((y, x), " ") for x in range(COLUMNS)).rstrip() for y in range(rows))
+            entries |= {(int(y), round(x) + i): character for i, character in enumerate(element.text)}
+    rows = 1 + max((y for y, _ in entries), default=0)
+    return "\n".join("".join(entries.get((y, x), " ") for x in range(COLUMNS)).rstrip() for y in range(rows))
 
 
 LINES = st.lists(st.text("ab<&>\"' é", max_size=COLUMNS).map(str.rstrip), min_size=1, max_size=5)

@@ -103,10 +103,10 @@ def test_the_measured_part_is_what_the_votes_say(page, tmp_path):
         assert level.run.mean == pytest.approx(np.mean(taken))
         assert level.run.median == np.median(taken)
         assert np.mean(np.array(taken) <= level.run.high) >= 0.9
-        cells = {cell.radius: cell for cell in run.results() if (cell.sigma, cell.k) == (level.sigma, 1)}
+        entries = {entry.radius: entry for entry in run.results() if (entry.sigma, entry.k) == (level.sigma, 1)}
         for edge in level.edges:
-            assert edge.attainable == cells[edge.radius].attainable
-            assert edge.certified == (cells[edge.radius].certified if edge.attainable else 0)
+            assert edge.attainable == entries[edge.radius].attainable
+            assert edge.certified == (entries[edge.radius].certified if edge.attainable else 0)
             assert edge.ten <= edge.open <= 40 - edge.certified
 
 

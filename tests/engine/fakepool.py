@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from smoothcert.engine.messages import Beat, Closed, Died, Message, Ready, Refusal, Wave
+from smoothcert.engine.messages import Closed, Died, Heartbeat, Message, Ready, Refusal, Results
 from smoothcert.formats.line import Line
 
 COPIES_A_LINE = 7
@@ -76,10 +76,10 @@ class FakePool:
         assert not worker.asked, "it was asked twice"
         worker.asked = True
 
-    def beat(self, worker: Pretended) -> Beat | None:
+    def beat(self, worker: Pretended) -> Heartbeat | None:
         """What a worker that is asked says."""
         worker.asked = False
-        return Beat(worker.copies)
+        return Heartbeat(worker.copies)
 
     def stop(self, name: str) -> None:
         del self.workers[name]
@@ -119,7 +119,7 @@ class FakePool:
             return Closed()
         return self.wave(name, worker, self._random.randint(0, min(3, len(worker.images))))
 
-    def wave(self, name: str, worker: Pretended, count: int) -> Wave:
+    def wave(self, name: str, worker: Pretended, count: int) -> Results:
         """Some of the images a worker has, decided."""
         lines = []
         for _ in range(count):
@@ -127,7 +127,7 @@ class FakePool:
             line = self.known[worker.sigma or 0.0, index]
             lines.append(as_sent(line, name))
         worker.copies += COPIES_A_LINE * count
-        return Wave(tuple(lines), worker.copies)
+        return Results(tuple(lines), worker.copies)
 
 
 def as_sent(line: Line, name: str, **changes: object) -> str:

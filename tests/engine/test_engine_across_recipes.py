@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from smoothcert.engine.run import certify
-from smoothcert.engine.workload import Work
+from smoothcert.engine.workload import Workload
 from smoothcert.evidence import open_run
 from smoothcert.noise import Rows, Stage
 
@@ -34,7 +34,7 @@ def images(shared_data, tmp_path):
     return tmp_path / "few.npz"
 
 
-def votes(work: Work) -> np.ndarray:
+def votes(work: Workload) -> np.ndarray:
     """The class of each copy, int (images, copies)."""
     sampler, found = work.sampler(0.25, SEED), []
     for image in range(IMAGES):

@@ -39,10 +39,10 @@ def test_a_run_holds_a_line_an_image_and_is_sealed(grey, tmp_path):
     assert events == ["spec locked", "start", *measured, "noise level", "energy", "finish"]
     assert broken_link(run.directory.events) is None
     assert run.directory.seal().facts["ledger_sha256"] == run.ledger.sha256()
-    assert all(cell.certified == 12 for cell in run.results() if cell.radius == 0.1)
+    assert all(entry.certified == 12 for entry in run.results() if entry.radius == 0.1)
     assert isinstance(heard[0], Preflight)
     assert (heard[-1].decided, heard[-1].total) == (12, 12)
-    assert heard[-1].copies >= heard[-1].decided_copies == sum(line.samples for line in run.ledger.lines)
+    assert heard[-1].copies >= heard[-1].decided_samples == sum(line.samples for line in run.ledger.lines)
     assert json.loads((tmp_path / "run" / "results" / "results.json").read_text())
 
 

@@ -78,10 +78,10 @@ def doubt_of(model, data):
     ],
 )
 def test_the_way_it_was_trained_is_found(nets, net, remedy):
-    doubt = doubt_of(f"fed:{net}", nets)
-    assert "100% with" in doubt
-    assert doubt.endswith(remedy)
-    assert preflight(loaded(request(f"fed:{net}", nets)), 0.25, seed=1).warnings == (doubt,)
+    warning = doubt_of(f"fed:{net}", nets)
+    assert "100% with" in warning
+    assert warning.endswith(remedy)
+    assert preflight(loaded(request(f"fed:{net}", nets)), 0.25, seed=1).warnings == (warning,)
 
 
 def test_normalisation_done_twice(nets):

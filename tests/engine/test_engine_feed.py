@@ -5,10 +5,10 @@ import threading
 
 import numpy as np
 
-from smoothcert.engine.worker import Feed
+from smoothcert.engine.worker import WorkQueue
 from smoothcert.noise import Stage
-from smoothcert.sampling.protocol import Need, Sampled
-from smoothcert.sampling.scheduler import waves
+from smoothcert.sampling.protocol import ImageState, SampleRange
+from smoothcert.sampling.scheduler import continuous_batching
 
 
 class Counting:
@@ -30,7 +30,7 @@ class Counting:
 
 
 def fresh(index):
-    return Sampled(index, Need(Stage.ESTIMATION, 0, 3))
+    return ImageState(index, SampleRange(Stage.ESTIMATION, 0, 3))
 
 
 def settle(images, counts):
@@ -39,7 +39,7 @@ def settle(images, counts):
 
 
 def test_it_runs_dry_only_while_something_is_sampled():
-    feed = Feed()
+    feed = WorkQueue()
     feed.put([1, 2])
     taken = map(str, feed)
     assert [next(taken), next(taken)] == ["1", "2"]
@@ -56,7 +56,7 @@ def test_it_runs_dry_only_while_something_is_sampled():
 
 
 def test_images_that_come_late_are_sampled_with_the_others():
-    feed, sampler, done = Feed(), Counting(), []
+    feed, sampler, done = WorkQueue(), Counting(), []
     order = list(range(200))
 
     def feeder():
@@ -69,7 +69,7 @@ def test_images_that_come_late_are_sampled_with_the_others():
 
     thread = threading.Thread(target=feeder)
     thread.start()
-    for decided in waves(map(fresh, feed), sampler, settle):
+    for decided in continuous_batching(map(fresh, feed), sampler, settle):
         feed.decided(len(decided))
         done += [image.index for image in decided]
     thread.join()

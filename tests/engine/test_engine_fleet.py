@@ -8,10 +8,10 @@ import pytest
 
 from smoothcert.engine import worker_pool as members
 from smoothcert.engine.local import LocalEngine
-from smoothcert.engine.messages import Beat, Closed, Died, Ready, Refusal, Wave
-from smoothcert.engine.run import lock
-from smoothcert.engine.worker_pool import MOST_GIVEN, Fleet, share_of
-from smoothcert.engine.workload import load_work
+from smoothcert.engine.messages import Closed, Died, Heartbeat, Ready, Refusal, Results
+from smoothcert.engine.run import freeze_spec
+from smoothcert.engine.worker_pool import MOST_GIVEN, WorkerPool, share_of
+from smoothcert.engine.workload import load_workload
 from smoothcert.errors import ModelError, RecipeError, SmoothcertError
 
 from .fakepool import COPIES_A_LINE, FakePool, as_sent
@@ -26,8 +26,8 @@ def sampled(tmp_path_factory):
     """Spec, images, and the line of every image, as the local engine samples it."""
     folder = tmp_path_factory.mktemp("fleet")
     data: Path = write_random(folder / "images.npz", IMAGES)
-    work = load_work(request(write_resnet(folder / "net.safetensors"), data, sigma=SIGMAS, k=(1, 2), n_max=200))
-    spec = lock(work)
+    work = load_workload(request(write_resnet(folder / "net.safetensors"), data, sigma=SIGMAS, k=(1, 2), n_max=200))
+    spec = freeze_spec(work)
     local = LocalEngine(spec, work)
     lines = [line for sigma in SIGMAS for wave in local.sample(sigma, spec.indices) for line in wave]
     return spec, work.images, {line.key: line for line in lines}
@@ -40,7 +40,7 @@ def fleet_of(sampled):
 
     def make(pool, workers=3):
         events = []
-        fleet = Fleet(pool, spec, images, workers, None)
+        fleet = WorkerPool(pool, spec, images, workers, None)
         return (
             fleet,
             events,
@@ -110,7 +110,7 @@ def test_a_wrong_answer_is_not_written_and_its_images_are_done_again(sampled, fl
             return None
         good, bad = (known[worker.sigma, worker.images.pop()] for _ in range(2))
         lied.append(bad)
-        return Wave((as_sent(good, name), WRONG[how](bad, name)), 14)
+        return Results((as_sent(good, name), WRONG[how](bad, name)), 14)
 
     pool = FakePool(known, strange=strange)
     _, events, sample = fleet_of(pool)
@@ -132,7 +132,7 @@ def test_sampling_on_after_the_decision_is_a_wrong_answer(sampled, fleet_of):
         if not worker.told or early.index not in worker.images or worker.sigma != early.sigma or lied:
             return None
         lied.append(name)
-        return Wave((as_sent(early, name, looks=(*early.looks, (after, more))),), 7)
+        return Results((as_sent(early, name, looks=(*early.looks, (after, more))),), 7)
 
     lied = []
     _, events, sample = fleet_of(FakePool(known, strange=strange))
@@ -149,7 +149,7 @@ def test_an_image_answered_twice_is_a_wrong_answer(sampled, fleet_of):
             return None
         line = as_sent(known[worker.sigma, worker.images.pop()], name)
         twice.append(line)
-        return Wave((line, line), 14)
+        return Results((line, line), 14)
 
     _, events, sample = fleet_of(FakePool(known, strange=strange))
     assert same(sample(0.25), known, 0.25)
@@ -158,7 +158,7 @@ def test_an_image_answered_twice_is_a_wrong_answer(sampled, fleet_of):
 
 def test_workers_that_only_lie_stop_the_run(sampled, fleet_of):
     _, _, known = sampled
-    pool = FakePool(known, strange=lambda name, worker: Wave(("{}",), 0) if worker.images else None)
+    pool = FakePool(known, strange=lambda name, worker: Results(("{}",), 0) if worker.images else None)
     _, _, sample = fleet_of(pool)
     with pytest.raises(SmoothcertError, match=r"3 workers gave answers that cannot be.*smoothcert resume RUN"):
         sample(0.25)
@@ -288,7 +288,7 @@ def test_a_worker_that_hangs_is_replaced(sampled, fleet_of, clock, when, answers
 def test_the_time_can_be_set(sampled, clock):
     spec, images, known = sampled
     pool = FakePool(known, still=lambda name, worker: name == "ray-0" and bool(worker.images), pass_time=clock.go_by)
-    fleet = Fleet(pool, spec, images, 2, None, 30)
+    fleet = WorkerPool(pool, spec, images, 2, None, 30)
     assert same([line for some in fleet.sample(0.25, spec.indices, lambda _: None) for line in some], known, 0.25)
     assert clock.now < 100
 
@@ -306,7 +306,7 @@ def test_a_slow_worker_that_goes_on_is_never_replaced(sampled, fleet_of, clock):
         nonlocal told
         told += 1
         worker.asked = False
-        return Beat(10_000 + int(clock.now // 540))
+        return Heartbeat(10_000 + int(clock.now // 540))
 
     pool = FakePool(known, still=still, pass_time=clock.go_by)
     pool.beat = beat
@@ -344,13 +344,13 @@ def test_workers_have_few_images_at_a_time(sampled, fleet_of):
 
 def test_other_messages_of_a_stopped_worker_are_not_heard(sampled):
     spec, images, known = sampled
-    fleet = Fleet(FakePool(known), spec, images, 1, None)
+    fleet = WorkerPool(FakePool(known), spec, images, 1, None)
     assert fleet._take(None, "ray-9", Ready("there", 2)) == []
 
 
 def test_lines_name_the_accepted_recipe(sampled):
     spec, images, known = sampled
     renamed = {key: replace(line, recipe="0123456789ab") for key, line in known.items()}
-    fleet = Fleet(FakePool(renamed), spec, images, 2, "0123456789ab")
+    fleet = WorkerPool(FakePool(renamed), spec, images, 2, "0123456789ab")
     lines = [line for some in fleet.sample(0.25, spec.indices, lambda _: None) for line in some]
     assert {line.recipe for line in lines} == {"0123456789ab"}

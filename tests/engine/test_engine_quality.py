@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from smoothcert.engine.preflight import quality
+from smoothcert.engine.preflight import metrics
 
 
 def area_by_pairs(scores, positive):
@@ -19,7 +19,7 @@ def area_by_pairs(scores, positive):
 def test_two_classes_are_counted_pair_by_pair(found):
     scores = np.array([float(score) for score, _ in found])
     labels = np.array([int(label) for _, label in found])
-    seen = quality(np.stack([np.zeros_like(scores), scores], axis=1), labels)
+    seen = metrics(np.stack([np.zeros_like(scores), scores], axis=1), labels)
     if len(set(labels)) == 1:
         assert seen.auc is None
     else:
@@ -34,14 +34,14 @@ def test_two_normal_classes():
     rng = np.random.default_rng(0)
     labels = np.arange(20_000) % 2
     scores = rng.normal(labels, 1.0)
-    assert quality(np.stack([-scores, scores], axis=1), labels).auc == pytest.approx(ndtr(0.5**0.5), abs=0.01)
+    assert metrics(np.stack([-scores, scores], axis=1), labels).auc == pytest.approx(ndtr(0.5**0.5), abs=0.01)
 
 
 def test_probabilities_do_as_well_as_logits_in_their_order():
     rng = np.random.default_rng(1)
     logits, labels = rng.normal(size=(200, 5)), rng.integers(0, 5, 200)
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    one, other = quality(logits, labels), quality(probabilities, labels)
+    one, other = metrics(logits, labels), metrics(probabilities, labels)
     assert (one.accuracy, one.balanced) == (other.accuracy, other.balanced)
     assert one.auc == pytest.approx(other.auc, abs=0.05)
 
@@ -49,5 +49,5 @@ def test_probabilities_do_as_well_as_logits_in_their_order():
 def test_a_rare_class_counts_as_much_as_a_common_one():
     logits = np.tile([1.0, 0.0], (100, 1))
     labels = np.r_[np.zeros(90, int), np.ones(10, int)]
-    seen = quality(logits, labels)
+    seen = metrics(logits, labels)
     assert (seen.accuracy, seen.balanced, seen.auc) == (0.9, 0.5, 0.5)

@@ -21,7 +21,7 @@ from smoothcert.engine import workload as work_module
 from smoothcert.engine.resources import Placement, Workers
 from smoothcert.engine.run import certify, resume
 from smoothcert.engine.session import Hooks
-from smoothcert.engine.workload import Work
+from smoothcert.engine.workload import Workload
 from smoothcert.errors import EvidenceError, InputError, MissingExtraError, ModelError, RecipeError
 from smoothcert.evidence import open_run
 from smoothcert.verify import verify
@@ -138,7 +138,7 @@ def test_the_number_of_workers_changes_nothing(cluster, resnet, tmp_path, precis
     assert len(hashes) == 1
     assert {line.worker for line in run.ledger.lines} == {"ray-0", "ray-1"}
     assert (heard[-1].decided, heard[-1].total) == (120, 120)
-    assert heard[-1].copies == heard[-1].decided_copies == sum(line.samples for line in run.ledger.lines)
+    assert heard[-1].copies == heard[-1].decided_samples == sum(line.samples for line in run.ledger.lines)
     assert cluster.is_initialized()  # it was there before, so it stays
 
 
@@ -209,7 +209,7 @@ HERE = rf"Worker ray-[01] on {socket.gethostname()}: "
 def test_a_worker_elsewhere_must_have_the_same_files(cluster, half, tmp_path, monkeypatch):  # noqa: F811
     with monkeypatch.context() as patch:
         other = str(write_resnet(tmp_path / "other.safetensors", seed=4))
-        patch.setattr(Work, "resolved", property(lambda work: work.request.model_copy(update={"model": other})))
+        patch.setattr(Workload, "resolved", property(lambda work: work.request.model_copy(update={"model": other})))
         with pytest.raises(EvidenceError, match=HERE + r".*other\.safetensors is not the classifier of this run"):
             resume(half, {}, workers=RAY)
     with monkeypatch.context() as patch:
@@ -267,5 +267,5 @@ def test_what_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):
     ],
 )
 def test_room(asked, device, nodes, wanted):
-    found = room.room_for(Workers(engine="ray", workers=asked), device, nodes)
+    found = room.resources_for(Workers(engine="ray", workers=asked), device, nodes)
     assert (found.workers, found.threads, found.cpus, found.gpus) == wanted

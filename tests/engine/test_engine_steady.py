@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from smoothcert.engine.preflight import check_steady
+from smoothcert.engine.preflight import check_determinism
 from smoothcert.engine.workload import clean_forward
 from smoothcert.errors import ModelError
 
@@ -55,7 +55,7 @@ def nets(grey, tmp_path):
 
 def look(model, data, count=12, **settings):
     work = loaded(request(model, data, **settings))
-    check_steady(work, 0.25, np.arange(count), clean_forward(work, 0.25))
+    check_determinism(work, 0.25, np.arange(count), clean_forward(work, 0.25))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

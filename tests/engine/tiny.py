@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from smoothcert.config import Request, make_request
-from smoothcert.engine.workload import Work, consent_of, load_work
+from smoothcert.engine.workload import Workload, consent_of, load_workload
 from smoothcert.formats.card import Card
 from smoothcert.models.checkpoints import save_weights
 from smoothcert.models.resnet import build
@@ -125,6 +125,6 @@ def request(model: Path | str, data: Path, **settings: object) -> Request:
     return make_request(model=str(model), data=str(data), **(usual | settings))
 
 
-def loaded(asked: Request) -> Work:
+def loaded(asked: Request) -> Workload:
     """Images and classifiers of a request that was made here, code included."""
-    return load_work(asked, consent=consent_of(asked))
+    return load_workload(asked, consent=consent_of(asked))

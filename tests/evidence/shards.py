@@ -21,8 +21,8 @@ def a_shard(path, whole, share, lines, finished=True, machine=1, **environment):
         correct = {"1": [7] * whole.spec.classes}
         append_event(run.events, CLEAN, sigma=sigma, images=whole.spec.data.images, correct=correct)
         append_event(run.events, LEVEL, sigma=sigma, **PASSED)
-        copies = sum(line.samples for line in own)
-        append_event(run.events, ENERGY, sigma=sigma, copies=copies, joules=float(copies), source="RAPL", seconds=1.0)
+        samples = sum(line.samples for line in own)
+        append_event(run.events, ENERGY, sigma=sigma, copies=samples, joules=float(samples), source="RAPL", seconds=1.0)
     with LedgerWriter(run.ledger / "local-0.jsonl") as writer:
         writer.append(dated(lines))
     if finished:

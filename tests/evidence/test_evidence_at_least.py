@@ -9,7 +9,7 @@ import pytest
 
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.outcomes import only_at_least, outcomes, plan_of
-from smoothcert.evidence.results import cells, results_record
+from smoothcert.evidence.results import entries, results_record
 from smoothcert.report import results_table
 from smoothcert.stats import Bounds, bounds, schedule, tally
 from smoothcert.stats.sequential import undecided
@@ -70,11 +70,11 @@ def test_no_count_is_above_that_of_all_looks_and_radii_of_the_spec_are_not_cut_s
             below.append(kept.sum() < held.sum())
     assert any(below)
     assert (early.abstained.sum()) >= whole.abstained.sum()
-    for cell in cells(spec, Ledger(lines_of(found, True)), GRID):
-        assert cell.at_least == (cell.radius not in spec.request.radius) == (cell.high is None)
-        assert cell.population is None or not cell.at_least
-        record = cell.record()
-        assert (record["abstained"] is None) == (cell.at_least and cell.attainable)
+    for entry in entries(spec, Ledger(lines_of(found, True)), GRID):
+        assert entry.at_least == (entry.radius not in spec.request.radius) == (entry.high is None)
+        assert entry.population is None or not entry.at_least
+        record = entry.record()
+        assert (record["abstained"] is None) == (entry.at_least and entry.attainable)
 
 
 def test_a_radius_added_to_the_spec_would_have_counted_at_least_as_many():
@@ -100,7 +100,7 @@ def unattainable():
 
 def test_what_is_not_attainable_has_no_numbers_in_any_form():
     spec, ledger = unattainable()
-    table = results_table(cells(spec, ledger))
+    table = results_table(entries(spec, ledger))
     names = ("certified", "observed", "low", "high", "sample", "population", "joint")
     (row,) = [row for row in csv.DictReader(io.StringIO(table.render("csv"))) if row["radius"] == "9.0"]
     stored = [results_record(spec, ledger)["cells"], json.loads(table.render("json"))]
@@ -117,7 +117,7 @@ def test_what_is_not_attainable_has_no_numbers_in_any_form():
 
 def test_at_least_is_said_in_every_form():
     spec, ledger = unattainable()
-    table = results_table(cells(spec, ledger, (0.1, 0.25)))
+    table = results_table(entries(spec, ledger, (0.1, 0.25)))
     least, exact = table.rows
     at = table.headings.index
     assert [least[at(name)] for name in ("certified", "certified accuracy %")] == [">= 2/2", ">= 100.0"]

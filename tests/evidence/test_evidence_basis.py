@@ -10,7 +10,7 @@ from smoothcert.evidence import Run, RunDirectory
 from smoothcert.evidence.cost import NOT_METERED, basis_of, energy_of, rate_of
 from smoothcert.evidence.events import ENERGY, Event, append_event
 from smoothcert.evidence.ledger import Ledger
-from smoothcert.evidence.outcomes import duels, predicted
+from smoothcert.evidence.outcomes import pairwise_probabilities, prediction_estimate
 from smoothcert.evidence.scenarios import CERTIFY, CERTIFY_MOST, PREDICT, PREDICT_MOST
 from smoothcert.stats import predict_counts, prediction_looks
 from smoothcert.stats.sequential import levels
@@ -87,8 +87,10 @@ def test_a_study_alone_waits_for_whole_batches(tmp_path):
     assert 512 <= alone[PREDICT] <= 1024
 
 
-def energy(joules, copies=100, sigma=0.25, source="RAPL"):
-    return Event(ENERGY, "", "", {"sigma": sigma, "joules": joules, "copies": copies, "source": source, "seconds": 1.0})
+def energy(joules, samples=100, sigma=0.25, source="RAPL"):
+    return Event(
+        ENERGY, "", "", {"sigma": sigma, "joules": joules, "copies": samples, "source": source, "seconds": 1.0}
+    )
 
 
 def test_energy_is_added_up_and_unknown_parts_are_not_zero():
@@ -116,8 +118,8 @@ def test_a_duel_is_as_hard_as_its_votes():
         a_line(3, 0, selection={0: 30, 1: 10, 2: 40, 3: 20}),
     ]
     rest = 0.5 + (40 - 30) / (2 * np.sqrt(70 * 100))
-    assert duels(lines) == pytest.approx([0.6, 1.0, 0.5, rest])
-    assert duels([a_line(0, 0)]) == pytest.approx([0.5])
+    assert pairwise_probabilities(lines) == pytest.approx([0.6, 1.0, 0.5, rest])
+    assert pairwise_probabilities([a_line(0, 0)]) == pytest.approx([0.5])
 
 
 @pytest.mark.parametrize("votes", [100, 1000])
@@ -126,7 +128,7 @@ def test_the_estimate_is_what_predicting_anew_gives(votes):
     rng = np.random.default_rng(3)
     chances = rng.dirichlet(np.full(6, 0.35), 150)
     lines = [a_line(i, 0, looks=[dict(enumerate(rng.multinomial(2000, p).tolist()))]) for i, p in enumerate(chances)]
-    (abstains, error), (copies, _) = predicted(duels(lines), Production(votes=votes))
+    (abstains, error), (samples, _) = prediction_estimate(pairwise_probabilities(lines), Production(votes=votes))
     looks = prediction_looks(votes, 0.001)
     many = np.repeat(chances, 40, axis=0)
     counts, drawn, silent = np.zeros((len(many), 6), dtype=int), np.full(len(many), votes), np.ones(len(many), bool)
@@ -136,5 +138,5 @@ def test_the_estimate_is_what_predicting_anew_gives(votes):
         drawn[decided] = n
         silent &= ~decided
     assert abstains == pytest.approx(silent.mean(), abs=0.02)
-    assert copies == pytest.approx(drawn.mean(), rel=0.04)
+    assert samples == pytest.approx(drawn.mean(), rel=0.04)
     assert 0 < error < 0.05

@@ -87,7 +87,7 @@ def test_open_run_counts_what_is_missing(tmp_path):
     create_run(tmp_path / "run", a_spec(sigma="0.25,0.5"), {})
     opened = open_run(str(tmp_path / "run"))
     assert (opened.missing, opened.sealed) == (10, False)
-    assert [cell.certified for cell in opened.results()] == [0] * 6
+    assert [entry.certified for entry in opened.results()] == [0] * 6
     assert len(opened.certificates(0.5).index) == 0
 
 

@@ -16,7 +16,7 @@ from smoothcert.evidence.forecast import (
     difference,
     first_unnamed,
     forecast_of,
-    named_cells,
+    named_entries,
     settings_of,
 )
 
@@ -76,12 +76,12 @@ def test_a_run_of_the_same_settings_does_not_differ():
 def test_a_cell_is_named_before_the_pilot_or_not_at_all():
     first, second = {"sigma": 0.25, "radius": 0.25}, {"sigma": 0.25, "radius": 0.5, "at_least": 0.5}
     bare, named = a_spec(), a_spec(primary=first, criteria=[second])
-    before = replace(a_forecast(named), settings=settings_of(named) | named_cells(named))
+    before = replace(a_forecast(named), settings=settings_of(named) | named_entries(named))
     assert first_unnamed(before, named) is None
     assert first_unnamed(before, bare) is None
     assert difference(before, bare) is None
     assert first_unnamed(before, a_spec(criteria=[{**second, "at_least": 0.9}])) is None
-    for after in (a_forecast(bare), replace(before, settings=settings_of(bare) | named_cells(bare))):
+    for after in (a_forecast(bare), replace(before, settings=settings_of(bare) | named_entries(bare))):
         assert first_unnamed(after, bare) is None
         assert first_unnamed(after, named) == named.request.primary
         assert first_unnamed(after, a_spec(criteria=[second])) == a_spec(criteria=[second]).request.criteria[0]

@@ -152,7 +152,7 @@ def test_without_a_shard_the_run_is_partial_and_not_sealed(parts, tmp_path):
     assert (run.sealed, run.missing) == (False, 6)
     assert [event.event for event in merged.own_events()] == [LOCKED, MERGED]
     assert list(merged.results.iterdir()) == []
-    assert all(cell.population is None for cell in run.results())
+    assert all(entry.population is None for entry in run.results())
 
 
 @pytest.mark.parametrize("keep", [1, 40, -1])

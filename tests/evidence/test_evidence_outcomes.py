@@ -11,7 +11,7 @@ from scipy.stats import beta, binomtest, norm
 from smoothcert.errors import SpecError
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.outcomes import line_tallies, outcomes, outcomes_by_k, plan_of, winner
-from smoothcert.evidence.results import cells, results_record
+from smoothcert.evidence.results import entries, results_record
 from smoothcert.stats import running
 
 from .handmade import a_line, a_spec
@@ -59,7 +59,7 @@ def test_certificates_say_none_for_abstentions_and_wrong_classes():
 
 
 def test_abstentions_wrong_classes_and_missing_images_stay_in_the_denominator():
-    quarter, half = cells(fixed(), Ledger(five()))
+    quarter, half = entries(fixed(), Ledger(five()))
     assert (quarter.certified, quarter.images, quarter.lines, quarter.observed) == (1, 5, 4, 0.2)
     assert (quarter.wrong, quarter.abstained) == (1, 1)
     assert (half.certified, half.observed) == (0, 0.0)
@@ -70,10 +70,10 @@ def test_abstentions_wrong_classes_and_missing_images_stay_in_the_denominator():
 
 def test_a_partial_run_says_nothing_about_the_population():
     lines = five()
-    assert {(c.population, c.joint) for c in cells(fixed(), Ledger(lines))} == {(None, None)}
-    assert {(c.population, c.joint) for c in cells(fixed(), Ledger(()))} == {(None, None)}
+    assert {(c.population, c.joint) for c in entries(fixed(), Ledger(lines))} == {(None, None)}
+    assert {(c.population, c.joint) for c in entries(fixed(), Ledger(()))} == {(None, None)}
     whole = (*lines, a_line(4, 1, {1: 100}, [{1: 1000}]))
-    quarter = cells(fixed(), Ledger(whole))[0]
+    quarter = entries(fixed(), Ledger(whole))[0]
     for bound, delta in ((quarter.population, 0.05), (quarter.joint, 0.05 / 2)):
         low = beta.ppf(delta, 2, 4)
         assert bound == pytest.approx((low - ALPHA) / (1 - ALPHA), rel=1e-6)
@@ -82,7 +82,7 @@ def test_a_partial_run_says_nothing_about_the_population():
 
 def test_a_radius_chosen_after_the_run_has_no_population_bound():
     whole = Ledger((*five(), a_line(4, 1, {1: 100}, [{1: 1000}])))
-    other, own = cells(fixed(), whole, (0.1, 0.5))
+    other, own = entries(fixed(), whole, (0.1, 0.5))
     assert (other.radius, other.population, other.joint) == (0.1, None, None)
     assert None not in (own.population, own.joint)
 
@@ -92,7 +92,7 @@ def test_an_unattainable_cell_is_flagged():
     unanimous = Ledger((a_line(0, 0, {0: 100}, [{0: 1000}]),))
     limit = -0.25 * norm.isf(ALPHA ** (1 / 1000))
     assert limit == pytest.approx(0.6158, abs=1e-4)
-    found = cells(spec, unanimous)
+    found = entries(spec, unanimous)
     assert [c.attainable for c in found] == [True, True, False]
     assert [c.r_max for c in found] == pytest.approx([limit] * 3, rel=1e-7)
     assert [c.certified for c in found] == [1, 1, 0]
@@ -158,7 +158,7 @@ def grouped(strong):
     looks = [votes[i in strong] for i in range(6)]
     lines = tuple(a_line(i, 0, {0: 100}, [looks[i]], group=GROUPS[i]) for i in range(6))
     spec = a_spec((0,) * 6, looks=(1000,), stopping="fixed", bound="cohen", radius="0.25", grouped=True)
-    return cells(spec, Ledger(lines))[0]
+    return entries(spec, Ledger(lines))[0]
 
 
 def test_grouped_images_carry_the_population_bound_one_a_group():
@@ -171,7 +171,7 @@ def test_grouped_images_carry_the_population_bound_one_a_group():
 
 def test_images_without_groups_all_count():
     whole = Ledger((*five(), a_line(4, 1, {1: 100}, [{1: 1000}])))
-    assert {cell.groups for cell in cells(fixed(), whole)} == {None}
+    assert {entry.groups for entry in entries(fixed(), whole)} == {None}
 
 
 def test_the_results_record_names_spec_and_ledger():
@@ -180,9 +180,9 @@ def test_the_results_record_names_spec_and_ledger():
     assert record["spec_sha256"] == spec.sha256()
     assert record["ledger_sha256"] == ledger.sha256()
     assert (record["lines"], record["confidence"]) == (4, 0.95)
-    order = [(cell["sigma"], cell["k"], cell["radius"]) for cell in record["cells"]]
+    order = [(entry["sigma"], entry["k"], entry["radius"]) for entry in record["cells"]]
     assert order == [(s, k, r) for s in (0.25, 0.5) for k in (1, 2) for r in (0.25, 0.5)]
-    assert np.isfinite([cell["r_max"] for cell in record["cells"]]).all()
+    assert np.isfinite([entry["r_max"] for entry in record["cells"]]).all()
 
 
 @pytest.mark.parametrize("bound", ["rankcp", "simuem", "cohen"])

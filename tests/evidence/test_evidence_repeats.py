@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import image_key, repeated
-from smoothcert.evidence.results import cells, repeats, results_record
+from smoothcert.evidence.results import entries, repeats, results_record
 from smoothcert.verify.table import copied
 
 from .handmade import a_line, a_spec
@@ -35,25 +35,25 @@ def test_both_counts_are_those_by_hand(pairs, grouped):
     spec, ledger = a_ledger(images, groups if grouped else None)
     wanted = across(images, groups if grouped else range(len(images)))
     assert repeats(spec, ledger.columns) == copied(spec, ledger.columns) == wanted
-    (cell,) = cells(spec, ledger)
-    assert (cell.population is None) == (cell.joint is None) == bool(wanted)
-    assert (cell.withheld is not None) == bool(wanted)
+    (entry,) = entries(spec, ledger)
+    assert (entry.population is None) == (entry.joint is None) == bool(wanted)
+    assert (entry.withheld is not None) == bool(wanted)
 
 
 def test_270_of_300_copies_are_named():
     spec, ledger = a_ledger([i % 30 for i in range(300)])
-    (cell,) = cells(spec, ledger)
-    assert (cell.certified, cell.population, cell.joint) == (300, None, None)
-    assert "270 of 300" in cell.withheld
+    (entry,) = entries(spec, ledger)
+    assert (entry.certified, entry.population, entry.joint) == (300, None, None)
+    assert "270 of 300" in entry.withheld
     record = results_record(spec, ledger)["cells"][0]
     assert (record["population"], record["population_assumes"]) == (None, None)
 
 
 def test_copies_inside_one_group_leave_the_bound_of_one_image_a_group():
     spec, ledger = a_ledger([1, 1, 2, 3], ["p", "p", "q", "r"])
-    (cell,) = cells(spec, ledger)
-    assert cell.population is not None
-    assert "groups" in cell.record()["population_assumes"]
+    (entry,) = entries(spec, ledger)
+    assert entry.population is not None
+    assert "groups" in entry.record()["population_assumes"]
 
 
 def test_the_first_form_of_the_record_is_what_it_was():

@@ -20,8 +20,8 @@ def published(path):
     table = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if found := re.search(r"sigma; = ([0-9.]+)", line):
-            cells = line.split("</b>|", 1)[1].rstrip("| ").split("|")
-            table[found[1]] = [float(re.search(r"[0-9.]+", cell)[0]) for cell in cells]
+            entries = line.split("</b>|", 1)[1].rstrip("| ").split("|")
+            table[found[1]] = [float(re.search(r"[0-9.]+", entry)[0]) for entry in entries]
     return table
 
 

@@ -14,7 +14,7 @@ from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
 from smoothcert.models import Classifier
 from smoothcert.models.adapters import assembled
-from smoothcert.models.heads import TwoColumns, settled
+from smoothcert.models.heads import BinaryToTwoClass, resolve_head
 
 IMAGES = torch.zeros(4, 1, 2, 2)
 MANY = torch.tensor([[1.0, -2.0, 0.5]]).expand(4, 3)
@@ -36,7 +36,7 @@ class Returns(nn.Module):
 
 
 def settle(returned: Any, **card: Any) -> Classifier:
-    return settled(assembled(Returns(returned), Card(**card), "", "net"), IMAGES)
+    return resolve_head(assembled(Returns(returned), Card(**card), "", "net"), IMAGES)
 
 
 @dataclass
@@ -100,7 +100,7 @@ def test_class_1_wins_exactly_above_the_level(values: list[float]) -> None:
     one = torch.tensor(values)[:, None]
     for output, level in (("logit", 0.0), ("probability", 0.5)):
         for dtype in (torch.float32, torch.bfloat16):
-            columns = TwoColumns(Returns(one.to(dtype)), output)(one)
+            columns = BinaryToTwoClass(Returns(one.to(dtype)), output)(one)
             assert torch.equal(columns.float().argmax(dim=1), (one.to(dtype)[:, 0] > level).long())
 
 
@@ -141,13 +141,13 @@ def test_images_come_as_the_classifier_expects_them() -> None:
             return x.flatten(1)[:, :1] * torch.tensor([1.0, 0.0])
 
     card = Card(mean=(51.0,), std=(102.0,), value_range=(0.0, 255.0))
-    got = settled(assembled(Seen(), card, "", "net"), IMAGES.double() + 0.6)
+    got = resolve_head(assembled(Seen(), card, "", "net"), IMAGES.double() + 0.6)
     assert (got.num_classes, got.mean) == (2, (0.2,))
 
 
 def test_a_network_of_ours_is_not_looked_at() -> None:
     own = assembled(Returns(ValueError()), Card(num_classes=4), "", "net", arch="resnet8")
-    assert settled(own, IMAGES) is own
+    assert resolve_head(own, IMAGES) is own
 
 
 def test_the_advice_for_findings_is_code_that_certifies_one() -> None:
@@ -157,7 +157,7 @@ def test_the_advice_for_findings_is_code_that_certifies_one() -> None:
     findings = torch.randn(4, 18)
     names: dict[str, Any] = {"torch": torch, "net": Returns(findings)}
     exec(code, names)
-    got = settled(assembled(names["OneFinding"](), Card(), "", "net"), IMAGES)
+    got = resolve_head(assembled(names["OneFinding"](), Card(), "", "net"), IMAGES)
     assert torch.equal(got.module(IMAGES).argmax(dim=1), (findings[:, 3] > 0).long())
 
 
@@ -188,4 +188,4 @@ def test_a_failure_names_a_remedy_that_fits(error, remedy):
 
 def test_a_tensor_left_on_another_device():
     with pytest.raises(ModelError, match="to the processor in its factory"):
-        settled(assembled(OnTwoDevices(), Card(), "", "net"), IMAGES)
+        resolve_head(assembled(OnTwoDevices(), Card(), "", "net"), IMAGES)

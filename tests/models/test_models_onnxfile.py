@@ -14,7 +14,7 @@ from torch import nn
 from smoothcert.config import make_request
 from smoothcert.errors import MissingExtraError, ModelError, RecipeError
 from smoothcert.models import ModelOptions, load_classifier
-from smoothcert.models.heads import settled
+from smoothcert.models.heads import resolve_head
 from smoothcert.noise import make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source, self_test
@@ -31,7 +31,7 @@ def compared(path: str, net: nn.Module, count: int = 37, **more: object) -> floa
     got = load_classifier(path, ModelOptions(**(HALF | more)))
     assert (got.own, got.mean, got.num_classes) == (False, (0.5,) * 3, None)
     assert got.sha256 == "sha256:" + hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return float((votes(settled(got, x[:2]).module(x)) != votes(net(x))).mean())
+    return float((votes(resolve_head(got, x[:2]).module(x)) != votes(net(x))).mean())
 
 
 def test_votes_are_those_of_the_network(exported, trained) -> None:
@@ -98,7 +98,7 @@ def test_the_recipe_names_the_runtime_and_takes_nothing_else(exported, trained) 
 @pytest.mark.parametrize("batch", [64, 37])
 def test_rows_are_bit_equal_whatever_their_place_neighbours_and_threads(exported, trained, batch: int) -> None:
     got = load_classifier(exported(trained, (2, 3, 12, 12)), ModelOptions(**HALF, num_classes=4))
-    got = settled(got, noisy(4))
+    got = resolve_head(got, noisy(4))
     how = choose_recipe(got, make_request(model="m", data="d", device="cpu", batch_size=batch), (3, 12, 12))
     pixels = np.random.default_rng(0).integers(0, 256, (3, 12, 12)).astype(np.int32)
     source = Source((3, 12, 12), lambda index: pixels)

@@ -17,7 +17,7 @@ from smoothcert.config import make_request
 from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.checkpoints import save_weights
-from smoothcert.models.heads import settled
+from smoothcert.models.heads import resolve_head
 from smoothcert.noise import Rows, Stage, make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
@@ -48,10 +48,10 @@ def differing(case: Case) -> float:
     noise = make_noise("grid", 0.25, 255, 1)
     slot = np.repeat(np.arange(IMAGES), COPIES)
     rows = Rows.of(slot, slot, np.tile(np.arange(COPIES), IMAGES), Stage.TEST)
-    copies = torch.from_numpy((pixels[slot] + noise.steps(rows, case.shape)) / 255).float()
+    samples = torch.from_numpy((pixels[slot] + noise.steps(rows, case.shape)) / 255).float()
     classifier = load_classifier(case.model, ModelOptions(in_channels=case.shape[0], **case.options))
-    classifier = settled(classifier, copies[:4])
-    by_hand = votes(case.by_hand(copies))
+    classifier = resolve_head(classifier, samples[:4])
+    by_hand = votes(case.by_hand(samples))
     recipe = choose_recipe(classifier, make_request(model="m", data="d", device="cpu", batch_size=BATCH), case.shape)
     source = Source(case.shape, lambda index: pixels[index])
     sampler = Sampler(classifier, prepare(classifier, recipe), noise, recipe, source)

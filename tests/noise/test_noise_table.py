@@ -121,9 +121,9 @@ def test_guide_brackets_every_search():
     made = grid_table(1.0, 255)
     words = np.random.default_rng(2).integers(0, 2**64 - 1, 20000, np.uint64, endpoint=True)
     counts = np.searchsorted(made.thresholds, words, side="right")
-    cells = (words >> np.uint64(made.shift)).astype(np.int64)
-    assert (made.guide[cells] <= counts).all()
-    assert (counts <= made.guide[cells + 1]).all()
+    entries = (words >> np.uint64(made.shift)).astype(np.int64)
+    assert (made.guide[entries] <= counts).all()
+    assert (counts <= made.guide[entries + 1]).all()
 
 
 def test_compiled_search_at_every_edge():

@@ -39,6 +39,6 @@ def procedure(n_max=10_000, radii=(0.25, 0.5), ks=(1,), stopping="looks"):
     return Procedure(plan, {k: "prediction" if k == 1 else "label" for k in ks}, radii, 100)
 
 
-def pilot(probabilities, labels, count, copies, rng):
+def pilot(probabilities, labels, count, samples, rng):
     """Votes of the first images."""
-    return Votes(rng.multinomial(copies, probabilities[:count]), labels[:count])
+    return Votes(rng.multinomial(samples, probabilities[:count]), labels[:count])

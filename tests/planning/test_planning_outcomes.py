@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from smoothcert.planning.forecast import mean_copies, traces
+from smoothcert.planning.forecast import mean_samples, traces
 from smoothcert.planning.population import population
 
 
@@ -12,5 +12,5 @@ def test_the_mean_copies_of_a_few_images_stay_in_their_range(seed: int) -> None:
     behind = population(np.array([[99, 1, 0], [50, 50, 0], [10, 88, 2]]), np.array([0, 0, 1]), rng)
     samples = np.where(rng.random(len(behind.weights(behind.best))) < 0.1, 10_100.0, 214.0)
     trace = traces(behind.votes, behind.best, behind.at_points(samples[:, None] / samples.max()))[0]
-    found = mean_copies(behind, samples, trace, 3, rng)
+    found = mean_samples(behind, samples, trace, 3, rng)
     assert samples.min() <= found.low <= found.value <= found.high <= samples.max()

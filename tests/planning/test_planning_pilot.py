@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.tiny import loaded, request, write_grey, write_resnet
-from smoothcert.engine.run import lock
+from smoothcert.engine.run import freeze_spec
 from smoothcert.noise import Stage
 from smoothcert.planning.pilot import draw_pilot
 from smoothcert.sampling.sampler import Sampler
@@ -78,4 +78,4 @@ def test_a_pilot_leaves_the_classifier_as_it_was(tmp_path):
     draw_pilot(work, 4, 50, np.random.default_rng(3))
     after = work.classifiers[0.25].module.state_dict().values()
     assert all(bool((a == b).all()) and a.dtype == b.dtype for a, b in zip(before, after, strict=True))
-    assert lock(work).recipe.precision == "fp32"
+    assert freeze_spec(work).recipe.precision == "fp32"

@@ -8,7 +8,7 @@ import pytest
 
 from engine.tiny import loaded, request
 from smoothcert.config.plan import PlanSettings, make_plan_settings
-from smoothcert.engine.run import certify, lock
+from smoothcert.engine.run import certify, freeze_spec
 from smoothcert.errors import SpecError
 from smoothcert.evidence import open_run
 from smoothcert.evidence.forecast import Forecast, difference
@@ -44,13 +44,13 @@ def test_without_a_pilot_no_torch_is_needed():
 
 def test_the_forecast_is_about_the_run_of_these_settings(planned, grey):
     forecast = planned.forecast
-    spec = lock(loaded(planned.settings.request()))
+    spec = freeze_spec(loaded(planned.settings.request()))
     assert difference(forecast, spec) is None
     assert (forecast.images, forecast.pilot.images, forecast.pilot.copies) == (12, 6, 60)
-    assert [(cell.sigma, cell.k, cell.radius) for cell in forecast.cells] == [
+    assert [(entry.sigma, entry.k, entry.radius) for entry in forecast.cells] == [
         (0.25, k, r) for k in (1, 2) for r in (0.1, 0.2)
     ]
-    assert all(cell.looks.value > 0.9 for cell in forecast.cells)
+    assert all(entry.looks.value > 0.9 for entry in forecast.cells)
     assert Forecast.from_record(json.loads(json.dumps(forecast.to_record()))) == forecast
     assert json.dumps(planned.to_record())
 
@@ -97,7 +97,7 @@ def test_a_pilot_larger_than_the_data_takes_all_and_says_so(grey):
 def test_a_run_of_more_images_than_there_are_is_forecast_and_does_not_match(grey):
     found = plan(settings(grey).model_copy(update={"images": 1000}))
     assert found.forecast.images == found.images == 1000
-    assert "images: planned 1000, now 12" in difference(found.forecast, lock(loaded(found.settings.request())))
+    assert "images: planned 1000, now 12" in difference(found.forecast, freeze_spec(loaded(found.settings.request())))
 
 
 def test_classes_that_contradict_the_data_are_refused(grey):

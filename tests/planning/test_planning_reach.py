@@ -5,7 +5,7 @@ import pytest
 from scipy.special import ndtr
 
 from smoothcert.config import make_request
-from smoothcert.planning.reach import powers, procedure_of, reach, sufficient
+from smoothcert.planning.reach import attainable_radius, powers, procedure_of, sufficient
 from smoothcert.stats import Plan, Procedure, r_max, schedule, simulate, votes_needed
 from smoothcert.stats.power import least_margin
 
@@ -18,7 +18,7 @@ def _request(**more):
 @pytest.mark.parametrize("r", [0.1, 0.5, 1.0])
 def test_unanimous_votes_are_those_of_cohens_bound(sigma, r):
     asked = procedure_of(_request(bound="cohen", k=(1,)), sigma, 8)
-    found = reach(asked, 1, r)
+    found = attainable_radius(asked, 1, r)
     assert found.votes == votes_needed(r, sigma)
     assert found.r_max == r_max(asked.plan, 1)
     assert found.attainable == (r <= found.r_max) == (found.look is not None) == (found.probability is not None)
@@ -26,7 +26,7 @@ def test_unanimous_votes_are_those_of_cohens_bound(sigma, r):
 
 def test_the_look_is_the_first_whose_unanimous_votes_certify():
     asked = procedure_of(_request(), 0.25, 8)
-    found = reach(asked, 1, 0.5)
+    found = attainable_radius(asked, 1, 0.5)
     looks = asked.plan.looks
     assert found.look == 584
     before = Plan(looks, 0.001, "rankcp", 8, 0.25).levels[: looks.index(584)]

@@ -3,7 +3,7 @@
 import pytest
 
 from smoothcert.evidence import open_run
-from smoothcert.evidence.results import cells
+from smoothcert.evidence.results import entries
 from smoothcert.report import results_table
 from smoothcert.report.certificates import certificate_columns, write_certificates
 from smoothcert.report.results import write_results
@@ -19,13 +19,13 @@ def test_rows_add_up_to_the_results_table(run, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     table = parquet.read_table(write_certificates(run, tmp_path)).to_pylist()
     assert len(table) == 2 * 2 * 30
-    for cell in cells(run.spec, run.ledger):
-        mine = [row for row in table if (row["sigma"], row["k"]) == (cell.sigma, cell.k)]
-        assert sum(row[f"certified_at_{cell.radius:g}"] for row in mine) == cell.certified
-        assert sum(row["outcome"] == "abstained" for row in mine) == cell.abstained
-        assert sum(row["outcome"] == "wrong class" for row in mine) == cell.wrong
+    for entry in entries(run.spec, run.ledger):
+        mine = [row for row in table if (row["sigma"], row["k"]) == (entry.sigma, entry.k)]
+        assert sum(row[f"certified_at_{entry.radius:g}"] for row in mine) == entry.certified
+        assert sum(row["outcome"] == "abstained" for row in mine) == entry.abstained
+        assert sum(row["outcome"] == "wrong class" for row in mine) == entry.wrong
         assert all(row["radius"] == 0 for row in mine if row["outcome"] != "certified")
-        assert all(row["radius"] >= cell.radius for row in mine if row[f"certified_at_{cell.radius:g}"])
+        assert all(row["radius"] >= entry.radius for row in mine if row[f"certified_at_{entry.radius:g}"])
 
 
 def test_columns_are_of_equal_length_and_follow_the_ledger(run):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothcert.evidence import open_run
-from smoothcert.evidence.results import cells
+from smoothcert.evidence.results import entries
 from smoothcert.report import claims
 from smoothcert.report.claims import guarantees
 from verify.simulated import simulate
@@ -21,11 +21,11 @@ def run(tmp_path_factory):
 
 
 def test_a_sentence_for_every_cell(run):
-    for cell in cells(run.spec, run.ledger):
-        said = claims.observed(cell, 1000)
-        if cell.attainable:
-            assert f"Of 60 images, {cell.certified} were certified-correct at r = {cell.radius:g}" in said
-            assert f"{cell.abstained} abstentions and {cell.wrong} wrong-class returns count as not certified" in said
+    for entry in entries(run.spec, run.ledger):
+        said = claims.observed(entry, 1000)
+        if entry.attainable:
+            assert f"Of 60 images, {entry.certified} were certified-correct at r = {entry.radius:g}" in said
+            assert f"{entry.abstained} abstentions and {entry.wrong} wrong-class returns count as not certified" in said
         else:
             assert "not attainable" in said
             assert "not a finding about the model" in said
@@ -33,37 +33,37 @@ def test_a_sentence_for_every_cell(run):
 
 
 def test_no_percentage_of_the_population_from_a_partial_run(run):
-    cell = replace(cells(run.spec, run.ledger)[0], population=None, joint=None)
+    entry = replace(entries(run.spec, run.ledger)[0], population=None, joint=None)
     for joint in (False, True):
-        assert "No statement about a population" in claims.population(cell, joint)
+        assert "No statement about a population" in claims.population(entry, joint)
 
 
 @settings(max_examples=100)
 @given(st.floats(0, 1, exclude_max=True))
 def test_a_population_bound_is_never_printed_above_itself(bound):
-    cell = replace(CELL, population=bound)
-    printed = re.search(r"at least ([\d.]+) % of that population", claims.population(cell, joint=False))[1]
+    entry = replace(CELL, population=bound)
+    printed = re.search(r"at least ([\d.]+) % of that population", claims.population(entry, joint=False))[1]
     assert Fraction(printed) / 100 <= Fraction(bound) + ULP  # 100 * bound is itself rounded to the nearest double
     assert Fraction(bound) - Fraction(printed) / 100 < Fraction(1, 999)
 
 
 def test_the_population_sentence_carries_its_condition(run):
-    cell = cells(run.spec, run.ledger)[0]
-    said = claims.population(cell, joint=True)
+    entry = entries(run.spec, run.ledger)[0]
+    said = claims.population(entry, joint=True)
     assert said.startswith("If the 60 images are independent draws")
     assert "jointly over which images were drawn and over the noise, for all cells of the run together" in said
-    assert "groups (one random image of each)" in claims.population(replace(cell, groups=7), joint=True)
+    assert "groups (one random image of each)" in claims.population(replace(entry, groups=7), joint=True)
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_what_is_kept_is_what_was_bounded(k):
     """A label among the k most probable classes is no correct classification."""
-    cell = replace(CELL, k=k, population=0.5, joint=0.4)
-    said = [claims.this_sample(cell, 0.001), *(claims.population(cell, joint) for joint in (False, True))]
+    entry = replace(CELL, k=k, population=0.5, joint=0.4)
+    said = [claims.this_sample(entry, 0.001), *(claims.population(entry, joint) for joint in (False, True))]
     for sentence in said:
         assert ("correct" in sentence) == (k == 1)
         assert (f"{k} most probable classes" in sentence) == (k > 1)
-        assert f"(sigma {cell.sigma:g}{f', k = {k}' if k > 1 else ''})" in sentence
+        assert f"(sigma {entry.sigma:g}{f', k = {k}' if k > 1 else ''})" in sentence
 
 
 def test_groups_speak_for_draws_of_one_image_of_a_group(run):
@@ -95,4 +95,4 @@ CELL = None
 @pytest.fixture(scope="module", autouse=True)
 def _cell(run):
     global CELL
-    CELL = cells(run.spec, run.ledger)[0]
+    CELL = entries(run.spec, run.ledger)[0]

@@ -21,10 +21,10 @@ def by_hand(run, sigma, k, r):
 @pytest.mark.parametrize("kind", [{}, {"drop": 90}, {"stopping": "fixed", "k": "1,2", "target": "label"}], ids=str)
 def test_rows_are_counts_and_sum_to_the_cell(tmp_path, kind):
     run = finished(tmp_path / "run", images=102, classes=6, **kind)
-    for cell in run.results():
-        rows = class_rows(run, cell.sigma, cell.k, cell.radius)
-        assert [row.certified for row in rows] == by_hand(run, cell.sigma, cell.k, cell.radius)
-        assert sum(row.certified for row in rows) == cell.certified
+    for entry in run.results():
+        rows = class_rows(run, entry.sigma, entry.k, entry.radius)
+        assert [row.certified for row in rows] == by_hand(run, entry.sigma, entry.k, entry.radius)
+        assert sum(row.certified for row in rows) == entry.certified
         assert [row.images for row in rows] == [17] * 6
         assert [(row.number, row.name) for row in rows] == [(c, f"kind {c}") for c in range(6)]
 

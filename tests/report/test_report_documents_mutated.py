@@ -11,7 +11,7 @@ from report.memo_runs import FULL, PRIMARY, a_run
 from smoothcert import version
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import RESUMED, append_event
-from smoothcert.report import Wish, write_report
+from smoothcert.report import ReportOptions, write_report
 from smoothcert.report.documents import check, check_documents
 from smoothcert.report.documents.found import Written
 from smoothcert.report.memo import FIELDS
@@ -40,7 +40,7 @@ def reported(tmp_path_factory):
     run = a_run(folder / "run", images=12, primary=PRIMARY, k=(1, 2))
     sponsor = folder / "sponsor.yaml"
     sponsor.write_text(json.dumps(FULL))
-    write_report(run.directory.path, Wish(sponsor, live=False))
+    write_report(run.directory.path, ReportOptions(sponsor, live=False))
     return run.directory.path
 
 

@@ -24,7 +24,7 @@ from smoothcert.report.figures import (
     units_figure,
     write_figures,
 )
-from smoothcert.report.figures.style import pen, printable, short, spread, width, wrap
+from smoothcert.report.figures.style import has_glyphs, line_style, short, spread, width, wrap
 
 from .finished import finished
 
@@ -155,19 +155,19 @@ def test_the_record_is_what_the_votes_say(runs, tmp_path):
     record = json.loads((tmp_path / "figure_data.json").read_text())
     assert record == json.loads(json.dumps(figure_data(run, CHANGES, 0.25)))
     grid = [mark for each in record["curves"] for mark in each["grid"]]
-    cells = sorted(run.results(), key=lambda c: (c.k, c.sigma, c.radius))
-    for mark, cell in zip(grid, cells, strict=True):
-        assert (mark["radius"], mark["attainable"]) == (cell.radius, cell.attainable)
-        if cell.attainable:
-            assert (mark["certified"], mark["low"], mark["high"]) == (cell.certified, cell.low, cell.high)
+    entries = sorted(run.results(), key=lambda c: (c.k, c.sigma, c.radius))
+    for mark, entry in zip(grid, entries, strict=True):
+        assert (mark["radius"], mark["attainable"]) == (entry.radius, entry.attainable)
+        if entry.attainable:
+            assert (mark["certified"], mark["low"], mark["high"]) == (entry.certified, entry.low, entry.high)
         else:
             assert set(mark) == {"radius", "attainable"}
     assert record["ledger_sha256"] == run.ledger.sha256()
-    assert [level["mean"] for level in record["samples"]] == [c.samples_mean for c in cells[::3][:3]]
-    assert [level["median"] for level in record["samples"]] == [c.samples_median for c in cells[::3][:3]]
+    assert [level["mean"] for level in record["samples"]] == [c.samples_mean for c in entries[::3][:3]]
+    assert [level["median"] for level in record["samples"]] == [c.samples_median for c in entries[::3][:3]]
     assert record["image_units"] == CHANGES
     assert [sum(row["certified"] for row in panel["rows"]) for panel in record["classes"]] == [
-        c.certified for c in cells if c.radius == 0.25
+        c.certified for c in entries if c.radius == 0.25
     ]
 
 
@@ -290,7 +290,7 @@ def test_names_fit_their_room():
         assert max(width(line, 6) for line in lines) <= 2.0
     assert short("two words", "class 3", 2.0, 6) == "two words"
     assert wrap("a b c", 0.0, 6) == ["a", "b", "c"]
-    assert [printable(text) for text in ("é", "​", "漢", " ", "א")] == [True, False, False, False, False]
+    assert [has_glyphs(text) for text in ("é", "​", "漢", " ", "א")] == [True, False, False, False, False]
 
 
 def test_labels_that_move_apart_keep_order_and_bounds():
@@ -344,8 +344,8 @@ def test_the_primary_cell_is_ringed_and_gives_the_radius_of_the_classes(tmp_path
     run = finished(tmp_path / "run", k="1,2", primary=primary)
     rings = [[line for line in curve_figure(run, k).axes[0].lines if line.get_markersize() == 9] for k in (1, 2)]
     assert [len(found) for found in rings] == [0, 1]
-    (cell,) = [c for c in run.results() if (c.sigma, c.k, c.radius) == (0.5, 2, 0.25)]
-    assert rings[1][0].get_xydata().tolist() == [[0.25, pytest.approx(100 * cell.certified / cell.images)]]
+    (entry,) = [c for c in run.results() if (c.sigma, c.k, c.radius) == (0.5, 2, 0.25)]
+    assert rings[1][0].get_xydata().tolist() == [[0.25, pytest.approx(100 * entry.certified / entry.images)]]
     assert ["Ring" in said(curve_figure(run, k)) for k in (1, 2)] == [False, True]
     assert "radius r = 0.25" in said(class_figure(run, 1))
     assert {panel["radius"] for panel in figure_data(run)["classes"]} == {0.25}
@@ -383,10 +383,10 @@ def test_importing_the_figures_imports_neither_matplotlib_nor_torch():
 
 
 def test_noise_levels_differ_in_grey():
-    pens = [pen(i) for i in range(7)]
+    pens = [line_style(i) for i in range(7)]
     assert len({each.marker for each in pens}) == 7
     assert len({each.colour for each in pens[:5]}) == 5
-    assert len({(pen(i).colour, pen(i).dashes) for i in range(20)}) == 20
+    assert len({(line_style(i).colour, line_style(i).dashes) for i in range(20)}) == 20
     for each in pens:
         red, green, blue = to_rgb(each.colour)
         assert 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.65

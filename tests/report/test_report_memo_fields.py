@@ -13,7 +13,7 @@ from evidence.forecasts import a_forecast
 from report.memo_runs import CRITERIA, FULL, OVERLONG, PRIMARY, a_run
 from smoothcert.evidence import open_run
 from smoothcert.evidence.events import FINISHED, append_event
-from smoothcert.evidence.forecast import PLANNED, named_cells
+from smoothcert.evidence.forecast import PLANNED, named_entries
 from smoothcert.report import claims
 from smoothcert.report import claims as guarantees
 from smoothcert.report.memo import make_memo, make_sponsor, memo_fields, text
@@ -58,7 +58,7 @@ def test_every_number_comes_from_a_field_a_table_or_the_reviewed_text(kind):
     constants += [block.number for page in kind.pages for block in page if isinstance(block, Heading)]
     constants += [f"Page {i} of 4" for i in range(1, 5)]
     known = [field.printed for field in kind.fields.values()] + constants
-    known += [cell for table in kind.tables.values() for row in (table.headings, *table.rows) for cell in row]
+    known += [entry for table in kind.tables.values() for row in (table.headings, *table.rows) for entry in row]
     allowed = {number for each in known for number in NUMBER.findall(each)}
     for page in printed_pages(kind):
         assert {number for piece in page for number in NUMBER.findall(piece.text)} <= allowed
@@ -236,7 +236,7 @@ def test_a_cell_chosen_after_a_pilot_gets_the_joint_bound_only(tmp_path, before)
     run = a_run(tmp_path / "run", primary=PRIMARY)
     forecast = a_forecast(run.spec)
     if before:
-        forecast = replace(forecast, settings=forecast.settings | named_cells(run.spec))
+        forecast = replace(forecast, settings=forecast.settings | named_entries(run.spec))
     append_event(run.directory.events, PLANNED, forecast=forecast.to_record())
     memo = memo_fields(open_run(tmp_path / "run"), make_sponsor(FULL))
     assert ("for all cells of the run together" in memo["population"].printed) == (not before)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smoothcert.report.memo.blocks import _COVERED, _SINGLE, class_label, clean, cut, printable, substitute
+from smoothcert.report.memo.blocks import _COVERED, _SINGLE, class_label, clean, cut, has_glyphs, substitute
 
 anything = st.text(max_size=120)
 
@@ -14,7 +14,7 @@ anything = st.text(max_size=120)
 @given(anything)
 def test_what_is_printed_can_be_printed(text):
     shown = substitute(text)
-    assert printable(shown)
+    assert has_glyphs(shown)
     assert substitute(shown) == shown == clean(shown)
 
 
@@ -29,7 +29,7 @@ def test_cut_texts_have_their_length_and_are_beginnings(text, most):
 @given(st.integers(0, 2000), anything)
 def test_a_class_is_named_or_numbered(number, name):
     label = class_label(number, name)
-    assert printable(label)
+    assert has_glyphs(label)
     assert label
     assert label in (clean(name), f"class {number}")
 

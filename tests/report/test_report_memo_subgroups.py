@@ -94,7 +94,7 @@ def test_names_that_cannot_stand_in_a_memo_are_places(tmp_path):
     memo = memo_of(tmp_path / "run", {"guaranteed accuracy": skin, "two\nlines": SEX}, FULL)
     first, second = memo.tables["subgroups"].rows
     assert first[0] == "column 1"
-    assert {cell.split(" (")[0] for cell in first[2:]} == {"value 1", "value 2"}
+    assert {entry.split(" (")[0] for entry in first[2:]} == {"value 1", "value 2"}
     assert second[0] == "two lines"
     assert "phrase" not in memo.fields["reasons"].printed
     assert memo.fields["subgroup_note"].printed.endswith(text.PLACES)
@@ -143,8 +143,8 @@ def test_a_changed_row_is_named(written, tmp_path):
     path = written.directory.results / FIELDS
     before = path.read_text()
     record = json.loads(before)
-    cell = record["tables"]["subgroups"]["rows"][0][3]
-    record["tables"]["subgroups"]["rows"][0][3] = re.sub(r": [\d.]+", ": 99.9", cell)
+    entry = record["tables"]["subgroups"]["rows"][0][3]
+    record["tables"]["subgroups"]["rows"][0][3] = re.sub(r": [\d.]+", ": 99.9", entry)
     path.write_text(json.dumps(record))
     faults = check_documents(open_run(written.directory.path)).faults
     path.write_text(before)

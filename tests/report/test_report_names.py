@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from report.finished import finished
-from smoothcert.cli.terminal import show, tell
+from smoothcert.cli.terminal import print_text, show
 from smoothcert.errors import printable
 from smoothcert.report.html_report import write_page
 from smoothcert.report.markup import FORMULA, inert, markdown, tex, visible
@@ -33,9 +33,9 @@ def formulas(text):
     """Cells that begin like a formula for a spreadsheet that splits at any one separator; a number is none."""
     for separator in SEPARATORS:
         for row in csv.reader(io.StringIO(text), delimiter=separator):
-            for cell in row:
-                if cell.lstrip(' "').startswith(FORMULA):
-                    yield separator, cell
+            for entry in row:
+                if entry.lstrip(' "').startswith(FORMULA):
+                    yield separator, entry
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,13 @@ def test_notebook(run, monkeypatch):
 
 
 def test_terminal(run, capsys, monkeypatch):
-    tell("".join(HOSTILE))
+    print_text("".join(HOSTILE))
     show(table_of(run, "classes"))
     monkeypatch.setattr("smoothcert.cli.terminal.sys.stdout", sys.stdout)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(Console, "is_terminal", False)
     show(table_of(run, "subgroups"))
-    tell("".join(HOSTILE))
+    print_text("".join(HOSTILE))
     assert not controls(capsys.readouterr().out)
 
 
@@ -97,5 +97,5 @@ def test_no_separator_makes_a_formula_and_csv_is_read_back(values):
     text = Table((), (), (record,)).render("csv").partition("\n")[2]
     assert not list(formulas(text))
     (row,) = csv.reader(io.StringIO(text)) if text else [[""]]
-    for cell, value in zip(row, values, strict=True):
-        assert cell.replace("'", "") == printable(value).replace("'", "")
+    for entry, value in zip(row, values, strict=True):
+        assert entry.replace("'", "") == printable(value).replace("'", "")

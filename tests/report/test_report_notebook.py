@@ -91,11 +91,11 @@ def execute(path, shown, live="False", **changed):
     notebook = build.read_script(open_run(path), path / "results", live=True)
     scope = {}
     with contextlib.chdir(path / "results"):
-        for cell in notebook.cells:
-            source = cell.source.replace('LIVE = "auto"', f"LIVE = {live}")
+        for entry in notebook.cells:
+            source = entry.source.replace('LIVE = "auto"', f"LIVE = {live}")
             for name, value in changed.items():
                 source = re.sub(rf"^{name} = .*", f"{name} = {value}", source, flags=re.M)
-            if cell.cell_type == "code":
+            if entry.cell_type == "code":
                 exec(compile(source, "cell", "exec"), scope)
     return "\n".join(html.unescape(each["text/html"]) for each in shown if isinstance(each, dict))
 
@@ -105,9 +105,9 @@ def execute(path, shown, live="False", **changed):
 
 def test_script_is_python_and_starts_with_the_words_a_reader_needs():
     ast.parse(SCRIPT)
-    head, *cells = re.split(r"^# %%", SCRIPT, flags=re.M)
+    head, *entries = re.split(r"^# %%", SCRIPT, flags=re.M)
     assert ast.get_docstring(ast.parse(head))
-    assert len(cells) > 30
+    assert len(entries) > 30
     for word in ("noisy copy", "vote", "certificate", "abstention"):
         assert f"| {word} |" in SCRIPT
 
@@ -178,11 +178,11 @@ def test_the_runs_own_settings_give_the_results_table(tmp_path):
     for sigma in run.spec.request.sigma:
         for k in (1, 2):
             found = moves(run, (sigma, k), "alpha", {"0.001": {"alpha": 0.001}, "1e-9": {"alpha": 1e-9}}, own="0.001")
-            cells = [cell for cell in run.results() if (cell.sigma, cell.k) == (sigma, k)]
-            assert found.certified[0] == tuple(cell.certified if cell.attainable else None for cell in cells)
-            assert found.limits[0] == cells[0].r_max
+            entries = [entry for entry in run.results() if (entry.sigma, entry.k) == (sigma, k)]
+            assert found.certified[0] == tuple(entry.certified if entry.attainable else None for entry in entries)
+            assert found.limits[0] == entries[0].r_max
             strict = [0 if s is None else s for s in found.certified[1]]
-            assert all(s <= cell.certified for s, cell in zip(strict, cells, strict=True))
+            assert all(s <= entry.certified for s, entry in zip(strict, entries, strict=True))
             own, other = found.table(copies=["7", "8"]).rows
             assert own[0] == "0.001 (this run)"
             assert all(not text.startswith(">=") for text in own)
@@ -369,14 +369,14 @@ def test_the_notebook_is_stable_small_and_knows_nothing_of_the_machine(tmp_path)
         assert private not in text
     stored = nbformat.reads(text, as_version=4)
     nbformat.validate(stored)
-    outputs = json.dumps([cell.outputs for cell in stored.cells if cell.cell_type == "code"])
+    outputs = json.dumps([entry.outputs for entry in stored.cells if entry.cell_type == "code"])
     for private in (f'"{getpass.getuser()}"', f"/{getpass.getuser()}/", socket.gethostname() + " "):
         assert private not in outputs
     assert '"execution"' not in text
     assert '"error"' not in outputs
     assert '"stderr"' not in outputs
     assert 'RUN = Path(\\"..\\")' in text
-    assert all(cell.execution_count for cell in stored.cells if cell.cell_type == "code")
+    assert all(entry.execution_count for entry in stored.cells if entry.cell_type == "code")
 
 
 @pytest.mark.slow
@@ -390,13 +390,13 @@ def test_beside_another_folder_the_notebook_finds_its_run_and_live_can_be_off(tm
 
 def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path, monkeypatch):
     nbformat = pytest.importorskip("nbformat")
-    cells = [
+    entries = [
         nbformat.v4.new_markdown_cell("## 3 Certificates\n\nwords"),
         nbformat.v4.new_code_cell("x = 1"),
         nbformat.v4.new_code_cell("assert x == 2, 'the radius differs'"),
         nbformat.v4.new_code_cell("x = 3"),
     ]
-    monkeypatch.setattr(build, "read_script", lambda *_: nbformat.v4.new_notebook(cells=cells))
+    monkeypatch.setattr(build, "read_script", lambda *_: nbformat.v4.new_notebook(cells=entries))
     run = open_run(a_run(tmp_path / "run"))
     with pytest.raises(SmoothcertError, match=r"code cell 2, section '3 Certificates', failed \(AssertionError: the"):
         write_notebook(run, tmp_path / "run" / "results")
@@ -409,8 +409,8 @@ def test_the_kernel_is_this_python_and_imports_nothing_from_the_folder(tmp_path,
     for name in ("mpmath.py", "ipykernel_launcher.py"):
         (tmp_path / "run" / name).write_text("raise RuntimeError('a file beside the notebook was imported')")
     code = "import mpmath, os, sys\nprint(sys.executable)\nprint(os.environ['IPYTHONDIR'])\n"
-    cell = nbformat.v4.new_code_cell(code + "print('a notice of ' + sys.prefix, file=sys.stderr)")
-    monkeypatch.setattr(build, "read_script", lambda *_: nbformat.v4.new_notebook(cells=[cell]))
+    entry = nbformat.v4.new_code_cell(code + "print('a notice of ' + sys.prefix, file=sys.stderr)")
+    monkeypatch.setattr(build, "read_script", lambda *_: nbformat.v4.new_notebook(cells=[entry]))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "no kernels here"))
     notebook = build._execute(build.read_script(), tmp_path / "run")
     (said,) = (each.text for each in notebook.cells[0].outputs if each.name == "stdout")

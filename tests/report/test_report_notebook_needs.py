@@ -18,7 +18,7 @@ from smoothcert.report.notebook.explore import (
     stopping_table,
 )
 from smoothcert.report.notebook.pictures import draw_needs
-from smoothcert.stats import Plan, copies_needed, r_max, schedule
+from smoothcert.stats import Plan, r_max, samples_needed, schedule
 from smoothcert.stats.radius import probabilities_at
 
 from .finished import finished
@@ -59,10 +59,10 @@ def test_what_is_drawn_is_what_the_functions_give(run):
     found, plan = needs(run, 0.5, 1), plan_of(run.spec, 0.5)
     assert found.limit == r_max(plan, 1)
     assert set(found.fixed) == {r for r in run.spec.request.radius if r < found.limit}
-    for r, (reach, copies) in found.fixed.items():
+    for r, (reach, samples) in found.fixed.items():
         assert np.all(reach > r)
         at = probabilities_at(reach / 0.5, 4)
-        assert np.array_equal(copies, copies_needed(at, r, replace(plan, bound="cohen")))
+        assert np.array_equal(samples, samples_needed(at, r, replace(plan, bound="cohen")))
     low, most = run.spec.looks[0], run.spec.request.n0 + run.spec.request.n_max
     assert np.all((found.expected.mean >= low) & (found.expected.mean <= most))
     assert procedure_of(run, 0.5).targets == {1: "prediction", 2: "label"}
@@ -81,7 +81,7 @@ def test_the_figure_has_a_panel_a_sigma_and_names_its_radii(run):
 def test_margins_are_rows_and_radii_columns():
     found = margin_table(PLAN, (0.25, 0.5))
     at = probabilities_at(0.5 + np.array(MARGINS), 4)
-    wanted = [printed(n) for n in copies_needed(at, 0.25, replace(PLAN, bound="cohen"))]
+    wanted = [printed(n) for n in samples_needed(at, 0.25, replace(PLAN, bound="cohen"))]
     assert [row[0] for row in found.rows] == [f"{margin:g}" for margin in MARGINS]
     assert [row[1] for row in found.rows] == wanted
     assert printed(np.inf) == "none"

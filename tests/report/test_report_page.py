@@ -13,7 +13,7 @@ from report.finished import finished
 from report.pages import Reader, unpack
 from smoothcert.errors import MissingExtraError, printable
 from smoothcert.evidence import Run, open_run
-from smoothcert.evidence.results import cells
+from smoothcert.evidence.results import entries
 from smoothcert.report.certificates import certificate_columns
 from smoothcert.report.claims import DEPLOYMENT, ROWS, one_image
 from smoothcert.report.html_report import write_page
@@ -101,27 +101,27 @@ def test_counts_at_any_radius_are_those_of_the_evidence(tmp_path, stopping):
     drawn = np.random.default_rng(1).uniform(0, 1.6, 60)
     ends = round_down(np.unique(run.certificates(0.5, 1).radius)[5::3])  # where a count changes, and just beyond
     radii = sorted({0.0, 0.1, 0.25, 0.5, *np.round([*drawn, *ends, *(ends + 1e-6)], 6).tolist()})
-    table = iter(cells(run.spec, run.ledger, radii))
+    table = iter(entries(run.spec, run.ledger, radii))
     for sigma in range(len(run.spec.request.sigma)):
         for k in range(len(run.spec.request.k)):
             for radius in radii:
-                cell, found = next(table), steps_at(curves[k][sigma], radius)
-                assert (found is not None) == cell.attainable
+                entry, found = next(table), steps_at(curves[k][sigma], radius)
+                assert (found is not None) == entry.attainable
                 if found:
-                    low, high = interval(cell.certified, cell.images)
+                    low, high = interval(entry.certified, entry.images)
                     tenths = round(10 * round_down(100 * low, 1)), round(10 * round_up(100 * high, 1))
-                    assert found == (cell.certified, tenths[0], tenths[1] if stopping == "fixed" else None)
+                    assert found == (entry.certified, tenths[0], tenths[1] if stopping == "fixed" else None)
 
 
 def test_markers_are_the_cells_of_the_spec(run, seen):
     curves, table = seen.data["curves"], run.results()
-    for cell in table:
-        sigma, k = run.spec.request.sigma.index(cell.sigma), run.spec.request.k.index(cell.k)
-        mark = curves[k][sigma]["grid"][run.spec.request.radius.index(cell.radius)]
-        assert (mark["count"], mark["attainable"]) == (cell.certified, cell.attainable)
-        assert float(mark["population"]) <= 100 * cell.population < float(mark["population"]) + 0.1001
-        assert mark["low"] / 10 <= 100 * cell.low
-        assert mark["high"] / 10 >= 100 * cell.high
+    for entry in table:
+        sigma, k = run.spec.request.sigma.index(entry.sigma), run.spec.request.k.index(entry.k)
+        mark = curves[k][sigma]["grid"][run.spec.request.radius.index(entry.radius)]
+        assert (mark["count"], mark["attainable"]) == (entry.certified, entry.attainable)
+        assert float(mark["population"]) <= 100 * entry.population < float(mark["population"]) + 0.1001
+        assert mark["low"] / 10 <= 100 * entry.low
+        assert mark["high"] / 10 >= 100 * entry.high
 
 
 def test_every_image_is_there_with_the_outcome_of_its_certificate(run, seen):
@@ -220,8 +220,8 @@ def test_changed_evidence_is_not_called_sealed(tmp_path):
 
 def test_claims_of_the_primary_cell_stand_in_their_words(run, seen):
     assert "Primary result, fixed before the first image: sigma 0.5, k = 1, r = 0.25" in seen.text
-    cell = next(cell for cell in run.results() if (cell.sigma, cell.k, cell.radius) == (0.5, 1, 0.25))
-    assert f"Of 60 images, {cell.certified} were certified-correct at r = 0.25" in seen.text
+    entry = next(entry for entry in run.results() if (entry.sigma, entry.k, entry.radius) == (0.5, 1, 0.25))
+    assert f"Of 60 images, {entry.certified} were certified-correct at r = 0.25" in seen.text
     for sentence in (one_image(0.001), DEPLOYMENT):
         assert sentence in seen.text
     assert "smoothed classifier" in seen.text

@@ -71,7 +71,7 @@ def test_one_cell_is_and_several_are_beyond_reach(bare):
 
 
 def test_intervals_are_rounded_outwards():
-    forecast = a_forecast(a_spec(), share=0.66666, copies=(200.4, 150.6, 300.2))
+    forecast = a_forecast(a_spec(), share=0.66666, samples=(200.4, 150.6, 300.2))
     assert forecast_table(forecast).rows[0][3:5] == ("66.7", "36.6 to 96.7")
 
 
@@ -111,13 +111,13 @@ def test_a_damaged_plan_is_refused(tmp_path, content):
 
 def test_the_figure_draws_every_cell_and_says_what_it_is(piloted):
     figure = plan_figure(piloted, piloted.forecast)
-    first, second, copies = figure.axes
+    first, second, samples = figure.axes
     assert [text.get_text() for text in first.get_xticklabels()] == ["r = 0.25", "r = 0.5", "r = 1"]
     assert (first.get_title("left"), second.get_title("left")) == ("k = 1", "k = 3")
     crosses = [line for line in first.lines if line.get_marker() == "x"]
     markers = [line for line in first.lines if line.get_marker() in "os"]
     assert (len(crosses), len(markers)) == (2, 2)
-    assert copies.get_xlabel() == "noisy copies an image (logarithmic axis)"
+    assert samples.get_xlabel() == "noisy copies an image (logarithmic axis)"
     words = plan_words(piloted, piloted.forecast)
     assert (
         words.note == "Synthetic images: drawn, not photographed; of no patient. A forecast from a pilot: nothing "
@@ -141,14 +141,14 @@ def predicted(tmp_path):
 def test_predicted_beside_realised(predicted):
     run = predicted()
     found = table_of(run, "plan")
-    cells = {(cell.sigma, cell.k, cell.radius): cell for cell in run.results()}
+    entries = {(entry.sigma, entry.k, entry.radius): entry for entry in run.results()}
     shares = [each for each in found.records if each["k"] is not None]
-    assert len(shares) == len(cells)
+    assert len(shares) == len(entries)
     for each in shares:
-        cell = cells[each["sigma"], each["k"], each["radius"]]
-        if cell.attainable:
-            assert each["realised"] == cell.observed
-            assert each["inside"] == (0.3 <= cell.observed <= 0.9)
+        entry = entries[each["sigma"], each["k"], each["radius"]]
+        if entry.attainable:
+            assert each["realised"] == entry.observed
+            assert each["inside"] == (0.3 <= entry.observed <= 0.9)
     taken = {each["sigma"]: each for each in found.records if each["quantity"] == COPIES}
     for sigma, each in taken.items():
         lines = run.ledger.at(sigma)

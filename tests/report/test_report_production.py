@@ -92,7 +92,7 @@ def test_a_price_that_was_not_stated_is_not_zero():
 @pytest.mark.parametrize("missing", [{"rate": None, "rate_low": None, "rate_high": None, "seconds": 0.0}, {}])
 def test_no_unknown_number_is_printed_as_zero(missing):
     found = scenario_table(scenarios(replace(BASIS, **missing), make_production(STATED)))
-    assert not any(re.fullmatch(r"0(\.0+)?( .*)?", cell) for row in found.rows for cell in row)
+    assert not any(re.fullmatch(r"0(\.0+)?( .*)?", entry) for row in found.rows for entry in row)
 
 
 def test_what_is_assumed_of_each_device_has_its_source():

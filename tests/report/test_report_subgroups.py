@@ -52,14 +52,14 @@ def by_hand(run, sigma, k, r, column):
 @pytest.mark.parametrize("kind", [{}, {"drop": 70}, {"stopping": "fixed", "target": "label"}], ids=str)
 def test_rows_are_counts_and_sum_to_the_cell_in_each_column(tmp_path, kind):
     run = grouped_run(tmp_path / "run", **kind)
-    for cell in run.results():
-        rows = subgroup_rows(run, cell.sigma, cell.k, cell.radius)
+    for entry in run.results():
+        rows = subgroup_rows(run, entry.sigma, entry.k, entry.radius)
         for column, values in COLUMNS.items():
             mine = {part.value: row for part, row in zip(subgroups_of(run), rows, strict=True) if part.column == column}
-            counted = by_hand(run, cell.sigma, cell.k, cell.radius, column)
+            counted = by_hand(run, entry.sigma, entry.k, entry.radius, column)
             assert {name: row.certified for name, row in mine.items()} == {name: counted.get(name, 0) for name in mine}
             assert {name: row.images for name, row in mine.items()} == {name: values.count(name) for name in mine}
-            assert sum(row.certified for row in mine.values()) == cell.certified
+            assert sum(row.certified for row in mine.values()) == entry.certified
             assert sum(row.images for row in mine.values()) == IMAGES
 
 
@@ -117,10 +117,10 @@ def test_hundreds_of_values_are_cut_and_the_table_says_so(tmp_path):
     table = subgroup_table(run, 1, 0.1)
     assert [row[2] for row in table.rows] == ["2"] * 10 + ["1"] * (SHOWN - 10) + ["260"]
     assert table.rows[-1][1] == "260 more values"
-    cell = run.results()[0]
+    entry = run.results()[0]
     mine = [record for record in table.records if record["sigma"] == 0.25]
     assert (mine[-1]["value"], mine[-1]["values"], mine[-1]["observed"]) == (None, 260, None)
-    assert sum(record["certified"] for record in mine) == cell.certified
+    assert sum(record["certified"] for record in mine) == entry.certified
     assert sum(record["images"] for record in mine) == 300
     assert f"more than {SHOWN} values, the {SHOWN} with the most images" in subgroup_note(run)
     assert "260 more values" in Reader(render(run)).text
@@ -164,9 +164,9 @@ def test_names_stay_names_in_markdown(hostile):
     markdown_it = pytest.importorskip("markdown_it")
     table = subgroup_table(hostile, 1, 0.1)
     reader = markdown_it.MarkdownIt("commonmark").enable(["table", "strikethrough"])
-    cells = [token for token in reader.parse(table.render("md")) if token.type == "inline"]
-    assert {child.type for cell in cells for child in cell.children} <= {"text", "text_special"}
-    seen = ["".join(child.content for child in cell.children) for cell in cells]
+    entries = [token for token in reader.parse(table.render("md")) if token.type == "inline"]
+    assert {child.type for entry in entries for child in entry.children} <= {"text", "text_special"}
+    seen = ["".join(child.content for child in entry.children) for entry in entries]
     assert seen == [text.strip() for row in (table.headings, *table.rows) for text in row]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from evidence.handmade import a_line, a_spec
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.ledger import Ledger
-from smoothcert.evidence.results import Cell, cells
+from smoothcert.evidence.results import Entry, entries
 from smoothcert.formats.published import PublishedLog, read_log
 from smoothcert.report import FORMATS, log_table, results_table
 from smoothcert.stats import claims
@@ -25,7 +25,7 @@ RADII = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 def cell(certified=2, images=3, lines=None, attainable=True, **changed):
     """One cell of a run; its claims are those of the votes."""
     claim = claims(certified, images, 0.001, 2)
-    values = Cell(
+    values = Entry(
         sigma=0.5,
         k=1,
         radius=0.25,
@@ -114,7 +114,7 @@ def test_a_partial_run_has_no_population_sentence():
 def run_cells():
     spec = a_spec((0, 1), looks=(1000,), stopping="fixed", bound="cohen", radius="0.25,0.75", k="1,2")
     lines = (a_line(0, 0, {0: 100}, [{0: 1000}]), a_line(1, 1, {1: 90, 2: 10}, [{1: 700, 2: 300}]))
-    return cells(spec, Ledger(lines))
+    return entries(spec, Ledger(lines))
 
 
 def test_every_form_holds_the_same_rows():

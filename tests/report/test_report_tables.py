@@ -10,7 +10,7 @@ from report.finished import finished
 from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.evidence.events import CHANGED, CLEAN, append_event
 from smoothcert.evidence.ledger import Ledger
-from smoothcert.evidence.results import cells
+from smoothcert.evidence.results import entries
 from smoothcert.report import TABLES, table_of
 from smoothcert.report.results import write_results
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, group_table
@@ -33,12 +33,12 @@ def test_every_table_in_every_form(run, name, form):
 
 
 def test_classes_add_up_to_the_results_table(run):
-    for cell in cells(run.spec, run.ledger):
-        if cell.attainable:
-            records = class_table(run, cell.k, cell.radius).records
-            mine = [each for each in records if each["sigma"] == cell.sigma]
-            assert sum(each["certified"] for each in mine) == cell.certified
-            assert sum(each["images"] for each in mine) == cell.images
+    for entry in entries(run.spec, run.ledger):
+        if entry.attainable:
+            records = class_table(run, entry.k, entry.radius).records
+            mine = [each for each in records if each["sigma"] == entry.sigma]
+            assert sum(each["certified"] for each in mine) == entry.certified
+            assert sum(each["images"] for each in mine) == entry.images
 
 
 def test_small_classes_are_raw_counts(run):
@@ -57,8 +57,8 @@ def test_accuracy_without_noise_stands_beside_the_certificates(run):
         append_event(run.directory.events, CLEAN, sigma=float(sigma), **facts)
     table = accuracy_table(open_run(run.directory.path))
     assert [row[2] for row in table.rows] == ["75.0 % (30/40)", "95.0 % (38/40)"] * 2
-    at_zero = cells(run.spec, run.ledger, (0.0,))
-    assert [record["certified"] for record in table.records] == [cell.certified for cell in at_zero]
+    at_zero = entries(run.spec, run.ledger, (0.0,))
+    assert [record["certified"] for record in table.records] == [entry.certified for entry in at_zero]
 
 
 def test_a_partial_noise_level_has_no_interval(tmp_path):
@@ -131,8 +131,8 @@ def test_the_figures_of_the_design(tmp_path):
 def test_a_run_with_one_image_missing_claims_nothing_about_a_population(tmp_path):
     run = open_run(simulate(tmp_path / "run", images=20, drop=1))
     found = run.results()
-    assert {cell.lines for cell in found} == {19, 20}
-    assert all(cell.population is None and cell.joint is None for cell in found)
+    assert {entry.lines for entry in found} == {19, 20}
+    assert all(entry.population is None and entry.joint is None for entry in found)
     printed = table_of(run, "results").rows
     assert {row[5] == "partial run" for row in printed if row[0] == "0.5" and row[3] != "-"} == {True}
 
@@ -143,7 +143,7 @@ def test_every_table_lies_beside_the_results_as_csv(run, tmp_path):
     assert {"results.csv", "results.md", "results.tex", "tables/accuracy.csv", "tables/cost.csv"} <= names
     assert {f"tables/classes_k{k}_r{r}.csv" for k in (1, 2) for r in ("0.1", "0.25", "5")} <= names
     rows = list(csv.DictReader((tmp_path / "tables" / "classes_k1_r0.1.csv").read_text().splitlines()))
-    cell = next(cell for cell in run.results() if (cell.sigma, cell.k, cell.radius) == (0.25, 1, 0.1))
-    assert sum(int(row["certified"]) for row in rows if row["sigma"] == "0.25") == cell.certified
+    entry = next(entry for entry in run.results() if (entry.sigma, entry.k, entry.radius) == (0.25, 1, 0.1))
+    assert sum(int(row["certified"]) for row in rows if row["sigma"] == "0.25") == entry.certified
     at_zero = list(csv.DictReader((tmp_path / "tables" / "accuracy.csv").read_text().splitlines()))
-    assert [int(row["certified"]) for row in at_zero] == [cell.certified for cell in run.results((0.0,))]
+    assert [int(row["certified"]) for row in at_zero] == [entry.certified for entry in run.results((0.0,))]

@@ -9,7 +9,7 @@ import pytest
 from smoothcert.errors import EvidenceError, InputError, MissingExtraError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import REPORTED
-from smoothcert.report import Wish, write_report
+from smoothcert.report import ReportOptions, write_report
 from smoothcert.report import write as module
 from smoothcert.report.documents import check_documents
 from verify.simulated import edit_lines, simulate
@@ -78,7 +78,7 @@ def test_a_report_needs_no_torch(tmp_path):
 @pytest.mark.slow
 def test_a_partial_run_is_reported_as_partial(tmp_path):
     path = simulate(tmp_path / "run", images=12, drop=3)
-    write_report(path, Wish(live=False))
+    write_report(path, ReportOptions(live=False))
     results = path / "results"
     assert "PARTIAL" in (results / "results.md").read_text()
     assert "PARTIAL" in (results / "report.html").read_text()
@@ -88,7 +88,7 @@ def test_a_partial_run_is_reported_as_partial(tmp_path):
 @pytest.mark.slow
 def test_a_run_with_subgroups_is_reported_and_holds(tmp_path):
     path = simulate(tmp_path / "run", images=60, subgroups={"sex": list("FM") * 30, "all": ["x"] * 60})
-    names = {file.name for file in write_report(path, Wish(live=False))}
+    names = {file.name for file in write_report(path, ReportOptions(live=False))}
     assert {"subgroups_k1_r0.1.csv", "subgroups_k1_r0.25.csv"} <= names
     assert check_documents(open_run(path)).faults == ()
 
@@ -114,7 +114,7 @@ def test_a_refused_sponsor_file_leaves_nothing_behind(tmp_path):
     sponsor = tmp_path / "sponsor.yaml"
     sponsor.write_text("colour: blue\n")
     with pytest.raises(InputError, match="colour"):
-        write_report(path, Wish(sponsor=sponsor))
+        write_report(path, ReportOptions(sponsor=sponsor))
     assert sorted((path / "results").iterdir()) == before
     assert [event.event for event in RunDirectory(path).read_events()][-1] == "finish"
 

@@ -12,12 +12,12 @@ from smoothcert.config import Recipe
 from smoothcert.models import Classifier
 from smoothcert.models.resnet import build
 from smoothcert.noise import Rows, Stage
-from smoothcert.sampling.protocol import Sampled
+from smoothcert.sampling.protocol import ImageState
 from smoothcert.sampling.recipe import prepare
 from smoothcert.sampling.sampler import Sampler, Source
-from smoothcert.sampling.scheduler import waves
+from smoothcert.sampling.scheduler import continuous_batching
 
-S = TypeVar("S", bound=Sampled)
+S = TypeVar("S", bound=ImageState)
 SHAPE = (3, 8, 8)
 
 
@@ -64,7 +64,7 @@ def run_waves(
 ) -> dict[int, S]:
     """Run waves, checking that a batch is padded only where nothing could have filled it; return images by index."""
     done: list[S] = []
-    for decided in waves(fresh, sampler, settle):
+    for decided in continuous_batching(fresh, sampler, settle):
         inside = sampler.loads - len(done)
         if sampler.draws[-1] % sampler.batch_size:
             assert sampler.draws[-1] < sampler.batch_size

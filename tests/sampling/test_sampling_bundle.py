@@ -23,7 +23,7 @@ from smoothcert.evidence.bundle.files import read_bundle
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.factory import state_sha256
 from smoothcert.sampling.load_bundle import probe
-from smoothcert.sampling.save_bundle import Wanted, bundle_run
+from smoothcert.sampling.save_bundle import BundleRequest, bundle_run
 from smoothcert.verify import verify_bundle
 
 from .fakes import Conv, lived_in_resnet, pixels
@@ -128,7 +128,7 @@ def network(kind):
 def test_a_certified_run_becomes_a_bundle_with_the_same_votes(kind, runs, workshop, tmp_path, monkeypatch, fixed_noise):
     run = runs(kind)
     monkeypatch.chdir(workshop)
-    bundle = bundle_run(run, tmp_path / "b", None, Wanted(n=300), {"model": MODELS[kind][0]})
+    bundle = bundle_run(run, tmp_path / "b", None, BundleRequest(n=300), {"model": MODELS[kind][0]})
     assert differences(bundle, run.spec) == ()
     assert read_bundle(tmp_path / "b") == bundle
     assert tie_of((tmp_path / "b" / "weights.safetensors").read_bytes(), bundle.model) == MODELS[kind][2]
@@ -154,7 +154,7 @@ def test_a_certified_run_becomes_a_bundle_with_the_same_votes(kind, runs, worksh
 def test_other_weights_of_any_form_are_no_certified_object(kind, runs, workshop, tmp_path, monkeypatch):
     run = runs(kind)
     monkeypatch.chdir(workshop)
-    bundle_run(run, tmp_path / "b", None, Wanted(n=300), {"model": MODELS[kind][0]})
+    bundle_run(run, tmp_path / "b", None, BundleRequest(n=300), {"model": MODELS[kind][0]})
     assert verify_bundle(run, tmp_path / "b").passed
     place = tmp_path / "b" / "weights.safetensors"
     data = bytearray(place.read_bytes())
@@ -175,7 +175,7 @@ def test_the_bundle_of_a_run_repeats_its_votes(runs, tmp_path, workshop, monkeyp
     """With the run's seed, known to the test alone, the certificates of the run come again from the bundle."""
     monkeypatch.chdir(workshop)
     run = runs("own")
-    bundle_run(run, tmp_path / "b", None, Wanted())
+    bundle_run(run, tmp_path / "b", None, BundleRequest())
     g = SmoothedClassifier.load(tmp_path / "b")
     monkeypatch.setattr(smooth.secrets, "randbits", lambda _: run.spec.seed)
     images = np.load("images.npz")
@@ -220,7 +220,7 @@ def test_save_with_the_run_that_certified_it(runs, workshop, tmp_path, monkeypat
     options = {"batch_size": 64, "n0": 20}
     g = SmoothedClassifier(load_classifier("net.safetensors"), 0.25, 4, **options)
     g.save(tmp_path / "b", run=run.directory.path)
-    assert read_bundle(tmp_path / "b") == bundle_run(run, tmp_path / "other", None, Wanted())
+    assert read_bundle(tmp_path / "b") == bundle_run(run, tmp_path / "other", None, BundleRequest())
     for name in ("bundle.json", "weights.safetensors", "README.md", "SHA256SUMS"):
         assert (tmp_path / "b" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
@@ -291,7 +291,7 @@ def test_hashes_of_tensors_need_no_torch(workshop):
 def own(runs, workshop, tmp_path, monkeypatch):
     """A bundle of a network of ours."""
     monkeypatch.chdir(workshop)
-    bundle_run(runs("own"), tmp_path / "b", None, Wanted())
+    bundle_run(runs("own"), tmp_path / "b", None, BundleRequest())
     return tmp_path / "b"
 
 
@@ -299,7 +299,7 @@ def own(runs, workshop, tmp_path, monkeypatch):
 def foreign(runs, workshop, tmp_path, monkeypatch):
     """A bundle of a network of the user's."""
     monkeypatch.chdir(workshop)
-    bundle_run(runs("code"), tmp_path / "f", None, Wanted(), {"model": "bundled_nets:conv"})
+    bundle_run(runs("code"), tmp_path / "f", None, BundleRequest(), {"model": "bundled_nets:conv"})
     return tmp_path / "f"
 
 
@@ -446,20 +446,20 @@ def test_unsealed_and_damaged_runs_are_refused(copied, tmp_path):
     whole = events.read_text()
     events.write_text("".join(whole.splitlines(keepends=True)[:-1]))
     with pytest.raises(EvidenceError, match=r"is not sealed: 0 of 10 results are missing.*smoothcert resume"):
-        bundle_run(open_run(copied), tmp_path / "b", None, Wanted())
+        bundle_run(open_run(copied), tmp_path / "b", None, BundleRequest())
     ledger = copied / "ledger" / "local-0.jsonl"
     lines = ledger.read_text()
     ledger.write_text("".join(lines.splitlines(keepends=True)[:-2]))
     with pytest.raises(EvidenceError, match="is not sealed: 2 of 10 results are missing"):
-        bundle_run(open_run(copied), tmp_path / "b", None, Wanted())
+        bundle_run(open_run(copied), tmp_path / "b", None, BundleRequest())
     events.write_text(whole)
     with pytest.raises(EvidenceError, match="is damaged: ledger: 8 lines, but 10 were sealed"):
-        bundle_run(open_run(copied), tmp_path / "b", None, Wanted())
+        bundle_run(open_run(copied), tmp_path / "b", None, BundleRequest())
     ledger.write_text(lines)
     spec = copied / "spec.json"
     spec.write_text(spec.read_text().replace('"alpha": 0.001', '"alpha": 0.002'))
     with pytest.raises(EvidenceError, match=r"is damaged: spec\.json is not the spec that was locked"):
-        bundle_run(open_run(copied), tmp_path / "b", None, Wanted())
+        bundle_run(open_run(copied), tmp_path / "b", None, BundleRequest())
     assert not (tmp_path / "b").exists()
 
 
@@ -467,20 +467,22 @@ def test_moved_files_are_hashed_before_they_are_read(copied, workshop, tmp_path,
     monkeypatch.chdir(tmp_path)
     run = open_run(copied)
     with pytest.raises(EvidenceError, match=r"net\.safetensors: no such file. If it was moved"):
-        bundle_run(run, tmp_path / "b", None, Wanted())
+        bundle_run(run, tmp_path / "b", None, BundleRequest())
     (tmp_path / "other.safetensors").write_bytes(b"not even a model")
     with pytest.raises(EvidenceError, match=r"is not the classifier that this run certified at sigma 0\.25"):
-        bundle_run(run, tmp_path / "b", None, Wanted(), {"model": "other.safetensors"})
-    bundle_run(run, tmp_path / "b", None, Wanted(), {"model": str(workshop / "net.safetensors")})
+        bundle_run(run, tmp_path / "b", None, BundleRequest(), {"model": "other.safetensors"})
+    bundle_run(run, tmp_path / "b", None, BundleRequest(), {"model": str(workshop / "net.safetensors")})
     SmoothedClassifier.load(tmp_path / "b")
 
 
 def test_changed_code_is_refused(runs, workshop, tmp_path, monkeypatch):
     monkeypatch.chdir(workshop)
     with pytest.raises(EvidenceError, match="is not the classifier that this run certified"):
-        bundle_run(runs("code"), tmp_path / "b", None, Wanted(), {"model": "bundled_nets:brittle"})
+        bundle_run(runs("code"), tmp_path / "b", None, BundleRequest(), {"model": "bundled_nets:brittle"})
     with pytest.raises(SmoothcertError):
-        bundle_run(runs("code"), tmp_path / "b", None, Wanted(), {"model": "bundled_nets:conv", "weights": "conv.pt"})
+        bundle_run(
+            runs("code"), tmp_path / "b", None, BundleRequest(), {"model": "bundled_nets:conv", "weights": "conv.pt"}
+        )
 
 
 def test_images_that_do_not_fit_are_refused_after_loading_too(own):

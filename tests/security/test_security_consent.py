@@ -11,13 +11,13 @@ from engine.tiny import FACTORY, loaded, request, write_grey, write_random, writ
 from smoothcert.cli import main
 from smoothcert.config import read_spec
 from smoothcert.engine.messages import Job, Ready, Refusal
-from smoothcert.engine.run import certify, lock, resume
+from smoothcert.engine.run import certify, freeze_spec, resume
 from smoothcert.engine.worker import Worker
 from smoothcert.errors import EvidenceError, InputError, SpecError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.import_factory import NO_CONSENT
 from smoothcert.report.notebook import write_notebook
-from smoothcert.sampling.save_bundle import Wanted, bundle_run
+from smoothcert.sampling.save_bundle import BundleRequest, bundle_run
 
 from .foreign import forge, unsealed
 
@@ -222,10 +222,10 @@ def test_trust_is_enough_too(own):
 
 
 def test_changed_source_is_refused(own, place):
-    bundle_run(open_run(own), place / "b", None, Wanted(n=300), {"model": "mine:robust"})
+    bundle_run(open_run(own), place / "b", None, BundleRequest(n=300), {"model": "mine:robust"})
     changed_source(place)
     with pytest.raises(EvidenceError, match="source file"):
-        bundle_run(open_run(own), place / "c", None, Wanted(n=300), {"model": "mine:robust"})
+        bundle_run(open_run(own), place / "c", None, BundleRequest(n=300), {"model": "mine:robust"})
     with pytest.raises(EvidenceError, match="source file"):
         resume(RunDirectory(unsealed(own)), {"model": "mine:robust"})
 
@@ -242,7 +242,7 @@ def test_a_run_that_recorded_no_source_says_so(own):
 def test_a_worker_has_the_consent_of_the_process_that_started_it(place):
     (place / "mine.py").write_text(FACTORY)
     work = loaded(request("mine:robust", place / "grey.npz", n_max=100, n0=10, radius=0.1))
-    spec = lock(work)
+    spec = freeze_spec(work)
     for consent, said in ((work.consent, Ready), (NO_CONSENT, Refusal)):
         job = Job(spec.to_json(), work.resolved, work.recipe, str(place), 1, consent)
         assert isinstance(Worker("w", job, work.images).load(), said)

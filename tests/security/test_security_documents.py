@@ -110,9 +110,9 @@ def test_tables_hold_no_formula(hostile):
     assert len(places) > 5
     for place in places:
         for row in csv.reader(io.StringIO(place.read_text(encoding="utf-8"))):
-            for cell in row:
-                assert cell.isprintable(), (place.name, cell)
-                assert not cell.startswith(("=", "@", "+")), (place.name, cell)
+            for entry in row:
+                assert entry.isprintable(), (place.name, entry)
+                assert not entry.startswith(("=", "@", "+")), (place.name, entry)
 
 
 class Tags(HTMLParser):
@@ -139,10 +139,10 @@ def test_pages_hold_no_foreign_tag(hostile, name):
 
 def test_the_notebook_shows_names_as_text(hostile):
     notebook = json.loads((hostile[0] / "results" / "notebook.ipynb").read_text(encoding="utf-8"))
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":  # names are read from the run, never written into code
-            assert not any(mark in "".join(cell["source"]) for mark in MARKS)
-        for output in cell.get("outputs", ()):
+    for entry in notebook["cells"]:
+        if entry["cell_type"] == "code":  # names are read from the run, never written into code
+            assert not any(mark in "".join(entry["source"]) for mark in MARKS)
+        for output in entry.get("outputs", ()):
             page = Tags()
             page.feed("".join(output.get("data", {}).get("text/html", "")))
             assert not {"script", "img"} & {tag for tag, _ in page.tags}

@@ -33,7 +33,7 @@ def test_population_bound_covers_by_enumeration():
 
 
 def test_claims_hang_together():
-    c = claims(2400, 4000, 0.001, cells=9)
+    c = claims(2400, 4000, 0.001, entries=9)
     assert (c.certified, c.images, c.observed) == (2400, 4000, 0.6)
     assert (c.low, c.high) == interval(2400, 4000)
     assert c.joint < c.population < c.observed
@@ -47,7 +47,7 @@ def test_refusals():
         with pytest.raises(SpecError):
             claims(*args)
     with pytest.raises(SpecError):
-        claims(1, 4, 0.001, cells=0)
+        claims(1, 4, 0.001, entries=0)
 
 
 def test_one_per_group_is_a_fixed_draw():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from smoothcert.errors import SpecError
 from smoothcert.stats import Prediction, predict_counts, prediction_looks
 from smoothcert.stats import prediction as odds
-from smoothcert.stats.prediction import least_votes, predict_sets, prediction_odds
+from smoothcert.stats.prediction import least_votes, predict_sets, prediction_power
 from smoothcert.stats.sequential import levels
 
 ALPHAS = (0.05, 0.01, 0.001)
@@ -71,32 +71,32 @@ def by_copies(looks, each, p):
 @pytest.mark.parametrize(("looks", "alpha"), [((5, 8, 12), 0.2), ((3, 4, 7, 11), 0.5), ((9,), 0.05), ((2, 9), 0.01)])
 @pytest.mark.parametrize("p", [0.5, 0.52, 0.7, 0.95, 1.0])
 def test_odds_are_those_of_all_sequences(looks, alpha, p):
-    right, wrong, abstain, copies = by_sequences(looks, levels(looks, alpha), p)
+    right, wrong, abstain, samples = by_sequences(looks, levels(looks, alpha), p)
     if p == 0.5:
         right, wrong = 0.0, right + wrong
-    assert np.allclose(prediction_odds(looks, alpha, p), (right, wrong, abstain, copies), rtol=1e-12, atol=1e-15)
-    assert prediction_odds(looks, alpha, 1 - p).wrong == pytest.approx(wrong, rel=1e-10)
+    assert np.allclose(prediction_power(looks, alpha, p), (right, wrong, abstain, samples), rtol=1e-12, atol=1e-15)
+    assert prediction_power(looks, alpha, 1 - p).wrong == pytest.approx(wrong, rel=1e-10)
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(60, 0.05), (300, 0.001), (1000, 0.01), (1500, 1e-6)])
 def test_odds_are_those_of_single_copies(n, alpha):
     looks, p = prediction_looks(n, alpha), np.array([0.501, 0.55, 0.6, 0.75, 0.9])
     wanted = np.array([by_copies(looks, levels(looks, alpha), each) for each in p]).T
-    assert np.allclose(prediction_odds(looks, alpha, p), wanted, rtol=1e-9, atol=1e-18)
+    assert np.allclose(prediction_power(looks, alpha, p), wanted, rtol=1e-9, atol=1e-18)
 
 
 def test_odds_keep_the_shape_of_p_and_sum_to_one():
-    found = prediction_odds(prediction_looks(200, 0.01), 0.01, P.reshape(-1, 1))
+    found = prediction_power(prediction_looks(200, 0.01), 0.01, P.reshape(-1, 1))
     assert all(value.shape == (len(P), 1) for value in found)
     assert np.allclose(found.right + found.wrong + found.abstain, 1, rtol=0, atol=1e-12)
-    assert prediction_odds((50,), 0.05, 0.7).copies.shape == ()
+    assert prediction_power((50,), 0.05, 0.7).copies.shape == ()
 
 
 def test_a_matrix_in_pieces_is_the_same_matrix(monkeypatch):
     looks = prediction_looks(400, 0.01)
-    whole = prediction_odds(looks, 0.01, P)
+    whole = prediction_power(looks, 0.01, P)
     monkeypatch.setattr(odds, "_CELLS", 1000)
-    assert np.allclose(prediction_odds(looks, 0.01, P), whole, rtol=1e-12, atol=0)
+    assert np.allclose(prediction_power(looks, 0.01, P), whole, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("stopping", ["looks", "fixed"])
@@ -105,7 +105,7 @@ def test_a_matrix_in_pieces_is_the_same_matrix(monkeypatch):
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_a_wrong_answer_has_probability_at_most_alpha(alpha, n, first, stopping):
     looks = prediction_looks(n, alpha, first, stopping)
-    wrong = prediction_odds(looks, alpha, P).wrong
+    wrong = prediction_power(looks, alpha, P).wrong
     assert wrong.max() <= alpha * (1 + 1e-10)
     assert wrong.max() == wrong[P == 0.5]  # a tie is the worst case
     assert wrong.max() > 0.15 * alpha  # not valid by saying nothing
@@ -114,15 +114,15 @@ def test_a_wrong_answer_has_probability_at_most_alpha(alpha, n, first, stopping)
 def test_alpha_at_each_look_would_be_wrong_too_often(monkeypatch):
     """The mutation that the test above must catch."""
     looks = prediction_looks(1000, 0.05)
-    assert prediction_odds(looks, 0.05, 0.5).wrong <= 0.05
+    assert prediction_power(looks, 0.05, 0.5).wrong <= 0.05
     monkeypatch.setattr(odds, "levels", lambda looks, alpha: (alpha,) * len(looks))
-    assert prediction_odds(looks, 0.05, 0.5).wrong > 0.15
+    assert prediction_power(looks, 0.05, 0.5).wrong > 0.15
 
 
 @pytest.mark.parametrize("p", [0.55, 0.6, 0.7, 0.9, 0.99])
 def test_looks_save_copies_and_cost_little(p):
-    adaptive = prediction_odds(prediction_looks(1000, 0.001), 0.001, p)
-    fixed = prediction_odds((1000,), 0.001, p)
+    adaptive = prediction_power(prediction_looks(1000, 0.001), 0.001, p)
+    fixed = prediction_power((1000,), 0.001, p)
     assert fixed.copies == pytest.approx(1000)
     assert adaptive.copies < fixed.copies
     assert fixed.abstain - 1e-12 <= adaptive.abstain <= fixed.abstain + 0.2
@@ -169,7 +169,7 @@ def test_looks_refuse():
             prediction_looks(*bad)
     for bad in (((), 0.01, 0.5), ((5, 5), 0.01, 0.5), ((0, 5), 0.01, 0.5), ((5,), 0, 0.5), ((5,), 0.1, 1.5)):
         with pytest.raises(SpecError):
-            prediction_odds(*bad)
+            prediction_power(*bad)
 
 
 def test_a_prediction_names_its_leader_and_what_it_drew():

@@ -14,10 +14,10 @@ from smoothcert.stats import (
     Tally,
     bounds,
     certified_at,
-    copies_needed,
     power,
     r_max_fixed,
     radius,
+    samples_needed,
     tally,
     votes_needed,
 )
@@ -90,7 +90,7 @@ def test_on_every_larger_number_the_power_is_kept_and_not_before(bound, classes,
     plan, everything = plan_of(bound, classes, alpha=0.01), np.arange(1, 3000)
     for r in (0.1, 0.8):
         p = probabilities_at(r / SIGMA + np.array([0.05, 0.3, 0.6, 3.0]), classes)
-        needed = copies_needed(p, r, plan, wanted=wanted)
+        needed = samples_needed(p, r, plan, wanted=wanted)
         assert np.all(np.diff(needed) <= 0)
         for row, n in zip(p, needed, strict=True):
             fails = everything[power(everything, row, r, plan) < wanted]
@@ -104,7 +104,7 @@ def test_on_every_larger_number_the_power_is_kept_and_not_before(bound, classes,
 def test_large_numbers_are_least_too(margin):
     plan, r = plan_of("cohen"), 0.25
     p = probabilities_at(r / SIGMA + margin, 8)
-    n = int(copies_needed(p, r, plan))
+    n = int(samples_needed(p, r, plan))
     assert n > 20_000
     nearby = np.arange(n * 995 // 1000, n * 1005 // 1000)
     found = power(nearby, p, r, plan)
@@ -113,7 +113,7 @@ def test_large_numbers_are_least_too(margin):
 
 
 def test_the_power_just_before_one_more_miss_is_allowed_rises():
-    """What bisection in `copies_needed` rests on, at the real-valued numbers of votes."""
+    """What bisection in `samples_needed` rests on, at the real-valued numbers of votes."""
     misses = np.unique(np.concatenate([np.arange(40), np.geomspace(40, 10**7, 80).round()]))
     for ratio in (0.1, 0.5, 1.0, 2.0, 4.0):
         for alpha in (1e-2, 1e-6):
@@ -127,9 +127,9 @@ def test_a_certain_vote_needs_the_unanimous_votes_and_a_hopeless_one_has_no_numb
     plan = plan_of("cohen", classes=3)
     for r in (0.25, 0.5, 1.0):
         certain, hopeless = [1.0, 0.0, 0.0], [ndtr(r / SIGMA) - 1e-9, ndtr(-r / SIGMA) + 1e-9, 0.0]
-        assert copies_needed([certain, hopeless], r, plan).tolist() == [votes_needed(r, SIGMA, 0.001), np.inf]
+        assert samples_needed([certain, hopeless], r, plan).tolist() == [votes_needed(r, SIGMA, 0.001), np.inf]
     nearly = probabilities_at(0.5 + 1e-6, 3)
-    assert copies_needed(nearly, 0.25, plan) == np.inf  # more than MOST
+    assert samples_needed(nearly, 0.25, plan) == np.inf  # more than MOST
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -137,7 +137,7 @@ def test_simulated_and_exact_numbers_agree_where_both_exist(k):
     """Misses split evenly among k rivals, each bound of the rivals far from mattering: only the label counts."""
     plan = plan_of("cohen")
     p = probabilities_at(1.3, 8, k)
-    exact = float(copies_needed(p, 0.5, plan, k))
+    exact = float(samples_needed(p, 0.5, plan, k))
     simulated = _search(p, 0.5, plan, (k, np.random.default_rng(2)), 0.95)
     assert simulated == pytest.approx(exact, rel=0.08)
 
@@ -147,7 +147,7 @@ def test_large_samples_are_those_of_the_normal_approximation():
     for margin in (0.02, 0.005):
         p, least = ndtr(r / SIGMA + margin), ndtr(r / SIGMA)
         spread = norm.isf(alpha) * np.sqrt(least * (1 - least)) + norm.ppf(wanted) * np.sqrt(p * (1 - p))
-        n = copies_needed([p, 1 - p, 0.0], r, plan_of("cohen", 3, alpha))
+        n = samples_needed([p, 1 - p, 0.0], r, plan_of("cohen", 3, alpha))
         assert n == pytest.approx((spread / (p - least)) ** 2, rel=0.01)
 
 
@@ -166,12 +166,12 @@ def test_refusals():
     plan, p = plan_of("rankcp", 4), [0.9, 0.05, 0.05, 0.0]
     for call in (
         lambda: power(100, p, 0.25, plan),  # two rivals: not exact, and no generator
-        lambda: copies_needed(p, 0.25, plan),
+        lambda: samples_needed(p, 0.25, plan),
         lambda: power(0, [1, 0, 0, 0], 0.25, plan),
         lambda: power(100, [1, 0, 0, 0], 0.0, plan),
         lambda: power(100, [0.5, 0.4, 0, 0], 0.25, plan),
         lambda: power(100, [1.0, 0.0], 0.25, plan),
-        lambda: copies_needed([1, 0, 0, 0], 0.25, plan, wanted=1.0),
+        lambda: samples_needed([1, 0, 0, 0], 0.25, plan, wanted=1.0),
         lambda: least_margin(100, -1.0, plan),
         lambda: probabilities_at(1.0, 3, k=3),
         lambda: probabilities_at(1.0, 3, rivals=(0.5, 0.4)),

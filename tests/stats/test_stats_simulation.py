@@ -13,11 +13,11 @@ from smoothcert.noise import Stage
 from smoothcert.sampling.protocol import Protocol
 from smoothcert.sampling.protocol import init_state as begin
 from smoothcert.sampling.protocol import update as settle
-from smoothcert.sampling.scheduler import waves
+from smoothcert.sampling.scheduler import continuous_batching
 from smoothcert.stats import Bounds, Plan, Procedure, certified_at, power, running, schedule, simulate, tally
 from smoothcert.stats.radius import probabilities_at
 from smoothcert.stats.sequential import step, undecided
-from smoothcert.stats.simulate import expected_copies
+from smoothcert.stats.simulate import expected_samples
 
 CLASSES, N0, LOOKS = 4, 20, schedule(500)
 TARGETS = ({1: "prediction"}, {1: "prediction", 3: "label"}, {1: "label"}, {2: "label", 3: "label"})
@@ -66,7 +66,7 @@ def test_on_the_same_votes_a_simulated_run_is_the_samplers_run(targets, images, 
     rule = Protocol(plan, targets, radii, n0)
     sampler = FakeSampler(mixed, 64, 4, CLASSES)
     fresh = [begin(rule, i, label) for i, label in zip(images, labels, strict=True)]
-    done = {image.index: image for wave in waves(fresh, sampler, partial(settle, rule)) for image in wave}
+    done = {image.index: image for wave in continuous_batching(fresh, sampler, partial(settle, rule)) for image in wave}
     for place, i in enumerate(images):
         image = done[i]
         wrong = image.winner is not None and image.winner != image.label
@@ -118,7 +118,7 @@ def test_images_at_different_looks_take_their_own_levels():
 def test_one_look_of_a_simulated_run_has_the_exact_power():
     plan = Plan((400,), 0.001, "rankcp", 8, 0.5)
     p = probabilities_at([0.7, 0.9, 1.2], 8)
-    found = expected_copies(p, Procedure(plan, {1: "label"}, (0.25,)), np.random.default_rng(0), images=4000)
+    found = expected_samples(p, Procedure(plan, {1: "label"}, (0.25,)), np.random.default_rng(0), images=4000)
     exact = np.array([float(power(400, row, 0.25, plan)) for row in p])
     assert np.all(np.abs(found.power[:, 0, 0] - exact) < 4.5 * np.sqrt(exact * (1 - exact) / 4000) + 1e-9)
     assert np.all(found.mean == 400)
@@ -127,7 +127,7 @@ def test_one_look_of_a_simulated_run_has_the_exact_power():
 def test_quantiles_and_means_are_those_of_the_samples_and_include_selection():
     plan = Plan(LOOKS, 0.001, "rankcp", CLASSES, 0.5)
     procedure = Procedure(plan, {1: "prediction"}, (0.25,), N0)
-    found = expected_copies([[0.8, 0.2, 0, 0]], procedure, np.random.default_rng(4), 300)
+    found = expected_samples([[0.8, 0.2, 0, 0]], procedure, np.random.default_rng(4), 300)
     done = simulate(np.tile([0.8, 0.2, 0, 0], (300, 1)), np.zeros(300, int), procedure, np.random.default_rng(4))
     assert found.mean[0] == done.samples.mean()
     assert found.median[0] == np.median(done.samples)
@@ -168,4 +168,4 @@ def test_refusals():
         with pytest.raises(SpecError):
             simulate(p, labels, procedure, rng)
     with pytest.raises(SpecError):
-        expected_copies([[1, 0, 0, 0]], procedure, rng, images=0)
+        expected_samples([[1, 0, 0, 0]], procedure, rng, images=0)

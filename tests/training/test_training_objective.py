@@ -16,14 +16,14 @@ def logits(seed: int, n: int = 5) -> torch.Tensor:
 
 def test_the_three_terms_against_scipy() -> None:
     """Cross-entropy, mean divergence of a copy from the average, entropy of the average."""
-    copies = [logits(1), logits(2)]
+    samples = [logits(1), logits(2)]
     settings = TrainingSettings(sigma=0.5, consistency=7.0, entropy=0.5)
-    shares = [softmax(copy.double().numpy(), axis=1) for copy in copies]
+    shares = [softmax(copy.double().numpy(), axis=1) for copy in samples]
     mean = (shares[0] + shares[1]) / 2
     apart = sum(rel_entr(mean, share).sum(1).mean() for share in shares) / 2
-    cross = F.cross_entropy(torch.cat(copies), LABELS.repeat(2))
+    cross = F.cross_entropy(torch.cat(samples), LABELS.repeat(2))
     expected = float(cross) + 7.0 * apart + 0.5 * scipy_entropy(mean, axis=1).mean()
-    assert float(objective(torch.cat(copies), LABELS, settings)) == pytest.approx(expected, rel=1e-5)
+    assert float(objective(torch.cat(samples), LABELS, settings)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_one_copy_is_plain_cross_entropy() -> None:

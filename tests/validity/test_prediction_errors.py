@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from smoothcert.stats import predict_counts, prediction_looks
-from smoothcert.stats.prediction import prediction_odds
+from smoothcert.stats.prediction import prediction_power
 from smoothcert.stats.sequential import levels
 
 from .simulate import ALPHA, allowed
@@ -39,15 +39,15 @@ def predicted(p, k, looks, each, repetitions, seed=0):
     """Share of wrong answers and of abstentions, and mean copies; each image stops at the first look that decides."""
     rng, right = np.random.default_rng(seed), frozenset(range(k)) if p[k - 1] > p[k] else None
     counts, left = np.zeros((repetitions, len(p)), dtype=np.int64), repetitions
-    wrong, copies, before = 0, 0, 0
+    wrong, samples, before = 0, 0, 0
     for n, level in zip(looks, each, strict=True):
         counts += rng.multinomial(n - before, p, left)
         found = [image.answer for image in predict_counts(counts, k, level)]
         wrong += sum(a is not None and (frozenset([a]) if k == 1 else a) != right for a in found)
-        copies += left * (n - before)
+        samples += left * (n - before)
         counts = counts[[answer is None for answer in found]]
         left, before = len(counts), n
-    return wrong / repetitions, left / repetitions, copies / repetitions
+    return wrong / repetitions, left / repetitions, samples / repetitions
 
 
 def test_light():
@@ -60,12 +60,12 @@ def test_light():
 def test_the_simulation_agrees_with_the_exact_odds():
     looks, repetitions = prediction_looks(N_MAX, ALPHA), 5000
     for p in (0.5, 0.53, 0.6):
-        exact = prediction_odds(looks, ALPHA, p)
-        wrong, abstained, copies = predicted((p, 1 - p), 1, looks, levels(looks, ALPHA), repetitions)
+        exact = prediction_power(looks, ALPHA, p)
+        wrong, abstained, samples = predicted((p, 1 - p), 1, looks, levels(looks, ALPHA), repetitions)
         spread = 5 * np.sqrt(0.25 / repetitions)
         assert wrong == pytest.approx(float(exact.wrong), abs=spread)
         assert abstained == pytest.approx(float(exact.abstain), abs=spread)
-        assert copies == pytest.approx(float(exact.copies), abs=spread * N_MAX)
+        assert samples == pytest.approx(float(exact.copies), abs=spread * N_MAX)
 
 
 @pytest.mark.slow

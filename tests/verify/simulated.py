@@ -27,12 +27,12 @@ def simulate(
     subgroups=None,
     groups=None,
     sign_lock=None,
-    copies=None,
+    samples=None,
     **request,
 ):
     """Write a run over simulated votes; sealed, unless the last `drop` lines are missing.
 
-    `subgroups` holds a value an image for each column, `groups` a group an image. `copies` is how many images an event
+    `subgroups` holds a value an image for each column, `groups` a group an image. `samples` is how many images an event
     says repeat others, and makes image 1 a copy of image 0; None says nothing, and "untold" copies and says nothing.
     """
     rng = np.random.default_rng(seed)
@@ -43,14 +43,14 @@ def simulate(
     spec = spec.model_copy(update={"data": data})
     run = create_run(path, spec, {"threads": 1}, sign_lock=sign_lock)
     append_event(run.events, STARTED, lines=0)
-    if isinstance(copies, int):
-        append_event(run.events, REPEATED, images=images, repeats=copies)
+    if isinstance(samples, int):
+        append_event(run.events, REPEATED, images=images, repeats=samples)
     lines = []
     for sigma in spec.request.sigma:
         append_event(run.events, LEVEL, sigma=float(sigma), **PASSED)
         lines += [_line(rng, spec, sigma, i, int(label)) for i, label in enumerate(labels)]
     values = [{name: of[line.index] for name, of in (subgroups or {}).items()} for line in lines]
-    if copies is not None:
+    if samples is not None:
         lines = [replace(line, image=lines[0].image) if line.index == 1 else line for line in lines]
     lines = [replace(line, group=groups[line.index]) for line in lines] if groups else lines
     lines = [replace(line, subgroups=own) for line, own in zip(lines, values, strict=True)][: len(lines) - drop]

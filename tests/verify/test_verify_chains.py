@@ -32,9 +32,9 @@ def whole(parts, tmp_path_factory):
 def partially(parts, tmp_path_factory):
     """Two shards of three, one of them interrupted: nothing is sealed."""
     folder = tmp_path_factory.mktemp("partial")
-    copies = [shutil.copytree(path, folder / path.name) for path in parts[:2]]
-    unfinish(copies[1])
-    return merge(copies, folder / "run").path
+    samples = [shutil.copytree(path, folder / path.name) for path in parts[:2]]
+    unfinish(samples[1])
+    return merge(samples, folder / "run").path
 
 
 @pytest.fixture

@@ -167,7 +167,7 @@ def test_bounds_of_all_images_are_not_those_of_one_a_group(tmp_path, monkeypatch
     assert any(re.search(r"is not the population bound of \d+ certified of 11", fault) for fault in faults)
 
 
-exact_cells = results.cells
+exact_cells = results.entries
 
 
 @pytest.mark.parametrize(
@@ -194,15 +194,15 @@ def test_every_other_figure_is_checked_too(tmp_path, monkeypatch, change, named)
         return table
 
     path = honest(tmp_path / "run")
-    monkeypatch.setattr("smoothcert.verify.check.cells", wrong)
+    monkeypatch.setattr("smoothcert.verify.check.entries", wrong)
     faults = verify(path).faults
     assert any(re.search(named, fault) for fault in faults), faults
 
 
 def test_a_population_bound_of_a_partial_run_is_named(tmp_path, monkeypatch):
     def claimed(*arguments, **settings):
-        return [replace(cell, population=0.1) for cell in exact_cells(*arguments, **settings)]
+        return [replace(entry, population=0.1) for entry in exact_cells(*arguments, **settings)]
 
     path = honest(tmp_path / "run", drop=1)
-    monkeypatch.setattr("smoothcert.verify.check.cells", claimed)
+    monkeypatch.setattr("smoothcert.verify.check.entries", claimed)
     assert any("the population bound is 0.1, but an image is missing" in fault for fault in verify(path).faults)

@@ -12,25 +12,25 @@ from .simulated import edit_json, simulate
 
 @pytest.mark.parametrize("told", ["untold", 1])
 def test_a_run_with_repeats_verifies_without_population_bounds(tmp_path, told):
-    path = simulate(tmp_path / "run", copies=told)
+    path = simulate(tmp_path / "run", samples=told)
     assert verify(path).faults == ()
-    assert {cell.population for cell in open_run(path).results()} == {None}
+    assert {entry.population for entry in open_run(path).results()} == {None}
 
 
 @pytest.mark.parametrize("told", [0, 2])
 def test_a_number_of_repeats_that_the_ledger_does_not_have_is_named(tmp_path, told):
-    (fault,) = verify(simulate(tmp_path / "run", copies=told)).faults[:1]
+    (fault,) = verify(simulate(tmp_path / "run", samples=told)).faults[:1]
     assert "repeat" in fault
 
 
 def test_population_bounds_written_in_spite_of_repeats_are_named(tmp_path):
-    path = simulate(tmp_path / "run", copies="untold")
+    path = simulate(tmp_path / "run", samples="untold")
     edit_json(path / "results" / "results.json", lambda record: record["cells"][0].update(population=0.5))
     assert any("population" in fault for fault in verify(path).faults)
 
 
 def test_the_first_form_holds_in_a_run_of_its_time_alone(tmp_path):
-    old, new = simulate(tmp_path / "old", copies="untold"), simulate(tmp_path / "new", copies=1)
+    old, new = simulate(tmp_path / "old", samples="untold"), simulate(tmp_path / "new", samples=1)
     for path in (old, new):
         opened = open_run(path)
         write_json(path / "results" / "results.json", results_record(opened.spec, opened.ledger, form=1))

@@ -55,10 +55,10 @@ def certify(
     check_cluster(placement, typed)
     if out is None:
         raise InputError("--out: name the run directory to create.")
-    from smoothcert.cli.certify_work import certify_and_report, say_next
+    from smoothcert.cli.certify_work import certify_and_report, print_next
 
     code = certify_and_report(request, out, plan, placement, consent)
-    say_next(out)
+    print_next(out)
     return code
 
 
@@ -89,11 +89,11 @@ def resume(
         trust_model: Run what is code as the run names it, because you trust whoever made classifier, images and run.
         accept_recipe: Go on although this machine computes differently; each new line then names its recipe.
     """
-    from smoothcert.cli.certify_work import resume_and_report, say_next
+    from smoothcert.cli.certify_work import print_next, resume_and_report
 
     moved = {"model": model, "weights": weights, "data": data}
     code = resume_and_report(run, moved, accept_recipe, workers, trust_model)
-    say_next(run)
+    print_next(run)
     return code
 
 
@@ -131,13 +131,13 @@ def demo(*, out: Path = Path("smoothcert-demo"), images: int = 300, n_max: int =
 
 def _documents(out: Path) -> None:
     from smoothcert.cli.results import write_with_progress
-    from smoothcert.cli.terminal import tell
+    from smoothcert.cli.terminal import print_text
     from smoothcert.errors import MissingExtraError
 
     try:
         write_with_progress(out)
     except MissingExtraError as error:
-        tell(f"No documents were written: {error}")
+        print_text(f"No documents were written: {error}")
 
 
 def merge(*runs: Path, out: Path) -> int:
@@ -150,30 +150,30 @@ def merge(*runs: Path, out: Path) -> int:
         runs: Run directories, finished shards or interrupted ones.
         out: Run directory to create. A run is never overwritten.
     """
-    from smoothcert.cli.certify_work import print_results, say_next
+    from smoothcert.cli.certify_work import print_next, print_results
     from smoothcert.errors import printable
     from smoothcert.evidence import merge as merge_runs
     from smoothcert.evidence import open_run
 
     merge_runs(runs, out)
     merged = open_run(out)
-    _tell_shards(merged)
+    _print_shards(merged)
     print_results(out)
     if not merged.missing:
-        say_next(out)
+        print_next(out)
     else:
         told = f"Next: smoothcert resume {out} goes on with the {merged.missing:,} missing results"
         print(printable(told), file=sys.stderr)
     return 0
 
 
-def _tell_shards(run: Run) -> None:
+def _print_shards(run: Run) -> None:
     """Say what each shard brought, and what that comes to."""
-    from smoothcert.cli.terminal import tell
+    from smoothcert.cli.terminal import print_text
 
     for shard in run.directory.shards:
         finished = run.directory.of_shard(shard.name).vouched() is not None
         share = "of no shard" if shard.shard is None else f"of shard {shard.shard}"
-        tell(f"{shard.name}: {shard.lines:,} results {share}, {'finished' if finished else 'not finished'}")
-    tell(f"together: {len(run.ledger.lines):,} of {run.expected:,} results, {run.missing:,} missing")
+        print_text(f"{shard.name}: {shard.lines:,} results {share}, {'finished' if finished else 'not finished'}")
+    print_text(f"together: {len(run.ledger.lines):,} of {run.expected:,} results, {run.missing:,} missing")
     print()

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from smoothcert.cli.consent import flags, typed_again
 from smoothcert.cli.progress import Show, live
-from smoothcert.cli.terminal import Screen, tell, terminated_is_interrupted
+from smoothcert.cli.terminal import Screen, print_text, terminated_is_interrupted
 from smoothcert.cli.terminal import show as show_table
 from smoothcert.config import Request, Share
 from smoothcert.engine.preflight import Preflight
@@ -43,7 +43,7 @@ def certify_and_report(
     )
 
 
-def say_next(run: Path) -> None:
+def print_next(run: Path) -> None:
     """Say what to type after a finished run, or a finished part of one."""
     text = f"Next: smoothcert report {run} writes the documents, smoothcert verify {run} checks them and the evidence"
     if RunDirectory(run).share is not None:
@@ -86,10 +86,10 @@ def _with_progress(out: Path, work: Callable[[Hooks], object], again: str) -> in
 def _hooks(console: Console, live: Show) -> Hooks:
     return Hooks(
         on_read=live.reading,
-        on_images=lambda found: _warn(console, found.doubts),
-        on_preflight=lambda seen: _say_preflight(console, seen),
+        on_images=lambda found: _warn(console, found.warnings),
+        on_preflight=lambda seen: _print_preflight(console, seen),
         on_progress=live.sampling,
-        on_worker=lambda facts: _say_worker(console, facts),
+        on_worker=lambda facts: _print_worker(console, facts),
         on_warning=lambda text: _warn(console, [text]),
     )
 
@@ -104,7 +104,7 @@ def _disk_trouble(out: Path, error: OSError, again: str) -> str:
 def print_part(path: Path, share: Share) -> None:
     """Say what a finished shard holds; its images alone are no table of the run."""
     run = open_run(path)
-    tell(
+    print_text(
         f"Shard {share} is finished: {run.images:,} of {run.spec.data.images:,} images at "
         f"{len(run.spec.request.sigma)} noise levels, {len(run.ledger.lines):,} lines. It is a part of a run and not "
         "sealed."
@@ -127,19 +127,19 @@ def print_results(path: Path) -> None:
         f"Evidence fingerprint: {fingerprint_words(run.directory)}."
     )
     console.print(text, markup=False)
-    _say_forecast(run)
+    _print_forecast(run)
 
 
-def _say_forecast(run: Run) -> None:
+def _print_forecast(run: Run) -> None:
     """Print what the plan of a run predicted beside what it showed, where it had a plan."""
     compared = plan_table(run)
     if compared.rows:
         print("\nPredicted by the plan, against realised\n")
         show_table(compared)
-        tell(inside(run))
+        print_text(inside(run))
 
 
-def _say_preflight(console: Console, seen: Preflight) -> None:
+def _print_preflight(console: Console, seen: Preflight) -> None:
     console.print(
         f"sigma {seen.sigma:g} = {seen.grey_levels:.1f} grey levels: on {seen.clean.images} images "
         f"{seen.clean.accuracy:.0%} right without noise, {seen.noisy_accuracy:.0%} under noise; "
@@ -149,7 +149,7 @@ def _say_preflight(console: Console, seen: Preflight) -> None:
     _warn(console, seen.warnings)
 
 
-def _say_worker(console: Console, facts: dict[str, Any]) -> None:
+def _print_worker(console: Console, facts: dict[str, Any]) -> None:
     """Say that a worker was lost; that one has joined shows in the rate."""
     if facts["state"] == "lost":
         again = f"the {facts['images_again']:,} images it had are done again"

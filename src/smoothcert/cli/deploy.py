@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from smoothcert.config.predict import Asked
+from smoothcert.config.predict import PredictSettings
 
 
 def bundle(
@@ -38,30 +38,32 @@ def bundle(
         weights: New place of the weights file, if it was moved.
         trust_model: Run what is code as the run names it, because you trust whoever made classifier and run.
     """
-    from smoothcert.cli.terminal import tell
+    from smoothcert.cli.terminal import print_text
     from smoothcert.evidence import open_run
     from smoothcert.evidence.directory import refuse_occupied
 
     opened = open_run(run)
     refuse_occupied(out)
-    from smoothcert.sampling.save_bundle import Wanted, bundle_run
+    from smoothcert.sampling.save_bundle import BundleRequest, bundle_run
 
-    made = bundle_run(opened, out, sigma, Wanted(n, alpha), {"model": model, "weights": weights}, trust_model)
+    made = bundle_run(opened, out, sigma, BundleRequest(n, alpha), {"model": model, "weights": weights}, trust_model)
     certified = made.certified
-    tell(f"Bundle: {out}")
+    print_text(f"Bundle: {out}")
     if certified is not None:
-        tell(
+        print_text(
             f"sigma {made.sigma:g}, {made.recipe.precision}, up to {made.n:,} copies a prediction at alpha "
             f"{made.alpha:g}; certified on {certified.images:,} images, ledger {certified.ledger_sha256[:12]}...",
             indent=2,
         )
     code = "" if made.model.arch else " --model package.module:factory"
-    tell(f"Next: smoothcert predict {out} IMAGE...{code}; smoothcert verify {run} --bundle {out} compares the two")
+    print_text(
+        f"Next: smoothcert predict {out} IMAGE...{code}; smoothcert verify {run} --bundle {out} compares the two"
+    )
     return 0
 
 
-Flags = Annotated[Asked, Parameter(name="*", negative="", consume_multiple=True)]
-NOTHING_ASKED = Asked()
+Flags = Annotated[PredictSettings, Parameter(name="*", negative="", consume_multiple=True)]
+NOTHING_ASKED = PredictSettings()
 
 
 def predict(bundle: Path, /, *images: Path, asked: Flags = NOTHING_ASKED) -> int:

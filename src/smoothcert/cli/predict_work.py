@@ -18,7 +18,7 @@ import numpy as np
 
 import smoothcert
 from smoothcert.cli.terminal import Screen, show
-from smoothcert.config.predict import Asked
+from smoothcert.config.predict import PredictSettings
 from smoothcert.data.checks import Pixels
 from smoothcert.data.image_file import image_files, pixels_sha256, read_image
 from smoothcert.errors import InputError, ModelError, printable
@@ -66,7 +66,7 @@ class Question:
         return self.radii is not None
 
 
-def question_of(bundle: Bundle, asked: Asked) -> Question:
+def question_of(bundle: Bundle, asked: PredictSettings) -> Question:
     """Fill in what was left out: what the bundle says, or the run that certified it."""
     alpha = bundle.alpha if asked.alpha is None else asked.alpha
     if not asked.certify:
@@ -79,7 +79,7 @@ def question_of(bundle: Bundle, asked: Asked) -> Question:
     return Question(asked.k, alpha, n_max, asked.radius or usual[1])
 
 
-def form_of(asked: Asked) -> str:
+def form_of(asked: PredictSettings) -> str:
     """Return table, csv or json: what is asked for, or what the file is called."""
     if asked.out is None:
         return asked.format or "table"
@@ -89,7 +89,7 @@ def form_of(asked: Asked) -> str:
     return asked.format or ending
 
 
-def check_flags(images: Sequence[Path], asked: Asked) -> None:
+def check_flags(images: Sequence[Path], asked: PredictSettings) -> None:
     """Refuse flags that contradict each other, and a place to write that cannot be."""
     if not images:
         raise InputError("Name image files, or a folder of them.")
@@ -283,7 +283,7 @@ PART, VALUES = 512, 2**26
 """Images that are read and predicted together, at most; and pixel values."""
 
 
-def predict_and_report(path: Path, images: Sequence[Path], asked: Asked) -> int:
+def predict_and_report(path: Path, images: Sequence[Path], asked: PredictSettings) -> int:
     """Predict with a bundle; return the exit status."""
     form = form_of(asked)
     check_flags(images, asked)
@@ -291,7 +291,9 @@ def predict_and_report(path: Path, images: Sequence[Path], asked: Asked) -> int:
         return _predicted(path, images, asked, form, write)
 
 
-def _predicted(path: Path, images: Sequence[Path], asked: Asked, form: str, write: Callable[[str], None]) -> int:
+def _predicted(
+    path: Path, images: Sequence[Path], asked: PredictSettings, form: str, write: Callable[[str], None]
+) -> int:
     bundle = read_bundle(path)
     question = question_of(bundle, asked)
     console = Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
@@ -329,7 +331,7 @@ _OTHER_RECIPE = (
 _OTHER_MACHINE = "This machine computes otherwise than the one that saved the bundle, and single votes can differ."
 
 
-def _load(path: Path, bundle: Bundle, asked: Asked) -> SmoothedClassifier:
+def _load(path: Path, bundle: Bundle, asked: PredictSettings) -> SmoothedClassifier:
     from smoothcert.sampling import SmoothedClassifier
 
     model = None if asked.model is None else _built(asked.model, bundle)

@@ -92,6 +92,6 @@ def train(
         start: Train this classifier on: FILE.safetensors, FILE.pt with --arch, package.module:factory or timm:NAME.
         weights: Weights file for --from package.module:factory or timm:NAME.
     """
-    from smoothcert.cli.prepare_work import Wanted, train_and_report
+    from smoothcert.cli.prepare_work import TrainRequest, train_and_report
 
-    return train_and_report(Wanted(data, out, start, weights, reading or Reading()), settings)
+    return train_and_report(TrainRequest(data, out, start, weights, reading or Reading()), settings)

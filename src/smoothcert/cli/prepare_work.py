@@ -13,13 +13,13 @@ from rich.progress import Progress
 
 from smoothcert.cli.consent import typed_again
 from smoothcert.cli.progress import live
-from smoothcert.cli.terminal import Screen, show, tell, terminated_is_interrupted
+from smoothcert.cli.terminal import Screen, print_text, show, terminated_is_interrupted
 from smoothcert.config import Production, Reading, Request
 from smoothcert.config.plan import PlanSettings
 from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.data.inspection import Inspection, inspect_images
-from smoothcert.engine.check import Agreement, Check, check, noisy_copies
-from smoothcert.engine.workload import Work, load_work
+from smoothcert.engine.check import Agreement, Check, check, noisy_accuracy
+from smoothcert.engine.workload import Workload, load_workload
 from smoothcert.errors import ModelError, printable
 from smoothcert.evidence.directory import refuse_occupied
 from smoothcert.evidence.forecast import Planned
@@ -54,7 +54,7 @@ def check_and_report(request: Request, train_data: tuple[str | None, bool], out:
     if out is not None:
         refuse_occupied(out)
     work = _loaded(request, consent)
-    _say_inputs(work)
+    _print_inputs(work)
     inspected = _inspected(work, *train_data)
     seen = check(work, _hear())
     print("\nWithout noise and under it\n")
@@ -63,23 +63,23 @@ def check_and_report(request: Request, train_data: tuple[str | None, bool], out:
     show(_batches(seen, work))
     print()
     for line in _speed(seen, work):
-        tell(line)
-    doubts = [*inspected.doubts, *_doubts(seen)]
-    for doubt in doubts:
-        tell(f"DOUBT  {printable(doubt)}")
+        print_text(line)
+    warnings = [*inspected.warnings, *_warnings_of(seen)]
+    for warning in warnings:
+        print_text(f"DOUBT  {printable(warning)}")
     if out is not None:
         _draw(work, out)
-    _say_end(len(doubts), work)
-    return 1 if doubts else 0
+    _print_end(len(warnings), work)
+    return 1 if warnings else 0
 
 
-def _loaded(request: Request, consent: Consent) -> Work:
+def _loaded(request: Request, consent: Consent) -> Workload:
     console = Screen(stderr=True, highlight=False)
     with live(console) as show_live:
-        return load_work(request, show_live.reading, consent=consent)
+        return load_workload(request, show_live.reading, consent=consent)
 
 
-def _inspected(work: Work, train_data: str | None, named: bool) -> Inspection:
+def _inspected(work: Workload, train_data: str | None, named: bool) -> Inspection:
     """Look for images that occur twice, and say where none does."""
     options = DataOptions.of(work.request, named=named or work.consent.trust)
     other = None if train_data is None else load_images(train_data, options)
@@ -92,7 +92,7 @@ def _inspected(work: Work, train_data: str | None, named: bool) -> Inspection:
     elif found.overlap is not None and not found.overlap.count:
         said.append(f"none is among the {len(other or ()):,} of {train_data}")
     if said:
-        tell("; ".join(said), indent=2)
+        print_text("; ".join(said), indent=2)
     return found
 
 
@@ -101,29 +101,29 @@ def _hear() -> Callable[[str], None]:
     return lambda stage: console.print(f"looking: {stage}", style="dim", markup=False)
 
 
-def _say_inputs(work: Work) -> None:
+def _print_inputs(work: Workload) -> None:
     """Say what is tested on what, so that a mistaken file is noticed."""
     images = work.images
     channels, height, width = images.shape
-    tell(
+    print_text(
         f"Images: {printable(images.reference)}, {len(images):,} of {height} x {width} pixels, "
         f"{'grey' if channels == 1 else 'colour'}, grid of 1/{images.levels}; "
         + (", ".join(images.preprocessing) or "nothing done to the pixels")
     )
     counts = {name: int((images.labels == c).sum()) for c, name in enumerate(images.class_names)}
-    tell(f"Classes: {', '.join(f'{printable(name)} {count:,}' for name, count in counts.items())}", indent=2)
+    print_text(f"Classes: {', '.join(f'{printable(name)} {count:,}' for name, count in counts.items())}", indent=2)
     for sigma, each in work.classifiers.items():
         fed = f"minus {_some(each.mean)}, divided by {_some(each.std)}" if each.mean else "as they are, from 0 to 1"
         name, kind = printable(each.reference), each.arch or "foreign"
-        tell(f"Classifier at sigma {sigma:g}: {name}, {kind}, {each.sha256[:19]}...")
-        tell("; ".join([f"gets noisy images {fed}", *each.adapted]), indent=2)
+        print_text(f"Classifier at sigma {sigma:g}: {name}, {kind}, {each.sha256[:19]}...")
+        print_text("; ".join([f"gets noisy images {fed}", *each.adapted]), indent=2)
 
 
 def _some(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:.4g}" for value in values)
 
 
-def _looks(seen: Check, work: Work) -> Table:
+def _looks(seen: Check, work: Workload) -> Table:
     rows = tuple(
         (
             f"{look.sigma:g}",
@@ -143,7 +143,7 @@ def _looks(seen: Check, work: Work) -> Table:
     return Table((*headings, "copies/s", "time at most", "same to the bit"), rows, ())
 
 
-def _batches(seen: Check, work: Work) -> Table:
+def _batches(seen: Check, work: Workload) -> Table:
     rows = tuple(
         (f"{size:,}{' (this run)' if size == work.recipe.batch_size else ''}", f"{rate:,.0f}")
         for size, rate in seen.batches
@@ -151,7 +151,7 @@ def _batches(seen: Check, work: Work) -> Table:
     return Table(("batch size", "copies/s"), rows, ())
 
 
-def _speed(seen: Check, work: Work) -> list[str]:
+def _speed(seen: Check, work: Workload) -> list[str]:
     """What the numbers say about time, and what would be faster."""
     said, rates = [], dict(seen.batches)
     if rates[seen.best_batch] > NOTABLY * rates[work.recipe.batch_size]:
@@ -171,7 +171,7 @@ def _precisions(found: Agreement) -> str:
     )
 
 
-def _doubts(seen: Check) -> list[str]:
+def _warnings_of(seen: Check) -> list[str]:
     found = [f"sigma {look.sigma:g}: {warning}" for look in seen.looks for warning in look.warnings]
     uneven = [f"{sigma:g}" for sigma, equal in seen.bit_equal.items() if not equal]
     if uneven:
@@ -183,7 +183,7 @@ def _doubts(seen: Check) -> list[str]:
     return found
 
 
-def _draw(work: Work, out: Path) -> None:
+def _draw(work: Workload, out: Path) -> None:
     """Draw one image of each class, as stored and as noisy copies."""
     from smoothcert.report.figures.images import sights_figure
     from smoothcert.report.figures.style import save
@@ -196,18 +196,20 @@ def _draw(work: Work, out: Path) -> None:
         for place, label in zip(places, labels, strict=True)
     ]
     out.mkdir(parents=True, exist_ok=True)
-    drawn = sights_figure("What the classifier sees", "", captions, noisy_copies(work, places))
+    drawn = sights_figure("What the classifier sees", "", captions, noisy_accuracy(work, places))
     save(drawn, out, "contact_sheet")
-    tell(f"Contact sheet: {out / 'contact_sheet.png'}. Would you name these yourself?")
+    print_text(f"Contact sheet: {out / 'contact_sheet.png'}. Would you name these yourself?")
 
 
-def _say_end(doubts: int, work: Work) -> None:
-    if doubts:
-        tell(f"{doubts} {'doubt' if doubts == 1 else 'doubts'}: see to the remedy first, or certify all the same.")
+def _print_end(warnings: int, work: Workload) -> None:
+    if warnings:
+        print_text(
+            f"{warnings} {'doubt' if warnings == 1 else 'doubts'}: see to the remedy first, or certify all the same."
+        )
         return
     sigma = ",".join(sigma.text for sigma in work.request.sigma)
-    tell("Nothing looks wrong. This was a look, not a certificate.")
-    tell(f"Next: smoothcert certify with the same settings (--sigma {sigma}) and --out RUN")
+    print_text("Nothing looks wrong. This was a look, not a certificate.")
+    print_text(f"Next: smoothcert certify with the same settings (--sigma {sigma}) and --out RUN")
 
 
 PRINTED = {
@@ -230,8 +232,8 @@ def plan_and_report(settings: PlanSettings, out: Path | None, sponsor: Path | No
         show(found[name], whole)
     print()
     for line in reading(planned):
-        tell(line)
-    _say_where(planned, out, production)
+        print_text(line)
+    _print_where(planned, out, production)
     return 0
 
 
@@ -244,25 +246,25 @@ def _plan(settings: PlanSettings, production: Production | None, consent: Consen
         return plan(settings, production, count, lambda text: console.print(text, markup=False), consent)
 
 
-def _say_where(planned: Planned, out: Path | None, production: Production | None) -> None:
+def _print_where(planned: Planned, out: Path | None, production: Production | None) -> None:
     """Write the plan where a folder is named, and say what to type next."""
     print()
     if out is None:
-        tell("Next: the same with --out DIR keeps the plan, with every table and, from a pilot, a figure")
+        print_text("Next: the same with --out DIR keeps the plan, with every table and, from a pilot, a figure")
         return
     files = write_plan(planned, out, production)
-    tell(f"Plan in {out}: {', '.join(path.name for path in files)}")
+    print_text(f"Plan in {out}: {', '.join(path.name for path in files)}")
     if planned.forecast is None:
-        tell("Next: name --model and --data, and a pilot forecasts the run")
+        print_text("Next: name --model and --data, and a pilot forecasts the run")
     else:
         again = typed_again(planned.settings)
-        tell(f"Next: smoothcert certify --config {out / RUN_CONFIG}{again} --plan {out} --out RUN")
+        print_text(f"Next: smoothcert certify --config {out / RUN_CONFIG}{again} --plan {out} --out RUN")
     if planned.forecast is not None and not any(path.suffix == ".svg" for path in files):
-        tell(f"No figure was drawn: it needs the extra `report`. {PLAN} holds its numbers.")
+        print_text(f"No figure was drawn: it needs the extra `report`. {PLAN} holds its numbers.")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TrainRequest:
     """What `train` is asked for besides its settings.
 
     Args:
@@ -290,7 +292,7 @@ class Wanted:
         return self.out.with_suffix(".csv")
 
 
-def train_and_report(wanted: Wanted, settings: TrainingSettings) -> int:
+def train_and_report(wanted: TrainRequest, settings: TrainingSettings) -> int:
     """Train, save, and print one line an epoch; return the exit status."""
     _check(wanted)
     images = load_images(wanted.data, DataOptions.of(wanted.reading))
@@ -315,11 +317,11 @@ def train_and_report(wanted: Wanted, settings: TrainingSettings) -> int:
         raise
     save(module, settings, images, wanted.out, start)
     wanted.checkpoint.unlink(missing_ok=True)
-    _say_next(wanted, settings)
+    _print_next(wanted, settings)
     return 0
 
 
-def _check(wanted: Wanted) -> None:
+def _check(wanted: TrainRequest) -> None:
     if wanted.out.suffix != ".safetensors":
         raise ModelError(f"--out: expected a file name ending in .safetensors, got {wanted.out}.")
     if wanted.out.exists():
@@ -328,7 +330,7 @@ def _check(wanted: Wanted) -> None:
         raise ModelError("--weights belongs to --from package.module:factory; name the factory, or leave it out.")
 
 
-def _start(wanted: Wanted, images: ImageSet, settings: TrainingSettings) -> Start | None:
+def _start(wanted: TrainRequest, images: ImageSet, settings: TrainingSettings) -> Start | None:
     if wanted.start is None:
         return None
     options = ModelOptions(
@@ -340,11 +342,11 @@ def _start(wanted: Wanted, images: ImageSet, settings: TrainingSettings) -> Star
     return tuned(images, wanted.start, options)
 
 
-def _say_next(wanted: Wanted, settings: TrainingSettings) -> None:
-    tell(f"Weights: {wanted.out}; log of the epochs: {wanted.log}")
+def _print_next(wanted: TrainRequest, settings: TrainingSettings) -> None:
+    print_text(f"Weights: {wanted.out}; log of the epochs: {wanted.log}")
     code = wanted.start is not None and ":" in wanted.start
     model = f"{wanted.start} --weights {wanted.out}" if code else f"{wanted.out}"
-    tell(f"Next: smoothcert certify --model {model} --data ... --sigma {settings.sigma:g} --out RUN")
+    print_text(f"Next: smoothcert certify --model {model} --data ... --sigma {settings.sigma:g} --out RUN")
 
 
 def _in_words(reports: list[EpochReport]) -> str:

@@ -91,6 +91,6 @@ def _left(seen: Progress) -> str:
 def _facts(seen: Progress) -> str:
     rate = seen.copies / seen.seconds if seen.seconds > 0 else 0.0
     pace = f"{rate:,.0f} copies/s"
-    if seen.fixed_copies <= seen.decided_copies:  # nothing decided yet, or nothing saved: fixed sampling itself
+    if seen.fixed_samples <= seen.decided_samples:  # nothing decided yet, or nothing saved: fixed sampling itself
         return pace
-    return f"{pace}, {times_fewer(seen.fixed_copies, seen.decided_copies)} times fewer than fixed"
+    return f"{pace}, {times_fewer(seen.fixed_samples, seen.decided_samples)} times fewer than fixed"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from smoothcert.evidence import Run
     from smoothcert.evidence.line_store import Columns
     from smoothcert.report import Table
-    from smoothcert.report.write import Wish
+    from smoothcert.report.write import ReportOptions
 
 
 DAMAGED = 1
@@ -28,7 +28,7 @@ def status(run: Path, /) -> int:
     Args:
         run: Run directory.
     """
-    from smoothcert.cli.terminal import tell
+    from smoothcert.cli.terminal import print_text
     from smoothcert.errors import EvidenceError, SpecError
     from smoothcert.evidence import RunDirectory, open_run
     from smoothcert.verify import damage
@@ -40,12 +40,12 @@ def status(run: Path, /) -> int:
         if not RunDirectory(run).spec.is_file():
             raise
         opened, fault = None, str(error)
-    tell(f"{run}: {'damaged' if fault or opened is None else _state(opened)}")
+    print_text(f"{run}: {'damaged' if fault or opened is None else _state(opened)}")
     for line in () if opened is None else (*_levels(opened), *_settings(opened), *_odd(opened)):
-        tell(line, indent=2)
+        print_text(line, indent=2)
     if fault:
-        tell(f"damage: {fault}", indent=2)
-    tell(f"Next: {_next(run, opened, fault)}")
+        print_text(f"damage: {fault}", indent=2)
+    print_text(f"Next: {_next(run, opened, fault)}")
     return DAMAGED if fault else 0
 
 
@@ -68,8 +68,8 @@ def _levels(run: Run) -> Iterator[str]:
     levels = [(f"{sigma:g}", columns_of(run.ledger.at(sigma))) for sigma in run.spec.request.sigma]
     width = max(len(written) for written, _ in levels)
     for written, decided in levels:
-        copies = int(decided.samples.sum())
-        mean = f"{copies / len(decided):,.0f} copies an image" if len(decided) else "not begun"
+        samples = int(decided.samples.sum())
+        mean = f"{samples / len(decided):,.0f} copies an image" if len(decided) else "not begun"
         yield (
             f"sigma {written:<{width}}  {_bar(len(decided), total)}  {len(decided):,}/{total:,} images decided, {mean}"
             f"{_left(decided, total)}"
@@ -316,14 +316,16 @@ def report(run: Path, /, *, sponsor: Path | None = None, live: bool = True) -> i
         sponsor: YAML file with the sponsor's fields of the memo; what is left out stays open and is counted.
         live: Let the notebook certify five images anew where classifier, images and torch are at hand.
     """
-    from smoothcert.cli.terminal import tell
+    from smoothcert.cli.terminal import print_text
     from smoothcert.evidence import RunDirectory
-    from smoothcert.report.write import Wish
+    from smoothcert.report.write import ReportOptions
 
-    write_with_progress(run, Wish(sponsor, live))
+    write_with_progress(run, ReportOptions(sponsor, live))
     share = RunDirectory(run).share
     if share is not None:
-        tell(f"This is shard {share}, a part of a run: the documents say partial. Join the shards by smoothcert merge.")
+        print_text(
+            f"This is shard {share}, a part of a run: the documents say partial. Join the shards by smoothcert merge."
+        )
     return 0
 
 
@@ -339,9 +341,9 @@ SHOWN = {
 }
 
 
-def write_with_progress(run: Path, wish: Wish | None = None) -> None:
+def write_with_progress(run: Path, wish: ReportOptions | None = None) -> None:
     """Write all documents of a run, naming each step, and say where they lie."""
-    from smoothcert.cli.terminal import Screen, tell, terminated_is_interrupted
+    from smoothcert.cli.terminal import Screen, print_text, terminated_is_interrupted
     from smoothcert.report.write import write_report
 
     console = Screen(stderr=True, highlight=False)
@@ -356,8 +358,8 @@ def write_with_progress(run: Path, wish: Wish | None = None) -> None:
         text = f"Interrupted; the evidence is untouched. `smoothcert report {run}` writes the documents anew."
         console.print(text, markup=False, soft_wrap=not console.is_terminal)
         raise
-    tell(f"Documents in {run / 'results'}:")
+    print_text(f"Documents in {run / 'results'}:")
     width = max(map(len, SHOWN))
     for name, what in SHOWN.items():
-        tell(f"{name:<{width}}  {what}", indent=2)
-    tell(f"Next: open {run / 'results' / 'report.html'}; smoothcert verify {run} checks evidence and documents")
+        print_text(f"{name:<{width}}  {what}", indent=2)
+    print_text(f"Next: open {run / 'results' / 'report.html'}; smoothcert verify {run} checks evidence and documents")

@@ -89,7 +89,7 @@ def _short(text: str) -> str:
     return "not attainable" if text.startswith("not attainable") else text
 
 
-def tell(text: str, indent: int = 0) -> None:
+def print_text(text: str, indent: int = 0) -> None:
     """Print one line, control characters as escapes; in a terminal it is wrapped between words, and indented after."""
     text = printable(text)
     if sys.stdout.isatty():

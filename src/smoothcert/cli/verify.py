@@ -32,7 +32,7 @@ def verify(
             who signed.
         signer: Who must have signed, as named in that file.
     """
-    from smoothcert.cli.terminal import tell
+    from smoothcert.cli.terminal import print_text
     from smoothcert.errors import InputError, printable
     from smoothcert.evidence.bundle.files import expect_bundle
     from smoothcert.evidence.seal import SIGNATURES, in_groups
@@ -50,28 +50,28 @@ def verify(
     faults = [*report.faults, *_unexpected(report, expected)]
     faults += [fault for found in (documents, signed) if found for fault in found.faults]
     for fault in faults:
-        tell(f"FAULT  {printable(fault)}")
+        print_text(f"FAULT  {printable(fault)}")
     if faults:
-        tell(f"{run} does NOT verify: {len(faults)} {'fault' if len(faults) == 1 else 'faults'} named.")
+        print_text(f"{run} does NOT verify: {len(faults)} {'fault' if len(faults) == 1 else 'faults'} named.")
         return 1
-    tell(
+    print_text(
         f"{run} verifies: {report.lines:,} lines; {report.bounds:,} confidence bounds, {report.radii:,} radii, "
         f"{report.decisions:,} decisions and {report.claims:,} claims over all images recomputed by two "
         f"implementations, {'sealed' if report.sealed else 'NOT SEALED'}."
     )
     if documents and documents.held:
-        tell(f"The documents hold: {len(documents.held):,} derived again from votes, log and sponsor's fields.")
+        print_text(f"The documents hold: {len(documents.held):,} derived again from votes, log and sponsor's fields.")
     if report.missing:
-        tell(f"Partial run: {report.missing:,} of {report.lines + report.missing:,} results are missing.")
+        print_text(f"Partial run: {report.missing:,} of {report.lines + report.missing:,} results are missing.")
     for verdict in report.criteria:
-        tell(f"{'FAILED ' if verdict.met is False else ''}criterion: {verdict.words}")
+        print_text(f"{'FAILED ' if verdict.met is False else ''}criterion: {verdict.words}")
     for note in (*report.notes, *(note for found in (documents, signed) if found for note in found.notes)):
-        tell(f"NOTE  {printable(note)}")
+        print_text(f"NOTE  {printable(note)}")
     if signed is None and (unchecked := [name for name in SIGNATURES if (run / name).exists()]):
-        tell(f"NOTE  {' and '.join(unchecked)}: not checked; --allowed-signers FILE checks who signed")
+        print_text(f"NOTE  {' and '.join(unchecked)}: not checked; --allowed-signers FILE checks who signed")
     if report.fingerprint:
-        tell(f"Evidence fingerprint: {in_groups(report.fingerprint)}")
-    tell(f"Not shown by this: {NOT_SHOWN}.")
+        print_text(f"Evidence fingerprint: {in_groups(report.fingerprint)}")
+    print_text(f"Not shown by this: {NOT_SHOWN}.")
     other = _deployed(run, bundle) if bundle is not None else 0
     return 1 if any(verdict.met is False for verdict in report.criteria) else other
 
@@ -107,34 +107,38 @@ def _unexpected(report: Report, expected: str | None) -> list[str]:
 
 def _deployed(run: Path, bundle: Path) -> int:
     """Say whether a bundle is what the run certified; return the exit status."""
-    from smoothcert.cli.terminal import tell
+    from smoothcert.cli.terminal import print_text
     from smoothcert.errors import printable
     from smoothcert.evidence import open_run
     from smoothcert.verify import NOT_SHOWN_OF_BUNDLE, verify_bundle
 
     found = verify_bundle(open_run(run), bundle)
     for fault in found.faults:
-        tell(f"FAULT  {printable(f'{bundle}: {fault}')}")
+        print_text(f"FAULT  {printable(f'{bundle}: {fault}')}")
     if found.faults:
         count = f"{len(found.faults)} {'difference' if len(found.faults) == 1 else 'differences'} named"
-        tell(f"{printable(str(bundle))} is NOT what this run certified: {count}.")
+        print_text(f"{printable(str(bundle))} is NOT what this run certified: {count}.")
         return 1
     same = (
         "noise, grid, image shape, preprocessing, normalisation, class names and numeric recipe are the run's, and the "
         "page of the bundle says what its record says"
     )
     if found.tied:
-        tell(f"{printable(str(bundle))} is what this run certified at sigma {found.sigma:g}: {found.weights}; {same}.")
+        print_text(
+            f"{printable(str(bundle))} is what this run certified at sigma {found.sigma:g}: {found.weights}; {same}."
+        )
     else:
-        tell(f"NOT CHECKED  {printable(str(bundle))}: whether its weights are those of this run: {found.weights}.")
-        tell(f"So it is not shown to be what this run certified at sigma {found.sigma:g}; {same}.")
+        print_text(
+            f"NOT CHECKED  {printable(str(bundle))}: whether its weights are those of this run: {found.weights}."
+        )
+        print_text(f"So it is not shown to be what this run certified at sigma {found.sigma:g}; {same}.")
     for note in found.notes:
-        tell(f"NOT CHECKED  {printable(note)}")
+        print_text(f"NOT CHECKED  {printable(note)}")
     if found.chosen:
-        tell(f"Chosen at bundling: {'; '.join(found.chosen)}.")
+        print_text(f"Chosen at bundling: {'; '.join(found.chosen)}.")
     if not found.named:
-        tell("The bundle itself names no certification run; `smoothcert bundle` makes one that does.")
-    tell(f"Not shown by this: {NOT_SHOWN_OF_BUNDLE}.")
+        print_text("The bundle itself names no certification run; `smoothcert bundle` makes one that does.")
+    print_text(f"Not shown by this: {NOT_SHOWN_OF_BUNDLE}.")
     return 0 if found.passed else 1
 
 
@@ -155,7 +159,7 @@ def sign(run: Path, /, *, key: Path) -> int:
         run: Run directory.
         key: File of an SSH key; ssh-keygen asks for its passphrase. Of a key that an agent holds, the public file.
     """
-    from smoothcert.cli.terminal import tell
+    from smoothcert.cli.terminal import print_text
     from smoothcert.errors import EvidenceError, printable
     from smoothcert.evidence import RunDirectory
     from smoothcert.evidence.directory import write_derived
@@ -170,13 +174,13 @@ def sign(run: Path, /, *, key: Path) -> int:
     with directory.at_rest():
         report = verify(run)
         for fault in report.faults:
-            tell(f"FAULT  {printable(fault)}")
+            print_text(f"FAULT  {printable(fault)}")
         if report.faults:
-            tell(f"{run} does NOT verify, and was not signed.")
+            print_text(f"{run} does NOT verify, and was not signed.")
             return 1
         text = evidence_text(directory)
         write_derived(path, signature_of(text, key))
-    tell(f"{path} signs this text:")
+    print_text(f"{path} signs this text:")
     for line in text.decode().splitlines():
-        tell(line, indent=2)
+        print_text(line, indent=2)
     return 0

@@ -131,10 +131,10 @@ class CertifyConfig(Frozen):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        cells = len(self.sigma) * len(self.radius) * len(self.k)
-        if cells > MOST_CELLS or len(self.criteria) > MOST_CELLS:
+        entries = len(self.sigma) * len(self.radius) * len(self.k)
+        if entries > MOST_CELLS or len(self.criteria) > MOST_CELLS:
             raise ValueError(
-                f"radius: expected at most {MOST_CELLS:,} combinations of sigma, k and radius, got {cells:,}"
+                f"radius: expected at most {MOST_CELLS:,} combinations of sigma, k and radius, got {entries:,}"
             )
         return self
 
@@ -167,7 +167,7 @@ class CertifyConfig(Frozen):
         return "prediction" in self.targets.values()
 
     @property
-    def most_copies(self) -> int:
+    def max_samples(self) -> int:
         """Noisy copies an image at most, selection included; what a fixed number of copies takes for each image."""
         return self.n_max + (self.n0 if self.selects else 0)
 

@@ -33,13 +33,13 @@ class PlanSettings(Request):
 
     @field_validator("pilot_copies")
     @classmethod
-    def _enough(cls, copies: int) -> int:
-        if not LEAST_COPIES <= copies <= MOST_COPIES:
+    def _enough(cls, samples: int) -> int:
+        if not LEAST_COPIES <= samples <= MOST_COPIES:
             raise ValueError(
-                f"expected from {LEAST_COPIES} to {MOST_COPIES:,} noisy copies an image, got {copies}; "
+                f"expected from {LEAST_COPIES} to {MOST_COPIES:,} noisy copies an image, got {samples}; "
                 "fewer tell too little, and more are a run of their own"
             )
-        return copies
+        return samples
 
     @field_validator("population")
     @classmethod

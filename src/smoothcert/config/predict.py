@@ -8,7 +8,7 @@ from typing import Literal
 from smoothcert.config.values import Floats, Frozen
 
 
-class Asked(Frozen):
+class PredictSettings(Frozen):
     """What a person asks of a bundle."""
 
     k: int = 1

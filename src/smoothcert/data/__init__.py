@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from smoothcert.data.checks import shown
+from smoothcert.data.checks import quoted_name
 from smoothcert.data.dataset import DataOptions, ImageSet
 from smoothcert.data.folder import Progress, list_folder, read_listing
 from smoothcert.data.inspection import CHANGES, change_norms
@@ -80,7 +80,9 @@ def load_images(reference: str, options: DataOptions | None = None, progress: Pr
     smoothcert.errors.DataError: 'scan.tiff' is not a known form of data; --data takes ...
     """
     if not is_text(reference):
-        raise DataError(f"{shown(reference)}: a name of data must be Unicode text, as spec.json keeps it; rename it.")
+        raise DataError(
+            f"{quoted_name(reference)}: a name of data must be Unicode text, as spec.json keeps it; rename it."
+        )
     options = options or DataOptions()
     if file := _FILE.fullmatch(reference):
         if file["suffix"].lower() == "npz":

@@ -14,7 +14,7 @@ from smoothcert.errors import DataError, is_text, printable
 LONGEST, MOST = 60, 6
 
 
-def shown(name: str) -> str:
+def quoted_name(name: str) -> str:
     """A name as printable text, its middle left out where it is long.
 
     >>> shown("a\\x1b[2J"), len(shown("x" * 1000))
@@ -32,7 +32,7 @@ def listed(names: Iterable[str], none: str = "none") -> str:
     ('a, b', 'a, b, c, d, e, f and 2 more', 'nothing')
     """
     every = list(names)
-    text = ", ".join(map(shown, every[:MOST])) or none
+    text = ", ".join(map(quoted_name, every[:MOST])) or none
     return text if len(every) <= MOST else f"{text} and {len(every) - MOST:,} more"
 
 
@@ -174,7 +174,7 @@ def _texts(reference: str, values: Iterable[str]) -> tuple[str, ...]:
     texts = tuple(str(value) for value in values)
     wrong = [text for text in dict.fromkeys(texts) if not text.isascii() and not is_text(text)]
     if wrong:
-        raise DataError(f"{reference}: the name {shown(wrong[0])} is not Unicode text; rename it, in UTF-8.")
+        raise DataError(f"{reference}: the name {quoted_name(wrong[0])} is not Unicode text; rename it, in UTF-8.")
     return texts
 
 

@@ -32,7 +32,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert.data.checks import Pixels, shown
+from smoothcert.data.checks import Pixels, quoted_name
 from smoothcert.data.image_header import Picture, RefusedError, check_size
 from smoothcert.errors import DataError, MissingExtraError
 
@@ -156,7 +156,7 @@ def _check_kind(data: Any) -> None:
     if kind == "RGB" and (data.get("BitsAllocated") != 8 or data.get("SamplesPerPixel") != 3):
         raise RefusedError("RGB of 8 bits a value is expected, got another depth; use an array, in Python.")
     if kind not in (*_GREY, "RGB"):
-        raise RefusedError(f"MONOCHROME1, MONOCHROME2 or RGB is expected, got {shown(kind)}; convert it to RGB.")
+        raise RefusedError(f"MONOCHROME1, MONOCHROME2 or RGB is expected, got {quoted_name(kind)}; convert it to RGB.")
     if kind != "RGB" and "ModalityLUTSequence" in data:
         raise RefusedError("its values are rescaled by a table (Modality LUT), which is not applied here; apply it.")
 
@@ -219,7 +219,7 @@ def _own_window(data: Any) -> Window:
     function = str(data.get("VOILUTFunction") or "LINEAR")
     if function != "LINEAR":
         raise RefusedError(
-            f"its window is {shown(function)}, and only LINEAR ones are applied; give --window CENTRE,WIDTH."
+            f"its window is {quoted_name(function)}, and only LINEAR ones are applied; give --window CENTRE,WIDTH."
         )
     return _number(data.WindowCenter, 0.0), _number(data.WindowWidth, 0.0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smoothcert.data.checks import IntArray, Pixels, listed, shown
+from smoothcert.data.checks import IntArray, Pixels, listed, quoted_name
 from smoothcert.data.dataset import DataOptions, ImageSet
 from smoothcert.data.image_file import ENDINGS, is_dicom, read_picture
 from smoothcert.data.image_header import Picture, RefusedError
@@ -157,7 +157,7 @@ def _root(folder: Path, split: str | None) -> Path:
         return folder
     if split not in inside:
         raise DataError(
-            f"{_name(folder)}: there is no folder {shown(split)} in it; it has {listed(inside, 'no folders')}."
+            f"{_name(folder)}: there is no folder {quoted_name(split)} in it; it has {listed(inside, 'no folders')}."
         )
     return folder / split
 

@@ -139,9 +139,9 @@ class Inspection:
     overlap: Repeats | None
 
     @property
-    def doubts(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """What deserves a look before a run, each in a sentence with its remedy; empty where nothing does."""
-        return tuple(_doubts(self))
+        return tuple(_warnings_of(self))
 
 
 def inspect_images(images: ImageSet, other: ImageSet | None = None) -> Inspection:
@@ -185,7 +185,7 @@ def _overlap(hashes: list[bytes], images: ImageSet, other: ImageSet | None) -> R
     return _repeats([(place[key], j) for j, key in enumerate(hashes) if key in place], other, images)
 
 
-def _doubts(found: Inspection) -> Iterator[str]:
+def _warnings_of(found: Inspection) -> Iterator[str]:
     if found.overlap is not None and found.overlap.count:
         yield (
             f"{found.overlap.count:,} of {found.images:,} images are also in the other set (image "
@@ -204,7 +204,7 @@ def _doubts(found: Inspection) -> Iterator[str]:
             f"{found.duplicates.count:,} of {found.images:,} images repeat an earlier one (images {pair.earlier} and "
             f"{pair.later}): intervals take images for independent draws; keep one of each."
         )
-    yield from _class_doubts(found)
+    yield from _class_warnings(found)
     if found.groups == 1 and found.images > 1:
         yield (
             "all images belong to one group: nothing can be said about other groups; check the column group, or the "
@@ -216,7 +216,7 @@ def _images(count: int) -> str:
     return "1 image repeats" if count == 1 else f"{count:,} images repeat"
 
 
-def _class_doubts(found: Inspection) -> Iterator[str]:
+def _class_warnings(found: Inspection) -> Iterator[str]:
     present = [i for i, count in enumerate(found.class_counts) if count]
     classes = len(found.class_counts)
     digits = found.class_names == tuple(map(str, range(classes)))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from smoothcert.data.checks import IntArray, listed, shown
+from smoothcert.data.checks import IntArray, listed, quoted_name
 from smoothcert.data.folder import Listing
 from smoothcert.errors import DataError, MissingExtraError, printable
 
@@ -40,7 +40,7 @@ class Table:
             DataError: there is no such column; the message lists those there are.
         """
         if name not in self.columns:
-            raise DataError(f"no column {shown(name)}; the columns are {listed(self.columns)}.")
+            raise DataError(f"no column {quoted_name(name)}; the columns are {listed(self.columns)}.")
         return self.columns[name]
 
     def rows(self, places: list[int]) -> Table:
@@ -131,7 +131,7 @@ def _checked_schema(file: Any) -> list[str]:
         raise DataError(f"the table claims {file.metadata.num_rows:,} rows, and at most {MOST_ROWS:,} are read.")
     nested = [field.name for field in file.schema_arrow if types.is_nested(field.type)]
     if nested:
-        raise DataError(f"the column {shown(nested[0])} holds lists or tables; one value a row is expected.")
+        raise DataError(f"the column {quoted_name(nested[0])} holds lists or tables; one value a row is expected.")
     return [field.name for field in file.schema_arrow if _is_text(field.type)]
 
 
@@ -237,12 +237,12 @@ def _rows(table: Table, split: str | None, name: str) -> list[int]:
     known = listed(value or "(empty)" for value in found)
     if split is None:
         if len(found) > 1:
-            first = shown(next(filter(None, found)))
-            raise DataError(f"the column split has {known}; name one: {shown(name)}#{first}.")
+            first = quoted_name(next(filter(None, found)))
+            raise DataError(f"the column split has {known}; name one: {quoted_name(name)}#{first}.")
         return list(range(len(values)))
     rows = [i for i, value in enumerate(values) if value == split]
     if not rows:
-        raise DataError(f"no row has split {shown(split)}; the column has {known}.")
+        raise DataError(f"no row has split {quoted_name(split)}; the column has {known}.")
     return rows
 
 
@@ -258,7 +258,7 @@ def _files(texts: list[str], lines: tuple[int, ...], folder: Path) -> tuple[Path
         if not text:
             raise DataError(f"line {line}: the path is empty; name the image file or leave the row out.")
         if _URL.match(text):
-            raise DataError(f"line {line}: {shown(text)} is an address; download the image and name its file.")
+            raise DataError(f"line {line}: {quoted_name(text)} is an address; download the image and name its file.")
     paths = tuple(folder / text for text in texts)
     _check_distinct(paths, texts, lines)
     _check_there(paths, texts)
@@ -271,7 +271,7 @@ def _check_distinct(paths: tuple[Path, ...], texts: list[str], lines: tuple[int,
         before = seen.setdefault(os.path.normpath(path), line)
         if before != line:
             raise DataError(
-                f"lines {before} and {line} name the same file, {shown(text)}; each image may be listed once."
+                f"lines {before} and {line} name the same file, {quoted_name(text)}; each image may be listed once."
             )
 
 

@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert.data.checks import check_shape, listed, memory_limit, shown
+from smoothcert.data.checks import check_shape, listed, memory_limit, quoted_name
 from smoothcert.data.dataset import DataOptions, ImageSet
 from smoothcert.data.image_header import RefusedError
 from smoothcert.data.transforms import fitted_all, fitting_steps, integers_of
@@ -175,7 +175,7 @@ def _what_exists(path: Path, present: set[str], split: str | None) -> str:
         if key.endswith("_images") and key.removesuffix("_images") + "_labels" in present
     )
     if splits:
-        return f"{path}: no {wanted}; it has the splits {listed(splits)}: write {path.name}#{shown(splits[0])}."
+        return f"{path}: no {wanted}; it has the splits {listed(splits)}: write {path.name}#{quoted_name(splits[0])}."
     if {"images", "labels"} <= present:
         return f"{path}: no {wanted}; it has one set without a split: leave out #{split}."
     return f"{path}: no {wanted}; it has {listed(sorted(present), 'no arrays')}: rename its arrays."

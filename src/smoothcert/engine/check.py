@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.engine.measure import copies_a_second
+from smoothcert.engine.measure import samples_per_second
 from smoothcert.engine.preflight import Preflight, preflight, spread
-from smoothcert.engine.workload import Work
+from smoothcert.engine.workload import Workload
 from smoothcert.errors import ModelError
 from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.sampler import Sampler, self_test
@@ -69,7 +69,7 @@ class Check:
         return max(self.batches, key=lambda each: each[1])[0]
 
 
-def check(work: Work, hear: Callable[[str], None] = lambda _: None) -> Check:
+def check(work: Workload, hear: Callable[[str], None] = lambda _: None) -> Check:
     """Look at classifiers and images of a request.
 
     Args:
@@ -91,7 +91,7 @@ def check(work: Work, hear: Callable[[str], None] = lambda _: None) -> Check:
     return Check(tuple(looks), equal, agreement, tuple(_batch_rates(work, first)))
 
 
-def noisy_copies(work: Work, places: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+def noisy_accuracy(work: Workload, places: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """Return images as stored and one noisy copy of each at every noise level, (n, C, H, W) in the [0, 1] range.
 
     Args:
@@ -106,7 +106,7 @@ def noisy_copies(work: Work, places: NDArray[np.int64]) -> dict[str, NDArray[np.
     return found
 
 
-def compare_precisions(work: Work, sigma: float) -> Agreement | str:
+def compare_precisions(work: Workload, sigma: float) -> Agreement | str:
     """Classify the same noisy copies in float32 and bfloat16; or say why only one of them runs."""
     asked = work.recipe.precision
     other = "bf16" if asked == "fp32" else "fp32"
@@ -118,7 +118,7 @@ def compare_precisions(work: Work, sigma: float) -> Agreement | str:
     return Agreement((asked, other), len(mine), int((mine != theirs).sum()), rates)
 
 
-def _answers(work: Work, sampler: Sampler) -> tuple[NDArray[np.int64], float]:
+def _answers(work: Workload, sampler: Sampler) -> tuple[NDArray[np.int64], float]:
     """The classes named for noisy copies of images spread over the set, and copies a second after the first batch."""
     indices = work.images.indices[spread(len(work.images), sampler.window)]
     for slot, index in enumerate(indices):
@@ -136,9 +136,9 @@ def _answers(work: Work, sampler: Sampler) -> tuple[NDArray[np.int64], float]:
     return np.concatenate(found), sampler.batch_size * (len(seconds) - 1) / sum(seconds[1:])
 
 
-def _batch_rates(work: Work, sigma: float) -> Iterator[tuple[int, float]]:
+def _batch_rates(work: Workload, sigma: float) -> Iterator[tuple[int, float]]:
     values = int(np.prod(work.images.shape))
     sizes = {size for size in BATCHES if size * values <= MOST_VALUES} | {work.recipe.batch_size}
     for size in sorted(sizes):
         sampler = work.sampler(sigma, SEED, work.recipe_as(sigma, batch_size=size))
-        yield size, copies_a_second(sampler, int(work.images.indices[0]), SECONDS, MOST)
+        yield size, samples_per_second(sampler, int(work.images.indices[0]), SECONDS, MOST)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from smoothcert.config import Spec
 from smoothcert.engine.measure import Meter, meter_of
-from smoothcert.engine.workload import Work
+from smoothcert.engine.workload import Workload
 from smoothcert.evidence.events import utc_now
 from smoothcert.evidence.outcomes import plan_of
 from smoothcert.formats.line import Line
@@ -17,9 +17,9 @@ from smoothcert.sampling.protocol import Counts, ImageVotes, protocol_of
 from smoothcert.sampling.protocol import init_state as begin
 from smoothcert.sampling.protocol import update as settle
 from smoothcert.sampling.sampler import Sampler, keep_freed_memory
-from smoothcert.sampling.scheduler import waves
+from smoothcert.sampling.scheduler import continuous_batching
 
-Hear = Callable[[dict[str, Any]], None]
+OnEvent = Callable[[dict[str, Any]], None]
 """Told what is worth an entry in the event log: workers that come and go, with their facts."""
 
 
@@ -34,7 +34,7 @@ class Engine(Protocol):
     def copies(self) -> int:
         """Noisy copies drawn so far, at all noise levels."""
 
-    def sample(self, sigma: float, indices: Iterable[int], hear: Hear) -> Iterator[list[Line]]:
+    def sample(self, sigma: float, indices: Iterable[int], hear: OnEvent) -> Iterator[list[Line]]:
         """Sample images of one noise level until they are decided, and yield their lines as they are."""
 
     def meter(self) -> Meter:
@@ -54,7 +54,7 @@ class LocalEngine:
     """
 
     spec: Spec
-    work: Work
+    work: Workload
     worker: str = "local-0"
     recipe_name: str | None = None
     copies: int = 0
@@ -67,7 +67,7 @@ class LocalEngine:
             self._ready[sigma] = self.work.sampler(sigma, self.spec.seed)
         return self._ready[sigma]
 
-    def sample(self, sigma: float, indices: Iterable[int], hear: Hear = lambda _: None) -> Iterator[list[Line]]:
+    def sample(self, sigma: float, indices: Iterable[int], hear: OnEvent = lambda _: None) -> Iterator[list[Line]]:
         """Sample images until they are decided.
 
         Args:
@@ -104,7 +104,7 @@ class LocalEngine:
             return begin(protocol, index, int(images.labels[place[index]]))
 
         # a map, not a generator: one that has run dry goes on when more images have come (see `Feed`)
-        for decided in waves(map(fresh, indices), sampler, partial(settle, protocol)):
+        for decided in continuous_batching(map(fresh, indices), sampler, partial(settle, protocol)):
             yield [self._line(sigma, image, place[image.index]) for image in decided]
 
     def _line(self, sigma: float, image: ImageVotes, place: int) -> Line:
@@ -125,7 +125,7 @@ class LocalEngine:
         )
 
 
-def local_engine(spec: Spec, work: Work) -> LocalEngine:
+def local_engine(spec: Spec, work: Workload) -> LocalEngine:
     """Return the engine of this process; its lines name the numeric recipe where it is not the spec's own."""
     return LocalEngine(spec, work, recipe_name=None if work.recipe == spec.recipe else work.recipe.name)
 

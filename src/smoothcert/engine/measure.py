@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from smoothcert.data import CHANGES, change_norms
-from smoothcert.engine.workload import Work, clean_forward, clean_logits
+from smoothcert.engine.workload import Workload, clean_forward, clean_logits
 from smoothcert.errors import ModelError
 from smoothcert.evidence.line_store import image_key, repeated
 from smoothcert.noise import Rows, Stage
@@ -166,7 +166,7 @@ RATE_BATCHES, RATE_SECONDS = 24, 1.0
 """Batches and time that a rate is measured over, whichever is reached first."""
 
 
-def measure_clean(work: Work, sigma: float) -> dict[str, Any]:
+def measure_clean(work: Workload, sigma: float) -> dict[str, Any]:
     """Classify every image of a run without noise, by the classifier of one noise level.
 
     Returns:
@@ -188,7 +188,7 @@ def measure_clean(work: Work, sigma: float) -> dict[str, Any]:
     return {"sigma": sigma, "images": len(labels), "correct": {str(k): each.tolist() for k, each in correct.items()}}
 
 
-def measure_repeats(work: Work) -> dict[str, Any]:
+def measure_repeats(work: Workload) -> dict[str, Any]:
     """Count images that are equal to the bit, which independent draws are not.
 
     Returns:
@@ -200,7 +200,7 @@ def measure_repeats(work: Work) -> dict[str, Any]:
     return {"images": len(images), "repeats": repeated(keys, np.unique(names, return_inverse=True)[1])}
 
 
-def measure_changes(work: Work) -> dict[str, Any]:
+def measure_changes(work: Workload) -> dict[str, Any]:
     """Measure how far simple changes move the first images of a run.
 
     Returns:
@@ -219,7 +219,7 @@ def _spread(norms: list[float], radii: Iterable[float]) -> dict[str, Any]:
     return {"median": float(np.median(values)), "within": [int((values < r).sum()) for r in radii]}
 
 
-def measure_rates(work: Work, sigma: float, seed: int) -> dict[str, Any]:
+def measure_rates(work: Workload, sigma: float, seed: int) -> dict[str, Any]:
     """Measure noisy copies a second in every precision this device can run, never compiled.
 
     The copies are of the test stage, whose votes count nowhere.
@@ -238,12 +238,12 @@ def measure_rates(work: Work, sigma: float, seed: int) -> dict[str, Any]:
     return {"sigma": sigma, **facts, "rates": rates, "left_out": left_out}
 
 
-def _rate(work: Work, sigma: float, seed: int, precision: str) -> float:
+def _rate(work: Workload, sigma: float, seed: int, precision: str) -> float:
     sampler = work.sampler(sigma, seed, work.recipe_as(sigma, precision=precision))
-    return copies_a_second(sampler, int(work.images.indices[0]), RATE_SECONDS, RATE_BATCHES)
+    return samples_per_second(sampler, int(work.images.indices[0]), RATE_SECONDS, RATE_BATCHES)
 
 
-def copies_a_second(sampler: Sampler, index: int, seconds: float, most: int) -> float:
+def samples_per_second(sampler: Sampler, index: int, seconds: float, most: int) -> float:
     """Return noisy copies a second, over whole batches of the test stage, whose votes count nowhere.
 
     Args:

@@ -57,7 +57,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Wave:
+class Results:
     """Images decided in one wave.
 
     Attributes:
@@ -70,7 +70,7 @@ class Wave:
 
 
 @dataclass(frozen=True)
-class Beat:
+class Heartbeat:
     """How far a worker is: copies its sampler has drawn, those of a wave on its way included."""
 
     copies: int
@@ -111,7 +111,7 @@ class Closed:
     """A worker has done all images of a noise level and expects the next level."""
 
 
-Message = Ready | Wave | Beat | Refusal | Died | Closed
+Message = Ready | Results | Heartbeat | Refusal | Died | Closed
 
 
 class Pool(typing.Protocol):
@@ -121,13 +121,13 @@ class Pool(typing.Protocol):
         """Begin to start a worker; it says `Ready`, `Refusal` or `Died`, and nothing while no machine is free."""
 
     def open(self, name: str, sigma: float) -> None:
-        """Have a worker sample one noise level; it says `Wave`s, then `Closed`."""
+        """Have a worker sample one noise level; it says `Results`s, then `Closed`."""
 
     def feed(self, name: str, sigma: float, indices: list[int], last: bool = False) -> None:
         """Give a worker more images of that level; after the last it closes the level."""
 
     def ask(self, name: str) -> None:
-        """Ask a worker how far it is; it says `Beat`, unless it hangs."""
+        """Ask a worker how far it is; it says `Heartbeat`, unless it hangs."""
 
     def stop(self, name: str) -> None:
         """End a worker at once; nothing more is heard of it."""
@@ -136,11 +136,11 @@ class Pool(typing.Protocol):
         """Return what workers said, waiting no longer than that for the first word."""
 
 
-class WrongAnswerError(SmoothcertError):
+class InvalidResultError(SmoothcertError):
     """A line that a sound worker cannot have sent; it is not written."""
 
 
-class Answers:
+class ResultValidator:
     """The lines that may come back at one noise level."""
 
     def __init__(self, spec: Spec, images: ImageSet, sigma: float, recipe: str | None) -> None:
@@ -171,9 +171,9 @@ class Answers:
         try:
             line = parse_line(text if isinstance(text, str) else "")
         except EvidenceError as error:
-            raise WrongAnswerError(str(error)) from None
+            raise InvalidResultError(str(error)) from None
         for fault in self._faults(line, worker, given):
-            raise WrongAnswerError(fault)
+            raise InvalidResultError(fault)
         return line
 
     def _faults(self, line: Line, worker: str, given: Container[int]) -> Iterator[str]:

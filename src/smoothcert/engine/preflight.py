@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import mannwhitneyu
 
-from smoothcert.engine import warnings as doubts
-from smoothcert.engine.measure import copies_a_second
+from smoothcert.engine import warnings
+from smoothcert.engine.measure import samples_per_second
 from smoothcert.engine.warnings import better_convention
-from smoothcert.engine.workload import Work, clean_forward, clean_logits
+from smoothcert.engine.workload import Workload, clean_forward, clean_logits
 from smoothcert.errors import ModelError
 from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.sampler import Sampler, keep_freed_memory
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Quality:
+class Metrics:
     """A classifier's answers on labelled images without noise.
 
     Attributes:
@@ -45,7 +45,7 @@ class Quality:
     auc: float | None
 
 
-def quality(logits: NDArray[Any], labels: NDArray[np.int64]) -> Quality:
+def metrics(logits: NDArray[Any], labels: NDArray[np.int64]) -> Metrics:
     """Return the quality of scores.
 
     Args:
@@ -60,7 +60,7 @@ def quality(logits: NDArray[Any], labels: NDArray[np.int64]) -> Quality:
     recalls = [right[labels == c].mean() for c in present]
     probabilities = softmax(logits.astype(np.float64), axis=1)
     areas = [_area(probabilities[:, c], labels == c) for c in present] if len(present) > 1 else []
-    return Quality(
+    return Metrics(
         images=len(labels),
         accuracy=float(right.mean()),
         balanced=float(np.mean(recalls)),
@@ -79,7 +79,7 @@ LARGEST = 0.01
 """Difference of a score, as a share of the scores' spread, that arithmetic alone does not make."""
 
 
-def check_steady(work: Work, sigma: float, places: NDArray[np.int64], forward: Forward) -> None:
+def check_determinism(work: Workload, sigma: float, places: NDArray[np.int64], forward: Forward) -> None:
     """Refuse a classifier whose answer to an image changes from one time to the next, or with its neighbours.
 
     Args:
@@ -106,7 +106,7 @@ def check_steady(work: Work, sigma: float, places: NDArray[np.int64], forward: F
 
 
 def _among(
-    work: Work, sigma: float, places: NDArray[np.int64], forward: Forward, neighbours: float
+    work: Workload, sigma: float, places: NDArray[np.int64], forward: Forward, neighbours: float
 ) -> NDArray[np.float32]:
     """The scores of images followed by as many others: themselves times a factor."""
 
@@ -146,14 +146,14 @@ class Preflight:
 
     sigma: float
     grey_levels: float
-    clean: Quality
+    clean: Metrics
     noisy_accuracy: float
     rate: float
     seconds_at_most: float
     warnings: tuple[str, ...]
 
 
-def preflight(work: Work, sigma: float, seed: int, images: int = IMAGES) -> Preflight:
+def preflight(work: Workload, sigma: float, seed: int, images: int = IMAGES) -> Preflight:
     """Look at some images of a run with and without noise.
 
     The noisy copies come from the pilot stage; they are never votes.
@@ -176,17 +176,17 @@ def preflight(work: Work, sigma: float, seed: int, images: int = IMAGES) -> Pref
             f"{work.classifiers[sigma].reference} returns NaN or infinite logits on clean images. "
             "Check its weights and normalisation, or use --precision fp32."
         )
-    check_steady(work, sigma, places[:FEW], forward)
-    clean = quality(logits, work.images.labels[places])
+    check_determinism(work, sigma, places[:FEW], forward)
+    clean = metrics(logits, work.images.labels[places])
     noisy, rate = _under_noise(work, work.sampler(sigma, seed), places[spread(len(places), IMAGES)])
-    copies = len(work.images) * work.request.most_copies
+    samples = len(work.images) * work.request.max_samples
     return Preflight(
         sigma=float(sigma),
         grey_levels=float(sigma) * work.images.levels,
         clean=clean,
         noisy_accuracy=noisy,
         rate=rate,
-        seconds_at_most=copies / rate,
+        seconds_at_most=samples / rate,
         warnings=tuple(_warnings(work, sigma, places, logits, noisy)),
     )
 
@@ -200,7 +200,7 @@ def spread(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def _under_noise(work: Work, sampler: Sampler, places: NDArray[np.int64]) -> tuple[float, float]:
+def _under_noise(work: Workload, sampler: Sampler, places: NDArray[np.int64]) -> tuple[float, float]:
     right = 0
     for start in range(0, len(places), sampler.window):
         here = places[start : start + sampler.window]
@@ -212,27 +212,29 @@ def _under_noise(work: Work, sampler: Sampler, places: NDArray[np.int64]) -> tup
         sampler.draw(rows)
         votes = sampler.take(np.arange(len(chosen)))
         right += int(votes[np.arange(len(chosen)), work.images.labels[here]].sum())
-    return right / (len(places) * COPIES), copies_a_second(
+    return right / (len(places) * COPIES), samples_per_second(
         sampler, int(work.images.indices[places[0]]), TIMED_SECONDS, TIMED_BATCHES
     )
 
 
 def _warnings(
-    work: Work, sigma: float, places: NDArray[np.int64], logits: NDArray[np.float32], noisy: float
+    work: Workload, sigma: float, places: NDArray[np.int64], logits: NDArray[np.float32], noisy: float
 ) -> list[str]:
     """Doubts in the order in which they explain one another: one that explains the answers stands for the rest."""
     labels, answers = work.images.labels[places], logits.argmax(axis=1)
     right = answers == labels
-    blind = doubts.of_scores(logits)
+    blind = warnings.of_scores(logits)
     remedies = [] if blind or right.mean() >= POOR else _remedies(work, sigma, places, answers)
     best = [max(remedies, key=lambda each: each.accuracy).words] if remedies else []
-    clean = blind or best or doubts.of_answers(answers, labels, work.images.class_names)
-    training = doubts.of_training(sigma, work.classifiers[sigma].sigma)
-    return [*training, *(clean or doubts.of_noise(float(right.mean()), noisy, sigma))]
+    clean = blind or best or warnings.of_answers(answers, labels, work.images.class_names)
+    training = warnings.of_training(sigma, work.classifiers[sigma].sigma)
+    return [*training, *(clean or warnings.of_noise(float(right.mean()), noisy, sigma))]
 
 
-def _remedies(work: Work, sigma: float, places: NDArray[np.int64], answers: NDArray[np.int64]) -> list[doubts.Remedy]:
+def _remedies(
+    work: Workload, sigma: float, places: NDArray[np.int64], answers: NDArray[np.int64]
+) -> list[warnings.Remedy]:
     labels = work.images.labels[places]
     fed = better_convention(work, sigma, places, answers == labels)
-    order = doubts.of_order(answers, labels, work.images.class_names)
+    order = warnings.of_order(answers, labels, work.images.class_names)
     return [each for each in (order, fed) if each is not None]

@@ -15,7 +15,7 @@ from typing import Any
 
 from smoothcert.data import ImageSet
 from smoothcert.engine.messages import Closed, Died, Job, Message
-from smoothcert.engine.resources import Room, Workers, no_cluster, room_for
+from smoothcert.engine.resources import Resources, Workers, no_cluster, resources_for
 from smoothcert.engine.worker import Worker
 
 QUIET = {
@@ -35,7 +35,7 @@ class Cluster:
     """A cluster this process is connected to: the module `ray`, and what fits on its machines."""
 
     ray: Any
-    room: Room
+    room: Resources
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def connected(workers: Workers, device: str, shared_bytes: int) -> Iterator[Clus
         if mine:
             _init(ray, workers, shared_bytes)
     try:
-        yield Cluster(ray, room_for(workers, device, [node["Resources"] for node in ray.nodes() if node["Alive"]]))
+        yield Cluster(ray, resources_for(workers, device, [node["Resources"] for node in ray.nodes() if node["Alive"]]))
     finally:
         if mine:
             ray.shutdown()

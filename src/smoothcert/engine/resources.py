@@ -40,7 +40,7 @@ KNOCK_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Room:
+class Resources:
     """How many workers, and what each has.
 
     Attributes:
@@ -56,7 +56,7 @@ class Room:
     gpus: int
 
 
-def room_for(workers: Workers, device: str, nodes: Iterable[Mapping[str, float]]) -> Room:
+def resources_for(workers: Workers, device: str, nodes: Iterable[Mapping[str, float]]) -> Resources:
     """Return how many workers a cluster gets, and what each has.
 
     Args:
@@ -75,7 +75,7 @@ def room_for(workers: Workers, device: str, nodes: Iterable[Mapping[str, float]]
     cuda = device.startswith("cuda")
     count = workers.workers or (max(1, gpus) if cuda else sum(cores))
     threads = max(1, min(sum(cores) // count, *cores))
-    return Room(count, threads, 1 if cuda else threads, 1 if cuda else 0)
+    return Resources(count, threads, 1 if cuda else threads, 1 if cuda else 0)
 
 
 def check_workers(workers: Workers) -> None:

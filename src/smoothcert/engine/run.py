@@ -18,7 +18,15 @@ from smoothcert.engine.local import Engine, LocalEngine, local_engine
 from smoothcert.engine.preflight import preflight
 from smoothcert.engine.resources import Placement, Workers, check_workers
 from smoothcert.engine.session import Hooks, Session
-from smoothcert.engine.workload import Work, _check_source, check_models, consent_of, data_facts, load_work, model_facts
+from smoothcert.engine.workload import (
+    Workload,
+    _check_source,
+    check_models,
+    consent_of,
+    data_facts,
+    load_workload,
+    model_facts,
+)
 from smoothcert.errors import EvidenceError, RecipeError, SpecError
 from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.evidence.creation import create_run
@@ -50,14 +58,14 @@ def open_engine(workers: Workers, spec: Spec, local: LocalEngine) -> Iterator[En
         return
     from smoothcert.engine.messages import Job
     from smoothcert.engine.ray import RayPool, connected
-    from smoothcert.engine.worker_pool import WORKER_SECONDS, Fleet
+    from smoothcert.engine.worker_pool import WORKER_SECONDS, WorkerPool
 
     work = local.work
     with connected(workers, work.recipe.device, work.images.images.nbytes) as cluster:
         seconds = workers.worker_timeout or WORKER_SECONDS
         job = Job(spec.to_json(), work.resolved, work.recipe, os.getcwd(), cluster.room.threads, work.consent)
         with closing(RayPool(cluster, job, work.images)) as pool:
-            yield Fleet(pool, spec, work.images, cluster.room.workers, local.recipe_name, seconds)
+            yield WorkerPool(pool, spec, work.images, cluster.room.workers, local.recipe_name, seconds)
 
 
 def certify(
@@ -91,9 +99,9 @@ def certify(
     if placement.sign_lock is not None:
         expect_key(placement.sign_lock)
     refuse_occupied(out)
-    work = load_work(request, hooks.on_read, consent=consent or consent_of(request))
+    work = load_workload(request, hooks.on_read, consent=consent or consent_of(request))
     hooks.on_images(inspect_images(work.images))
-    spec = lock(work)
+    spec = freeze_spec(work)
     _check_planned(plan, spec)
     for sigma in work.classifiers:
         hooks.on_preflight(preflight(work, sigma, spec.seed))
@@ -135,7 +143,7 @@ def _check_planned(plan: Forecast | None, spec: Spec) -> None:
         )
 
 
-def lock(work: Work) -> Spec:
+def freeze_spec(work: Workload) -> Spec:
     """Return the spec of a run: the request and every fact found before the first image."""
     request = work.request
     given = request.seed is not None
@@ -188,7 +196,7 @@ def resume(
     if opened.done:
         return False
     consent = Consent(bool(moved.get("model")), bool(moved.get("data")), trust_model)
-    work = load_work(_as_locked(spec, moved, accept_recipe), consent=consent)
+    work = load_workload(_as_locked(spec, moved, accept_recipe), consent=consent)
     _check_same(spec, work)
     for warning in _unrecorded(spec, work):
         hooks.on_warning(warning)
@@ -238,7 +246,7 @@ def _check_seal(run: Run) -> None:
     raise EvidenceError(f"{run.directory.path} cannot be resumed. {fault}. Restore it from a copy.")
 
 
-def _check_same(spec: Spec, work: Work) -> None:
+def _check_same(spec: Spec, work: Workload) -> None:
     data = data_facts(work.images)
     if (data.sha256, data.images, data.class_names) != (spec.data.sha256, spec.data.images, spec.data.class_names):
         raise EvidenceError(
@@ -249,7 +257,7 @@ def _check_same(spec: Spec, work: Work) -> None:
     check_models(spec, work)
 
 
-def _unrecorded(spec: Spec, work: Work) -> Iterator[str]:
+def _unrecorded(spec: Spec, work: Workload) -> Iterator[str]:
     """Yield for which code a run has no hash: those that an earlier version wrote."""
     found = {each.reference: each.source_sha256 for each in work.classifiers.values()}
     found[work.images.reference] = work.images.source_sha256

@@ -54,8 +54,8 @@ class Progress:
     total: int
     lines: int
     copies: int
-    fixed_copies: int
-    decided_copies: int
+    fixed_samples: int
+    decided_samples: int
     seconds: float
 
     @property
@@ -94,7 +94,7 @@ class Session:
         """
         self._run, self._local, self._engine, self._hooks = run, local, engine, hooks
         self._spec, self._work, self._share = local.spec, local.work, run.share
-        self._decided = self._total = self._lines = self._line_copies = 0
+        self._decided = self._total = self._lines = self._line_samples = 0
         self._began = 0.0
 
     def sample(self, event: str) -> None:
@@ -164,8 +164,8 @@ class Session:
             writer.append(_dated_within(since, lines))
             meter.poll()
             self._tell(sigma, lines)
-        joules, seconds, copies = meter.stop(), time.monotonic() - began, self._engine.copies - before
-        used = {"copies": copies, "joules": joules, "source": meter.source, "seconds": round(seconds, 3)}
+        joules, seconds, samples = meter.stop(), time.monotonic() - began, self._engine.copies - before
+        used = {"copies": samples, "joules": joules, "source": meter.source, "seconds": round(seconds, 3)}
         append_event(self._run.events, ENERGY, sigma=sigma, **used)
 
     def _test(self, sigma: float, index: int) -> None:
@@ -187,7 +187,7 @@ class Session:
     def _tell(self, sigma: float, lines: list[Line]) -> None:
         self._decided += len(lines)
         self._lines += len(lines)
-        self._line_copies += sum(line.samples for line in lines)
+        self._line_samples += sum(line.samples for line in lines)
         self._hooks.on_progress(
             Progress(
                 sigma=sigma,
@@ -195,8 +195,8 @@ class Session:
                 total=self._total,
                 lines=self._lines,
                 copies=self._engine.copies,
-                fixed_copies=self._lines * self._spec.request.most_copies,
-                decided_copies=self._line_copies,
+                fixed_samples=self._lines * self._spec.request.max_samples,
+                decided_samples=self._line_samples,
                 seconds=time.monotonic() - self._began,
             )
         )

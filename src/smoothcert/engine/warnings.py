@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest
 
-from smoothcert.engine.workload import Work, clean_forward, clean_logits
+from smoothcert.engine.workload import Workload, clean_forward, clean_logits
 from smoothcert.errors import ModelError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LEVEL = 0.001
 MUCH = 0.15
 """Difference in accuracy that is worth a word."""
 
-Answers = NDArray[np.int64]
+Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def of_scores(logits: NDArray[Any]) -> list[str]:
     return []
 
 
-def of_answers(answers: Answers, labels: NDArray[np.int64], names: tuple[str, ...]) -> list[str]:
+def of_answers(answers: Labels, labels: NDArray[np.int64], names: tuple[str, ...]) -> list[str]:
     """Doubts about answers (n,) beside labels (n,): one class for all, fewer right than by rote."""
     kinds = len(np.unique(labels))
     if kinds > 1 and len(np.unique(answers)) == 1 and len(answers) >= 8:
@@ -80,7 +80,7 @@ def of_answers(answers: Answers, labels: NDArray[np.int64], names: tuple[str, ..
     return []
 
 
-def of_order(answers: Answers, labels: NDArray[np.int64], names: tuple[str, ...]) -> Remedy | None:
+def of_order(answers: Labels, labels: NDArray[np.int64], names: tuple[str, ...]) -> Remedy | None:
     """Whether renaming the answers makes them right: found on one half of the images, tried on the other."""
     find, test = np.array_split(np.random.default_rng(0).permutation(len(labels)), 2)
     table = np.zeros((len(names), len(names)), dtype=np.int64)
@@ -136,7 +136,9 @@ class Convention:
     reversed: bool = False
 
 
-def better_convention(work: Work, sigma: float, places: NDArray[np.int64], right: NDArray[np.bool_]) -> Remedy | None:
+def better_convention(
+    work: Workload, sigma: float, places: NDArray[np.int64], right: NDArray[np.bool_]
+) -> Remedy | None:
     """Return a doubt about how a foreign classifier is fed, or None; own networks say themselves how.
 
     Args:
@@ -168,7 +170,7 @@ def better_convention(work: Work, sigma: float, places: NDArray[np.int64], right
     )
 
 
-def _ways(work: Work, sigma: float) -> Iterator[Convention]:
+def _ways(work: Workload, sigma: float) -> Iterator[Convention]:
     classifier, channels = work.classifiers[sigma], work.images.shape[0]
     mean, std = classifier.mean or (0.0,) * channels, classifier.std or (1.0,) * channels
     if classifier.mean:

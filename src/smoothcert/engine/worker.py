@@ -15,13 +15,13 @@ from threading import Condition, Lock
 from smoothcert.config import read_spec
 from smoothcert.data import ImageSet
 from smoothcert.engine.local import LocalEngine
-from smoothcert.engine.messages import Beat, Job, Ready, Refusal, Wave
-from smoothcert.engine.workload import check_models, load_work
+from smoothcert.engine.messages import Heartbeat, Job, Ready, Refusal, Results
+from smoothcert.engine.workload import check_models, load_workload
 from smoothcert.errors import EvidenceError, RecipeError, SmoothcertError
 from smoothcert.sampling.recipe import differences
 
 
-class Feed:
+class WorkQueue:
     """Images for one worker at one noise level, put in by one thread and taken out by another.
 
     As an iterator it runs dry where no image is waiting but some are being sampled, and goes on once more have come;
@@ -84,7 +84,7 @@ class Worker:
         """
         self._name, self._job, self._images = name, job, images
         self._engine: LocalEngine | None = None
-        self._feeds: dict[float, Feed] = {}
+        self._feeds: dict[float, WorkQueue] = {}
         self._lock = Lock()
 
     def load(self) -> Ready | Refusal:
@@ -100,7 +100,7 @@ class Worker:
         _enter(self._job.folder)
         _use_threads(self._job.threads)
         spec = read_spec(self._job.spec)
-        work = load_work(self._job.request, images=self._images, consent=self._job.consent)
+        work = load_workload(self._job.request, images=self._images, consent=self._job.consent)
         check_models(spec, work)
         differing = differences(self._job.recipe, work.recipe)
         if differing:
@@ -117,18 +117,18 @@ class Worker:
         if last:
             feed.close()
 
-    def beat(self) -> Beat:
+    def beat(self) -> Heartbeat:
         """Say how far sampling is."""
-        return Beat(0 if self._engine is None else self._engine.drawn)
+        return Heartbeat(0 if self._engine is None else self._engine.drawn)
 
-    def lines(self, sigma: float) -> Iterator[Wave | Refusal]:
+    def lines(self, sigma: float) -> Iterator[Results | Refusal]:
         """Sample the images that are fed, until the last."""
         try:
             yield from self._waves(sigma)
         except SmoothcertError as error:
             yield Refusal(type(error).__name__, str(error))
 
-    def _waves(self, sigma: float) -> Iterator[Wave]:
+    def _waves(self, sigma: float) -> Iterator[Results]:
         if self._engine is None:
             raise EvidenceError(f"Worker {self._name} has not loaded its classifiers.")
         _use_threads(self._job.threads)
@@ -137,11 +137,11 @@ class Worker:
             feed.decided(len(lines))
             if lines or time.monotonic() - told > QUIET_SECONDS:
                 told = time.monotonic()
-                yield Wave(tuple(line.to_json() for line in lines), self._engine.copies - before)
+                yield Results(tuple(line.to_json() for line in lines), self._engine.copies - before)
 
-    def _feed(self, sigma: float) -> Feed:
+    def _feed(self, sigma: float) -> WorkQueue:
         with self._lock:  # images may come before sampling has begun
-            return self._feeds.setdefault(sigma, Feed())
+            return self._feeds.setdefault(sigma, WorkQueue())
 
 
 def _enter(folder: str) -> None:

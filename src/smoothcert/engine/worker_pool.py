@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 
 from smoothcert.config import Spec
 from smoothcert.data import ImageSet
-from smoothcert.engine.local import Hear
+from smoothcert.engine.local import OnEvent
 from smoothcert.engine.measure import Meter
 from smoothcert.engine.messages import (
-    Answers,
-    Beat,
     Closed,
     Died,
+    Heartbeat,
+    InvalidResultError,
     Message,
     Pool,
     Ready,
     Refusal,
-    Wave,
-    WrongAnswerError,
+    Results,
+    ResultValidator,
 )
 from smoothcert.errors import SmoothcertError
 from smoothcert.formats.line import Line
@@ -44,7 +44,7 @@ SHOWN = 5
 
 
 @dataclass
-class Member:
+class WorkerState:
     """One worker.
 
     Attributes:
@@ -70,10 +70,10 @@ class Member:
     drawn: int | None = None
 
 
-class Members:
+class WorkerStates:
     """As many workers as are wanted: those that die are replaced, within limits."""
 
-    def __init__(self, pool: Pool, wanted: int, hear: Hear, seconds: float = WORKER_SECONDS) -> None:
+    def __init__(self, pool: Pool, wanted: int, hear: OnEvent, seconds: float = WORKER_SECONDS) -> None:
         """Start nobody yet.
 
         Args:
@@ -83,18 +83,18 @@ class Members:
             seconds: after which a worker that finishes no batch hangs.
         """
         self._pool, self._wanted, self._hear, self._seconds = pool, wanted, hear, seconds
-        self._all: dict[str, Member] = {}
+        self._all: dict[str, WorkerState] = {}
         self._started = self._wrong = self._deaths = 0
         self._suspects: set[int] | None = None
         self._alive = self._looked = time.monotonic()
 
     @property
-    def all(self) -> Mapping[str, Member]:
+    def all(self) -> Mapping[str, WorkerState]:
         """Everybody by name: at work, starting, and left out."""
         return self._all
 
     @property
-    def at_work(self) -> dict[str, Member]:
+    def at_work(self) -> dict[str, WorkerState]:
         """Those that have loaded."""
         return {name: member for name, member in self._all.items() if member.ready}
 
@@ -107,7 +107,7 @@ class Members:
         while len(self._all) < self._wanted:
             name = f"ray-{self._started}"
             self._started += 1
-            self._all[name] = Member()
+            self._all[name] = WorkerState()
             self._pool.start(name)
         now = time.monotonic()
         self._alive = now if self.at_work else self._alive
@@ -137,7 +137,7 @@ class Members:
     def heard(self, name: str, message: Message) -> None:
         """Take note of a sign of life: any word but the one that a worker is no further than before."""
         member = self._all[name]
-        if isinstance(message, Beat):
+        if isinstance(message, Heartbeat):
             member.asked = False
             if message.copies == member.drawn:
                 return
@@ -221,10 +221,10 @@ class _Level:
 
     sigma: float
     queue: deque[int]
-    answers: Answers
+    answers: ResultValidator
 
 
-class Fleet:
+class WorkerPool:
     """An engine of many workers, which are replaced when they die."""
 
     worker = "ray"
@@ -250,8 +250,8 @@ class Fleet:
         """
         self._pool, self._spec, self._images, self._recipe = pool, spec, images, recipe
         self._seconds = seconds
-        self._hear: Hear = lambda _: None
-        self._members = Members(pool, workers, lambda facts: self._hear(facts), seconds)
+        self._hear: OnEvent = lambda _: None
+        self._members = WorkerStates(pool, workers, lambda facts: self._hear(facts), seconds)
         self._least = -(-spec.recipe.batch_size // spec.looks[0])  # so many first looks fill a batch
         self._copies = 0
 
@@ -264,7 +264,7 @@ class Fleet:
         """Return no meter: the workers' machines are not this one."""
         return Meter("unknown: several workers are not metered")
 
-    def sample(self, sigma: float, indices: Iterable[int], hear: Hear) -> Iterator[list[Line]]:
+    def sample(self, sigma: float, indices: Iterable[int], hear: OnEvent) -> Iterator[list[Line]]:
         """Have images of one noise level sampled until they are decided.
 
         Args:
@@ -279,7 +279,7 @@ class Fleet:
             SmoothcertError: a worker refused the work, or workers keep failing; what was yielded counts.
         """
         self._hear = hear
-        level = _Level(sigma, deque(indices), Answers(self._spec, self._images, sigma, self._recipe))
+        level = _Level(sigma, deque(indices), ResultValidator(self._spec, self._images, sigma, self._recipe))
         self._members.waited()
         while level.queue or any(member.given for member in self._members.all.values()):
             self._members.fill()
@@ -318,7 +318,7 @@ class Fleet:
         match message:
             case Ready():
                 self._members.joined(name, message)
-            case Wave():
+            case Results():
                 return self._read(level, name, message)
             case Refusal():
                 self._members.refused(name, message)
@@ -328,7 +328,7 @@ class Fleet:
                 level.queue.extend(self._members.died(name, reason))
         return []
 
-    def _read(self, level: _Level, name: str, wave: Wave) -> list[Line]:
+    def _read(self, level: _Level, name: str, wave: Results) -> list[Line]:
         member, lines = self._members.all[name], list[Line]()
         try:
             for text in wave.lines:
@@ -337,7 +337,7 @@ class Fleet:
                 lines.append(line)
                 self._members.answered()
             member.copies = wave.copies
-        except WrongAnswerError as error:
+        except InvalidResultError as error:
             self._copies += member.copies
             level.queue.extend(self._members.wrong(name, str(error)))
         return lines
@@ -355,7 +355,7 @@ class Fleet:
                 else:
                     self._take(level, name, message)
 
-    def _closed(self, member: Member) -> None:
+    def _closed(self, member: WorkerState) -> None:
         self._copies += member.copies
         member.open, member.closing, member.copies = False, False, 0
 

@@ -26,7 +26,7 @@ Reading = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class Workload:
     """Images, one classifier a noise level, the numeric recipe they share, and what was allowed to be run for it."""
 
     request: Request
@@ -75,12 +75,12 @@ def consent_of(request: Request) -> Consent:
     return Consent(model=True, data=True, trust=request.trust_model)
 
 
-def load_work(
+def load_workload(
     request: Request,
     progress: Reading | None = None,
     images: ImageSet | None = None,
     consent: Consent = NO_CONSENT,
-) -> Work:
+) -> Workload:
     """Load what a request names and check that images and classifiers fit together.
 
     Args:
@@ -100,7 +100,7 @@ def load_work(
     recipes = {choose_recipe(each, request, images.shape) for each in classifiers.values()}
     if len(recipes) != 1:
         raise ModelError("Expected classifiers of one kind at all noise levels, got own and foreign ones mixed.")
-    work = Work(request, images, classifiers, recipes.pop(), consent)
+    work = Workload(request, images, classifiers, recipes.pop(), consent)
     return _with_classes(work)
 
 
@@ -134,9 +134,9 @@ def _check_fit(classifier: Classifier, images: ImageSet) -> None:
         )
 
 
-def _with_classes(work: Work) -> Work:
+def _with_classes(work: Workload) -> Workload:
     """Settle what the classifiers return, and for how many classes, by a look at the first images."""
-    classifiers = {sigma: _settled(work, sigma) for sigma in work.classifiers}
+    classifiers = {sigma: _with_head(work, sigma) for sigma in work.classifiers}
     found = {sigma: each.num_classes or 0 for sigma, each in classifiers.items()}
     counts = set(found.values())
     if len(counts) != 1:
@@ -152,16 +152,16 @@ def _with_classes(work: Work) -> Work:
     return replace(work, images=replace(work.images, class_names=names), classifiers=classifiers)
 
 
-def _settled(work: Work, sigma: float) -> Classifier:
+def _with_head(work: Workload, sigma: float) -> Classifier:
     import torch
 
-    from smoothcert.models.heads import LOOK, settled
+    from smoothcert.models.heads import LOOK, resolve_head
 
     pixels = np.stack([work.images.pixels(i) for i in range(min(LOOK, len(work.images)))])
-    return settled(work.classifiers[sigma], torch.from_numpy(pixels / work.images.levels))
+    return resolve_head(work.classifiers[sigma], torch.from_numpy(pixels / work.images.levels))
 
 
-def _check_labels(work: Work, classes: int) -> None:
+def _check_labels(work: Workload, classes: int) -> None:
     labels, images = work.images.labels, work.images
     if images.num_classes <= classes:
         return
@@ -177,13 +177,13 @@ def _check_labels(work: Work, classes: int) -> None:
     )
 
 
-def clean_forward(work: Work, sigma: float) -> Callable[[torch.Tensor], torch.Tensor]:
+def clean_forward(work: Workload, sigma: float) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the prepared, never compiled classifier of one noise level."""
     return prepare(work.classifiers[sigma], work.recipe.model_copy(update={"compiled": False}))
 
 
 def clean_logits(
-    work: Work, sigma: float, places: Sequence[int] | IntArray, forward: Callable[[torch.Tensor], torch.Tensor]
+    work: Workload, sigma: float, places: Sequence[int] | IntArray, forward: Callable[[torch.Tensor], torch.Tensor]
 ) -> NDArray[np.float32]:
     """Return float32 logits (n, classes) of n images without noise, in the recipe's precision.
 
@@ -236,12 +236,12 @@ def data_facts(images: ImageSet) -> DataFacts:
     )
 
 
-def model_facts(work: Work) -> tuple[ModelFacts, ...]:
+def model_facts(work: Workload) -> tuple[ModelFacts, ...]:
     """Return what `spec.json` records about the classifiers, one a noise level."""
     return tuple(_facts(work, sigma, each) for sigma, each in work.classifiers.items())
 
 
-def _facts(work: Work, sigma: float, classifier: Classifier) -> ModelFacts:
+def _facts(work: Workload, sigma: float, classifier: Classifier) -> ModelFacts:
     from smoothcert.models.state import state_sha256
 
     text = next(s.text for s in work.request.sigma if s == sigma)
@@ -264,7 +264,7 @@ def _facts(work: Work, sigma: float, classifier: Classifier) -> ModelFacts:
     )
 
 
-def check_models(spec: Spec, work: Work) -> None:
+def check_models(spec: Spec, work: Workload) -> None:
     """Refuse classifiers that are not those of the spec.
 
     Raises:

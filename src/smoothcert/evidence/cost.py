@@ -15,7 +15,7 @@ import numpy as np
 from smoothcert.config import Production
 from smoothcert.evidence.events import ENERGY, Event
 from smoothcert.evidence.line_store import columns_of
-from smoothcert.evidence.outcomes import TOGETHER, mean, padded, predicted
+from smoothcert.evidence.outcomes import TOGETHER, mean, padded, prediction_estimate
 from smoothcert.evidence.run import Run
 from smoothcert.evidence.scenarios import CERTIFY, CERTIFY_MOST, PREDICT, PREDICT_MOST, Basis
 from smoothcert.formats.line import Line
@@ -76,7 +76,7 @@ def costs(run: Run) -> list[Cost]:
 
 def _cost(run: Run, sigma: float) -> Cost:
     level = columns_of(run.ledger.at(sigma))
-    fixed = len(level) * run.spec.request.most_copies
+    fixed = len(level) * run.spec.request.max_samples
     return Cost(float(sigma), len(level), int(level.samples.sum()), fixed, level.total_seconds())
 
 
@@ -120,8 +120,8 @@ def basis_of(run: Run, production: Production) -> Basis:
     energy, whole = energy_of(run.events, sigma), energy_of(run.events)
     copies, error = mean(columns_of(lines).samples)
     shared = max(1, recipe.batch_size // TOGETHER)
-    chances = run.duels(sigma)
-    silent, drawn = predicted(chances, production, min(shared, production.votes)) if lines else (None, None)
+    chances = run.pairwise_probabilities(sigma)
+    silent, drawn = prediction_estimate(chances, production, min(shared, production.votes)) if lines else (None, None)
     samples = [columns_of(run.ledger.at(s)).samples for s in request.sigma]
     levels = [mean(each)[1] * len(each) for each in samples]
     return Basis(
@@ -141,7 +141,7 @@ def basis_of(run: Run, production: Production) -> Basis:
         prediction_copies=drawn and drawn[0],
         origin="run",
         copies_error=error,
-        copies_most=request.most_copies,
+        copies_most=request.max_samples,
         passes_error=float(sum(levels)),
         abstention_error=silent[1] if silent else 0.0,
         prediction_error=drawn[1] if drawn else 0.0,
@@ -158,11 +158,11 @@ def _alone(run: Run, sigma: float, production: Production) -> dict[str, float]:
     size, spec, lines = run.spec.recipe.batch_size, run.spec, run.ledger.at(sigma)
     first = sum(lines[0].selection.values()) if lines[0].selection else 0
     steps = (first, *(first + n for n in spec.looks))
-    copies = np.array([padded(steps[: 1 + taken], size) for taken in range(len(steps))])
-    certified = copies[np.minimum(columns_of(lines).looks, len(spec.looks))]
+    samples = np.array([padded(steps[: 1 + taken], size) for taken in range(len(steps))])
+    certified = samples[np.minimum(columns_of(lines).looks, len(spec.looks))]
     looks = prediction_looks(production.votes, production.alpha, min(size, production.votes))
     share = padded(looks, size) / production.votes
-    drawn = predicted(run.duels(sigma), production, min(size, production.votes))[1][0]
+    drawn = prediction_estimate(run.pairwise_probabilities(sigma), production, min(size, production.votes))[1][0]
     return {
         PREDICT: drawn * share,
         PREDICT_MOST: float(padded(looks, size)),
@@ -185,7 +185,7 @@ def rate_of(lines: Sequence[Line]) -> tuple[float, float, float] | tuple[None, N
     bounds = np.linspace(0, len(order), min(PARTS, len(order)) + 1).astype(int)
     parts = [columns.of(order[a:b]) for a, b in pairwise(bounds)]
     timed = [(int(part.samples.sum()), part.total_seconds()) for part in parts]
-    rates = [rate, *(copies / taken for copies, taken in timed if taken > 0)]
+    rates = [rate, *(samples / taken for samples, taken in timed if taken > 0)]
     return rate, min(rates), max(rates)
 
 
@@ -196,5 +196,5 @@ def energy_of(events: Iterable[Event], sigma: float | None = None) -> Energy:
     if not metered:
         return Energy(None, 0, str(found[-1]["source"]) if found else NOT_METERED)
     sources = dict.fromkeys(str(facts["source"]) for facts in metered)
-    joules, copies = (sum(facts[name] for facts in metered) for name in ("joules", "copies"))
-    return Energy(float(joules), int(copies), ", ".join(sources))
+    joules, samples = (sum(facts[name] for facts in metered) for name in ("joules", "copies"))
+    return Energy(float(joules), int(samples), ", ".join(sources))

@@ -102,7 +102,7 @@ def shards_of(events: Sequence[Event]) -> tuple[Shard, ...]:
     return tuple(Shard(**{name: facts.get(name) for name in names}) for facts in merged.facts["shards"])
 
 
-def told_together(own: Sequence[Event], logs: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
+def merged_events(own: Sequence[Event], logs: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
     """Return one log for documents: the first lock of the spec, what each shard did, then the merge and what followed.
 
     Every shard locked the same spec; the first of these locks came before the first image of any.
@@ -209,7 +209,7 @@ class RunDirectory:
         """Read the log of events; of a merged run, with the logs of its shards."""
         own = self.own_events()
         shards = shards_of(own)
-        return told_together(own, [read_events(self.of_shard(one.name).events) for one in shards]) if shards else own
+        return merged_events(own, [read_events(self.of_shard(one.name).events) for one in shards]) if shards else own
 
     def own_events(self) -> tuple[Event, ...]:
         """Read `events.jsonl` alone."""

@@ -65,7 +65,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class CellForecast:
+class EntryForecast:
     """What is predicted for one (sigma, k, r).
 
     Attributes:
@@ -87,9 +87,9 @@ class CellForecast:
     looks: Estimate | None
     fixed: Estimate | None
 
-    def telling(self, copies: int) -> int | None:
+    def telling(self, samples: int) -> int | None:
         """Return the pilot votes an image that would tell, where so many copies do not; None where they do."""
-        if self.needed is None or self.needed <= 1 - RESOLVED / copies:
+        if self.needed is None or self.needed <= 1 - RESOLVED / samples:
             return None
         return math.ceil(RESOLVED / (1 - self.needed)) if self.needed < 1 else None
 
@@ -157,12 +157,12 @@ class Forecast:
     images: int
     stopping: Literal["looks", "fixed"]
     pilot: Pilot
-    cells: tuple[CellForecast, ...]
+    cells: tuple[EntryForecast, ...]
     levels: tuple[LevelForecast, ...]
 
-    def share(self, cell: CellForecast) -> Estimate | None:
+    def share(self, entry: EntryForecast) -> Estimate | None:
         """Return a cell's certified accuracy under the run's own stopping rule."""
-        return cell.looks if self.stopping == "looks" else cell.fixed
+        return entry.looks if self.stopping == "looks" else entry.fixed
 
     def copies(self, level: LevelForecast) -> Estimate:
         """Return a level's mean copies under the run's own stopping rule."""
@@ -170,9 +170,9 @@ class Forecast:
 
     def seconds(self, level: LevelForecast) -> Estimate:
         """Return the device seconds of one noise level: images times copies over the measured rate."""
-        copies, rate = self.copies(level), level.rates[0]
-        value = None if copies.value is None else self.images * copies.value / rate.median
-        return Estimate(value, self.images * copies.low / rate.high, self.images * copies.high / rate.low)
+        samples, rate = self.copies(level), level.rates[0]
+        value = None if samples.value is None else self.images * samples.value / rate.median
+        return Estimate(value, self.images * samples.low / rate.high, self.images * samples.high / rate.low)
 
     def to_record(self) -> dict[str, Any]:
         """Return a plain record for JSON."""
@@ -192,7 +192,7 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Reach:
+class AttainableRadius:
     """What a sampling budget can do for one (sigma, k, r).
 
     Attributes:
@@ -298,7 +298,7 @@ class Change:
 class Outlook:
     """Everything a plan says besides its forecast."""
 
-    reaches: tuple[Reach, ...]
+    reaches: tuple[AttainableRadius, ...]
     powers: tuple[Power, ...]
     widths: tuple[Width, ...]
     changes: tuple[Change, ...]
@@ -339,7 +339,7 @@ class Planned:
         }
 
 
-__all__ = ["NAMED", "PLANNED", "difference", "first_unnamed", "forecast_of", "named_cells", "settings_of"]
+__all__ = ["NAMED", "PLANNED", "difference", "first_unnamed", "forecast_of", "named_entries", "settings_of"]
 
 NAMED = "cells named before the pilot"
 
@@ -365,7 +365,7 @@ def settings_of(spec: Spec) -> dict[str, str]:
     return settings | {f"classifier at sigma {full(each.sigma)}": each.sha256 for each in spec.models}
 
 
-def named_cells(spec: Spec) -> dict[str, str]:
+def named_entries(spec: Spec) -> dict[str, str]:
     """Return the primary cell and those of the criteria in words, as a setting of a plan."""
     return {NAMED: "; ".join(place.words for place in _places(spec))}
 

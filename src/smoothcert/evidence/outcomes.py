@@ -20,7 +20,7 @@ from smoothcert.errors import SpecError
 from smoothcert.evidence.line_store import Columns, columns_of, in_blocks
 from smoothcert.formats.line import Line
 from smoothcert.stats import Bounds, Certificate, Plan, Tally, bounds, certified_at, prediction_looks, radius
-from smoothcert.stats.prediction import prediction_odds
+from smoothcert.stats.prediction import prediction_power
 from smoothcert.stats.rounding import round_down
 
 Mask = NDArray[np.bool_]
@@ -246,7 +246,7 @@ TOGETHER = 64
 _STEPS = 400  # of the grid over p
 
 
-def predicted(
+def prediction_estimate(
     chances: FloatArray, production: Production, first: int = 1
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Estimate, from stored votes, how often adaptive prediction abstains and how many copies it takes.
@@ -255,26 +255,26 @@ def predicted(
     image stopped because of its votes.
 
     Args:
-        chances: `duels` of one noise level, at least one.
+        chances: `pairwise_probabilities` of one noise level, at least one.
         production: votes and alpha of a prediction.
         first: least copies of a look: a share of a batch where many studies are predicted at once, a batch for one.
 
     Returns:
         Mean over the images and its standard error, of abstention and of copies.
     """
-    abstain, copies = expected(chances, production, first)
-    return mean(abstain), mean(copies)
+    abstain, samples = expected(chances, production, first)
+    return mean(abstain), mean(samples)
 
 
-def duels(lines: Sequence[Line]) -> FloatArray:
+def pairwise_probabilities(lines: Sequence[Line]) -> FloatArray:
     """Return the duel of each image's two leading classes, float (m,), from its pooled votes."""
     chances = np.empty(len(lines))
     for rows, block in in_blocks(lines):
-        chances[rows] = duel(*np.array([_leaders(line) for line in block], dtype=np.float64).T)
+        chances[rows] = pairwise_probability(*np.array([_leaders(line) for line in block], dtype=np.float64).T)
     return chances
 
 
-def duel(leader: FloatArray, runner_up: FloatArray, drawn: FloatArray | float) -> FloatArray:
+def pairwise_probability(leader: FloatArray, runner_up: FloatArray, drawn: FloatArray | float) -> FloatArray:
     """Return the probability of a duel of two classes that is as hard to decide, float (m,).
 
     With a share s of the votes for the two leading classes and p of these for the leader, n copies move the test as far
@@ -296,8 +296,8 @@ def duel(leader: FloatArray, runner_up: FloatArray, drawn: FloatArray | float) -
 def expected(chances: FloatArray, production: Production, first: int) -> tuple[FloatArray, FloatArray]:
     """Return for each duel the probability that adaptive prediction abstains, and the copies it takes on average."""
     grid = np.linspace(0.5, 1, _STEPS + 1)
-    abstain, copies = (np.interp(chances, grid, each) for each in _odds(production.votes, production.alpha, first))
-    return abstain, copies
+    abstain, samples = (np.interp(chances, grid, each) for each in _odds(production.votes, production.alpha, first))
+    return abstain, samples
 
 
 def _leaders(line: Line) -> tuple[int, int, int]:
@@ -309,7 +309,7 @@ def _leaders(line: Line) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=8)
 def _odds(votes: int, alpha: float, first: int = 1) -> tuple[FloatArray, FloatArray]:
-    odds = prediction_odds(prediction_looks(votes, alpha, first), alpha, np.linspace(0.5, 1, _STEPS + 1))
+    odds = prediction_power(prediction_looks(votes, alpha, first), alpha, np.linspace(0.5, 1, _STEPS + 1))
     return odds.abstain, odds.copies
 
 

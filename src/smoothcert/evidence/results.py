@@ -42,7 +42,7 @@ Certificates = Callable[[float, int], Outcomes]
 
 
 @dataclass(frozen=True)
-class Cell:
+class Entry:
     """One row of the results table.
 
     Attributes:
@@ -113,9 +113,9 @@ class Cell:
         return record
 
 
-def cells(
+def entries(
     spec: Spec, ledger: Ledger, radii: Sequence[float] = (), certificates: Certificates | None = None
-) -> list[Cell]:
+) -> list[Entry]:
     """Derive the results table.
 
     Args:
@@ -137,7 +137,7 @@ def _cells(
     radii: Sequence[float],
     certificates: Certificates | None,
     repeats_count: bool = True,
-) -> list[Cell]:
+) -> list[Entry]:
     """Return the table; unless repeats count, as form 1 had it."""
     whole, table = len(ledger.lines) == spec.expected, []
     for sigma in spec.request.sigma:
@@ -173,14 +173,14 @@ def _draw(spec: Spec, lines: Sequence[Line]) -> Draw:
     return np.asarray(one_per_group((group or "" for group in columns_of(lines).group), spec.seed), dtype=np.int64)
 
 
-def _cell(spec: Spec, found: Outcomes, draw: Draw, at: tuple[float, float], withheld: str | None) -> Cell:
+def _cell(spec: Spec, found: Outcomes, draw: Draw, at: tuple[float, float], withheld: str | None) -> Entry:
     """Return one cell at (r, R_max), without a population bound where it is withheld."""
     (r, limit), m = at, spec.data.images
     kept = found.certified_correct(r)
     claim, at_least = claims(int(kept.sum()), m, spec.request.alpha, spec.cells, CONFIDENCE), only_at_least(spec, r)
     population, joint = (None, None) if withheld else _population(spec, kept, draw, claim)
     samples = found.samples if len(kept) else np.zeros(1)
-    return Cell(
+    return Entry(
         sigma=float(found.plan.sigma),
         k=found.k,
         radius=r,
@@ -233,7 +233,7 @@ def results_record(
     Args:
         spec: the locked spec.
         ledger: the evidence, complete or partial.
-        certificates: as in `cells`.
+        certificates: as in `entries`.
         form: which form of the record, 1 or 2.
     """
     head = {
@@ -244,11 +244,11 @@ def results_record(
     }
     if form == 1:
         table = _cells(spec, ledger, (), certificates, repeats_count=False)
-        return {**head, "cells": [{name: getattr(cell, name) for name in _FIRST} for cell in table]}
+        return {**head, "cells": [{name: getattr(entry, name) for name in _FIRST} for entry in table]}
     return {
         "format": FORMAT,
         **head,
-        "cells": [cell.record() for cell in cells(spec, ledger, certificates=certificates)],
+        "cells": [entry.record() for entry in entries(spec, ledger, certificates=certificates)],
     }
 
 
@@ -301,25 +301,25 @@ class Verdict:
         return f"{self.promised}: {self.reached}{met}"
 
 
-def verdicts(spec: Spec, cells: Sequence[Cell]) -> list[Verdict]:
+def verdicts(spec: Spec, entries: Sequence[Entry]) -> list[Verdict]:
     """Judge every criterion of a spec by the cells of its results table, in their order; none of a partial run."""
-    whole = all(cell.lines == cell.images for cell in cells)
-    return [judge(criterion, _cell_of(criterion, cells), whole) for criterion in spec.request.criteria]
+    whole = all(entry.lines == entry.images for entry in entries)
+    return [judge(criterion, _entry_of(criterion, entries), whole) for criterion in spec.request.criteria]
 
 
-def _cell_of(criterion: Criterion, cells: Sequence[Cell]) -> Cell:
+def _entry_of(criterion: Criterion, entries: Sequence[Entry]) -> Entry:
     wanted = (float(criterion.sigma), criterion.k, criterion.radius)
-    return next(cell for cell in cells if (cell.sigma, cell.k, cell.radius) == wanted)
+    return next(entry for entry in entries if (entry.sigma, entry.k, entry.radius) == wanted)
 
 
-def judge(criterion: Criterion, cell: Cell, whole: bool) -> Verdict:
+def judge(criterion: Criterion, entry: Entry, whole: bool) -> Verdict:
     """Judge one criterion by its cell; undecided unless the whole run is there."""
     if not whole:
-        return Verdict(criterion, None, cell.attainable, None, PARTIAL)
-    value = {"observed": cell.observed, "population": cell.population, "joint": cell.joint}[criterion.of]
-    if not cell.attainable:
+        return Verdict(criterion, None, entry.attainable, None, PARTIAL)
+    value = {"observed": entry.observed, "population": entry.population, "joint": entry.joint}[criterion.of]
+    if not entry.attainable:
         return Verdict(criterion, None, False, False)
     if value is None:
-        return Verdict(criterion, None, True, None, cell.withheld)
-    exact = Fraction(cell.certified, cell.images) if criterion.of == "observed" else Fraction(repr(value))
+        return Verdict(criterion, None, True, None, entry.withheld)
+    exact = Fraction(entry.certified, entry.images) if criterion.of == "observed" else Fraction(repr(value))
     return Verdict(criterion, value, True, exact >= Fraction(repr(criterion.at_least)))

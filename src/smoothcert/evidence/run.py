@@ -14,8 +14,8 @@ from smoothcert.config import Spec
 from smoothcert.evidence.directory import RunDirectory
 from smoothcert.evidence.events import LEVEL, Change, Clean, Event, Rates, changes_of, clean_of, rates_of
 from smoothcert.evidence.ledger import Ledger
-from smoothcert.evidence.outcomes import Outcomes, duels, outcomes_by_k
-from smoothcert.evidence.results import Cell, cells
+from smoothcert.evidence.outcomes import Outcomes, outcomes_by_k, pairwise_probabilities
+from smoothcert.evidence.results import Entry, entries
 from smoothcert.stats.rounding import scientific_up
 
 
@@ -99,9 +99,9 @@ class Run:
         """Whether computer arithmetic is covered by the certificates."""
         return self.arithmetic.startswith("covered")
 
-    def results(self, radii: Sequence[float] = ()) -> list[Cell]:
-        """Return the results table, a cell a (sigma, k, r); see `cells`."""
-        return cells(self.spec, self.ledger, radii, self.certificates)
+    def results(self, radii: Sequence[float] = ()) -> list[Entry]:
+        """Return the results table, a cell a (sigma, k, r); see `entries`."""
+        return entries(self.spec, self.ledger, radii, self.certificates)
 
     def certificates(self, sigma: float, k: int = 1) -> Outcomes:
         """Return the certificates of one noise level and k; those of all k are derived together, once."""
@@ -112,14 +112,14 @@ class Run:
             self._known.update({(level, each): outcomes for each, outcomes in found.items()})
         return self._known[level, k]
 
-    def duels(self, sigma: float) -> NDArray[np.float64]:
+    def pairwise_probabilities(self, sigma: float) -> NDArray[np.float64]:
         """Return the duel of each image's two leading classes at one noise level; see `estimate.duels`."""
-        if float(sigma) not in self._duels:
-            self._duels[float(sigma)] = duels(self.ledger.at(sigma))
-        return self._duels[float(sigma)]
+        if float(sigma) not in self._pairwise:
+            self._pairwise[float(sigma)] = pairwise_probabilities(self.ledger.at(sigma))
+        return self._pairwise[float(sigma)]
 
     @cached_property
-    def _duels(self) -> dict[float, NDArray[np.float64]]:
+    def _pairwise(self) -> dict[float, NDArray[np.float64]]:
         return {}
 
     @cached_property

@@ -208,20 +208,20 @@ class _Machine:
     def run(self) -> Scenario:
         """The run itself: measured; of a plan, forecast."""
         basis, forecast = self.basis, self.basis.origin == "pilot"
-        copies = exactly(basis.passes, "extrapolated" if forecast else "measured")
-        hours = exactly(basis.seconds / _HOUR, copies.origin) if basis.seconds > 0 else None
+        samples = exactly(basis.passes, "extrapolated" if forecast else "measured")
+        hours = exactly(basis.seconds / _HOUR, samples.origin) if basis.seconds > 0 else None
         if forecast:
             hours = self._all_levels(around(basis.passes, basis.passes_error, 0, math.inf, "extrapolated"), 1.0)
         whole = basis.joules_run is not None and basis.metered >= basis.passes
-        metered = exactly((basis.joules_run or 0.0) / 3.6e6, "measured") if whole else self._kwh(copies, hours)
-        return self._row(RUN, copies, hours, metered)
+        metered = exactly((basis.joules_run or 0.0) / 3.6e6, "measured") if whole else self._kwh(samples, hours)
+        return self._row(RUN, samples, hours, metered)
 
     def again(self) -> Scenario:
         """Re-certification of the same images at all noise levels, as after an update of the model."""
         basis, part = self.basis, max(self.basis.done, 1e-12)
-        copies = around(basis.passes / part, basis.passes_error / part, 0, math.inf, "extrapolated")
-        hours = self._all_levels(copies, part)
-        return self._row(AGAIN, copies, hours, self._kwh(copies, hours))
+        samples = around(basis.passes / part, basis.passes_error / part, 0, math.inf, "extrapolated")
+        hours = self._all_levels(samples, part)
+        return self._row(AGAIN, samples, hours, self._kwh(samples, hours))
 
     def served(self, studies: int) -> Iterator[Scenario]:
         """Prediction and certification of so many studies a day."""
@@ -238,37 +238,37 @@ class _Machine:
         yield self._served(CERTIFY, studies, around(basis.copies, basis.copies_error, 1, limit, found), None)
         yield self._served(CERTIFY_MOST, studies, None if basis.copies_most is None else exactly(limit, "stated"), None)
 
-    def _served(self, task: str, studies: int, copies: Amount | None, silent: Amount | None) -> Scenario:
+    def _served(self, task: str, studies: int, samples: Amount | None, silent: Amount | None) -> Scenario:
         rate = self.rate
-        if copies is None or rate is None:
-            return self._row(task, copies, None, None, studies, abstention=silent)
-        hours = copies.over(rate).times(studies / _HOUR)
+        if samples is None or rate is None:
+            return self._row(task, samples, None, None, studies, abstention=silent)
+        hours = samples.over(rate).times(studies / _HOUR)
         devices = hours.times(_HOUR / (_DAY * self.production.utilisation)).whole()
         batch, alone = self.basis.batch, self.basis.alone.get(task)
-        waits = copies.times(1 / batch).whole().times(batch) if alone is None else exactly(alone, "extrapolated")
+        waits = samples.times(1 / batch).whole().times(batch) if alone is None else exactly(alone, "extrapolated")
         latency = waits.over(rate)
-        kwh = self._kwh(copies.times(studies), hours)
-        return self._row(task, copies, hours, kwh, studies, latency=latency, devices=devices, abstention=silent)
+        kwh = self._kwh(samples.times(studies), hours)
+        return self._row(task, samples, hours, kwh, studies, latency=latency, devices=devices, abstention=silent)
 
-    def _all_levels(self, copies: Amount, part: float) -> Amount | None:
+    def _all_levels(self, samples: Amount, part: float) -> Amount | None:
         """Time of the copies of all noise levels, of which so large a part is in the basis; levels differ in rate."""
         rate, seconds = self.rate, self.basis.seconds
-        hours = None if rate is None else copies.over(rate).times(1 / _HOUR)
+        hours = None if rate is None else samples.over(rate).times(1 / _HOUR)
         if hours is None or not self.here or seconds <= 0:
             return hours
         return hours.times(seconds / part / _HOUR / hours.value)
 
-    def _kwh(self, copies: Amount, hours: Amount | None) -> Amount | None:
+    def _kwh(self, samples: Amount, hours: Amount | None) -> Amount | None:
         """Energy at work: measured energy a copy on the device of the run, else the stated power."""
         if self.here and self.basis.joules is not None:
-            return copies.times(self.basis.joules / 3.6e6)
+            return samples.times(self.basis.joules / 3.6e6)
         watts = self.device.watts
         return None if watts is None or hours is None else hours.times(watts / 1000)
 
     def _row(
         self,
         task: str,
-        copies: Amount | None,
+        samples: Amount | None,
         hours: Amount | None,
         kwh: Amount | None,
         studies: int | None = None,
@@ -283,7 +283,7 @@ class _Machine:
             here=self.here,
             studies=studies,
             rate=self.rate,
-            copies=copies,
+            copies=samples,
             hours=hours,
             kwh=kwh,
             money=money,

@@ -11,9 +11,9 @@ __all__ = ["Classifier", "ModelOptions", "at_sigma", "load_classifier", "read_bu
 
 
 def _built_in(path: str, options: ModelOptions) -> Classifier:
-    from smoothcert.models.resnet import read_own
+    from smoothcert.models.resnet import load_built_in
 
-    return read_own(path, options)
+    return load_built_in(path, options)
 
 
 def _state_dict_or_script(path: str, options: ModelOptions) -> Classifier:

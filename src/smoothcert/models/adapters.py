@@ -10,7 +10,7 @@ from smoothcert.formats.card import Card
 from smoothcert.models.classifier import Classifier, unit_normalisation
 
 
-class Around(nn.Module):
+class Wrapper(nn.Module):
     """A network with something before or after it; its weights are those of the network, under the same names."""
 
     def __init__(self, inner: nn.Module) -> None:
@@ -23,7 +23,7 @@ class Around(nn.Module):
         return self.inner.state_dict(*args, **kwargs)
 
 
-class Arranged(Around):
+class Arranged(Wrapper):
     """A network that expects colours in the order BGR, or channels last; takes float (n, C, H, W), RGB."""
 
     def __init__(self, inner: nn.Module, bgr: bool, last: bool) -> None:

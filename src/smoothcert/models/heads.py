@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from smoothcert.errors import ModelError
-from smoothcert.models.adapters import Around
+from smoothcert.models.adapters import Wrapper
 from smoothcert.models.classifier import Classifier
 
 _NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "bad_alloc", "alloc_failed")
@@ -53,7 +53,7 @@ def failed(reference: str, shape: tuple[int, ...], error: Exception) -> ModelErr
     return ModelError(f"{reference} fails on images of shape (n, C, H, W) = {shape}: {told}. {remedy}.")
 
 
-class Picked(Around):
+class SelectOutput(Wrapper):
     """A network that returns its logits among other things: `key` of a mapping, attribute or place in a tuple."""
 
     def __init__(self, inner: nn.Module, key: str | int) -> None:
@@ -125,7 +125,7 @@ class OneFinding(torch.nn.Module):
 """
 
 
-class TwoColumns(Around):
+class BinaryToTwoClass(Wrapper):
     """A network with one output z or p: columns [0, z] or [0.5, p], so that class 1 wins where z > 0 or p > 0.5."""
 
     def __init__(self, inner: nn.Module, output: Literal["logit", "probability"]) -> None:
@@ -138,7 +138,7 @@ class TwoColumns(Around):
         return torch.cat([torch.full_like(one, self.level), one], dim=1)
 
 
-def settled(classifier: Classifier, images: torch.Tensor) -> Classifier:
+def resolve_head(classifier: Classifier, images: torch.Tensor) -> Classifier:
     """A classifier whose module returns one row of class scores an image, and that knows their number.
 
     One output, (n, 1), becomes two columns; of a mapping, an object or a tuple the logits are taken. A network of
@@ -160,7 +160,7 @@ def settled(classifier: Classifier, images: torch.Tensor) -> Classifier:
     _check_scores(scores, len(images), classifier)
     if key is not None:
         words = (*classifier.adapted, f"its output {key!r} alone")
-        classifier = replace(classifier, module=Picked(classifier.module, key), adapted=words)
+        classifier = replace(classifier, module=SelectOutput(classifier.module, key), adapted=words)
     return _binary(classifier, scores) if scores.shape[1] == 1 else _many(classifier, scores)
 
 
@@ -211,7 +211,7 @@ def _binary(classifier: Classifier, scores: torch.Tensor) -> Classifier:
         )
     output = classifier.output or "logit"
     columns = "[0, z]" if output == "logit" else "[0.5, p]"
-    module = TwoColumns(classifier.module, output)
+    module = BinaryToTwoClass(classifier.module, output)
     return _with_classes(classifier, module, 2, (f"one {output} as two columns {columns}",))
 
 

@@ -142,7 +142,7 @@ def _fold_pairs(container: nn.Sequential) -> None:
             container._modules[after] = nn.Identity()
 
 
-def read_own(path: str, options: ModelOptions) -> Classifier:
+def load_built_in(path: str, options: ModelOptions) -> Classifier:
     """A classifier of our own architecture from its weights file.
 
     Args:

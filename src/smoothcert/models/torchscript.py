@@ -13,7 +13,7 @@ from torch import nn
 
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
-from smoothcert.models.adapters import Around, assembled, still
+from smoothcert.models.adapters import Wrapper, assembled, still
 from smoothcert.models.checkpoints import read_bytes, sha256_of
 from smoothcert.models.classifier import Classifier, ModelOptions, stated
 
@@ -45,7 +45,7 @@ def _load_exported(data: bytes, path: str) -> torch.nn.Module:
         ) from error
 
 
-class Steady(Around):
+class Steady(Wrapper):
     """A TorchScript network run as it was saved: else it rewrites itself after the first passes, and rounds anew."""
 
     def forward(self, x: torch.Tensor) -> Any:

@@ -72,8 +72,8 @@ def _draw(words, row, key):  # type: ignore[no-untyped-def]
 @njit(nogil=True, inline="always")
 def _count(word, thresholds, guide, shift):  # type: ignore[no-untyped-def]
     """Number of thresholds <= word: the guide brackets it (mostly to one number), bisection ends it."""
-    cell = word >> shift
-    low, high = np.uint64(guide[cell]), np.uint64(guide[cell + ONE])
+    entry = word >> shift
+    low, high = np.uint64(guide[entry]), np.uint64(guide[entry + ONE])
     while low < high:
         middle = (low + high) >> ONE
         if thresholds[middle] <= word:

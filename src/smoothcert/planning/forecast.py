@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from smoothcert.evidence.forecast import COVERAGE, CellForecast, Estimate, LevelForecast, Rate
+from smoothcert.evidence.forecast import COVERAGE, EntryForecast, Estimate, LevelForecast, Rate
 from smoothcert.planning.population import FloatArray, IntArray, Population, Seen, climb, population
 from smoothcert.planning.reach import sufficient
 from smoothcert.stats import Plan, Procedure, r_max, schedule, simulate
@@ -137,7 +137,7 @@ def certified_share(behind: Population, effect: FloatArray, trace: Trace, m: int
     return _estimate(float(behind.best @ effect), np.array(runs), trace.weights)
 
 
-def mean_copies(behind: Population, samples: FloatArray, trace: Trace, m: int, rng: np.random.Generator) -> Estimate:
+def mean_samples(behind: Population, samples: FloatArray, trace: Trace, m: int, rng: np.random.Generator) -> Estimate:
     """Forecast the mean copies an image of a run over m >= N images; samples float (E,) of the vectors."""
     usual = float(behind.weights(behind.best) @ samples)
     away = samples - usual  # small numbers keep the digits of their squares
@@ -194,7 +194,7 @@ class Votes:
 class Level:
     """The forecast of one noise level, and the population it rests on."""
 
-    cells: tuple[CellForecast, ...]
+    cells: tuple[EntryForecast, ...]
     level: LevelForecast
     behind: Population
 
@@ -214,26 +214,26 @@ def forecast_level(votes: Votes, procedure: Procedure, m: int, rng: np.random.Ge
     paths = _paths(behind, done)
     own = "fixed" if len(procedure.plan.looks) == 1 else "looks"
     places = [(k, r) for k in procedure.targets for r in procedure.radii]
-    cells = []
+    entries = []
     for i, (k, r) in enumerate(places):
         found = {name: _share(behind, (done[name], rules[name], i), paths[i], m, rng) for name in rules}
         limit, needed = r_max(procedure.plan, k), sufficient(procedure.plan, k, r)
-        cell = CellForecast(procedure.plan.sigma, k, r, limit, needed, found["looks"], found["fixed"])
-        cells.append(_as_far_as_told(cell, votes.copies))
-    copies = {
-        name: mean_copies(behind, each.samples, path, m, rng)
+        entry = EntryForecast(procedure.plan.sigma, k, r, limit, needed, found["looks"], found["fixed"])
+        entries.append(_as_far_as_told(entry, votes.copies))
+    samples = {
+        name: mean_samples(behind, each.samples, path, m, rng)
         for (name, each), path in zip(done.items(), paths[len(places) :], strict=True)
     }
     level = LevelForecast(
         sigma=procedure.plan.sigma,
-        looks=copies["looks"],
+        looks=samples["looks"],
         looks_median=_median(behind, done["looks"]),
-        fixed=copies["fixed"],
+        fixed=samples["fixed"],
         fixed_median=_median(behind, done["fixed"]),
         taken=_taken(behind, done[own]),
         rates=votes.rates,
     )
-    return Level(tuple(cells), level, behind)
+    return Level(tuple(entries), level, behind)
 
 
 def with_stopping(procedure: Procedure, stopping: str) -> Procedure:
@@ -265,12 +265,12 @@ def _share(
     return certified_share(behind, effect, path, m, rng)
 
 
-def _as_far_as_told(cell: CellForecast, copies: int) -> CellForecast:
+def _as_far_as_told(entry: EntryForecast, samples: int) -> EntryForecast:
     """Take the forecast out of a cell that so short a pilot cannot tell; its interval stays."""
-    if cell.telling(copies) is None:
-        return cell
-    looks, fixed = (each and replace(each, value=None) for each in (cell.looks, cell.fixed))
-    return replace(cell, looks=looks, fixed=fixed)
+    if entry.telling(samples) is None:
+        return entry
+    looks, fixed = (each and replace(each, value=None) for each in (entry.looks, entry.fixed))
+    return replace(entry, looks=looks, fixed=fixed)
 
 
 def _taken(behind: Population, done: Simulation) -> tuple[tuple[int, float], ...]:

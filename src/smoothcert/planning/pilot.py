@@ -11,10 +11,10 @@ import numpy as np
 
 from smoothcert.config.plan import PlanSettings
 from smoothcert.engine.measure import measure_rates, meter_of
-from smoothcert.engine.run import lock
-from smoothcert.engine.workload import Work, load_work
+from smoothcert.engine.run import freeze_spec
+from smoothcert.engine.workload import Workload, load_workload
 from smoothcert.errors import SpecError
-from smoothcert.evidence.forecast import Forecast, LevelForecast, Pilot, Rate, named_cells, settings_of
+from smoothcert.evidence.forecast import Forecast, LevelForecast, Pilot, Rate, named_entries, settings_of
 from smoothcert.import_factory import Consent
 from smoothcert.noise import Rows, Stage
 from smoothcert.planning.forecast import Level, Votes
@@ -26,7 +26,7 @@ RATE_ROUNDS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Piloted:
+class PilotResult:
     """What a pilot brought.
 
     Attributes:
@@ -43,14 +43,14 @@ class Piloted:
 
 
 def draw_pilot(
-    work: Work, count: int, copies: int, rng: np.random.Generator, hear: Callable[[int], None] = lambda _: None
-) -> Piloted:
+    work: Workload, count: int, samples: int, rng: np.random.Generator, hear: Callable[[int], None] = lambda _: None
+) -> PilotResult:
     """Draw the votes of some images at every noise level, with a fresh seed and a noise stage of their own.
 
     Args:
         work: images and classifiers.
         count: images, drawn at random without replacement: images are often sorted by class.
-        copies: votes an image at each noise level.
+        samples: votes an image at each noise level.
         rng: which images.
         hear: hears how many noisy copies are drawn.
 
@@ -61,40 +61,40 @@ def draw_pilot(
     places = np.sort(rng.choice(len(work.images), count, replace=False))
     seed, began, votes, source = secrets.randbits(64), time.monotonic(), {}, ""
     for i, sigma in enumerate(work.classifiers):
-        votes[sigma], source = _level(work, sigma, seed, (places, copies), _after(i * count * copies, hear))
+        votes[sigma], source = _level(work, sigma, seed, (places, samples), _after(i * count * samples, hear))
     seconds = time.monotonic() - began
     facts = Pilot(
         images=count,
-        copies=copies,
-        drawn=count * copies * len(votes),
+        copies=samples,
+        drawn=count * samples * len(votes),
         seconds=round(seconds, 3),
         device=work.recipe.device,
         precision=work.recipe.precision,
         batch=work.recipe.batch_size,
     )
-    return Piloted(facts, votes, _other_rates(work, seed), source)
+    return PilotResult(facts, votes, _other_rates(work, seed), source)
 
 
 def _level(
-    work: Work, sigma: float, seed: int, wanted: tuple[IntArray, int], hear: Callable[[int], None]
+    work: Workload, sigma: float, seed: int, wanted: tuple[IntArray, int], hear: Callable[[int], None]
 ) -> tuple[Votes, str]:
     """Draw one noise level in several rounds, each timed; return its votes and where the energy is from."""
-    places, copies = wanted
+    places, samples = wanted
     sampler, meter = work.sampler(sigma, seed), meter_of(work.recipe.device)
     _warm_up(sampler, int(work.images.indices[places[0]]))
-    rounds = max(1, min(ROUNDS, len(places) * copies // (BATCHES_A_ROUND * sampler.batch_size), len(places)))
+    rounds = max(1, min(ROUNDS, len(places) * samples // (BATCHES_A_ROUND * sampler.batch_size), len(places)))
     counts, rates, done = [], [], 0
     meter.start()
     for part in np.array_split(places, rounds):
         began, drawn = time.monotonic(), 0
         for group in np.array_split(part, range(sampler.window, len(part), sampler.window)):
-            counts.append(_votes(sampler, work.images.indices[group], copies, _after(done, hear)))
-            done += len(group) * copies
-            drawn += -(-len(group) * copies // sampler.batch_size) * sampler.batch_size  # padding takes time too
+            counts.append(_votes(sampler, work.images.indices[group], samples, _after(done, hear)))
+            done += len(group) * samples
+            drawn += -(-len(group) * samples // sampler.batch_size) * sampler.batch_size  # padding takes time too
             meter.poll()
         rates.append(drawn / (time.monotonic() - began))
     joules = meter.stop()
-    each = None if joules is None else joules / (len(places) * copies)
+    each = None if joules is None else joules / (len(places) * samples)
     rate = Rate(work.recipe.precision, min(rates), float(np.median(rates)), max(rates), each)
     return Votes(np.concatenate(counts), work.images.labels[places], (rate,)), meter.source
 
@@ -111,12 +111,12 @@ def _warm_up(sampler: Sampler, index: int) -> None:
     sampler.take(np.zeros(1, dtype=np.int64))
 
 
-def _votes(sampler: Sampler, indices: IntArray, copies: int, hear: Callable[[int], None]) -> IntArray:
+def _votes(sampler: Sampler, indices: IntArray, samples: int, hear: Callable[[int], None]) -> IntArray:
     """Draw the votes of as many images as the window holds, int (images, classes), a few batches at a time."""
     for slot, index in enumerate(indices):
         sampler.load(slot, int(index))
-    slots = np.repeat(np.arange(len(indices)), copies)
-    rows = Rows.of(slots, indices[slots], np.tile(np.arange(copies), len(indices)), Stage.PLANNING)
+    slots = np.repeat(np.arange(len(indices)), samples)
+    rows = Rows.of(slots, indices[slots], np.tile(np.arange(samples), len(indices)), Stage.PLANNING)
     step = BATCHES_A_ROUND * sampler.batch_size
     for start in range(0, len(rows), step):
         sampler.draw(rows.part(start, start + step))
@@ -124,7 +124,7 @@ def _votes(sampler: Sampler, indices: IntArray, copies: int, hear: Callable[[int
     return sampler.take(np.arange(len(indices)))
 
 
-def _other_rates(work: Work, seed: int) -> tuple[Rate, ...]:
+def _other_rates(work: Workload, seed: int) -> tuple[Rate, ...]:
     """Measure the rate in each precision, in rounds that take turns."""
     first = next(iter(work.classifiers))
     rounds = [measure_rates(work, first, seed)["rates"] for _ in range(RATE_ROUNDS)]
@@ -132,13 +132,13 @@ def _other_rates(work: Work, seed: int) -> tuple[Rate, ...]:
     return tuple(Rate(name, min(each), float(np.median(each)), max(each)) for name, each in found.items())
 
 
-def loaded(settings: PlanSettings, consent: Consent) -> tuple[Work, int, tuple[str, ...]]:
+def loaded(settings: PlanSettings, consent: Consent) -> tuple[Workload, int, tuple[str, ...]]:
     """Load what a plan names; return it with the number of pilot images, and what must be said of them.
 
     Raises:
         InputError: images or classifiers were refused, or --classes contradicts them.
     """
-    work = load_work(settings.request(), consent=consent)
+    work = load_workload(settings.request(), consent=consent)
     classes, m = work.images.num_classes, settings.images or len(work.images)
     if settings.classes not in (None, classes):
         raise SpecError(
@@ -150,17 +150,17 @@ def loaded(settings: PlanSettings, consent: Consent) -> tuple[Work, int, tuple[s
     return work, count, (f"The pilot took all {count:,} images there are, not the {settings.pilot:,} asked for.",)
 
 
-def predicted(work: Work, drawn: Piloted, levels: dict[float, Level], m: int) -> Forecast:
+def forecast_run(work: Workload, drawn: PilotResult, levels: dict[float, Level], m: int) -> Forecast:
     """Put the forecast of all noise levels together, with the settings that a run must share."""
-    spec = lock(work)
+    spec = freeze_spec(work)
     own = work.recipe.precision
     others = tuple(rate for rate in drawn.other_rates if rate.precision != own)
     return Forecast(
-        settings=settings_of(spec) | {"images": str(m)} | named_cells(spec),
+        settings=settings_of(spec) | {"images": str(m)} | named_entries(spec),
         images=m,
         stopping=work.request.stopping,
         pilot=drawn.facts,
-        cells=tuple(cell for level in levels.values() for cell in level.cells),
+        cells=tuple(entry for level in levels.values() for entry in level.cells),
         levels=tuple(_with_rates(level, others) for level in levels.values()),
     )
 

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from smoothcert.config import Production, Request
 from smoothcert.config.plan import PlanSettings
 from smoothcert.evidence.forecast import RESOLVED, Change, Estimate, Forecast, Outlook, Planned, Width
-from smoothcert.evidence.outcomes import TOGETHER, duel, expected
+from smoothcert.evidence.outcomes import TOGETHER, expected, pairwise_probability
 from smoothcert.evidence.results import CONFIDENCE
 from smoothcert.evidence.scenarios import Basis
 from smoothcert.import_factory import Consent
 from smoothcert.planning.forecast import Level, forecast_level
 from smoothcert.planning.population import FloatArray, Population
-from smoothcert.planning.reach import powers, procedure_of, reach, sufficient
+from smoothcert.planning.reach import attainable_radius, powers, procedure_of, sufficient
 from smoothcert.stats import Plan, Procedure, interval, lower_bound, population_bound, r_max, schedule, simulate
 from smoothcert.stats.sequential import FIRST_LOOK
 
@@ -99,7 +99,7 @@ def basis(
     sigma = float(request.primary.sigma if request.primary else request.sigma[0])
     own = next(level for level in forecast.levels if level.sigma == sigma)
     seconds = [forecast.seconds(level).value or 0.0 for level in forecast.levels]
-    copies, all_copies = forecast.copies(own), [forecast.copies(level) for level in forecast.levels]
+    samples, all_samples = forecast.copies(own), [forecast.copies(level) for level in forecast.levels]
     silent, drawn = served(levels[sigma].behind, production, forecast.pilot.batch)
     rate = own.rates[0]
     return Basis(
@@ -111,16 +111,16 @@ def basis(
         rate_high=rate.high,
         joules=rate.joules,
         energy_source=energy_source,
-        copies=copies.value or 0.0,
+        copies=samples.value or 0.0,
         images=forecast.images * len(forecast.levels),
-        passes=round(sum(forecast.images * (each.value or 0.0) for each in all_copies)),
+        passes=round(sum(forecast.images * (each.value or 0.0) for each in all_samples)),
         seconds=sum(seconds),
         abstention=silent,
         prediction_copies=drawn,
         origin="pilot",
-        copies_error=_error(copies),
-        copies_most=request.most_copies,
-        passes_error=sum(forecast.images * _error(each) for each in all_copies),
+        copies_error=_error(samples),
+        copies_most=request.max_samples,
+        passes_error=sum(forecast.images * _error(each) for each in all_samples),
         batch=forecast.pilot.batch,
     )
 
@@ -134,9 +134,9 @@ def served(behind: Population, production: Production, batch: int) -> tuple[floa
     """Return the share of images on which adaptive prediction abstains, and the mean copies it takes; estimates."""
     ranked: FloatArray = np.sort(behind.vectors, axis=1)[:, ::-1]
     first = min(max(1, batch // TOGETHER), production.votes)
-    weights, chances = behind.weights(behind.best), duel(ranked[:, 0], ranked[:, 1], 1.0)
-    silent, copies = (float(weights @ each) for each in expected(chances, production, first))
-    return silent, copies
+    weights, chances = behind.weights(behind.best), pairwise_probability(ranked[:, 0], ranked[:, 1], 1.0)
+    silent, samples = (float(weights @ each) for each in expected(chances, production, first))
+    return silent, samples
 
 
 ALPHAS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -154,18 +154,18 @@ class _Variant:
     now: bool
 
 
-def changes(request: Request, procedure: Procedure, pilot: Level | None, copies: int, seed: int) -> list[Change]:
+def changes(request: Request, procedure: Procedure, pilot: Level | None, samples: int, seed: int) -> list[Change]:
     """Return what other settings do at one noise level.
 
     Args:
         request: the settings as they are.
         procedure: the procedure they lead to.
         pilot: forecast of the level, or None without a pilot.
-        copies: votes of a pilot image.
+        samples: votes of a pilot image.
         seed: of the simulation; the same for all levels and settings, so that differences show.
     """
     r = request.first_radius
-    return [_change(variant, r, pilot, copies, seed) for variant in _variants(request, procedure)]
+    return [_change(variant, r, pilot, samples, seed) for variant in _variants(request, procedure)]
 
 
 def _variants(request: Request, procedure: Procedure) -> Iterator[_Variant]:
@@ -188,12 +188,12 @@ def _variants(request: Request, procedure: Procedure) -> Iterator[_Variant]:
             yield _Variant("stopping", stopping, other_rule, k, stopping == request.stopping)
 
 
-def _change(variant: _Variant, r: float, pilot: Level | None, copies: int, seed: int) -> Change:
+def _change(variant: _Variant, r: float, pilot: Level | None, samples: int, seed: int) -> Change:
     plan, k = variant.procedure.plan, variant.k
     limit = r_max(plan, k)
     certified, mean = (None, None) if pilot is None else _forecast(variant, r, pilot, seed)
     places = product(variant.procedure.targets, variant.procedure.radii)
-    told = {place: _told(plan, *place, copies) for place in places}
+    told = {place: _told(plan, *place, samples) for place in places}
     return Change(
         setting=variant.setting,
         value=variant.value,
@@ -217,10 +217,10 @@ def _forecast(variant: _Variant, r: float, pilot: Level, seed: int) -> tuple[flo
     return float(done.certified[:, place[0], place[1]].mean()), float(done.samples.mean())
 
 
-def _told(plan: Plan, k: int, r: float, copies: int) -> bool | None:
+def _told(plan: Plan, k: int, r: float, samples: int) -> bool | None:
     """Whether a pilot of so many votes tells images that are certified from others; None: not attainable."""
     needed = sufficient(plan, k, r)
-    return None if r > r_max(plan, k) or needed is None else needed <= 1 - RESOLVED / copies
+    return None if r > r_max(plan, k) or needed is None else needed <= 1 - RESOLVED / samples
 
 
 NO_SHARE = "half of the images"
@@ -253,7 +253,7 @@ def plan(
     if not settings.draws:
         return _without_pilot(settings)
     from smoothcert.engine.workload import consent_of
-    from smoothcert.planning.pilot import draw_pilot, loaded, predicted
+    from smoothcert.planning.pilot import draw_pilot, forecast_run, loaded
 
     work, count, notes = loaded(settings, consent or consent_of(settings))
     rng = np.random.default_rng()
@@ -267,7 +267,7 @@ def plan(
         for sigma in work.classifiers
     }
     levels = {sigma: forecast_level(drawn.votes[sigma], each, m, rng) for sigma, each in procedures.items()}
-    forecast = predicted(work, drawn, levels, m)
+    forecast = forecast_run(work, drawn, levels, m)
     return Planned(
         settings=settings,
         classes=work.images.num_classes,
@@ -291,8 +291,8 @@ def _without_pilot(settings: PlanSettings) -> Planned:
 
 def _outlook(settings: PlanSettings, procedures: dict[float, Procedure], m: int, levels: dict[float, Level]) -> Outlook:
     rng, seed = np.random.default_rng(), int(np.random.default_rng().integers(2**32))
-    cells = [(sigma, k, r) for sigma in procedures for k in settings.k for r in settings.radius]
-    reaches = [reach(procedures[sigma], k, r) for sigma, k, r in cells]
+    entries = [(sigma, k, r) for sigma in procedures for k in settings.k for r in settings.radius]
+    reaches = [attainable_radius(procedures[sigma], k, r) for sigma, k, r in entries]
     found = [powers(procedures[each.sigma], each.k, each.radius, rng) for each in reaches if each.k == settings.first_k]
     other = [
         changes(settings, each, levels.get(sigma), settings.pilot_copies, seed) for sigma, each in procedures.items()
@@ -312,9 +312,9 @@ def _widths(settings: PlanSettings, m: int, levels: dict[float, Level]) -> list[
         higher = [settings.population + margin for margin in MARGINS if settings.population + margin < 1]
         found += [width(share, ASSUMED, m, settings.alpha, settings.population) for share in higher]
     for level in levels.values():
-        for cell in level.cells:
-            share = cell.looks if settings.stopping == "looks" else cell.fixed
-            if cell.k == settings.first_k and share is not None and share.value is not None:
-                place = f"sigma {cell.sigma:g}, k {cell.k}, r {cell.radius:g}"
+        for entry in level.cells:
+            share = entry.looks if settings.stopping == "looks" else entry.fixed
+            if entry.k == settings.first_k and share is not None and share.value is not None:
+                place = f"sigma {entry.sigma:g}, k {entry.k}, r {entry.radius:g}"
                 found.append(width(share.value, place, m, settings.alpha, settings.population))
     return found

@@ -77,12 +77,12 @@ class Seen:
         return shares
 
 
-def seen(votes: ArrayLike, copies: int) -> Seen:
+def seen(votes: ArrayLike, samples: int) -> Seen:
     """Take the votes of images for their labels.
 
     Args:
         votes: int (N,), 0 to copies, N >= 1.
-        copies: votes an image, >= 1.
+        samples: votes an image, >= 1.
 
     Raises:
         SpecError: there is no image, or a number of votes is out of range.
@@ -93,10 +93,10 @@ def seen(votes: ArrayLike, copies: int) -> Seen:
     """
     distinct, row = np.unique(np.asarray(votes, dtype=np.float64), return_inverse=True)
     x = distinct[:, None]
-    if not x.size or np.any((x < 0) | (x > copies)):
-        raise SpecError(f"expected votes from 0 to {copies} of at least one image, got others or none")
-    ways = gammaln(copies + 1) - gammaln(x + 1) - gammaln(copies - x + 1)
-    return Seen(ways + x * log_ndtr(grid()) + (copies - x) * log_ndtr(-grid()), row)
+    if not x.size or np.any((x < 0) | (x > samples)):
+        raise SpecError(f"expected votes from 0 to {samples} of at least one image, got others or none")
+    ways = gammaln(samples + 1) - gammaln(x + 1) - gammaln(samples - x + 1)
+    return Seen(ways + x * log_ndtr(grid()) + (samples - x) * log_ndtr(-grid()), row)
 
 
 def mixture(votes: Seen) -> FloatArray:
@@ -219,7 +219,7 @@ def _vectors(
     rivals = counts.astype(np.float64)
     rivals[np.arange(len(counts)), labels] = 0.0
     prior = _usual(rivals, labels)[labels]
-    shares = rng.standard_gamma((rivals + _alike(rivals, prior) * prior)[image])
+    shares = rng.standard_gamma((rivals + _concentration(rivals, prior) * prior)[image])
     shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
     vectors: FloatArray = (1 - p)[:, None] * shares
     vectors[np.arange(len(image)), labels[image]] = p
@@ -237,7 +237,7 @@ def _usual(rivals: FloatArray, labels: IntArray) -> FloatArray:
     return usual
 
 
-def _alike(rivals: FloatArray, prior: FloatArray) -> float:
+def _concentration(rivals: FloatArray, prior: FloatArray) -> float:
     """Return how alike the rivals of images of one label are, in votes: maximum likelihood of a Dirichlet-multinomial.
 
     Args:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from smoothcert.config import Request
-from smoothcert.evidence.forecast import Power, Reach
+from smoothcert.evidence.forecast import AttainableRadius, Power
 from smoothcert.stats import (
     Bounds,
     Plan,
@@ -16,9 +16,9 @@ from smoothcert.stats import (
     Tally,
     bounds,
     certified_at,
-    copies_needed,
     r_max,
     running,
+    samples_needed,
     schedule,
     upper_bound,
 )
@@ -37,10 +37,10 @@ def procedure_of(request: Request, sigma: float, classes: int, eta: float = 0.0)
     return Procedure(plan, request.targets, request.radius, request.n0)
 
 
-def reach(procedure: Procedure, k: int, r: float) -> Reach:
+def attainable_radius(procedure: Procedure, k: int, r: float) -> AttainableRadius:
     """Return what a procedure can do for one k and radius."""
     plan = procedure.plan
-    return Reach(
+    return AttainableRadius(
         sigma=plan.sigma,
         k=k,
         radius=r,
@@ -91,6 +91,6 @@ def powers(procedure: Procedure, k: int, r: float, rng: np.random.Generator) -> 
     """Return the votes one look needs for 95 % power, a row a margin."""
     plan = procedure.plan
     chances = probabilities_at(r / plan.sigma + np.array(MARGINS), plan.classes, k)
-    votes = copies_needed(chances, r, plan, k, 1 - _FAIL, rng)
+    votes = samples_needed(chances, r, plan, k, 1 - _FAIL, rng)
     rows = zip(MARGINS, chances[:, 0], votes, strict=True)
     return [Power(plan.sigma, k, r, margin, float(p), int(n) if np.isfinite(n) else None) for margin, p, n in rows]

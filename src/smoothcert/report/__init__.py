@@ -3,13 +3,13 @@
 from smoothcert.report.groups import subgroup_note
 from smoothcert.report.results import TABLES, table_of
 from smoothcert.report.results_table import FORMATS, Table, log_table, results_table
-from smoothcert.report.write import Wish, write_report
+from smoothcert.report.write import ReportOptions, write_report
 
 __all__ = [
     "FORMATS",
     "TABLES",
+    "ReportOptions",
     "Table",
-    "Wish",
     "log_table",
     "results_table",
     "subgroup_note",

@@ -6,7 +6,7 @@ A sentence is filled with the values of one entry; lower bounds are rounded down
 from __future__ import annotations
 
 from smoothcert.evidence import Run
-from smoothcert.evidence.results import Cell
+from smoothcert.evidence.results import Entry
 from smoothcert.report.results_table import Table
 from smoothcert.stats.population import bad_runs
 from smoothcert.stats.rounding import format_down, full, percent_down, percent_of, percents
@@ -33,80 +33,80 @@ def one_image(alpha: float) -> str:
     )
 
 
-def observed(cell: Cell, n_max: int) -> str:
+def observed(entry: Entry, n_max: int) -> str:
     """What was counted in one cell, or that it is out of reach."""
-    where = f"r = {full(cell.radius)} (sigma {full(cell.sigma)}{_rank(cell)}, up to {n_max:,} noisy copies an image)"
-    if not cell.attainable:
-        return not_attainable(cell, n_max)
+    where = f"r = {full(entry.radius)} (sigma {full(entry.sigma)}{_rank(entry)}, up to {n_max:,} noisy copies an image)"
+    if not entry.attainable:
+        return not_attainable(entry, n_max)
     return (
-        f"Of {cell.images:,} images, {cell.certified:,} were certified-correct at {where}: {_share(cell)}. "
-        f"{cell.abstained:,} abstentions{_open(cell)} and {cell.wrong:,} wrong-class returns count as not certified. "
-        "This is a count of procedure outcomes on this sample."
+        f"Of {entry.images:,} images, {entry.certified:,} were certified-correct at {where}: {_share(entry)}. "
+        f"{entry.abstained:,} abstentions{_open(entry)} and {entry.wrong:,} wrong-class returns count as not "
+        "certified. This is a count of procedure outcomes on this sample."
     )
 
 
-def _share(cell: Cell) -> str:
-    share = f"{percent_of(cell.certified, cell.images)} %"
-    if cell.lines < cell.images:
+def _share(entry: Entry) -> str:
+    share = f"{percent_of(entry.certified, entry.images)} %"
+    if entry.lines < entry.images:
         return f"{share} so far"
-    return f"{share} (95 % Clopper-Pearson interval {percents(cell.low, cell.high)} %)"
+    return f"{share} (95 % Clopper-Pearson interval {percents(entry.low, entry.high)} %)"
 
 
-def _open(cell: Cell) -> str:
-    open_images = cell.images - cell.lines
+def _open(entry: Entry) -> str:
+    open_images = entry.images - entry.lines
     return f", {open_images:,} images without a result" if open_images else ""
 
 
-def not_attainable(cell: Cell, n_max: int) -> str:
+def not_attainable(entry: Entry, n_max: int) -> str:
     """Why a cell is empty."""
     return (
-        f"r = {full(cell.radius)} is not attainable: with {n_max:,} noisy copies and this alpha no image can be "
-        f"certified beyond R_max = {format_down(cell.r_max, 4)} at sigma {full(cell.sigma)}{_rank(cell)}. This is a "
+        f"r = {full(entry.radius)} is not attainable: with {n_max:,} noisy copies and this alpha no image can be "
+        f"certified beyond R_max = {format_down(entry.r_max, 4)} at sigma {full(entry.sigma)}{_rank(entry)}. This is a "
         "limit of the sampling budget, not a finding about the model."
     )
 
 
-def this_sample(cell: Cell, alpha: float) -> str:
+def this_sample(entry: Entry, alpha: float) -> str:
     """What the counts say about these images."""
     kept = (
-        f"at least {cell.sample:,} of these images are truly classified correctly"
-        if cell.k == 1
-        else f"for at least {cell.sample:,} of these images the reference label truly stays among the {cell.k} most "
+        f"at least {entry.sample:,} of these images are truly classified correctly"
+        if entry.k == 1
+        else f"for at least {entry.sample:,} of these images the reference label truly stays among the {entry.k} most "
         "probable classes"
     )
     return (
-        f"With probability at least 95 % over the noise draws, at most {bad_runs(cell.images, alpha):,} of the "
-        f"{cell.images:,} runs (sigma {full(cell.sigma)}{_rank(cell)}) are wrong, so {kept} throughout the ball of "
-        f"radius {full(cell.radius)}."
+        f"With probability at least 95 % over the noise draws, at most {bad_runs(entry.images, alpha):,} of the "
+        f"{entry.images:,} runs (sigma {full(entry.sigma)}{_rank(entry)}) are wrong, so {kept} throughout the ball of "
+        f"radius {full(entry.radius)}."
     )
 
 
-def population(cell: Cell, joint: bool, described: str = "described in section 3") -> str:
+def population(entry: Entry, joint: bool, described: str = "described in section 3") -> str:
     """What the counts say about the population; for a partial run, or a radius fixed later, why they say nothing.
 
     Args:
-        cell: a cell of the results table.
+        entry: a cell of the results table.
         joint: whether to quote the bound that holds for all cells together.
         described: where the document says which population it is.
     """
-    bound = cell.joint if joint else cell.population
+    bound = entry.joint if joint else entry.population
     if bound is None:
-        return f"No statement about a population is made: {cell.withheld}."
+        return f"No statement about a population is made: {entry.withheld}."
     drawn, share = (
-        (f"the {cell.images:,} images are independent draws", "that population")
-        if cell.groups is None
+        (f"the {entry.images:,} images are independent draws", "that population")
+        if entry.groups is None
         else (
-            f"the {cell.groups:,} groups (one random image of each) are independent draws",
+            f"the {entry.groups:,} groups (one random image of each) are independent draws",
             "draws of one random image of a random group of that population",
         )
     )
-    kept = "is correct" if cell.k == 1 else f"has the reference label among its {cell.k} most probable classes"
+    kept = "is correct" if entry.k == 1 else f"has the reference label among its {entry.k} most probable classes"
     together = ", for all cells of the run together" if joint else ""
     return (
         f"If {drawn} from the population {described}, then with probability at least 95 %, taken jointly "
         f"over which images were drawn and over the noise{together}, the smoothed classifier {kept} under every "
-        f"perturbation of L2 norm below r = {full(cell.radius)} (sigma {full(cell.sigma)}{_rank(cell)}) for at least "
-        f"{percent_down(bound)} % of {share}."
+        f"perturbation of L2 norm below r = {full(entry.radius)} (sigma {full(entry.sigma)}{_rank(entry)}) for at "
+        f"least {percent_down(bound)} % of {share}."
     )
 
 
@@ -123,8 +123,8 @@ def arithmetic(run: Run) -> str:
     )
 
 
-def _rank(cell: Cell) -> str:
-    return "" if cell.k == 1 else f", k = {cell.k}"
+def _rank(entry: Entry) -> str:
+    return "" if entry.k == 1 else f", k = {entry.k}"
 
 
 ROWS = (

@@ -55,8 +55,8 @@ def scenario_table(rows: Sequence[Scenario]) -> Table:
     printed = [(*_cells(row), *(_money(row, unit) if currencies else ())) for row in rows]
     named = len({row.device for row in rows}) > 1
     kept = [i for i in range(len(headings)) if named or i != DEVICE]
-    cells = tuple(tuple(each[i] for i in kept) for each in printed)
-    return Table(tuple(headings[i] for i in kept), cells, tuple(_flat(row) for row in rows))
+    entries = tuple(tuple(each[i] for i in kept) for each in printed)
+    return Table(tuple(headings[i] for i in kept), entries, tuple(_flat(row) for row in rows))
 
 
 def device_tables(rows: Sequence[Scenario]) -> dict[str, Table]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from smoothcert.evidence.results import PARTIAL, Cell
+from smoothcert.evidence.results import PARTIAL, Entry
 from smoothcert.formats.published import PublishedLog
 from smoothcert.report import markup
 from smoothcert.stats import interval
@@ -78,8 +78,8 @@ class Table:
 
         numeric = [self.numeric(i) for i in range(len(widths))]
 
-        def line(cells: Sequence[str]) -> str:
-            set_in = zip(cells, widths, numeric, strict=True)
+        def line(entries: Sequence[str]) -> str:
+            set_in = zip(entries, widths, numeric, strict=True)
             return "| " + " | ".join(c.rjust(w) if right else c.ljust(w) for c, w, right in set_in) + " |"
 
         rules = zip(widths, numeric, strict=True)
@@ -88,62 +88,62 @@ class Table:
         return "\n".join([line(head), rule, *(line(row) for row in rows), *under])
 
     def _tex(self) -> str:
-        rows = [" & ".join(markup.tex(cell) for cell in row) + r" \\" for row in (self.headings, *self.rows)]
+        rows = [" & ".join(markup.tex(entry) for entry in row) + r" \\" for row in (self.headings, *self.rows)]
         columns = "".join("r" if self.numeric(i) else "l" for i in range(len(self.headings)))
         head = rf"\begin{{tabular}}{{{columns}}}"
         under = ["", rf"\noindent {markup.tex(self.note)}"] if self.note else []
         return "\n".join([head, r"\hline", rows[0], r"\hline", *rows[1:], r"\hline", r"\end{tabular}", *under])
 
 
-def results_table(cells: Sequence[Cell]) -> Table:
+def results_table(entries: Sequence[Entry]) -> Table:
     """Return the table of a run.
 
     An unattainable cell says so; it is never 0 %. Counts that are only "at least" are marked so, and have neither an
     upper end nor abstentions. Population bounds that are withheld are left out.
     """
-    rows = tuple(tuple(_row(cell)[name] for name in HEADINGS) for cell in cells)
-    return Table(tuple(HEADINGS.values()), rows, tuple(cell.record() for cell in cells), " ".join(_notes(cells)))
+    rows = tuple(tuple(_row(entry)[name] for name in HEADINGS) for entry in entries)
+    return Table(tuple(HEADINGS.values()), rows, tuple(entry.record() for entry in entries), " ".join(_notes(entries)))
 
 
-def _notes(cells: Sequence[Cell]) -> Iterator[str]:
+def _notes(entries: Sequence[Entry]) -> Iterator[str]:
     """Yield what the columns take for granted, and why a bound is missing."""
-    told = [cell for cell in cells if cell.attainable]
-    if any(cell.at_least for cell in told):
+    told = [entry for entry in entries if entry.attainable]
+    if any(entry.at_least for entry in told):
         yield AT_LEAST
-    yield from dict.fromkeys(f"Population: {cell.population_assumes}." for cell in told if cell.population_assumes)
-    yield from dict.fromkeys(f"No population bound: {cell.withheld}." for cell in told if cell.withheld)
+    yield from dict.fromkeys(f"Population: {entry.population_assumes}." for entry in told if entry.population_assumes)
+    yield from dict.fromkeys(f"No population bound: {entry.withheld}." for entry in told if entry.withheld)
 
 
-def _row(cell: Cell) -> dict[str, str]:
+def _row(entry: Entry) -> dict[str, str]:
     shared = {
-        "sigma": full(cell.sigma),
-        "k": str(cell.k),
-        "radius": full(cell.radius),
-        "abstained": str(cell.abstained),
-        "wrong": str(cell.wrong),
-        "r_max": format_down(cell.r_max, 4),
-        "mean": f"{cell.samples_mean:,.0f}",
-        "median": f"{cell.samples_median:,.0f}",
+        "sigma": full(entry.sigma),
+        "k": str(entry.k),
+        "radius": full(entry.radius),
+        "abstained": str(entry.abstained),
+        "wrong": str(entry.wrong),
+        "r_max": format_down(entry.r_max, 4),
+        "mean": f"{entry.samples_mean:,.0f}",
+        "median": f"{entry.samples_median:,.0f}",
     }
-    if not cell.attainable:
+    if not entry.attainable:
         nothing = dict.fromkeys(("certified", "interval", "sample", "population", "joint"), "-")
-        return {**shared, **nothing, "accuracy": f"not attainable (R_max {format_down(cell.r_max, 4)})"}
-    least = LEAST if cell.at_least else ""
+        return {**shared, **nothing, "accuracy": f"not attainable (R_max {format_down(entry.r_max, 4)})"}
+    least = LEAST if entry.at_least else ""
     found = {
-        "certified": f"{least}{cell.certified}/{cell.images}",
-        "accuracy": f"{least}{percent_of(cell.certified, cell.images)}",
-        "interval": PARTIAL if cell.lines < cell.images else percents(cell.low, cell.high),
-        "sample": str(cell.sample),
-        "population": _percent(cell.population, cell),
-        "joint": _percent(cell.joint, cell),
+        "certified": f"{least}{entry.certified}/{entry.images}",
+        "accuracy": f"{least}{percent_of(entry.certified, entry.images)}",
+        "interval": PARTIAL if entry.lines < entry.images else percents(entry.low, entry.high),
+        "sample": str(entry.sample),
+        "population": _percent(entry.population, entry),
+        "joint": _percent(entry.joint, entry),
     }
-    return {**shared, **found, **({"abstained": "-"} if cell.at_least else {})}
+    return {**shared, **found, **({"abstained": "-"} if entry.at_least else {})}
 
 
-def _percent(value: float | None, cell: Cell) -> str:
+def _percent(value: float | None, entry: Entry) -> str:
     if value is not None:
         return percent_down(value)
-    return PARTIAL if cell.withheld == PARTIAL else "-"
+    return PARTIAL if entry.withheld == PARTIAL else "-"
 
 
 def log_table(logs: Sequence[PublishedLog], radii: Sequence[float]) -> Table:

@@ -14,7 +14,7 @@ from smoothcert.evidence.cost import costs
 from smoothcert.evidence.events import Change
 from smoothcert.evidence.line_store import columns_of
 from smoothcert.evidence.outcomes import only_at_least, plan_of
-from smoothcert.evidence.results import PARTIAL, Cell, Verdict, verdicts
+from smoothcert.evidence.results import PARTIAL, Entry, Verdict, verdicts
 from smoothcert.report.groups import NOT_ATTAINABLE, ClassRow, class_rows, percent
 from smoothcert.report.results_table import LEAST, Table
 from smoothcert.report.units import PATCH, units
@@ -26,7 +26,7 @@ GROUPS_SHOWN = 30
 
 def accuracy_table(run: Run) -> Table:
     """The price of smoothing: a row a (sigma, k) with the unsmoothed classifier beside certificates of any radius."""
-    records = [_accuracy(run, cell) for cell in run.results((0.0,))]
+    records = [_accuracy(run, entry) for entry in run.results((0.0,))]
     rows = tuple(
         (
             full(each["sigma"]),
@@ -44,13 +44,13 @@ def accuracy_table(run: Run) -> Table:
     return Table((*headings, "abstained", "wrong class"), rows, tuple(records))
 
 
-def _accuracy(run: Run, cell: Cell) -> dict[str, Any]:
-    clean = run.clean(cell.sigma)
+def _accuracy(run: Run, entry: Entry) -> dict[str, Any]:
+    clean = run.clean(entry.sigma)
     names = ("sigma", "k", "images", "certified", "abstained", "wrong", "at_least")
-    record = {name: getattr(cell, name) for name in names}
-    low, high = (cell.low, cell.high) if cell.lines == cell.images else (None, None)
-    ends = {"low": low} if cell.at_least else {"low": low, "high": high}
-    correct = None if clean is None or cell.k not in clean.correct else sum(clean.correct[cell.k])
+    record = {name: getattr(entry, name) for name in names}
+    low, high = (entry.low, entry.high) if entry.lines == entry.images else (None, None)
+    ends = {"low": low} if entry.at_least else {"low": low, "high": high}
+    correct = None if clean is None or entry.k not in clean.correct else sum(clean.correct[entry.k])
     return {**record, **ends, "clean": correct}
 
 
@@ -63,14 +63,14 @@ def class_table(run: Run, k: int, r: float) -> Table:
     columns = {sigma: class_rows(run, sigma, k, r) for sigma in run.spec.request.sigma}
     first = next(iter(columns.values()))
     rows = tuple(
-        (printable(row.name), f"{row.images:,}", *(_class_cell(found[i]) for found in columns.values()))
+        (printable(row.name), f"{row.images:,}", *(_class_entry(found[i]) for found in columns.values()))
         for i, row in enumerate(first)
     )
     records = tuple({"sigma": float(sigma), **row.record()} for sigma, found in columns.items() for row in found)
     return Table(("class", "images", *(f"sigma {full(sigma)}" for sigma in columns)), rows, records)
 
 
-def _class_cell(row: ClassRow) -> str:
+def _class_entry(row: ClassRow) -> str:
     if not row.attainable:
         return NOT_ATTAINABLE
     return percent(row) or f"{LEAST if row.at_least else ''}{row.certified}/{row.images}"
@@ -87,7 +87,7 @@ def group_table(run: Run, k: int, r: float) -> Table:
     sizes = Counter(columns_of(run.ledger.at(run.spec.request.sigma[0])).group.counts())
     largest, least = [name for name, _ in sizes.most_common(GROUPS_SHOWN)], only_at_least(run.spec, r)
     rows = tuple(
-        (printable(str(name)), str(sizes[name]), *(_group_cell(f, name, sizes[name], least) for f in counts.values()))
+        (printable(str(name)), str(sizes[name]), *(_group_entry(f, name, sizes[name], least) for f in counts.values()))
         for name in largest
     )
     records = tuple(
@@ -105,7 +105,7 @@ def group_table(run: Run, k: int, r: float) -> Table:
     return Table(("group", "images", *(f"sigma {full(sigma)}" for sigma in counts)), rows, records)
 
 
-def _group_cell(found: Counter[str | None] | None, name: str | None, images: int, least: bool) -> str:
+def _group_entry(found: Counter[str | None] | None, name: str | None, images: int, least: bool) -> str:
     return NOT_ATTAINABLE if found is None else f"{LEAST if least else ''}{found[name]}/{images}"
 
 

@@ -21,7 +21,7 @@ LIBRARIES = ("matplotlib", "jinja2", "typst", "pypdf", "jupytext", "nbclient", "
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReportOptions:
     """What a report may be asked beyond its defaults.
 
     Attributes:
@@ -36,7 +36,9 @@ class Wish:
 Step = tuple[str, Callable[[], list[Path]]]
 
 
-def write_report(path: Path, wish: Wish | None = None, on_step: Callable[[str], None] = lambda _: None) -> list[Path]:
+def write_report(
+    path: Path, wish: ReportOptions | None = None, on_step: Callable[[str], None] = lambda _: None
+) -> list[Path]:
     """Write results table, certificates, figures, notebook, report.html and memo into `results/`.
 
     Args:
@@ -61,10 +63,10 @@ def write_report(path: Path, wish: Wish | None = None, on_step: Callable[[str], 
     directory = RunDirectory(path)
     directory.read_spec()  # no lock is left where there is no run
     with directory.locked():  # held from before the evidence is read: what is written is about what lies there
-        return _write(open_run(path), wish or Wish(), on_step)
+        return _write(open_run(path), wish or ReportOptions(), on_step)
 
 
-def _write(run: Run, wish: Wish, on_step: Callable[[str], None]) -> list[Path]:
+def _write(run: Run, wish: ReportOptions, on_step: Callable[[str], None]) -> list[Path]:
     path = run.directory.path
     if not run.ledger.lines:
         raise EvidenceError(f"{path} holds no finished image, so there is nothing to report. See `smoothcert status`.")
@@ -97,7 +99,7 @@ def log_documents(directory: RunDirectory, files: list[Path]) -> list[Path]:
     return [*files, sums]
 
 
-def _steps(run: Run, wish: Wish) -> Iterator[Step]:
+def _steps(run: Run, wish: ReportOptions) -> Iterator[Step]:
     from smoothcert.report.figures import write_figures
     from smoothcert.report.html_report import write_page
     from smoothcert.report.memo import read_sponsor, write_memo

@@ -25,7 +25,7 @@ from smoothcert.formats.card import card_from_values
 from smoothcert.models import Classifier, ModelOptions
 from smoothcert.models.checkpoints import read_weights
 from smoothcert.models.factory import classifier_of
-from smoothcert.models.resnet import read_own
+from smoothcert.models.resnet import load_built_in
 from smoothcert.models.state import load_state
 
 IMAGES, LOGITS = 4, 64
@@ -159,7 +159,7 @@ def _own(path: Path, bundle: Bundle) -> Classifier:
             "package.module:factory, or load(DIR, model=...) in Python. A bundle never runs code that it names itself."
         )
     options = ModelOptions(arch=arch, num_classes=len(bundle.class_names), in_channels=bundle.shape[0])
-    return _settled(path, bundle, read_own(str(path / WEIGHTS), options))
+    return _settled(path, bundle, load_built_in(str(path / WEIGHTS), options))
 
 
 def _given(path: Path, bundle: Bundle, model: nn.Module) -> Classifier:

@@ -23,7 +23,7 @@ Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Need:
+class SampleRange:
     """Noisy copies [start, stop) of one stage."""
 
     stage: Stage
@@ -32,7 +32,7 @@ class Need:
 
 
 @dataclass
-class Sampled:
+class ImageState:
     """One image on its way through the waves: which copies it wants next, and how many of them it has.
 
     Attributes:
@@ -44,7 +44,7 @@ class Sampled:
     """
 
     index: int
-    need: Need | None
+    need: SampleRange | None
     drawn: int = 0
     slot: int = -1
     seconds: float = 0.0
@@ -54,18 +54,18 @@ class Sampled:
 class Protocol(Procedure):
     """When an image is decided. The class certified is the reference label, or without one the selection winner."""
 
-    def first(self) -> Need:
+    def first(self) -> SampleRange:
         """Return what a fresh image needs: selection copies where a certificate is about the prediction."""
         if self.selects:
-            return Need(Stage.SELECTION, 0, self.n0)
-        return Need(Stage.ESTIMATION, 0, self.plan.looks[0])
+            return SampleRange(Stage.SELECTION, 0, self.n0)
+        return SampleRange(Stage.ESTIMATION, 0, self.plan.looks[0])
 
-    def after(self, taken: int) -> Need | None:
+    def after(self, taken: int) -> SampleRange | None:
         """Return the copies that lead from look number `taken` to the next, or None after the last."""
         if taken == len(self.plan.looks):
             return None
         start = self.plan.looks[taken - 1] if taken else 0
-        return Need(Stage.ESTIMATION, start, self.plan.looks[taken])
+        return SampleRange(Stage.ESTIMATION, start, self.plan.looks[taken])
 
 
 def protocol_of(spec: Spec, plan: Plan) -> Protocol:
@@ -75,7 +75,7 @@ def protocol_of(spec: Spec, plan: Plan) -> Protocol:
 
 
 @dataclass
-class ImageVotes(Sampled):
+class ImageVotes(ImageState):
     """One image on its way to a certificate: its votes so far.
 
     Attributes:
@@ -176,15 +176,15 @@ class PredictionRule:
         """Error level of each look."""
         return levels(self.looks, self.alpha)
 
-    def after(self, taken: int) -> Need | None:
+    def after(self, taken: int) -> SampleRange | None:
         """Return the copies that lead from look number `taken` to the next, or None after the last."""
         if taken == len(self.looks):
             return None
-        return Need(Stage.PREDICTION, self.looks[taken - 1] if taken else 0, self.looks[taken])
+        return SampleRange(Stage.PREDICTION, self.looks[taken - 1] if taken else 0, self.looks[taken])
 
 
 @dataclass
-class PredictionVotes(Sampled):
+class PredictionVotes(ImageState):
     """One image on its way to a prediction.
 
     Attributes:

@@ -244,9 +244,9 @@ def noise_test(noise: Noise, indices: list[int], shape: tuple[int, int, int]) ->
         shape: (channels, height, width).
     """
     wanted = max(NOISE_ROWS, -(-NOISE_VALUES // int(np.prod(shape))))
-    copies = -(-wanted // len(indices))
-    image = np.repeat(np.array(indices, dtype=np.uint64), copies)
-    sample = np.tile(np.arange(copies, dtype=np.uint64), len(indices))
+    samples = -(-wanted // len(indices))
+    image = np.repeat(np.array(indices, dtype=np.uint64), samples)
+    sample = np.tile(np.arange(samples, dtype=np.uint64), len(indices))
     rows = Rows.of(slot=np.zeros(len(image), dtype=np.int64), image=image, sample=sample, stage=Stage.SELECTION)
     found = delivered_test(noise, noise.steps(rows, shape))
     return {name: getattr(found, name) for name in found.__dataclass_fields__}

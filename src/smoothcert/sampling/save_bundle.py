@@ -178,7 +178,7 @@ _T = TypeVar("_T", bound=Facts)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BundleRequest:
     """What a bundle is told beside the classifier.
 
     Attributes:
@@ -195,7 +195,7 @@ class Wanted:
 
 
 def save_bundle(
-    g: SmoothedClassifier, path: Path, wanted: Wanted, run: Run | str | PathLike[str] | None = None
+    g: SmoothedClassifier, path: Path, wanted: BundleRequest, run: Run | str | PathLike[str] | None = None
 ) -> Bundle:
     """Write a smoothed classifier as a bundle directory, all of it or nothing.
 
@@ -228,7 +228,7 @@ def save_bundle(
     return write(path, facts, (g.classifier, weights), wanted, more)
 
 
-def _facts(g: SmoothedClassifier, wanted: Wanted, certified: Certified | None, file_sha256: str) -> Facts:
+def _facts(g: SmoothedClassifier, wanted: BundleRequest, certified: Certified | None, file_sha256: str) -> Facts:
     """Return what makes this classifier the one it is."""
     classifier = g.classifier
     known = classifier.sha256 and (certified is not None or classifier.sha256 == file_sha256)
@@ -269,7 +269,7 @@ def _state(classifier: Classifier) -> str:
     return found
 
 
-def _names(classifier: Classifier, wanted: Wanted, certified: Certified | None) -> tuple[str, ...]:
+def _names(classifier: Classifier, wanted: BundleRequest, certified: Certified | None) -> tuple[str, ...]:
     classes = classifier.num_classes or 0
     known = certified.class_names if certified else classifier.class_names
     names = tuple(wanted.class_names) or known or tuple(map(str, range(classes)))
@@ -289,7 +289,9 @@ def _refuse_unlike(facts: Facts, certified: Certified, weights: bytes) -> None:
         )
 
 
-def write(path: Path, facts: Facts, model: tuple[Classifier, bytes], wanted: Wanted, more: dict[str, Any]) -> Bundle:
+def write(
+    path: Path, facts: Facts, model: tuple[Classifier, bytes], wanted: BundleRequest, more: dict[str, Any]
+) -> Bundle:
     """Write the bundle of a classifier whose facts are settled.
 
     Args:
@@ -329,7 +331,7 @@ def bundle_run(
     run: Run,
     path: Path,
     sigma: float | None,
-    wanted: Wanted,
+    wanted: BundleRequest,
     moved: dict[str, str | None] | None = None,
     trust_model: bool = False,
 ) -> Bundle:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.noise import Rows
-from smoothcert.sampling.protocol import Counts, Need, Sampled
+from smoothcert.sampling.protocol import Counts, ImageState, SampleRange
 
 BATCHES_A_WAVE = 16
 """The host looks at votes and reports progress at most once in so many batches."""
@@ -33,10 +33,12 @@ class Votes(Protocol):
         """Return and clear the votes of some slots, int (slots, classes)."""
 
 
-S = TypeVar("S", bound=Sampled)
+S = TypeVar("S", bound=ImageState)
 
 
-def waves(images: Iterable[S], sampler: Votes, settle: Callable[[Sequence[S], Counts], None]) -> Iterator[list[S]]:
+def continuous_batching(
+    images: Iterable[S], sampler: Votes, settle: Callable[[Sequence[S], Counts], None]
+) -> Iterator[list[S]]:
     """Sample every image until it is decided.
 
     A copy's noise follows from its address alone, so neither the order of the images nor their neighbours change a
@@ -69,7 +71,7 @@ def waves(images: Iterable[S], sampler: Votes, settle: Callable[[Sequence[S], Co
         yield done
 
 
-def _draw(active: Sequence[Sampled], sampler: Votes) -> None:
+def _draw(active: Sequence[ImageState], sampler: Votes) -> None:
     """Draw one wave, a whole number of batches if there is at least one, and share the time among its images."""
     began = time.monotonic()
     shares = _share(active, sampler.batch_size)
@@ -80,7 +82,7 @@ def _draw(active: Sequence[Sampled], sampler: Votes) -> None:
         image.seconds += seconds * share
 
 
-def _share(active: Sequence[Sampled], batch_size: int) -> list[int]:
+def _share(active: Sequence[ImageState], batch_size: int) -> list[int]:
     """Return how many copies each image gets in this wave, the longest waiting first."""
     missing = np.array([image.need.stop - image.need.start - image.drawn for image in active if image.need])
     budget = min(int(missing.sum()), BATCHES_A_WAVE * batch_size)
@@ -91,7 +93,7 @@ def _share(active: Sequence[Sampled], batch_size: int) -> list[int]:
     return shares
 
 
-def _rows(active: Sequence[Sampled], shares: Sequence[int]) -> Rows:
+def _rows(active: Sequence[ImageState], shares: Sequence[int]) -> Rows:
     """Return the addresses of a wave's copies."""
     drawn = [(image, image.need, share) for image, share in zip(active, shares, strict=True) if share and image.need]
     return Rows(
@@ -102,6 +104,6 @@ def _rows(active: Sequence[Sampled], shares: Sequence[int]) -> Rows:
     )
 
 
-def _samples(image: Sampled, need: Need, share: int) -> NDArray[np.uint64]:
+def _samples(image: ImageState, need: SampleRange, share: int) -> NDArray[np.uint64]:
     first = need.start + image.drawn
     return np.arange(first, first + share, dtype=np.uint64)

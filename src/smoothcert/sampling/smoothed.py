@@ -30,7 +30,7 @@ from smoothcert.sampling.protocol import init_state as begin
 from smoothcert.sampling.protocol import update as settle
 from smoothcert.sampling.recipe import Forward, choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
-from smoothcert.sampling.scheduler import waves
+from smoothcert.sampling.scheduler import continuous_batching
 from smoothcert.stats import Certificate, Plan, Prediction, certify_counts, prediction_looks, schedule
 
 if TYPE_CHECKING:
@@ -281,9 +281,9 @@ class SmoothedClassifier(nn.Module):
             EvidenceError: the place is taken, the run is not sealed or damaged, or it certified another object.
             SpecError: n samples can never decide, shape or names do not fit.
         """
-        from smoothcert.sampling.save_bundle import Wanted, save_bundle
+        from smoothcert.sampling.save_bundle import BundleRequest, save_bundle
 
-        save_bundle(self, Path(path), Wanted(n, alpha, tuple(class_names), shape), run)
+        save_bundle(self, Path(path), BundleRequest(n, alpha, tuple(class_names), shape), run)
 
     @classmethod
     def load(
@@ -357,7 +357,7 @@ class SmoothedClassifier(nn.Module):
             fill = max(1, sampler.batch_size // min(len(pixels), sampler.window))
             rule = prediction.PredictionRule(prediction_looks(n, alpha, fill, stopping), alpha, k)
             fresh = [prediction.init_prediction(rule, first + place) for place in range(len(pixels))]
-            for decided in waves(fresh, sampler, partial(prediction.update_prediction, rule)):
+            for decided in continuous_batching(fresh, sampler, partial(prediction.update_prediction, rule)):
                 self._tell(len(decided))
         return fresh
 
@@ -377,7 +377,7 @@ class SmoothedClassifier(nn.Module):
         known = self._labels(labels, len(pixels))
         with self._sampler(pixels) as (sampler, first):
             fresh = [begin(protocol, first + place, label) for place, label in enumerate(known)]
-            for decided in waves(fresh, sampler, partial(settle, protocol)):
+            for decided in continuous_batching(fresh, sampler, partial(settle, protocol)):
                 self._tell(len(decided))
         return [_certificate(protocol, image, k, radii) for image in fresh]
 

@@ -13,7 +13,7 @@ from smoothcert.stats.binomial import interval, lower_bound, upper_bound
 from smoothcert.stats.bounds import BOUNDS, Bounds, Tally, bounds, tally
 from smoothcert.stats.certificate import Certificate, certify_counts, radii_from_counts
 from smoothcert.stats.population import Claim, claims, population_bound, sample_bound
-from smoothcert.stats.power import copies_needed, power, r_max_fixed, votes_needed
+from smoothcert.stats.power import power, r_max_fixed, samples_needed, votes_needed
 from smoothcert.stats.prediction import Prediction, predict_counts, prediction_looks
 from smoothcert.stats.radius import certified_at, radius
 from smoothcert.stats.sequential import Plan, r_max, running, schedule
@@ -33,7 +33,6 @@ __all__ = [
     "certified_at",
     "certify_counts",
     "claims",
-    "copies_needed",
     "interval",
     "lower_bound",
     "population_bound",
@@ -46,6 +45,7 @@ __all__ = [
     "radius",
     "running",
     "sample_bound",
+    "samples_needed",
     "schedule",
     "simulate",
     "tally",

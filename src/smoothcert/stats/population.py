@@ -44,14 +44,14 @@ class Claim:
     joint: float
 
 
-def claims(s: int, m: int, alpha: float, cells: int = 1, confidence: float = 0.95) -> Claim:
+def claims(s: int, m: int, alpha: float, entries: int = 1, confidence: float = 0.95) -> Claim:
     """All claims about one cell (one sigma, k and radius) of the results table.
 
     Args:
         s: images certified-correct, 0 <= s <= m.
         m: images of the run, >= 1.
         alpha: error probability of one image's certificate, in (0, 1).
-        cells: cells quoted together, fixed before the run; each joint bound is at level delta / cells.
+        entries: cells quoted together, fixed before the run; each joint bound is at level delta / cells.
         confidence: 1 - delta, in (0, 1).
 
     Returns:
@@ -65,13 +65,13 @@ def claims(s: int, m: int, alpha: float, cells: int = 1, confidence: float = 0.9
     >>> c.sample, round_down(c.population), round_down(c.joint)
     (2392, 0.586669, 0.579678)
     """
-    if not cells >= 1:
-        raise SpecError(f"expected at least 1 cell, got {cells}")
+    if not entries >= 1:
+        raise SpecError(f"expected at least 1 cell, got {entries}")
     delta = 1 - confidence
     low, high = interval(s, m, confidence)
     sample = sample_bound(s, m, alpha, delta)
     population = population_bound(s, m, alpha, delta)
-    joint = population_bound(s, m, alpha, delta / cells)
+    joint = population_bound(s, m, alpha, delta / entries)
     return Claim(s, m, observed(s, m), low, high, sample, population, joint)
 
 

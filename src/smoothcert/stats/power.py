@@ -233,7 +233,7 @@ def power(
     return np.array(shares).reshape(votes.shape)
 
 
-def copies_needed(
+def samples_needed(
     probabilities: ArrayLike,
     r: float,
     plan: Plan,

@@ -173,7 +173,7 @@ def _ranked(votes: NDArray[np.int64], k: int, level: ArrayLike) -> tuple[NDArray
 _CELLS = 4_000_000  # of a matrix held at once: 32 MB
 
 
-class Odds(NamedTuple):
+class PredictionPower(NamedTuple):
     """Probabilities over one image's noise, each of the shape of p.
 
     Attributes:
@@ -189,7 +189,7 @@ class Odds(NamedTuple):
     copies: FloatArray
 
 
-def prediction_odds(looks: tuple[int, ...], alpha: float, p: ArrayLike) -> Odds:
+def prediction_power(looks: tuple[int, ...], alpha: float, p: ArrayLike) -> PredictionPower:
     """What PREDICT does between two classes, by dynamic programming over the looks.
 
     Given its number of votes at a look, how an image got there does not depend on p: whether it is still undecided is
@@ -213,21 +213,21 @@ def prediction_odds(looks: tuple[int, ...], alpha: float, p: ArrayLike) -> Odds:
     """
     chance = _checked(looks, alpha, p)
     favourite = np.maximum(chance, 1 - chance).ravel()
-    right, wrong, copies = np.zeros_like(favourite), np.zeros_like(favourite), np.zeros_like(favourite)
+    right, wrong, samples = np.zeros_like(favourite), np.zeros_like(favourite), np.zeros_like(favourite)
     undecided = np.ones(looks[0] + 1)  # probability of being undecided before this look, given the votes at it
     for i, (n, level) in enumerate(zip(looks, levels(looks, alpha), strict=True)):
         least = _least_to_decide(n, level)
         arrives = undecided * _binomial(n, favourite)
         for_it, for_other = arrives[:, least:].sum(axis=1), arrives[:, : n - least + 1].sum(axis=1)
-        right, wrong, copies = right + for_it, wrong + for_other, copies + n * (for_it + for_other)
+        right, wrong, samples = right + for_it, wrong + for_other, samples + n * (for_it + for_other)
         open_votes = np.arange(n - least + 1, least)
         if i + 1 < len(looks):
             undecided = _carried(undecided[open_votes], open_votes, n, looks[i + 1])
     abstain = arrives[:, open_votes].sum(axis=1)
-    copies = copies + looks[-1] * abstain
+    samples = samples + looks[-1] * abstain
     tie = favourite == 0.5
     right, wrong = np.where(tie, 0.0, right), np.where(tie, right + wrong, wrong)
-    return Odds(*(value.reshape(chance.shape) for value in (right, wrong, abstain, copies)))
+    return PredictionPower(*(value.reshape(chance.shape) for value in (right, wrong, abstain, samples)))
 
 
 def _checked(looks: tuple[int, ...], alpha: float, p: ArrayLike) -> FloatArray:

@@ -123,7 +123,7 @@ class Expected:
     power: FloatArray
 
 
-def expected_copies(
+def expected_samples(
     probabilities: ArrayLike, procedure: Procedure, rng: np.random.Generator, images: int = 1000
 ) -> Expected:
     """Copies and power of a procedure at given true probabilities, simulated.

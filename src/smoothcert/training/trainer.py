@@ -41,11 +41,11 @@ def objective(logits: torch.Tensor, labels: torch.Tensor, settings: TrainingSett
     Returns:
         A scalar.
     """
-    copies = len(logits) // len(labels)
-    loss = F.cross_entropy(logits, labels.repeat(copies), label_smoothing=settings.label_smoothing)
-    if copies == 1:
+    samples = len(logits) // len(labels)
+    loss = F.cross_entropy(logits, labels.repeat(samples), label_smoothing=settings.label_smoothing)
+    if samples == 1:
         return loss
-    logs = F.log_softmax(logits, 1).reshape(copies, len(labels), -1)
+    logs = F.log_softmax(logits, 1).reshape(samples, len(labels), -1)
     mean = logs.exp().mean(0).clamp_min(SMALLEST)
     return loss + settings.consistency * disagreement(mean, logs) + settings.entropy * entropy(mean)
 
@@ -178,8 +178,8 @@ def _seed_of(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]) >> 1
 
 
-def _repeated(level: Noise, copies: int) -> Noise:
-    return level if isinstance(level, float) else torch.cat([level] * copies)
+def _repeated(level: Noise, samples: int) -> Noise:
+    return level if isinstance(level, float) else torch.cat([level] * samples)
 
 
 def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:

@@ -10,7 +10,7 @@ from smoothcert.config import Spec
 from smoothcert.errors import EvidenceError, SpecError
 from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.evidence.ledger import Ledger
-from smoothcert.evidence.results import Certificates, Verdict, cells, verdicts
+from smoothcert.evidence.results import Certificates, Verdict, entries, verdicts
 from smoothcert.evidence.seal import fingerprint
 from smoothcert.verify.chains import check_shards, log_notes
 from smoothcert.verify.recompute import NAMED_AT_MOST, Recomputed, check_level, check_plan, check_results
@@ -92,7 +92,7 @@ def _check(opened: Run) -> Report:
         levels[sigma] = check_level(spec, ledger.at(sigma), sigma, sound=not faults)
         faults += levels[sigma].faults
     certificates: Certificates = lambda sigma, k: levels[float(sigma)].outcomes[k]  # noqa: E731
-    table = [] if faults else cells(spec, ledger, certificates=certificates)
+    table = [] if faults else entries(spec, ledger, certificates=certificates)
     if not faults:
         faults += check_table(spec, ledger, table, certificates)
         faults += check_repeats(opened.events, spec, ledger)

@@ -15,7 +15,7 @@ from smoothcert.evidence.events import REPEATED, Event
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import BLOCK, Columns, columns_of
 from smoothcert.evidence.outcomes import Mask, Outcomes
-from smoothcert.evidence.results import Cell, Certificates
+from smoothcert.evidence.results import Certificates, Entry
 from smoothcert.stats.population import bad_runs
 from smoothcert.stats.rounding import full
 from smoothcert.verify import plain
@@ -25,12 +25,12 @@ DELTA = 0.05
 """Error probability of every claim of the table: the 5 % beside its 95 %, written out anew."""
 
 
-def claims_of(table: Sequence[Cell]) -> int:
+def claims_of(table: Sequence[Entry]) -> int:
     """Return how many claims `check_table` checks: interval ends, this sample, population and joint bounds."""
-    return sum(2 + sum(bound is not None for bound in (cell.high, cell.population, cell.joint)) for cell in table)
+    return sum(2 + sum(bound is not None for bound in (entry.high, entry.population, entry.joint)) for entry in table)
 
 
-def check_table(spec: Spec, ledger: Ledger, table: Sequence[Cell], certificates: Certificates) -> Iterator[str]:
+def check_table(spec: Spec, ledger: Ledger, table: Sequence[Entry], certificates: Certificates) -> Iterator[str]:
     """Yield where the results table is not what the decisions give, image by image checked before.
 
     Counts are counted again. Interval, this sample, population and joint bound are not computed a second time: the
@@ -44,7 +44,7 @@ def check_table(spec: Spec, ledger: Ledger, table: Sequence[Cell], certificates:
     """
     request, m = spec.request, spec.data.images
     asked = [(float(sigma), k, r) for sigma in request.sigma for k in request.k for r in request.radius]
-    if [(cell.sigma, cell.k, cell.radius) for cell in table] != asked:
+    if [(entry.sigma, entry.k, entry.radius) for entry in table] != asked:
         yield "results table: its rows are not the cells of the spec"
         return
     bad = bad_runs(m, request.alpha)
@@ -52,11 +52,11 @@ def check_table(spec: Spec, ledger: Ledger, table: Sequence[Cell], certificates:
         yield f"results table: {bad} is not the most wrong certificates among {m}, with 95 % confidence"
     whole = sum(len(ledger.at(sigma)) for sigma in request.sigma) == len(request.sigma) * m
     draws = {float(sigma): _draw(spec, ledger, sigma) for sigma in request.sigma}
-    for cell in table:
-        found = certificates(cell.sigma, cell.k)
-        sole = whole and not copied(spec, columns_of(ledger.at(cell.sigma)))
-        check = _Check(spec, cell, found, found.certified_correct(cell.radius), draws[cell.sigma], sole)
-        place = f"results table: sigma {full(cell.sigma)}, k {cell.k}, r {full(cell.radius)}:"
+    for entry in table:
+        found = certificates(entry.sigma, entry.k)
+        sole = whole and not copied(spec, columns_of(ledger.at(entry.sigma)))
+        check = _Check(spec, entry, found, found.certified_correct(entry.radius), draws[entry.sigma], sole)
+        place = f"results table: sigma {full(entry.sigma)}, k {entry.k}, r {full(entry.radius)}:"
         yield from (f"{place} {reason}" for reason in (*check.counts(), *check.attainable(), *check.claims()))
 
 
@@ -99,7 +99,7 @@ class _Check:
     """
 
     spec: Spec
-    cell: Cell
+    cell: Entry
     found: Outcomes
     kept: Mask
     draw: list[int] | None
@@ -107,7 +107,7 @@ class _Check:
 
     def counts(self) -> Iterator[str]:
         """Yield which counts, and shares of counts, are others."""
-        cell, found, mean_median_max = self.cell, self.found, shares.spread(_counted(self.found))
+        entry, found, mean_median_max = self.cell, self.found, shares.spread(_counted(self.found))
         right = ~found.wrong
         wanted: dict[str, Any] = {
             "images": self.spec.data.images,
@@ -117,42 +117,42 @@ class _Check:
             "abstained": np.count_nonzero(right) - np.count_nonzero(right & (found.radius > 0)),
             "wrong": len(found.index) - np.count_nonzero(right),
             "groups": None if self.draw is None else len(self.draw),
-            "at_least": len(self.spec.looks) > 1 and cell.radius not in self.spec.request.radius,
+            "at_least": len(self.spec.looks) > 1 and entry.radius not in self.spec.request.radius,
             **dict(zip(("samples_mean", "samples_median", "samples_max"), mean_median_max, strict=True)),
         }
         for name, value in wanted.items():
-            claimed = getattr(cell, name)
+            claimed = getattr(entry, name)
             same = claimed is value if None in (claimed, value) else math.isclose(claimed, value, rel_tol=1e-12)
             if not same:
                 yield f"{name} is {claimed}, not {value}"
 
     def attainable(self) -> Iterator[str]:
         """Yield where R_max is not the radius of unanimous votes, or the radius not judged by it."""
-        cell, plan = self.cell, self.found.plan
+        entry, plan = self.cell, self.found.plan
         levels = plain.levels(self.spec.looks, self.spec.request.alpha)
-        split = [plain.shares(plan.bound, plan.classes, cell.k, level) for level in levels]
+        split = [plain.shares(plan.bound, plan.classes, entry.k, level) for level in levels]
         looks = list(zip(self.spec.looks, split, strict=True))
         q = min(plain.unanimous(n, mine) for n, (mine, _) in looks)
         u = min(plain.unanimous(n, mine if each is None else each) for n, (mine, each) in looks)
-        if not plain.is_radius(cell.r_max / plan.sigma, q, [u] * cell.k, plan.eta, plain.R_MAX_SLACK):
-            yield f"R_max is {cell.r_max:.9g}, which is not the radius of unanimous votes"
-        if cell.attainable != (cell.radius <= cell.r_max):
+        if not plain.is_radius(entry.r_max / plan.sigma, q, [u] * entry.k, plan.eta, plain.R_MAX_SLACK):
+            yield f"R_max is {entry.r_max:.9g}, which is not the radius of unanimous votes"
+        if entry.attainable != (entry.radius <= entry.r_max):
             yield "it is not attainable as R_max says"
 
     def claims(self) -> Iterator[str]:
         """Yield which intervals and bounds over the data set do not follow from the counts."""
-        cell, m, alpha = self.cell, self.spec.data.images, self.spec.request.alpha
+        entry, m, alpha = self.cell, self.spec.data.images, self.spec.request.alpha
         s = int(np.count_nonzero(self.kept))
-        if not shares.is_lower_limit(cell.low, s, m, DELTA / 2):
-            yield f"{cell.low:.9g} is not the lower end of the exact 95 % interval of {s} in {m}"
-        if cell.high is None or not shares.is_upper_limit(cell.high, s, m, DELTA / 2):
-            yield f"{cell.high} is not the upper end of the exact 95 % interval of {s} in {m}"
+        if not shares.is_lower_limit(entry.low, s, m, DELTA / 2):
+            yield f"{entry.low:.9g} is not the lower end of the exact 95 % interval of {s} in {m}"
+        if entry.high is None or not shares.is_upper_limit(entry.high, s, m, DELTA / 2):
+            yield f"{entry.high} is not the upper end of the exact 95 % interval of {s} in {m}"
         if not self._is_sample(s):
-            yield f"{cell.sample} is not the least number of robust images of this sample, {s} certified of {m}"
+            yield f"{entry.sample} is not the least number of robust images of this sample, {s} certified of {m}"
         if self.draw is not None:
             s, m = sum(map(bool, self.kept[self.draw])), len(self.draw)
-        cells = len(self.spec.request.sigma) * len(self.spec.request.k) * len(self.spec.request.radius)
-        for name, bound, level in (("population", cell.population, DELTA), ("joint", cell.joint, DELTA / cells)):
+        entries = len(self.spec.request.sigma) * len(self.spec.request.k) * len(self.spec.request.radius)
+        for name, bound, level in (("population", entry.population, DELTA), ("joint", entry.joint, DELTA / entries)):
             if (bound is not None) != self.sole:
                 state = (
                     "no image is missing, and none repeats" if self.sole else "an image is missing, or repeats another"

@@ -52,7 +52,7 @@ def compare_cells(written: Cells, computed: Cells, place: str, found: Compared) 
         found.wrong.append(f"{place}: {len(written.rows):,} rows instead of {len(computed.rows):,}")
         return
     for number, (row, wanted) in enumerate(zip(written.rows, computed.rows, strict=True), 1):
-        attainable = not any(cell.startswith(NOTHING) for cell in wanted)
+        attainable = not any(entry.startswith(NOTHING) for entry in wanted)
         for heading in theirs:
             if heading in ours:
                 where = f"{place}, row {number}, {heading[0][:40]}"
@@ -93,7 +93,7 @@ def markdown_tables(text: str) -> list[Cells]:
     blocks, current = [], []
     for line in [*text.splitlines(), ""]:
         if line.startswith("|"):
-            current.append(tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]))
+            current.append(tuple(entry.strip() for entry in re.split(r"(?<!\\)\|", line)[1:-1]))
         elif current:
             blocks.append(current)
             current = []
@@ -105,7 +105,7 @@ def tex_tables(text: str) -> list[Cells]:
     found = []
     for body in re.findall(r"\\begin\{tabular\}\{[^}]*\}(.*?)\\end\{tabular\}", text, re.S):
         lines = [line.removesuffix(r"\\").strip() for line in body.splitlines() if line.strip().endswith(r"\\")]
-        rows = [tuple(cell.strip() for cell in re.split(r"(?<!\\)&", line)) for line in lines]
+        rows = [tuple(entry.strip() for entry in re.split(r"(?<!\\)&", line)) for line in lines]
         found += [_table(rows[0], rows[1:])] if rows else []
     return found
 

@@ -157,10 +157,10 @@ def reports(run: Run) -> list[Event]:
 
 def by_keys(written: Written, name: str, record: Any, computed: Any) -> Findings:
     """Compare a record of a document with the computed one: numbers always, words and keys of the same code only."""
-    yield from told_of(written, name, compare(record, computed))
+    yield from describe(written, name, compare(record, computed))
 
 
-def told_of(written: Written, name: str, found: Compared) -> Findings:
+def describe(written: Written, name: str, found: Compared) -> Findings:
     """Say what a comparison found, or that the document holds."""
     if found.wrong:
         yield fault(name, f": {some(found.wrong)} is not what votes and log give")

@@ -8,7 +8,7 @@ from typing import Any
 from smoothcert.errors import EvidenceError, MissingExtraError
 from smoothcert.formats.strict import parse
 from smoothcert.report.documents.cells import Cells, compare_tables
-from smoothcert.report.documents.found import Findings, Written, fault, held, note, told_of
+from smoothcert.report.documents.found import Findings, Written, describe, fault, held, note
 from smoothcert.report.html_report.build import NAME, page_text, policy_of
 from smoothcert.report.html_report.images import unpack
 from smoothcert.verify.keys import Compared, compare
@@ -134,7 +134,7 @@ def check_page(written: Written) -> Findings:
     elif not unsafe and not differing.wrong and not differing.unknown and not differing.absent:
         yield fault(NAME, " is not the page that this version writes for this run: its text, style or script differs")
         return
-    yield from told_of(written, NAME, differing)
+    yield from describe(written, NAME, differing)
 
 
 def _unsafe(page: Markup) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from smoothcert.errors import EvidenceError, InputError, MissingExtraError
 from smoothcert.report.documents.cells import Cells, compare_cells
-from smoothcert.report.documents.found import Finding, Findings, Written, fault, held, note, told_of
+from smoothcert.report.documents.found import Finding, Findings, Written, describe, fault, held, note
 from smoothcert.report.documents.memo_fields import against, differences, squeeze
 from smoothcert.report.memo.blocks import DOWN, UP, WORDS, Piece
 from smoothcert.report.memo.build import FIELDS, FILES, PAGES, Paper, printed_pages, set_again
@@ -91,7 +91,7 @@ def _known_fields(written: Written, record: dict[str, Any], memo: Memo) -> Findi
             _table(f"table {name}", table, ours["tables"][name], found)
     found.absent += [name for name in ours["fields"] if name not in record["fields"]]
     found.absent += [f"table {name}" for name in ours["tables"] if name not in record["tables"]]
-    yield from told_of(written, FIELDS, found)
+    yield from describe(written, FIELDS, found)
     for each in check_fields(record):
         yield note(FIELDS, f": {each.words}")
 
@@ -223,9 +223,9 @@ def _known_text(name: str, texts: Sequence[str], written: Written, memo: Memo) -
     missing = [each for each, printed in shown.items() if _gone(printed, ours.get(each, {}).get("printed"), text, here)]
     for title, table in record["tables"].items():
         if title in memo.tables and squeeze("".join(map("".join, memo.tables[title].rows))):
-            cells = [str(cell) for row in table["rows"] for cell in row]
+            entries = [str(entry) for row in table["rows"] for entry in row]
             same = squeeze("".join(memo.tables[title].rows[0]))[:40] in here
-            missing += [f"table {title}: {cell[:40]}" for cell in cells if same and squeeze(cell) not in text]
+            missing += [f"table {title}: {entry[:40]}" for entry in entries if same and squeeze(entry) not in text]
     known_words = {each.phrase for page in pages for piece in page for each in check_text(piece.text, "")}
     refusals = [each for page in texts for each in check_text(page, "its text") if each.phrase not in known_words]
     told = [note(name, f": {each.words}") for each in refusals[:3]]
@@ -243,6 +243,6 @@ def _gone(printed: str, ours: str | None, text: str, here: str) -> bool:
 
 
 def _texts(record: dict[str, Any], pages: Sequence[Sequence[Piece]]) -> list[str]:
-    cells = [str(cell) for table in record["tables"].values() for row in table["rows"] for cell in row]
+    entries = [str(entry) for table in record["tables"].values() for row in table["rows"] for entry in row]
     headings = [str(heading) for table in record["tables"].values() for heading in table["headings"]]
-    return [*cells, *headings, *(piece.text for page in pages for piece in page)]
+    return [*entries, *headings, *(piece.text for page in pages for piece in page)]

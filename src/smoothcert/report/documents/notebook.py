@@ -7,7 +7,7 @@ from typing import Any
 
 from smoothcert.errors import EvidenceError, MissingExtraError
 from smoothcert.report.documents.cells import Cells, compare_tables, markdown_tables
-from smoothcert.report.documents.found import Findings, Written, fault, note, told_of
+from smoothcert.report.documents.found import Findings, Written, describe, fault, note
 from smoothcert.report.documents.html import Markup
 from smoothcert.report.notebook.build import NAME, read_script
 from smoothcert.report.notebook.facts import Shown, said, set_out
@@ -21,14 +21,14 @@ def check_notebook(written: Written) -> Findings:
     """Check the notebook, where there is one."""
     if not (written.folder / NAME).is_file():
         return
-    cells = _cells(written.record(NAME))
-    unsafe = list(_unsafe(cells))
+    entries = _cells(written.record(NAME))
+    unsafe = list(_unsafe(entries))
     yield from (fault(NAME, told) for told in unsafe[:5])
     if unsafe:
         return
     try:
         known = [_template(written, live) for live in (True, False)]
-        script = next((each for each in known if _sources(each) == _sources(cells)), None)
+        script = next((each for each in known if _sources(each) == _sources(entries)), None)
         if written.same_code and script is None:
             yield fault(NAME, ": its cells are not those that this version writes for this run")
             return
@@ -41,25 +41,25 @@ def check_notebook(written: Written) -> Findings:
         return
     found = Compared()
     if written.same_code:
-        _outputs(cells, shown, found)
+        _outputs(entries, shown, found)
         yield note(
             NAME, ": its pictures, and in section 1 the outputs of images certified live, were not derived again"
         )
     else:
-        _tables(cells, shown, found)
+        _tables(entries, shown, found)
         found.worded.append("cells, sentences and pictures")
-    yield from told_of(written, NAME, found)
+    yield from describe(written, NAME, found)
 
 
 def _cells(record: dict[str, Any]) -> list[dict[str, Any]]:
-    cells = record.get("cells")
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+    entries = record.get("cells")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise EvidenceError(f"results/{NAME}: expected a notebook with cells, got something else.")
-    for cell in cells:
-        outputs = cell.get("outputs", [])
+    for entry in entries:
+        outputs = entry.get("outputs", [])
         if not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
             raise EvidenceError(f"results/{NAME}: expected a list of outputs in each cell, got something else.")
-    return cells
+    return entries
 
 
 def _template(written: Written, live: bool) -> list[dict[str, Any]]:
@@ -67,8 +67,8 @@ def _template(written: Written, live: bool) -> list[dict[str, Any]]:
     return found
 
 
-def _sources(cells: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    return [(str(cell.get("cell_type")), _joined(cell.get("source"))) for cell in cells]
+def _sources(entries: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(str(entry.get("cell_type")), _joined(entry.get("source"))) for entry in entries]
 
 
 def _joined(text: object) -> str:
@@ -76,14 +76,14 @@ def _joined(text: object) -> str:
     return "".join(map(str, text)) if isinstance(text, list) else str(text)
 
 
-def _unsafe(cells: list[dict[str, Any]]) -> Iterator[str]:
+def _unsafe(entries: list[dict[str, Any]]) -> Iterator[str]:
     """Name outputs that no version writes: markup that runs, errors, other kinds than text and pictures."""
-    for number, cell in enumerate(cells):
-        if cell.get("attachments"):
+    for number, entry in enumerate(entries):
+        if entry.get("attachments"):
             yield f", cell {number}: an attachment, which no version writes"
-        if cell.get("cell_type") != "code" and Markup(_joined(cell.get("source"))).active:
+        if entry.get("cell_type") != "code" and Markup(_joined(entry.get("source"))).active:
             yield f", cell {number}: markup that could run or load something"
-        for output in cell.get("outputs", []):
+        for output in entry.get("outputs", []):
             kind, data = output.get("output_type"), output.get("data", {})
             if kind not in ("display_data", "stream") or not isinstance(data, dict) or not {*data} <= KINDS:
                 yield f", cell {number}: an output of a kind that no version writes"
@@ -107,12 +107,12 @@ def derive(written: Written, script: list[dict[str, Any]]) -> list[list[Shown] |
         "table": lambda *given, **more: shown.append(set_out(*given, **more)),
     }
     found: list[list[Shown] | None] = []
-    for number, cell in enumerate(script):
-        source = str(cell["source"])
-        if cell["cell_type"] != "code":
+    for number, entry in enumerate(script):
+        source = str(entry["source"])
+        if entry["cell_type"] != "code":
             found.append([])
             continue
-        parameters = "parameters" in cell["metadata"].get("tags", ())
+        parameters = "parameters" in entry["metadata"].get("tags", ())
         exec(compile(source.replace("open_run(RUN)", "OPENED"), f"<notebook, cell {number}>", "exec"), names)
         if parameters:
             names |= {"RUN": written.run.directory.path, "LIVE": False}
@@ -128,9 +128,9 @@ def _nothing(*_: Any, **__: Any) -> None:
     """Stand in for what draws."""
 
 
-def _texts(cell: dict[str, Any]) -> list[Shown]:
+def _texts(entry: dict[str, Any]) -> list[Shown]:
     """Return the outputs of a cell that are text; a stream counts as one."""
-    outputs = [each for each in cell.get("outputs", []) if "image/png" not in each.get("data", {})]
+    outputs = [each for each in entry.get("outputs", []) if "image/png" not in each.get("data", {})]
     return [
         (_joined(each["data"].get("text/html", "")), _joined(each["data"].get("text/plain", "")))
         if "data" in each
@@ -139,16 +139,16 @@ def _texts(cell: dict[str, Any]) -> list[Shown]:
     ]
 
 
-def _outputs(cells: list[dict[str, Any]], shown: list[list[Shown] | None], found: Compared) -> None:
+def _outputs(entries: list[dict[str, Any]], shown: list[list[Shown] | None], found: Compared) -> None:
     """Compare the outputs of the same code, cell by cell."""
-    for number, (cell, wanted) in enumerate(zip(cells, shown, strict=True)):
-        if wanted is not None and _texts(cell) != wanted:
+    for number, (entry, wanted) in enumerate(zip(entries, shown, strict=True)):
+        if wanted is not None and _texts(entry) != wanted:
             found.wrong.append(f"the output of cell {number}")
 
 
-def _tables(cells: list[dict[str, Any]], shown: list[list[Shown] | None], found: Compared) -> None:
+def _tables(entries: list[dict[str, Any]], shown: list[list[Shown] | None], found: Compared) -> None:
     """Compare the tables of another version's notebook, as HTML and as plain text."""
-    theirs = [output for cell in cells for output in _texts(cell)]
+    theirs = [output for entry in entries for output in _texts(entry)]
     ours = [output for outputs in shown for output in outputs or ()]
     compare_tables(_in_html(theirs), _in_html(ours), found)
     plain = Compared()

@@ -18,7 +18,7 @@ from smoothcert.report.certificates import NAME as CERTIFICATES
 from smoothcert.report.certificates import parts
 from smoothcert.report.cost import COST, cost_record, stated
 from smoothcert.report.documents.cells import compare_tables, csv_records, markdown_tables, tex_tables
-from smoothcert.report.documents.found import RESULTS, Findings, Written, by_keys, fault, held, note, told_of
+from smoothcert.report.documents.found import RESULTS, Findings, Written, by_keys, describe, fault, held, note
 from smoothcert.report.figures import figure_data, write_figures
 from smoothcert.report.results import results_texts
 from smoothcert.verify.keys import Compared, compare
@@ -70,7 +70,7 @@ def _text(written: Written, name: str, text: str) -> Findings:
             return
         if not written.same_code:
             differing.worded.append("sentences")
-    yield from told_of(written, name, differing)
+    yield from describe(written, name, differing)
 
 
 def check_cost(written: Written) -> Findings:
@@ -134,7 +134,7 @@ def check_certificates(written: Written) -> Findings:
         return
     try:
         with open_regular(written.folder / CERTIFICATES) as file:
-            yield from told_of(written, CERTIFICATES, _columns(written, ParquetFile(file)))
+            yield from describe(written, CERTIFICATES, _columns(written, ParquetFile(file)))
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         yield fault(CERTIFICATES, f" cannot be read: {type(error).__name__}")
 

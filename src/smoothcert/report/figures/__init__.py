@@ -10,8 +10,16 @@ from smoothcert.errors import InputError
 from smoothcert.evidence import Run
 from smoothcert.evidence.directory import write_json
 from smoothcert.report.curves import Curve, curve
-from smoothcert.report.figures.captions import class_words, copies_words, curve_words, units_words
-from smoothcert.report.figures.curves import Copies, Panel, copies, draw_classes, draw_copies, draw_curves, panel
+from smoothcert.report.figures.captions import class_words, curve_words, samples_words, units_words
+from smoothcert.report.figures.curves import (
+    Copies,
+    Panel,
+    copies,
+    draw_classes,
+    draw_curves,
+    draw_samples_figure,
+    panel,
+)
 from smoothcert.report.figures.data import plotted, record
 from smoothcert.report.figures.images import draw_units
 from smoothcert.report.figures.style import save
@@ -135,4 +143,4 @@ def _classes(run: Run, panels: Sequence[Panel]) -> Figure:
 
 
 def _copies(run: Run, levels: Sequence[Copies]) -> Figure:
-    return draw_copies(levels, copies_words(run, levels))
+    return draw_samples_figure(levels, samples_words(run, levels))

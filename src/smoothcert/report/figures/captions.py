@@ -79,7 +79,7 @@ def class_words(run: Run, panels: Sequence[Panel]) -> Words:
     return Words(title, note(run), (" ".join(foot), _facts(run)))
 
 
-def copies_words(run: Run, levels: Sequence[Copies]) -> Words:
+def samples_words(run: Run, levels: Sequence[Copies]) -> Words:
     """Return the words around the numbers of noisy copies."""
     dashed = f"Dashed: {levels[0].fixed:,} copies, what an image takes under fixed sampling."
     decided = " Images with a result only." if run.missing else ""

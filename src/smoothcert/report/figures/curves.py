@@ -22,10 +22,10 @@ from smoothcert.report.figures.style import (
     Margins,
     Words,
     below,
+    layout,
+    line_style,
     offset,
-    pen,
     plain_logarithms,
-    sheet,
     short,
     spread,
     styled,
@@ -55,7 +55,7 @@ def draw_curves(curves: Sequence[Curve], words: Words, bands: bool = True, prima
         primary: the primary cell of the run; it gets a ring.
     """
     rows = -(-len(curves) // _LABELS_PER_ROW)
-    figure, (axes,) = sheet(words, 5.0, Margins(above=0.35 + 0.3 * rows))
+    figure, (axes,) = layout(words, 5.0, Margins(above=0.35 + 0.3 * rows))
     end = reach(curves)
     axes.set(xlim=(0, end), ylim=(0, 102), xlabel="L2 radius r, in units of the [0, 1] pixel range")
     axes.set_ylabel("certified accuracy (%)")
@@ -76,7 +76,7 @@ def _key(place: Place) -> tuple[float, int, float]:
 
 
 def _line(axes: Axes, curve: Curve, position: int, bands: bool) -> None:
-    shown, share, mine = curve.shown(), 100 / curve.images, pen(position)
+    shown, share, mine = curve.shown(), 100 / curve.images, line_style(position)
     size = max(5.2 - 0.4 * position, 3.2)  # a marker under another shows at its edges
     if shown is not None:
         axes.step(
@@ -109,7 +109,7 @@ def _label(axes: Axes, curves: Sequence[Curve], end: float) -> None:
                 textcoords="offset points",
                 va="center",
                 size=SMALL,
-                color=pen(i).colour,
+                color=line_style(i).colour,
                 bbox={"fc": "white", "ec": "none", "alpha": 0.75, "pad": 0.5},
                 annotation_clip=False,
             )
@@ -133,7 +133,7 @@ def _limits(axes: Axes, curves: Sequence[Curve], end: float) -> None:
     for i, each in enumerate(curves):
         right, down = 30 + 39 * (i % _LABELS_PER_ROW), top - 8.5 * (i // _LABELS_PER_ROW)
         text = format_down(each.r_max, 4) if each.r_max <= end else f"{format_down(each.r_max, 4)} →"
-        colour, marker = pen(i).colour, pen(i).marker
+        colour, marker = line_style(i).colour, line_style(i).marker
         axes.text(0, 0, text, size=TINY, color=colour, va="center", transform=offset(axes, right, down))
         axes.plot(0, 0, marker, color=colour, ms=3, clip_on=False, transform=offset(axes, right - 4, down))
         if 0 < each.r_max <= end:
@@ -165,7 +165,7 @@ class Copies:
 def copies(run: Run, sigma: float) -> Copies:
     """Count the noisy copies of the decided images of one noise level."""
     request = run.spec.request
-    fixed = request.most_copies
+    fixed = request.max_samples
     taken = columns_of(run.ledger.at(sigma)).samples
     if not len(taken):
         return Copies(float(sigma), (), (), None, None, fixed)
@@ -175,14 +175,14 @@ def copies(run: Run, sigma: float) -> Copies:
 
 
 @styled
-def draw_copies(levels: Sequence[Copies], words: Words) -> Figure:
+def draw_samples_figure(levels: Sequence[Copies], words: Words) -> Figure:
     """Draw the distributions one below the other, on one logarithmic axis.
 
     Args:
         levels: one a sigma.
         words: title, note and small print.
     """
-    figure, axes = sheet(words, 1.15, Margins(above=0.4, below=0.08, bottom=0.72), (len(levels), 1))
+    figure, axes = layout(words, 1.15, Margins(above=0.4, below=0.08, bottom=0.72), (len(levels), 1))
     least = min([level.values[0] for level in levels if level.values], default=100)
     most = max(level.fixed for level in levels)
     shares = [s / sum(level.images) for level in levels for s in level.images]
@@ -199,7 +199,7 @@ def draw_copies(levels: Sequence[Copies], words: Words) -> Figure:
 
 def _level(axes: Axes, level: Copies, position: int) -> None:
     """Draw one sigma: a stem at each number of copies, as high as the share of images that took it."""
-    colour = pen(position).colour
+    colour = line_style(position).colour
     axes.axvline(level.fixed, color=QUIET, lw=0.7, dashes=(3, 2))
     axes.set_title(f"σ = {full(level.sigma)}", loc="left", size=SMALL + 0.4, color=colour, pad=2.5)
     if level.mean is None or level.median is None:
@@ -286,9 +286,11 @@ def draw_classes(panels: Sequence[Panel], words: Words, whiskers: bool = True) -
     left = 0.3 + max(width(line, SMALL) for name in names for line in name.split("\n"))
     margins = Margins(left=left, right=0.15, above=0.4, below=0.4, bottom=0.38)
     each = 0.6 if any("\n" in name for name in names) else 0.45
-    figure, axes = sheet(words, each * max(len(numbers), 2), margins, (rows, columns))
+    figure, axes = layout(words, each * max(len(numbers), 2), margins, (rows, columns))
     for i, panel in enumerate(panels):
-        axes[i].set_title(f"σ = {full(panel.sigma)}", x=0, ha="left", size=SMALL + 0.4, color=pen(i).colour, pad=3)
+        axes[i].set_title(
+            f"σ = {full(panel.sigma)}", x=0, ha="left", size=SMALL + 0.4, color=line_style(i).colour, pad=3
+        )
         axes[i].set(xlim=(0, 160), ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)), xticks=(0, 50, 100))
         axes[i].set_yticklabels([] if i % _PANELS_PER_ROW else names, size=SMALL, linespacing=1.05)
         axes[i].tick_params(axis="y", length=0)
@@ -311,7 +313,7 @@ def _panel(axes: Axes, panel: Panel, numbers: Sequence[int], position: int, whis
         axes.text(0, 0.5, text, transform=axes.transAxes, va="center", size=SMALL, color=QUIET)
         return
     for at, number in enumerate(numbers):
-        _bar(axes, at, panel.rows[number], pen(position).colour, whiskers)
+        _bar(axes, at, panel.rows[number], line_style(position).colour, whiskers)
 
 
 def _bar(axes: Axes, at: int, row: ClassRow, colour: str, whiskers: bool) -> None:

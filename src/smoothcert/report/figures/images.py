@@ -18,9 +18,9 @@ from smoothcert.report.figures.style import (
     WIDTH,
     Margins,
     Words,
-    pen,
+    layout,
+    line_style,
     plain_logarithms,
-    sheet,
     short,
     spread,
     styled,
@@ -51,7 +51,7 @@ def sights_figure(title: str, warning: str, captions: Sequence[tuple[str, str, s
     columns = len(captions)
     room = (WIDTH - 1.65) / columns - 0.12
     margins = Margins(left=1.5, right=0.15, above=0.12, bottom=0.95)
-    figure, axes = sheet(Words(title, warning, (CLIPPED,)), min(room, 2.2), margins, (len(rows), columns))
+    figure, axes = layout(Words(title, warning, (CLIPPED,)), min(room, 2.2), margins, (len(rows), columns))
     for place, image in zip(axes, (image for row in rows.values() for image in row), strict=True):
         shown = np.clip(image.transpose(1, 2, 0), 0, 1)
         place.imshow(shown.squeeze(-1) if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=1)
@@ -78,7 +78,7 @@ def draw_units(changes: Mapping[str, float], spec: Spec, words: Words) -> Figure
     radii, names = spec.request.radius, sorted(changes, key=lambda name: changes[name])
     labels = [short(name, f"change {number}", 2.9, SMALL) for number, name in enumerate(names, 1)]
     left = 0.3 + max(width(line, SMALL) for label in (*labels, _RADII) for line in label.split("\n"))
-    figure, (axes,) = sheet(words, 0.45 * (len(names) + 1), Margins(left=left, above=0.85))
+    figure, (axes,) = layout(words, 0.45 * (len(names) + 1), Margins(left=left, above=0.85))
     norms = [norm for norm in (*changes.values(), *radii) if norm > 0]
     ends = (min(norms) / 1.5, max(norms) * 2.2)
     axes.set(xscale="log", xlim=ends, ylim=(len(names) + 0.5, -0.6))
@@ -106,7 +106,7 @@ def _number(axes: Axes, radii: Sequence[float], at: int, decade: float) -> None:
 def _point(axes: Axes, at: int, norm: float) -> None:
     at_least = max(norm, axes.get_xlim()[0])
     axes.hlines(at, axes.get_xlim()[0], at_least, color=FAINT, lw=0.9, zorder=1)
-    axes.plot(at_least, at, "o" if norm == at_least else "<", color=pen(0).colour, ms=4, clip_on=False)
+    axes.plot(at_least, at, "o" if norm == at_least else "<", color=line_style(0).colour, ms=4, clip_on=False)
     axes.annotate(
         f"{norm:.3g}",
         (at_least, at),

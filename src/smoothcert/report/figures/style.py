@@ -68,7 +68,7 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Pen:
+class LineStyle:
     """How one noise level is drawn: told apart by colour, by marker and by line style."""
 
     colour: str
@@ -76,9 +76,11 @@ class Pen:
     dashes: tuple[float, ...]
 
 
-def pen(position: int) -> Pen:
+def line_style(position: int) -> LineStyle:
     """Return the pen of the n-th noise level of a run."""
-    return Pen(_COLOURS[position % len(_COLOURS)], _MARKERS[position % len(_MARKERS)], _DASHES[position % len(_DASHES)])
+    return LineStyle(
+        _COLOURS[position % len(_COLOURS)], _MARKERS[position % len(_MARKERS)], _DASHES[position % len(_DASHES)]
+    )
 
 
 def styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -155,7 +157,7 @@ def wrap(text: str, room: float, size: float, bold: bool = False) -> list[str]:
     return lines
 
 
-def printable(text: str) -> bool:
+def has_glyphs(text: str) -> bool:
     """Whether the font has every character of a text and draws it as it is read, from left to right."""
     right_to_left = {"R", "AL", "AN"}
     return text.strip() != "" and all(
@@ -170,7 +172,7 @@ def short(name: str, number: str, room: float, size: float) -> str:
     It is the number instead where the font lacks a character of the name; a name that is too long is cut, and preceded
     by its number. Whole names are in figure_data.json.
     """
-    if not printable(name):
+    if not has_glyphs(name):
         return number
     lines = wrap(name, room, size)
     if len(lines) > 2 or any(width(line, size) > room for line in lines):
@@ -247,7 +249,7 @@ class Margins:
     gap: float = 0.12
 
 
-def sheet(words: Words, body: float, margins: Margins, shape: tuple[int, int] = (1, 1)) -> tuple[Figure, list[Axes]]:
+def layout(words: Words, body: float, margins: Margins, shape: tuple[int, int] = (1, 1)) -> tuple[Figure, list[Axes]]:
     """Return an empty figure with its words, and its axes row by row.
 
     Args:

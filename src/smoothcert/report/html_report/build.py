@@ -104,8 +104,8 @@ def render(run: Run, production: Production | None = None) -> str:
 
 def _content(run: Run, production: Production) -> dict[str, Any]:
     """Return everything that stands on the page of one run."""
-    cells, request, basis = run.results(), run.spec.request, basis_of(run, production)
-    primary, state = summary.primary_cell(run, cells), marks(run)
+    entries, request, basis = run.results(), run.spec.request, basis_of(run, production)
+    primary, state = summary.primary_entry(run, entries), marks(run)
     k, r = request.first_k, request.first_radius
     return {
         "run": run,
@@ -116,7 +116,7 @@ def _content(run: Run, production: Production) -> dict[str, Any]:
         "reading": summary.reading(run),
         "k": k,
         "r": r,
-        "data": script_safe(page_data(run, cells)),
+        "data": script_safe(page_data(run, entries)),
         "listed": len(listed(run.spec)),
         "facts": {
             "images": provenance.images_facts(run),
@@ -130,9 +130,9 @@ def _content(run: Run, production: Production) -> dict[str, Any]:
         "production": device_tables(scenarios(basis, production)) if run.ledger.lines else {},
         "events": [(event.at, event.event, event_words(event)) for event in run.events],
         "tables": {
-            "headline": summary.headline(run, cells, k),
+            "headline": summary.headline(run, entries, k),
             "classifiers": provenance.classifiers(run),
-            "results": results_table(cells),
+            "results": results_table(entries),
             "criteria": criteria_table(run),
             "accuracy": accuracy_table(run),
             "cost": cost_table(run),

@@ -14,7 +14,7 @@ from smoothcert.config import Spec
 from smoothcert.errors import printable
 from smoothcert.evidence import Run
 from smoothcert.evidence.outcomes import Outcomes
-from smoothcert.evidence.results import Cell
+from smoothcert.evidence.results import Entry
 from smoothcert.report.curves import Curve, Marker, curve_of, reach
 from smoothcert.report.groups import class_rows_of, in_words
 from smoothcert.report.html_report.images import (
@@ -56,11 +56,11 @@ def _record(spec: Spec, found: Mapping[tuple[float, int], Outcomes], k: int, pla
 
 STEPS = 20_000
 """Steps of a curve that the page holds."""
-Cells = Mapping[tuple[float, int, float], Cell]
+Cells = Mapping[tuple[float, int, float], Entry]
 """Cells by sigma, k and radius."""
 
 
-def line_record(curve: Curve, cells: Cells) -> dict[str, Any]:
+def line_record(curve: Curve, entries: Cells) -> dict[str, Any]:
     """Return one curve: its drawing, its markers, and its exact steps.
 
     `steps` holds, for each i, the images certified at every radius r with radii[i-1] < r <= radii[i], in millionths,
@@ -72,9 +72,9 @@ def line_record(curve: Curve, cells: Cells) -> dict[str, Any]:
         "limit": int(micro_down(np.array([curve.r_max]))[0]),
         "limitText": format_down(curve.r_max, 4),
         "exact": curve.exact,
-        "partial": any(cells[curve.sigma, curve.k, mark.radius].lines < curve.images for mark in curve.grid),
+        "partial": any(entries[curve.sigma, curve.k, mark.radius].lines < curve.images for mark in curve.grid),
         "drawn": _drawn(curve),
-        "grid": [_mark(mark, cells[curve.sigma, curve.k, mark.radius]) for mark in curve.grid],
+        "grid": [_mark(mark, entries[curve.sigma, curve.k, mark.radius]) for mark in curve.grid],
         **({"thinned": True} if len(curve.radii) > STEPS else {}),
         "steps": _steps(curve),
     }
@@ -104,9 +104,9 @@ def _drawn(curve: Curve) -> dict[str, list[float]] | None:
     return {"radius": [round(float(r), 6) for r in shown.radii], **percent}
 
 
-def _mark(mark: Marker, cell: Cell) -> dict[str, Any]:
+def _mark(mark: Marker, entry: Entry) -> dict[str, Any]:
     ends = tenths_down(np.array([mark.low])), tenths_up(np.array([mark.high]))
-    bounds = {"sample": cell.sample, "population": _percent(cell.population), "joint": _percent(cell.joint)}
+    bounds = {"sample": entry.sample, "population": _percent(entry.population), "joint": _percent(entry.joint)}
     return {
         "count": mark.certified,
         "low": int(ends[0][0]),
@@ -152,17 +152,17 @@ def step_of(end: float) -> int:
 _UNSAFE = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&'"})
 
 
-def page_data(run: Run, cells: Sequence[Cell]) -> dict[str, Any]:
+def page_data(run: Run, entries: Sequence[Entry]) -> dict[str, Any]:
     """Return the data of the page as a plain record.
 
     Args:
         run: the run, complete or partial.
-        cells: its results table.
+        entries: its results table.
     """
     spec, request = run.spec, run.spec.request
     lines = {float(sigma): run.ledger.at(sigma) for sigma in request.sigma}
     found = {(sigma, k): run.certificates(sigma, k) for sigma in lines for k in request.k}
-    table = {(cell.sigma, cell.k, cell.radius): cell for cell in cells}
+    table = {(entry.sigma, entry.k, entry.radius): entry for entry in entries}
     curves = {place: curve_of(spec, outcomes) for place, outcomes in found.items()}
     by_k = [[curves[sigma, k] for sigma in lines] for k in request.k]
     end = max(reach(each) for each in by_k)

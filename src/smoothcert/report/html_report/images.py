@@ -133,19 +133,19 @@ def level_columns(spec: Spec, lines: Sequence[Line]) -> dict[str, Any]:
         pairs voted, votes: the label first, then its strongest rivals; classes without a vote are left out.
     """
     m, slots = len(listed(spec)), slots_of(spec)
-    selected, support, copies, n = np.full(m, spec.classes), *(np.zeros(m, dtype=np.int64) for _ in range(3))
+    selected, support, samples, n = np.full(m, spec.classes), *(np.zeros(m, dtype=np.int64) for _ in range(3))
     voted, votes = np.full((m, slots), spec.classes), np.zeros((m, slots), dtype=np.int64)
     for place, line in zip(*_places(spec, lines), strict=True):
         chosen = winner(line)
         if chosen is not None and line.selection:
             selected[place], support[place] = chosen, line.selection[chosen]
-        copies[place] = line.samples
+        samples[place] = line.samples
         if line.looks:
             n[place], last = line.looks[-1]
             rivals = heapq.nsmallest(slots - 1, ((-got, c) for c, got in last.items() if c != line.label and got))
             shown = [(line.label, last.get(line.label, 0)), *((c, -got) for got, c in rivals)]
             voted[place, : len(shown)], votes[place, : len(shown)] = zip(*shown, strict=True)
-    columns = {"selected": selected, "support": support, "copies": copies, "n": n, "voted": voted, "votes": votes}
+    columns = {"selected": selected, "support": support, "copies": samples, "n": n, "voted": voted, "votes": votes}
     return {name: pack(values) for name, values in columns.items()}
 
 

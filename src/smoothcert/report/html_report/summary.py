@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from smoothcert.evidence import Run
 from smoothcert.evidence.events import FINISHED, LOCKED
-from smoothcert.evidence.results import Cell
+from smoothcert.evidence.results import Entry
 from smoothcert.evidence.seal import fingerprint_words, seal_remark
 from smoothcert.report import claims
 from smoothcert.report.results_table import Table
@@ -93,22 +93,22 @@ def _time(run: Run, name: str) -> str:
     return times[0].replace("T", " ").removesuffix("Z") if times else "not yet"
 
 
-def primary_cell(run: Run, cells: Sequence[Cell]) -> Cell | None:
+def primary_entry(run: Run, entries: Sequence[Entry]) -> Entry | None:
     """Return the cell that was fixed as primary before the first image, or None."""
     place = run.spec.request.primary
     wanted = None if place is None else (float(place.sigma), place.k, place.radius)
-    return next((cell for cell in cells if (cell.sigma, cell.k, cell.radius) == wanted), None)
+    return next((entry for entry in entries if (entry.sigma, entry.k, entry.radius) == wanted), None)
 
 
-def primary_claims(run: Run, cell: Cell) -> Iterator[Fact]:
+def primary_claims(run: Run, entry: Entry) -> Iterator[Fact]:
     """Yield what may be said about the primary cell."""
     request = run.spec.request
-    yield "Observed", claims.observed(cell, request.n_max)
-    if cell.attainable:
-        yield "These images", claims.this_sample(cell, request.alpha)
-        yield "Population", claims.population(cell, joint=False)
-        if cell.joint is not None and run.spec.cells > 1:
-            yield "Population, all cells together", claims.population(cell, joint=True)
+    yield "Observed", claims.observed(entry, request.n_max)
+    if entry.attainable:
+        yield "These images", claims.this_sample(entry, request.alpha)
+        yield "Population", claims.population(entry, joint=False)
+        if entry.joint is not None and run.spec.cells > 1:
+            yield "Population, all cells together", claims.population(entry, joint=True)
 
 
 def reading(run: Run) -> list[Fact]:
@@ -121,18 +121,18 @@ def reading(run: Run) -> list[Fact]:
     ]
 
 
-def headline(run: Run, cells: Sequence[Cell], k: int) -> Table:
+def headline(run: Run, entries: Sequence[Entry], k: int) -> Table:
     """Return certified accuracy of one k: a row a sigma, a column a radius."""
     radii = run.spec.request.radius
-    shown = {(cell.sigma, cell.radius): _share(cell) for cell in cells if cell.k == k}
+    shown = {(entry.sigma, entry.radius): _share(entry) for entry in entries if entry.k == k}
     rows = tuple((full(s), *(shown[float(s), r] for r in radii)) for s in run.spec.request.sigma)
     return Table(("sigma", *(f"r = {full(r)}" for r in radii)), rows, ())
 
 
-def _share(cell: Cell) -> str:
-    if not cell.attainable:
-        return f"not attainable (R_max {format_down(cell.r_max, 4)})"
-    share = f"{percent_of(cell.certified, cell.images)} %"
-    if cell.lines < cell.images:
-        return f"{share} so far ({cell.certified:,}/{cell.images:,}, partial run)"
-    return f"{share} ({percents(cell.low, cell.high)})"
+def _share(entry: Entry) -> str:
+    if not entry.attainable:
+        return f"not attainable (R_max {format_down(entry.r_max, 4)})"
+    share = f"{percent_of(entry.certified, entry.images)} %"
+    if entry.lines < entry.images:
+        return f"{share} so far ({entry.certified:,}/{entry.images:,}, partial run)"
+    return f"{share} ({percents(entry.low, entry.high)})"

@@ -27,7 +27,7 @@ def clean(text: str) -> str:
     return " ".join("".join(c for c in spaced if unicodedata.category(c) not in _HIDDEN).split())
 
 
-def printable(text: str) -> bool:
+def has_glyphs(text: str) -> bool:
     """Whether the fonts of the memo have every character of a text.
 
     >>> printable("Größe ≥ 3 µm"), printable("白血球")
@@ -44,7 +44,7 @@ def substitute(text: str) -> str:
     """
     words: list[str] = []
     for word in clean(text).split():
-        shown = word if printable(word) else MISSING
+        shown = word if has_glyphs(word) else MISSING
         if shown != MISSING or words[-1:] != [MISSING]:
             words.append(shown)
     return " ".join(words)
@@ -70,7 +70,7 @@ def class_label(number: int, name: str, most: int = 34) -> str:
     ('class 3', 'platelet')
     """
     shown = clean(name)
-    return shown if shown and printable(shown) and len(shown) <= most else f"class {number}"
+    return shown if shown and has_glyphs(shown) and len(shown) <= most else f"class {number}"
 
 
 EXACT, DOWN, UP, NEAREST, WORDS = "exact", "lower bound, down", "upper bound, up", "nearest", "words"
@@ -260,7 +260,7 @@ def _cells(grid: Grid) -> Iterator[Piece]:
     for heading in grid.headings:
         yield Piece(heading, context=" ".join(grid.headings))
     for row in grid.rows:
-        texts = [cell.text if isinstance(cell, Span) else cell for cell in row]
+        texts = [entry.text if isinstance(entry, Span) else entry for entry in row]
         context = " | ".join((grid.caption, *grid.headings, *texts))
         for column, text in enumerate(texts):
             yield Piece(text, grid.places.get(column, ""), context)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from smoothcert.evidence import Run
 from smoothcert.evidence.events import LEVEL
-from smoothcert.evidence.results import Cell
+from smoothcert.evidence.results import Entry
 from smoothcert.evidence.seal import seal_remark
 from smoothcert.report import claims
 from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import Fields, cut, down, exact, fill, substitute, up, words
-from smoothcert.report.memo.context import Material
+from smoothcert.report.memo.context import MemoContext
 from smoothcert.report.units import GREY, units
 from smoothcert.stats.population import bad_runs
 from smoothcert.stats.rounding import full
@@ -20,7 +20,7 @@ from smoothcert.verify import NOT_SHOWN
 UNSIGNED = "it is not signed, and this tool signs nothing"
 
 
-def reasons(found: Material, refused: int) -> Iterator[str]:
+def reasons(found: MemoContext, refused: int) -> Iterator[str]:
     """Yield the open reasons, the gravest first.
 
     Args:
@@ -47,12 +47,12 @@ def reasons(found: Material, refused: int) -> Iterator[str]:
     yield UNSIGNED
 
 
-def noise_faults(found: Material) -> int:
+def noise_faults(found: MemoContext) -> int:
     """Return the number of noise levels whose delivered noise did not pass its test, in any session or shard."""
-    return held(found.run, "noise_test", "passed").count(False)
+    return tests_passed(found.run, "noise_test", "passed").count(False)
 
 
-def held(run: Run, test: str, name: str) -> list[bool]:
+def tests_passed(run: Run, test: str, name: str) -> list[bool]:
     """Return, for each noise level with such a test, whether it held each time: every session and shard tests anew."""
     found: dict[object, bool] = {}
     for event in run.events:
@@ -63,7 +63,7 @@ def held(run: Run, test: str, name: str) -> list[bool]:
     return list(found.values())
 
 
-def marks(found: Material) -> Iterator[str]:
+def marks(found: MemoContext) -> Iterator[str]:
     """Yield what is printed at the head of every page."""
     run = found.run
     yield "UNSIGNED DRAFT"
@@ -85,7 +85,7 @@ def _levels(count: int) -> str:
     return "level" if count == 1 else "levels"
 
 
-def identity(found: Material, refused: int) -> Fields:
+def identity(found: MemoContext, refused: int) -> Fields:
     """Who the memo is: ids, date, status, what stands at the head of every page."""
     run, open_fields = found.run, found.sponsor.open
     spec, ledger = run.spec.sha256(), run.ledger.sha256()
@@ -101,7 +101,7 @@ def identity(found: Material, refused: int) -> Fields:
     }
 
 
-def warnings(found: Material) -> list[str]:
+def warnings(found: MemoContext) -> list[str]:
     """Return the sentences that page 1 prints before anything else."""
     smoothing, sigmas = found.sponsor.smoothing, [float(sigma) for sigma in found.run.spec.request.sigma]
     released = smoothing.sigma if smoothing and smoothing.in_release else None
@@ -124,27 +124,27 @@ def utc(at: str) -> str:
     return at.replace("T", " ").replace("Z", " UTC")
 
 
-def cell_words(cell: Cell) -> str:
+def entry_words(entry: Entry) -> str:
     """Return a cell as people write it."""
-    return f"sigma {full(cell.sigma)}, r = {full(cell.radius)}, k = {cell.k}"
+    return f"sigma {full(entry.sigma)}, r = {full(entry.radius)}, k = {entry.k}"
 
 
-def claim(found: Material) -> Fields:
+def claim(found: MemoContext) -> Fields:
     """The claim box: the cell, the three sentences, their condition and their limits."""
-    run, cell = found.run, found.shown
-    where = f"results, {cell_words(cell)}"
-    fields = {"cell_words": words(cell_words(cell), "primary, first criterion, or first attainable cell")}
-    heading = text.NAMED if found.named else text.UNNAMED if cell.attainable else text.UNATTAINABLE
+    run, entry = found.run, found.shown
+    where = f"results, {entry_words(entry)}"
+    fields = {"cell_words": words(entry_words(entry), "primary, first criterion, or first attainable cell")}
+    heading = text.NAMED if found.named else text.UNNAMED if entry.attainable else text.UNATTAINABLE
     fault = cut(substitute(" ".join(found.checked.faults[:1])), 180)
-    fields |= _numbers(found, where) if cell.attainable else {}
+    fields |= _numbers(found, where) if entry.attainable else {}
     fields |= {
-        "cell_radius": exact(cell.radius, "spec.json"),
-        "cell_grey": down(units(cell.radius, run.spec.data.shape).rms, 2, f"r {GREY} / sqrt(values of an image)"),
+        "cell_radius": exact(entry.radius, "spec.json"),
+        "cell_grey": down(units(entry.radius, run.spec.data.shape).rms, 2, f"r {GREY} / sqrt(values of an image)"),
         "claim_heading": words(fill(heading, fields), "spec.json and log of events"),
         "first_fault": words(f"First fault: {fault}." if fault else "", "verify"),
-        "observed": words(claims.observed(cell, run.spec.request.n_max), where, _raw(cell)),
-        "sample": words(_sample(found), where, {"sample": cell.sample, "images": cell.images}),
-        "population": words(_population(found), where, {"population": cell.population, "joint": cell.joint}),
+        "observed": words(claims.observed(entry, run.spec.request.n_max), where, _raw(entry)),
+        "sample": words(_sample(found), where, {"sample": entry.sample, "images": entry.images}),
+        "population": words(_population(found), where, {"population": entry.population, "joint": entry.joint}),
         "condition": words(_condition(found), "sponsor.yaml"),
         "deployment": words(claims.DEPLOYMENT, "constant"),
         "arithmetic": words(claims.arithmetic(run), "spec.json and self-tests in the log of events"),
@@ -158,33 +158,33 @@ def claim(found: Material) -> Fields:
     }
 
 
-def _raw(cell: Cell) -> dict[str, float | int | bool]:
+def _raw(entry: Entry) -> dict[str, float | int | bool]:
     names = ("sigma", "k", "radius", "attainable", "r_max", "images", "certified", "low", "high", "abstained", "wrong")
-    return {name: getattr(cell, name) for name in names}
+    return {name: getattr(entry, name) for name in names}
 
 
-def _numbers(found: Material, where: str) -> Fields:
-    cell = found.shown
+def _numbers(found: MemoContext, where: str) -> Fields:
+    entry = found.shown
     fields = {
-        "cell_certified": exact(cell.certified, where),
-        "cell_share": down(cell.certified / cell.images, 1, where, 100),
-        "cell_low": down(cell.low, 1, where, 100),
-        "cell_high": up(1.0 if cell.high is None else cell.high, 1, where, 100),
-        "cell_sample": exact(cell.sample, where),
-        "cell_abstained": exact(cell.abstained, where),
-        "cell_wrong": exact(cell.wrong, where),
-        "cell_m_bad": exact(bad_runs(cell.images, found.run.spec.request.alpha), "quantile of Binomial(m, alpha)"),
+        "cell_certified": exact(entry.certified, where),
+        "cell_share": down(entry.certified / entry.images, 1, where, 100),
+        "cell_low": down(entry.low, 1, where, 100),
+        "cell_high": up(1.0 if entry.high is None else entry.high, 1, where, 100),
+        "cell_sample": exact(entry.sample, where),
+        "cell_abstained": exact(entry.abstained, where),
+        "cell_wrong": exact(entry.wrong, where),
+        "cell_m_bad": exact(bad_runs(entry.images, found.run.spec.request.alpha), "quantile of Binomial(m, alpha)"),
     }
-    bound = cell.population if found.named else cell.joint
+    bound = entry.population if found.named else entry.joint
     withheld = bound is None or found.run.missing or found.independent is False
     return fields if withheld else fields | {"cell_bound": down(bound or 0.0, 1, where, 100)}
 
 
-def _sample(found: Material) -> str:
+def _sample(found: MemoContext) -> str:
     return claims.this_sample(found.shown, found.run.spec.request.alpha) if found.shown.attainable else ""
 
 
-def _population(found: Material) -> str:
+def _population(found: MemoContext) -> str:
     if not found.shown.attainable:
         return ""
     if found.run.missing:
@@ -194,7 +194,7 @@ def _population(found: Material) -> str:
     return claims.population(found.shown, joint=found.named is None)
 
 
-def _condition(found: Material) -> str:
+def _condition(found: MemoContext) -> str:
     if not found.shown.attainable or found.run.missing or found.independent is False:
         return ""
     stated = found.sponsor.independence
@@ -202,7 +202,7 @@ def _condition(found: Material) -> str:
     return f"{text.CONDITION_STATED if stated else text.CONDITION_OPEN} {mix}".strip()
 
 
-def _criteria(found: Material) -> str:
+def _criteria(found: MemoContext) -> str:
     if not found.verdicts or not found.locked_first:
         return text.DESCRIPTIVE
     judged = [found.judged(each)[1] for each in found.verdicts]
@@ -210,14 +210,14 @@ def _criteria(found: Material) -> str:
     return f"Acceptance criteria fixed before the first image: {len(found.verdicts)}; {shown} (section 8)."
 
 
-def remaining(found: Material) -> Fields:
+def remaining(found: MemoContext) -> Fields:
     """Section 15: what the verification leaves open."""
-    cell = found.shown
+    entry = found.shown
     base = {
-        "uncertified": exact(cell.images - cell.certified, f"m - s, {cell_words(cell)}"),
-        "images": exact(cell.images, "spec.json"),
+        "uncertified": exact(entry.images - entry.certified, f"m - s, {entry_words(entry)}"),
+        "images": exact(entry.images, "spec.json"),
         "alpha": exact(found.run.spec.request.alpha, "spec.json"),
-        "cell_words": words(cell_words(cell), "cell of the claim box"),
+        "cell_words": words(entry_words(entry), "cell of the claim box"),
     }
-    told = fill(text.RESIDUAL if cell.attainable else text.RESIDUAL_UNATTAINABLE, base)
-    return {"uncertified": base["uncertified"], "residual": words(told, f"results, {cell_words(cell)}")}
+    told = fill(text.RESIDUAL if entry.attainable else text.RESIDUAL_UNATTAINABLE, base)
+    return {"uncertified": base["uncertified"], "residual": words(told, f"results, {entry_words(entry)}")}

@@ -11,7 +11,7 @@ from smoothcert.evidence import Run
 from smoothcert.evidence.cost import basis_of
 from smoothcert.evidence.events import LOCKED, STARTED, Event
 from smoothcert.evidence.forecast import Forecast, first_unnamed, forecast_of
-from smoothcert.evidence.results import Cell, Verdict, verdicts
+from smoothcert.evidence.results import Entry, Verdict, verdicts
 from smoothcert.evidence.scenarios import Basis, Scenario, scenarios
 from smoothcert.report.memo.blocks import cut, substitute
 from smoothcert.report.memo.sponsor import Sponsor
@@ -21,7 +21,7 @@ NOT_MET = "NOT MET"
 
 
 @dataclass(frozen=True)
-class Material:
+class MemoContext:
     """Everything the fields and tables of the memo are derived from.
 
     Attributes:
@@ -33,7 +33,7 @@ class Material:
 
     run: Run
     sponsor: Sponsor
-    cells: tuple[Cell, ...]
+    cells: tuple[Entry, ...]
     checked: Report
 
     @property
@@ -50,12 +50,12 @@ class Material:
         return forecast_of(self.run.events)
 
     @cached_property
-    def shown(self) -> Cell:
+    def shown(self) -> Entry:
         """The cell of the claim box: the named one, else the first attainable in the run's order, else the first."""
         if self.named is not None:
             wanted = (float(self.named.sigma), self.named.k, self.named.radius)
-            return next(cell for cell in self.cells if (cell.sigma, cell.k, cell.radius) == wanted)
-        return next((cell for cell in self.cells if cell.attainable), self.cells[0])
+            return next(entry for entry in self.cells if (entry.sigma, entry.k, entry.radius) == wanted)
+        return next((entry for entry in self.cells if entry.attainable), self.cells[0])
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -128,9 +128,9 @@ class Material:
         return max(times)
 
 
-def gather(run: Run, sponsor: Sponsor, checked: Report | None = None) -> Material:
+def gather(run: Run, sponsor: Sponsor, checked: Report | None = None) -> MemoContext:
     """Derive the results table of a run, and check its evidence where that was not done yet."""
-    return Material(run, sponsor, tuple(run.results()), checked or verify(run.directory.path, run))
+    return MemoContext(run, sponsor, tuple(run.results()), checked or verify(run.directory.path, run))
 
 
 def short(reference: str, most: int = 44) -> str:

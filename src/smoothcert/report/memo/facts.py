@@ -22,8 +22,8 @@ from smoothcert.report.memo.blocks import (
     words,
 )
 from smoothcert.report.memo.claim_box import utc
-from smoothcert.report.memo.context import NOT_MET, Material, short
-from smoothcert.report.memo.sponsor import said, spoken
+from smoothcert.report.memo.context import NOT_MET, MemoContext, short
+from smoothcert.report.memo.sponsor import quoted, said
 from smoothcert.report.results_table import Table
 from smoothcert.report.units import units
 from smoothcert.stats.rounding import format_down, full
@@ -43,7 +43,7 @@ def bare(sha: str) -> str:
     return sha.removeprefix("sha256:")
 
 
-def items(found: Material) -> Table:
+def items(found: MemoContext) -> Table:
     """Section 4: a row for each classifier; noise levels that share weights share a row."""
     groups: dict[tuple[str, str], list[ModelFacts]] = {}
     for model in found.run.spec.models:
@@ -64,7 +64,7 @@ def _item(models: list[ModelFacts]) -> tuple[str, ...]:
     return (sigmas, short(first.reference), arch, brief(first.sha256), trained)
 
 
-def item_facts(found: Material) -> Table:
+def item_facts(found: MemoContext) -> Table:
     """Section 4: images, classes, preprocessing, and the role of the images."""
     data = found.run.spec.data
     channels, height, width = data.shape
@@ -81,7 +81,7 @@ def item_facts(found: Material) -> Table:
     return Table(("fact", "value"), rows, ({"data": data.model_dump(mode="json", exclude={"indices"})},))
 
 
-def class_counts(found: Material) -> str:
+def class_counts(found: MemoContext) -> str:
     """Return the images of each class in words; of many classes only their range."""
     data = found.run.spec.data
     pairs = list(enumerate(zip(data.class_names, data.class_counts, strict=True)))
@@ -93,7 +93,7 @@ def class_counts(found: Material) -> str:
     return told if len(told) <= _CLASSES else ", ".join(f"class {i}: {count:,}" for i, (_, count) in pairs)
 
 
-def _preprocessing(found: Material) -> str:
+def _preprocessing(found: MemoContext) -> str:
     spec = found.run.spec
     steps = [*spec.data.preprocessing]
     normalised = [[list(model.mean), list(model.std)] for model in spec.models]
@@ -102,7 +102,7 @@ def _preprocessing(found: Material) -> str:
     return f"{listed}; after the noise {_normalisation(found)}; SHA-256 of both {brief(_sha256(text))}"
 
 
-def _normalisation(found: Material) -> str:
+def _normalisation(found: MemoContext) -> str:
     declared = {(model.mean, model.std) for model in found.run.spec.models}
     if len(declared) > 1:
         return "differing normalisations (spec.json)"
@@ -114,7 +114,7 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def parameters(found: Material) -> Table:
+def parameters(found: MemoContext) -> Table:
     """Section 9: the run's parameters."""
     spec, request = found.run.spec, found.run.spec.request
     looks = f"{len(spec.looks)} looks, {spec.looks[0]:,} to {spec.looks[-1]:,}" if len(spec.looks) > 1 else "one look"
@@ -132,13 +132,13 @@ def parameters(found: Material) -> Table:
     return Table(("parameter", "value"), tuple(rows), ({"looks": list(spec.looks), "seed": str(spec.seed)},))
 
 
-def _limits(found: Material, k: int) -> tuple[str, str]:
-    reach = {cell.sigma: cell.r_max for cell in found.cells if cell.k == k}
+def _limits(found: MemoContext, k: int) -> tuple[str, str]:
+    reach = {entry.sigma: entry.r_max for entry in found.cells if entry.k == k}
     told = [f"{format_down(limit, 4)} (sigma {full(sigma)})" for sigma, limit in list(reach.items())[:_LEVELS]]
     return f"R_max, k = {k}", ", ".join(told) + (", …" if len(reach) > _LEVELS else "")
 
 
-def criteria(found: Material) -> Table:
+def criteria(found: MemoContext) -> Table:
     """Section 8: acceptance criteria that were locked before the first image, judged."""
     n_max = f"{found.run.spec.request.n_max:,}"
     judged = [(each.promised, n_max, *found.judged(each)) for each in found.verdicts] if found.locked_first else []
@@ -147,7 +147,7 @@ def criteria(found: Material) -> Table:
     return Table(("criterion", "n up to", "reached", "verdict"), tuple(judged[i] for i in sorted(first)), records)
 
 
-def hashes(found: Material) -> Table:
+def hashes(found: MemoContext) -> Table:
     """Section 17: what identifies the evidence."""
     spec = found.run.spec
     weights: dict[str, list[str]] = {}
@@ -165,15 +165,15 @@ def hashes(found: Material) -> Table:
     return Table(("what", "SHA-256"), tuple((name, cut(substitute(sha), 72)) for name, sha in rows), ())
 
 
-def environment(found: Material) -> dict[str, Any]:
+def environment(found: MemoContext) -> dict[str, Any]:
     """Return what the run recorded about the machine that sampled, or nothing."""
     return found.run.directory.read_environment()
 
 
-def notes(found: Material, tables: dict[str, Table]) -> Fields:
+def notes(found: MemoContext, tables: dict[str, Table]) -> Fields:
     """Return the notes; each names what it cuts."""
-    spec, cell = found.run.spec, found.shown
-    k, r = f"k = {cell.k}", f"r = {full(cell.radius)}"
+    spec, entry = found.run.spec, found.shown
+    k, r = f"k = {entry.k}", f"r = {full(entry.radius)}"
     n_max = f"up to {spec.request.n_max:,} noisy copies an image"
     levels = f"{len(tables['headline'].rows)} x {len(tables['headline'].headings) - 2}"
     return {
@@ -212,7 +212,7 @@ def _joined(*parts: str) -> Field:
     return words(" ".join(part for part in parts if part), "spec.json and constant text")
 
 
-def _figure_k(found: Material) -> int:
+def _figure_k(found: MemoContext) -> int:
     ks = found.run.spec.request.k
     return 1 if 1 in ks else ks[0]
 
@@ -223,22 +223,22 @@ def _cut(table: Table, whole: int, told: str = text.ROWS_CUT, file: str = "resul
     return fill(told, {"rows_shown": exact(len(table.rows), ""), "rows": exact(whole, ""), "file": words(file, "")})
 
 
-def _served(found: Material, table: Table) -> str:
+def _served(found: MemoContext, table: Table) -> str:
     """Return the caption of the cost table: which device, and what its prices are of."""
     device, priced = found.serving, ""
-    name = spoken(device.name, "production.devices.name") if device else "the run's own device"
+    name = quoted(device.name, "production.devices.name") if device else "the run's own device"
     if device and device.hour and table.rows:
-        currency = words(spoken(device.hour.currency, "production.devices.hour.currency"), "")
+        currency = words(quoted(device.hour.currency, "production.devices.hour.currency"), "")
         priced = fill(text.PRICED, {"currency": currency})
     return fill(text.PRODUCTION, {"serving": words(name, ""), "priced": words(priced, "")})
 
 
-def _arithmetic(found: Material) -> str:
+def _arithmetic(found: MemoContext) -> str:
     covered = found.run.arithmetic_covered
     return "" if covered else f"Computer arithmetic: {found.run.arithmetic}."
 
 
-def _classes(found: Material, table: Table) -> str:
+def _classes(found: MemoContext, table: Table) -> str:
     names = found.run.spec.data.class_names
     told = []
     if len(table.rows) < len(names):
@@ -249,13 +249,13 @@ def _classes(found: Material, table: Table) -> str:
     return " ".join(told)
 
 
-def _measured(found: Material) -> str:
+def _measured(found: MemoContext) -> str:
     if not found.run.changes:
         return ""
     return f"Median over {found.run.changes[0].images:,} images; of these, images whose changed copy stays within r."
 
 
-def unit_notes(found: Material, table: Table) -> Fields:
+def unit_notes(found: MemoContext, table: Table) -> Fields:
     """Section 12: one grey level against the radii, in words."""
     spec = found.run.spec
     channels, height, width = spec.data.shape
@@ -277,7 +277,7 @@ def _listed(numbers: list[str], most: int = 6) -> str:
     return ", ".join(numbers[:most]) + (", …" if len(numbers) > most else "")
 
 
-def records(found: Material) -> Fields:
+def records(found: MemoContext) -> Fields:
     """Section 6: the evidence and what verify says about it."""
     checked, run = found.checked, found.run
     total = run.expected
@@ -307,7 +307,7 @@ def found_not_shown() -> str:
     return NOT_SHOWN
 
 
-def closing(found: Material) -> Fields:
+def closing(found: MemoContext) -> Fields:
     """Page 4: limitations that belong to this run, and the versions that made it."""
     base = {
         "generator": words(str(environment(found).get("generator") or "Philox4x64-10"), "environment.json"),
@@ -326,7 +326,7 @@ def closing(found: Material) -> Fields:
     }
 
 
-def _limitations(found: Material) -> list[str]:
+def _limitations(found: MemoContext) -> list[str]:
     run = found.run
     recipes = run.ledger.columns.recipe.counts()
     other = sum(count for recipe, count in recipes.items() if recipe is not None)

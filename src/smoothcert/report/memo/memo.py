@@ -30,7 +30,7 @@ from smoothcert.report.memo.blocks import (
     fill,
     words,
 )
-from smoothcert.report.memo.context import NOT_MET, Material, gather
+from smoothcert.report.memo.context import NOT_MET, MemoContext, gather
 from smoothcert.report.memo.sponsor import Sponsor
 from smoothcert.report.memo.text import references
 from smoothcert.report.memo.wording import refused
@@ -222,7 +222,7 @@ def _spanned(table: Table) -> Grid:
     """Return the results with one wide cell where a radius is not attainable, instead of dashes."""
     rows: list[tuple[str | Span, ...]] = []
     for row in table.rows:
-        at = next((i for i, cell in enumerate(row) if cell.startswith(UNATTAINABLE)), None)
+        at = next((i for i, entry in enumerate(row) if entry.startswith(UNATTAINABLE)), None)
         rows.append(row if at is None else (*row[: at - 1], Span(row[at], 6), *row[at + 5 :]))
     widths = (0.5, 0.25, 0.45, 0.7, 0.85, 0.9, 1.2, 0.75, 1.0, 1.0, 0.85, 0.65, 0.75)
     return Grid(table.headings, tuple(rows), widths, right=tuple(range(len(table.headings))))
@@ -286,7 +286,7 @@ def memo_fields(run: Run, sponsor: Sponsor) -> dict[str, Field]:
     return make_memo(run, sponsor).fields
 
 
-def _fields(found: Material, tables: dict[str, Table], refusals: int) -> Fields:
+def _fields(found: MemoContext, tables: dict[str, Table], refusals: int) -> Fields:
     return {
         **claimed.identity(found, refusals),
         **settings.settings(found),
@@ -304,7 +304,7 @@ def _fields(found: Material, tables: dict[str, Table], refusals: int) -> Fields:
     }
 
 
-def _tables(found: Material) -> dict[str, Table]:
+def _tables(found: MemoContext) -> dict[str, Table]:
     return {
         "device": sponsored.device_table(found.sponsor),
         "items": facts.items(found),

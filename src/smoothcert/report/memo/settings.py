@@ -10,14 +10,14 @@ from smoothcert.evidence.scenarios import AGAIN, CERTIFY, PREDICT, RUN, Amount, 
 from smoothcert.report.cost import digits_up, energy_up, price, time_up
 from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import DOWN, UP, Field, Fields, exact, fill, up, words
-from smoothcert.report.memo.claim_box import cell_words, held, utc
-from smoothcert.report.memo.context import Material
-from smoothcert.report.memo.sponsor import opened, said, spoken
+from smoothcert.report.memo.claim_box import entry_words, tests_passed, utc
+from smoothcert.report.memo.context import MemoContext
+from smoothcert.report.memo.sponsor import opened, quoted, said
 from smoothcert.stats import claims
 from smoothcert.stats.rounding import percent_exact
 
 
-def settings(found: Material) -> Fields:
+def settings(found: MemoContext) -> Fields:
     """The run's settings as they stand in the method, and as plain values."""
     request, spec = found.run.spec.request, found.run.spec
     fields = {
@@ -38,18 +38,18 @@ def settings(found: Material) -> Fields:
     return fields | {"method": words(fill(text.METHOD, fields), "spec.json")}
 
 
-def _recipe(found: Material) -> str:
+def _recipe(found: MemoContext) -> str:
     recipe = found.run.spec.recipe
     compiled = ", compiled" if recipe.compiled else ""
     return f"{recipe.precision} on {recipe.device}, batches of {recipe.batch_size:,}{compiled}, torch {recipe.torch}"
 
 
-def prespecified(found: Material) -> Fields:
+def prespecified(found: MemoContext) -> Fields:
     """What was fixed before the first image, and when."""
     run, locked = found.run, found.event(LOCKED)
     first = min(run.ledger.columns.at.distinct(), default="")
     base = {
-        "cell_words": words(cell_words(found.shown), ""),
+        "cell_words": words(entry_words(found.shown), ""),
         "locked_at": words(utc(locked.at) if locked else "never", "log of events"),
         "first_at": words(utc(first) or "none yet", "ledger"),
     }
@@ -66,7 +66,7 @@ def prespecified(found: Material) -> Fields:
     }
 
 
-def _pilot(found: Material) -> Fields:
+def _pilot(found: MemoContext) -> Fields:
     if found.planned is None:
         return {}
     pilot = found.planned.pilot
@@ -76,10 +76,10 @@ def _pilot(found: Material) -> Fields:
     }
 
 
-def statistics(found: Material) -> Fields:
+def statistics(found: MemoContext) -> Fields:
     """Section 9, with what was tested about noise and arithmetic."""
     run, groups = found.run, found.shown.groups
-    tests, equal = held(run, "noise_test", "passed"), held(run, "self_test", "bit_equal").count(True)
+    tests, equal = tests_passed(run, "noise_test", "passed"), tests_passed(run, "self_test", "bit_equal").count(True)
     wanted = len(run.spec.request.sigma)
     base = settings(found) | {
         "m_bad": exact(_m_bad(found), "quantile of Binomial(m, alpha)"),
@@ -101,13 +101,13 @@ def _noise_test(tests: list[bool], wanted: int) -> str:
     return f"The noise delivered passed its test at {tests.count(True)} of {wanted} noise levels."
 
 
-def _m_bad(found: Material) -> int:
+def _m_bad(found: MemoContext) -> int:
     from smoothcert.stats.population import bad_runs
 
     return bad_runs(found.run.spec.data.images, found.run.spec.request.alpha)
 
 
-def cost(found: Material) -> Fields:
+def cost(found: MemoContext) -> Fields:
     """Section 10: what the run cost, and what its other rows are extrapolated from."""
     spec, total = found.run.spec, costs(found.run)[-1]
     whole = claims(spec.data.images, spec.data.images, spec.request.alpha).population
@@ -123,7 +123,7 @@ def cost(found: Material) -> Fields:
     return base | {"cost": words(" ".join(fill(text.COST, base).split()), "ledger")}
 
 
-def _once(found: Material) -> Fields:
+def _once(found: MemoContext) -> Fields:
     """Return energy and price of the run, and what re-certification takes, as far as they are known."""
     if not found.run.ledger.lines:
         return {"run_words": words("", "ledger"), "again_words": words("", "ledger")}
@@ -143,10 +143,10 @@ def _value(amount: Amount | None) -> float | None:
 def _priced(row: Scenario) -> tuple[str, ...]:
     if row.money is None or row.currency is None:
         return ()
-    return (price(row.money, spoken(row.currency, "production.devices.hour.currency")),)
+    return (price(row.money, quoted(row.currency, "production.devices.hour.currency")),)
 
 
-def _scaled(found: Material) -> Fields:
+def _scaled(found: MemoContext) -> Fields:
     """Return what production is extrapolated from, in words."""
     device, basis, asked = found.serving, found.basis, found.production
     stated = device.copies_per_second if device else None
@@ -171,13 +171,13 @@ def _copies(amount: Amount | None) -> Field:
     return Field(value, UP, digits_up(value, 0), "ledger: votes")
 
 
-def price_row(found: Material) -> str:
+def price_row(found: MemoContext) -> str:
     """Return the sponsor's price of an hour of the device shown, or its grey box."""
     if found.sponsor.production is None:
         return opened("production")
     if found.serving is None or found.serving.hour is None:
         return opened("hour")
     device, hour = found.serving, found.serving.hour
-    name, source = (spoken(getattr(device, each), f"production.devices.{each}") for each in ("name", "source"))
-    currency = spoken(hour.currency, "production.devices.hour.currency")
+    name, source = (quoted(getattr(device, each), f"production.devices.{each}") for each in ("name", "source"))
+    currency = quoted(hour.currency, "production.devices.hour.currency")
     return f"{hour.amount:,.2f} {currency}, {hour.date}; {name}: {source}"

@@ -209,7 +209,7 @@ def opened(name: str) -> str:
     return OPEN.format(_ASKED[name])
 
 
-def spoken(text: str, name: str) -> str:
+def quoted(text: str, name: str) -> str:
     """Return a sponsor's text as it is printed: one line within its limit, with a pointer where it differs."""
     shown, most = substitute(text), LIMITS.get(name, ROW)
     if not _differs(name, text) or most < _POINTED:
@@ -226,7 +226,7 @@ def _differs(name: str, text: str) -> bool:
 def said(sponsor: Sponsor, name: str) -> str:
     """Return a field of plain text, or its grey box."""
     text = getattr(sponsor, name)
-    return spoken(text, name) if text else opened(name)
+    return quoted(text, name) if text else opened(name)
 
 
 def device_table(sponsor: Sponsor) -> Table:
@@ -249,7 +249,7 @@ def _independence(sponsor: Sponsor) -> str:
     if stated is None:
         return opened("independence")
     draws = "independent draws" if stated.independent else "NOT independent draws"
-    return f"{draws}; sampling: {stated.sampling}. {spoken(stated.statement, 'independence.statement')}"
+    return f"{draws}; sampling: {stated.sampling}. {quoted(stated.statement, 'independence.statement')}"
 
 
 def _smoothing(sponsor: Sponsor) -> str:
@@ -263,7 +263,7 @@ def _smoothing(sponsor: Sponsor) -> str:
 
 def risk_table(sponsor: Sponsor) -> Table:
     """Section 15: threat model and the place in the risk management file."""
-    ids = [spoken(each, "risk_ids") for each in sponsor.risk_ids[:_IDS]]
+    ids = [quoted(each, "risk_ids") for each in sponsor.risk_ids[:_IDS]]
     more = len(sponsor.risk_ids) - len(ids)
     listed = ", ".join(ids) + (f" and {more:,} more [{ANNEX}, risk_ids]" if more else "")
     rows = (
@@ -276,7 +276,7 @@ def risk_table(sponsor: Sponsor) -> Table:
 def approval_table(sponsor: Sponsor) -> Table:
     """Section 18: who is to sign; the tool signs nothing."""
     given = [
-        (spoken(each.role, "approvals.role"), spoken(each.name or "", "approvals.name"), str(each.date or ""), "")
+        (quoted(each.role, "approvals.role"), quoted(each.name or "", "approvals.name"), str(each.date or ""), "")
         for each in sponsor.approvals[:_LISTED]
     ]
     blank = [(role, opened("approvals"), "", "") for role in ("Author", "Reviewer", "Approver")]
@@ -286,7 +286,7 @@ def approval_table(sponsor: Sponsor) -> Table:
 def revision_table(sponsor: Sponsor) -> Table:
     """Section 18: the last revisions, newest last."""
     rows = tuple(
-        (spoken(each.version, "revisions.version"), str(each.date), spoken(each.change, "revisions.change"))
+        (quoted(each.version, "revisions.version"), str(each.date), quoted(each.change, "revisions.change"))
         for each in sponsor.revisions[-_LISTED:]
     )
     return Table(("version", "date", "change"), rows or (("", "", opened("revisions")),), ())

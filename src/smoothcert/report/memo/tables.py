@@ -11,8 +11,8 @@ from smoothcert.report.claims import guarantees
 from smoothcert.report.cost import scenario_table
 from smoothcert.report.groups import NOT_ATTAINABLE, SMALL, ClassRow, Subgroup, percent, subgroup_rows, subgroups_of
 from smoothcert.report.memo import text
-from smoothcert.report.memo.blocks import Fields, class_label, clean, exact, fill, printable, words
-from smoothcert.report.memo.context import Material
+from smoothcert.report.memo.blocks import Fields, class_label, clean, exact, fill, has_glyphs, words
+from smoothcert.report.memo.context import MemoContext
 from smoothcert.report.memo.wording import check_text
 from smoothcert.report.results_table import Table, results_table
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, units_table
@@ -44,18 +44,18 @@ def _mapped(table: Table, change: Callable[[tuple[str, ...], dict[str, Any]], tu
     return Table(table.headings, rows, table.records)
 
 
-def named_cells(found: Material) -> list[int]:
+def named_entries(found: MemoContext) -> list[int]:
     """Return the positions of the cell shown and of every criterion's cell."""
     places = [(found.shown.sigma, found.shown.k, found.shown.radius)]
     places += [(float(each.sigma), each.k, each.radius) for each in found.run.spec.request.criteria]
-    position = {(cell.sigma, cell.k, cell.radius): i for i, cell in enumerate(found.cells)}
+    position = {(entry.sigma, entry.k, entry.radius): i for i, entry in enumerate(found.cells)}
     return [position[place] for place in places]
 
 
-def results(found: Material) -> Table:
+def results(found: MemoContext) -> Table:
     """Section 11: the results, with the copies an image may take; population bounds only where they may be stated."""
     whole = results_table(found.cells)
-    rows = first(named_cells(found), len(whole.rows), RESULTS)
+    rows = first(named_entries(found), len(whole.rows), RESULTS)
     names = ["sigma", "k", "radius", "certified", "accuracy", "interval", "sample", "population", "joint"]
     names += ["abstained", "wrong", "r_max"]
     table = _columns(picked(whole, rows), names)
@@ -81,32 +81,32 @@ def _columns(table: Table, names: Sequence[str]) -> Table:
     )
 
 
-def headline(found: Material) -> Table:
+def headline(found: MemoContext) -> Table:
     """Section 5: certified accuracy of at most 3 x 3 cells at the k of the cell shown."""
     request, shown = found.run.spec.request, found.shown
     sigmas = [float(sigma) for sigma in request.sigma]
     levels = [sigmas[i] for i in first([sigmas.index(shown.sigma)], len(sigmas), LEVELS)]
     radii = [request.radius[i] for i in first([request.radius.index(shown.radius)], len(request.radius), LEVELS)]
-    cells = {(cell.sigma, cell.radius): i for i, cell in enumerate(found.cells) if cell.k == shown.k}
+    entries = {(entry.sigma, entry.radius): i for i, entry in enumerate(found.cells) if entry.k == shown.k}
     printed = _columns(results_table(found.cells), ("accuracy", "interval", "certified"))
 
     def share(i: int) -> str:
         accuracy, interval, certified = printed.rows[i]
         return f"{accuracy} % ({interval}); {certified}" if found.cells[i].attainable else accuracy
 
-    rows = tuple((full(sigma), f"{request.n_max:,}", *(share(cells[sigma, r]) for r in radii)) for sigma in levels)
-    records = tuple(printed.records[cells[sigma, r]] for sigma in levels for r in radii)
+    rows = tuple((full(sigma), f"{request.n_max:,}", *(share(entries[sigma, r]) for r in radii)) for sigma in levels)
+    records = tuple(printed.records[entries[sigma, r]] for sigma in levels for r in radii)
     return Table(("sigma", "n up to", *(f"certified accuracy at r = {full(r)}" for r in radii)), rows, records)
 
 
-def accuracy(found: Material) -> Table:
+def accuracy(found: MemoContext) -> Table:
     """Section 11: accuracy without smoothing beside certificates of any radius, as the price of smoothing."""
     table, shown = accuracy_table(found.run), found.shown
     wanted = [i for i, each in enumerate(table.records) if (each["sigma"], each["k"]) == (shown.sigma, shown.k)]
     return picked(table, first(wanted, len(table.rows), ACCURACY))
 
 
-def classes(found: Material) -> Table:
+def classes(found: MemoContext) -> Table:
     """Section 11: certified accuracy by class at the k and r of the cell shown; of many classes the lowest."""
     shown, request = found.shown, found.run.spec.request
     table = class_table(found.run, shown.k, shown.radius)
@@ -130,7 +130,7 @@ def _lowest(rows: Sequence[dict[str, Any]]) -> list[int]:
     return sorted(row["number"] for row in present[:CLASSES])
 
 
-def cost(found: Material) -> Table:
+def cost(found: MemoContext) -> Table:
     """Section 10: a day of production on the device shown; no rows where no image is decided."""
     if not found.run.ledger.lines:
         return Table(("studies a day",), (), ())
@@ -141,7 +141,7 @@ def cost(found: Material) -> Table:
     return Table(("studies a day", *told), rows, (*first.records, *second.records))
 
 
-def _served(found: Material, task: str, days: Sequence[int]) -> Table:
+def _served(found: MemoContext, task: str, days: Sequence[int]) -> Table:
     """Return the columns of one task; prices of devices held all day, where the sponsor gave one."""
     table = scenario_table([found.scenario(task, n) for n in days])
     at = {name: table.headings.index(name) for name in ("device time", "devices", "energy")}
@@ -151,14 +151,14 @@ def _served(found: Material, task: str, days: Sequence[int]) -> Table:
     return Table(tuple(at), rows, table.records)
 
 
-def units(found: Material) -> Table:
+def units(found: MemoContext) -> Table:
     """Section 12: radii in grey levels."""
     table, shown = units_table(found.run), found.shown
     wanted = [found.run.spec.request.radius.index(shown.radius)]
     return picked(table, first(wanted, len(table.rows), UNITS))
 
 
-def changes(found: Material) -> Table:
+def changes(found: MemoContext) -> Table:
     """Section 12: simple changes of these images in L2, at the radii that fit; no rows where none were recorded."""
     table, request = changes_table(found.run), found.run.spec.request
     radii = first([request.radius.index(found.shown.radius)], len(request.radius), LEVELS)
@@ -167,7 +167,7 @@ def changes(found: Material) -> Table:
     return Table(tuple(table.headings[column] for column in columns), rows, table.records)
 
 
-def guaranteed(found: Material) -> Table:
+def guaranteed(found: MemoContext) -> Table:
     """Section 13: twelve rows; what the others say stands in sections 11 and 12."""
     table = guarantees(found.run.arithmetic_covered)
     return picked(table, [i for i, row in enumerate(table.rows) if row[0] not in _LEFT_OUT])
@@ -184,7 +184,7 @@ _PARTIAL = "partial run: counts in report.html"
 Member = tuple[Subgroup, ClassRow]
 
 
-def tables(found: Material) -> dict[str, Table]:
+def tables(found: MemoContext) -> dict[str, Table]:
     """Return the table by its name in the memo; none where the spec names no columns."""
     if not found.run.spec.data.subgroups:
         return {}
@@ -224,33 +224,33 @@ def label(kind: str, number: int, name: str) -> str:
     ('scanner A', 'value 2', 'value 2')
     """
     shown = clean(name)
-    plain = shown and printable(shown) and len(shown) <= _LONGEST and not any(check_text(shown, ""))
+    plain = shown and has_glyphs(shown) and len(shown) <= _LONGEST and not any(check_text(shown, ""))
     return shown if plain else f"{kind} {number}"
 
 
-def _names(found: Material) -> list[str]:
+def _names(found: MemoContext) -> list[str]:
     return [label("column", number, name) for number, name in enumerate(found.run.spec.data.subgroups, 1)]
 
 
-def _numbered(found: Material, table: Table) -> bool:
+def _numbered(found: MemoContext, table: Table) -> bool:
     """Whether a number stands for a name somewhere."""
     kept = [record["value"] for record in table.records if record["value"] is not None]
     kept += found.run.spec.data.subgroups
     return any(label("", 0, name) != clean(name) for name in kept)
 
 
-def notes(found: Material, table: Table | None) -> Fields:
+def notes(found: MemoContext, table: Table | None) -> Fields:
     """Return caption and note of the table; none where there is no table."""
     if table is None:
         return {}
-    names, cell = _names(found), found.shown
+    names, entry = _names(found), found.shown
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     base = {
         "columns": words(", ".join(names[:NAMED]) + more, ""),
         "columns_shown": exact(min(len(names), COLUMNS), ""),
-        "sigma": exact(cell.sigma, ""),
-        "k": exact(cell.k, ""),
-        "r": exact(cell.radius, ""),
+        "sigma": exact(entry.sigma, ""),
+        "k": exact(entry.k, ""),
+        "r": exact(entry.radius, ""),
         "n_max": exact(found.run.spec.request.n_max, ""),
     }
     told = text.SUBGROUP_NOTE

@@ -117,8 +117,8 @@ def check_fields(record: dict[str, Any]) -> Iterator[Refusal]:
     for name, table in tables.items() if isinstance(tables, dict) else ():
         rows = table.get("rows") if isinstance(table, dict) else None
         for row in rows if isinstance(rows, list) else ():
-            cells = row[:2] if name == "guarantees" else row
-            yield from check_text(" | ".join(str(cell) for cell in cells), f"table {name}")
+            entries = row[:2] if name == "guarantees" else row
+            yield from check_text(" | ".join(str(entry) for entry in entries), f"table {name}")
 
 
 def check_pdf(text: str, wanted: Sequence[Piece], where: str) -> Iterator[Refusal]:

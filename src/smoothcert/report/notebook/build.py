@@ -59,15 +59,15 @@ def read_script(run: Run, folder: Path, live: bool) -> Any:
     except ImportError:
         raise MissingExtraError(NAME, "report") from None
     script = (files("smoothcert.report.notebook") / "certification.py").read_text(encoding="utf-8")
-    _, first, cells = script.partition("# %%")  # what stands above the first cell speaks to linters
-    notebook = jupytext.reads(first + cells, fmt="py:percent")
+    _, first, entries = script.partition("# %%")  # what stands above the first cell speaks to linters
+    notebook = jupytext.reads(first + entries, fmt="py:percent")
     place = Path(os.path.relpath(run.directory.path.resolve(), folder.resolve())).as_posix()
     absent = set() if run.spec.data.subgroups else {"subgroups"}
-    notebook.cells = [cell for cell in notebook.cells if not absent & set(cell.metadata.get("tags", ()))]
-    for cell in notebook.cells:
-        if "parameters" in cell.metadata.get("tags", ()):
-            cell.source = cell.source.replace('Path("..")', f"Path({json.dumps(place)})")  # a name is no code
-            cell.source = cell.source if live else cell.source.replace('LIVE = "auto"', "LIVE = False")
+    notebook.cells = [entry for entry in notebook.cells if not absent & set(entry.metadata.get("tags", ()))]
+    for entry in notebook.cells:
+        if "parameters" in entry.metadata.get("tags", ()):
+            entry.source = entry.source.replace('Path("..")', f"Path({json.dumps(place)})")  # a name is no code
+            entry.source = entry.source if live else entry.source.replace('LIVE = "auto"', "LIVE = False")
     return notebook
 
 
@@ -145,13 +145,13 @@ def _environment(own: str) -> dict[str, str]:
 def _failure(notebook: Any, error: Exception) -> str:
     """Name the cell that failed: its number, its section, and what went wrong."""
     section, number = "", 0
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            section = next((line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")), section)
+    for entry in notebook.cells:
+        if entry.cell_type == "markdown":
+            section = next((line.lstrip("# ") for line in entry.source.splitlines() if line.startswith("#")), section)
             continue
         number += 1
-        failed = [output for output in cell.outputs if output.output_type == "error"]
-        if failed or cell.execution_count is None:
+        failed = [output for output in entry.outputs if output.output_type == "error"]
+        if failed or entry.execution_count is None:
             reason = f"{failed[0].ename}: {failed[0].evalue}" if failed else f"{type(error).__name__}"
             return f"The notebook was not written: code cell {number}, section {section!r}, failed ({reason})."
     return f"The notebook was not written: its kernel failed ({type(error).__name__}: {error})."
@@ -162,12 +162,12 @@ def _stored(notebook: Any) -> str:
     import nbformat
 
     notebook.metadata = {"kernelspec": _KERNEL, "language_info": {"name": "python"}}
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{number:02d}"
-        cell.metadata.pop("execution", None)
-        if cell.cell_type == "code":
+    for number, entry in enumerate(notebook.cells):
+        entry["id"] = f"cell-{number:02d}"
+        entry.metadata.pop("execution", None)
+        if entry.cell_type == "code":
             # stderr holds notices of libraries, such as a font cache being built, which name places of this machine
-            cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
+            entry.outputs = [each for each in entry.outputs if each.get("name") != "stderr"]
     nbformat.validate(notebook)
     text: str = nbformat.writes(notebook, version=4)  # type: ignore[no-untyped-call]
     return text.rstrip("\n") + "\n"

@@ -133,7 +133,7 @@ def load():
     from smoothcert.data import DataOptions, load_images
     from smoothcert.import_factory import NO_CONSENT
     from smoothcert.models import ModelOptions, read_built_in
-    from smoothcert.models.heads import LOOK, settled
+    from smoothcert.models.heads import LOOK, resolve_head
 
     facts = spec.model_at(sigma)
     try:
@@ -149,7 +149,7 @@ def load():
     if classifier.sha256 != facts.sha256:
         return "the classifier found is not that of the run (its hash differs)"
     few = np.stack([images.pixels(i) for i in range(min(LOOK, len(images)))])
-    return settled(classifier, torch.from_numpy(few / images.levels)), images
+    return resolve_head(classifier, torch.from_numpy(few / images.levels)), images
 
 
 loaded = load()
@@ -549,7 +549,7 @@ else:
     taken = np.array([0, *spec.looks])[columns_of(lines).looks]  # copies at each image's last look
     mean = [np.minimum(taken, cut["looks"][-1]).mean() if len(taken) else 0 for cut in cuts.values()]
     copies = [f"{each:,.0f}" for each in mean]
-    table(by_n_max.table(copies_after_selection=copies), f"Certified accuracy at {where}; mean copies an image.")
+    table(by_n_max.table(samples_after_selection=copies), f"Certified accuracy at {where}; mean copies an image.")
 
 # %%
 picture(draw_moves(run, panels, where), "Certified accuracy under other values of alpha, k, bound and n_max")

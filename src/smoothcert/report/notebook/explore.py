@@ -16,10 +16,10 @@ from smoothcert.evidence.outcomes import derived, line_tallies, plan_of, seen
 from smoothcert.formats.line import Line
 from smoothcert.report.notebook.facts import rows
 from smoothcert.report.results_table import Table
-from smoothcert.stats import Bounds, Plan, Procedure, copies_needed, power, r_max, radius
+from smoothcert.stats import Bounds, Plan, Procedure, power, r_max, radius, samples_needed
 from smoothcert.stats.radius import probabilities_at
 from smoothcert.stats.rounding import format_down, full, percent_of
-from smoothcert.stats.simulate import Expected, expected_copies
+from smoothcert.stats.simulate import Expected, expected_samples
 
 FloatArray = NDArray[np.float64]
 
@@ -72,20 +72,20 @@ class Moves:
         return f"{'' if own else '>= '}{percent_of(s, self.images)} % ({s:,})"
 
 
-def moves(run: Run, cell: tuple[float, int], setting: str, values: Mapping[str, Mapping[str, Any]], own: str) -> Moves:
+def moves(run: Run, entry: tuple[float, int], setting: str, values: Mapping[str, Mapping[str, Any]], own: str) -> Moves:
     """Derive certified accuracy from the stored votes under other settings.
 
     Sampling stopped when the run's own radii were decided under its own settings, so the counts are "at least".
 
     Args:
         run: the run, complete or partial.
-        cell: (sigma, k); k holds where it is not what varies.
+        entry: (sigma, k); k holds where it is not what varies.
         setting: what varies.
         values: for each value, as text, what changes: `k`, `looks` (a beginning of the run's) or fields of the request.
         own: the run's own value.
     """
-    names, variants = tuple(values), [_variant(run.spec, cell[1], dict(changes)) for changes in values.values()]
-    found = _counted(run, cell[0], variants)
+    names, variants = tuple(values), [_variant(run.spec, entry[1], dict(changes)) for changes in values.values()]
+    found = _counted(run, entry[0], variants)
     return Moves(
         setting=setting,
         values=names,
@@ -164,7 +164,7 @@ def needs(run: Run, sigma: float, k: int, images: int = _IMAGES) -> Needs:
     limit = r_max(plan, k)
     reach = np.linspace(0.02, 1.05, _PEAKS) * limit
     at = probabilities_at(reach / sigma, plan.classes, k, observed_split(run, sigma))
-    expected = expected_copies(at, procedure_of(run, sigma), np.random.default_rng(0), images)
+    expected = expected_samples(at, procedure_of(run, sigma), np.random.default_rng(0), images)
     fixed = {r: _fixed(plan, k, r, limit) for r in radii if r < limit}
     return Needs(sigma, limit, fixed, reach, expected, observed_points(run, sigma, k))
 
@@ -172,7 +172,7 @@ def needs(run: Run, sigma: float, k: int, images: int = _IMAGES) -> Needs:
 def _fixed(plan: Plan, k: int, r: float, limit: float) -> FloatArray:
     reach = r + np.geomspace(0.002, 1, _POINTS) * max(limit - r, 0.1 * r)
     at = probabilities_at(reach / plan.sigma, plan.classes, k)
-    return np.stack([reach, copies_needed(at, r, replace(plan, bound="cohen"), k, WANTED)])
+    return np.stack([reach, samples_needed(at, r, replace(plan, bound="cohen"), k, WANTED)])
 
 
 def procedure_of(run: Run, sigma: float) -> Procedure:
@@ -226,8 +226,8 @@ def observed_points(run: Run, sigma: float, k: int) -> FloatArray:
     tally = line_tallies(last, 1, k)
     n = tally.n[:, 0]
     shares = Bounds(1 - tally.label_votes[:, 0] / n, tally.rivals[:, 0] / n[:, None])
-    copies = [line.samples for line in last]
-    return np.stack([np.clip(radius(shares, sigma), 0, max(r_max(plan, k), 0)), copies], axis=1)
+    samples = [line.samples for line in last]
+    return np.stack([np.clip(radius(shares, sigma), 0, max(r_max(plan, k), 0)), samples], axis=1)
 
 
 def settings_table(plan: Plan, k: int, r: float) -> Table:
@@ -240,24 +240,24 @@ def settings_table(plan: Plan, k: int, r: float) -> Table:
     found += [("rankcp, 3 classes or more", replace(wide, bound="rankcp"), k)]
     found += [(f"simuem, {c:,} classes", replace(run, bound="simuem", classes=c), k) for c in (8, 1000) if c > k]
     margins = MARGINS[:3]
-    table = [(name, *_copies_at(margins, each, j, r)) for name, each, j in found]
+    table = [(name, *_samples_at(margins, each, j, r)) for name, each, j in found]
     return rows(("setting", *(f"margin {margin:g}" for margin in margins)), table)
 
 
-def _copies_at(margins: Sequence[float], plan: Plan, k: int, r: float) -> list[str]:
+def _samples_at(margins: Sequence[float], plan: Plan, k: int, r: float) -> list[str]:
     at = probabilities_at(r / plan.sigma + np.array(margins), plan.classes, k)
-    return [printed(n) for n in copies_needed(at, r, plan, k, WANTED, np.random.default_rng(0))]
+    return [printed(n) for n in samples_needed(at, r, plan, k, WANTED, np.random.default_rng(0))]
 
 
-def printed(copies: float) -> str:
+def printed(samples: float) -> str:
     """Return a number of copies, or that no number counted is enough."""
-    return f"{copies:,.0f}" if np.isfinite(copies) else "none"
+    return f"{samples:,.0f}" if np.isfinite(samples) else "none"
 
 
 def margin_table(plan: Plan, radii: Sequence[float]) -> Table:
     """Copies one look of Cohen's bound needs at k = 1, by margin and radius."""
     cohen = replace(plan, bound="cohen")
-    columns = [_copies_at(MARGINS, cohen, 1, r) for r in radii]
+    columns = [_samples_at(MARGINS, cohen, 1, r) for r in radii]
     found = [(f"{margin:g}", *(column[i] for column in columns)) for i, margin in enumerate(MARGINS)]
     return rows(("margin / sigma", *(f"r = {full(r)}" for r in radii)), found)
 
@@ -266,7 +266,7 @@ def stopping_table(plan: Plan, k: int, r: float) -> Table:
     """Fixed against sequential sampling for one radius: copies and the probability of a certificate, by margin."""
     margins, rng = (-0.5, -0.2, 0.0, *sorted(MARGINS), 1.0), np.random.default_rng(0)
     at = probabilities_at(r / plan.sigma + np.array(margins), plan.classes, k)
-    looks = expected_copies(at, Procedure(plan, {k: "label"}, (r,)), rng, _CLOSER)
+    looks = expected_samples(at, Procedure(plan, {k: "label"}, (r,)), rng, _CLOSER)
     fixed = [float(power(plan.looks[-1], row, r, plan, k, rng)) for row in at]
     found = [
         (

@@ -85,8 +85,8 @@ def set_out(found: Table, caption: str = "") -> Shown:
 
 
 def _row(kind: str, texts: Sequence[str], sides: Sequence[str]) -> str:
-    cells = (f"<{kind}{side}>{_broken(text, kind)}</{kind}>" for text, side in zip(texts, sides, strict=True))
-    return f"<tr>{''.join(cells)}</tr>\n"
+    entries = (f"<{kind}{side}>{_broken(text, kind)}</{kind}>" for text, side in zip(texts, sides, strict=True))
+    return f"<tr>{''.join(entries)}</tr>\n"
 
 
 def _broken(text: str, kind: str) -> str:

@@ -22,9 +22,9 @@ from smoothcert.report.figures.style import (
     TINY,
     Margins,
     Words,
-    pen,
+    layout,
+    line_style,
     plain_logarithms,
-    sheet,
     short,
     spread,
     styled,
@@ -55,22 +55,22 @@ def draw_images(run: Run, images: dict[int, int], rows: Rows, sigma: float) -> F
 
 
 @styled
-def draw_moves(run: Run, panels: Sequence[Moves], cell: str) -> Figure:
+def draw_moves(run: Run, panels: Sequence[Moves], entry: str) -> Figure:
     """Draw how certified accuracy moves with each setting: a panel a setting, a line a radius.
 
     Args:
         run: the run.
         panels: one a setting, all with the same radii.
-        cell: sigma and k in words.
+        entry: sigma and k in words.
     """
     foot = (
-        f"{cell} unless varied, {run.spec.data.images:,} images. Dashed: the run's own setting. Missing points: not "
+        f"{entry} unless varied, {run.spec.data.images:,} images. Dashed: the run's own setting. Missing points: not "
         "attainable. All other points are lower limits. Exploration: a setting chosen after seeing this gives no "
         "certificate."
     )
     words = Words("Certified accuracy under other settings, same votes", note(run), (foot,))
     margins = Margins(left=0.95, above=0.45, below=0.75, bottom=0.05, gap=0.75)
-    figure, axes = sheet(words, 2.4, margins, (-(-len(panels) // 2), 2))
+    figure, axes = layout(words, 2.4, margins, (-(-len(panels) // 2), 2))
     for here, panel in zip(axes, panels, strict=False):
         _moves(here, panel)
     for spare in axes[len(panels) :]:
@@ -94,7 +94,15 @@ def _moves(axes: Axes, panel: Moves) -> None:
     for i, radius in enumerate(panel.radii):
         counts = [found[i] for found in panel.certified]
         heights = [np.nan if s is None else 100 * s / panel.images for s in counts]
-        axes.plot(at, heights, marker=pen(i).marker, color=pen(i).colour, ms=3, lw=0.9, dashes=pen(i).dashes)
+        axes.plot(
+            at,
+            heights,
+            marker=line_style(i).marker,
+            color=line_style(i).colour,
+            ms=3,
+            lw=0.9,
+            dashes=line_style(i).dashes,
+        )
         if panel.setting == "bound":  # its values have no order
             axes.lines[-1].set_linestyle("")
         axes.lines[-1].set_label(f"r = {full(radius)}")
@@ -128,7 +136,7 @@ def draw_needs(run: Run, panels: Sequence[Needs], k: int) -> Figure:
     )
     words = Words(f"Copies taken and copies needed, k = {k}", note(run), foot)
     body = 5.0 if len(panels) == 1 else 2.5
-    figure, axes = sheet(words, body, Margins(left=1.5, above=0.5, below=0.42, bottom=0.4), (len(panels), 1))
+    figure, axes = layout(words, body, Margins(left=1.5, above=0.5, below=0.42, bottom=0.4), (len(panels), 1))
     for here, panel in zip(axes, panels, strict=True):
         _needs(here, panel, most)
     axes[-1].set_xlabel("L2 radius that unlimited copies would certify")
@@ -145,13 +153,13 @@ def _needs(axes: Axes, panel: Needs, most: int) -> None:
     expected = panel.expected
     axes.fill_between(panel.reach, expected.low, expected.high, color=FAINT, lw=0, alpha=0.6, zorder=0)
     axes.plot(panel.reach, expected.mean, color=INK, lw=0.9)
-    axes.plot(*panel.images.T, "o", color=pen(0).colour, ms=1.9, mew=0, alpha=0.4, clip_on=False)
-    for i, (radius, (reach, copies)) in enumerate(panel.fixed.items()):
-        axes.plot(reach, copies, color=pen(i + 1).colour, dashes=pen(i + 1).dashes, lw=1.0)
-        axes.axvline(radius, color=pen(i + 1).colour, lw=0.5, dashes=(1, 2), zorder=0)
+    axes.plot(*panel.images.T, "o", color=line_style(0).colour, ms=1.9, mew=0, alpha=0.4, clip_on=False)
+    for i, (radius, (reach, samples)) in enumerate(panel.fixed.items()):
+        axes.plot(reach, samples, color=line_style(i + 1).colour, dashes=line_style(i + 1).dashes, lw=1.0)
+        axes.axvline(radius, color=line_style(i + 1).colour, lw=0.5, dashes=(1, 2), zorder=0)
     names = spread([float(r) for r in panel.fixed], 0.06 * panel.limit, low=0, high=1.04 * panel.limit)
     for i, (radius, place) in enumerate(zip(panel.fixed, names, strict=True)):
-        _above(axes, place, full(radius), pen(i + 1).colour)
+        _above(axes, place, full(radius), line_style(i + 1).colour)
     _above(axes, -0.04 * panel.limit, "r =", INK)
 
 
@@ -195,7 +203,7 @@ def draw_devices(run: Run, found: Sequence[Scenario], production: Production) ->
         "% of the day. Points: the studies a day of the table. A stated rate has no spread of its own."
     )
     words = Words("Devices needed against studies a day", note(run), (foot,))
-    figure, (axes,) = sheet(words, 4.6, Margins(left=1.45, right=0.5, above=0.2))
+    figure, (axes,) = layout(words, 4.6, Margins(left=1.45, right=0.5, above=0.2))
     studies = np.geomspace(days[0] / 2, days[-1] * 2, DAY_POINTS)
     axes.set(xscale="log", yscale="log", xlim=(studies[0], studies[-1]))
     names = list(dict.fromkeys(row.device for row in rows))
@@ -213,7 +221,7 @@ def _line(axes: Axes, row: Scenario, studies: FloatArray, production: Production
     """Draw one task on one device; return the most devices drawn."""
     low, value, high = needed(row, studies, production.utilisation)
     days = np.array(production.studies_a_day, dtype=np.float64)
-    look, dashes = pen(device), () if row.task == PREDICT else (4, 1.5)
+    look, dashes = line_style(device), () if row.task == PREDICT else (4, 1.5)
     axes.fill_between(studies, low, high, color=look.colour, alpha=0.18, lw=0)
     label = f"{_VERBS[row.task]}, {short(row.device, f'device {device + 1}', 4.5, TINY)}"
     axes.plot(studies, value, color=look.colour, dashes=dashes, lw=1.1, label=label)

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smoothcert.evidence.forecast import CellForecast, Forecast, Planned
+from smoothcert.evidence.forecast import EntryForecast, Forecast, Planned
 from smoothcert.report.figures.style import (
     FAINT,
     INK,
     QUIET,
     SMALL,
     TINY,
+    LineStyle,
     Margins,
-    Pen,
     Words,
-    pen,
+    layout,
+    line_style,
     plain_logarithms,
-    sheet,
     styled,
 )
 from smoothcert.stats.rounding import full
@@ -59,44 +59,44 @@ def plan_words(planned: Planned, forecast: Forecast) -> Words:
 
 
 def _unclear(forecast: Forecast) -> bool:
-    shares = [forecast.share(cell) for cell in forecast.cells]
+    shares = [forecast.share(entry) for entry in forecast.cells]
     return any(share is not None and share.value is None for share in shares)
 
 
 def _beyond(forecast: Forecast) -> bool:
-    return any(forecast.share(cell) is None for cell in forecast.cells)
+    return any(forecast.share(entry) is None for entry in forecast.cells)
 
 
 @styled
 def _draw(forecast: Forecast, words: Words) -> Figure:
-    ks = tuple(dict.fromkeys(cell.k for cell in forecast.cells))
-    figure, axes = sheet(words, 2.7, Margins(above=0.45, below=0.42, bottom=0.42), (len(ks) + 1, 1))
+    ks = tuple(dict.fromkeys(entry.k for entry in forecast.cells))
+    figure, axes = layout(words, 2.7, Margins(above=0.45, below=0.42, bottom=0.42), (len(ks) + 1, 1))
     for panel, k in zip(axes, ks, strict=False):
-        _accuracy(panel, forecast, [cell for cell in forecast.cells if cell.k == k])
+        _accuracy(panel, forecast, [entry for entry in forecast.cells if entry.k == k])
         panel.set_title(f"k = {k}", loc="left", size=SMALL + 0.4, color=INK, pad=2.5)
     _legend(axes[0], [level.sigma for level in forecast.levels])
     _copies(axes[-1], forecast)
     return figure
 
 
-def _accuracy(axes: Axes, forecast: Forecast, cells: Sequence[CellForecast]) -> None:
-    radii = tuple(dict.fromkeys(cell.radius for cell in cells))
-    sigmas = tuple(dict.fromkeys(cell.sigma for cell in cells))
+def _accuracy(axes: Axes, forecast: Forecast, entries: Sequence[EntryForecast]) -> None:
+    radii = tuple(dict.fromkeys(entry.radius for entry in entries))
+    sigmas = tuple(dict.fromkeys(entry.sigma for entry in entries))
     axes.set(xlim=(-0.5, len(radii) - 0.5), ylim=(0, 102), xticks=range(len(radii)))
     axes.set_xticklabels([f"r = {full(r)}" for r in radii])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("certified accuracy (%)")
     axes.grid(axis="y", color=FAINT, lw=0.3)
     axes.set_axisbelow(True)
-    for cell in cells:
-        position = sigmas.index(cell.sigma)
-        x = radii.index(cell.radius) + _APART * (position - (len(sigmas) - 1) / 2)
-        _point(axes, forecast, cell, (x, pen(position)))
+    for entry in entries:
+        position = sigmas.index(entry.sigma)
+        x = radii.index(entry.radius) + _APART * (position - (len(sigmas) - 1) / 2)
+        _point(axes, forecast, entry, (x, line_style(position)))
 
 
-def _point(axes: Axes, forecast: Forecast, cell: CellForecast, at: tuple[float, Pen]) -> None:
+def _point(axes: Axes, forecast: Forecast, entry: EntryForecast, at: tuple[float, LineStyle]) -> None:
     x, mine = at
-    share = forecast.share(cell)
+    share = forecast.share(entry)
     if share is None:
         axes.plot(x, 3.5, "x", color=mine.colour, ms=3.4, mew=0.8, clip_on=False)
         return
@@ -111,7 +111,7 @@ def _point(axes: Axes, forecast: Forecast, cell: CellForecast, at: tuple[float, 
 def _legend(axes: Axes, sigmas: Sequence[float]) -> None:
     from matplotlib.lines import Line2D
 
-    pens = [(sigma, pen(i)) for i, sigma in enumerate(sigmas)]
+    pens = [(sigma, line_style(i)) for i, sigma in enumerate(sigmas)]
     drawn = [
         Line2D([], [], color=each.colour, marker=each.marker, ms=4, lw=1.1, label=f"σ = {full(sigma)}")
         for sigma, each in pens
@@ -140,7 +140,7 @@ def _copies(axes: Axes, forecast: Forecast) -> None:
     plain_logarithms(axes.xaxis, *ends)
     for i, level in enumerate(forecast.levels):
         values, shares = np.array(level.taken).T
-        mine, below = pen(i), 100 * np.cumsum(shares) / shares.sum()
+        mine, below = line_style(i), 100 * np.cumsum(shares) / shares.sum()
         axes.step(
             [ends[0], *values, ends[1]], [0, *below, 100], where="post", color=mine.colour, lw=1.1, dashes=mine.dashes
         )

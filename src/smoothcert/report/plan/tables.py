@@ -10,19 +10,19 @@ from typing import Any
 from smoothcert.config import Production
 from smoothcert.evidence import Run
 from smoothcert.evidence.forecast import (
-    CellForecast,
+    AttainableRadius,
     Change,
+    EntryForecast,
     Estimate,
     Forecast,
     LevelForecast,
     Planned,
     Power,
-    Reach,
     Width,
     forecast_of,
 )
 from smoothcert.evidence.line_store import columns_of
-from smoothcert.evidence.results import PARTIAL, Cell
+from smoothcert.evidence.results import PARTIAL, Entry
 from smoothcert.evidence.scenarios import scenarios
 from smoothcert.report.cost import scenario_table, time_up
 from smoothcert.report.results_table import Table
@@ -31,34 +31,34 @@ from smoothcert.stats.rounding import format_down, format_up, full, percent_down
 
 def forecast_table(forecast: Forecast) -> Table:
     """Certified accuracy of the run, with sequential looks and with a fixed number of copies."""
-    copies = forecast.pilot.copies
+    samples = forecast.pilot.copies
     rows = tuple(
         (
-            full(cell.sigma),
-            str(cell.k),
-            full(cell.radius),
-            *_told(cell, cell.looks),
-            *_told(cell, cell.fixed),
-            "-" if cell.telling(copies) is None else f"{cell.telling(copies):,}",
+            full(entry.sigma),
+            str(entry.k),
+            full(entry.radius),
+            *_told(entry, entry.looks),
+            *_told(entry, entry.fixed),
+            "-" if entry.telling(samples) is None else f"{entry.telling(samples):,}",
         )
-        for cell in forecast.cells
+        for entry in forecast.cells
     )
     headings = ("sigma", "k", "r", "sequential: %", "95 % interval", "fixed: %", "interval", "pilot copies needed")
     records = tuple(
         {
-            **{name: getattr(cell, name) for name in ("sigma", "k", "radius", "r_max", "needed")},
-            **_flat("looks", cell.looks),
-            **_flat("fixed", cell.fixed),
-            "pilot_copies_that_tell": cell.telling(copies),
+            **{name: getattr(entry, name) for name in ("sigma", "k", "radius", "r_max", "needed")},
+            **_flat("looks", entry.looks),
+            **_flat("fixed", entry.fixed),
+            "pilot_copies_that_tell": entry.telling(samples),
         }
-        for cell in forecast.cells
+        for entry in forecast.cells
     )
     return Table(headings, rows, records)
 
 
-def _told(cell: CellForecast, estimate: Estimate | None) -> tuple[str, str]:
+def _told(entry: EntryForecast, estimate: Estimate | None) -> tuple[str, str]:
     if estimate is None:
-        return f"not attainable (R_max {format_down(cell.r_max, 4)})", "-"
+        return f"not attainable (R_max {format_down(entry.r_max, 4)})", "-"
     if estimate.value is None:
         return "pilot too short to tell", percents(estimate)
     return f"{100 * estimate.value:.1f}", percents(estimate)
@@ -80,19 +80,19 @@ def _flat(name: str, estimate: Estimate | None) -> dict[str, float | None]:
     return {f"{name}_{part}": None if estimate is None else getattr(estimate, part) for part in parts}
 
 
-def copies_table(forecast: Forecast) -> Table:
+def samples_table(forecast: Forecast) -> Table:
     """Noisy copies an image, forward passes and device time of the run, a row a sigma and one for all."""
     rows, records = [], []
     for level in forecast.levels:
-        copies, seconds = forecast.copies(level), forecast.seconds(level)
+        samples, seconds = forecast.copies(level), forecast.seconds(level)
         median = level.looks_median if forecast.stopping == "looks" else level.fixed_median
-        passes = forecast.images * (copies.value or 0.0)
+        passes = forecast.images * (samples.value or 0.0)
         fixed = level.fixed.value or 0.0
         rows.append(
             (
                 full(level.sigma),
-                f"{copies.value or 0:,.0f}",
-                outwards(copies, 0),
+                f"{samples.value or 0:,.0f}",
+                outwards(samples, 0),
                 f"{median:,.0f}",
                 f"{fixed:,.0f}",
                 f"{passes:,.0f}",
@@ -100,7 +100,7 @@ def copies_table(forecast: Forecast) -> Table:
             )
         )
         records.append(
-            {"sigma": level.sigma, **_flat("copies", copies), "median": median, "fixed": fixed}
+            {"sigma": level.sigma, **_flat("copies", samples), "median": median, "fixed": fixed}
             | {"passes": passes, **_flat("seconds", seconds)}
         )
     headings = ("sigma", "copies mean", "95 % interval", "median", "mean if fixed", "forward passes", "device time")
@@ -149,7 +149,7 @@ def tables(planned: Planned, production: Production | None = None) -> dict[str, 
     outlook, forecast = planned.outlook, planned.forecast
     found = {"reach": reach_table(outlook.reaches)}
     if forecast is not None:
-        found |= {"forecast": forecast_table(forecast), "copies": copies_table(forecast)}
+        found |= {"forecast": forecast_table(forecast), "copies": samples_table(forecast)}
         found |= {"rates": rates_table(forecast)}
     if planned.basis is not None:
         asked = production or Production()
@@ -158,13 +158,13 @@ def tables(planned: Planned, production: Production | None = None) -> dict[str, 
     return found | {"changes": changes_table(outlook.changes, forecast is not None)}
 
 
-def reach_table(reaches: Sequence[Reach]) -> Table:
+def reach_table(reaches: Sequence[AttainableRadius]) -> Table:
     """Which cells can be certified at all, with how many unanimous votes, and from which probability on."""
     headings = ("sigma", "k", "r", "R_max", "unanimous votes", "at look", "95 % power from p")
     return Table(headings, tuple(_reach(each) for each in reaches), tuple(asdict(each) for each in reaches))
 
 
-def _reach(each: Reach) -> tuple[str, ...]:
+def _reach(each: AttainableRadius) -> tuple[str, ...]:
     votes = "over ten million" if each.votes is None else f"{each.votes:,}"
     look = "not attainable" if each.look is None else f"{each.look:,}"
     p = "-" if each.probability is None else format_up(each.probability, 4)
@@ -259,25 +259,25 @@ def inside(run: Run) -> str:
 
 
 def _records(run: Run, forecast: Forecast) -> Iterator[dict[str, Any]]:
-    realised = {(cell.sigma, cell.k, cell.radius): cell for cell in run.results()}
-    for cell in forecast.cells:
-        yield _of_cell(run, forecast, cell, realised.get((cell.sigma, cell.k, cell.radius)))
+    realised = {(entry.sigma, entry.k, entry.radius): entry for entry in run.results()}
+    for entry in forecast.cells:
+        yield _of_entry(run, forecast, entry, realised.get((entry.sigma, entry.k, entry.radius)))
     for level in forecast.levels:
         yield from _of_level(run, forecast, level)
 
 
-def _of_cell(run: Run, forecast: Forecast, cell: CellForecast, found: Cell | None) -> dict[str, Any]:
-    share = forecast.share(cell)
+def _of_entry(run: Run, forecast: Forecast, entry: EntryForecast, found: Entry | None) -> dict[str, Any]:
+    share = forecast.share(entry)
     value = found.observed if found is not None and found.attainable and not run.missing else None
-    more = None if share is None or share.value is not None else cell.telling(forecast.pilot.copies)
-    return _record((cell.sigma, cell.k, cell.radius), SHARE, share, value) | {"pilot_copies_that_tell": more}
+    more = None if share is None or share.value is not None else entry.telling(forecast.pilot.copies)
+    return _record((entry.sigma, entry.k, entry.radius), SHARE, share, value) | {"pilot_copies_that_tell": more}
 
 
 def _of_level(run: Run, forecast: Forecast, level: LevelForecast) -> Iterator[dict[str, Any]]:
     place, columns = (level.sigma, None, None), columns_of(run.ledger.at(level.sigma))
     whole_run = bool(len(columns)) and not run.missing
-    copies = int(columns.samples.sum()) / len(columns) if whole_run else None
-    yield _record(place, COPIES, forecast.copies(level), copies) | {"pilot_copies_that_tell": None}
+    samples = int(columns.samples.sum()) / len(columns) if whole_run else None
+    yield _record(place, COPIES, forecast.copies(level), samples) | {"pilot_copies_that_tell": None}
     recipe, pilot = run.spec.recipe, forecast.pilot
     seconds = columns.total_seconds() if whole_run else None
     if (recipe.device, recipe.precision) == (pilot.device, pilot.precision):

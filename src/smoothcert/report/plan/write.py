@@ -64,7 +64,7 @@ def _forecast(planned: Planned) -> Iterator[str]:
         "A forecast is an estimate, not a certificate. Its interval holds the run's own value in about 95 % of pilots; "
         "it covers which images and which noise the pilot happened to see, and the noise of the run."
     )
-    if any(cell.telling(pilot.copies) for cell in forecast.cells):
+    if any(entry.telling(pilot.copies) for entry in forecast.cells):
         yield (
             "Pilot too short to tell: even unanimous votes of the pilot leave open whether an image is certified. "
             "There is no forecast there: the interval says what is possible, and mean copies in brackets are as "
