@@ -31,7 +31,7 @@ KNOWN = {
     "exec": {"report/documents/notebook.py"},
     "gzip": {"evidence/ledger.py"},
     "import_module": {
-        *("__init__.py", "sampling/__init__.py", "models/__init__.py", "engine/measure.py"),
+        *("__init__.py", "sampling/__init__.py", "engine/measure.py"),
         "import_factory.py",  # module:factory, the user's own code
     },
     "literal_eval": {"data/npz.py"},

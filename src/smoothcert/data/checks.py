@@ -17,7 +17,7 @@ LONGEST, MOST = 60, 6
 def quoted_name(name: str) -> str:
     """A name as printable text, its middle left out where it is long.
 
-    >>> shown("a\\x1b[2J"), len(shown("x" * 1000))
+    >>> quoted_name("a\\x1b[2J"), len(quoted_name("x" * 1000))
     ('a\\\\x1b[2J', 60)
     """
     text = printable(name[: 2 * LONGEST] + name[-LONGEST:] if len(name) > 3 * LONGEST else name)

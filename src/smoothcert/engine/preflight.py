@@ -52,8 +52,8 @@ def metrics(logits: NDArray[Any], labels: NDArray[np.int64]) -> Metrics:
         logits: float (n, classes); probabilities do as well.
         labels: int (n,), in 0..classes-1.
 
-    >>> quality(np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([0, 1, 1]))
-    Quality(images=3, accuracy=0.6666666666666666, balanced=0.75, auc=1.0)
+    >>> metrics(np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([0, 1, 1]))
+    Metrics(images=3, accuracy=0.6666666666666666, balanced=0.75, auc=1.0)
     """
     right = logits.argmax(axis=1) == labels
     present = np.unique(labels)

@@ -64,10 +64,10 @@ def resources_for(workers: Workers, device: str, nodes: Iterable[Mapping[str, fl
         device: of the numeric recipe.
         nodes: resources of each machine, "CPU" and "GPU".
 
-    >>> room_for(Workers(workers=3), "cpu", [{"CPU": 8.0}, {"CPU": 4.0}])
-    Room(workers=3, threads=4, cpus=4, gpus=0)
-    >>> room_for(Workers(), "cuda (NVIDIA H100)", [{"CPU": 16.0, "GPU": 4.0}])
-    Room(workers=4, threads=4, cpus=1, gpus=1)
+    >>> resources_for(Workers(workers=3), "cpu", [{"CPU": 8.0}, {"CPU": 4.0}])
+    Resources(workers=3, threads=4, cpus=4, gpus=0)
+    >>> resources_for(Workers(), "cuda (NVIDIA H100)", [{"CPU": 16.0, "GPU": 4.0}])
+    Resources(workers=4, threads=4, cpus=1, gpus=1)
     """
     found = list(nodes)
     cores = [int(node["CPU"]) for node in found if node.get("CPU", 0) >= 1] or [1]

@@ -285,7 +285,7 @@ def pairwise_probability(leader: FloatArray, runner_up: FloatArray, drawn: Float
         runner_up: of the second, (m,).
         drawn: of all classes together; 0 gives an even duel.
 
-    >>> duel(np.array([90.0]), np.array([10.0]), 100.0).tolist()
+    >>> pairwise_probability(np.array([90.0]), np.array([10.0]), 100.0).tolist()
     [0.9]
     """
     wide = np.sqrt((leader + runner_up) * drawn)

@@ -60,8 +60,8 @@ def claims(s: int, m: int, alpha: float, entries: int = 1, confidence: float = 0
     Raises:
         SpecError: if an argument is out of range.
 
-    >>> from smoothcert.stats import round_down
-    >>> c = claims(2400, 4000, 0.001, cells=9)
+    >>> from smoothcert.stats.rounding import round_down
+    >>> c = claims(2400, 4000, 0.001, entries=9)
     >>> c.sample, round_down(c.population), round_down(c.joint)
     (2392, 0.586669, 0.579678)
     """
@@ -170,7 +170,7 @@ def population_bound(s: int, m: int, alpha: float, delta: float = 0.05) -> float
     Raises:
         SpecError: if an argument is out of range.
 
-    >>> from smoothcert.stats import round_down
+    >>> from smoothcert.stats.rounding import round_down
     >>> round_down(population_bound(2400, 4000, 0.001))
     0.586669
     """

@@ -262,7 +262,7 @@ def samples_needed(
         SpecError: if an argument is out of range, or the power is not exact and there is no rng.
 
     >>> plan = Plan((100_000,), 0.001, "cohen", classes=3, sigma=0.5)
-    >>> copies_needed([[1, 0, 0], [0.95, 0.05, 0], [0.9, 0.1, 0], [0.69, 0.31, 0]], 0.25, plan).tolist()
+    >>> samples_needed([[1, 0, 0], [0.95, 0.05, 0], [0.9, 0.1, 0], [0.69, 0.31, 0]], 0.25, plan).tolist()
     [19.0, 48.0, 89.0, inf]
     """
     p = np.asarray(probabilities, dtype=np.float64)

@@ -207,7 +207,7 @@ def prediction_power(looks: tuple[int, ...], alpha: float, p: ArrayLike) -> Pred
     Raises:
         SpecError: if a probability is out of range or the looks do not increase.
 
-    >>> odds = prediction_odds((16, 25, 38, 58, 87, 131, 197, 296, 444, 666, 1000), 0.001, [0.5, 0.6, 0.9])
+    >>> odds = prediction_power((16, 25, 38, 58, 87, 131, 197, 296, 444, 666, 1000), 0.001, [0.5, 0.6, 0.9])
     >>> odds.wrong.round(6).tolist(), odds.abstain.round(3).tolist(), odds.copies.round().tolist()
     ([0.000631, 1e-06, 0.0], [0.999, 0.003, 0.0], [1000.0, 500.0, 31.0])
     """

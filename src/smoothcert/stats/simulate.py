@@ -142,7 +142,7 @@ def expected_samples(
 
     >>> plan = Plan((100, 1000, 10_000), 0.001, "rankcp", classes=3, sigma=0.5)
     >>> p = [[0.999, 0.001, 0.0], [0.78, 0.22, 0.0], [0.5, 0.5, 0.0]]
-    >>> found = expected_copies(p, Procedure(plan, {1: "label"}, (0.25,)), np.random.default_rng(1), 200)
+    >>> found = expected_samples(p, Procedure(plan, {1: "label"}, (0.25,)), np.random.default_rng(1), 200)
     >>> found.median.tolist(), found.power[:, 0, 0].tolist()
     ([100.0, 1000.0, 100.0], [1.0, 1.0, 0.0])
     """

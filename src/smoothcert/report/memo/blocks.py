@@ -30,7 +30,7 @@ def clean(text: str) -> str:
 def has_glyphs(text: str) -> bool:
     """Whether the fonts of the memo have every character of a text.
 
-    >>> printable("Größe ≥ 3 µm"), printable("白血球")
+    >>> has_glyphs("Größe ≥ 3 µm"), has_glyphs("白血球")
     (True, False)
     """
     return all(c in _SINGLE or any(low <= ord(c) <= high for low, high in _COVERED) for c in text)
