@@ -5,7 +5,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo demo-weights test test-slow lint dist bench pictures tree clean
+.PHONY: install demo demo-weights test test-slow lint dist docs bench pictures clean
 
 install: $(INSTALLED)
 
@@ -47,15 +47,17 @@ dist: install
 	$(BIN)/python -m twine check --strict dist/*
 	$(BIN)/python .ci/dist.py
 
+# The documentation site, in build/site; a warning is an error.
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/sphinx-build -q -E --fail-on-warning --keep-going -c docs -b html . build/site
+
 bench: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/bench.py
 
 pictures: install
 	$(BIN)/python docs/pictures/terminal.py
-
-tree: install
-	$(BIN)/python docs/tree.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -48,7 +48,7 @@ from smoothcert.stats.rounding import format_down, format_up
 PICTURES = {
     "sample_complexity": "Four panels: votes against margin, alpha, number of classes, and probability of the label",
     "sample_complexity_looks": "Votes against the margin: looks take about what one look would need if it were known",
-    "sample_complexity_run": "Copies the images of a real run took, on the curves of theory for its procedure",
+    "sample_complexity_run": "Samples per image of a real run, on the theoretical curves for its procedure",
 }
 
 
@@ -91,7 +91,7 @@ def of_theory(theory: Theory) -> Iterable[str]:
     yield f"A small alpha is cheap: {ALPHAS[-1]:g} takes {alphas:.1f} times the votes of {ALPHAS[0]:g}."
     cohen, rank, few, many = (_at(row, 0.1) for row in theory.bounds.values())
     yield (
-        f"So are many classes with `rankcp`: {rank / cohen:.2f} times the votes of `cohen`, whatever their number. "
+        f"So are many classes with `rankcp`: {rank / cohen:.2f} times the votes of `cohen`, for any number of classes. "
         f"`simuem` takes {few / cohen:.2f} times with 8 classes and {many / cohen:.2f} times with 1,000."
     )
     same = ", ".join(f"{_votes(theory.top[k][SHARES.index(0.8)])} for k = {k}" for k in KS)
@@ -109,8 +109,8 @@ def of_run(theory: Theory, run: Measured) -> Iterable[str]:
     level = next(level for level in run.levels if level.sigma == 0.5)
     edge = next(edge for edge in level.edges if edge.radius == 0.5)
     yield (
-        f"Measured at sigma = {level.sigma:g}: {level.run.mean:,.0f} copies an image on average and "
-        f"{level.run.median:,.0f} in the median, instead of {run.n0 + run.n_max:,} each."
+        f"Measured at sigma = {level.sigma:g}: {level.run.mean:,.0f} samples per image on average and "
+        f"{level.run.median:,.0f} at the median, instead of {run.n0 + run.n_max:,} each."
     )
     margins = {row.n: row.margins[SHOWN.index(1.0)] for row in theory.tens}
     gain = _over(margins[run.n_max], margins[10 * run.n_max])
@@ -165,7 +165,7 @@ def _run(run: Measured) -> Iterable[str]:
     facts = {"ks": " and ".join(map(str, run.ks)), "radii": ", ".join(f"{r:g}" for r in run.radii)}
     about = A_RUN.format(**{**vars(run), **facts}, trained=TRAINED, fixed=run.n0 + run.n_max)
     rows = [row for level in run.levels for row in _level(level)]
-    yield f"{about.strip()}\n\n{table(('sigma', 'copies', 'mean', 'median', '90 % at most'), rows)}"
+    yield f"{about.strip()}\n\n{table(('sigma', 'samples', 'mean', 'median', '90 % at most'), rows)}"
     largest = max(abs(1 - level.simulated.mean / level.run.mean) for level in run.levels)
     votes, spec = (digest.removeprefix("sha256:")[:16] for digest in (run.ledger_sha256, run.spec_sha256))
     yield SIMULATED.format(again=AGAIN, largest=format_up(100 * largest, 1), votes=votes, spec=spec)

@@ -23,9 +23,9 @@ def _wrapped(paragraph: str) -> str:
 
 
 def _set(item: str) -> str:
-    """A paragraph in lines of at most 118 characters; a list's own are indented."""
+    """A paragraph in lines of at most 140 characters; a list's own are indented."""
     indent = "  " * item.startswith("* ")
-    return fill(item, 118, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return fill(item, 140, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

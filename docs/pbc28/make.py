@@ -9,8 +9,22 @@ from pathlib import Path
 
 from layout import table, text
 from learned import agreement, alone, answers, apart, budget, copies_per_image
-from result import with_result
-from wording import AGREE, ALONE, BEYOND, BLIND, BUDGET, CLASSES, COST, DIFFER, HEAD, MEMO, SECOND, WITHOUT
+from result import row_facts, with_result
+from wording import (
+    AGREE,
+    ALONE,
+    BEYOND,
+    BLIND,
+    BUDGET,
+    CLASSES,
+    COST,
+    DIFFER,
+    HEAD,
+    MEMO,
+    READING,
+    SECOND,
+    WITHOUT,
+)
 
 from smoothcert.evidence import Run, open_run
 from smoothcert.evidence.cost import costs
@@ -27,9 +41,9 @@ CELL = ("sigma", "k", "r", "certified accuracy %")
 
 def page(run: Run, fixed: Run, clean: Run) -> str:
     """The page, from the reference run, the one with a fixed number of copies, and the classifier that saw no noise."""
-    return text(
-        [HEAD, _results(run), _cost(run), _classes(run), _budget(run), _agreement(run, fixed), _clean(clean), MEMO]
-    )
+    reading = READING.format(**row_facts(run))
+    parts = (_results(run), reading, _cost(run), _classes(run), _budget(run), _agreement(run, fixed), _clean(clean))
+    return text([HEAD, *parts, MEMO])
 
 
 def _results(run: Run) -> str:
@@ -84,12 +98,18 @@ def _budget(run: Run) -> str:
         )
         for each in found
     )
-    headings = ("sigma", "copies an image, mean", "images within 1,000 copies", "images that took all", "their share")
+    headings = (
+        "sigma",
+        "mean samples per image",
+        "images decided within 1,000",
+        "images that took all",
+        "their share of samples",
+    )
     return BUDGET + table(headings, rows) + ALONE + _alone(run)
 
 
 def _alone(run: Run) -> str:
-    """What each cell alone would have taken, a row a sigma and k."""
+    """Samples that each entry alone would have taken, one row per sigma and k."""
     request, limit = run.spec.request, {(entry.sigma, entry.k): entry.r_max for entry in run.results()}
     rows = []
     for sigma in request.sigma:
@@ -108,7 +128,7 @@ def _agreement(run: Run, fixed: Run) -> str:
         (str(each.k), f"{each.radius:g}", *(f"{n}" for n in (each.both, each.neither, each.first, each.second)))
         for each in found
     )
-    headings = ("k", "r", "both certify", "neither", "looks alone", "fixed alone")
+    headings = ("k", "r", "both certify", "neither", "early stopping only", "fixed only")
     early, late = copies_per_image(run, fixed, float(sigma))
     decisions = sum(each.images for each in found)
     differ = sum(each.first + each.second for each in found)
@@ -136,7 +156,7 @@ def _apart(run: Run, fixed: Run, sigma: float) -> str:
         )
         for each in apart(run, fixed, sigma)
     ]
-    headings = ("image", "k", "r", "radius, looks", "radius, fixed", "copies, looks", "copies, fixed")
+    headings = ("image", "k", "r", "radius, early", "radius, fixed", "samples, early", "samples, fixed")
     return DIFFER + table(headings, rows) if rows else ""
 
 

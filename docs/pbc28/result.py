@@ -1,4 +1,4 @@
-"""The result in README.md: the table of the reference run, a row a (sigma, k), and what it means."""
+"""The result in README.md: the table of the reference run, one row per (sigma, k), and how to read it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,24 @@ def with_result(readme: str, run: Run) -> str:
 
 
 def _short(run: Run) -> tuple[str, ...]:
-    """The result in the README: certified accuracy, a row a (sigma, k), and what it means."""
-    request, total = run.spec.request, costs(run)[-1]
+    """The result in the README: certified accuracy, one row per (sigma, k), and how to read it."""
+    request = run.spec.request
     at = {(entry.sigma, entry.k, entry.radius): entry for entry in run.results()}
     rows = tuple(
         (sigma.text, str(k), *(_share(at[float(sigma), k, r]) for r in request.radius), _copies(at, sigma, k))
         for sigma in request.sigma
         for k in request.k
     )
-    headings = ("sigma", "k", *(f"r = {r:g}" for r in request.radius), "copies an image, mean / median")
-    facts = {
+    headings = ("sigma", "k", *(f"r = {r:g}" for r in request.radius), "samples per image, mean / median")
+    facts = row_facts(run)
+    return RESULT.format(**facts), table(headings, rows), EVIDENCE.format(**facts)
+
+
+def row_facts(run: Run) -> dict[str, str]:
+    """What the explanations of single rows say, by name."""
+    request, total = run.spec.request, costs(run)[-1]
+    at = {(entry.sigma, entry.k, entry.radius): entry for entry in run.results()}
+    return {
         "images": f"{run.spec.data.images:,}",
         "n_max": f"{request.n_max:,}",
         "passes": f"{total.passes:,}",
@@ -42,7 +50,6 @@ def _short(run: Run) -> tuple[str, ...]:
         "three": _share(at[0.5, 3, 0.5]),
         "limit": format_down(at[0.25, 1, 1.0].r_max, 4),
     }
-    return RESULT.format(**facts), table(headings, rows), EVIDENCE.format(**facts)
 
 
 def _share(entry: Entry) -> str:
@@ -53,7 +60,7 @@ def _share(entry: Entry) -> str:
 
 
 def _copies(at: dict[tuple[float, int, float], Entry], sigma: Sigma, k: int) -> str:
-    """The copies serve every k, and stand in the first row of their sigma."""
+    """Samples per image; they serve every k and are shown in the first row of their sigma."""
     first = min(at)[1] == k
     entry = next(entry for entry in at.values() if entry.sigma == float(sigma))
     return f"{entry.samples_mean:,.0f} / {entry.samples_median:,.0f}" if first else ""

@@ -1,48 +1,34 @@
 """The page's text: figures stand in braces and come from the evidence."""
 
 RESULT = """
-Three classifiers (`wide20`, 1.1 million weights each), each trained with the noise of its level on the training images
-alone, certified on all {images} test images of PBC-28 (real blood cells, 8 classes), at most {n_max} noisy copies an
-image:
+Three classifiers (`wide20`, 1.1 million weights each), each trained with noise of its own level on the training
+images only, certified on all {images} test images of PBC-28, at most {n_max} noise samples per image after selection:
 """
 
 EVIDENCE = """
-{passes} forward passes instead of the {fixed} that a fixed number of copies would have taken. The evidence is in
-[examples/pbc28](examples/pbc28/README.md), with the memo, the notebook and the report that came of it; no image and no
-torch is needed to check it:
+How to read one row, sigma 0.5, k 1, at r = 0.5: for {certified} of the {images} images the smoothed classifier
+returns the reference label, and the votes certify that it does so under every perturbation with L2 norm below 0.5;
+each such certificate is wrong with probability at most alpha = 0.001. In brackets: the exact 95 % interval of
+{certified} in {images}. *Not attainable*: even unanimous votes certify no image beyond R_max = {limit}; this is a
+limit of the sample budget, and is not 0 %. At k = 3 the label stays among the three most probable classes. It took
+{passes} forward passes; a fixed number of samples would take {fixed}. The evidence can be checked without images or
+torch:
 
 ```sh
 smoothcert verify examples/pbc28
 smoothcert table  examples/pbc28
 ```
-
-What each noise level costs, which classes lose most, where the copies went and what an ordinary classifier shows
-instead: [docs/pbc28.md](docs/pbc28.md).
-
-### What the table says, row by row
-
-* **sigma 0.5, k 1, r 0.5: {main}.** For {certified} of the {images} images the *smoothed* classifier at noise 0.5
-  returned the reference label, and the votes bound its probabilities so far that it keeps it under every change of the
-  image with L2 norm below 0.5. For any fixed image such a certificate is wrong with probability at most alpha = 0.001.
-  The bracket is the exact 95 % interval of a count of {certified} in {images}.
-* **sigma 0.5, k 1, r 1.0: {far}.** The same votes, a larger ball. What is certified at 1.0 is certified at 0.5 and 0.25
-  too.
-* **sigma 0.25, k 1, r 1.0: not attainable.** Even if all {n_max} copies agreed, no image could be certified beyond
-  R_max = {limit}. This is a limit of the sampling budget, not a finding about the classifier, and it is not 0 %.
-* **sigma 0.5, k 3, r 0.5: {three}.** The reference label stays among the three most probable classes. No image is
-  "wrong" here, because the label itself is bounded, whatever the prediction.
-* **sigma 1.0** pays with accuracy for radii beyond those asked here: at k = 1 its row lies below that of sigma 0.5
-  throughout. Choosing the sigma after reading the table costs something; the column *joint* below has paid for it.
 """
 
 HEAD = """
-# What the reference run taught
+# The reference run
 
 <!-- written by python docs/pbc28/make.py from the evidence in examples/ -->
 
-Real blood cells, a small classifier for each noise level, every step from training to memo with the commands of this
-package. The evidence is in [examples/pbc28](../examples/pbc28/README.md); `smoothcert verify examples/pbc28` checks
-every bound and decision in seconds, without images, weights or torch.
+Real blood cells, one small classifier per noise level, and every step from training to memo done with the commands of
+this package. The evidence is in [examples/pbc28](../examples/pbc28/README.md). `smoothcert verify examples/pbc28`
+checks every bound and decision in seconds, without images, weights or torch. Words are explained in the
+[glossary](glossary.md).
 
 ## The result
 
@@ -50,99 +36,119 @@ every bound and decision in seconds, without images, weights or torch.
 """
 
 BEYOND = """
-{images} images at three noise levels took {passes} forward passes, {fewer} times fewer than the {fixed} of a fixed
-number of copies at the same guarantee, in {hours} hours on one to two CPU cores that other work shared (bf16, {rate}
-copies a second on the mean). It was interrupted and resumed {resumes} times. Once about 2,700 results were lost with
-the machine that had drawn them, some already looked at; they were drawn again from the same seed, and so with the same
-noise. *Population*
-is a lower bound on the robust fraction of the population, with 95 % confidence over images and noise, if these images
-are independent draws from it; *joint* holds for all rows at once, and is the one to quote when the row was chosen after
-the table was seen. Nothing
-is known about which images come from the same patient, so independence is an assumption here.
+{images} images at three noise levels took {passes} forward passes, {fewer} times fewer than the {fixed} that a fixed
+number of samples takes for the same guarantee, in {hours} hours on one to two CPU cores shared with other work (bf16,
+{rate} samples per second on average). The run was interrupted and resumed {resumes} times. Once, about 2,700 results
+were lost with the machine that had sampled them, after some of them had been looked at; they were sampled again from
+the same seed, and therefore with the same noise. *Population* is a lower bound on the robust fraction of the
+population, with 95 % confidence over images and noise, if these images are independent draws from it. *Joint* holds
+for all rows at once; quote it when the row was chosen after the table was seen. Which images come from the same
+patient is not known, so independence is an assumption here.
+"""
+
+READING = """
+## How to read the table
+
+* **sigma 0.5, k 1, r 0.5: {main}.** For {certified} of the {images} images the *smoothed* classifier at noise level
+  0.5 returns the reference label, and the votes bound its probabilities so tightly that it returns that label under
+  every perturbation with L2 norm below 0.5. For any fixed image, such a certificate is wrong with probability at most
+  alpha = 0.001. The bracket is the exact 95 % interval of {certified} in {images}.
+* **sigma 0.5, k 1, r 1.0: {far}.** The same votes, a larger ball. An image certified at 1.0 is also certified at 0.5
+  and 0.25.
+* **sigma 0.25, k 1, r 1.0: not attainable.** Even if all {n_max} samples agreed, no image could be certified beyond
+  R_max = {limit}. This is a limit of the sample budget, not a finding about the classifier, and it is not 0 %.
+* **sigma 0.5, k 3, r 0.5: {three}.** The reference label stays among the three most probable classes. No image counts
+  as "wrong class" in this row, because the label itself is bounded, whatever the prediction.
+* **sigma 1.0** trades accuracy for radii beyond those asked for here: at k = 1 its rows lie below those of sigma 0.5
+  throughout. Choosing sigma after reading the table has a price; the column *joint* includes it.
 """
 
 COST = """
 ## What each sigma costs
 
-More noise certifies larger radii and sees less. Up to r = 1.0 and at k = 1, sigma 0.5 certifies more images than
-sigma 1.0 at every radius; only what lies beyond could make up for the accuracy that sigma 1.0 costs. *Unsmoothed* is
-the network of that row on the images as they are, which is not what is certified, *smoothed* the share of images for
-which any radius above 0 is certified (at least: sampling stops once the radii of the run are decided).
+More noise certifies larger radii and classifies fewer images correctly. Up to r = 1.0 and at k = 1, sigma 0.5
+certifies more images than sigma 1.0 at every radius; only larger radii could make up for the accuracy that sigma 1.0
+costs. The first column of accuracies is the clean accuracy: the base classifier on the images as they are, which is
+not what is certified. The next one is the share of images for which any radius above 0 is certified ("at least",
+because sampling stops when the radii of the run are decided).
 
 """
 
 CLASSES = """
-## Which classes lose most
+## Results by class
 
-At {place} the classes certified least are {worst}; most, {best}. A single figure for all classes hides this, and a
-memo that states only the overall figure says too little to whoever looks for one of the former. So the memo, the
-report and the notebook show classes.
+At {place} the lowest certified accuracies are {worst}; the highest are {best}. An overall figure hides this, and a
+memo with nothing else says too little about the former classes. The memo, the report and the notebook therefore show
+results by class.
 """
 
 BUDGET = """
-## Where the budget went
+## Where the samples went
 
-![How many noisy copies the images took, by noise level](../examples/pbc28/results/figures/samples.png)
+![Noise samples per image, by noise level](../examples/pbc28/results/figures/samples.png)
 
-An image takes the more copies the closer its margin lies to one of the radii, where more copies can still change the
-answer. Those that took all the copies they may take are few, and had a large part of the work:
+The closer an image's margin lies to one of the radii, the more samples it takes, because there more samples can still
+change the decision. Few images took all samples they were allowed, and they account for a large part of the work:
 
 """
 
 ALONE = """
-One cell can cost more than all others together: near R_max even unanimous votes must be many, for every image. The
-mean copies an image that each cell alone would have taken, from the stored looks (- where it is not attainable):
+One entry can cost more than all others together: close to R_max, every image needs many votes, even unanimous ones.
+Mean samples per image that each entry would have taken alone, from the stored looks (- where it is not attainable):
 
 """
 
 AGREE = """
-## Does stopping early change the answer?
+## Does early stopping change the result?
 
-The first {images} images once more at sigma {sigma}, same weights, with a fixed number of copies: {late} an image
-instead of {early} on the mean ({fewer} times as many). Of {decisions} decisions {alike} are the same. The two runs drew
-different noise, so that an image near a radius may fall on either side in either; that is no sign of an error in one.
+The first {images} images were certified again at sigma {sigma}, with the same weights and a fixed number of samples:
+{late} per image instead of {early} on average ({fewer} times as many). Of {decisions} decisions, {alike} are the
+same. The two runs drew different noise, so an image close to a radius may fall on either side of it in each run; this
+does not indicate an error in either.
 """
 
 SECOND = """
-*Looks alone*: certified by the run that stops early and not by the fixed one. For any fixed image either procedure
+*Early stopping only*: certified by the run that stops early and not by the other. For any fixed image, each procedure
 returns a wrong certificate with probability at most alpha = 0.001, over its own noise.
 """
 
 DIFFER = """
-Where they differ, the radii lie close to r on either side. The looks share alpha among them, so that from the same
-votes the last of them gives a slightly smaller radius than the fixed run:
+Where the runs differ, the radii are close to r, one on each side. The looks share alpha, so the last look gives a
+slightly smaller radius than the fixed run would from the same votes:
 
 """
 
 WITHOUT = """
-## A classifier that never saw noise
+## A classifier trained without noise
 
-A ResNet-20 trained on the same images without noise, {clean} right on the first {images} test images as they are. Under
-noise it knows one or two answers only. What won the selection votes of how many images:
+A ResNet-20 was trained on the same images without noise. Its clean accuracy on the first {images} test images is
+{clean}. Under noise it returns only one or two classes. How many images each class won by the selection votes:
 
 """
 
 BLIND = """
-Certified like the others:
+Certified in the same way as the others:
 
 """
 
 MEMO = """
-A constant answer is robust, and right wherever the label happens to agree with it: at sigma 0.5 and 1.0 and k = 1 every
-certificate is of the one class that it names, and no radius takes it away. So look at the classes before believing a
-single figure. Certification says next to nothing for an ordinary accurate classifier; this is neither an error of the
-method nor a statement about other changes of the image. Train with the noise you certify with ([train.md](train.md)).
+A constant answer is robust, and correct wherever it happens to agree with the label: at sigma 0.5 and 1.0 and k = 1,
+every certificate is for the one class that the classifier returns, at any radius. Look at the results by class before
+believing an overall figure. Certification says next to nothing about an ordinary accurate classifier; this is neither
+an error of the method nor a statement about other perturbations. Train with the noise you certify with
+([training](train.md)).
 
 ## What the memo may say, and what it may not
 
-* It may say for which share of *these images*, and with 95 % confidence of the population they stand for, no change
-  with an L2 norm below r changes the answer *of the smoothed classifier*, with the abstentions in the denominator.
-* It may not say that the network without noise is robust, that a rotation, a stain, another scanner or another
-  laboratory is covered, or that an answer is medically right: a certificate is about constancy, and its label is the
-  reference label of the data set.
-* It may not carry a population bound over to patients: PBC-28 has no patient identifiers.
-* It may not say 0 % where a radius is not attainable: at sigma 0.25 no vote at n = 100,000 reaches r = 1.0 for k = 1.
+* It may say for which share of *these images*, and with 95 % confidence of the population they represent, no
+  perturbation with an L2 norm below r changes the answer *of the smoothed classifier*. Abstentions are in the
+  denominator.
+* It may not say that the base classifier is robust, that a rotation, a stain, another scanner or another laboratory
+  is covered, or that an answer is medically right: a certificate is about constancy, and its label is the reference
+  label of the data set.
+* It may not extend a population bound to patients: PBC-28 has no patient identifiers.
+* It may not say 0 % where a radius is not attainable: at sigma 0.25 and n = 100,000 no votes reach r = 1.0 for k = 1.
 * The weights, settings and acceptance criteria were fixed before the first of these images was sampled; they were
-  chosen on images held out of the training images. Of these images the first 400 had been certified before, with
-  earlier weights. This page's comparisons were made afterwards and promise nothing.
+  chosen on images held out of the training images. The first 400 of these images had been certified before, with
+  earlier weights. The comparisons on this page were made afterwards and promise nothing.
 """

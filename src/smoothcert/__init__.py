@@ -9,15 +9,27 @@ from typing import TYPE_CHECKING, Any
 from smoothcert.version import __version__
 
 if TYPE_CHECKING:
-    from smoothcert import stats
+    from smoothcert import errors, stats
     from smoothcert.evidence import Run, open_run
-    from smoothcert.sampling import SmoothedClassifier
+    from smoothcert.sampling import Certificates, Predictions, SmoothedClassifier
     from smoothcert.stats import Certificate
 
-__all__ = ["Certificate", "Run", "SmoothedClassifier", "__version__", "open_run", "stats"]
+__all__ = [
+    "Certificate",
+    "Certificates",
+    "Predictions",
+    "Run",
+    "SmoothedClassifier",
+    "__version__",
+    "errors",
+    "open_run",
+    "stats",
+]
 
 _HOMES = {
     "Certificate": "smoothcert.stats",
+    "Certificates": "smoothcert.sampling",
+    "Predictions": "smoothcert.sampling",
     "Run": "smoothcert.evidence",
     "SmoothedClassifier": "smoothcert.sampling",
     "open_run": "smoothcert.evidence",
@@ -25,8 +37,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "stats":
-        return import_module("smoothcert.stats")
+    if name in ("errors", "stats"):
+        return import_module(f"smoothcert.{name}")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'smoothcert' has no attribute {name!r}")

@@ -1,6 +1,7 @@
-"""The README, and a working directory with what its commands presuppose: tiny stand-ins under the README's names."""
+"""The pages, and a working directory with what their commands presuppose: tiny stand-ins under the pages' names."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,8 +16,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-STAND_INS = ("images.npz",)
-"""Archives; a folder of images, `cells`, and the evidence in `examples` lie beside them."""
+PAGES = ["README.md", "SECURITY.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 TRAIN_IMAGES, VAL_IMAGES = 24, 4
 
 
@@ -54,14 +54,9 @@ def scripts(folder: Path, names: Sequence[str]) -> Iterator[dict[str, ModuleType
             sys.modules.pop(name)
 
 
-@pytest.fixture(scope="session")
-def readme() -> str:
-    return (ROOT / "README.md").read_text(encoding="utf-8")
-
-
 @pytest.fixture
 def desk(tmp_path, monkeypatch) -> Iterator[Desk]:
-    """A working directory with the stand-ins; also the current one, for Python."""
+    """A working directory with `images.npz`, image files in `cells`, and `examples`; the current one for Python too."""
     from smoothcert.data import load_images
 
     train, val = load_images(f"synthetic:{TRAIN_IMAGES}#train"), load_images(f"synthetic:{VAL_IMAGES}")
@@ -71,8 +66,7 @@ def desk(tmp_path, monkeypatch) -> Iterator[Desk]:
         "val_images": val.images,
         "val_labels": val.labels,
     }
-    for name in STAND_INS:
-        np.savez(tmp_path / name, class_names=np.array(train.class_names), **splits)
+    np.savez(tmp_path / "images.npz", class_names=np.array(train.class_names), **splits)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "cells").mkdir()
     for i, pixels in enumerate(val.images):
@@ -81,12 +75,21 @@ def desk(tmp_path, monkeypatch) -> Iterator[Desk]:
     return Desk(tmp_path)
 
 
-@pytest.fixture
-def free_names() -> dict[str, object]:
-    """What the README's Python takes for granted: `model` of 8 classes, and `images`, float (3, 3, 28, 28)."""
-    import torch
-    from torch import nn
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> Path:
+    """A finished run of the shipped classifier at sigma 0.5, for pages about what to do with one."""
+    from smoothcert.cli import main
 
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 8)).eval()
-    return {"__name__": "readme", "model": model, "images": torch.randint(0, 256, (3, 3, 28, 28)) / 255}
+    folder = tmp_path_factory.mktemp("finished") / "RUN"
+    settings = ["--model", "demo", "--data", f"synthetic:{VAL_IMAGES}", "--sigma", "0.5", "--n-max", "1000"]
+    with pytest.raises(SystemExit) as done:
+        main(["certify", *settings, "--out", str(folder)])
+    assert not done.value.code
+    return folder
+
+
+@pytest.fixture
+def with_run(desk, finished_run) -> Desk:
+    """A working directory that has a finished run, `RUN`, as well."""
+    shutil.copytree(finished_run, desk.folder / "RUN")
+    return desk

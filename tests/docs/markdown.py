@@ -1,4 +1,4 @@
-"""What the tests read out of a Markdown document: fenced blocks, commands, code spans, links, headings, the tree."""
+"""What the tests read out of a Markdown document: fenced blocks, commands, code spans, links, headings."""
 
 import re
 import shlex
@@ -8,18 +8,19 @@ from dataclasses import dataclass
 FENCE = re.compile(r"^(`{3,})[ \t]*([^\n`]*)\n(.*?)^\1[ \t]*$", re.M | re.S)
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|\b(?:src|srcset|href)=\"([^\"]+)\"")
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-TREE_NAME = re.compile(r"(?<![\w./])[\w.-]+(?:/[\w.-]+)*(?:/|\.py|\.md)(?![\w/])")
+NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\n+\Z")
 OPERATORS = {"|", "||", "&", "&&", ";", "(", ")", "do", "then", "else", "{", "!"}
 NOT_PROGRAMS = {"for", "done", "fi", "}", "if", "while", "set", ""}
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: where it begins, its info string, its text."""
+    """One fenced block: where it begins, its info string, its text, and why it is not run, where a comment says so."""
 
     line: int
     info: str
     text: str
+    not_run: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,11 @@ def _without_comment(words: Iterator[str]) -> Iterator[str]:
 
 def blocks(text: str) -> list[Block]:
     """The fenced blocks, in order."""
-    return [Block(text.count("\n", 0, m.start()) + 1, m[2].strip(), m[3]) for m in FENCE.finditer(text)]
+    return [
+        Block(text.count("\n", 0, m.start()) + 1, m[2].strip(), m[3], reason[1] if reason else "")
+        for m in FENCE.finditer(text)
+        for reason in [NOT_RUN.search(text, 0, m.start())]
+    ]
 
 
 def commands(block: Block) -> list[Command]:
@@ -88,30 +93,3 @@ def anchors(text: str) -> set[str]:
     """The anchors GitHub gives the headings."""
     headings = re.findall(r"^#+ +(.+?) *#*$", prose(text), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def tree_paths(block: Block) -> list[tuple[str, ...]]:
-    """Paths a tree names: its entries, and the files and folders their descriptions speak of.
-
-    One of each tuple must exist: an entry stands in one place only, a name in a description may be meant from the
-    entry, from the folder it lies in, from the outermost folder or from the root of the project.
-    """
-    found: list[tuple[str, ...]] = []
-    above: list[tuple[int, str]] = []
-    for line in filter(str.strip, block.text.splitlines()):
-        indent = len(line) - len(line.lstrip())
-        names, _, told = line.strip().partition("  ")
-        above = [(depth, path) for depth, path in above if depth < indent]
-        parent = above[-1][1] if above else ""
-        entries = [parent + name for name in names.split()]
-        found += [(entry,) for entry in entries]
-        inside = entries[0] if len(entries) == 1 and entries[0].endswith("/") else parent
-        above += [(indent, inside)] if inside != parent else []
-        places = dict.fromkeys([inside, parent, above[0][1] if above else "", ""])
-        found += [tuple(place + name for place in places) for name in TREE_NAME.findall(told)]
-    return found
-
-
-def is_tree(block: Block) -> bool:
-    """Whether a block is a tree of files: its first line is a folder."""
-    return block.info in ("", "text") and bool(re.match(r"\S+/(\s|$)", block.text))

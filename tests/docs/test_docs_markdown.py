@@ -1,8 +1,8 @@
-"""The reader of Markdown behind the README's tests sees what a person sees."""
+"""The reader of Markdown behind the tests of the pages sees what a person sees."""
 
 import pytest
 
-from .markdown import Block, Command, anchors, blocks, commands, links, spans, tree_paths
+from .markdown import Block, Command, anchors, blocks, commands, links, spans
 
 TEXT = """# A title, and more
 
@@ -23,12 +23,6 @@ make demo
 inner
 ```
 ````
-"""
-TREE = """src/p/
-  a.py       reads b.py, of spec.json
-  room/      plain.py; sub/ the rest
-  x/ y/      rooms
-docs/        c.md
 """
 
 
@@ -71,10 +65,6 @@ def test_links_spans_and_anchors():
     assert anchors(TEXT) == {"a-title-and-more", "code-in-a-heading"}
 
 
-def test_the_paths_of_a_tree():
-    found = tree_paths(Block(1, "", TREE))
-    assert [paths[0] for paths in found] == [
-        *("src/p/", "src/p/a.py", "src/p/b.py", "src/p/room/", "src/p/room/plain.py", "src/p/room/sub/"),
-        *("src/p/x/", "src/p/y/", "docs/", "docs/c.md"),
-    ]
-    assert [len(paths) for paths in found] == [1, 1, 2, 1, 3, 3, 1, 1, 1, 2]
+def test_a_comment_before_a_block_says_why_it_is_not_run():
+    text = "<!-- not run: needs a GPU -->\n```sh\na\n```\n\n```sh\nb\n```\n"
+    assert [block.not_run for block in blocks(text)] == ["needs a GPU", ""]
