@@ -1,1 +1,0 @@
-"""Saving a smoothed classifier as a bundle, and loading it again; what a bundle is, `evidence.bundle` says."""
