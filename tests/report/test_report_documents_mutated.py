@@ -469,7 +469,12 @@ def test_verify_ends_with_1_for_a_forged_document_and_with_0_for_another_version
     as_by_other_code(copy)
     rechain(copy)
     assert verify(copy) == 0
-    assert "NOTE" in capsys.readouterr().out
+    brief = [line for line in capsys.readouterr().out.splitlines() if line.startswith("NOTE")]
+    assert verify(copy, notes=True) == 0
+    full = [line for line in capsys.readouterr().out.splitlines() if line.startswith("NOTE")]
+    documents = [line.split(":")[0] for line in brief if "results/" in line]
+    assert len(documents) == len(set(documents)) <= len(full)
+    assert ("--notes" in "".join(brief)) == (brief != full)
     NUMBERS["results.csv"][1](copy / "results")
     rechain(copy)
     assert verify(copy) == 1

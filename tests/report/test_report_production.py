@@ -215,7 +215,7 @@ CHANGES = {
     price: "scenarios",
     hidden: "unknown",
     unstated: "production is not the section",
-    more: "knows no such part: note",
+    more: "does not have were not checked: note",
     less: "a part is missing: basis",
     not_a_record: "cannot be read: votes: input should be a valid integer",
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smoothcert.report.documents import Documents
+    from smoothcert.evidence import Run
     from smoothcert.verify import Report
 
 
@@ -18,6 +18,7 @@ def verify(
     expect: str | None = None,
     allowed_signers: Path | None = None,
     signer: str | None = None,
+    notes: bool = False,
 ) -> int:
     """Recompute hashes, bounds, radii, results and documents of a run from its stored votes, and name what fails.
 
@@ -26,16 +27,18 @@ def verify(
 
     Args:
         run: Run directory.
-        bundle: Bundle directory: say too whether it is what this run certified, or name each difference.
-        expect: Evidence fingerprint that you were sent by another way than the run: 16 to 64 hex digits.
-        allowed_signers: File that names who may sign, as ssh-keygen reads it: check evidence.sig and lock.sig, and say
-            who signed.
+        bundle: Bundle directory: check too whether it is what this run certified, and name each difference.
+        expect: Evidence fingerprint, 16 to 64 hex digits, that reached you separately from the run.
+        allowed_signers: File of allowed signers, as ssh-keygen reads it: check evidence.sig and lock.sig, and print who
+            signed.
         signer: Who must have signed, as named in that file.
+        notes: Print every note in full, not one line per document that another version wrote.
     """
     from smoothcert.cli.terminal import print_text
     from smoothcert.errors import InputError, printable
     from smoothcert.evidence.bundle.files import expect_bundle
     from smoothcert.evidence.seal import SIGNATURES, in_groups
+    from smoothcert.report.documents import check_documents
     from smoothcert.verify import NOT_SHOWN, check_signatures
     from smoothcert.verify import verify as check
 
@@ -45,7 +48,7 @@ def verify(
     if bundle is not None:
         expect_bundle(bundle)
     report = check(run)
-    documents = _documents(run, report) if report.passed else None
+    documents = check_documents(report.run, report) if report.passed and report.run else None
     signed = None if allowed_signers is None or not report.passed else check_signatures(run, allowed_signers, signer)
     faults = [*report.faults, *_unexpected(report, expected)]
     faults += [fault for found in (documents, signed) if found for fault in found.faults]
@@ -65,14 +68,17 @@ def verify(
         print_text(f"Partial run: {report.missing:,} of {report.lines + report.missing:,} results are missing.")
     for verdict in report.criteria:
         print_text(f"{'FAILED ' if verdict.met is False else ''}criterion: {verdict.words}")
-    for note in (*report.notes, *(note for found in (documents, signed) if found for note in found.notes)):
+    of_documents = () if documents is None else documents.notes if notes else documents.brief
+    for note in (*report.notes, *of_documents, *(signed.notes if signed else ())):
         print_text(f"NOTE  {printable(note)}")
+    if documents and not notes and documents.brief != documents.notes:
+        print_text("NOTE  --notes lists the parts that were not compared")
     if signed is None and (unchecked := [name for name in SIGNATURES if (run / name).exists()]):
         print_text(f"NOTE  {' and '.join(unchecked)}: not checked; --allowed-signers FILE checks who signed")
     if report.fingerprint:
         print_text(f"Evidence fingerprint: {in_groups(report.fingerprint)}")
     print_text(f"Not shown by this: {NOT_SHOWN}.")
-    other = _deployed(run, bundle) if bundle is not None else 0
+    other = _deployed(report.run, bundle) if bundle is not None and report.run else 0
     return 1 if any(verdict.met is False for verdict in report.criteria) else other
 
 
@@ -105,14 +111,13 @@ def _unexpected(report: Report, expected: str | None) -> list[str]:
     return [f"evidence fingerprint: expected {expected:.32}, that of the run is {in_groups(report.fingerprint)}"]
 
 
-def _deployed(run: Path, bundle: Path) -> int:
-    """Say whether a bundle is what the run certified; return the exit status."""
+def _deployed(run: Run, bundle: Path) -> int:
+    """Print whether a bundle is what the run certified; return the exit status."""
     from smoothcert.cli.terminal import print_text
     from smoothcert.errors import printable
-    from smoothcert.evidence import open_run
     from smoothcert.verify import NOT_SHOWN_OF_BUNDLE, verify_bundle
 
-    found = verify_bundle(open_run(run), bundle)
+    found = verify_bundle(run, bundle)
     for fault in found.faults:
         print_text(f"FAULT  {printable(f'{bundle}: {fault}')}")
     if found.faults:
@@ -140,14 +145,6 @@ def _deployed(run: Path, bundle: Path) -> int:
         print_text("The bundle itself names no certification run; `smoothcert bundle` makes one that does.")
     print_text(f"Not shown by this: {NOT_SHOWN_OF_BUNDLE}.")
     return 0 if found.passed else 1
-
-
-def _documents(run: Path, report: Report) -> Documents:
-    """Return what verify finds in the documents of the run's `results/`."""
-    from smoothcert.evidence import open_run
-    from smoothcert.report.documents import check_documents
-
-    return check_documents(open_run(run), report)
 
 
 def sign(run: Path, /, *, key: Path) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class Report:
         claims: intervals and bounds over the data set, checked by adding up the binomial tail at each.
         notes: what was not checked and why, and what a reader should know; they never decide whether a run passed.
         fingerprint: of the evidence, 64 hex digits; None where the run is not sealed.
+        run: the run that was checked; None where it could not be opened.
     """
 
     lines: int
@@ -52,6 +53,7 @@ class Report:
     claims: int = 0
     notes: tuple[str, ...] = ()
     fingerprint: str | None = None
+    run: Run | None = field(default=None, repr=False, compare=False)
 
     @property
     def passed(self) -> bool:
@@ -110,6 +112,7 @@ def _check(opened: Run) -> Report:
         claims=claims_of(table),
         notes=() if faults else tuple(islice(log_notes(opened), NAMED_AT_MOST)),
         fingerprint=fingerprint(run),
+        run=opened,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from smoothcert.errors import EvidenceError
@@ -47,11 +48,13 @@ class Documents:
         faults: what contradicts evidence or log, in words; empty where everything that was checked holds.
         notes: what was not checked, and why; each names its document.
         held: documents that were derived again from votes, log and sponsor's fields, by their names, and hold.
+        brief: `notes` with one line, a count, per document that another version wrote.
     """
 
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    brief: tuple[str, ...] = ()
 
 
 def check_documents(run: Run, checked: Report | None = None) -> Documents:
@@ -83,7 +86,22 @@ def check_documents(run: Run, checked: Report | None = None) -> Documents:
         faults=tuple(dict.fromkeys(each.words for each in findings if each.kind == "fault")),
         notes=tuple(dict.fromkeys(each.words for each in findings if each.kind == "note")),
         held=tuple(dict.fromkeys(held)),
+        brief=_brief([each for each in findings if each.kind == "note"]),
     )
+
+
+def _brief(notes: Sequence[Finding]) -> tuple[str, ...]:
+    """Return the notes, those on parts that another version wrote as one line per document."""
+    parts: Counter[str] = Counter()
+    for each in notes:
+        parts[each.name] += each.parts
+    lines = (
+        f"results/{each.name}: another version wrote it; parts not compared: {parts[each.name]:,}"
+        if each.parts
+        else each.words
+        for each in notes
+    )
+    return tuple(dict.fromkeys(lines))
 
 
 def _went_on(run: Run) -> bool:

@@ -35,11 +35,13 @@ class Finding:
             every number that could be compared is what the votes give.
         name: the document, relative to `results/`.
         told: in words; empty for "held".
+        parts: number of parts of the document that were not compared because another version wrote it.
     """
 
     kind: Literal["fault", "note", "held"]
     name: str
     told: str = ""
+    parts: int = 0
 
     @property
     def words(self) -> str:
@@ -55,9 +57,9 @@ def fault(name: str, told: str) -> Finding:
     return Finding("fault", name, told)
 
 
-def note(name: str, told: str) -> Finding:
+def note(name: str, told: str, parts: int = 0) -> Finding:
     """Return what was not checked, and why; `told` continues the document's name."""
-    return Finding("note", name, told)
+    return Finding("note", name, told, parts)
 
 
 def held(name: str) -> Finding:
@@ -164,14 +166,16 @@ def describe(written: Written, name: str, found: Compared) -> Findings:
     """Say what a comparison found, or that the document holds."""
     if found.wrong:
         yield fault(name, f": {some(found.wrong)} is not what votes and log give")
-    kind = fault if written.same_code else note
-    other = "" if written.same_code else "; another version wrote it"
-    if found.unknown:
-        yield kind(name, f": not checked, as this version knows no such part: {some(found.unknown)}{other}")
-    if found.absent:
-        yield kind(name, f": a part is missing: {some(found.absent)}{other}")
-    if found.worded:
-        yield kind(name, f": words that differ from this version's were not checked: {some(found.worded)}{other}")
+    differences = (
+        ("parts that this version does not have were not checked", found.unknown),
+        ("a part is missing", found.absent),
+        ("words that differ from this version's were not checked", found.worded),
+    )
+    for text, paths in differences:
+        if paths and written.same_code:
+            yield fault(name, f": {text}: {some(paths)}")
+        elif paths:
+            yield note(name, f": {text}: {some(paths)}; another version wrote it", len(paths))
     if not found.wrong and not (written.same_code and (found.unknown or found.absent or found.worded)):
         yield held(name)
 
