@@ -53,22 +53,15 @@ def test_help_names_every_verb_and_the_units(help_pages):
     assert all(re.search(rf"\b{verb} ", page) for verb in VERBS)
     assert "in units of the [0, 1] range" in page
     for verb in ("certify", "radius", "train"):
-        text = " ".join(re.sub(r"[│\s]+", " ", help_pages["pages"][verb]).split())
-        assert "in units of the [0, 1] range" in text
+        assert "in units of the [0, 1] range" in help_pages["pages"][verb]
     assert all(page.startswith("Usage: smoothcert") for page in help_pages["pages"].values())
 
 
 def test_help_calls_a_thing_by_one_name_and_has_no_flag_that_empties_a_list(help_pages):
     for page in help_pages["pages"].values():
         many = re.search(r"(\w+)\.\.\.", page.partition("\n")[0])
-        assert many is None or re.search(rf"│[ *]+{many[1]}\b", page), page
+        assert many is None or re.search(rf"^  {many[1]}\b", page, re.MULTILINE), page
         assert "--empty-" not in page
-
-
-def test_help_of_certify_says_that_a_factory_is_the_users_code(help_pages):
-    text = " ".join(re.sub(r"[│\s]+", " ", help_pages["pages"]["certify"]).split())
-    assert "(your own code, it is run)" in text
-    assert "A run is never overwritten." in text
 
 
 def test_the_installed_command(project):

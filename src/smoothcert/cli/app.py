@@ -8,12 +8,13 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Literal
 
-from cyclopts import App, ArgumentCollection
+from cyclopts import App, ArgumentCollection, Group
 from cyclopts.exceptions import CycloptsError, ValidationError
 from pydantic import ValidationError as PydanticError
 
 from smoothcert.cli.certify import certify, demo, merge, resume
 from smoothcert.cli.deploy import bundle, predict
+from smoothcert.cli.help import UNITS, HelpFormatter, epilogue
 from smoothcert.cli.prepare import check, plan, train
 from smoothcert.cli.results import radius, report, status, table
 from smoothcert.cli.verify import sign, verify
@@ -24,13 +25,15 @@ from smoothcert.yaml_files import parse_yaml, read_text
 
 INTERRUPTED = 130
 LARGEST = 100_000
-"""Bytes that a settings file may have."""
+"""Maximum size of a settings file in bytes."""
 LONGEST = 1200
-"""Letters of a refusal that are shown: names and values from files can have any length."""
+"""Maximum length of a message in characters: names and values from files can have any length."""
 
 
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
-    """Print the completion script of a shell; for bash: `source <(smoothcert completion bash)`.
+    """Print the completion script of a shell.
+
+    For bash: `source <(smoothcert completion bash)`.
 
     Args:
         shell: bash, zsh or fish.
@@ -39,43 +42,46 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     return 0
 
 
-VERBS = (
-    demo,
-    check,
-    plan,
-    certify,
-    resume,
-    merge,
-    status,
-    table,
-    report,
-    radius,
-    verify,
-    sign,
-    bundle,
-    predict,
-    train,
-    completion,
-)
+COMMANDS = {
+    "Before a run": (demo, train, check, plan),
+    "Certify": (certify, resume, merge),
+    "Read and check a run": (status, table, report, verify, sign),
+    "Deploy": (bundle, predict),
+    "Other": (radius, completion),
+}
+VERBS = tuple(verb for group in COMMANDS.values() for verb in group)
 USAGE = {
+    "certify": "Usage: smoothcert certify --model NAME --data NAME --out PATH [OPTIONS]",
     "merge": "Usage: smoothcert merge --out PATH RUNS...",
     "table": "Usage: smoothcert table [OPTIONS] PATHS...",
     "predict": "Usage: smoothcert predict [OPTIONS] BUNDLE IMAGES...",
 }
-"""Verbs that take any number of things: cyclopts would call them ARGS here, and by their name below."""
+"""Usage lines where that of cyclopts says less: it calls repeated arguments ARGS, and requires no --out."""
 
 
-def build() -> App:
-    """Return the command line."""
+def build(tokens: Sequence[str] = ()) -> App:
+    """Return the command line.
+
+    Args:
+        tokens: the arguments that it will parse; they choose the help page.
+    """
+    complete = "--help-all" in tokens
     app = App(
         name="smoothcert",
         version=__version__,
         help="Certified robustness of image classifiers by randomized smoothing, re-checkable from stored votes.",
+        help_flags=["--help", "-h", "--help-all"],
         help_format="plaintext",
-        help_epilogue="sigma and radii are in units of the [0, 1] range of pixels: 0.25 is 64 grey levels of 255.",
+        help_formatter=HelpFormatter("".join(tokens[:1]), complete),
+        help_epilogue=UNITS,
+        group_commands=Group("Options", sort_key=len(COMMANDS)),
     )
-    for verb in VERBS:
-        app.command(verb, usage=USAGE.get(verb.__name__))
+    for place, (title, verbs) in enumerate(COMMANDS.items()):
+        group = Group(title, sort_key=place)
+        for verb in verbs:
+            name = verb.__name__
+            end = UNITS if complete else epilogue(name)
+            app.command(verb, group=group, sort_key=verbs.index(verb), usage=USAGE.get(name), help_epilogue=end)
     return app
 
 
@@ -114,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _call(tokens: list[str]) -> object:
     """Parse, and call the verb; one that asks is told which flags were typed."""
-    app, typed = build(), set[str]()
+    app, typed = build(tokens), set[str]()
 
     def watch(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> None:
         typed.update(each.name for each in arguments if any(token.source == "cli" for token in each.tokens))

@@ -30,19 +30,19 @@ def certify(
     print_config: Annotated[bool, Parameter(negative="")] = False,
     typed: Typed = NOTHING,
 ) -> int:
-    """Certify labelled images: sample votes, store them, print the table of certified accuracy.
+    """Certify labelled images and print the table of certified accuracy.
 
-    Lists may be repeated flags, spaces or commas: --sigma 0.25,0.5,1.0. Three sigmas usually mean three classifiers,
-    each trained with its noise: --model "weights/r20_{sigma}.safetensors". An interrupted run is continued by
-    `smoothcert resume`. The answer depends neither on the engine nor on the number of workers or shards.
+    Votes are stored as they are sampled; `smoothcert resume` continues an interrupted run. Lists take commas, spaces or
+    repeated flags. With several noise levels, {sigma} in --model names one classifier for each. The results depend
+    neither on the engine nor on the number of workers or shards.
 
     Args:
         out: Run directory to create. A run is never overwritten.
-        plan: Folder written by `smoothcert plan --out` for these settings, classifiers and images: its forecast is
-            recorded before the first image and printed beside what is realised.
-        config: YAML file with any of these settings; flags override it. A file never decides that code is run: give
-            --trust-model, or --model and --data that are code, on the command line.
-        print_config: Print the settings as YAML for --config, and stop; --trust-model is not among them.
+        plan: Plan of this run, from `smoothcert plan --out`. It must be for these settings, classifiers and images; its
+            forecast is recorded before the first image and printed beside the results.
+        config: YAML file with settings; flags override it. A file never decides that code is run: give --trust-model,
+            or --model and --data that are code, on the command line.
+        print_config: Print the settings as YAML for --config, and stop. Without --trust-model.
     """
     from smoothcert.errors import InputError
 
@@ -76,18 +76,20 @@ def resume(
     trust_model: Annotated[bool, Parameter(negative="")] = False,
     workers: Annotated[Workers, Parameter(name="*")] = ANYWHERE,
 ) -> int:
-    """Continue an interrupted run: only images without a ledger line are sampled. A shard goes on with its own part.
+    """Continue an interrupted run.
 
-    Any engine may go on with what any other began.
+    Only images without a ledger line are sampled; a shard continues with its own images. The engine may differ from
+    that of earlier sessions.
 
     Args:
         run: Run directory.
-        model: Place of the classifier, if it was moved, or its code: a run is data and names no code by itself. Its
-            content must be unchanged.
-        weights: New place of the weights file, if it was moved.
-        data: Place of the images, if they were moved, or the code that makes them.
-        trust_model: Run what is code as the run names it, because you trust whoever made classifier, images and run.
-        accept_recipe: Go on although this machine computes differently; each new line then names its recipe.
+        model: Classifier, if it was moved or is code. A run is data and never names code by itself. The content of the
+            classifier must be unchanged.
+        weights: Weights file, if it was moved.
+        data: Images, if they were moved or made by code.
+        trust_model: Run the code that the run names. Only if you trust the author of classifier, images and run.
+        accept_recipe: Continue with another numeric recipe. This machine may then compute differently; each new line
+            names its recipe.
     """
     from smoothcert.cli.certify_work import print_next, resume_and_report
 
@@ -109,12 +111,14 @@ These were synthetic images and a demonstration classifier. For your own:
 
 
 def demo(*, out: Path = Path("smoothcert-demo"), images: int = 300, n_max: int = 5000) -> int:
-    """Certify synthetic images with a small shipped classifier: no data or model needed, about two minutes.
+    """Certify synthetic images with the bundled ResNet-8.
+
+    Needs no data and no classifier, and takes about two minutes. The bundled ResNet-8 is for the demo only.
 
     Args:
         out: Run directory to create. A run is never overwritten.
         images: Number of synthetic images.
-        n_max: Noisy copies an image at most.
+        n_max: Maximum samples per image.
     """
     from smoothcert.config import make_request
 
@@ -141,13 +145,14 @@ def _documents(out: Path) -> None:
 
 
 def merge(*runs: Path, out: Path) -> int:
-    """Merge shards of one run, made by `smoothcert certify --shard i/n` on any machines, into one run directory.
+    """Merge the shards of a run into one run directory.
 
-    The shards must have the same spec and no image in common; they are copied, not changed. If no image is missing, the
-    run is sealed like one that sampled all itself; otherwise `smoothcert resume` goes on with it.
+    The shards come from `smoothcert certify --shard i/n`, on any machines. They must have the same spec and no image in
+    common; they are copied, not changed. If no image is missing, the merged run is sealed; otherwise `smoothcert
+    resume` continues it.
 
     Args:
-        runs: Run directories, finished shards or interrupted ones.
+        runs: Run directories of the shards. Finished or interrupted.
         out: Run directory to create. A run is never overwritten.
     """
     from smoothcert.cli.certify_work import print_next, print_results

@@ -22,21 +22,22 @@ def bundle(
     weights: str | None = None,
     trust_model: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Write the smoothed classifier that a run certified at one noise level as a bundle, for `smoothcert predict`.
+    """Save the smoothed classifier of a run as a bundle.
 
-    The run must be finished, sealed and undamaged, and the classifier's files unchanged: they are hashed. A bundle
-    never holds a seed: every prediction draws its noise anew.
+    The run must be finished, sealed and undamaged, and the files of the classifier unchanged: they are hashed. A bundle
+    never holds a seed: every prediction draws fresh noise.
 
     Args:
         run: Run directory.
         out: Bundle directory to create. A bundle is never overwritten.
-        sigma: Which noise level, where the run has several; a bundle holds one.
-        n: Noisy copies a prediction takes at most.
-        alpha: Probability, at most, that one answer is not the smoothed classifier's.
-        model: Place of the classifier, if it was moved, or its code: a run is data and names no code by itself. Its
-            content must be unchanged.
-        weights: New place of the weights file, if it was moved.
-        trust_model: Run what is code as the run names it, because you trust whoever made classifier and run.
+        sigma: Noise level, if the run has several. A bundle holds one.
+        n: Maximum samples per prediction.
+        alpha: Error probability of a prediction. The probability that an answer is not the smoothed classifier's is at
+            most alpha.
+        model: Classifier, if it was moved or is code. A run is data and never names code by itself. The content of the
+            classifier must be unchanged.
+        weights: Weights file, if it was moved.
+        trust_model: Run the code that the run names. Only if you trust the author of classifier and run.
     """
     from smoothcert.cli.terminal import print_text
     from smoothcert.evidence import open_run
@@ -67,16 +68,16 @@ NOTHING_ASKED = PredictSettings()
 
 
 def predict(bundle: Path, /, *images: Path, asked: Flags = NOTHING_ASKED) -> int:
-    """Predict image files (PNG, JPEG, TIFF, BMP), or whole folders, with a bundle: a class for each, or an abstention.
+    """Predict or certify image files with a bundle.
 
-    Sampling stops as soon as an image is decided; an answer is not the smoothed classifier's with probability at most
-    alpha all the same. All files are checked before the first prediction, and nothing is resized or converted: images
-    must be as the certified ones were. Every call draws fresh secret noise, so there is no --seed: whoever knows the
-    noise can look for an image that it misleads.
+    Prints a class or an abstention per image. The probability of returning a class other than the smoothed classifier's
+    is at most alpha, early stopping included. All files are checked first, and nothing is resized or converted: images
+    must have the size and grid of the certified ones. Every call draws fresh secret noise, so there is no --seed: with
+    known noise, an image could be built that it misleads.
 
     Args:
-        bundle: Bundle directory, written by `smoothcert bundle`; every file of it is checked.
-        images: Image files and folders; folders are searched through in sorted order.
+        bundle: Bundle directory, from `smoothcert bundle`. Every file is checked.
+        images: Image files (PNG, JPEG, TIFF, BMP) and folders. Folders are read in sorted order.
     """
     from smoothcert.cli.predict_work import predict_and_report
 

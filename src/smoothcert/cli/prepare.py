@@ -24,16 +24,16 @@ def check(
     config: Path | None = None,
     typed: Typed = NOTHING,
 ) -> int:
-    """Check classifier and images: will it work, does anything look wrong, how long will it take?
+    """Check classifier and images before a run.
 
-    Takes what `certify` takes. Looks at a few hundred images with and without noise, at the way they are fed, at both
-    precisions and at batch sizes; writes nothing but the folder of --out. Exit status 1 if something looks wrong; each
-    doubt names its remedy. `certify` does the short form of this by itself.
+    Takes the flags of `certify`. Classifies a few hundred images with and without noise, tries other input conventions,
+    precisions and batch sizes, and estimates the time of the run. Each warning names its remedy; the exit status is 1
+    if there is any. `certify` runs a short form of these checks itself.
 
     Args:
-        train_data: Images the classifier was trained on, named as for --data: images that occur in both are counted.
-        out: Folder to create for a contact sheet: images of each class as stored and as noisy copies.
-        config: YAML file with any of these settings; flags override it.
+        train_data: Training images, to count those also in --data. Named as for --data.
+        out: Folder to create for a contact sheet. Images of each class, as stored and with noise.
+        config: YAML file with settings; flags override it.
     """
     from smoothcert.cli.prepare_work import check_and_report
 
@@ -52,17 +52,18 @@ def plan(
     config: Path | None = None,
     typed: Typed = NOTHING,
 ) -> int:
-    """Plan a run: radii within reach, votes and images needed, and from a pilot the run's accuracy, time and cost.
+    """Forecast a run: attainable radii, images, accuracy, cost.
 
-    With --model and --data it draws a few hundred votes of some images, on this device, and forecasts the run; without
-    them, and with --classes, it says what follows from the settings alone. `smoothcert certify --plan` records the
-    forecast before the first image and prints it beside what was realised.
+    With --model and --data, a pilot samples some images on this device and the whole run is forecast from it; without,
+    and with --classes, the plan shows what follows from the settings alone. `smoothcert certify --plan` records the
+    forecast before the first image and prints it beside the results.
 
     Args:
-        out: Folder to create: plan.json, plan.md, a CSV a table; with a pilot also run.yaml, plan.svg and plan.png. A
-            plan is never overwritten.
-        sponsor: YAML file whose section `production` names studies a day, votes, devices and prices (docs/cost.md).
-        config: YAML file with any of these settings; flags override it.
+        out: Folder to create for the plan. It gets plan.json, plan.md and one CSV per table; with a pilot also
+            run.yaml, plan.svg and plan.png. A plan is never overwritten.
+        sponsor: YAML file with a section `production`. Its studies per day, votes, devices and prices are used for the
+            cost (docs/cost.md).
+        config: YAML file with settings; flags override it.
     """
     if settings is None:
         raise InputError(f"--{NO_CLASSES}.")
@@ -80,17 +81,17 @@ def train(
     settings: Annotated[TrainingSettings, Parameter(name="*", negative="")],
     reading: Annotated[Reading | None, Parameter(name="*", negative="")] = None,
 ) -> int:
-    """Train a classifier under Gaussian noise, flips and rotations, and save it as safetensors.
+    """Train or fine-tune a classifier under Gaussian noise.
 
-    A small ResNet from nothing, or (--from) a classifier trained already, which certifies badly as long as it never
-    saw noise. One classifier a noise level; certify them together with --model "weights/r20_{sigma}.safetensors".
-    Interrupted, it is continued by the same command; the log of its epochs stands beside the weights as CSV.
+    Trains a small ResNet from scratch, or fine-tunes the classifier of --from. Train one classifier per noise level,
+    and certify them together with --model "r20_{sigma}.safetensors". The same command continues an interrupted
+    training; one row per epoch is written beside the weights as CSV.
 
     Args:
-        data: Labelled training images, named as for `certify`.
-        out: Weights file to write (.safetensors); an existing file is never overwritten.
-        start: Train this classifier on: FILE.safetensors, FILE.pt with --arch, package.module:factory or timm:NAME.
-        weights: Weights file for --from package.module:factory or timm:NAME.
+        data: Folder, .npz, .csv, medmnist:NAME or synthetic:N. Labelled training images, named as for `certify`.
+        out: Weights file to write (.safetensors). An existing file is never overwritten.
+        start: Classifier to fine-tune. FILE.safetensors, FILE.pt with --arch, package.module:factory or timm:NAME.
+        weights: Weights of --from module:factory or timm:NAME.
     """
     from smoothcert.cli.prepare_work import TrainRequest, train_and_report
 

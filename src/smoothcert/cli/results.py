@@ -21,9 +21,9 @@ DAMAGED = 1
 
 
 def status(run: Path, /) -> int:
-    """Say how far a run is: running, interrupted, finished or damaged; images decided, copies drawn, time left.
+    """Show the state of a run: progress, samples and time left.
 
-    Exit status 1 for a damaged run.
+    A run is running, interrupted, finished or damaged. The exit status is 1 if it is damaged.
 
     Args:
         run: Run directory.
@@ -157,18 +157,19 @@ def table(
     sponsor: Path | None = None,
     format: Literal["md", "csv", "tex", "json"] | None = None,
 ) -> int:
-    """Print certified accuracy from stored votes (RUN), or from published per-image logs (LOG...).
+    """Print a table of a run, or of published per-image logs.
 
     Args:
-        paths: One run directory, or log files with the columns idx, label, predict, radius, correct, time.
+        paths: One run directory, or log files. The columns of a log: idx, label, predict, radius, correct, time.
         radius: L2 radii to report instead of the run's own.
-        show: Which table of a run: results; accuracy without noise beside it; acceptance criteria; classes,
-            subgroups and groups (at --radius, or the primary cell's); cost; the rate in each precision; production,
-            what so many studies a day cost; the radius in image units; simple changes; plan, predicted against
-            realised; guarantees.
-        sponsor: YAML file whose section `production` names studies a day, votes, devices and prices, for --show
-            production; left out, that of the last report, else the defaults (docs/cost.md).
-        format: md, csv, tex or json; left out, what suits the terminal.
+        show: Table to print. results: certified accuracy. accuracy: clean accuracy beside it. criteria: acceptance
+            criteria. classes, subgroups, groups: certified accuracy of each, at --radius or that of the primary entry.
+            cost: of the run. rates: samples per second in each precision. production: cost of so many studies per day.
+            units: the radius in image units. changes: norms of simple perturbations. plan: forecast and results.
+            guarantees: what holds with which probability.
+        sponsor: YAML file with a section `production`. Studies per day, votes, devices and prices for --show
+            production; left out, those of the last report, else the defaults (docs/cost.md).
+        format: Output format. Left out, a table for the terminal.
     """
     from smoothcert.errors import InputError
 
@@ -273,18 +274,19 @@ def radius(
     bound: Literal["rankcp", "simuem", "cohen"] = "rankcp",
     radius: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
 ) -> int:
-    """Print one certified radius a line, rounded down to 6 decimals, from class counts; no torch.
+    """Print certified radii computed from class counts.
 
-    The class certified is the label of each line; the label must not have been chosen from the same votes. 0.000000
-    is an abstention. With --radius, print certified top-k accuracy at those radii instead.
+    Prints one radius per line, rounded down to 6 decimals; 0.000000 is an abstention. The label of each line is
+    certified; it must not have been chosen from the same votes. With --radius, prints certified top-k accuracy at those
+    radii instead.
 
     Args:
-        counts: One line an image: c class counts, then the label.
-        sigma: Noise the votes were drawn with, in units of the [0, 1] range.
-        alpha: The largest probability, over an image's own noise draws, that its certificate is wrong.
-        k: The label stays among the k most probable classes.
+        counts: Text file: class counts and label per line. One line per image: c counts, then the label.
+        sigma: Noise level of the votes. In units of the [0, 1] range.
+        alpha: Error probability per certificate. Over the image's own noise.
+        k: Rank of the certificate. The label stays among the k most probable classes.
         bound: Confidence bounds.
-        radius: L2 radii at which to report certified accuracy.
+        radius: L2 radii at which to report accuracy.
     """
     from smoothcert.config import make_request
     from smoothcert.formats.published import read_counts
@@ -309,12 +311,14 @@ def radius(
 
 
 def report(run: Path, /, *, sponsor: Path | None = None, live: bool = True) -> int:
-    """Write results table, figures, notebook, report.html and the four-page memo of a run; no torch, no GPU.
+    """Write tables, figures, notebook, HTML report and memo of a run.
+
+    Needs neither torch nor a GPU. The documents of a partial run say so, and claim nothing about a population.
 
     Args:
-        run: Run directory. A partial run gets documents that say partial and claim nothing about a population.
-        sponsor: YAML file with the sponsor's fields of the memo; what is left out stays open and is counted.
-        live: Let the notebook certify five images anew where classifier, images and torch are at hand.
+        run: Run directory.
+        sponsor: YAML file with the sponsor's fields of the memo. Fields that are left out stay open and are counted.
+        live: Certify 5 images in the notebook. Where classifier, images and torch are available.
     """
     from smoothcert.cli.terminal import print_text
     from smoothcert.evidence import RunDirectory

@@ -20,19 +20,19 @@ def verify(
     signer: str | None = None,
     notes: bool = False,
 ) -> int:
-    """Recompute hashes, bounds, radii, results and documents of a run from its stored votes, and name what fails.
+    """Recompute all of a run from its votes, and report each fault.
 
-    Needs no classifier, no image and no GPU; writes nothing. Exit status 1 if something does not hold, or an acceptance
-    criterion of the run is not met.
+    Checks hashes, bounds, radii, results and documents. Needs no classifier, no image and no GPU, and writes nothing.
+    The exit status is 1 if there is a fault, or if an acceptance criterion of the run is not met.
 
     Args:
         run: Run directory.
-        bundle: Bundle directory: check too whether it is what this run certified, and name each difference.
-        expect: Evidence fingerprint, 16 to 64 hex digits, that reached you separately from the run.
-        allowed_signers: File of allowed signers, as ssh-keygen reads it: check evidence.sig and lock.sig, and print who
-            signed.
-        signer: Who must have signed, as named in that file.
-        notes: Print every note in full, not one line per document that another version wrote.
+        bundle: Bundle directory to compare with the run. Each difference is named.
+        expect: Evidence fingerprint that you expect. 16 to 64 hex digits, received by another way than the run.
+        allowed_signers: Allowed signers file, as for ssh-keygen. Checks evidence.sig and lock.sig, and names the
+            signer.
+        signer: Expected signer, as named in --allowed-signers.
+        notes: Print every note in full. Not one line per document that another version wrote.
     """
     from smoothcert.cli.terminal import print_text
     from smoothcert.errors import InputError, printable
@@ -148,13 +148,14 @@ def _deployed(run: Run, bundle: Path) -> int:
 
 
 def sign(run: Path, /, *, key: Path) -> int:
-    """Sign the sealed evidence of a run: ssh-keygen writes evidence.sig beside it. The evidence is verified first.
+    """Sign the sealed evidence of a run with an SSH key.
 
-    The signature stands for spec, ledger and log together. `smoothcert verify RUN --allowed-signers FILE` checks it.
+    The evidence is verified first; ssh-keygen writes evidence.sig, which covers spec, ledger and log together.
+    `smoothcert verify RUN --allowed-signers FILE` checks it.
 
     Args:
         run: Run directory.
-        key: File of an SSH key; ssh-keygen asks for its passphrase. Of a key that an agent holds, the public file.
+        key: SSH key file. ssh-keygen asks for its passphrase; if an agent holds the key, give the public file.
     """
     from smoothcert.cli.terminal import print_text
     from smoothcert.errors import EvidenceError, printable

@@ -32,8 +32,8 @@ class Criterion(Place):
     at_least: float
     """Fraction from above 0 to 1: 0.6 means 60 %."""
     of: Literal["observed", "population", "joint"] = "population"
-    """observed: s / m of this sample. population: the 95 % lower bound over images and noise. joint: the same, holding
-    for all cells of the run together."""
+    """observed: s / m of these images. population: the 95 % lower bound over images and noise. joint: the same, holding
+    for all entries of the run together."""
 
     @field_validator("at_least")
     @classmethod
@@ -57,32 +57,35 @@ class CertifyConfig(Frozen):
     """What is certified: noise levels, radii, top-k, confidence, and how many samples it may take."""
 
     sigma: Annotated[tuple[Sigma, ...], BeforeValidator(split)] = (Sigma(0.25), Sigma(0.5), Sigma(1.0))
-    """Noise standard deviations, in units of the [0, 1] range (0.25 is 64 grey levels of 255)."""
+    """Noise levels. Standard deviations of the noise, in units of the [0, 1] range (0.25 is 64 grey levels of 255)."""
     radius: Floats = (0.25, 0.5, 1.0)
-    """L2 radii at which certified accuracy is reported, in units of the [0, 1] range."""
+    """L2 radii to report. Certified accuracy is reported at these radii, in units of the [0, 1] range."""
     k: Ints = (1,)
-    """Top-k certificates to derive from the same votes; alpha holds for each k."""
+    """Top-k certificates. All are derived from the same votes; alpha holds for each k."""
     target: Literal["auto", "prediction", "label"] = "auto"
-    """Which class is certified: the smoothed prediction, or the reference label. auto: prediction for k = 1,
-    label for k > 1."""
+    """Class that is certified. prediction: the class the smoothed classifier returns. label: the reference label. auto:
+    prediction for k = 1, label for k > 1."""
     alpha: Alpha = 0.001
-    """The largest probability, over an image's own noise draws, that its certificate is wrong."""
+    """Error probability per certificate. For each image, the probability over its own noise that its certificate is
+    wrong is at most alpha."""
     bound: Literal["rankcp", "simuem", "cohen"] = "rankcp"
-    """Confidence bounds behind a certificate."""
+    """Confidence bounds. Those behind a certificate."""
     stopping: Literal["looks", "fixed"] = "looks"
-    """looks: stop an image as soon as it is decided, same guarantee. fixed: always draw n_max."""
+    """When sampling of an image stops. looks: as soon as the image is decided, with the same guarantee. fixed: after
+    n_max samples."""
     n0: Count = 100
-    """Noisy copies an image that select the class."""
+    """Noise samples per image to select the class."""
     n_max: Count = 100_000
-    """Noisy copies an image at most, after selection."""
+    """Maximum samples per image. Noise samples after those that select the class."""
     seed: int | None = None
-    """Seed of the noise, 64 bits. Only to reproduce a run: left out, it is drawn from the operating system."""
+    """Seed of the noise, to reproduce a run. 64 bits; left out, it is drawn from the operating system."""
     noise: Literal["grid", "float"] = "grid"
-    """grid: integer steps, sound in computer arithmetic. float: ordinary Gaussian noise, arithmetic not covered."""
+    """Kind of noise. grid: integer steps, sound in computer arithmetic. float: ordinary Gaussian noise; the arithmetic
+    is not covered."""
     primary: Place | None = None
-    """The cell the documents speak of first, fixed before the first image."""
+    """The entry that the documents report first. Fixed before the first image."""
     criteria: tuple[Criterion, ...] = ()
-    """Acceptance criteria, fixed before the first image: a list in the --config file (docs/criteria.md)."""
+    """Acceptance criteria. A list in the --config file, fixed before the first image (docs/criteria.md)."""
 
     @field_validator("sigma")
     @classmethod
@@ -182,13 +185,13 @@ class RuntimeConfig(Frozen):
     """How the classifier is computed. All but the device are part of what is certified."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic of the classifier; part of what is certified."""
+    """Precision of the classifier. Part of what is certified."""
     batch_size: Count | None = None
-    """Noise samples per forward pass (default: 512, fewer for large images); part of what is certified."""
+    """Samples per forward pass (default: 512 or less). Fewer than 512 for large images; part of what is certified."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the classifier runs."""
     compile: Literal["off", "on"] = "off"
-    """on: torch.compile the classifier (needs a C++ compiler); part of what is certified."""
+    """Use torch.compile. Needs a C++ compiler; part of what is certified."""
 
 
 def _distinct(values: tuple[_T, ...]) -> tuple[_T, ...]:

@@ -16,14 +16,15 @@ class Reading(Frozen):
     """How images are read."""
 
     quantise: int | None = None
-    """Put float images on a grid of 8, 12 or 16 bits, which is recorded; for 16-bit files, 12 or 16 says how many bits
-    their values have."""
+    """Round float images to a grid of 8, 12 or 16 bits. The grid is recorded. For 16-bit files, 12 or 16 says how many
+    bits the values have."""
     resize: Count | None = None
-    """Bring the shorter side of every image to N pixels, before noise and back on the grid; recorded."""
+    """Resize the shorter side of each image to N pixels. Done before noise is added, and rounded to the grid;
+    recorded."""
     crop: Count | None = None
-    """Keep the N x N pixels in the middle of every image, after --resize; recorded."""
+    """Keep the central N x N pixels, after --resize. Recorded."""
     window: Floats | None = None
-    """Centre and width of the window for DICOM images, in their own units; left out, the file's first is used."""
+    """DICOM window: centre and width. In the units of the images; left out, the first window of each file is used."""
 
     @field_validator("quantise")
     @classmethod
@@ -44,14 +45,15 @@ class DataConfig(Reading):
     """The images: which they are, and how they are read."""
 
     data: str
-    """Labelled images: FILE.npz[#split], a folder with one subfolder per class, a manifest
-    FILE.csv|FILE.parquet[#split], medmnist:NAME[#split], package.module:factory returning a Dataset, or synthetic[:N],
-    N drawn images of blood-smear-like cells that are no patient's."""
+    """Folder, .npz, .csv, medmnist:NAME or synthetic:N. Labelled images: FILE.npz[#split], a folder with one subfolder
+    per class, a manifest FILE.csv|FILE.parquet[#split], medmnist:NAME[#split], package.module:factory that returns a
+    Dataset (your own code, which is run), or synthetic[:N], N drawn images that look like blood smears and are of no
+    patient."""
     limit: Count | None = None
     """Certify only the first N images."""
     subgroup: Names = ()
-    """Columns of the manifest, or arrays of the .npz file, for which results are also counted separately, such as sex,
-    scanner."""
+    """Columns by which results are counted separately. Columns of the manifest, or arrays of the .npz file, such as
+    sex,scanner."""
 
     @field_validator("subgroup")
     @classmethod
@@ -65,29 +67,33 @@ class ModelConfig(Frozen):
     """The classifier: which it is, and what it expects of its input."""
 
     model: str
-    """Classifier: FILE.safetensors, FILE.onnx, package.module:factory (your own code, it is run), timm:NAME,
-    monai:FOLDER, FILE.pt2 or TorchScript with --trust-model, or demo (shipped, for synthetic images). {sigma} stands
-    for each noise level as typed."""
+    """Weights file, module:factory, timm:NAME or demo. FILE.safetensors, FILE.onnx, package.module:factory (your own
+    code, which is run), timm:NAME, monai:FOLDER, FILE.pt2 or TorchScript with --trust-model, or demo (bundled, for
+    synthetic images). {sigma} is replaced by each noise level as it was typed."""
     weights: str | None = None
-    """State dict or safetensors file for package.module:factory or timm:NAME. May contain {sigma}."""
+    """Weights of --model module:factory or timm:NAME. A state dict or a safetensors file; may contain {sigma}."""
     arch: str | None = None
-    """Architecture of a weights file that does not name its own: resnet8, resnet20, wide20, resnet18."""
+    """Architecture, if the weights file names none. One of resnet8, resnet20, wide20, resnet18."""
     trust_model: bool = False
-    """Run what is code, because you trust whoever made it: a model file (.pt2, TorchScript, MONAI bundles), and a
-    package.module:factory that only the --config file names. Not read from files."""
+    """Run code that the model file holds or names. Only if you trust its author: it allows model files that are code
+    (.pt2, TorchScript, MONAI bundles), and a package.module:factory that only the --config file names. Not read from
+    files."""
     input_range: Floats | None = None
-    """Lowest and highest pixel value the classifier expects, such as 0,255. Noise, sigma and radii stay in the [0, 1]
-    range; images are brought to this one afterwards."""
+    """Lowest and highest input value, such as 0,255. What the classifier expects; noise, sigma and radii stay in the
+    [0, 1] range, and images are rescaled after the noise is added."""
     mean: Floats | None = None
-    """What the classifier expects to be subtracted from each channel, in units of its input range; needs --std."""
+    """Mean of each input channel; needs --std. What the classifier expects to be subtracted, in units of its input
+    range."""
     std: Floats | None = None
-    """What the classifier expects each channel to be divided by, in units of its input range; needs --mean."""
+    """Standard deviation of each channel; needs --mean. What the classifier expects its input to be divided by, in
+    units of its input range."""
     layout: Literal["NCHW", "NHWC"] | None = None
-    """Order of the classifier's input: channels first (NCHW) or last (NHWC)."""
+    """Channels first (NCHW) or last (NHWC). The order of the classifier's input."""
     channels: Literal["RGB", "BGR"] | None = None
-    """Order of the colours the classifier expects; images are read as RGB."""
+    """Order of the colour channels. The order that the classifier expects; images are read as RGB."""
     output: Literal["logit", "probability"] | None = None
-    """What the one output of a binary classifier is: above 0 (logit) or above 0.5 (probability) means class 1."""
+    """Kind of a single output. For a binary classifier with one output: class 1 is above 0 (logit) or above 0.5
+    (probability)."""
 
     @field_validator("input_range")
     @classmethod

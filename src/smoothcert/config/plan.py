@@ -17,19 +17,21 @@ class PlanSettings(Request):
     """What a plan is asked. Every setting of `smoothcert certify`, and those of the pilot."""
 
     model: str = ""
-    """Classifier, as for `certify`; left out together with --data, nothing is drawn and nothing is forecast."""
+    """Weights file, module:factory, timm:NAME or demo. As for `certify`; without --model and --data there is no pilot
+    and no forecast."""
     data: str = ""
-    """Labelled images, as for `certify`."""
+    """Folder, .npz, .csv, medmnist:NAME or synthetic:N. Labelled images, as for `certify`."""
     pilot: Count = 100
-    """Images of the pilot, drawn at random from --data."""
+    """Images in the pilot. Drawn at random from --data."""
     pilot_copies: int = 300
-    """Noisy copies of each pilot image at each noise level. They are never votes of a run."""
+    """Samples per pilot image. At each noise level; they are never votes of a run."""
     population: float = 0.6
-    """Lower bound on the robust share of the population that is wanted, from 0 to 1: how many images does it take?"""
+    """Target for the population bound. The lower bound on the robust share of the population, from 0 to 1: the plan
+    says how many images it takes."""
     images: Count | None = None
-    """Images of the run that is planned (default: those of --data, else 400)."""
+    """Images of the run (default: those of --data). Without --data: 400."""
     classes: int | None = None
-    """Number of classes, where no classifier is named."""
+    """Number of classes, without --model."""
 
     @field_validator("pilot_copies")
     @classmethod

@@ -12,24 +12,26 @@ class PredictSettings(Frozen):
     """What a person asks of a bundle."""
 
     k: int = 1
-    """Answer with the k most probable classes."""
+    """Number of classes in an answer. The k most probable ones."""
     n: int | None = None
-    """Noisy copies an image at most (left out: the bundle's)."""
+    """Maximum samples per image. Default: that of the bundle."""
     alpha: float | None = None
-    """Probability, at most, that one answer is not the smoothed classifier's (left out: the bundle's)."""
+    """Error probability of an answer. The probability that an answer is not the smoothed classifier's is at most alpha.
+    Default: that of the bundle."""
     certify: bool = False
-    """Certify each image: class, abstention and radius from one procedure, wrong together with probability at most
-    alpha. Takes more copies."""
+    """Certify each image. One procedure gives class, abstention and radius, wrong together with probability at most
+    alpha; it takes more samples."""
     radius: Floats = ()
-    """L2 radii to decide with --certify, in units of the [0, 1] range (left out: the certification run's)."""
+    """L2 radii to decide with --certify. In units of the [0, 1] range. Default: those of the certification run."""
     n_max: int | None = None
-    """Noisy copies an image at most with --certify, after selection (left out: the certification run's)."""
+    """Maximum samples per image with --certify. After those that select the class. Default: that of the certification
+    run."""
     out: Path | None = None
-    """File to write instead of printing a table, .csv or .json. An existing file is never overwritten."""
+    """Write to this file, .csv or .json. Instead of printing a table. An existing file is never overwritten."""
     format: Literal["csv", "json"] | None = None
-    """Form of what is printed or written (left out: a table, or what --out is called)."""
+    """Output format. Default: a table, or the format of --out."""
     model: str | None = None
-    """package.module:factory (your own code, it is run) that builds the network, where it is not one of smoothcert's
-    own; its weights come from the bundle."""
+    """Code that builds the network, if not built in. package.module:factory (your own code, which is run); the weights
+    come from the bundle."""
     device: Literal["auto", "cpu", "cuda"] | None = None
-    """Where the classifier runs (left out: as certified)."""
+    """Where the classifier runs. Default: as certified."""

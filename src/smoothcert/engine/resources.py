@@ -18,22 +18,23 @@ class Workers(Frozen):
     """Who samples. Every field is a flag of `smoothcert certify` and `smoothcert resume`; none is part of the spec."""
 
     engine: Literal["local", "ray"] = "local"
-    """local: this process. ray: worker processes, here or on a Ray cluster (extra `ray`). The answer is the same."""
+    """This process, or Ray workers. local: this process. ray: worker processes, here or on a Ray cluster (extra `ray`).
+    The results are the same."""
     workers: Count | None = None
-    """Workers of --engine ray (default: one a GPU where CUDA is used, else one a processor core)."""
+    """Ray workers (default: one per GPU or core). One per GPU if CUDA is used, else one per processor core."""
     address: str | None = None
-    """Ray cluster that --engine ray joins, such as auto (default: one is started here, and stopped at the end)."""
+    """Ray cluster to join, such as auto. Default: a cluster is started here, and stopped at the end."""
     worker_timeout: Count | None = None
-    """Seconds after which a worker of --engine ray that finishes no batch is replaced (default: 600)."""
+    """Replace a stalled Ray worker after N s. A worker that finishes no batch for so many seconds (default: 600)."""
 
 
 class Placement(Workers):
     """Who samples, which part of the images, and who signs that the spec was locked before."""
 
     shard: str | None = None
-    """i/n: only the i-th of n parts of the images, i from 0; `smoothcert merge` joins the parts. Needs --seed."""
+    """Part i/n of the images, such as 0/4; needs --seed. i counts from 0; `smoothcert merge` joins the parts."""
     sign_lock: Path | None = None
-    """SSH key that signs the locked spec before the first vote (file lock.sig, made by ssh-keygen)."""
+    """SSH key that signs the frozen spec. Signed by ssh-keygen before the first vote, as lock.sig."""
 
 
 KNOCK_SECONDS = 10.0

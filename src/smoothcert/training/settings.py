@@ -25,22 +25,22 @@ class TrainingSettings:
     """How one classifier is trained under Gaussian noise.
 
     Args:
-        sigma: Standard deviation of the noise, in units of the [0, 1] range; 0 trains without noise.
-        sigma_low: Train one classifier for several noise levels: each image's is drawn between this and sigma.
-        arch: Architecture: resnet8, resnet20, wide20 or resnet18 (default: resnet20, or that of --from).
+        sigma: Noise level; 0 trains without noise. Standard deviation, in units of the [0, 1] range.
+        sigma_low: Lowest noise level, for one classifier for several. The noise level of each image is drawn between
+            sigma_low and sigma.
+        arch: resnet8, resnet20, wide20 or resnet18. Default: resnet20, or the architecture of --from.
         epochs: Passes over the images.
-        batch_size: Images a step.
-        learning_rate: The highest rate of the cycle, SGD with Nesterov momentum 0.9 (default: 0.2, with --from 0.02).
+        batch_size: Images per step.
+        learning_rate: Peak rate (default: 0.2, with --from 0.02). SGD with Nesterov momentum 0.9, one cycle.
         weight_decay: L2 penalty on the weights of convolutions and of the head.
-        label_smoothing: Share of the target spread over all classes, 0 to 0.9.
-        consistency: Weight of the agreement between two noisy copies of an image (0: one copy, and half the time an
-            epoch); more of it trades certified accuracy at small radii for large ones, and too much, with many
-            classes, costs it everywhere: choose it on images held out.
-        entropy: Weight of the entropy of the copies' mean prediction; only with consistency.
-        augment: turns: flips and quarter turns of each image, where up and down mean nothing; none: the images as they
-            are, which noise alone keeps from being learned by heart.
-        holdout: Share of the images kept apart to measure accuracy with and without noise, 0 to 0.5.
-        seed: Seed of initial weights, order, augmentation and noise.
+        label_smoothing: Share of the target spread over all classes. 0 to 0.9.
+        consistency: Weight of the consistency loss. It is the agreement between two noise samples of an image; 0 uses
+            one sample and half the time per epoch. Higher values trade certified accuracy at small radii for large
+            ones; too high, with many classes, costs accuracy at all radii. Choose it on held-out images.
+        entropy: Weight of the prediction entropy. The entropy of the mean prediction; only with consistency.
+        augment: Augmentation. turns: flips and quarter turns, for images without an up and down. none: noise only.
+        holdout: Share of the images held out. Used to measure accuracy with and without noise; 0 to 0.5.
+        seed: Seed. Of initial weights, order, augmentation and noise.
         precision: bf16 (autocast) or fp32.
         device: cpu or cuda.
 
