@@ -35,6 +35,7 @@ def test_any_json_gives_a_card_or_a_refusal(values: dict[str, Any]) -> None:
     [
         ([1], "a table of declared facts is expected, got list"),
         ({"mean": [0.5], "std": []}, "one value a channel each"),
+        ({"class_names": {"a", "b"}}, "declared class_names .* is not usable; expected a list of names"),
         ({"mean": [0.5], "std": [0.0]}, r"declared std \[0.0\] is not usable; expected numbers above 0"),
         ({"mean": [0.5], "std": [1.0], "in_channels": 3}, "different numbers of channels"),
         ({"input_shape": [3, 28]}, r"expected three whole numbers \(C, H, W\)"),

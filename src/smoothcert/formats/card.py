@@ -6,10 +6,11 @@ key may be null, empty or left out. Keys that this version does not know are lef
 """
 
 import json
-import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from functools import cache
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from smoothcert.errors import ModelError
 from smoothcert.formats.strict import decode
@@ -17,84 +18,29 @@ from smoothcert.formats.strict import decode
 MAX_CLASSES = 1_000_000
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+def _ordered(values: Any) -> Any:
+    """Refuse what pydantic would make a tuple of in any order."""
+    if isinstance(values, set | frozenset):
         raise ValueError
-    return float(value)
+    return values
 
 
-def _whole(value: Any, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] >= pair[1]:
         raise ValueError
-    return value
+    return pair
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError
-    return value
-
-
-def _numbers(value: Any) -> tuple[float, ...]:
-    return tuple(_number(item) for item in _sequence(value))
-
-
-def _sequence(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise ValueError
-    return tuple(value)
-
-
-def _positive(value: Any) -> tuple[float, ...]:
-    numbers = _numbers(value)
-    if any(number <= 0 for number in numbers):
-        raise ValueError
-    return numbers
-
-
-def _shape(value: Any) -> tuple[int, int, int]:
-    channels, height, width = _sequence(value)
-    return _whole(channels, 1, 4096), _whole(height, 1, 65536), _whole(width, 1, 65536)
-
-
-def _sigma(value: Any) -> float:
-    sigma = _number(value)
-    if sigma < 0:
-        raise ValueError
-    return sigma
-
-
-def _range(value: Any) -> tuple[float, float]:
-    low, high = _numbers(value)
-    if low >= high:
-        raise ValueError
-    return low, high
-
-
-def _word(known: tuple[str, ...]) -> tuple[Callable[[Any], str], str]:
-    def convert(value: Any) -> str:
-        if value not in known:
-            raise ValueError
-        return str(value)
-
-    return convert, " or ".join(known)
-
-
-WORDS = {"layout": ("NCHW", "NHWC"), "channels": ("RGB", "BGR"), "output": ("logit", "probability")}
-CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "arch": (_text, "the name of an architecture"),
-    "num_classes": (lambda value: _whole(value, 2, MAX_CLASSES), "a whole number from 2"),
-    "in_channels": (lambda value: _whole(value, 1, 4096), "a whole number from 1"),
-    "input_shape": (_shape, "three whole numbers (C, H, W)"),
-    "mean": (_numbers, "numbers"),
-    "std": (_positive, "numbers above 0"),
-    "sigma": (_sigma, "a number from 0"),
-    "value_range": (_range, "two numbers, the lower first"),
-    "class_names": (lambda value: tuple(_text(name) for name in _sequence(value)), "a list of names"),
-    "recipe": (dict, "a table"),
-    **{name: _word(known) for name, known in WORDS.items()},
-}
-"""Field -> (conversion that raises on nonsense, what was expected)."""
+_List = BeforeValidator(_ordered)
+_Text = Annotated[str, Field(strict=True)]
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_Positive = Annotated[_Number, Field(gt=0)]
+_From0 = Annotated[_Number, Field(ge=0)]
+_Classes = Annotated[int, Field(strict=True, ge=2, le=MAX_CLASSES)]
+_Channels = Annotated[int, Field(strict=True, ge=1, le=4096)]
+_Side = Annotated[int, Field(strict=True, ge=1, le=65536)]
+_Shape = Annotated[tuple[_Channels, _Side, _Side], _List]
+_LATER = ("layout", "channels", "output")
 
 
 @dataclass(frozen=True)
@@ -117,19 +63,22 @@ class Card:
         recipe: how it was trained; kept, never interpreted.
     """
 
-    arch: str | None = None
-    num_classes: int | None = None
-    in_channels: int | None = None
-    input_shape: tuple[int, int, int] | None = None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    sigma: float | None = None
-    value_range: tuple[float, float] = (0.0, 1.0)
-    class_names: tuple[str, ...] = ()
-    recipe: dict[str, Any] = field(default_factory=dict)
-    layout: Literal["NCHW", "NHWC"] | None = None
-    channels: Literal["RGB", "BGR"] | None = None
-    output: Literal["logit", "probability"] | None = None
+    arch: Annotated[_Text | None, "the name of an architecture"] = None
+    num_classes: Annotated[_Classes | None, "a whole number from 2"] = None
+    in_channels: Annotated[_Channels | None, "a whole number from 1"] = None
+    input_shape: Annotated[_Shape | None, "three whole numbers (C, H, W)"] = None
+    mean: Annotated[tuple[_Number, ...], _List, "numbers"] = ()
+    std: Annotated[tuple[_Positive, ...], _List, "numbers above 0"] = ()
+    sigma: Annotated[_From0 | None, "a number from 0"] = None
+    value_range: Annotated[tuple[_Number, _Number], _List, AfterValidator(_rising), "two numbers, the lower first"] = (
+        0.0,
+        1.0,
+    )
+    class_names: Annotated[tuple[_Text, ...], _List, "a list of names"] = ()
+    recipe: Annotated[dict[str, Any], "a table"] = field(default_factory=dict)
+    layout: Annotated[Literal["NCHW", "NHWC"] | None, "NCHW or NHWC"] = None
+    channels: Annotated[Literal["RGB", "BGR"] | None, "RGB or BGR"] = None
+    output: Annotated[Literal["logit", "probability"] | None, "logit or probability"] = None
 
     @property
     def planes(self) -> int | None:
@@ -139,7 +88,7 @@ class Card:
 
     def as_json(self) -> str:
         """One line of JSON, keys sorted; the words that came later are left out where nothing is declared."""
-        values = {name: value for name, value in asdict(self).items() if value is not None or name not in WORDS}
+        values = {name: value for name, value in asdict(self).items() if value is not None or name not in _LATER}
         return json.dumps(values, sort_keys=True, ensure_ascii=False)
 
 
@@ -170,8 +119,14 @@ def card_from_values(values: Any, reference: str) -> Card:
     """
     if not isinstance(values, dict):
         raise ModelError(f"{reference}: a table of declared facts is expected, got {type(values).__name__}.")
-    checked = {name: _checked(name, values[name], reference) for name in CHECKS if values.get(name) is not None}
-    card = Card(**checked)
+    reader, expected = _reader()
+    try:
+        card = reader.validate_python({name: values[name] for name in expected if values.get(name) is not None})
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        raise ModelError(
+            f"{reference}: the declared {name} {repr(values[name])[:60]} is not usable; expected {expected[name]}."
+        ) from None
     if len(card.mean) != len(card.std):
         raise ModelError(f"{reference}: mean and std need one value a channel each, got {card.mean} and {card.std}.")
     channels = {len(card.mean) or None, card.in_channels, card.input_shape[0] if card.input_shape else None}
@@ -184,10 +139,8 @@ def card_from_values(values: Any, reference: str) -> Card:
     return card
 
 
-def _checked(name: str, value: Any, reference: str) -> Any:
-    convert, expected = CHECKS[name]
-    try:
-        return convert(value)
-    except (TypeError, ValueError, OverflowError):
-        shown = repr(value)[:60]
-        raise ModelError(f"{reference}: the declared {name} {shown} is not usable; expected {expected}.") from None
+@cache
+def _reader() -> tuple[TypeAdapter[Card], dict[str, str]]:
+    """What checks a card, and what is expected of each field, in words."""
+    hints = get_type_hints(Card, include_extras=True)
+    return TypeAdapter(Card), {name: hint.__metadata__[-1] for name, hint in hints.items()}
