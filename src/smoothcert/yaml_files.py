@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import sys
 from collections.abc import Iterable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from smoothcert.errors import InputError
 
 DEEPEST = 32
 """Levels of nesting in YAML: more than settings or a sponsor's file need, and few enough for any parser."""
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_text(path: Path, largest: int) -> str:
@@ -39,7 +41,7 @@ def read_text(path: Path, largest: int) -> str:
 
 
 def parse_yaml(text: str, name: str) -> Any:
-    """Read YAML: plain values, no tags, no references to other parts, no key twice, nothing nested deep.
+    """Read YAML 1.2: plain values, no tags, no references to other parts, no key twice, nothing nested deep.
 
     Args:
         text: the YAML.
@@ -48,52 +50,48 @@ def parse_yaml(text: str, name: str) -> Any:
     Raises:
         InputError: the text is not YAML, or not plain.
     """
-    import yaml
+    from ruamel.yaml.constructor import DuplicateKeyError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        _check_plain(yaml.parse(text, Loader=yaml.SafeLoader), name)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if _merges(root):
-            raise InputError(f"{name}: merge keys (<<) are not read here; write the text out.")
-        if twice := _repeated(root):
-            raise InputError(f"{name}: `{twice}` is there twice; say it once.")
-        return yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
+        _check_plain(_yaml().parse(text), name)
+        return _yaml().load(text)
+    except DuplicateKeyError as error:
+        twice = str(error.problem).split('"')[1]
+        raise InputError(f"{name}: `{twice}` is there twice; say it once.") from None
+    except MarkedYAMLError as error:
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"{name}: expected YAML, got a mistake{where}: {error.problem}.") from None
-    except (yaml.YAMLError, ValueError):
+    except (YAMLError, ValueError, LookupError, AttributeError, TypeError):  # a tag that the value does not fit
         raise InputError(f"{name}: expected YAML, got text that cannot be read as YAML.") from None
 
 
+def write_yaml(values: dict[str, Any]) -> str:
+    """Return plain values as YAML, in their order."""
+    text = StringIO()
+    _yaml().dump(values, text)
+    return text.getvalue()
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML
+
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = yaml.sort_base_mapping_type_on_output = yaml.allow_unicode = False
+    yaml.width = sys.maxsize  # a folded line may be read with other blanks
+    return yaml
+
+
 def _check_plain(events: Iterable[Any], name: str) -> None:
-    """Stop at the first alias, and where nesting goes deep: what a parser does there takes long, or all the stack."""
-    import yaml
+    """Stop at the first reference, and where nesting goes deep: a parser takes long there, or all the stack."""
+    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
     depth = 0
     for event in events:
-        if isinstance(event, yaml.AliasEvent):
+        if isinstance(event, AliasEvent):
             raise InputError(f"{name}: YAML aliases (*name) are not read here; write the text out.")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, ScalarEvent) and ((event.value == "<<" and event.implicit[0]) or event.tag == _MERGE):
+            raise InputError(f"{name}: merge keys (<<) are not read here; write the text out.")
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > DEEPEST:
             raise InputError(f"{name}: expected lists and mappings nested at most {DEEPEST} deep, got more.")
-
-
-def _merges(node: Any) -> bool:
-    """Whether a mapping takes keys from another by `<<`, which may say a key twice unseen."""
-    if getattr(node, "tag", None) == "tag:yaml.org,2002:merge":
-        return True
-    value = getattr(node, "value", None)
-    children = value if isinstance(value, list) else []
-    return any(_merges(part) for child in children for part in (child if isinstance(child, tuple) else (child,)))
-
-
-def _repeated(node: Any) -> str | None:
-    """Return a key that one mapping holds twice, or None."""
-    pairs = getattr(node, "value", None)
-    if not isinstance(pairs, list):
-        return None
-    if node.id != "mapping":
-        return next((found for child in pairs if (found := _repeated(child))), None)
-    keys = Counter(str(key.value) for key, _ in pairs)
-    twice = next((key for key, times in keys.items() if times > 1), None)
-    return twice or next((found for _, child in pairs if (found := _repeated(child))), None)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from smoothcert.cli import main
 from smoothcert.config import make_request
 from smoothcert.evidence import open_run
 from smoothcert.stats import radii_from_counts
+from smoothcert.yaml_files import parse_yaml
 
 from .conftest import COMMAND
 
@@ -76,6 +76,7 @@ def test_the_installed_command(project):
 NO_TORCH = """
 import sys
 from smoothcert.cli import main
+from smoothcert.yaml_files import parse_yaml
 try:
     main(sys.argv[1:])
 except SystemExit as done:
@@ -130,7 +131,7 @@ def test_printed_settings_give_the_same_request(tmp_path_factory, asked, trusted
     again = tmp_path_factory.mktemp("config") / "again.yaml"
     again.write_text(printed)
     assert config_of("--config", str(again)) == printed
-    read = make_request(**yaml.safe_load(printed))
+    read = make_request(**parse_yaml(printed, "printed"))
     wanted = make_request(**{name.replace("-", "_"): value for name, value in asked.items()})
     assert "trust_model" not in printed
     assert read == wanted
@@ -139,13 +140,13 @@ def test_printed_settings_give_the_same_request(tmp_path_factory, asked, trusted
 
 def test_a_setting_named_like_a_verb_is_read(tmp_path):
     (tmp_path / "c.yaml").write_text("model: m.safetensors\ndata: d.npz\nradius: 0.125\n")
-    assert yaml.safe_load(config_of("--config", str(tmp_path / "c.yaml")))["radius"] == [0.125]
+    assert parse_yaml(config_of("--config", str(tmp_path / "c.yaml")), "printed")["radius"] == [0.125]
 
 
 def test_flags_override_the_file(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("model: a.safetensors\ndata: d.npz\nsigma: [0.25, 1.0]\nalpha: 0.01\nn_max: 500\n")
-    read = yaml.safe_load(config_of("--config", str(path), "--sigma", "0.50", "--alpha", "0.02"))
+    read = parse_yaml(config_of("--config", str(path), "--sigma", "0.50", "--alpha", "0.02"), "printed")
     assert (read["sigma"], read["alpha"], read["n_max"], read["model"]) == (["0.50"], 0.02, 500, "a.safetensors")
 
 
@@ -153,7 +154,7 @@ def test_flags_override_the_file(tmp_path):
     "words", [["--sigma", "0.25", "--sigma", "0.50"], ["--sigma", "0.25", "0.50"], ["--sigma", "0.25,0.50"]]
 )
 def test_lists_in_every_spelling(words):
-    read = yaml.safe_load(config_of("--model", "m.safetensors", "--data", "d.npz", *words))
+    read = parse_yaml(config_of("--model", "m.safetensors", "--data", "d.npz", *words), "printed")
     assert read["sigma"] == ["0.25", "0.50"]
 
 

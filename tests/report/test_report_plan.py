@@ -5,7 +5,6 @@ import io
 import json
 
 import pytest
-import yaml
 
 from evidence.forecasts import a_forecast
 from evidence.handmade import a_spec
@@ -21,6 +20,7 @@ from smoothcert.report.plan.tables import COPIES, SECONDS, TITLES, forecast_tabl
 from smoothcert.report.plan.write import read_plan, reading, settings_yaml, write_plan
 from smoothcert.report.results import write_results
 from smoothcert.verify import verify
+from smoothcert.yaml_files import parse_yaml
 
 REQUEST = {"sigma": "0.25,0.50", "k": (1, 3), "radius": "0.25,0.5,1.0"}
 
@@ -90,7 +90,7 @@ def test_a_plan_is_written_once(piloted, tmp_path):
 
 
 def test_its_settings_are_those_of_certify(piloted):
-    read = make_request(**yaml.safe_load(settings_yaml(piloted.settings.request())))
+    read = make_request(**parse_yaml(settings_yaml(piloted.settings.request()), "run.yaml"))
     assert read == piloted.settings.request()
     assert [sigma.text for sigma in read.sigma] == ["0.25", "0.50"]
 

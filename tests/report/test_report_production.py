@@ -282,10 +282,10 @@ def test_the_figure_steps_up_where_a_device_is_full():
 def test_the_examples_of_the_documentation_are_read(page):
     from pathlib import Path
 
-    import yaml
+    from smoothcert.yaml_files import parse_yaml
 
     text = (Path(__file__).parents[2] / "docs" / f"{page}.md").read_text(encoding="utf-8")
     block = text.partition("```yaml\n")[2].partition("```")[0]
-    production = make_sponsor(yaml.safe_load(block)).production
+    production = make_sponsor(parse_yaml(block, page)).production
     assert production.here.name == "Reading-room PC"
     assert len(scenarios(BASIS, production)) > 10

@@ -1,11 +1,11 @@
 """Hostile settings files: they are read, or refused with one short printable sentence."""
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smoothcert.cli import main
+from smoothcert.yaml_files import write_yaml
 
 from .hostile import many, spoiled, strange, written
 
@@ -27,9 +27,7 @@ REQUEST = {
 @many
 @given(data=st.data())
 def test_settings(tmp_path, capsys, data):
-    (tmp_path / "c.yaml").write_bytes(
-        data.draw(strange(REQUEST).map(written) | spoiled(yaml.safe_dump(REQUEST).encode()))
-    )
+    (tmp_path / "c.yaml").write_bytes(data.draw(strange(REQUEST).map(written) | spoiled(write_yaml(REQUEST).encode())))
     with pytest.raises(SystemExit) as left:
         main(["certify", "--config", f"{tmp_path}/c.yaml", "--print-config"])
     said = capsys.readouterr().err
@@ -45,6 +43,8 @@ def test_settings(tmp_path, capsys, data):
         "sigma: " + "[" * 60_000,
         "a: &a [1]\nb: &b [*a,*a]\nsigma: *b\n",
         "\tx",
+        "alpha: !!bool x",
+        "alpha: {<<: {b: 1}}",
         "1",
         "sigma: [null]",
         "k: [1, ]\nsigma: [0.25, ~]",

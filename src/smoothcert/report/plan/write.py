@@ -15,6 +15,7 @@ from smoothcert.evidence.forecast import Forecast, Planned
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.report.plan.tables import TITLES, tables
 from smoothcert.stats.rounding import full, percent_exact, percent_up
+from smoothcert.yaml_files import write_yaml
 
 
 def reading(planned: Planned) -> Iterator[str]:
@@ -117,9 +118,7 @@ def write_plan(planned: Planned, folder: Path, production: Production | None = N
 
 def settings_yaml(request: Request) -> str:
     """Return the settings of a run as the YAML that `--config` reads, noise levels as they were typed."""
-    import yaml
-
-    return str(yaml.safe_dump(request.plain(), sort_keys=False))
+    return write_yaml(request.plain())
 
 
 def read_plan(path: Path) -> Forecast:
