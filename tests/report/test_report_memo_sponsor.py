@@ -43,7 +43,7 @@ def test_a_blank_field_is_open(tmp_path, blank):
     [
         ("devise: x", "devise: there is no such setting. The fields are device, intended_use"),
         ("device: [1, 2]", "device: input should be a valid string, got [1, 2]"),
-        ("device: yes", "device: input should be a valid string, got True"),
+        ("device: true", "device: input should be a valid string, got True"),
         ("smoothing: {in_release: true}", "smoothing: expected sigma and copies"),
         ("smoothing: {in_release: true, sigma: -1, copies: 5}", "smoothing.sigma: input should be greater than 0"),
         ("independence: {statement: x, independent: maybe, sampling: random}", "independence.independent: "),
