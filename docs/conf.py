@@ -41,7 +41,7 @@ html_static_path = ["site/static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_sidebars = {"docs/index": []}
+html_sidebars = {"docs/index": [], "docs/getting-started": [], "docs/which-certificate": []}
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,

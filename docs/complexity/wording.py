@@ -74,8 +74,8 @@ certify with probability {wanted} and {n_max:,} did not. It helps to plan a run;
 """
 
 FUNCTIONS = """
-Everything on this page is computed by `smoothcert.stats`: `copies_needed` and `power` (exact if only the label's count
-matters, simulated otherwise), `least_margin`, `probabilities_at` (probabilities with a given margin), `simulate` and
-`expected_copies` (the procedure of a run, with selection, looks and futility, on votes drawn from given probabilities).
-Section 5 of [the notebook](notebook.md) answers the same questions for the settings of a run.
+Everything on this page is computed by [smoothcert.stats](api/stats.md): `smoothcert.stats.samples_needed` and
+`smoothcert.stats.power` (exact if only the label's count matters, simulated otherwise), and `smoothcert.stats.simulate`
+(the procedure of a run, with selection, looks and futility, on votes drawn from given probabilities). Section 5 of
+[the notebook](notebook.md) answers the same questions for the settings of a run.
 """

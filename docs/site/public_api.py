@@ -29,20 +29,17 @@ def entries(name: str, first: Sequence[str] = ()) -> list[str]:
     for each in dict.fromkeys([*first, *public_names(module)]):
         value = getattr(module, each)
         if not ismodule(value) and each not in above:
-            lines += [f".. {_directive(value)}:: {name}.{each}", *_options(value), ""]
+            lines += [*_entry(f"{name}.{each}", value), ""]
     return lines
 
 
-def _directive(value: Any) -> str:
+def _entry(name: str, value: Any) -> list[str]:
     if isclass(value):
-        return "autoexception" if issubclass(value, Exception) else "autoclass"
-    return "autofunction" if isroutine(value) else "autodata"
-
-
-def _options(value: Any) -> list[str]:
-    if isclass(value):
-        return ["   :members:"]
-    return [] if isroutine(value) else ["   :no-value:"]
+        kind = "autoexception" if issubclass(value, Exception) else "autoclass"
+        return [f".. {kind}:: {name}", "   :members:"]
+    if isroutine(value):
+        return [f".. autofunction:: {name}"]
+    return [f".. py:data:: {name}", f"   :value: {value!r}"]
 
 
 class PublicApi(SphinxDirective):

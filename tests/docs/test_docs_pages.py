@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+import smoothcert
 from smoothcert.cli import main
 
 from .conftest import PAGES, ROOT, Desk
@@ -143,6 +144,15 @@ def test_paths_in_prose_exist(page, text):
     for span in spans(text):
         if re.fullmatch(r"(src|tests|docs|benchmarks)/[\w./-]*", span):
             assert (ROOT / span).exists(), f"{page}: no file `{span}`"
+
+
+def test_names_of_the_package_in_prose_exist(page, text):
+    for span in spans(text):
+        if re.fullmatch(r"smoothcert(\.\w+)+", span):
+            value = smoothcert
+            for name in span.split(".")[1:]:
+                assert hasattr(value, name), f"{page}: no `{span}`"
+                value = getattr(value, name)
 
 
 def test_every_verb_is_shown_on_some_page(verbs):
