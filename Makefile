@@ -50,7 +50,7 @@ dist: install
 # The documentation site, in build/site; a warning is an error.
 docs: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
-	$(BIN)/sphinx-build -q -E --fail-on-warning --keep-going -c docs -b html . build/site
+	$(BIN)/python -m sphinx -q -E --fail-on-warning --keep-going -c docs -b html . build/site
 
 bench: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'

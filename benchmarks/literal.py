@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Smooth:
-    """A smoothed classifier; `copies` counts the noisy copies it drew."""
+    """A smoothed classifier; `copies` counts the noise samples it drew."""
 
     def __init__(self, base: nn.Module, sigma: float, classes: int, batch_size: int) -> None:
         """Set up.
@@ -19,7 +19,7 @@ class Smooth:
             base: float (n, C, H, W) in [0, 1] to logits (n, classes).
             sigma: noise standard deviation, in units of the [0, 1] range.
             classes: number of classes.
-            batch_size: noisy copies a forward pass; the published command's default is 1000.
+            batch_size: noise samples per forward pass; the published command's default is 1000.
         """
         self.base, self.sigma, self.classes, self.batch_size = base, sigma, classes, batch_size
         self.copies = 0
@@ -32,7 +32,7 @@ class Smooth:
         return (None, 0.0) if pa_lower < 0.5 else (selected, self.sigma * float(norm.ppf(pa_lower)))
 
     def sample_under_noise(self, x: Tensor, n: int) -> NDArray[np.int64]:
-        """Return the votes of n noisy copies, int (classes,)."""
+        """Return the votes of n noise samples, int (classes,)."""
         counts = np.zeros(self.classes, dtype=np.int64)
         self.copies += n
         with torch.no_grad():

@@ -46,7 +46,7 @@ def page(measured: Measured) -> str:
         TRIAL if measured.trial else "",
         "## Machine",
         table(("what", "value"), measured.machine.items()),
-        "## Copies certified a second",
+        "## Samples per second",
         f"ResNet-20, {rounds_words(measured.scale.rounds)}:",
         _rates(measured),
         "Rates divided round by round (above 1: the first is faster):",
@@ -55,7 +55,7 @@ def page(measured: Measured) -> str:
         tried_words(measured.scale.tries),
         _tried(measured),
         "## Keeping freed memory",
-        "The engine tells glibc to keep freed memory (`mallopt`). Copies a second with and without, the others too:",
+        "The engine tells glibc to keep freed memory (`mallopt`). Samples per second with and without, for all:",
         _memory(measured),
         "## The same guarantee",
         guarantee_words(measured.scale),
@@ -75,7 +75,7 @@ def page(measured: Measured) -> str:
 def _rates(measured: Measured) -> str:
     shown = [name for name in measured.rates if not name.endswith(("-left", "-kept"))]
     rows = [(label(name, measured), words(measured.rates[name], ",.0f")) for name in shown]
-    return table(("", "copies/s, median (lowest to highest)"), rows)
+    return table(("", "samples/s, median (lowest to highest)"), rows)
 
 
 def _ratios(measured: Measured) -> str:
@@ -104,11 +104,11 @@ def _memory(measured: Measured) -> str:
         )
         for kept, left in KEPT_AND_LEFT
     ]
-    return table(("", "kept, copies/s", "left alone, copies/s", "kept / left alone"), rows)
+    return table(("", "kept, samples/s", "as it is, samples/s", "kept / as it is"), rows)
 
 
 def _guarantees(measured: Measured) -> str:
-    head = ("", "copies an image", "seconds an image", *(f"certified at r = {r}" for r in ("0.25", "0.5", "1.0")))
+    head = ("", "samples per image", "seconds per image", *(f"certified at r = {r}" for r in ("0.25", "0.5", "1.0")))
     return table(head, (_guarantee(name, found) for name, found in measured.guarantees.items()))
 
 
@@ -137,4 +137,4 @@ def _guarantee_ratios(measured: Measured) -> str:
         for name, found in measured.guarantees.items()
         if name != "looks"
     ]
-    return table(("", "copies", "seconds"), rows)
+    return table(("", "samples", "seconds"), rows)

@@ -22,9 +22,9 @@ def installed() -> str | None:
 
 
 def estimator(base: nn.Module, shape: tuple[int, int, int], classes: int, sigma: float, alpha: float, n0: int) -> Any:
-    """Return ART's smoothed classifier; its `certify(x, n, batch_size)` draws n0 + n copies of each image.
+    """Return ART's smoothed classifier; its `certify(x, n, batch_size)` draws n0 + n noise samples of each image.
 
-    Normalisation stays inside the classifier: ART's own option would make further copies of all n images at once.
+    Normalisation stays inside the classifier: ART's own option would copy all n noisy images at once.
     """
     loss = import_module("torch.nn").CrossEntropyLoss()  # asked for, and not used here
     module = import_module("art.estimators.certification.randomized_smoothing")
