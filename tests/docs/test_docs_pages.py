@@ -37,7 +37,7 @@ def verbs(capsys) -> list[str]:
     """The commands `smoothcert --help` lists."""
     with pytest.raises(SystemExit):
         main(["--help"])
-    found = re.findall(r"^│ ([a-z][\w-]*) ", capsys.readouterr().out, re.M)
+    found = re.findall(r"^(?:│| ) +([a-z][\w-]*) +[A-Z]", capsys.readouterr().out, re.M)
     assert {"certify", "verify"} <= set(found)
     return found
 
