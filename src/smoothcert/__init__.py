@@ -10,7 +10,7 @@ from smoothcert.version import __version__
 
 if TYPE_CHECKING:
     from smoothcert import errors, stats
-    from smoothcert.evidence import Run, open_run
+    from smoothcert.api import Results, Run, certify, open_run, resume
     from smoothcert.sampling import Certificates, Predictions, SmoothedClassifier
     from smoothcert.stats import Certificate
 
@@ -18,11 +18,14 @@ __all__ = [
     "Certificate",
     "Certificates",
     "Predictions",
+    "Results",
     "Run",
     "SmoothedClassifier",
     "__version__",
+    "certify",
     "errors",
     "open_run",
+    "resume",
     "stats",
 ]
 
@@ -30,9 +33,12 @@ _HOMES = {
     "Certificate": "smoothcert.stats",
     "Certificates": "smoothcert.sampling",
     "Predictions": "smoothcert.sampling",
-    "Run": "smoothcert.evidence",
+    "Results": "smoothcert.api",
+    "Run": "smoothcert.api",
     "SmoothedClassifier": "smoothcert.sampling",
-    "open_run": "smoothcert.evidence",
+    "certify": "smoothcert.api",
+    "open_run": "smoothcert.api",
+    "resume": "smoothcert.api",
 }
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import smoothcert
 from smoothcert.cli.terminal import Screen, show
 from smoothcert.config.predict import PredictSettings
 from smoothcert.data.checks import Pixels
@@ -33,6 +32,7 @@ from smoothcert.report import Table
 from smoothcert.report.markup import FORMULA
 from smoothcert.stats import prediction_looks
 from smoothcert.stats.rounding import format_down, full
+from smoothcert.version import __version__
 
 if TYPE_CHECKING:
     from torch import nn
@@ -255,7 +255,7 @@ def as_json(answers: Sequence[Answer], bundle: Bundle, question: Question, more:
         "procedure": "certify" if question.certify else "predict",
         **asked,
         "sigma": bundle.sigma,
-        "smoothcert": smoothcert.__version__,
+        "smoothcert": __version__,
         "weights_sha256": bundle.model.sha256,
         "ledger_sha256": bundle.certified.ledger_sha256 if bundle.certified else None,
         "at": utc_now(),

@@ -102,14 +102,19 @@ def read_factory(
     try:
         with working_directory_importable():
             dataset = _made(module_name, factory_name, reference)
-            found = _read(dataset, reference, options, progress)
+            found = read_dataset(dataset, reference, options, progress)
             return replace(found, source_sha256=source_sha256(module_name))
     except (DataError, RefusedError) as error:
         text = str(error)
         raise DataError(text if text.startswith((reference, "--data")) else f"{reference}: {text}") from error.__cause__
 
 
-def _read(dataset: Any, reference: str, options: DataOptions, progress: Progress | None) -> ImageSet:
+def read_dataset(dataset: Any, reference: str, options: DataOptions, progress: Progress | None) -> ImageSet:
+    """Return every item of a torch-style Dataset; see `read_factory` for what an item and a data set may be.
+
+    Raises:
+        DataError: an item cannot be read, or the images cannot be used.
+    """
     if options.window is not None:
         raise DataError("--window is for DICOM images; leave it out.")
     levels, count = _levels(dataset), _length(dataset, reference)

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-import smoothcert
 from smoothcert.config import Request, Share, Sigma, Spec, parse_share
 from smoothcert.data.inspection import inspect_images
 from smoothcert.engine.local import Engine, LocalEngine, local_engine
@@ -39,6 +38,7 @@ from smoothcert.formats.spec import MINOR
 from smoothcert.import_factory import Consent
 from smoothcert.sampling.recipe import differences
 from smoothcert.stats import schedule
+from smoothcert.version import __version__
 
 
 @contextmanager
@@ -94,12 +94,34 @@ def certify(
         InputError: the request was refused, or it is not what was planned; nothing was written.
     """
     hooks, placement = hooks or Hooks(), placement or Placement()
-    share = _share(request, placement)
+    check_placement(request, out, placement)
+    work = load_workload(request, hooks.on_read, consent=consent or consent_of(request))
+    return certify_workload(work, out, hooks, plan, placement)
+
+
+def check_placement(request: Request, out: Path, placement: Placement) -> None:
+    """Refuse what can be refused before images and classifiers are loaded.
+
+    Raises:
+        InputError: a shard without a seed, workers that cannot be had, or a key that cannot sign.
+        EvidenceError: `out` is not a new or empty folder.
+    """
+    _share(request, placement)
     check_workers(placement)
     if placement.sign_lock is not None:
         expect_key(placement.sign_lock)
     refuse_occupied(out)
-    work = load_workload(request, hooks.on_read, consent=consent or consent_of(request))
+
+
+def certify_workload(
+    work: Workload, out: Path, hooks: Hooks, plan: Forecast | None = None, placement: Placement | None = None
+) -> RunDirectory:
+    """Certify a loaded workload: preflight, the locked spec, sampling, the seal.
+
+    Args, Raises: as for `certify`.
+    """
+    placement = placement or Placement()
+    share = _share(work.request, placement)
     hooks.on_images(inspect_images(work.images))
     spec = freeze_spec(work)
     _check_planned(plan, spec)
@@ -149,7 +171,7 @@ def freeze_spec(work: Workload) -> Spec:
     given = request.seed is not None
     return Spec(
         minor=MINOR,
-        smoothcert=smoothcert.__version__,
+        smoothcert=__version__,
         request=request,
         looks=schedule(request.n_max, request.stopping),
         seed=request.seed if request.seed is not None else secrets.randbits(64),
@@ -189,14 +211,37 @@ def resume(
     """
     workers, hooks = workers or Workers(), hooks or Hooks()
     check_workers(workers)
-    opened = open_run(run.path)
-    spec = opened.spec
-    _check_lock(run, spec)
-    _check_seal(opened)
-    if opened.done:
+    spec = resumable(run)
+    if spec is None:
         return False
     consent = Consent(bool(moved.get("model")), bool(moved.get("data")), trust_model)
-    work = load_workload(_as_locked(spec, moved, accept_recipe), consent=consent)
+    known = {name: value for name, value in moved.items() if value is not None}
+    request = as_locked(spec, accept_recipe).model_copy(update=known)
+    resume_workload(run, spec, load_workload(request, consent=consent), hooks, workers, accept_recipe)
+    return True
+
+
+def resumable(run: RunDirectory) -> Spec | None:
+    """Return the spec of an interrupted run; None where nothing is missing and the run is sealed.
+
+    Raises:
+        EvidenceError: the spec was changed after it was locked; or the run is sealed and was changed since.
+    """
+    opened = open_run(run.path)
+    _check_lock(run, opened.spec)
+    _check_seal(opened)
+    return None if opened.done else opened.spec
+
+
+def resume_workload(
+    run: RunDirectory, spec: Spec, work: Workload, hooks: Hooks, workers: Workers, accept_recipe: bool
+) -> None:
+    """Sample what a run still misses with its loaded workload, and seal it.
+
+    Raises:
+        EvidenceError: images or classifiers are not those of the run.
+        RecipeError: this machine's recipe differs and was not accepted.
+    """
     _check_same(spec, work)
     for warning in _unrecorded(spec, work):
         hooks.on_warning(warning)
@@ -209,20 +254,18 @@ def resume(
     local = local_engine(spec, work)
     with open_engine(workers, spec, local) as engine:
         Session(run, local, engine, hooks).sample(RESUMED if _begun(run) else STARTED)
-    return True
 
 
 def _begun(run: RunDirectory) -> bool:
     return any(event.event not in (LOCKED, SIGNED, PLANNED) for event in run.own_events())
 
 
-def _as_locked(spec: Spec, moved: dict[str, Any], accept_recipe: bool) -> Request:
+def as_locked(spec: Spec, accept_recipe: bool = False) -> Request:
     """Return the request as it was resolved: same batch shape and device kind, noise levels as they were written."""
     device = "auto" if accept_recipe else spec.recipe.device.split()[0]
     fixed = {"batch_size": spec.recipe.batch_size, "device": device}
     written = {"sigma": tuple(Sigma(model.written) for model in spec.models)}
-    known = {name: value for name, value in moved.items() if value is not None}
-    return spec.request.model_copy(update={**fixed, **written, **known})
+    return spec.request.model_copy(update={**fixed, **written})
 
 
 def _check_lock(run: RunDirectory, spec: Spec) -> None:

@@ -21,6 +21,8 @@ from smoothcert.sampling.sampler import Sampler, Source
 if TYPE_CHECKING:
     import torch
 
+IN_MEMORY = "in memory"
+"""Stands for a model or data set in a spec that was handed over as a Python object."""
 IntArray = NDArray[np.int64]
 Reading = Callable[[int, int], None]
 
@@ -95,13 +97,30 @@ def load_workload(
         SpecError: k is not below the number of classes.
         RecipeError: the numeric recipe cannot be run here.
     """
+    if IN_MEMORY in (request.model, request.data):
+        raise ModelError(
+            "This run was made from Python objects, which no file holds. Resume it from Python with the same objects: "
+            "smoothcert.resume(run, model, dataset)."
+        )
     images = images or _images(request, progress, consent)
     classifiers = {float(sigma): _classifier(request, sigma, images, consent) for sigma in request.sigma}
+    return workload_of(request, images, classifiers, consent)
+
+
+def workload_of(
+    request: Request, images: ImageSet, classifiers: dict[float, Classifier], consent: Consent = NO_CONSENT
+) -> Workload:
+    """Return the workload of loaded images and classifiers, checked against each other.
+
+    Raises:
+        DataError, ModelError, SpecError, RecipeError: as for `load_workload`.
+    """
+    for classifier in classifiers.values():
+        _check_fit(classifier, images)
     recipes = {choose_recipe(each, request, images.shape) for each in classifiers.values()}
     if len(recipes) != 1:
-        raise ModelError("Expected classifiers of one kind at all noise levels, got own and foreign ones mixed.")
-    work = Workload(request, images, classifiers, recipes.pop(), consent)
-    return _with_classes(work)
+        raise ModelError("Expected classifiers of one kind at all noise levels, got built-in and custom ones mixed.")
+    return _with_classes(Workload(request, images, classifiers, recipes.pop(), consent))
 
 
 def _images(request: Request, progress: Reading | None, consent: Consent) -> ImageSet:
@@ -114,9 +133,7 @@ def _classifier(request: Request, sigma: float, images: ImageSet, consent: Conse
     text = sigma.text if isinstance(sigma, Sigma) else repr(sigma)
     weights = None if request.weights is None else at_sigma(request.weights, text)
     options = ModelOptions.of(request, weights, images.num_classes, images.shape[0], consent)
-    classifier = load_classifier(at_sigma(request.model, text), options)
-    _check_fit(classifier, images)
-    return classifier
+    return load_classifier(at_sigma(request.model, text), options)
 
 
 def _check_fit(classifier: Classifier, images: ImageSet) -> None:

@@ -99,8 +99,8 @@ class Run:
         """Whether computer arithmetic is covered by the certificates."""
         return self.arithmetic.startswith("covered")
 
-    def results(self, radii: Sequence[float] = ()) -> list[Entry]:
-        """Return the results table, a cell a (sigma, k, r); see `entries`."""
+    def results(self, radii: Sequence[float] = ()) -> Sequence[Entry]:
+        """Return the results table, one entry per (sigma, k, r); see `entries`."""
         return entries(self.spec, self.ledger, radii, self.certificates)
 
     def certificates(self, sigma: float, k: int = 1) -> Outcomes:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-import smoothcert
 from smoothcert.config import ModelFacts
 from smoothcert.config.values import explain
 from smoothcert.errors import EvidenceError, ModelError, SpecError
@@ -29,6 +28,7 @@ from smoothcert.models.state import state_sha256
 from smoothcert.sampling.load_bundle import probe
 from smoothcert.stats import prediction_looks
 from smoothcert.verify import damage
+from smoothcert.version import __version__
 
 if TYPE_CHECKING:
     from smoothcert.sampling.smoothed import SmoothedClassifier
@@ -310,7 +310,7 @@ def write(
         Bundle,
         **{name: getattr(facts, name) for name in Facts.model_fields},
         **more,
-        smoothcert=smoothcert.__version__,
+        smoothcert=__version__,
         file_sha256=sha256_of(weights),
         n=wanted.n,
         alpha=wanted.alpha,

@@ -1,0 +1,210 @@
+"""A whole run from Python objects: the same evidence as from files, resumed with the same objects only."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import smoothcert as sc
+from smoothcert.cli import main
+from smoothcert.data import load_images
+from smoothcert.engine import session
+from smoothcert.errors import DataError, EvidenceError, ModelError, SpecError
+from smoothcert.evidence.events import RESUMED
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # networks at random look wrong, as they should
+QUICK = {"sigma": 0.25, "radii": (0.1, 0.25), "n_max": 200, "seed": 7}
+
+
+def network(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 6, 4))
+
+
+def pictures(count: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(3)
+    images = torch.from_numpy(rng.integers(0, 256, (count, 3, 6, 6), np.uint8))
+    return images, torch.from_numpy(rng.integers(0, 4, count))
+
+
+def test_a_run_is_sealed_and_verifies(tmp_path):
+    run = sc.certify(network(), pictures(), out=tmp_path / "run", class_names="abcd", k=(1, 2), **QUICK)
+    assert run.sealed
+    assert run.verify().faults == ()
+    assert run.spec.data.class_names == tuple("abcd")
+    table = run.results()
+    assert [(each.k, each.radius) for each in table] == [(1, 0.1), (1, 0.25), (2, 0.1), (2, 0.25)]
+    frame = table.to_pandas()
+    assert frame["certified"].tolist() == [each.certified for each in table]
+    assert table.at(sigma=0.25, radius=0.1, k=2) == table[2]
+    assert "sealed" in repr(run)
+    assert repr(table).count("\n") >= len(table)
+    with pytest.raises(KeyError):
+        table.at(sigma=9, radius=0.1)
+
+
+def test_every_way_to_hand_over_the_images_gives_the_same_votes(tmp_path):
+    images, labels = pictures()
+    floats = images.float() / 255
+    given = {
+        "tensors": (images, labels),
+        "floats": (floats, labels[:, None]),
+        "arrays": (images.numpy(), labels.numpy()),
+        "dataset": TensorDataset(images, labels),
+        "loader": DataLoader(TensorDataset(images, labels), batch_size=5, shuffle=True),
+        "items": [(image, int(label)) for image, label in zip(images, labels, strict=True)],
+    }
+    hashes = {
+        name: sc.certify(network(), data, out=tmp_path / name, **QUICK).ledger.sha256() for name, data in given.items()
+    }
+    assert len(set(hashes.values())) == 1, hashes
+
+
+def test_the_votes_are_those_of_the_command_line(tmp_path):
+    """The same network as a file and as an object, the same drawn images: the same votes."""
+    from smoothcert.models import load_classifier
+
+    shared = {"sigma": "0.25", "n_max": 200, "seed": 7, "radius": "0.1,0.25"}
+    flags = [part for name, value in shared.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    with pytest.raises(SystemExit):
+        main(["certify", "--model", "demo", "--data", "synthetic:6", *flags, "--out", str(tmp_path / "cli")])
+    run = sc.certify(load_classifier("demo"), load_images("synthetic:6"), out=tmp_path / "objects", **QUICK)
+    theirs = sc.open_run(tmp_path / "cli")
+    votes = [{line.index: (line.selection, line.looks) for line in each.ledger.lines} for each in (run, theirs)]
+    assert votes[0] == votes[1] != {}
+
+
+def test_what_looks_wrong_is_a_python_warning(tmp_path):
+    images = torch.zeros(2, 3, 6, 6, dtype=torch.uint8)
+    with pytest.warns(UserWarning, match="repeats"):
+        sc.certify(network(), (images, torch.tensor([0, 1])), out=tmp_path / "run", **QUICK)
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.fixture
+def interrupted(tmp_path, monkeypatch):
+    """A run that stopped after its first image."""
+    append = session.LedgerWriter.append
+
+    def stop(self, line):
+        append(self, line)
+        raise StopError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session.LedgerWriter, "append", stop)
+        with pytest.raises(StopError):
+            sc.certify(network(), pictures(), out=tmp_path / "run", **QUICK)
+    return tmp_path / "run"
+
+
+def test_resumed_with_the_same_objects_it_is_the_run_that_was_not_interrupted(interrupted, tmp_path):
+    assert sc.open_run(interrupted).missing > 0
+    assert "missing" in repr(sc.open_run(interrupted))
+    run = sc.resume(interrupted, network(), pictures())
+    assert run.sealed
+    assert run.verify().faults == ()
+    assert RESUMED in [event.event for event in run.events]
+    whole = sc.certify(network(), pictures(), out=tmp_path / "whole", **QUICK)
+    assert run.ledger.sha256() == whole.ledger.sha256()
+    assert sc.resume(run, network(1), pictures(3)).sealed  # nothing is missing: nothing is compared or drawn
+
+
+def test_other_objects_are_refused(interrupted):
+    with pytest.raises(EvidenceError):
+        sc.resume(interrupted, network(1), pictures())
+    with pytest.raises(EvidenceError):
+        sc.resume(interrupted, network(), pictures(11))
+    images, labels = pictures()
+    with pytest.raises(EvidenceError):
+        sc.resume(interrupted, network(), (images, labels.roll(1)))
+    assert sc.open_run(interrupted).missing > 0
+
+
+def test_the_command_line_cannot_resume_it_and_says_what_can(interrupted, capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["resume", str(interrupted)])
+    assert done.value.code == 2
+    assert "smoothcert.resume" in capsys.readouterr().err
+
+
+def test_a_run_from_files_is_not_resumed_with_objects(tmp_path):
+    from pathlib import Path
+    from shutil import copytree
+
+    written = Path(__file__).parents[1] / "golden" / "written" / "interrupted"
+    with pytest.raises(EvidenceError, match="smoothcert resume"):
+        sc.resume(copytree(written, tmp_path / "run"), network(), pictures())
+
+
+def test_one_model_per_noise_level(tmp_path):
+    models = {0.25: network(0), 0.5: network(1)}
+    run = sc.certify(models, pictures(6), out=tmp_path / "run", **QUICK | {"sigma": (0.25, 0.5)})
+    assert len({each.sha256 for each in run.spec.models}) == 2
+    with pytest.raises(ModelError):
+        sc.certify(models, pictures(6), out=tmp_path / "other", **QUICK)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_callable_is_known_by_its_source(tmp_path):
+    run = sc.certify(brightness, pictures(6), out=tmp_path / "run", **QUICK)
+    assert run.spec.models[0].sha256.startswith("sha256:")
+    with pytest.raises(ModelError, match="source"):
+        sc.certify(eval("lambda x: x.flatten(1)[:, :4]"), pictures(6), out=tmp_path / "no", **QUICK)
+
+
+def brightness(x: torch.Tensor) -> torch.Tensor:
+    mean = x.flatten(1).mean(1, keepdim=True)
+    return torch.cat([mean, 1 - mean, mean - 1, -mean], 1)
+
+
+def test_training_flags_are_restored(tmp_path):
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(108, 4)).train()
+    sc.certify(model, pictures(6), out=tmp_path / "run", **QUICK)
+    assert all(part.training for part in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"alpha": 2}, SpecError),
+        ({"no_such_setting": 1}, SpecError),
+        ({"k": 4}, SpecError),
+        ({"model": "net.h5"}, ModelError),
+        ({"dataset": (torch.rand(4, 3, 6, 6), torch.zeros(4, dtype=torch.long))}, DataError),
+        ({"dataset": (pictures()[0], torch.zeros(12, 4, dtype=torch.long))}, DataError),
+        ({"dataset": (pictures()[0], torch.rand(12))}, DataError),
+        ({"dataset": (pictures()[0], pictures(11)[1])}, DataError),
+        ({"dataset": 3}, DataError),
+        ({"class_names": "ab"}, DataError),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_is_written(tmp_path, change, error):
+    model, dataset = change.pop("model", network()), change.pop("dataset", pictures())
+    with pytest.raises(error):
+        sc.certify(model, dataset, out=tmp_path / "run", **QUICK | change)
+    assert not (tmp_path / "run").exists()
+
+
+def test_quantise_puts_floats_on_a_grid(tmp_path):
+    run = sc.certify(network(), (torch.rand(4, 3, 6, 6), torch.arange(4)), out=tmp_path / "run", quantise=8, **QUICK)
+    assert any("8" in step for step in run.spec.data.preprocessing)
+
+
+def test_a_run_is_never_overwritten(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine").write_text("kept")
+    with pytest.raises(EvidenceError):
+        sc.certify(network(), pictures(), out=tmp_path / "run", **QUICK)
+    assert (tmp_path / "run" / "mine").read_text() == "kept"
+
+
+def test_opening_a_run_needs_no_torch():
+    code = "import smoothcert, sys; smoothcert.open_run, smoothcert.certify; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
