@@ -4,11 +4,14 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
-FENCE = re.compile(r"^(`{3,})[ \t]*([^\n`]*)\n(.*?)^\1[ \t]*$", re.M | re.S)
-LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|\b(?:src|srcset|href)=\"([^\"]+)\"")
-SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\n+\Z")
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+READER = MarkdownIt("commonmark").enable("table")
+ADDRESS = re.compile(r"\b(?:src|srcset|href)=\"([^\"]+)\"")
+NOT_RUN = re.compile(r"<!-- not run: (.+?) -->")
 OPERATORS = {"|", "||", "&", "&&", ";", "(", ")", "do", "then", "else", "{", "!"}
 NOT_PROGRAMS = {"for", "done", "fi", "}", "if", "while", "set", ""}
 
@@ -53,9 +56,10 @@ def _without_comment(words: Iterator[str]) -> Iterator[str]:
 def blocks(text: str) -> list[Block]:
     """The fenced blocks, in order."""
     return [
-        Block(text.count("\n", 0, m.start()) + 1, m[2].strip(), m[3], reason[1] if reason else "")
-        for m in FENCE.finditer(text)
-        for reason in [NOT_RUN.search(text, 0, m.start())]
+        Block(token.map[0] + 1, token.info.strip(), token.content, reason[1] if reason else "")
+        for before, token in pairwise([Token("", "", 0), *READER.parse(text)])
+        if token.type == "fence"
+        for reason in [NOT_RUN.search(before.content)]
     ]
 
 
@@ -74,22 +78,27 @@ def commands(block: Block) -> list[Command]:
     return found
 
 
-def prose(text: str) -> str:
-    """The document without its fenced blocks."""
-    return FENCE.sub("", text)
+def tokens(text: str) -> Iterator[Token]:
+    """The parts of a document, each before what it holds."""
+    for token in READER.parse(text):
+        yield from (token, *(token.children or ()))
 
 
 def spans(text: str) -> list[str]:
     """Inline code, in order."""
-    return SPAN.findall(prose(text))
+    return [token.content for token in tokens(text) if token.type == "code_inline"]
 
 
 def links(text: str) -> list[str]:
     """Targets of links and images, in order."""
-    return [a or b for a, b in LINK.findall(prose(text))]
+    found: list[str] = []
+    for token in tokens(text):
+        found += [str(token.attrs[name]) for name in ("href", "src") if name in token.attrs]
+        found += ADDRESS.findall(token.content) if token.type in ("html_block", "html_inline") else []
+    return found
 
 
 def anchors(text: str) -> set[str]:
     """The anchors GitHub gives the headings."""
-    headings = re.findall(r"^#+ +(.+?) *#*$", prose(text), re.M)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    found = [token.content for before, token in pairwise(READER.parse(text)) if before.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}

@@ -59,6 +59,10 @@ def test_a_loop_over_lines_is_one_command():
     assert loop.calls() == [["smoothcert", "demo"]]
 
 
+def test_code_that_goes_over_a_line_end_is_one_span():
+    assert spans("`a\nb` and `` c`d ``; `e`") == ["a b", "c`d", "e"]
+
+
 def test_links_spans_and_anchors():
     assert links(TEXT) == ["docs/a.md#part", "b.svg", "c.svg"]
     assert spans(TEXT) == ["a span", "code"]
