@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -144,22 +145,23 @@ def test_a_process_that_is_killed_is_said_and_another_is_started(tmp_path: Path)
     assert module(torch.zeros(1, 3, 12, 12)).shape == (1, 3)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, although whoever started the tests in the background may have had it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_run_without_end_can_be_interrupted(tmp_path: Path) -> None:
     node, tensors = looping()
     module = load_classifier(written(tmp_path / "x.onnx", [node], tensors), TRUSTED).module
     child = module.process._process
-    done = threading.Event()
-
-    def interrupt() -> None:
-        pause = 0.5
-        while not done.wait(pause):  # again, as a person would: one may come while a finaliser swallows it
-            os.kill(os.getpid(), signal.SIGINT)
-            pause = 10.0
-
-    threading.Thread(target=interrupt, daemon=True).start()
+    stop = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    stop.start()
     with pytest.raises(KeyboardInterrupt):
         module(torch.zeros(1, 3, 12, 12))
-    done.set()
     assert child.poll() is not None
 
 

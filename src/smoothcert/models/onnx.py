@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import selectors
 import signal
 import subprocess
 import sys
@@ -28,8 +26,6 @@ from smoothcert.models.checkpoints import read_bytes, sha256_of
 from smoothcert.models.classifier import Classifier, ModelOptions, Runtime, stated
 from smoothcert.models.heads import lacks_memory
 
-TURN_SECONDS = 1.0
-"""How long one turn of waiting for the process lasts; signals are handled between turns."""
 OPEN_SECONDS = 120.0
 """How long a model may take to be opened."""
 BATCH_SECONDS, IMAGE_SECONDS = 60.0, 10.0
@@ -146,11 +142,6 @@ class OnnxProcess:
         asks.write(line)
         asks.write(body)
         asks.flush()
-        if os.name == "posix":  # in turns, so that an interruption is seen even if it came just before the wait
-            with selectors.DefaultSelector() as waiting:
-                waiting.register(answers, selectors.EVENT_READ)
-                while not waiting.select(TURN_SECONDS):
-                    pass
         told = json.loads(answers.readline(LONGEST))
         size = int(told["size"])
         found = answers.read(size) if 0 <= size <= LARGEST else b""
