@@ -35,12 +35,12 @@ def drawn(spec, seed):
 def stopped(spec, plan, votes):
     """How many looks an image takes until no radius of the spec is open: the rule, written out."""
     now = Bounds(np.ones(1), np.ones((1, 1)))
-    for look, level in enumerate(plan.levels):
+    for look, level in enumerate(plan.spent_alpha):
         counted = tally(votes[None, look], [0], 1)
         now = bounds(counted, level, 1, plan.bound, CLASSES).minimum(now)
         if not undecided(counted, now, spec.request.radius, plan, 1)[0]:
             return look + 1
-    return len(plan.levels)
+    return len(plan.spent_alpha)
 
 
 def lines_of(found, early):

@@ -13,7 +13,7 @@ from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.outcomes import pairwise_probabilities, prediction_estimate
 from smoothcert.evidence.scenarios import CERTIFY, CERTIFY_MOST, PREDICT, PREDICT_MOST
 from smoothcert.stats import predict_counts, prediction_looks
-from smoothcert.stats.sequential import levels
+from smoothcert.stats.sequential import alpha_spending
 
 from .handmade import a_line, a_spec
 
@@ -132,7 +132,7 @@ def test_the_estimate_is_what_predicting_anew_gives(votes):
     looks = prediction_looks(votes, 0.001)
     many = np.repeat(chances, 40, axis=0)
     counts, drawn, silent = np.zeros((len(many), 6), dtype=int), np.full(len(many), votes), np.ones(len(many), bool)
-    for n, more, level in zip(looks, np.diff((0, *looks)), levels(looks, 0.001), strict=True):
+    for n, more, level in zip(looks, np.diff((0, *looks)), alpha_spending(looks, 0.001), strict=True):
         counts += rng.multinomial(more, many)
         decided = np.array([each.answer is not None for each in predict_counts(counts, 1, level)]) & silent
         drawn[decided] = n

@@ -31,7 +31,7 @@ def test_the_look_is_the_first_whose_unanimous_votes_certify():
     assert found.look == 584
     before = Plan(looks, 0.001, "rankcp", 8, 0.25).levels[: looks.index(584)]
     one_by_one = [r_max(Plan((n,), level, "rankcp", 8, 0.25), 1) for n, level in zip(looks, before, strict=False)]
-    assert max(one_by_one) < 0.5 <= r_max(Plan((584,), asked.plan.levels[looks.index(584)], "rankcp", 8, 0.25), 1)
+    assert max(one_by_one) < 0.5 <= r_max(Plan((584,), asked.plan.spent_alpha[looks.index(584)], "rankcp", 8, 0.25), 1)
 
 
 @pytest.mark.parametrize("bound", ["cohen", "rankcp"])

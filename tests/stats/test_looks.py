@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from smoothcert.errors import SpecError
 from smoothcert.stats import BOUNDS, Bounds, Plan, bounds, certified_at, r_max, running, schedule, tally
-from smoothcert.stats.sequential import levels
+from smoothcert.stats.sequential import alpha_spending
 
 
 def test_schedule_of_a_hundred_thousand():
@@ -29,7 +29,7 @@ def test_schedule_grows_by_half_again(n_max):
 
 @given(st.integers(100, 10**7), st.floats(1e-8, 0.5))
 def test_levels_spend_at_most_alpha(n_max, alpha):
-    each = levels(schedule(n_max), alpha)
+    each = alpha_spending(schedule(n_max), alpha)
     assert math.fsum(each) <= alpha
     assert math.fsum(each) >= alpha * (1 - 1e-9)
     assert min(each) > 0
@@ -40,7 +40,7 @@ def test_levels_spend_at_most_alpha(n_max, alpha):
 def test_levels_by_the_formula():
     looks, alpha = schedule(100_000), 0.001
     root = [0.0, *map(math.sqrt, looks)]
-    for i, a in enumerate(levels(looks, alpha)[:-1]):
+    for i, a in enumerate(alpha_spending(looks, alpha)[:-1]):
         share = 1 / (2 * 17) + (root[i + 1] - root[i]) / (2 * root[17])
         assert a == pytest.approx(0.7 * alpha * share)
 
@@ -57,7 +57,7 @@ def random_paths(seed=0, m=50, classes=5, n_max=1000):
 def test_running_is_the_minimum_of_the_looks():
     plan, counts, labels = random_paths()
     path = running(tally(counts, labels, 2), plan, 2)
-    each = [bounds(tally(counts[:, i], labels[:, i], 2), a, 2, "rankcp", 5) for i, a in enumerate(plan.levels)]
+    each = [bounds(tally(counts[:, i], labels[:, i], 2), a, 2, "rankcp", 5) for i, a in enumerate(plan.spent_alpha)]
     so_far = each[0]
     for i, look in enumerate(each):
         so_far = so_far.minimum(look)

@@ -13,7 +13,7 @@ from smoothcert.errors import SpecError
 from smoothcert.stats import Prediction, predict_counts, prediction_looks
 from smoothcert.stats import prediction as odds
 from smoothcert.stats.prediction import least_votes, predict_sets, prediction_power
-from smoothcert.stats.sequential import levels
+from smoothcert.stats.sequential import alpha_spending
 
 ALPHAS = (0.05, 0.01, 0.001)
 NEAR_A_TIE = 0.5 + np.array([0.0, 1e-12, 1e-6, 1e-4, 1e-3, 0.005, 0.01])
@@ -36,7 +36,7 @@ def decides(n, level):
 
 
 def by_sequences(looks, each, p):
-    """Every sequence of votes, one by one: P(first class), P(second), P(neither), mean copies."""
+    """Every sequence of votes, one by one: P(first class), P(second), P(neither), mean samples."""
     found = [0.0, 0.0, 0.0, 0.0]
     for votes in itertools.product((1, 0), repeat=looks[-1]):
         weight = math.prod(p if vote else 1 - p for vote in votes)
@@ -51,8 +51,8 @@ def by_sequences(looks, each, p):
     return found
 
 
-def by_copies(looks, each, p):
-    """The distribution of the votes, one copy at a time: the same four numbers, for any n."""
+def by_dynamic_programming(looks, each, p):
+    """The distribution of the votes, one sample at a time: the same four numbers, for any n."""
     state, found = np.array([1.0]), [0.0, 0.0, 0.0, 0.0]
     for n in range(1, looks[-1] + 1):
         state = np.append(state, 0.0) * (1 - p) + np.append(0.0, state) * p
@@ -70,8 +70,8 @@ def by_copies(looks, each, p):
 
 @pytest.mark.parametrize(("looks", "alpha"), [((5, 8, 12), 0.2), ((3, 4, 7, 11), 0.5), ((9,), 0.05), ((2, 9), 0.01)])
 @pytest.mark.parametrize("p", [0.5, 0.52, 0.7, 0.95, 1.0])
-def test_odds_are_those_of_all_sequences(looks, alpha, p):
-    right, wrong, abstain, samples = by_sequences(looks, levels(looks, alpha), p)
+def test_power_are_those_of_all_sequences(looks, alpha, p):
+    right, wrong, abstain, samples = by_sequences(looks, alpha_spending(looks, alpha), p)
     if p == 0.5:
         right, wrong = 0.0, right + wrong
     assert np.allclose(prediction_power(looks, alpha, p), (right, wrong, abstain, samples), rtol=1e-12, atol=1e-15)
@@ -79,23 +79,23 @@ def test_odds_are_those_of_all_sequences(looks, alpha, p):
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(60, 0.05), (300, 0.001), (1000, 0.01), (1500, 1e-6)])
-def test_odds_are_those_of_single_copies(n, alpha):
+def test_power_is_that_of_single_samples(n, alpha):
     looks, p = prediction_looks(n, alpha), np.array([0.501, 0.55, 0.6, 0.75, 0.9])
-    wanted = np.array([by_copies(looks, levels(looks, alpha), each) for each in p]).T
+    wanted = np.array([by_dynamic_programming(looks, alpha_spending(looks, alpha), each) for each in p]).T
     assert np.allclose(prediction_power(looks, alpha, p), wanted, rtol=1e-9, atol=1e-18)
 
 
-def test_odds_keep_the_shape_of_p_and_sum_to_one():
+def test_power_keep_the_shape_of_p_and_sum_to_one():
     found = prediction_power(prediction_looks(200, 0.01), 0.01, P.reshape(-1, 1))
     assert all(value.shape == (len(P), 1) for value in found)
     assert np.allclose(found.right + found.wrong + found.abstain, 1, rtol=0, atol=1e-12)
-    assert prediction_power((50,), 0.05, 0.7).copies.shape == ()
+    assert prediction_power((50,), 0.05, 0.7).samples.shape == ()
 
 
 def test_a_matrix_in_pieces_is_the_same_matrix(monkeypatch):
     looks = prediction_looks(400, 0.01)
     whole = prediction_power(looks, 0.01, P)
-    monkeypatch.setattr(odds, "_CELLS", 1000)
+    monkeypatch.setattr(odds, "_ENTRIES", 1000)
     assert np.allclose(prediction_power(looks, 0.01, P), whole, rtol=1e-12, atol=0)
 
 
@@ -115,16 +115,16 @@ def test_alpha_at_each_look_would_be_wrong_too_often(monkeypatch):
     """The mutation that the test above must catch."""
     looks = prediction_looks(1000, 0.05)
     assert prediction_power(looks, 0.05, 0.5).wrong <= 0.05
-    monkeypatch.setattr(odds, "levels", lambda looks, alpha: (alpha,) * len(looks))
+    monkeypatch.setattr(odds, "alpha_spending", lambda looks, alpha: (alpha,) * len(looks))
     assert prediction_power(looks, 0.05, 0.5).wrong > 0.15
 
 
 @pytest.mark.parametrize("p", [0.55, 0.6, 0.7, 0.9, 0.99])
-def test_looks_save_copies_and_cost_little(p):
+def test_looks_save_samples_and_cost_little(p):
     adaptive = prediction_power(prediction_looks(1000, 0.001), 0.001, p)
     fixed = prediction_power((1000,), 0.001, p)
-    assert fixed.copies == pytest.approx(1000)
-    assert adaptive.copies < fixed.copies
+    assert fixed.samples == pytest.approx(1000)
+    assert adaptive.samples < fixed.samples
     assert fixed.abstain - 1e-12 <= adaptive.abstain <= fixed.abstain + 0.2
 
 
@@ -147,7 +147,7 @@ def test_looks_rise_to_n_and_the_first_can_decide(n, alpha, first):
             prediction_looks(n, alpha, first)
         return
     looks = prediction_looks(n, alpha, first)
-    each = levels(looks, alpha)
+    each = alpha_spending(looks, alpha)
     assert looks[-1] == n
     assert all(a < b for a, b in itertools.pairwise(looks))
     assert all(look % first == 0 for look in looks[:-1])
@@ -156,7 +156,7 @@ def test_looks_rise_to_n_and_the_first_can_decide(n, alpha, first):
     gaps = [b * 2 // 3 - a for a, b in itertools.pairwise(looks)]
     assert all(0 <= gap < first for gap in gaps)  # two thirds, rounded down to the multiple
     before = looks[0] * 2 // 3 // first * first
-    assert before == 0 or least_votes(levels((before, *looks), alpha)[0]) > before  # none dropped without need
+    assert before == 0 or least_votes(alpha_spending((before, *looks), alpha)[0]) > before  # none dropped without need
 
 
 def test_looks_refuse():
@@ -221,7 +221,7 @@ def test_sets_and_predictions_are_one_rule(counts, k, alpha):
 
 
 def compositions(n, c):
-    """All vote counts of n copies among c classes, int (?, c)."""
+    """All vote counts of n samples among c classes, int (?, c)."""
     bars = np.array(list(itertools.combinations(range(n + c - 1), c - 1)))
     edges = np.concatenate([np.full((len(bars), 1), -1), bars, np.full((len(bars), 1), n + c - 1)], axis=1)
     return np.diff(edges, axis=1) - 1
@@ -256,7 +256,7 @@ NEAR_TIES = [
 @pytest.mark.parametrize(("p", "k"), NEAR_TIES)
 @pytest.mark.parametrize("alpha", [0.2, 0.05, 0.01])
 def test_one_look_errs_at_most_at_alpha_for_classes_and_sets(p, k, alpha):
-    """Every count of n copies, enumerated: the theorem, and its extension to sets."""
+    """Every count of n samples, enumerated: the theorem, and its extension to sets."""
     worst = 0.0
     for n in (12, 20, 29):
         counts, ranked = compositions(n, len(p)), sorted(p, reverse=True)

@@ -90,7 +90,7 @@ def test_on_every_larger_number_the_power_is_kept_and_not_before(bound, classes,
     plan, everything = plan_of(bound, classes, alpha=0.01), np.arange(1, 3000)
     for r in (0.1, 0.8):
         p = probabilities_at(r / SIGMA + np.array([0.05, 0.3, 0.6, 3.0]), classes)
-        needed = samples_needed(p, r, plan, wanted=wanted)
+        needed = samples_needed(p, r, plan, target_power=wanted)
         assert np.all(np.diff(needed) <= 0)
         for row, n in zip(p, needed, strict=True):
             fails = everything[power(everything, row, r, plan) < wanted]
@@ -154,7 +154,7 @@ def test_large_samples_are_those_of_the_normal_approximation():
 @given(st.integers(1, 10**7), st.floats(0.1, 4.0))
 def test_at_the_least_margin_the_power_is_the_wanted_one(n, ratio):
     plan, r = plan_of("rankcp", 3), ratio * SIGMA
-    margin = float(least_margin(n, r, plan, wanted=0.9))
+    margin = float(least_margin(n, r, plan, target_power=0.9))
     if margin == np.inf:
         assert r > r_max_fixed(n, SIGMA, 0.7 * 0.001) * (1 - 1e-9)
     else:
@@ -171,7 +171,7 @@ def test_refusals():
         lambda: power(100, [1, 0, 0, 0], 0.0, plan),
         lambda: power(100, [0.5, 0.4, 0, 0], 0.25, plan),
         lambda: power(100, [1.0, 0.0], 0.25, plan),
-        lambda: samples_needed([1, 0, 0, 0], 0.25, plan, wanted=1.0),
+        lambda: samples_needed([1, 0, 0, 0], 0.25, plan, target_power=1.0),
         lambda: least_margin(100, -1.0, plan),
         lambda: probabilities_at(1.0, 3, k=3),
         lambda: probabilities_at(1.0, 3, rivals=(0.5, 0.4)),

@@ -30,7 +30,7 @@ def mixed(image):
 
 
 class Replay:
-    """A generator whose multinomials are the votes that the fake sampler counts for the same copies."""
+    """A generator whose multinomials are the votes that the fake sampler counts for the same noise samples."""
 
     def __init__(self, images, selects, n0):
         self.image = {mixed(i)[i % CLASSES]: i for i in images}
@@ -144,7 +144,7 @@ def test_the_same_state_of_the_generator_gives_the_same_run():
     assert np.array_equal(one.certified, two.certified)
 
 
-def test_copies_on_published_counts_are_those_of_an_independent_loop(shared_data):
+def test_samples_on_published_counts_are_those_of_an_independent_loop(shared_data):
     from golden.test_sequential import PLAN, RADII, draw, stop
 
     table = np.loadtxt(shared_data / "topk" / "cifar10_sigma0.25_counts.txt", dtype=np.int64)

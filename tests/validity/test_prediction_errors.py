@@ -5,7 +5,7 @@ import pytest
 
 from smoothcert.stats import predict_counts, prediction_looks
 from smoothcert.stats.prediction import prediction_power
-from smoothcert.stats.sequential import levels
+from smoothcert.stats.sequential import alpha_spending
 
 from .simulate import ALPHA, allowed
 
@@ -53,7 +53,7 @@ def predicted(p, k, looks, each, repetitions, seed=0):
 def test_light():
     looks = prediction_looks(N_MAX, ALPHA)
     p, k = CASES["tie of two, c=8"]
-    wrong, _, _ = predicted(p, k, looks, levels(looks, ALPHA), 4000)
+    wrong, _, _ = predicted(p, k, looks, alpha_spending(looks, ALPHA), 4000)
     assert wrong <= allowed(4000)
 
 
@@ -61,11 +61,11 @@ def test_the_simulation_agrees_with_the_exact_odds():
     looks, repetitions = prediction_looks(N_MAX, ALPHA), 5000
     for p in (0.5, 0.53, 0.6):
         exact = prediction_power(looks, ALPHA, p)
-        wrong, abstained, samples = predicted((p, 1 - p), 1, looks, levels(looks, ALPHA), repetitions)
+        wrong, abstained, samples = predicted((p, 1 - p), 1, looks, alpha_spending(looks, ALPHA), repetitions)
         spread = 5 * np.sqrt(0.25 / repetitions)
         assert wrong == pytest.approx(float(exact.wrong), abs=spread)
         assert abstained == pytest.approx(float(exact.abstain), abs=spread)
-        assert samples == pytest.approx(float(exact.copies), abs=spread * N_MAX)
+        assert samples == pytest.approx(float(exact.samples), abs=spread * N_MAX)
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ def test_near_ties(case, first):
     assert list(p) == sorted(p, reverse=True)
     repetitions = 4000 if len(p) == 1000 else 20_000
     looks = prediction_looks(N_MAX, ALPHA, first)
-    wrong, _, _ = predicted(p, k, looks, levels(looks, ALPHA), repetitions)
+    wrong, _, _ = predicted(p, k, looks, alpha_spending(looks, ALPHA), repetitions)
     assert wrong <= allowed(repetitions)
 
 

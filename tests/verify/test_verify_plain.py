@@ -12,7 +12,7 @@ from scipy.special import betaincc, ndtr, ndtri
 from smoothcert.noise import make_noise
 from smoothcert.stats import Bounds, certified_at, radius, upper_bound
 from smoothcert.stats import schedule as stats_schedule
-from smoothcert.stats.sequential import levels as stats_levels
+from smoothcert.stats.sequential import alpha_spending as stats_levels
 from smoothcert.verify import plain
 
 levels = st.floats(1e-12, 0.3)

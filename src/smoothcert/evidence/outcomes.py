@@ -213,7 +213,7 @@ def final_bounds(votes: Tally, plan: Plan, k: int) -> Bounds:
     if np.any((taken_looks != 0) & (taken_looks != plan.looks[: votes.n.shape[1]])):
         raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers")
     last = Bounds(np.ones(len(votes.n)), np.ones((len(votes.n), k)))
-    for look, level in enumerate(plan.levels[: votes.n.shape[1]]):
+    for look, level in enumerate(plan.spent_alpha[: votes.n.shape[1]]):
         at, taken = taken_at(votes, look)
         if len(at):
             sharper = bounds(taken, level, k, plan.bound, plan.classes).minimum(Bounds(last.q[at], last.u[at]))
@@ -310,7 +310,7 @@ def _leaders(line: Line) -> tuple[int, int, int]:
 @lru_cache(maxsize=8)
 def _odds(votes: int, alpha: float, first: int = 1) -> tuple[FloatArray, FloatArray]:
     odds = prediction_power(prediction_looks(votes, alpha, first), alpha, np.linspace(0.5, 1, _STEPS + 1))
-    return odds.abstain, odds.copies
+    return odds.abstain, odds.samples
 
 
 def padded(looks: Sequence[int], size: int) -> int:

@@ -58,7 +58,7 @@ def sufficient(plan: Plan, k: int, r: float) -> float | None:
     the k strongest rivals; for k = 1 the power is then exact.
     """
     found = []
-    for n, level in zip(plan.looks, plan.levels, strict=True):
+    for n, level in zip(plan.looks, plan.spent_alpha, strict=True):
         votes = bisect_left(range(n + 1), True, key=partial(_kept, plan, k, r, (n, level)))
         if 0 < votes <= n:
             found.append(float(upper_bound(votes - 1, n, _FAIL)))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from smoothcert.config import Spec
 from smoothcert.noise import Stage
 from smoothcert.stats import Bounds, Plan, Prediction, Procedure, predict_counts, tally
-from smoothcert.stats.sequential import levels, step
+from smoothcert.stats.sequential import alpha_spending, step
 
 Counts = NDArray[np.int64]
 """Votes by class: integers of shape (..., classes)."""
@@ -174,7 +174,7 @@ class PredictionRule:
     @cached_property
     def levels(self) -> tuple[float, ...]:
         """Error level of each look."""
-        return levels(self.looks, self.alpha)
+        return alpha_spending(self.looks, self.alpha)
 
     def after(self, taken: int) -> SampleRange | None:
         """Return the copies that lead from look number `taken` to the next, or None after the last."""

@@ -1,8 +1,8 @@
-"""From votes to bounds, radii, certificates and claims: NumPy in, NumPy out, nothing hidden.
+"""From votes to bounds, radii, certificates and claims: pure functions of NumPy arrays, without hidden state.
 
-Everything here is a pure function of votes. The path: `tally` (class counts to the label's and the rivals'
-votes), `bounds` or `running` (Clopper-Pearson bounds, at one look or along the looks), `radius` and
-`certified_at` (the theorem), `claims` (what the certificates of m images say together).
+Reading order: `tally` splits class counts into the label's votes and its rivals'; `bounds` gives Clopper-Pearson bounds
+at one look, `running` along all looks; `radius` and `certified_at` apply Theorem 1 of Cohen et al. (ICML 2019,
+arXiv:1902.02918) and of Jia et al. (ICLR 2020, arXiv:1912.09899); `claims` combines the certificates of m images.
 
 >>> plan = Plan(schedule(100_000, "fixed"), 0.001, "rankcp", classes=3, sigma=0.25)
 >>> certify_counts([99_000, 900, 100], 0, plan, radii=(0.25, 0.5)).certified_at

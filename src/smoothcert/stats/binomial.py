@@ -1,7 +1,7 @@
-"""Exact binomial bounds: the one numerical primitive everything else is built on.
+"""Exact binomial bounds: the numerical primitive that everything else is built on.
 
-Levels are never written as 1 - a, and no probability near one is ever formed: a label's lower bound is
-carried as the upper bound of its complement.
+No error level is formed as 1 - a, and no probability near one is formed: the lower bound pA of a label's probability is
+kept as the upper bound q = 1 - pA of its complement.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
-_TRUSTED = 1e-10  # how far SciPy's inverse may miss its level before it is bisected
-_FEW = 64  # values worth sorting
-_INFLATION = 1e-9  # relative; turns a two-sided numerical error into a safe-side one
+_TRUSTED = 1e-10  # relative error of SciPy's inverse, in its level, above which it is replaced by bisection
+_FEW = 64  # values from which on sorting out repeated ones pays
+_INFLATION = 1e-9  # relative; turns a two-sided numerical error into one on the safe side
 
 
 def upper_bound(x: ArrayLike, n: ArrayLike, a: ArrayLike) -> FloatArray:
     """One-sided Clopper-Pearson upper bound U(x, n, a): the (1 - a)-quantile of Beta(x + 1, n - x).
 
-    Clopper and Pearson, Biometrika 26 (1934). SciPy's inverse errs on either side (5.7e-10 relative too small at
-    x = 999, n = 100,000, a = 2.1e-4; a factor 2.5 too large at x = 999, n = 87,318, a = 0.001), so its value is
-    checked, bisected where it misses, inflated by 1e-9 and checked again: the result is never below the true quantile.
+    Clopper and Pearson, Biometrika 26, 1934, doi:10.1093/biomet/26.4.404. SciPy's inverse errs on either side (5.7e-10
+    relative too small at x = 999, n = 100,000, a = 2.1e-4; a factor 2.5 too large at x = 999, n = 87,318, a = 0.001).
+    Its value is therefore checked, replaced by bisection where it misses, inflated by 1e-9 and checked again: the
+    result is never below the true quantile.
 
     Args:
-        x: successes, 0 <= x <= n; may be real-valued (projections); any shape.
+        x: successes, 0 <= x <= n; may be real-valued (projections of future votes); any shape.
         n: trials, n >= 0, broadcast against x; n = 0 gives 1.
         a: error level in (0, 1), broadcast against x.
 
@@ -59,9 +60,9 @@ def upper_bound(x: ArrayLike, n: ArrayLike, a: ArrayLike) -> FloatArray:
         raise SpecError("expected 0 <= successes <= trials, got counts outside that range; check the votes")
     if not np.all((a > 0) & (a < 1)):
         raise SpecError("expected an error level strictly between 0 and 1; pass for example alpha = 0.001")
-    if x.size > _FEW and n.min() == n.max() and a.min() == a.max():  # many images at one look repeat few counts
-        different, place = np.unique(x, return_inverse=True)
-        return _bound(different, n.flat[0], a.flat[0])[place].reshape(x.shape)
+    if x.size > _FEW and n.min() == n.max() and a.min() == a.max():  # at one look, many images have equal counts
+        distinct, inverse = np.unique(x, return_inverse=True)
+        return _bound(distinct, n.flat[0], a.flat[0])[inverse].reshape(x.shape)
     return _bound(x, n, a)
 
 
@@ -74,7 +75,7 @@ def _bound(x: FloatArray, n: FloatArray, a: FloatArray) -> FloatArray:
 
 
 def _quantile(p: FloatArray, q: FloatArray, a: FloatArray) -> FloatArray:
-    """Upper a-quantile of Beta(p, q), rounded to the safe (upper) side; 1-d arrays."""
+    """Return the upper a-quantile of Beta(p, q), rounded to the safe (upper) side; 1-d arrays."""
     u = np.asarray(betainccinv(p, q, a), dtype=np.float64)
     off = ~(np.abs(betaincc(p, q, u) / a - 1) <= _TRUSTED)
     u[off] = _bisect(p[off], q[off], a[off])
@@ -84,7 +85,7 @@ def _quantile(p: FloatArray, q: FloatArray, a: FloatArray) -> FloatArray:
 
 
 def _bisect(p: FloatArray, q: FloatArray, a: FloatArray) -> FloatArray:
-    """The quantile by bisection on the tail itself; returns the upper end, to about 1e-14 relative."""
+    """Return the quantile by bisection on the tail itself: the upper end, to about 1e-14 relative."""
     low, high = np.zeros_like(p), np.ones_like(p)
     while np.any(high - low > 1e-14 * high):
         mid = (low + high) / 2
@@ -98,8 +99,8 @@ def _bisect(p: FloatArray, q: FloatArray, a: FloatArray) -> FloatArray:
 def lower_bound(x: ArrayLike, n: ArrayLike, a: ArrayLike) -> FloatArray:
     """One-sided Clopper-Pearson lower bound, 1 - U(n - x, n, a), rounded down.
 
-    Use it for printing and projections only: near one, carry the complement `upper_bound(n - x, n, a)`.
-    The subtraction is stepped down by one float, so rounding cannot lift it above the true bound.
+    For printing and projections only: near one, use the complement `upper_bound(n - x, n, a)`. The difference is
+    stepped down by one float, so that rounding cannot lift it above the true bound.
 
     Args:
         x: successes, 0 <= x <= n; any shape.
@@ -122,7 +123,7 @@ def lower_bound(x: ArrayLike, n: ArrayLike, a: ArrayLike) -> FloatArray:
 
 
 def interval(s: int, m: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact two-sided Clopper-Pearson interval of a proportion (Biometrika 26, 1934).
+    """Exact two-sided Clopper-Pearson interval of a proportion (doi:10.1093/biomet/26.4.404).
 
     Args:
         s: successes, 0 <= s <= m.
@@ -130,7 +131,7 @@ def interval(s: int, m: int, confidence: float = 0.95) -> tuple[float, float]:
         confidence: coverage in (0, 1).
 
     Returns:
-        (low, high), low rounded down and high rounded up in the last float digits.
+        (low, high), low rounded down and high rounded up in the last digits of a float.
 
     Raises:
         SpecError: if s is outside [0, m] or the confidence outside (0, 1).
@@ -144,16 +145,17 @@ def interval(s: int, m: int, confidence: float = 0.95) -> tuple[float, float]:
 
 
 def sign_test(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Two-sided exact binomial test of a successes out of a + b at probability 1/2.
+    """Exact two-sided binomial test of a successes out of a + b at probability 1/2.
 
-    The test of PREDICT (Cohen et al. 2019; Hung and Fithian 2019): p = min(1, 2 P(X >= max(a, b))).
+    The test of PREDICT (Cohen et al., arXiv:1902.02918; Hung and Fithian 2019, arXiv:1610.03944):
+    p = min(1, 2 P(X >= max(a, b))), X ~ Binomial(a + b, 1/2).
 
     Args:
-        a: int (...), votes of the one class, >= 0.
+        a: int (...), votes of one class, >= 0.
         b: int (...), votes of the other class, >= 0.
 
     Returns:
-        float64 (...): p values in (0, 1]; 1 where a + b = 0.
+        float64 (...): p-values in (0, 1]; 1 where a + b = 0.
 
     Raises:
         SpecError: if a count is negative.

@@ -1,4 +1,4 @@
-"""From votes to simultaneous bounds on the label's probability and on its rivals'."""
+"""From votes to simultaneous confidence bounds on the probabilities of the label and of its rivals."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ IntArray = NDArray[np.int64]
 
 BOUNDS = ("rankcp", "simuem", "cohen")
 
-LABEL_SHARE = 0.7  # of alpha, spent on the label by rankcp; the rest is shared by the k rivals
+LABEL_SHARE = 0.7  # of alpha, spent on the label by rankcp; the k rivals share the rest
 
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Votes as a bound sees them: the label's, and those of its strongest rivals.
+    """Votes of the label and of its strongest rivals.
 
     Attributes:
-        n: int64 (...): noisy copies drawn; 0 means "no look".
+        n: int64 (...): noise samples drawn; 0 where no look was taken.
         label_votes: int64 (...): votes of the label.
-        rivals: int64 (..., K), K >= 1: votes of the K most-voted other classes, in descending order.
+        rivals: int64 (..., K), K >= 1: votes of the K other classes with most votes, in descending order.
     """
 
     n: IntArray
@@ -34,24 +34,24 @@ class Tally:
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """Bounds that hold together with probability at least 1 - level.
+    """Bounds on class probabilities that hold jointly with probability at least 1 - level.
 
     Attributes:
-        q: float64 (...): upper bound of 1 - p_label (the complement keeps its digits when p is near one).
-        u: float64 (..., k): upper bounds of the k most probable rivals, in descending order.
+        q: float64 (...): 1 - pA, the upper bound of 1 - P(label); the complement keeps its digits where pA is near one.
+        u: float64 (..., k): upper bounds of the probabilities of the k most probable rivals, in descending order.
     """
 
     q: FloatArray
     u: FloatArray
 
     def minimum(self, other: Bounds) -> Bounds:
-        """The sharper of two pairs of bounds, both of which hold.
+        """Return the elementwise minimum of two bounds that both hold.
 
         Args:
-            other: bounds of the same shapes, or shapes that broadcast.
+            other: bounds of the same shapes, or of shapes that broadcast.
 
         Returns:
-            The elementwise minimum; still descending in its last axis.
+            Bounds; `u` is still descending in its last axis.
 
         >>> one = Bounds(np.array(0.2), np.array([0.2, 0.1]))
         >>> one.minimum(Bounds(np.array(0.3), np.array([0.1, 0.1]))).u.tolist()
@@ -61,12 +61,12 @@ class Bounds:
 
 
 def tally(counts: ArrayLike, labels: ArrayLike, k: int) -> Tally:
-    """Split class counts into the label's votes and its k strongest rivals'.
+    """Split class counts into the votes of the label and those of its k strongest rivals.
 
     Args:
-        counts: int (..., c): votes of each class, >= 0.
-        labels: int (...): the label, in 0..c-1; chosen without looking at these votes.
-        k: rivals kept, 1 <= k < c.
+        counts: int (..., c): votes per class, >= 0.
+        labels: int (...): the label, in 0..c-1; must not be chosen from these votes.
+        k: number of rivals kept, 1 <= k < c.
 
     Returns:
         A Tally with K = k.
@@ -102,22 +102,22 @@ def _check_k(k: int, classes: int) -> None:
 
 
 def bounds(votes: Tally, level: ArrayLike, k: int, bound: str, classes: int) -> Bounds:
-    """Bound 1 - p_label and the k most probable rivals, together at one error level.
+    """Bound 1 - P(label) and the probabilities of the k most probable rivals, jointly at one error level.
 
-    * `cohen` (Cohen et al., ICML 2019): the label at the whole level; every rival is at most q.
-    * `simuem` (Jia et al., ICLR 2020): each of the c classes at level / c.
-    * `rankcp`: the label at 0.7 level, and u_j = U(j-th largest rival count, n, 0.3 level / k).
+    * `cohen` (BinoCP; Cohen et al., ICML 2019, arXiv:1902.02918): q = U(n - n_label, n, level), and u_j = q.
+    * `simuem` (SimuEM; Jia et al., ICLR 2020, arXiv:1912.09899): each of the c classes at level / c.
+    * `rankcp`: q = U(n - n_label, n, 0.7 level) and u_j = U(j-th largest rival count, n, 0.3 level / k).
 
-    rankcp is valid: let i_1..i_k be the k rivals with the largest true probabilities, a set fixed before the
-    votes. With probability at least 1 - level the label's bound and the k bounds U(n_{i_m}) >= p_{i_m} all
-    hold. The j-th largest observed rival count is at least the smallest of n_{i_1}..n_{i_j}, so its bound is
-    at least p_(j), the j-th largest true rival probability. With two classes the only rival's probability is
-    1 - p_label, so rankcp spends nothing on it and is cohen.
+    Proof that rankcp is valid: let i_1..i_k be the k rivals with the largest true probabilities, a set that does not
+    depend on the votes. With probability at least 1 - level the bound of the label and the k bounds
+    U(n_{i_m}) >= p_{i_m} all hold. The j-th largest observed rival count is at least the smallest of n_{i_1}..n_{i_j},
+    so its bound is at least p_(j), the j-th largest true rival probability. With two classes the probability of the
+    only rival is 1 - P(label): rankcp then spends nothing on it and equals cohen.
 
     Args:
         votes: Tally of shape (...) with at least k rivals; n = 0 gives q = u = 1.
         level: error level in (0, 1), broadcast over (...).
-        k: the certificate says "among the k most probable", 1 <= k < classes.
+        k: rank of the certificate ("among the k most probable classes"), 1 <= k < classes.
         bound: one of `BOUNDS`.
         classes: number of classes c.
 
@@ -125,7 +125,7 @@ def bounds(votes: Tally, level: ArrayLike, k: int, bound: str, classes: int) -> 
         Bounds with q (...) and u (..., k).
 
     Raises:
-        SpecError: if the bound is unknown, or k is not below the number of classes, or rivals are missing.
+        SpecError: if the bound is unknown, k is not below the number of classes, or votes has fewer than k rivals.
 
     >>> t = tally([900, 40, 50, 10], 0, k=2)
     >>> for name in BOUNDS:
@@ -150,7 +150,7 @@ def bounds(votes: Tally, level: ArrayLike, k: int, bound: str, classes: int) -> 
 
 
 def split(level: FloatArray, k: int) -> tuple[FloatArray, FloatArray]:
-    """The shares of rankcp: the label's level and each rival's; k + 1 bounds, which sum to the level.
+    """Return the error levels of rankcp for the label and for each of the k rivals; all k + 1 sum to `level`.
 
     >>> [round(float(a), 6) for a in split(np.array(0.001), 3)]
     [0.0007, 0.0001]

@@ -1,4 +1,4 @@
-"""One image's certificate, and vectorised shortcuts from class counts."""
+"""The certificate of one image, and the radii of many images, from class counts."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from smoothcert.stats.sequential import Plan, r_max, running
 
 @dataclass(frozen=True)
 class Certificate:
-    """The label stays among the k most probable classes for every change with L2 norm below the radius.
+    """The label stays among the k most probable classes under every perturbation with L2 norm below the radius.
 
-    For any fixed image this is wrong with probability at most alpha over the image's own noise draws.
+    For any fixed image this statement is wrong with probability at most alpha over the noise drawn for that image.
 
     Attributes:
-        label: the label, or None: abstention.
+        label: the label; None for an abstention.
         k: rank of the certificate; k = 1 is the top label.
         radius: L2 radius in units of the [0, 1] range, rounded down to 6 decimals; 0.0 for an abstention.
-        certified_at: which of the radii asked for are certified.
-        samples: noisy copies used.
+        certified_at: those of the given radii that are certified.
+        samples: noise samples used.
     """
 
     label: int | None
@@ -42,8 +42,8 @@ def certify_counts(counts: ArrayLike, label: int, plan: Plan, k: int = 1, radii:
 
     Args:
         counts: int (c,), the votes of a single look, or int (L, c), cumulative votes at plan.looks[:L].
-        label: the label, in 0..c-1, chosen without looking at these votes.
-        plan: looks, alpha, bound, sigma; for a single look at n use `Plan((n,), ...)`: it gets all of alpha.
+        label: the label, in 0..c-1; must not be chosen from these votes.
+        plan: looks, alpha, bound, sigma. For a single look at n use `Plan((n,), ...)`, which spends all of alpha there.
         k: rank of the certificate, 1 <= k < c.
         radii: L2 radii to decide, in units of the [0, 1] range.
 
@@ -51,7 +51,7 @@ def certify_counts(counts: ArrayLike, label: int, plan: Plan, k: int = 1, radii:
         A Certificate; label None (radius 0.0) where nothing is certified.
 
     Raises:
-        SpecError: if the counts do not belong to the plan, or k or the label is out of range.
+        SpecError: if the counts do not fit the plan, or k or the label is out of range.
 
     >>> plan = Plan((1000,), 0.001, "cohen", classes=3, sigma=0.5)
     >>> certify_counts([990, 8, 2], 0, plan, radii=(0.5, 1.0))
@@ -76,18 +76,18 @@ def certify_counts(counts: ArrayLike, label: int, plan: Plan, k: int = 1, radii:
 def radii_from_counts(
     counts: ArrayLike, labels: ArrayLike, k: int, sigma: float, alpha: float = 0.001, bound: str = "rankcp"
 ) -> FloatArray:
-    """Certified radii of many images, each from one look with all of alpha.
+    """Certified radii of many images, each from a single look that spends all of alpha.
 
     Args:
         counts: int (m, c): votes.
-        labels: int (m,): labels, chosen without looking at these votes.
+        labels: int (m,): labels; must not be chosen from these votes.
         k: rank of the certificate, 1 <= k < c.
         sigma: noise standard deviation, > 0, in units of the [0, 1] range.
         alpha: error probability of one certificate, in (0, 1).
         bound: one of `BOUNDS`.
 
     Returns:
-        float64 (m,): L2 radii rounded down to 6 decimals; 0.0 is an abstention.
+        float64 (m,): L2 radii in units of the [0, 1] range, rounded down to 6 decimals; 0.0 for an abstention.
 
     Raises:
         SpecError: if an argument is out of range.
@@ -101,7 +101,7 @@ def radii_from_counts(
 
 
 def r_max_of_counts(counts: ArrayLike, k: int, sigma: float, alpha: float = 0.001, bound: str = "rankcp") -> float:
-    """Largest radius that unanimous votes of the largest sample in a table of counts would certify.
+    """Largest attainable radius R_max of a table of counts: that of unanimous votes at the largest n in it.
 
     Args:
         counts: int (m, c): votes.

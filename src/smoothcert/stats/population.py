@@ -1,4 +1,4 @@
-"""Claims over a data set of m images, s of them certified-correct.
+"""Claims over a data set of m images, of which s are certified with the correct label.
 
 Abstentions, wrong classes and images without a result stay in the denominator m.
 """
@@ -21,17 +21,17 @@ from smoothcert.stats.binomial import interval, lower_bound
 
 @dataclass(frozen=True)
 class Claim:
-    """What s certified images out of m say, from the count itself to the population.
+    """What s certified images out of m say about these images and about the population.
 
     Attributes:
-        certified: s, images certified-correct.
+        certified: s, images certified with the correct label.
         images: m, all images of the run.
-        observed: s / m.
+        observed: certified accuracy, s / m.
         low: lower end of the exact two-sided Clopper-Pearson interval of s / m.
         high: its upper end.
-        sample: images of this sample that are truly robust, at least (`sample_bound`).
-        population: fraction of the population that is robust, at least (`population_bound`).
-        joint: the same at the level shared by all cells, so that all cells hold together.
+        sample: lower bound on how many of these images are truly robust (`sample_bound`).
+        population: lower bound on the robust fraction of the population (`population_bound`).
+        joint: the same at level delta / entries, so that the bounds of all entries hold jointly.
     """
 
     certified: int
@@ -45,17 +45,17 @@ class Claim:
 
 
 def claims(s: int, m: int, alpha: float, entries: int = 1, confidence: float = 0.95) -> Claim:
-    """All claims about one cell (one sigma, k and radius) of the results table.
+    """All claims about one entry (one sigma, k and radius) of the results table.
 
     Args:
-        s: images certified-correct, 0 <= s <= m.
+        s: images certified with the correct label, 0 <= s <= m.
         m: images of the run, >= 1.
-        alpha: error probability of one image's certificate, in (0, 1).
-        entries: cells quoted together, fixed before the run; each joint bound is at level delta / cells.
+        alpha: error probability of one certificate, in (0, 1).
+        entries: number of entries quoted together, fixed before the run; each joint bound is at level delta / entries.
         confidence: 1 - delta, in (0, 1).
 
     Returns:
-        A Claim; fractions are not rounded yet (round lower bounds down, upper bounds up).
+        A Claim; fractions are not rounded (round lower bounds down, upper bounds up).
 
     Raises:
         SpecError: if an argument is out of range.
@@ -66,7 +66,7 @@ def claims(s: int, m: int, alpha: float, entries: int = 1, confidence: float = 0
     (2392, 0.586669, 0.579678)
     """
     if not entries >= 1:
-        raise SpecError(f"expected at least 1 cell, got {entries}")
+        raise SpecError(f"expected at least 1 entry of the results table, got {entries}")
     delta = 1 - confidence
     low, high = interval(s, m, confidence)
     sample = sample_bound(s, m, alpha, delta)
@@ -76,10 +76,10 @@ def claims(s: int, m: int, alpha: float, entries: int = 1, confidence: float = 0
 
 
 def observed(s: int, m: int) -> float:
-    """Certified accuracy as counted: s / m.
+    """Certified accuracy of these images, s / m.
 
     Args:
-        s: images certified-correct, 0 <= s <= m.
+        s: images certified with the correct label, 0 <= s <= m.
         m: images of the run, >= 1.
 
     Returns:
@@ -97,14 +97,14 @@ def observed(s: int, m: int) -> float:
 
 
 def bad_runs(m: int, alpha: float, delta: float = 0.05) -> int:
-    """How many of m independent certificates are wrong, at most, with probability at least 1 - delta.
+    """Upper bound, at confidence 1 - delta, on how many of m independent certificates are wrong.
 
-    The (1 - delta)-quantile of Binomial(m, alpha). Each image fails with probability at most alpha, on its
-    own noise; the number of failures is stochastically below Binomial(m, alpha), whatever the single rates.
+    The (1 - delta)-quantile of Binomial(m, alpha). Each certificate fails with probability at most alpha on its own
+    noise, so the number of failures is stochastically smaller than Binomial(m, alpha), also for unequal rates.
 
     Args:
         m: images, >= 0.
-        alpha: error probability of one image's certificate, in (0, 1).
+        alpha: error probability of one certificate, in (0, 1).
         delta: error probability of this statement, in (0, 1).
 
     Returns:
@@ -125,15 +125,15 @@ def bad_runs(m: int, alpha: float, delta: float = 0.05) -> int:
 
 
 def sample_bound(s: int, m: int, alpha: float, delta: float = 0.05) -> int:
-    """How many images of this sample are truly robust, at least: max(0, s - bad_runs).
+    """Lower bound on how many of these m images are truly robust: max(0, s - bad_runs(m, alpha, delta)).
 
-    Holds with probability at least 1 - delta over the noise draws; needs independent noise for each image.
-    Jointly over several sigmas pass delta / number of sigmas.
+    Holds with probability at least 1 - delta over the noise draws; needs independent noise per image. For a joint
+    statement over several sigma, pass delta / number of sigma.
 
     Args:
-        s: images certified-correct, 0 <= s <= m.
+        s: images certified with the correct label, 0 <= s <= m.
         m: images of the run, >= 1.
-        alpha: error probability of one image's certificate, in (0, 1).
+        alpha: error probability of one certificate, in (0, 1).
         delta: error probability of this statement, in (0, 1).
 
     Returns:
@@ -150,18 +150,18 @@ def sample_bound(s: int, m: int, alpha: float, delta: float = 0.05) -> int:
 
 
 def population_bound(s: int, m: int, alpha: float, delta: float = 0.05) -> float:
-    """Fraction of the population on which the smoothed classifier is robust, at least.
+    """Lower bound on the fraction of the population on which the smoothed classifier is robust.
 
-    p_L = max(0, (q_L - alpha) / (1 - alpha)), q_L the one-sided Clopper-Pearson lower limit of s of m at
+    p_L = max(0, (q_L - alpha) / (1 - alpha)), where q_L is the one-sided Clopper-Pearson lower bound of s out of m at
     level delta. Proof: for one image drawn from the population and then certified with its own noise,
-    P(certified) <= P(robust) + alpha P(not robust); the m images are independent repetitions of that, so
-    P(certified) >= q_L with probability at least 1 - delta, over images and noise together. The sequential
-    procedure is included, as alpha covers it. Joint over cells: pass delta / cells.
+    P(certified) <= P(robust) + alpha P(not robust). The m images are independent repetitions of this experiment, so
+    P(certified) >= q_L with probability at least 1 - delta over images and noise. Sequential looks are covered, because
+    alpha covers them. For a joint statement over several entries, pass delta / number of entries.
 
     Args:
-        s: images certified-correct, 0 <= s <= m.
-        m: independent images, >= 1.
-        alpha: error probability of one image's certificate, in (0, 1).
+        s: images certified with the correct label, 0 <= s <= m.
+        m: images drawn independently from the population, >= 1.
+        alpha: error probability of one certificate, in (0, 1).
         delta: error probability of this statement, in (0, 1).
 
     Returns:
@@ -186,18 +186,18 @@ def _check(m: int, alpha: float, delta: float) -> None:
 
 
 def one_per_group(groups: Iterable[object], seed: int) -> NDArray[np.int64]:
-    """Draw one image a group, so that the images of the bound are independent.
+    """Draw one image per group (patient), so that the images behind a population bound are independent.
 
-    The image whose SHA-256 of (seed, group, index) is smallest: every image of a group is equally likely,
-    and the draw is the same on every machine and with every library version. The bound then speaks about
-    "one random image of a random group".
+    Draws the image whose SHA-256 of (seed, group, index) is smallest: every image of a group is equally likely, and the
+    draw is the same on every machine and with every library version. The bound is then about "one random image of a
+    random group".
 
     Args:
         groups: the group of each image, m strings or integers (compared as text).
-        seed: locked before the run.
+        seed: fixed before the run.
 
     Returns:
-        int64 (number of groups,): indices, increasing.
+        int64 (number of groups,): indices of the drawn images, increasing.
 
     >>> one_per_group(["a", "a", "b", "b", "b"], seed=7).tolist()
     [0, 4]

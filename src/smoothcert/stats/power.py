@@ -1,15 +1,15 @@
-"""How many samples a radius needs where the true class probabilities are known: sample size and power.
+"""Sample size and power: how many samples certify a radius where the true class probabilities are known.
 
-In one look of n votes the label is certified at r if its misses are few enough. Where only the label's count matters,
-the number of misses is binomial, and power and sample size are exact:
+One look of n votes certifies the label at r if there are few enough votes for other classes ("misses"). Where only the
+label's count matters, the number of misses is binomial, and power and sample size are exact:
 
-* `cohen`, any k: the label alone is bounded. The misses allowed are those with U(misses, n, alpha) <= t,
-  t = Phi(Phi^-1(k / (k + 1)) - r / sigma), as all k rivals share the bound q of the label's complement.
+* `cohen`, any k: only the label is bounded. The allowed misses are those with U(misses, n, alpha) <= t,
+  t = Phi(Phi^-1(k / (k + 1)) - r / sigma), as all k rivals share the bound q.
 * `rankcp` and `simuem`, k = 1, one rival: the rival has every miss, so its bound is at least q and q decides, at
-  level 0.7 alpha (`rankcp`; all of alpha with two classes) or alpha / c (`simuem`). Of all ways to split the misses at
-  the same label probability this is the hardest one to certify: elsewhere it gives a lower limit of the power.
+  level 0.7 alpha (`rankcp`; all of alpha with two classes) or alpha / c (`simuem`). Among all splits of the misses at
+  the same label probability this one is the hardest to certify: for any other split the power is at least as large.
 
-Everything else is simulated with a generator the caller gives. Class 0 is the label throughout.
+Everything else is simulated with the caller's generator. Class 0 is the label throughout.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from smoothcert.stats.sequential import BoolArray, Plan
 from smoothcert.stats.simulate import SUM
 
 _INFLATION = 1 + 1e-9  # that of `upper_bound`
-_MOST = 10**15  # beyond this no number of votes is meant seriously
+_MOST = 10**15  # larger numbers of votes are reported as None
 
 
 def votes_needed(r: float, sigma: float, alpha: float = 0.001) -> int | None:
-    """Unanimous votes needed to certify radius r in one look of `cohen` at level alpha.
+    """Smallest n whose unanimous votes certify radius r in one look of `cohen` at level alpha.
 
-    Solves alpha^(1/n) >= Phi(r / sigma) (Cohen et al., ICML 2019).
+    The least n with alpha^(1/n) >= Phi(r / sigma) (Cohen et al., ICML 2019, arXiv:1902.02918).
 
     Args:
         r: L2 radius > 0, in units of the [0, 1] range.
@@ -44,7 +44,7 @@ def votes_needed(r: float, sigma: float, alpha: float = 0.001) -> int | None:
         alpha: error probability, in (0, 1).
 
     Returns:
-        A number of noisy copies, or None if it exceeds 10^15.
+        A number of noise samples, or None if it exceeds 10^15.
 
     Raises:
         SpecError: if an argument is out of range.
@@ -66,12 +66,12 @@ def r_max_fixed(n: int, sigma: float, alpha: float = 0.001) -> float:
     """Largest radius of one look of `cohen` at n unanimous votes: sigma Phi^-1(alpha^(1/n)).
 
     Args:
-        n: noisy copies, >= 1.
+        n: noise samples, >= 1.
         sigma: noise standard deviation, > 0, in units of the [0, 1] range.
         alpha: error probability, in (0, 1).
 
     Returns:
-        An L2 radius in units of the [0, 1] range, not rounded; negative if n is so small that nothing is.
+        An L2 radius in units of the [0, 1] range, not rounded; negative if n is too small to certify any radius.
 
     Raises:
         SpecError: if an argument is out of range.
@@ -91,7 +91,7 @@ def _check(sigma: float, alpha: float) -> None:
 
 
 MOST = 10**9
-"""Votes beyond which none are counted."""
+"""Largest number of votes that is searched."""
 
 _ROUGH, _HALVINGS = 26, 50  # of an interval of up to 10^11 votes
 _WALK = 64
@@ -99,47 +99,50 @@ _WALK = 64
 
 @dataclass(frozen=True)
 class MissTest:
-    """Certified where P(Binomial(n, most) <= misses) <= level.
+    """The test behind a certificate: certified where P(Binomial(n, most) <= misses) <= level.
 
     Attributes:
-        most: the probability of a miss that must be excluded.
-        level: the error level at which it is excluded.
+        most: probability of a miss that must be rejected.
+        level: error level at which it is rejected.
     """
 
     most: float
     level: float
 
     def allowed(self, n: FloatArray) -> FloatArray:
-        """The most misses among n votes with which the label is certified, or -1: not even without a miss."""
+        """Return the largest number of misses among n votes with which the label is certified; -1 if not even 0 is."""
         return _first(np.full(n.shape, -1.0), n, lambda misses: ~(_tail(misses, n, self.most) <= self.level)) - 1
 
     def power(self, n: FloatArray, miss: float) -> FloatArray:
-        """Probability of a certificate from n votes where a vote misses the label with probability `miss`."""
+        """Return the probability of a certificate from n votes, each of which misses with probability `miss`."""
         allowed = self.allowed(n)
         return np.where(allowed < 0, 0.0, _tail(np.clip(allowed, 0, n - 1), n, miss))
 
-    def most_miss(self, n: FloatArray, wanted: float) -> FloatArray:
-        """The largest probability of a miss at which n votes have the wanted power; 0 where there is none."""
+    def most_miss(self, n: FloatArray, target_power: float) -> FloatArray:
+        """Return the largest probability of a miss at which n votes have the target power; 0 where there is none."""
         allowed = self.allowed(n)
         some = np.clip(allowed, 0, n - 1)
-        return np.where(allowed < 0, 0.0, betainccinv(some + 1, n - some, wanted))
+        return np.where(allowed < 0, 0.0, betainccinv(some + 1, n - some, target_power))
 
-    def least_votes(self, miss: FloatArray, wanted: float) -> FloatArray:
-        """Votes from which on every number has the wanted power, or infinity.
+    def least_votes(self, miss: FloatArray, target_power: float) -> FloatArray:
+        """Return the least n such that every number of votes from n on has the target power, or infinity.
 
-        The power is lowest just before one more miss is allowed. Taken at the real-valued number of votes that allows
-        it, it rises with the misses (tested), so bisection finds from which misses on it suffices. Whole numbers of
-        votes lie below the real-valued one: step down while they suffice too.
+        The power is lowest just before one more miss is allowed. Evaluated at the real-valued number of votes that
+        allows one more, it increases with the misses (tested), so bisection finds the number of misses from which on it
+        suffices. Whole numbers of votes are below the real-valued one: step down while they suffice too.
         """
         if self.most <= 0:
             return np.full(miss.shape, np.inf)
         top = np.full(miss.shape, np.ceil(MOST * self.most) + 1)
-        misses = _first(
-            np.full(miss.shape, -1.0), top, lambda each: _tail(each, self._votes(each + 1, _ROUGH), miss) >= wanted
-        )
+
+        def suffices(misses: FloatArray) -> BoolArray:
+            lowest_power = _tail(misses, self._votes(misses + 1, _ROUGH), miss)
+            return np.asarray(lowest_power >= target_power)
+
+        misses = _first(np.full(miss.shape, -1.0), top, suffices)
         for _ in range(_WALK):
             before = np.maximum(misses - 1, 0)
-            fewer = (misses > 0) & (_tail(before, self._whole_votes(before + 1) - 1, miss) >= wanted)
+            fewer = (misses > 0) & (_tail(before, self._whole_votes(before + 1) - 1, miss) >= target_power)
             if not fewer.any():
                 break
             misses = np.where(fewer, before, misses)
@@ -147,8 +150,8 @@ class MissTest:
         return np.where((miss < self.most) & (votes <= MOST), votes, np.inf)
 
     def _votes(self, misses: FloatArray, halvings: int = _HALVINGS) -> FloatArray:
-        """Real-valued number of votes from which on so many misses are allowed, rounded up."""
-        low, high = misses + 0.0, 2 * (misses + 1 - 2 * np.log(self.level)) / self.most  # by Chernoff enough
+        """Return the real-valued number of votes from which on this many misses are allowed, rounded up."""
+        low, high = misses + 0.0, 2 * (misses + 1 - 2 * np.log(self.level)) / self.most  # enough, by Chernoff's bound
         for _ in range(halvings):
             middle = (low + high) / 2
             kept = _tail(misses, middle, self.most) <= self.level
@@ -163,7 +166,7 @@ class MissTest:
 
 
 def miss_test(r: float, plan: Plan, k: int) -> MissTest:
-    """The test that one look of a plan's bound comes to, where `is_exact`."""
+    """Return the test to which one look of a plan's bound reduces, where `is_exact`."""
     most = float(ndtr(ndtri(k / (k + 1)) - r / plan.sigma))
     level = plan.alpha
     if plan.bound == "simuem":
@@ -174,22 +177,22 @@ def miss_test(r: float, plan: Plan, k: int) -> MissTest:
 
 
 def is_exact(probabilities: FloatArray, plan: Plan, k: int) -> bool:
-    """Whether at these probabilities (c,), the label's first, certificates depend on the label's count alone."""
+    """Whether at these probabilities (c,), label first, a certificate depends on the label's count alone."""
     if plan.bound == "cohen" or (plan.bound == "rankcp" and plan.classes == 2):
         return True
     return k == 1 and int(np.count_nonzero(probabilities[1:])) <= 1
 
 
 def _tail(misses: FloatArray, n: FloatArray, p: ArrayLike) -> FloatArray:
-    """P(Binomial(n, p) <= misses) for 0 <= misses < n; n may be real-valued."""
+    """Return P(Binomial(n, p) <= misses) for 0 <= misses < n; n may be real-valued."""
     tail: FloatArray = betaincc(misses + 1, n - misses, p)
     return tail
 
 
 def _first(low: FloatArray, high: FloatArray, holds: Callable[[FloatArray], BoolArray]) -> FloatArray:
-    """The least whole number above low, and at most high, from which on something holds, by bisection."""
+    """Return the least whole number above low, at most high, from which on a condition holds, by bisection."""
     while np.any(high - low > 1):
-        middle = np.maximum(np.floor((low + high) / 2), low + 1)  # where nothing is left to halve, it is high itself
+        middle = np.maximum(np.floor((low + high) / 2), low + 1)  # high itself where nothing is left to halve
         kept = holds(middle) | (middle >= high)
         low, high = np.where(kept, low, middle), np.where(kept, middle, high)
     return high
@@ -198,7 +201,7 @@ def _first(low: FloatArray, high: FloatArray, holds: Callable[[FloatArray], Bool
 DRAWS = 4000
 """Simulated images behind one simulated power: its standard error is at most 0.008, and 0.0034 at 0.95."""
 
-_FINE = 100  # a simulated number of votes is searched to one part in so many
+_FINE = 100  # a simulated number of votes is resolved to one part in _FINE
 
 
 def power(
@@ -212,7 +215,7 @@ def power(
         r: L2 radius > 0, in units of the [0, 1] range.
         plan: alpha, bound, classes, sigma and eta; its looks are not used.
         k: rank of the certificate, 1 <= k < c.
-        rng: simulates `DRAWS` images where the power is not exact (see the module); not used where it is.
+        rng: random number generator that simulates `DRAWS` images where the power is not exact (see the module).
 
     Returns:
         float64 (...): exact, or the simulated share.
@@ -238,25 +241,25 @@ def samples_needed(
     r: float,
     plan: Plan,
     k: int = 1,
-    wanted: float = 0.95,
+    target_power: float = 0.95,
     rng: np.random.Generator | None = None,
 ) -> FloatArray:
-    """Votes of one look that certify radius r with a wanted power, whatever larger number is drawn instead.
+    """Smallest n from which on one look of n votes certifies radius r with a target power.
 
-    The power of an exact binomial test is a sawtooth in n: it falls while the misses allowed stay the same. Returned is
-    the least n from which on every n has the wanted power: exactly so up to about 10^5 votes, and at most one in a
-    thousand too many beyond. Where the power is simulated, it is the least n of a bisection, about 2 % to either side.
+    The power of an exact binomial test is a sawtooth in n: it decreases while the allowed misses stay the same. The
+    result is the least n such that every larger number of votes has the target power too: exact up to about 10^5 votes,
+    at most 0.1 % too large beyond. Where the power is simulated, n is found by bisection, to about 2 %.
 
     Args:
         probabilities: float (..., c): true class probabilities, class 0 the label, as from `probabilities_at`.
         r: L2 radius > 0, in units of the [0, 1] range.
         plan: alpha, bound, classes, sigma and eta; its looks are not used.
         k: rank of the certificate, 1 <= k < c.
-        wanted: the power, in (0, 1).
-        rng: simulates where the power is not exact, as in `power`.
+        target_power: the target power, in (0, 1).
+        rng: random number generator where the power is not exact, as in `power`.
 
     Returns:
-        float64 (...): whole numbers; infinite where more than `MOST` votes would be needed, or none suffices.
+        float64 (...): whole numbers; infinite where more than `MOST` votes would be needed or no number suffices.
 
     Raises:
         SpecError: if an argument is out of range, or the power is not exact and there is no rng.
@@ -266,18 +269,18 @@ def samples_needed(
     [19.0, 48.0, 89.0, inf]
     """
     p = np.asarray(probabilities, dtype=np.float64)
-    if not 0 < wanted < 1:
-        raise SpecError(f"expected a power strictly between 0 and 1, got {wanted}")
+    if not 0 < target_power < 1:
+        raise SpecError(f"expected a power strictly between 0 and 1, got {target_power}")
     rows = [_checked(row, r, plan) for row in p.reshape(-1, p.shape[-1])]
     if all(is_exact(row, plan, k) for row in rows):
-        found = miss_test(r, plan, k).least_votes(np.array([row[1:].sum() for row in rows]), wanted)
+        found = miss_test(r, plan, k).least_votes(np.array([row[1:].sum() for row in rows]), target_power)
     else:
-        found = np.array([_search(row, r, plan, (k, _needed(rng)), wanted) for row in rows])
+        found = np.array([_search(row, r, plan, (k, _needed(rng)), target_power) for row in rows])
     return found.reshape(p.shape[:-1])
 
 
-def least_margin(n: ArrayLike, r: float, plan: Plan, wanted: float = 0.95) -> FloatArray:
-    """The margin from which one look of n votes certifies radius r with a wanted power; k = 1, one rival.
+def least_margin(n: ArrayLike, r: float, plan: Plan, target_power: float = 0.95) -> FloatArray:
+    """Smallest margin at which one look of n votes certifies radius r with a target power; k = 1, one rival.
 
     The margin is (R - r) / sigma = Phi^-1(p) - r / sigma, where R is the radius at the true probability p.
 
@@ -285,7 +288,7 @@ def least_margin(n: ArrayLike, r: float, plan: Plan, wanted: float = 0.95) -> Fl
         n: int (...): votes, >= 1.
         r: L2 radius > 0, in units of the [0, 1] range.
         plan: alpha, bound, classes, sigma and eta; its looks are not used.
-        wanted: the power, in (0, 1).
+        target_power: the target power, in (0, 1).
 
     Returns:
         float64 (...): margins in units of sigma; infinite where n unanimous votes do not certify r.
@@ -298,29 +301,29 @@ def least_margin(n: ArrayLike, r: float, plan: Plan, wanted: float = 0.95) -> Fl
     [inf, 0.72, 0.063]
     """
     _checked([1.0] + [0.0] * (plan.classes - 1), r, plan)
-    miss = miss_test(r, plan, 1).most_miss(np.asarray(n, dtype=np.float64), wanted)
+    miss = miss_test(r, plan, 1).most_miss(np.asarray(n, dtype=np.float64), target_power)
     return np.asarray(-ndtri(miss) - r / plan.sigma)
 
 
-def _search(p: FloatArray, r: float, plan: Plan, how: tuple[int, np.random.Generator], wanted: float) -> float:
-    """Double and bisect on simulated power; beyond the true radius it is at most alpha, with any number of votes."""
+def _search(p: FloatArray, r: float, plan: Plan, how: tuple[int, np.random.Generator], target_power: float) -> float:
+    """Double and bisect n on simulated power; beyond the true radius the power is at most alpha, whatever n."""
     k, miss = how[0], np.asarray(p[1:].sum())
-    if wanted > plan.alpha and not certified_at(Bounds(miss, np.sort(p[1:])[: -k - 1 : -1]), r, plan.sigma):
+    if target_power > plan.alpha and not certified_at(Bounds(miss, np.sort(p[1:])[: -k - 1 : -1]), r, plan.sigma):
         return np.inf
     low, high = 0, 16
-    while _simulated(high, p, r, plan, how) < wanted:
+    while _simulated(high, p, r, plan, how) < target_power:
         low, high = high, 2 * high
         if low >= MOST:
             return np.inf
     while high - low > max(1, high // _FINE):
         middle = (low + high) // 2
-        low, high = (low, middle) if _simulated(middle, p, r, plan, how) >= wanted else (middle, high)
+        low, high = (low, middle) if _simulated(middle, p, r, plan, how) >= target_power else (middle, high)
     return float(high)
 
 
 def _simulated(n: int, p: FloatArray, r: float, plan: Plan, how: tuple[int, np.random.Generator]) -> float:
     k, rng = how
-    present = p[: max(int(np.flatnonzero(p)[-1]), k) + 1]  # with a thousand classes most have no votes
+    present = p[: max(int(np.flatnonzero(p)[-1]), k) + 1]  # most of a thousand classes have probability 0
     counts = rng.multinomial(n, present / present.sum(), DRAWS)
     found = bounds(tally(counts, np.zeros(DRAWS, dtype=np.int64), k), plan.alpha, k, plan.bound, plan.classes)
     return float(certified_at(found, r, plan.sigma, plan.eta).mean())

@@ -1,4 +1,8 @@
-"""PREDICT: the k most probable classes from votes, at one look or at several, or an abstention; its exact power."""
+"""PREDICT: the k most probable classes of the smoothed classifier from votes, or an abstention; and its exact power.
+
+Cohen et al. (ICML 2019, arXiv:1902.02918), whose test is exact by Hung and Fithian (2019, arXiv:1610.03944). Here also
+for the set of the k most probable classes, and at several looks that share alpha.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,21 @@ from scipy.special import gammaln, xlogy
 
 from smoothcert.errors import SpecError
 from smoothcert.stats.binomial import FloatArray, sign_test
-from smoothcert.stats.sequential import GROWTH, levels
+from smoothcert.stats.sequential import GROWTH, alpha_spending
 
-_MOST = 1100  # unanimous votes that pass any level a float can hold
+_MOST = 1100  # unanimous votes that pass at any error level that a float can hold
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the smoothed classifier answers for one image, and the votes it rests on.
+    """The prediction for one image, and the votes behind it.
 
     Attributes:
-        answer: a class (k = 1), a frozenset of k classes, or None: abstention.
-        k: number of classes in an answer.
+        answer: a class (k = 1), a frozenset of k classes, or None for an abstention.
+        k: number of predicted classes.
         leader: the class with most votes at the look that decided, or at the last look.
         votes: its votes there.
-        samples: noisy copies drawn: the n of that look.
+        samples: noise samples drawn: the n of that look.
     """
 
     answer: int | frozenset[int] | None
@@ -37,18 +41,18 @@ class Prediction:
 
     @property
     def share(self) -> float:
-        """The leader's share of the votes, in [0, 1]; an estimate, not a bound."""
+        """The leader's vote share, in [0, 1]; an estimate, not a bound."""
         return self.votes / self.samples
 
 
 def least_votes(alpha: float) -> int:
-    """Votes that one look needs to decide if all agree: the least n with 2^(1 - n) <= alpha.
+    """Smallest n at which unanimous votes decide: the least n with 2^(1 - n) <= alpha.
 
     Args:
-        alpha: error probability of that look, in (0, 1).
+        alpha: error probability spent at that look, in (0, 1).
 
     Returns:
-        A number of noisy copies.
+        A number of noise samples.
 
     Raises:
         SpecError: if alpha is out of range.
@@ -64,23 +68,24 @@ def least_votes(alpha: float) -> int:
 def prediction_looks(
     n: int, alpha: float, first: int = 1, stopping: Literal["looks", "fixed"] = "looks"
 ) -> tuple[int, ...]:
-    """Sample numbers at which a prediction is tested; each at its level of `levels(looks, alpha)`.
+    """Schedule of looks of a prediction: sample numbers at which it is tested, each at its share of alpha.
 
-    Built backwards from n by factors 1.5. A leading look at which not even unanimous votes pass their level would
-    only take level from the others: it is dropped, and the levels are shared out anew, until the first look can decide.
+    Built backwards from n by factors of 1.5; alpha is spent by `alpha_spending`. A first look at which not even
+    unanimous votes could decide would only waste alpha: it is dropped and alpha is spent anew on the others, until the
+    first look can decide.
 
     Args:
-        n: most noisy copies an image.
-        alpha: probability of a wrong answer, in (0, 1).
-        first: least copies of a look; all looks but the last are multiples of it. With batch size / images, the first
-            look of all images together fills a batch.
-        stopping: `looks`, or `fixed` for one look at n.
+        n: maximum number of noise samples per image.
+        alpha: probability of a wrong prediction, in (0, 1).
+        first: minimum number of samples of a look; all looks but the last are multiples of it. With batch size / number
+            of images, the first look of all images together fills a batch.
+        stopping: "looks", or "fixed" for a single look at n.
 
     Returns:
         Increasing sample numbers; the last is n.
 
     Raises:
-        SpecError: if an argument is out of range, or n copies can never decide.
+        SpecError: if an argument is out of range, or n samples can never decide.
 
     >>> prediction_looks(1000, 0.001)
     (16, 25, 38, 58, 87, 131, 197, 296, 444, 666, 1000)
@@ -92,11 +97,11 @@ def prediction_looks(
     least = least_votes(alpha)
     if n < least:
         raise SpecError(
-            f"expected n >= {least} noisy copies, because fewer cannot decide at alpha = {alpha:g} even if all votes "
+            f"expected n >= {least} noise samples, because fewer cannot decide at alpha = {alpha:g} even if all votes "
             f"agree, got {n}; raise n or alpha"
         )
     looks = (n,) if stopping == "fixed" else _backwards(n, first)
-    while looks[0] < least_votes(levels(looks, alpha)[0]):
+    while looks[0] < least_votes(alpha_spending(looks, alpha)[0]):
         looks = looks[1:]
     return looks
 
@@ -109,18 +114,18 @@ def _backwards(n: int, first: int) -> tuple[int, ...]:
 
 
 def predict_counts(counts: ArrayLike, k: int, level: ArrayLike) -> list[Prediction]:
-    """What one look says about each image.
+    """Prediction of each image at one look.
 
     Args:
-        counts: int (m, c): all votes of each image so far.
-        k: size of the answer, 1 <= k < c.
-        level: error level of the look in (0, 1): one number, or (m,) where the images are at different looks.
+        counts: int (m, c): cumulative votes of each image.
+        k: number of predicted classes, 1 <= k < c.
+        level: alpha spent at the look, in (0, 1): one number, or (m,) where the images are at different looks.
 
     Returns:
-        m predictions; answer None where the test leaves it open.
+        m predictions; answer None where the test does not decide.
 
     Raises:
-        SpecError: if k, a level or a count is out of range.
+        SpecError: if k, level or a count is out of range.
 
     >>> predict_counts([[97, 3, 0], [52, 48, 0]], 1, 0.001)[0]
     Prediction(answer=0, k=1, leader=0, votes=97, samples=100)
@@ -135,10 +140,9 @@ def predict_counts(counts: ArrayLike, k: int, level: ArrayLike) -> list[Predicti
 
 
 def predict_sets(counts: ArrayLike, k: int = 1, alpha: float = 0.001) -> list[frozenset[int] | None]:
-    """The k most probable labels of the smoothed classifier from one look, or an abstention.
+    """The k most probable classes of the smoothed classifier from one look, or an abstention.
 
-    PREDICT of Cohen et al. (ICML 2019), exact by Hung and Fithian (2019): the leader against the runner-up
-    in a two-sided binomial test at 1/2. For a set, rank k is tested against rank k + 1.
+    The leader is tested against the runner-up in a two-sided binomial test at 1/2; for a set, rank k against k + 1.
 
     Args:
         counts: int (m, c): votes.
@@ -146,7 +150,7 @@ def predict_sets(counts: ArrayLike, k: int = 1, alpha: float = 0.001) -> list[fr
         alpha: probability of returning a wrong set, in (0, 1).
 
     Returns:
-        m frozensets of k labels; None where the test leaves the set open (abstention).
+        m frozensets of k classes; None for an abstention.
 
     Raises:
         SpecError: if k, alpha or a count is out of range.
@@ -159,7 +163,7 @@ def predict_sets(counts: ArrayLike, k: int = 1, alpha: float = 0.001) -> list[fr
 
 
 def _ranked(votes: NDArray[np.int64], k: int, level: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Classes by falling votes, and whether the first k are told from the rest at the level."""
+    """Return the classes by descending votes, and whether the test separates the first k from the rest."""
     if votes.ndim != 2 or not 1 <= k < votes.shape[1]:
         raise SpecError(f"expected counts (m, c) and 1 <= k < c, got {votes.shape} and k = {k}")
     at = np.asarray(level, dtype=np.float64)
@@ -170,52 +174,52 @@ def _ranked(votes: NDArray[np.int64], k: int, level: ArrayLike) -> tuple[NDArray
     return order, sign_test(ranked[:, k - 1], ranked[:, k]) <= at
 
 
-_CELLS = 4_000_000  # of a matrix held at once: 32 MB
+_ENTRIES = 4_000_000  # of a matrix held at once: 32 MB
 
 
 class PredictionPower(NamedTuple):
-    """Probabilities over one image's noise, each of the shape of p.
+    """What PREDICT returns for an image, over its noise draws; arrays of the shape of p.
 
     Attributes:
-        right: returns the more probable class.
-        wrong: returns the other one; at p = 1/2 either class is wrong.
-        abstain: returns none.
-        copies: mean noisy copies drawn.
+        right: probability of returning the more probable class.
+        wrong: probability of returning the other one; at p = 1/2 either class is wrong.
+        abstain: probability of an abstention.
+        samples: mean number of noise samples drawn.
     """
 
     right: FloatArray
     wrong: FloatArray
     abstain: FloatArray
-    copies: FloatArray
+    samples: FloatArray
 
 
 def prediction_power(looks: tuple[int, ...], alpha: float, p: ArrayLike) -> PredictionPower:
-    """What PREDICT does between two classes, by dynamic programming over the looks.
+    """Exact power of PREDICT between two classes, by dynamic programming over the looks.
 
-    Given its number of votes at a look, how an image got there does not depend on p: whether it is still undecided is
-    a hypergeometric recursion, done once, and each look's binomial weights it for all p. Exact up to rounding (about
-    1e-11 relative at 1,000 copies).
+    Given the votes at a look, the path of votes before it does not depend on p: the probability of being undecided
+    follows a hypergeometric recursion, computed once and weighted with the binomial distribution at each look for all
+    p. Exact up to rounding (about 1e-11 relative at 1,000 samples).
 
     Args:
-        looks: increasing sample numbers, e.g. from `prediction_looks`; each is tested at its level.
-        alpha: probability of a wrong answer, in (0, 1).
+        looks: increasing sample numbers, e.g. from `prediction_looks`; each is tested at its share of alpha.
+        alpha: probability of a wrong prediction, in (0, 1).
         p: probability of one of the two classes, in [0, 1], any shape.
 
     Returns:
-        Odds with arrays of p's shape.
+        PredictionPower with arrays of the shape of p.
 
     Raises:
         SpecError: if a probability is out of range or the looks do not increase.
 
-    >>> odds = prediction_power((16, 25, 38, 58, 87, 131, 197, 296, 444, 666, 1000), 0.001, [0.5, 0.6, 0.9])
-    >>> odds.wrong.round(6).tolist(), odds.abstain.round(3).tolist(), odds.copies.round().tolist()
+    >>> power = prediction_power((16, 25, 38, 58, 87, 131, 197, 296, 444, 666, 1000), 0.001, [0.5, 0.6, 0.9])
+    >>> power.wrong.round(6).tolist(), power.abstain.round(3).tolist(), power.samples.round().tolist()
     ([0.000631, 1e-06, 0.0], [0.999, 0.003, 0.0], [1000.0, 500.0, 31.0])
     """
     chance = _checked(looks, alpha, p)
     favourite = np.maximum(chance, 1 - chance).ravel()
     right, wrong, samples = np.zeros_like(favourite), np.zeros_like(favourite), np.zeros_like(favourite)
-    undecided = np.ones(looks[0] + 1)  # probability of being undecided before this look, given the votes at it
-    for i, (n, level) in enumerate(zip(looks, levels(looks, alpha), strict=True)):
+    undecided = np.ones(looks[0] + 1)  # P(undecided before this look | votes at it)
+    for i, (n, level) in enumerate(zip(looks, alpha_spending(looks, alpha), strict=True)):
         least = _least_to_decide(n, level)
         arrives = undecided * _binomial(n, favourite)
         for_it, for_other = arrives[:, least:].sum(axis=1), arrives[:, : n - least + 1].sum(axis=1)
@@ -240,7 +244,7 @@ def _checked(looks: tuple[int, ...], alpha: float, p: ArrayLike) -> FloatArray:
 
 
 def _least_to_decide(n: int, level: float) -> int:
-    """Votes of n that decide for their class at a level; n + 1 where not even all do."""
+    """Return the least votes out of n that decide for their class; n + 1 where not even n votes do."""
     return bisect_left(range(n + 1), True, lo=n // 2 + 1, key=lambda x: bool(sign_test(x, n - x) <= level))
 
 
@@ -250,14 +254,14 @@ def _log_choose(n: int, x: NDArray[np.int64]) -> FloatArray:
 
 
 def _binomial(n: int, p: FloatArray) -> FloatArray:
-    """Binomial(n, p) probabilities of 0..n votes, (p, n + 1)."""
+    """Return the Binomial(n, p) probabilities of 0..n votes, (len(p), n + 1)."""
     x = np.arange(n + 1)
     weights: FloatArray = np.exp(_log_choose(n, x) + xlogy(x, p[:, None]) + xlogy(n - x, 1 - p[:, None]))
     return weights
 
 
 def _carried(undecided: FloatArray, votes: NDArray[np.int64], n: int, later: int) -> FloatArray:
-    """Probability of being undecided after look n given each number of votes at the next: hypergeometric weights."""
+    """Return P(undecided after look n | votes at the next look), by hypergeometric weights."""
     before, more = _log_choose(n, votes), _log_choose(later - n, np.arange(later - n + 1))
 
     def part(x: NDArray[np.int64]) -> FloatArray:
@@ -267,5 +271,5 @@ def _carried(undecided: FloatArray, votes: NDArray[np.int64], n: int, later: int
         found: FloatArray = np.where(possible, np.exp(np.where(possible, log, 0)), 0) @ undecided
         return found
 
-    pieces = np.array_split(np.arange(later + 1), 1 + (later + 1) * len(votes) // _CELLS)
+    pieces = np.array_split(np.arange(later + 1), 1 + (later + 1) * len(votes) // _ENTRIES)
     return np.concatenate([part(x) for x in pieces])

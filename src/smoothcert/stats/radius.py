@@ -1,7 +1,16 @@
-"""From bounds to a certified L2 radius (Cohen et al., ICML 2019, Thm 1; Jia et al., ICLR 2020, Thm 1), and back.
+"""From bounds to a certified L2 radius: Theorem 1 of Cohen et al. and of Jia et al., and its inverse.
 
-`radius` and `certified_at` turn bounds on class probabilities into radii. `probabilities_at` is the inverse: class
-probabilities at which unlimited samples would certify a given radius, for questions of sample size.
+Given q and the upper bounds u_1 >= ... >= u_k of the k most probable rivals, the label stays among the k most probable
+classes of the smoothed classifier at x + d for every ||d||_2 < R, where R = max over t = 1..k of R_t and R_t solves
+
+    Phi(Phi^-1(pA) - R_t / sigma) = Phi(Phi^-1(S_t) + R_t / sigma) / t,   S_t = min(u_(k-t+1) + ... + u_k, q).
+
+For t = 1 this is R_1 = sigma / 2 (Phi^-1(pA) - Phi^-1(S_1)); for k = 1 and S_1 = q = 1 - pA, R = sigma Phi^-1(pA).
+Sources: Cohen, Rosenfeld and Kolter, ICML 2019, arXiv:1902.02918 (k = 1); Jia, Cao, Wang and Gong, ICLR 2020,
+arXiv:1912.09899 (k >= 1).
+
+`radius` and `certified_at` turn bounds into radii. `probabilities_at` is the inverse, for questions of sample size: the
+class probabilities at which unlimited samples would certify a given radius.
 """
 
 from __future__ import annotations
@@ -16,17 +25,17 @@ from smoothcert.errors import SpecError
 from smoothcert.stats.binomial import FloatArray
 from smoothcert.stats.bounds import Bounds
 
-_TINY = 1e-300  # stands in for a bound of exactly 0, which has no normal quantile; on the safe side
+_TINY = 1e-300  # replaces a bound of exactly 0, which has no normal quantile; on the safe side
 
 
 def radius(bounds: Bounds, sigma: float, eta: float = 0.0) -> FloatArray:
-    """Largest certified L2 radius; t = 1 in closed form, t > 1 by bisection, of which the lower end counts.
+    """Largest certified L2 radius: t = 1 in closed form, t > 1 by bisection, whose lower end is returned.
 
     Args:
         bounds: q (...) and u (..., k), in [0, 1].
         sigma: noise standard deviation, > 0, in units of the [0, 1] range.
-        eta: total-variation distance between the noise drawn and the ideal Gaussian noise, for one image;
-            added once to q and once to each rival sum.
+        eta: total-variation distance between the noise drawn and Gaussian noise, for one noisy image, >= 0; added once
+            to q and once to each sum S_t.
 
     Returns:
         float64 (...): radius in units of the [0, 1] range; <= 0 is an abstention, -inf where q + eta >= 1.
@@ -48,13 +57,13 @@ def radius(bounds: Bounds, sigma: float, eta: float = 0.0) -> FloatArray:
 
 
 def certified_at(bounds: Bounds, r: float, sigma: float, eta: float = 0.0) -> NDArray[np.bool_]:
-    """Decide whether every change with L2 norm below r keeps the label, without any root finder.
+    """Whether the label is certified for every perturbation with L2 norm below r, decided without a root finder.
 
     Args:
         bounds: q (...) and u (..., k), in [0, 1].
-        r: one L2 radius >= 0, in units of the [0, 1] range; r = 0 asks for a radius above 0.
+        r: one L2 radius >= 0, in units of the [0, 1] range; r = 0 means any positive radius.
         sigma: noise standard deviation, > 0, in the same units.
-        eta: total-variation distance of the noise drawn, as in `radius`.
+        eta: total-variation distance of the noise drawn from Gaussian noise, as in `radius`.
 
     Returns:
         bool (...).
@@ -85,7 +94,7 @@ def _check(sigma: float, eta: float) -> None:
 
 
 def _label_quantile(bounds: Bounds, eta: float) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """z of the label, and where there is none (q + eta >= 1); those entries hold a finite stand-in."""
+    """Return z = Phi^-1(pA), and where there is none (q + eta >= 1); z is a finite placeholder there."""
     q = bounds.q + eta
     abstains = np.asarray(q >= 1)
     z: FloatArray = -ndtri(np.where(abstains, 0.5, np.maximum(q, _TINY)))
@@ -93,7 +102,7 @@ def _label_quantile(bounds: Bounds, eta: float) -> tuple[FloatArray, NDArray[np.
 
 
 def _rival_quantiles(bounds: Bounds, eta: float) -> Iterator[tuple[int, FloatArray]]:
-    """(t, Phi^-1(S_t)) for t = 1..k, with stand-ins where the label abstains."""
+    """Yield (t, Phi^-1(S_t)) for t = 1..k, with placeholders where q + eta >= 1."""
     q = np.where(bounds.q + eta >= 1, 0.5, bounds.q)
     sums = np.cumsum(bounds.u[..., ::-1], axis=-1)
     for t in range(1, bounds.u.shape[-1] + 1):
@@ -102,17 +111,17 @@ def _rival_quantiles(bounds: Bounds, eta: float) -> Iterator[tuple[int, FloatArr
 
 
 def _margin(z: FloatArray, s: FloatArray, t: int, r: FloatArray | float) -> FloatArray:
-    """log of the label's least probability at r, less the log of the weakest rival's greatest; falls in r."""
+    """Return log of the label's least probability at r minus log of the weakest rival's greatest; decreasing in r."""
     margin: FloatArray = log_ndtr(z - r) - log_ndtr(s + r) + np.log(t)
     return margin
 
 
 def _solve(z: FloatArray, s: FloatArray, t: int) -> FloatArray:
-    """R_t / sigma by bisection, lower end.
+    """Return R_t / sigma by bisection, lower end.
 
-    The bracket: at (z - s)/2 the margin is log t >= 0. At (z - s)/2 + d it is log of
-    t Phi(m - d) / Phi(m + d) with m = (z + s)/2 <= 0 (as S_t <= q); Phi is log-concave, so the ratio grows
-    in m and is at most t Phi(-d) / Phi(d), which is below 1 once Phi(-d) < 1 / (t + 1).
+    The bracket: at (z - s)/2 the margin is log t >= 0. At (z - s)/2 + d it is log of t Phi(m - d) / Phi(m + d) with
+    m = (z + s)/2 <= 0 (as S_t <= q); Phi is log-concave, so the ratio increases in m and is at most t Phi(-d) / Phi(d),
+    which is below 1 once Phi(-d) < 1 / (t + 1).
     """
     low = (z - s) / 2
     high = low - ndtri(1 / (t + 1)) + 1e-6
@@ -127,23 +136,22 @@ _FAR = 38.0  # Phi(-38) is still above zero as a float
 
 
 def probabilities_at(
-    reach: ArrayLike, classes: int, k: int = 1, rivals: Sequence[float] | FloatArray | None = None
+    scaled_radius: ArrayLike, classes: int, k: int = 1, rivals: Sequence[float] | FloatArray | None = None
 ) -> FloatArray:
-    """Probabilities with which class 0 stays among the k most probable classes up to exactly a given radius.
+    """Class probabilities at which the radius of class 0 is exactly R: what unlimited samples would certify.
 
-    The reach is R / sigma, R the radius at the true probabilities: what unlimited votes would certify. An image with
-    reach r / sigma + margin has that margin, in units of sigma, over the radius r. For k = 1 and one rival,
-    reach = Phi^-1(p).
+    An image with R / sigma = r / sigma + margin exceeds the radius r by that margin, in units of sigma. For k = 1 and
+    one rival, R / sigma = Phi^-1(p).
 
     Args:
-        reach: float (...): R / sigma, negative where the label is not among the k most probable.
+        scaled_radius: float (...): R / sigma, negative where the label is not among the k most probable classes.
         classes: number of classes c.
         k: rank of the certificate, 1 <= k < c.
-        rivals: float (s,), s < c: how the rest of the probability is split among rivals: at least k shares above 0
-            (fewer rivals could not drive the label out), their sum 1; left out, equally among k of them.
+        rivals: float (s,), s < c: how the remaining probability is split among rivals: at least k shares above 0 (fewer
+            rivals could not displace the label), which sum to 1. Default: equal shares for k rivals.
 
     Returns:
-        float64 (..., c): the label first, then the rivals in their order, then classes without a vote.
+        float64 (..., c): the label first, then the rivals in their order, then classes of probability 0.
 
     Raises:
         SpecError: if k or the rivals do not fit the classes.
@@ -160,22 +168,22 @@ def probabilities_at(
         raise SpecError(f"expected shares of at most {classes - 1} rivals, each >= 0, that sum to 1")
     if np.count_nonzero(shares) < k:
         raise SpecError(f"expected at least k = {k} rivals with a share above 0, got {np.count_nonzero(shares)}")
-    wanted = np.asarray(reach, dtype=np.float64)
-    z = _quantile(wanted, np.sort(shares)[::-1][:k])
-    found = np.zeros((*wanted.shape, classes))
-    found[..., 0] = ndtr(z)
-    found[..., 1 : len(shares) + 1] = ndtr(-z)[..., None] * shares
-    return found
+    target = np.asarray(scaled_radius, dtype=np.float64)
+    z = _quantile(target, np.sort(shares)[::-1][:k])
+    p = np.zeros((*target.shape, classes))
+    p[..., 0] = ndtr(z)
+    p[..., 1 : len(shares) + 1] = ndtr(-z)[..., None] * shares
+    return p
 
 
-def _quantile(reach: FloatArray, strongest: FloatArray) -> FloatArray:
-    """Phi^-1 of the label's probability, by bisection; the k strongest rivals' shares of the rest in falling order."""
+def _quantile(target: FloatArray, strongest: FloatArray) -> FloatArray:
+    """Return Phi^-1 of the label's probability by bisection; `strongest`: the k largest shares, in descending order."""
     if strongest[0] == 1 and len(strongest) == 1:
-        return reach
-    low, high = np.full(reach.shape, -_FAR), np.full(reach.shape, _FAR)
+        return target
+    low, high = np.full(target.shape, -_FAR), np.full(target.shape, _FAR)
     for _ in range(60):
         middle = (low + high) / 2
         miss = ndtr(-middle)
-        far = radius(Bounds(miss, miss[..., None] * strongest), sigma=1.0) >= reach
-        low, high = np.where(far, low, middle), np.where(far, middle, high)
+        enough = radius(Bounds(miss, miss[..., None] * strongest), sigma=1.0) >= target
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     return high

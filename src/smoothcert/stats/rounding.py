@@ -1,9 +1,8 @@
-"""Rounding that keeps a bound a bound: lower bounds down, upper bounds up, settings in full.
+"""Directed rounding: lower bounds down, upper bounds up, settings in full.
 
-A float stands for the shortest decimal that reads back as it, so rounding twice changes nothing: the float
-0.3 keeps its printed value 0.3 in both directions. What is printed is computed in whole numbers, without rounding on
-the way; a share of images is the fraction `Fraction(s, m)`, and 57 of 100 are 57.0 %. `round_down` and `round_up` are
-exact while |x| 10^decimals < 2^53.
+A float stands for the shortest decimal that reads back as the same float, so rounding is idempotent: 0.3 is printed as
+0.3 in both directions. Printed values are computed in exact integer arithmetic; a share of images is `Fraction(s, m)`,
+and 57 of 100 are 57.0 %. `round_down` and `round_up` are exact while |x| 10^decimals < 2^53.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def round_down(x: float, decimals: int = 6) -> float: ...
 @overload
 def round_down(x: FloatArray, decimals: int = 6) -> FloatArray: ...
 def round_down(x: float | FloatArray, decimals: int = 6) -> float | FloatArray:
-    """The largest value with so many decimals that is not above x.
+    """Round down to a number of decimals: the largest such value that is not above x.
 
     Args:
         x: a float or a float64 array of any shape; infinities pass through.
@@ -52,7 +51,7 @@ def round_up(x: float, decimals: int = 6) -> float: ...
 @overload
 def round_up(x: FloatArray, decimals: int = 6) -> FloatArray: ...
 def round_up(x: float | FloatArray, decimals: int = 6) -> float | FloatArray:
-    """The smallest value with so many decimals that is not below x.
+    """Round up to a number of decimals: the smallest such value that is not below x.
 
     Args:
         x: a float or a float64 array of any shape; infinities pass through.
@@ -70,15 +69,15 @@ def round_up(x: float | FloatArray, decimals: int = 6) -> float | FloatArray:
 
 
 def format_down(x: Number, decimals: int = 6, scale: int = 1) -> str:
-    """Print a lower bound: rounded down, with exactly so many decimals.
+    """Format a lower bound: rounded down, with exactly `decimals` digits after the point.
 
     Args:
-        x: a float, which stands for the shortest decimal that reads back as it, or an exact fraction.
+        x: a float, which stands for the shortest decimal that reads back as the same float, or an exact fraction.
         decimals: digits after the point, >= 0.
-        scale: what x is multiplied with, exactly, before it is rounded: 100 for percent.
+        scale: exact factor applied before rounding, such as 100 for percent.
 
     Returns:
-        The decimal as text; never above x.
+        The decimal as text; never above scale times x.
 
     >>> format_down(0.586669, 5), format_down(0.5, 3), format_down(Fraction(2, 3), 4)
     ('0.58666', '0.500', '0.6666')
@@ -87,15 +86,15 @@ def format_down(x: Number, decimals: int = 6, scale: int = 1) -> str:
 
 
 def format_up(x: Number, decimals: int = 6, scale: int = 1) -> str:
-    """Print an upper bound: rounded up, with exactly so many decimals.
+    """Format an upper bound: rounded up, with exactly `decimals` digits after the point.
 
     Args:
-        x: a float, which stands for the shortest decimal that reads back as it, or an exact fraction.
+        x: a float, which stands for the shortest decimal that reads back as the same float, or an exact fraction.
         decimals: digits after the point, >= 0.
-        scale: what x is multiplied with, exactly, before it is rounded: 100 for percent.
+        scale: exact factor applied before rounding, such as 100 for percent.
 
     Returns:
-        The decimal as text; never below x.
+        The decimal as text; never below scale times x.
 
     >>> format_up(0.586661, 5), format_up(0.5, 3), format_up(Fraction(2, 3), 4)
     ('0.58667', '0.500', '0.6667')
@@ -104,7 +103,7 @@ def format_up(x: Number, decimals: int = 6, scale: int = 1) -> str:
 
 
 def percent_down(x: Number, decimals: int = 1) -> str:
-    """Print a share, or a lower bound on one, in percent: rounded down, without rounding on the way.
+    """Format a share, or a lower bound on one, in percent, rounded down once.
 
     >>> percent_down(Fraction(57, 100)), percent_down(0.57), percent_down(0.99925)
     ('57.0', '57.0', '99.9')
@@ -113,7 +112,7 @@ def percent_down(x: Number, decimals: int = 1) -> str:
 
 
 def percent_of(s: int, m: int, decimals: int = 1) -> str:
-    """Print a count as a percentage of m >= 1, rounded down.
+    """Format s out of m >= 1 in percent, rounded down.
 
     >>> percent_of(57, 100), percent_of(2, 3), percent_of(1, 200, 0)
     ('57.0', '66.6', '0')
@@ -122,7 +121,7 @@ def percent_of(s: int, m: int, decimals: int = 1) -> str:
 
 
 def percent_up(x: Number, decimals: int = 1) -> str:
-    """Print an upper bound on a share in percent: rounded up, without rounding on the way.
+    """Format an upper bound on a share in percent, rounded up once.
 
     >>> percent_up(0.07, 0), percent_up(0.99925, 2), percent_up(0.99925)
     ('7', '99.93', '100.0')
@@ -131,7 +130,7 @@ def percent_up(x: Number, decimals: int = 1) -> str:
 
 
 def percents(low: float, high: float | None) -> str:
-    """Print an interval of shares in percent, rounded outwards; without an upper end where there is none.
+    """Format an interval of shares in percent, rounded outwards; `high` is None where there is no upper end.
 
     >>> percents(0.2139, 0.3426), percents(0.2139, None)
     ('21.3 to 34.3', '>= 21.3')
@@ -140,7 +139,7 @@ def percents(low: float, high: float | None) -> str:
 
 
 def full(x: float) -> str:
-    """Print a setting, such as a radius, in full: as few digits as read back as x, so that no two are printed alike.
+    """Format a setting, such as a radius, in full: the fewest digits that read back as x, so that no two look equal.
 
     >>> full(0.25), full(1.0), full(1.3536676)
     ('0.25', '1', '1.3536676')
@@ -149,7 +148,7 @@ def full(x: float) -> str:
 
 
 def percent_exact(x: float) -> str:
-    """Print a share that is a setting, such as a threshold, in percent and in full.
+    """Format a share that is a setting, such as a threshold, in percent and in full.
 
     >>> percent_exact(0.57), percent_exact(0.9999999), percent_exact(0.6)
     ('57', '99.99999', '60')
@@ -172,7 +171,7 @@ def _printed(x: Fraction | float, decimals: int, rounded: Callable[[Fraction], i
 
 
 def scientific_up(x: float) -> str:
-    """Print a small upper bound with two digits, rounded up.
+    """Format a small upper bound with two digits, rounded up.
 
     Args:
         x: the value, > 0.

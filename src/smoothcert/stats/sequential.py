@@ -1,13 +1,14 @@
 """Group-sequential sampling: the schedule of looks, the alpha spent at each, futility, and one step of an image.
 
-Look i spends its own share a_i of alpha, and the shares sum to at most alpha. By the union bound the bounds of all
-looks hold together with probability at least 1 - alpha, so their running minimum is valid under any stopping rule and
-for every radius at once.
+Look i spends a_i of alpha, with sum a_i <= alpha (alpha spending: Lan and DeMets, Biometrika 70, 1983,
+doi:10.1093/biomet/70.3.659; here by the union bound, without exact boundaries). The bounds of all looks then hold
+jointly with probability at least 1 - alpha, so their running minimum is valid under any stopping rule and for every
+radius at once.
 
-Futility decides when to stop: nothing undecided can still be reached. It can lose power, never validity. An image goes
-on while one of two optimistic but plausible futures certifies the radius at the last look:
+Sampling stops for futility: when no undecided radius is reachable any more. This can lose power, never validity. An
+image is continued while one of two optimistic but plausible scenarios certifies the radius at the last look:
 (a) the label's probability at its upper bound at level gamma, the rivals scaled in proportion;
-(b) the label at its estimate, each rival at its lower bound at level gamma.
+(b) the label's probability at its estimate, each rival at its lower bound at level gamma.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ from smoothcert.stats.binomial import FloatArray, lower_bound
 from smoothcert.stats.bounds import BOUNDS, Bounds, Tally, bounds
 from smoothcert.stats.radius import certified_at, radius
 
-FIRST_LOOK = 100  # no look has fewer samples
-GROWTH = (2, 3)  # each look is two thirds of the next
-LAST_SHARE = 0.3  # of alpha, kept for the last look
-_SHAVE = 1 - 1e-12  # keeps the levels' float sum at or below alpha
+FIRST_LOOK = 100  # minimum number of samples of a look
+GROWTH = (2, 3)  # each look has two thirds of the samples of the next
+LAST_SHARE = 0.3  # of alpha, spent at the last look
+_SHAVE = 1 - 1e-12  # keeps the float sum of the spent alpha at or below alpha
 
 
 def schedule(n_max: int, stopping: str = "looks") -> tuple[int, ...]:
-    """Sample numbers at which the votes are evaluated, built backwards from n_max by factors 1.5.
+    """Sample numbers of the looks, built backwards from n_max by factors of 1.5.
 
     Args:
-        n_max: most noisy copies an image; >= 100 for `looks`, >= 1 for `fixed`.
-        stopping: `looks`, or `fixed` for one look at n_max.
+        n_max: maximum number of noise samples per image; >= 100 for "looks", >= 1 for "fixed".
+        stopping: "looks", or "fixed" for a single look at n_max.
 
     Returns:
         Increasing sample numbers; the last is n_max.
@@ -61,22 +62,23 @@ def schedule(n_max: int, stopping: str = "looks") -> tuple[int, ...]:
     return tuple(reversed(backwards))
 
 
-def levels(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
-    """Error level of each look; they sum to at most alpha.
+def alpha_spending(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
+    """Alpha spent at each look; the sum is at most alpha.
 
-    The last look gets 0.3 alpha; of the other 0.7 alpha one half is shared equally among the looks before
-    it, the other half in proportion to the growth of sqrt(n). A single look gets all of alpha.
+    The last of K looks spends a_K = 0.3 alpha, and for i < K
+    a_i = 0.7 alpha / 2 (1 / (K - 1) + (sqrt(n_i) - sqrt(n_(i-1))) / sqrt(n_(K-1))), with n_0 = 0.
+    A single look spends all of alpha.
 
     Args:
         looks: increasing sample numbers.
-        alpha: error probability of one image's certificate, in (0, 1).
+        alpha: error probability of one certificate, in (0, 1).
 
     Returns:
-        One level a look, in the same order.
+        One value per look, in the same order.
 
-    >>> [round(a, 6) for a in levels((100, 400, 1600), 0.001)]
+    >>> [round(a, 6) for a in alpha_spending((100, 400, 1600), 0.001)]
     [0.00035, 0.00035, 0.0003]
-    >>> levels((1000,), 0.001)
+    >>> alpha_spending((1000,), 0.001)
     (0.001,)
     """
     if len(looks) == 1:
@@ -94,17 +96,17 @@ class Plan:
 
     Attributes:
         looks: increasing sample numbers, e.g. from `schedule`.
-        alpha: error probability of one image's certificate, in (0, 1), for each k.
+        alpha: error probability of one certificate, in (0, 1), for each k.
         bound: one of `BOUNDS`.
         classes: number of classes c, >= 2.
         sigma: noise standard deviation, > 0, in units of the [0, 1] range.
-        eta: total-variation distance of the noise drawn from Gaussian noise, for one image.
+        eta: total-variation distance of the noise drawn from Gaussian noise, for one noisy image, >= 0.
 
     Raises:
         SpecError: if a value is out of range.
 
     >>> plan = Plan(schedule(100_000), 0.001, "rankcp", classes=10, sigma=0.25)
-    >>> len(plan.levels), sum(plan.levels) <= plan.alpha
+    >>> len(plan.spent_alpha), sum(plan.spent_alpha) <= plan.alpha
     (18, True)
     """
 
@@ -128,30 +130,30 @@ class Plan:
             raise SpecError(f"expected sigma > 0 and eta >= 0, got {self.sigma} and {self.eta}")
 
     @cached_property
-    def levels(self) -> tuple[float, ...]:
-        """Error level of each look."""
-        return levels(self.looks, self.alpha)
+    def spent_alpha(self) -> tuple[float, ...]:
+        """Alpha spent at each look."""
+        return alpha_spending(self.looks, self.alpha)
 
 
 BoolArray = NDArray[np.bool_]
 
-# gamma grows with n: cautious while few votes are in (a wrong stop loses a certificate), bolder later (a wrong
-# continuation costs many samples)
+# gamma = min(0.05, 0.01 (n / 3000)^0.6): cautious while votes are few (a wrong stop loses a certificate), bolder later
+# (a wrong continuation costs many samples)
 _GAMMA, _GAMMA_AT, _GAMMA_POWER, _GAMMA_MOST = 0.01, 3000, 0.6, 0.05
 
 
 def undecided(votes: Tally, now: Bounds, radii: Sequence[float], plan: Plan, k: int) -> BoolArray:
-    """Which images have a radius that is not certified yet and can still be.
+    """Which images have a radius that is not certified yet and is still reachable.
 
     Args:
         votes: Tally of shape (m,) at each image's current look, rivals (m, K), K >= k.
         now: running bounds, q (m,) and u (m, k).
-        radii: L2 radii of interest, in units of the [0, 1] range.
-        plan: looks, levels, bound, sigma.
+        radii: L2 radii to decide, in units of the [0, 1] range.
+        plan: looks, alpha, bound, sigma.
         k: rank of the certificate.
 
     Returns:
-        bool (m,): draw on to the next look. Always False at the last look.
+        bool (m,): continue to the next look. Always False at the last look.
 
     Raises:
         SpecError: if a sample number is not one of the plan's looks.
@@ -173,17 +175,17 @@ def undecided(votes: Tally, now: Bounds, radii: Sequence[float], plan: Plan, k: 
 
 
 def reachable(votes: Tally, now: Bounds, r: float, plan: Plan, k: int) -> BoolArray:
-    """Whether radius r can still be certified at the last look: predictive futility, gamma growing with n.
+    """Whether radius r can still be certified at the last look (predictive futility; gamma grows with n).
 
     Args:
         votes: Tally of shape (m,) at each image's current look, rivals (m, K), K >= k.
         now: running bounds, q (m,) and u (m, k).
         r: L2 radius >= 0, in units of the [0, 1] range.
-        plan: looks, levels, bound, sigma.
+        plan: looks, alpha, bound, sigma.
         k: rank of the certificate.
 
     Returns:
-        bool (m,); False at the last look, where there is no future.
+        bool (m,); False at the last look.
 
     Raises:
         SpecError: if a sample number is not one of the plan's looks.
@@ -202,7 +204,7 @@ def reachable(votes: Tally, now: Bounds, r: float, plan: Plan, k: int) -> BoolAr
 
 
 def _futures(votes: Tally, now: Bounds, plan: Plan, k: int) -> Iterator[Bounds]:
-    """The bounds after the last look in scenarios (a) and (b)."""
+    """Yield the bounds after the last look in scenarios (a) and (b)."""
     if not np.all(np.isin(votes.n, plan.looks)):
         raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers")
     n, gamma = votes.n.astype(np.float64), _gamma(votes.n)
@@ -220,28 +222,28 @@ def _gamma(n: NDArray[np.int64]) -> FloatArray:
 
 
 def _at_last_look(miss: FloatArray, rivals: FloatArray, now: Bounds, plan: Plan) -> Bounds:
-    """Running bounds after the last look if the votes come out exactly in these proportions."""
+    """Return the running bounds after the last look if the votes have exactly these proportions."""
     last, k = float(plan.looks[-1]), rivals.shape[-1]
     n = np.full(miss.shape, last)
     votes = Tally(n, last - last * miss, last * rivals)  # type: ignore[arg-type]  # real-valued: a projection
-    return bounds(votes, plan.levels[-1], k, plan.bound, plan.classes).minimum(now)
+    return bounds(votes, plan.spent_alpha[-1], k, plan.bound, plan.classes).minimum(now)
 
 
-__all__ = ["Plan", "levels", "r_max", "reachable", "running", "schedule", "step", "undecided"]
+__all__ = ["Plan", "alpha_spending", "r_max", "reachable", "running", "schedule", "step", "undecided"]
 
 
 def running(votes: Tally, plan: Plan, k: int) -> Bounds:
-    """Running minimum of the bounds over the looks: valid at every look, whatever stops the sampling.
+    """Running minimum of the bounds over the looks: valid at every look, under any stopping rule.
 
     Args:
-        votes: Tally of shape (m, L) (rivals (m, L, K), K >= k), L <= number of looks, cumulative counts;
-            column i holds the votes at plan.looks[i], or n = 0 where an image has no such look.
-        plan: looks, levels and bound.
+        votes: Tally of shape (m, L) (rivals (m, L, K), K >= k), L <= number of looks, cumulative counts; column i holds
+            the votes at plan.looks[i], or n = 0 where the look was not taken.
+        plan: looks, alpha and bound.
         k: rank of the certificate, 1 <= k < classes.
 
     Returns:
-        Bounds with q (m, L) and u (m, L, k). A look not taken leaves the bounds as they were; before an
-        image's first look they are 1.
+        Bounds with q (m, L) and u (m, L, k). A look that was not taken leaves the bounds unchanged; before the first
+        look they are 1.
 
     Raises:
         SpecError: if a sample number is neither 0 nor the plan's.
@@ -256,22 +258,22 @@ def running(votes: Tally, plan: Plan, k: int) -> Bounds:
     looks = np.array(plan.looks[:width])
     if len(looks) < width or np.any((votes.n != 0) & (votes.n != looks)):
         raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers")
-    each = bounds(votes, np.array(plan.levels[:width]), k, plan.bound, plan.classes)
+    each = bounds(votes, np.array(plan.spent_alpha[:width]), k, plan.bound, plan.classes)
     return Bounds(np.minimum.accumulate(each.q, axis=1), np.minimum.accumulate(each.u, axis=1))
 
 
 def step(votes: Tally, before: Bounds, radii: Sequence[float], plan: Plan, k: int) -> tuple[Bounds, BoolArray]:
-    """One look: the bounds at its level, the running minimum, and who must be drawn on.
+    """One look: the bounds at its share of alpha, the running minimum, and which images continue.
 
     Args:
         votes: Tally of shape (m,) at each image's current look, rivals (m, K), K >= k; the looks may differ.
-        before: running bounds of the looks before, q (m,) and u (m, k); all ones before the first look.
+        before: running bounds of the previous looks, q (m,) and u (m, k); all ones before the first look.
         radii: L2 radii to decide, in units of the [0, 1] range.
-        plan: looks, levels, bound, sigma.
+        plan: looks, alpha, bound, sigma.
         k: rank of the certificate, 1 <= k < classes.
 
     Returns:
-        The running bounds, q (m,) and u (m, k), and bool (m,): some radius is undecided and can still be reached.
+        The running bounds, q (m,) and u (m, k), and bool (m,): some radius is undecided and still reachable.
 
     Raises:
         SpecError: if a sample number is not one of the plan's looks, or k is out of range.
@@ -286,15 +288,15 @@ def step(votes: Tally, before: Bounds, radii: Sequence[float], plan: Plan, k: in
     at = np.searchsorted(plan.looks, votes.n)
     if np.any(np.append(plan.looks, 0)[at] != votes.n):
         raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers")
-    now = bounds(votes, np.array(plan.levels)[at], k, plan.bound, plan.classes).minimum(before)
+    now = bounds(votes, np.array(plan.spent_alpha)[at], k, plan.bound, plan.classes).minimum(before)
     return now, undecided(votes, now, radii, plan, k)
 
 
 def r_max(plan: Plan, k: int) -> float:
-    """Largest radius the plan can certify: the running bounds at unanimous votes.
+    """Largest attainable radius R_max of a plan: that of the running bounds at unanimous votes.
 
     Args:
-        plan: looks, levels, bound, sigma.
+        plan: looks, alpha, bound, sigma.
         k: rank of the certificate, 1 <= k < classes.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a run would do if the true class probabilities were known: votes drawn as multinomials, look by look."""
+"""Simulated runs with known class probabilities: votes are drawn from multinomials, look by look."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from smoothcert.stats.sequential import Plan, step
 
 BoolArray = NDArray[np.bool_]
 SUM = 1e-6
-"""How far probabilities may miss a sum of one before they are refused."""
+"""Largest deviation of a sum of probabilities from one that is accepted."""
 
 
 @dataclass(frozen=True)
 class Procedure:
-    """What is asked of each image's votes: fixed before the first vote is drawn.
+    """What is decided from the votes of each image: fixed before the first vote is drawn.
 
     Attributes:
-        plan: looks, alpha, bound, classes, sigma and total-variation term.
-        targets: for each k, whether its certificate is about the selection winner ("prediction") or the reference
-            label ("label").
+        plan: looks, alpha, bound, classes, sigma and eta.
+        targets: for each k, whether its certificate is about the winner of the selection votes ("prediction") or about
+            the reference label ("label").
         radii: L2 radii to decide, in units of the [0, 1] range.
-        n0: selection copies, drawn only where some target is "prediction".
+        n0: noise samples for selection, drawn only where some target is "prediction".
     """
 
     plan: Plan
@@ -39,17 +39,18 @@ class Procedure:
 
     @property
     def selects(self) -> bool:
-        """Whether separate copies select the class."""
+        """Whether separate noise samples select the class."""
         return "prediction" in self.targets.values()
 
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """What happened to m images in one simulated run.
+    """Outcome of one simulated run over m images.
 
     Attributes:
-        samples: int64 (m,): noisy copies, selection included.
-        certified: bool (m, number of k, number of radii): certified-correct, in the order of `targets` and `radii`.
+        samples: int64 (m,): noise samples, selection included.
+        certified: bool (m, number of k, number of radii): certified with the correct label, in the order of `targets`
+            and `radii`.
         wrong: bool (m,): the selection winner was not the label; all False without selection.
     """
 
@@ -59,17 +60,17 @@ class Simulated:
 
 
 def simulate(probabilities: ArrayLike, labels: ArrayLike, procedure: Procedure, rng: np.random.Generator) -> Simulated:
-    """Simulate one run over m images whose true class probabilities are given, all images at once.
+    """Simulate one run over m images with known class probabilities, all images at once.
 
-    Selection, looks, running bounds, futility and the decision at the end are those of a real run; only the votes are
-    drawn from the given probabilities instead of a classifier. A selection winner other than the label ends every k
-    whose target is the prediction.
+    Selection, looks, running bounds, futility and the final decision are those of a real run; only the votes are drawn
+    from the given probabilities instead of a classifier. A selection winner other than the label ends sampling for
+    every k whose target is the prediction.
 
     Args:
-        probabilities: float (m, c) in [0, 1]: each row the true probabilities that a vote names each class.
+        probabilities: float (m, c) in [0, 1]: true class probabilities of each image; rows sum to 1.
         labels: int (m,): reference labels, in 0..c-1.
         procedure: plan, targets, radii and n0.
-        rng: the source of randomness; the same state gives the same result.
+        rng: random number generator; the same state gives the same result.
 
     Returns:
         Simulated over the m images.
@@ -106,13 +107,13 @@ def simulate(probabilities: ArrayLike, labels: ArrayLike, procedure: Procedure, 
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """What a procedure takes and finds at each of j probability vectors, over many simulated images.
+    """Noise samples and power of a procedure at each of j probability vectors, over many simulated images.
 
     Attributes:
-        mean: float (j,): mean noisy copies, selection included.
-        low: float (j,): copies that one image in ten does not exceed.
-        median: float (j,): the median.
-        high: float (j,): copies that one image in ten reaches or exceeds.
+        mean: float (j,): mean number of noise samples, selection included.
+        low: float (j,): 10 % quantile.
+        median: float (j,): median.
+        high: float (j,): 90 % quantile.
         power: float (j, number of k, number of radii): share of images certified for the label.
     """
 
@@ -126,13 +127,13 @@ class Expected:
 def expected_samples(
     probabilities: ArrayLike, procedure: Procedure, rng: np.random.Generator, images: int = 1000
 ) -> Expected:
-    """Copies and power of a procedure at given true probabilities, simulated.
+    """Noise samples and power of a procedure at given class probabilities, by simulation.
 
     Args:
         probabilities: float (j, c): true class probabilities, class 0 the label, as from `probabilities_at`.
         procedure: plan, targets, radii and n0.
-        rng: the source of randomness.
-        images: simulated images at each vector; a share of them has a standard error of at most 0.5 / sqrt(images).
+        rng: random number generator.
+        images: simulated images per vector; a share of them has a standard error of at most 0.5 / sqrt(images).
 
     Returns:
         Expected over the j vectors.
@@ -142,8 +143,8 @@ def expected_samples(
 
     >>> plan = Plan((100, 1000, 10_000), 0.001, "rankcp", classes=3, sigma=0.5)
     >>> p = [[0.999, 0.001, 0.0], [0.78, 0.22, 0.0], [0.5, 0.5, 0.0]]
-    >>> found = expected_samples(p, Procedure(plan, {1: "label"}, (0.25,)), np.random.default_rng(1), 200)
-    >>> found.median.tolist(), found.power[:, 0, 0].tolist()
+    >>> expected = expected_samples(p, Procedure(plan, {1: "label"}, (0.25,)), np.random.default_rng(1), 200)
+    >>> expected.median.tolist(), expected.power[:, 0, 0].tolist()
     ([100.0, 1000.0, 100.0], [1.0, 1.0, 0.0])
     """
     if images < 1:
@@ -158,7 +159,7 @@ def expected_samples(
 
 @dataclass(eq=False)
 class _Open:
-    """Running bounds of one k over all images, and which of them still need votes for it."""
+    """Running bounds of all images at one k, and which images still need votes for it."""
 
     bounds: Bounds
     open: BoolArray
@@ -169,7 +170,7 @@ class _Open:
         return cls(Bounds(np.ones(m), np.ones((m, k))), ~out, out)
 
     def look(self, active: IntArray, counts: IntArray, label: IntArray, procedure: Procedure, k: int) -> None:
-        # an image goes on while any k needs it, and all its looks count for every k, as they do in the ledger
+        # an image continues while any k needs votes, and all its looks count for every k, as in the ledger
         held = Bounds(self.bounds.q[active], self.bounds.u[active])
         now, still = step(tally(counts, label, k), held, procedure.radii, procedure.plan, k)
         self.bounds.q[active], self.bounds.u[active] = now.q, now.u

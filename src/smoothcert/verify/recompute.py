@@ -73,7 +73,7 @@ def check_block(spec: Spec, lines: Sequence[Line], columns: Columns, sigma: floa
 def _claimed(votes: Tally, plan: Plan, k: int) -> Bounds:
     """Return the bounds of each look, q (m, looks) and u (m, looks, k); 1 where it was not taken."""
     claimed = Bounds(np.ones(votes.n.shape), np.ones((*votes.n.shape, k)))
-    for look, level in enumerate(plan.levels):
+    for look, level in enumerate(plan.spent_alpha):
         at, taken = taken_at(votes, look)
         if len(at):
             here = bounds(taken, level, k, plan.bound, plan.classes)

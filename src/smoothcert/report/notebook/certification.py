@@ -378,7 +378,7 @@ def upper(x, n, a):
 
 def bounds_by_hand(tally, plan, k):
     """Return q (images, looks) and u (images, looks, k)."""
-    a = np.array(plan.levels)[: tally.n.shape[1]]
+    a = np.array(plan.spent_alpha)[: tally.n.shape[1]]
     if plan.bound == "cohen" or (plan.bound == "rankcp" and plan.classes == 2):  # every rival is at most q
         q = upper(tally.n - tally.label_votes, tally.n, a)
         return q, np.repeat(q[..., None], k, axis=-1)
@@ -403,13 +403,13 @@ else:
     taken = len(example.looks)
     tally = line_tallies([example], taken, k)
     (q,), (u,) = bounds_by_hand(tally, plan, k)
-    theirs = stats.bounds(tally, np.array(plan.levels[:taken]), k, plan.bound, plan.classes)
+    theirs = stats.bounds(tally, np.array(plan.spent_alpha[:taken]), k, plan.bound, plan.classes)
     found = []
     for i, (n, _) in enumerate(example.looks):
         rivals = tally.rivals[0, i].tolist()
         first = (
             f"{n:,}",
-            f"{plan.levels[i]:.3e}",
+            f"{plan.spent_alpha[i]:.3e}",
             f"{tally.label_votes[0, i]:,}",
             f"{q[i]:.9f}",
             f"{theirs.q[0, i]:.9f}",
