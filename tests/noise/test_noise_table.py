@@ -148,7 +148,7 @@ def test_tables_are_shared_and_read_only():
         grid_table(0.25, 255).thresholds[0] = 0
 
 
-@pytest.mark.parametrize(("sigma", "levels", "match"), [(1e-4, 255, "far below"), (20.0, 65535, "over 8388608")])
+@pytest.mark.parametrize(("sigma", "levels", "match"), [(1e-4, 255, "too small"), (20.0, 65535, "over 8388608")])
 def test_refused_tables(sigma, levels, match):
     with pytest.raises(SpecError, match=match):
         grid_table(sigma, levels)

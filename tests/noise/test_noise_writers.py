@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from smoothcert.errors import InputError, SpecError
 from smoothcert.noise import FloatNoise, GridNoise, Rows, Stage, buffer_matches, cpu, key, make_noise
-from smoothcert.noise.buffers import encode, flat_pixels
+from smoothcert.noise.base import encode, flat_pixels
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

@@ -1,12 +1,13 @@
-"""Noise that is sound in computer arithmetic, addressed so that it is the same on every machine."""
+"""Noise that is sound in computer arithmetic and reproducible on every machine: each sample has an address."""
 
 from typing import Literal
 
 from smoothcert.errors import SpecError
-from smoothcert.noise.base import Noise, Precision, Rows, Stage, Writer, key
+from smoothcert.noise.base import Noise, Precision, Rows, Stage, Writer
 from smoothcert.noise.delivered import NoiseTest, buffer_matches, delivered_test
 from smoothcert.noise.gaussian import FloatNoise
 from smoothcert.noise.grid import GridNoise
+from smoothcert.noise.philox import key
 from smoothcert.noise.table import GridTable, grid_table
 
 __all__ = [
@@ -28,10 +29,10 @@ __all__ = [
 
 
 def make_noise(kind: Literal["grid", "float"], sigma: float, levels: int, seed: int) -> Noise:
-    """Make the noise of one sigma.
+    """Return the noise of one noise level.
 
     Args:
-        kind: "grid" (sound in computer arithmetic) or "float" (arithmetic not covered).
+        kind: "grid" (sound in computer arithmetic) or "float" (arithmetic not covered by the theorem).
         sigma: standard deviation, in units of the [0, 1] range, > 0.
         levels: grid steps in [0, 1]: 255 for 8-bit images, 4095, 65535.
         seed: 0 to 2^64 - 1.

@@ -1,7 +1,7 @@
 """Compiled loops of the noise: Philox4x64-10 (Salmon et al., SC 2011), table search, write-out.
 
-Imported only by the code that runs them, because importing numba takes a third of a second. The kernels
-release the GIL and touch nothing but their arguments; `philox.py` and `table.py` hold the readable reference.
+Imported only where they run, because importing numba takes a third of a second. The kernels release the GIL and
+access only their arguments; `philox.py` and `table.py` hold the readable reference.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ types: Any = numba.types
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
-    """Compile without the GIL; keep the machine code on disk where some directory can be written."""
+    """Compile without the GIL; cache the machine code on disk if a cache directory is writable."""
     try:
         return njit(nogil=True, cache=True)(function)
     except RuntimeError:
@@ -32,7 +32,7 @@ def _compiled(function: Callable[..., Any]) -> Any:
 
 
 def _product(context, a, b):  # type: ignore[no-untyped-def]
-    """(high, low) words of the 128-bit product: one machine instruction."""
+    """Return the (high, low) words of the 128-bit product: one machine instruction."""
 
     def codegen(ctx, builder, signature, args):  # type: ignore[no-untyped-def]
         word = args[0].type
@@ -71,7 +71,7 @@ def _draw(words, row, key):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, inline="always")
 def _count(word, thresholds, guide, shift):  # type: ignore[no-untyped-def]
-    """Number of thresholds <= word: the guide brackets it (mostly to one number), bisection ends it."""
+    """Return the number of thresholds <= word: the guide brackets it (mostly to one number), bisection finds it."""
     entry = word >> shift
     low, high = np.uint64(guide[entry]), np.uint64(guide[entry + ONE])
     while low < high:
@@ -143,5 +143,5 @@ def draw_gaussian(out, counters, key, sigma):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, inline="always")
 def _unit(word):  # type: ignore[no-untyped-def]
-    """A float64 in (0, 1] from the top 53 bits."""
+    """Return a float64 in (0, 1] from the top 53 bits."""
     return (np.float64(word >> np.uint64(11)) + 0.5) * 2.0**-53

@@ -1,4 +1,4 @@
-"""The test of the noise actually delivered: is it Gaussian on the grid, and is it independent?"""
+"""Statistical test of delivered noise: its distribution on the grid, and its independence."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ LEAST_EXPECTED = 20.0
 
 @dataclass(frozen=True)
 class NoiseTest:
-    """Outcome of the test of the delivered noise.
+    """Result of the test of delivered noise.
 
     Args:
-        values: how many noise values were tested.
-        chi_square_p: p-value against the table's exact probabilities, bins pooled to 20 expected or more.
+        values: number of noise values tested.
+        chi_square_p: p-value against the table's exact probabilities, bins pooled to 20 expected values or more.
         mean_z: z-score of the mean.
         variance_z: z-score of the variance.
         neighbour_z: z-score of the products of neighbours, the largest in magnitude over pixels 1 to 4 apart,
             pixels one line apart, channels, and consecutive rows of the batch.
-        passed: p > 1e-9 and every |z| < 6: a false alarm in about one of 10^8 runs.
+        passed: p > 1e-9 and every |z| < 6; about one run in 10^8 fails by chance.
     """
 
     values: int
@@ -43,21 +43,20 @@ class NoiseTest:
 
 
 def delivered_test(noise: Noise, steps: Buffer) -> NoiseTest:
-    """Test noise that was delivered by `noise.steps`, or by any device that claims to.
+    """Test noise drawn by `noise.steps`, or by another implementation of it.
 
     Args:
-        noise: what it should be.
+        noise: the noise it should be.
         steps: (B, C, H, W) of distinct addresses; int32 grid steps for "grid", floats in [0, 1] units for
-            "float" (tested in grid steps: rounded for the chi-square).
-
-    Returns:
-        The outcome; `passed` sums it up.
+            "float" (tested in grid steps, rounded for the chi-square).
 
     Raises:
         InputError: steps is not 4-d, not finite, or has fewer than 1,000 values.
     """
     if steps.ndim != 4 or steps.size < 1000 or not np.isfinite(steps).all():
-        raise InputError(f"steps must be (B, C, H, W), finite, 1,000 values or more, got shape {steps.shape}")
+        raise InputError(
+            f"steps must be finite, of shape (B, C, H, W), with at least 1,000 values, got shape {steps.shape}"
+        )
     table = grid_table(noise.sigma, noise.levels)
     values = steps.astype(np.float64) * (noise.levels if noise.name == "float" else 1)
     p = _chi_square_p(np.rint(values).astype(np.int64), table)
@@ -71,16 +70,16 @@ def delivered_test(noise: Noise, steps: Buffer) -> NoiseTest:
 
 
 def buffer_matches(writer: Writer, out: Buffer, images: Buffer, rows: Rows) -> bool:
-    """Whether a buffer holds, bit for bit, what the slow NumPy reference would have written.
+    """Return whether a buffer equals, bit for bit, what the slow NumPy reference writes.
 
     Args:
         writer: the writer that filled it.
         out: (B, C, H, W), float32 or uint16 bits.
-        images: (slots, C, H, W) integers, as given to `fill`.
-        rows: the B addresses; a few rows are enough and cheap.
+        images: (slots, C, H, W) integers, as passed to `fill`.
+        rows: the B addresses; a few rows are enough.
     """
-    wanted = writer.expected(images, rows)
-    return out.shape == wanted.shape and out.dtype == wanted.dtype and out.tobytes() == wanted.tobytes()
+    expected = writer.expected(images, rows)
+    return out.shape == expected.shape and out.dtype == expected.dtype and out.tobytes() == expected.tobytes()
 
 
 def _chi_square_p(steps: NDArray[np.int64], table: GridTable) -> float:
@@ -91,15 +90,15 @@ def _chi_square_p(steps: NDArray[np.int64], table: GridTable) -> float:
     counts = np.bincount((steps - table.first).ravel(), minlength=len(table.thresholds) + 1)
     expected = steps.size * table.probabilities()
     starts = _pools(expected)
-    observed, wanted = np.add.reduceat(counts, starts), np.add.reduceat(expected, starts)
     if len(starts) == 1:
         return 1.0
-    statistic = float(np.sum((observed - wanted) ** 2 / wanted))
+    observed, expected = np.add.reduceat(counts, starts), np.add.reduceat(expected, starts)
+    statistic = float(np.sum((observed - expected) ** 2 / expected))
     return float(gammaincc((len(starts) - 1) / 2, statistic / 2))
 
 
 def _pools(expected: FloatArray) -> NDArray[np.intp]:
-    """First bins of pools of consecutive bins, each with `LEAST_EXPECTED` or more."""
+    """Return the first bins of pools of consecutive bins, each with an expected count of `LEAST_EXPECTED` or more."""
     starts, inside = [0], 0.0
     for index, value in enumerate(expected.tolist()):
         if inside >= LEAST_EXPECTED:
@@ -110,7 +109,7 @@ def _pools(expected: FloatArray) -> NDArray[np.intp]:
 
 
 def _moments(noise: Noise, table: GridTable) -> tuple[float, float]:
-    """Second and fourth moment, in grid steps: of the table, or of the plain Gaussian."""
+    """Return the second and fourth moment in grid steps, of the table or of the plain Gaussian."""
     if noise.name == "float":
         variance = (noise.sigma * noise.levels) ** 2
         return variance, 3 * variance**2

@@ -1,4 +1,4 @@
-"""Plain float32 Gaussian noise from the same addressed uniforms: what published code does."""
+"""Plain float32 Gaussian noise from the same uniforms, as published code adds it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.noise import buffers
-from smoothcert.noise.base import Buffer, Precision, Rows
+from smoothcert.noise.base import (
+    GRID_KINDS,
+    Buffer,
+    Precision,
+    Rows,
+    check_fill,
+    check_noise,
+    check_normalisation,
+    encode,
+    in_parts,
+)
 from smoothcert.noise.grid import address_words
 
-_KINDS = (*buffers.GRID_KINDS, np.dtype(np.float32))
+_KINDS = (*GRID_KINDS, np.dtype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -21,7 +30,7 @@ class FloatNoise:
     """Float32 Gaussian noise, added and normalised in float32: the arithmetic is NOT covered by the theorem.
 
     Rounding in float addition depends on the image, and false certificates have been constructed from it
-    (Voracek and Hein, ICLR 2023). Kept for comparison with published numbers.
+    (Voracek and Hein, ICLR 2023). Use it only to compare with published numbers.
 
     Args:
         sigma: standard deviation, in units of the [0, 1] range, > 0.
@@ -38,14 +47,14 @@ class FloatNoise:
     seed: int
 
     def __post_init__(self) -> None:
-        buffers.check_noise(self.sigma, self.levels, self.seed)
+        check_noise(self.sigma, self.levels, self.seed)
 
     def eta(self, values: int) -> float:
         """Return 0.0 because no bound exists, not because the distance is zero: arithmetic NOT covered."""
         return 0.0
 
     def writer(self, mean: Sequence[float], std: Sequence[float], precision: Precision) -> FloatWriter:
-        """A writer of (x / levels + noise - mean) / std in float32, rounded to the precision.
+        """Return a writer of (x / levels + noise - mean) / std in float32, rounded to the precision.
 
         Args:
             mean: (C,), or (1,) for every channel; in units of the [0, 1] range.
@@ -55,11 +64,11 @@ class FloatNoise:
         Raises:
             SpecError: the normalisation is malformed.
         """
-        buffers.check_normalisation(mean, std, precision)
+        check_normalisation(mean, std, precision)
         return FloatWriter(self, tuple(mean), tuple(std), precision)
 
     def steps(self, rows: Rows, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-        """The noise itself in units of the [0, 1] range, float32 (B, C, H, W): Box-Muller on pairs of lanes."""
+        """Return the noise itself in units of the [0, 1] range, float32 (B, C, H, W): Box-Muller on pairs of lanes."""
         from smoothcert.noise.cpu import draw_gaussian
 
         out = np.empty((len(rows), int(np.prod(shape))), dtype=np.float32)
@@ -77,18 +86,18 @@ class FloatWriter:
     precision: Precision
 
     def fill(self, out: Buffer, images: Buffer, rows: Rows, threads: int = 1) -> None:
-        """Write one noisy image a row; see `Writer.fill`."""
-        buffers.check_fill(out, images, rows, self.precision, len(self.mean), _KINDS)
+        """Write one noisy image per row; see `Writer.fill`."""
+        check_fill(out, images, rows, self.precision, len(self.mean), _KINDS)
 
         def work(start: int, stop: int) -> None:
             out[start:stop] = self.expected(images, rows.part(start, stop))
 
-        buffers.in_parts(work, len(rows), threads)
+        in_parts(work, len(rows), threads)
 
     def expected(self, images: Buffer, rows: Rows) -> Buffer:
-        """What `fill` writes: (B, C, H, W), dtype of `out`."""
+        """Return what `fill` writes: (B, C, H, W), dtype of `out`."""
         shape = images.shape[1:]
         mean, std = (np.array(column, dtype=np.float32)[:, None, None] for column in (self.mean, self.std))
         pixels = images[rows.slot].astype(np.float32) / np.float32(self.noise.levels)
         noisy = pixels + self.noise.steps(rows, (shape[0], *shape[1:]))
-        return buffers.encode((noisy - mean) / std, self.precision)
+        return encode((noisy - mean) / std, self.precision)

@@ -11,18 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import SpecError
-from smoothcert.noise import buffers
-from smoothcert.noise.base import Buffer, Precision, Rows, key
-from smoothcert.noise.philox import uniforms
+from smoothcert.noise.base import (
+    Buffer,
+    Precision,
+    Rows,
+    check_fill,
+    check_noise,
+    check_normalisation,
+    encode,
+    flat_pixels,
+    in_parts,
+)
+from smoothcert.noise.philox import key, uniforms
 from smoothcert.noise.table import GridTable, check_grid, grid_table, total_variation
 
 
 @dataclass(frozen=True)
 class GridNoise:
-    """The rounding of Gaussian noise to whole grid steps (construction of Voracek and Hein, ICLR 2023).
+    """Gaussian noise rounded to whole grid steps (construction of Voracek and Hein, ICLR 2023).
 
-    For x on the grid round(x + e) = x + round(e), so adding it is Gaussian smoothing of the classifier on
-    integer images; the certificate holds for every real change and is realised at every grid image. The
+    For x on the grid, round(x + e) = x + round(e), so adding it is Gaussian smoothing of the classifier on
+    integer images; the certificate holds for every real perturbation and is realised at every grid image. The
     uniforms come from Philox4x64-10 (Salmon et al., SC 2011), which is assumed to be ideal.
 
     Args:
@@ -44,7 +53,7 @@ class GridNoise:
     seed: int
 
     def __post_init__(self) -> None:
-        buffers.check_noise(self.sigma, self.levels, self.seed)
+        check_noise(self.sigma, self.levels, self.seed)
         check_grid(self.sigma, self.levels)
 
     @property
@@ -67,11 +76,11 @@ class GridNoise:
         return np.arange(self.low, self.high + 1) / self.levels
 
     def eta(self, values: int) -> float:
-        """Total variation distance between one noisy image of `values` values and the ideal, at most."""
+        """Return an upper bound on the total variation distance of one noisy image of `values` values to the ideal."""
         return total_variation(values, self.table)
 
     def writer(self, mean: Sequence[float], std: Sequence[float], precision: Precision) -> GridWriter:
-        """A writer that maps each integer to one float: (integer / levels - mean) / std.
+        """Return a writer that maps each integer to one float: (integer / levels - mean) / std.
 
         Args:
             mean: (C,), or (1,) for every channel; in units of the [0, 1] range.
@@ -81,13 +90,13 @@ class GridNoise:
         Raises:
             SpecError: the normalisation is malformed, or overflows the precision.
         """
-        buffers.check_normalisation(mean, std, precision)
+        check_normalisation(mean, std, precision)
         writer = GridWriter(self, tuple(mean), tuple(std), precision)
         writer.lookup  # noqa: B018 - built here, so that an overflow is refused here
         return writer
 
     def steps(self, rows: Rows, shape: tuple[int, int, int]) -> NDArray[np.int32]:
-        """The noise itself in grid steps, int32 (B, C, H, W).
+        """Return the noise itself in grid steps, int32 (B, C, H, W).
 
         >>> noise = GridNoise(sigma=0.25, levels=255, seed=7)
         >>> noise.steps(Rows.of(0, image=17, sample=[0, 1], stage=1), (1, 2, 2)).tolist()
@@ -101,7 +110,7 @@ class GridNoise:
         return out.reshape(len(rows), *shape)
 
     def reference_steps(self, rows: Rows, shape: tuple[int, int, int]) -> NDArray[np.int32]:
-        """The same as `steps` from the NumPy reference, with no compiled code: for checks."""
+        """Return the same as `steps` from the NumPy reference, without compiled code: for checks."""
         counters = np.stack([rows.sample, rows.image, rows.stage], axis=1)
         words = uniforms(counters, key(self.seed, self.sigma), int(np.prod(shape)))
         return self.table.steps(words).reshape(len(rows), *shape)
@@ -109,7 +118,7 @@ class GridNoise:
 
 @dataclass(frozen=True)
 class GridWriter:
-    """Writes lookup[channel, image + noise]: the sum is an integer, and one integer is one float."""
+    """Writes lookup[channel, image + noise]: the sum is an integer, and each integer has one float."""
 
     noise: GridNoise
     mean: tuple[float, ...]
@@ -118,7 +127,7 @@ class GridWriter:
 
     @cached_property
     def lookup(self) -> Buffer:
-        """The normalised float of each integer low..high, (C, high - low + 1), dtype of `out`.
+        """Normalised float of each integer low..high, (C, high - low + 1), dtype of `out`.
 
         Float64 arithmetic, rounded once to float32, then to the precision.
         """
@@ -126,20 +135,22 @@ class GridWriter:
         values = (self.noise.values() - mean) / std
         largest = 65504.0 if self.precision == "fp16" else 3.38e38
         if np.abs(values).max() > largest:
-            raise SpecError(f"normalised values reach {np.abs(values).max():.3g}, too large for {self.precision}")
-        return buffers.encode(values.astype(np.float32), self.precision)
+            raise SpecError(
+                f"normalised values reach {np.abs(values).max():.3g}, too large for {self.precision}; use fp32"
+            )
+        return encode(values.astype(np.float32), self.precision)
 
     def fill(self, out: Buffer, images: Buffer, rows: Rows, threads: int = 1) -> None:
-        """Write one noisy image a row; see `Writer.fill`."""
-        buffers.check_fill(out, images, rows, self.precision, len(self.mean))
-        flat = buffers.flat_pixels(out)
+        """Write one noisy image per row; see `Writer.fill`."""
+        check_fill(out, images, rows, self.precision, len(self.mean))
+        flat = flat_pixels(out)
         target = np.empty((*out.shape[:2], out.shape[2] * out.shape[3]), out.dtype) if flat is None else flat
         self._fill_flat(target, images, rows, threads)
         if flat is None:
             out[...] = target.reshape(out.shape)
 
     def expected(self, images: Buffer, rows: Rows) -> Buffer:
-        """What `fill` must write, from the NumPy reference: (B, C, H, W)."""
+        """Return what `fill` must write, from the NumPy reference: (B, C, H, W)."""
         shape = images.shape[1:]
         total = images[rows.slot].astype(np.int64) + self.noise.reference_steps(rows, (shape[0], *shape[1:]))
         place = np.clip(total - self.noise.low, 0, self.lookup.shape[1] - 1)
@@ -159,16 +170,16 @@ class GridWriter:
             part = slice(start, stop)
             fill_grid(out[part], pixels, rows.slot[part], counters[part], words, *table, lookup)
 
-        buffers.in_parts(work, len(rows), threads)
+        in_parts(work, len(rows), threads)
 
 
 def address_words(noise: Any, rows: Rows) -> tuple[NDArray[np.uint64], tuple[np.uint64, np.uint64]]:
-    """Counters uint64 (B, 3) and key, as the kernels take them."""
+    """Return the counters, uint64 (B, 3), and the key in the form the kernels take."""
     first, second = key(noise.seed, noise.sigma)
     counters = np.stack([rows.sample, rows.image, rows.stage], axis=1)
     return counters, (np.uint64(first), np.uint64(second))
 
 
 def kernel_table(table: GridTable) -> tuple[NDArray[np.uint64], NDArray[np.uint32], np.uint64]:
-    """Thresholds, guide and shift, as the kernels take them."""
+    """Return thresholds, guide and shift in the form the kernels take."""
     return table.thresholds, table.guide, np.uint64(table.shift)

@@ -1,6 +1,8 @@
-"""Philox4x64-10, the counter-based generator of Salmon et al. (SC 2011): the clear NumPy reference."""
+"""Philox4x64-10, the counter-based generator of Salmon et al. (SC 2011): the readable NumPy reference."""
 
 from __future__ import annotations
+
+import struct
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +17,10 @@ _HALF = np.uint64(32)
 
 
 def philox4x64(counter: Words, key: Words) -> Words:
-    """Scramble counters into blocks of four independent 64-bit uniforms (Salmon et al., SC 2011).
+    """Turn counters into blocks of four independent 64-bit uniforms (Salmon et al., SC 2011).
 
     Args:
-        counter: uint64 (..., 4), one counter a block; word 0 is the least significant.
+        counter: uint64 (..., 4), one counter per block; word 0 is the least significant.
         key: uint64 (2,).
 
     Returns:
@@ -38,13 +40,30 @@ def philox4x64(counter: Words, key: Words) -> Words:
     return np.stack([c0, c1, c2, c3], axis=-1)
 
 
+def key(seed: int, sigma: float) -> tuple[int, int]:
+    """Return the Philox key of a run's noise: the seed, and the bits of sigma as a float64.
+
+    Args:
+        seed: 0 to 2^64 - 1.
+        sigma: noise standard deviation, in units of the [0, 1] range.
+
+    Returns:
+        Two integers in 0 to 2^64 - 1.
+
+    >>> key(7, 0.25)
+    (7, 4598175219545276416)
+    """
+    (bits,) = struct.unpack("<Q", struct.pack("<d", sigma))
+    return seed, bits
+
+
 def uniforms(counters: Words, key: tuple[int, int], values: int) -> Words:
-    """The 64-bit uniforms of whole rows.
+    """Return the 64-bit uniforms of whole rows.
 
     Args:
         counters: uint64 (B, 3), the sample, image and stage of each row.
-        key: the Philox key, see `address.key`.
-        values: d, values in a row; value v takes lane v % 4 of block v // 4.
+        key: the Philox key, see `key`.
+        values: d, values per row; value v is lane v % 4 of block v // 4.
 
     Returns:
         uint64 (B, d).
@@ -57,7 +76,7 @@ def uniforms(counters: Words, key: tuple[int, int], values: int) -> Words:
 
 
 def _multiply(a: Words, b: int) -> tuple[Words, Words]:
-    """High and low word of the 128-bit product, from 32-bit halves (the low word wraps by design)."""
+    """Return the high and low word of the 128-bit product, from 32-bit halves (the low word wraps by design)."""
     b_low, b_high = np.uint64(b & 0xFFFFFFFF), np.uint64(b >> 32)
     a_low, a_high = a & _LOW, a >> _HALF
     low = a_low * b_low

@@ -3,7 +3,7 @@
 With h = 1/levels the noise is an integer number of grid steps with P(step <= i) = Phi((i + 1/2) h / sigma),
 the rounding of a Gaussian (the construction follows Voracek and Hein, ICLR 2023). The thresholds are
 t_i = ceil(2^64 Phi((i + 1/2) h / sigma)), exactly: each is computed with a proven error bound, and again at a
-higher precision in the (never yet seen) case that the bound does not settle the rounding.
+higher precision if the bound does not decide the rounding (not seen so far).
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import SpecError
-
-Words = NDArray[np.uint64]
+from smoothcert.noise.philox import Words
 
 FRACTION = 160
-"""Bits after the point of the fixed-point numbers below."""
+"""Fractional bits of the fixed-point numbers below."""
 DEGREE = 16
 BLOCKS_PER_UNIT = 16
 REACH = 146
@@ -55,43 +54,48 @@ class GridTable:
         return self.first + len(self.thresholds)
 
     def steps(self, uniforms: Words) -> NDArray[np.int32]:
-        """The steps of 64-bit uniforms of any shape, by plain binary search: the reference."""
+        """Return the steps of 64-bit uniforms of any shape, by binary search: the reference."""
         counts = np.searchsorted(self.thresholds, uniforms, side="right")
         return (counts + self.first).astype(np.int32)
 
     def probabilities(self) -> NDArray[np.float64]:
-        """P(step) for step = first .. last, float64 (T + 1,): exact integers over 2^64, rounded once."""
+        """Return P(step) for step = first .. last, float64 (T + 1,): exact integers over 2^64, rounded once."""
         inner = np.diff(self.thresholds, prepend=np.uint64(0)).astype(np.float64)
         top = float(2**64 - int(self.thresholds[-1]))
         return np.append(inner, top) * 2.0**-64
 
 
 def total_variation(values: int, table: GridTable) -> float:
-    """Bound on the total variation distance between one noisy image and the ideal rounded Gaussian.
+    """Return a bound on the total variation distance between one noisy image and the ideal rounded Gaussian.
 
-    Inner cells err by less than 2^-64 each, end cells and tails by at most 5 2^-64 together; half their sum,
-    (T + 4)/2 2^-64, is at most max(T, 4) 2^-64. Values are independent, so their distances add.
+    The probability of an inner step errs by less than 2^-64, those of the two outermost steps and the tails by at
+    most 5 2^-64 together; half the sum, (T + 4)/2 2^-64, is at most max(T, 4) 2^-64. Values are independent, so
+    their distances add.
 
     Args:
         values: d, values in one image.
         table: its table, with T thresholds.
 
     Returns:
-        d max(T, 4) 2^-64. It bounds the error of every event's probability, however many samples are drawn.
+        d max(T, 4) 2^-64, which bounds the error of the probability of every event, for any number of samples.
     """
     return values * max(len(table.thresholds), 4) * 2.0**-64
 
 
 def check_grid(sigma: float, levels: int) -> None:
-    """Refuse a noise whose table would be empty or huge.
+    """Raise SpecError if the table of this noise would be empty or too large.
 
     Raises:
         SpecError: sigma is below 0.06 grid steps, or the table needs more than 2^23 thresholds.
     """
     if levels * sigma < 0.06:
-        raise SpecError(f"sigma = {sigma} is so far below the grid step 1/{levels} that all noise rounds to 0")
+        raise SpecError(
+            f"sigma = {sigma} is too small for the grid step 1/{levels}: all noise rounds to 0; use a larger sigma"
+        )
     if 2 * REACH * levels * sigma > LARGEST * BLOCKS_PER_UNIT:
-        raise SpecError(f"sigma = {sigma} with {levels} levels needs a table of over {LARGEST} thresholds")
+        raise SpecError(
+            f"sigma = {sigma} with {levels} levels needs a table of over {LARGEST} thresholds; use a smaller sigma"
+        )
 
 
 @lru_cache(maxsize=16)
@@ -106,7 +110,7 @@ def grid_table(sigma: float, levels: int) -> GridTable:
         Thresholds from the first i with 2^64 Phi >= 1 to the last with t_i < 2^64, read-only.
 
     Raises:
-        SpecError: the noise is finer than the grid can show, or needs more than 2^23 thresholds.
+        SpecError: sigma is below 0.06 grid steps, or the table needs more than 2^23 thresholds.
 
     >>> table = grid_table(0.25, 255)
     >>> table.first, len(table.thresholds), int(table.thresholds[579])
@@ -124,7 +128,7 @@ def grid_table(sigma: float, levels: int) -> GridTable:
 
 
 def _tails(sigma: float, levels: int) -> list[int]:
-    """floor(2^64 Phi(-(j + 1/2) / (levels sigma))) for j = 0, 1, ... while it is at least 1."""
+    """Return floor(2^64 Phi(-(j + 1/2) / (levels sigma))) for j = 0, 1, ... while it is at least 1."""
     above, below = float(sigma).as_integer_ratio()
     count = int(REACH / BLOCKS_PER_UNIT * levels * sigma) + 1
     odd = 2 * np.arange(count).astype(object) + 1
@@ -134,7 +138,7 @@ def _tails(sigma: float, levels: int) -> list[int]:
         start, stop = (bisect_left(distances, edge * _BLOCK) for edge in (block, block + 1))
         if start < stop:
             values += _normal_cdf(block, distances[start:stop])
-    tails = [_settled(value, j, sigma, levels) for j, value in enumerate(values)]
+    tails = [_rounded(value, j, sigma, levels) for j, value in enumerate(values)]
     return [tail for tail in tails if tail >= 1]
 
 
@@ -142,7 +146,7 @@ _BLOCK = (1 << FRACTION) // BLOCKS_PER_UNIT
 
 
 def _normal_cdf(block: int, distances: Any) -> list[int]:
-    """Phi(-distance), fixed point, for distances inside one block: a Taylor polynomial around its centre."""
+    """Return Phi(-distance), fixed point, for distances in one block: a Taylor polynomial around its centre."""
     offset = block * _BLOCK + _BLOCK // 2 - distances
     coefficients = _taylor(block)
     total = coefficients[-1] + 0 * offset
@@ -153,7 +157,7 @@ def _normal_cdf(block: int, distances: Any) -> list[int]:
 
 @lru_cache(maxsize=REACH)
 def _taylor(block: int) -> tuple[int, ...]:
-    """Taylor coefficients of Phi at the block's centre c < 0: Phi(c), then phi(c) (-1)^n He_n(c) / (n + 1)!."""
+    """Return the Taylor coefficients of Phi at the block's centre c < 0: Phi(c), phi(c) (-1)^n He_n(c) / (n + 1)!."""
     from mpmath import MPContext
 
     mp = MPContext()
@@ -168,15 +172,15 @@ def _taylor(block: int) -> tuple[int, ...]:
     return tuple(int(mp.floor(mp.ldexp(c, FRACTION))) for c in coefficients)
 
 
-def _settled(value: int, j: int, sigma: float, levels: int) -> int:
-    """floor(2^64 Phi) from a fixed-point Phi; from 400 bits where the error bound spans an integer."""
+def _rounded(value: int, j: int, sigma: float, levels: int) -> int:
+    """Return floor(2^64 Phi) from a fixed-point Phi; computed with 400 bits if the error bound spans an integer."""
     drop = FRACTION - 64
     tail = (value - MARGIN) >> drop
     return tail if tail == (value + MARGIN) >> drop else exact_tail(j, sigma, levels)
 
 
 def exact_tail(j: int, sigma: float, levels: int) -> int:
-    """floor(2^64 Phi(-(j + 1/2) / (levels sigma))) straight from mpmath with 400 bits."""
+    """Return floor(2^64 Phi(-(j + 1/2) / (levels sigma))) from mpmath with 400 bits."""
     from mpmath import MPContext
 
     mp = MPContext()
@@ -185,7 +189,7 @@ def exact_tail(j: int, sigma: float, levels: int) -> int:
 
 
 def _guide(thresholds: Words) -> tuple[NDArray[np.uint32], int]:
-    """A table over the top bits of U with a few cells a threshold."""
+    """Return a table over the top bits of U with a few entries per threshold, and 64 minus the number of bits."""
     bits = min(max(len(thresholds).bit_length() + 3, 12), 18)
     edges = np.arange(2**bits, dtype=np.uint64) << np.uint64(64 - bits)
     counts = np.append(np.searchsorted(thresholds, edges, side="right"), len(thresholds))

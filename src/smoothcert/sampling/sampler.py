@@ -19,7 +19,7 @@ from smoothcert.errors import ModelError, RecipeError
 from smoothcert.models import Classifier
 from smoothcert.models.heads import failed, lacks_memory
 from smoothcert.noise import Noise, Rows, Stage, delivered_test
-from smoothcert.noise.buffers import GRID_KINDS
+from smoothcert.noise.base import GRID_KINDS
 from smoothcert.sampling.protocol import Counts
 from smoothcert.sampling.recipe import DTYPES, Forward, input_precision
 
