@@ -43,7 +43,7 @@ def test_doubts_are_counted_and_change_the_exit_status(say, project, quick, tmp_
     warnings = [line for line in said.out.splitlines() if line.startswith("DOUBT")]
     assert len(warnings) == 3
     assert "are also in the other set" in warnings[0]
-    assert "under another label" in warnings[1]
+    assert "with another label" in warnings[1]
     assert "3 doubts: see to the remedy first" in said.out
 
 

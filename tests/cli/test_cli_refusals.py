@@ -127,7 +127,7 @@ DATA = {
     "negative labels": ({"labels": np.array([0, 1, -1, 2])}, "label"),
     "float labels": ({"labels": LABELS.astype(float)}, "label"),
     "too few labels": ({"labels": LABELS[:3]}, "label"),
-    "off the grid": ({"images": np.full((4, 8, 8, 3), 0.3337)}, "must lie on a grid of 255 steps.*--quantise 8"),
+    "off the grid": ({"images": np.full((4, 8, 8, 3), 0.3337)}, "must be on a grid of 255 steps.*--quantise 8"),
     "not a number": ({"images": np.full((4, 8, 8, 3), np.nan)}, "must be finite"),
     "normalised": ({"images": np.full((4, 8, 8, 3), -1.5)}, "They look normalised"),
     "grey values as floats": ({"images": np.full((4, 8, 8, 3), 128.0)}, "They look like grey values"),
@@ -137,7 +137,7 @@ DATA = {
     "one channel": ({"images": IMAGES[..., 0]}, r"fails on images of shape .* Check channels and image size"),
     "another size": ({"images": np.zeros((4, 9, 9, 3), np.uint8)}, r"fails on images of shape \(n, C, H, W\)"),
     "none": ({"images": IMAGES[:0], "labels": LABELS[:0]}, "at least one image"),
-    "objects": ({"labels": np.array([object()] * 4)}, "holds Python objects, which only unpickling can read"),
+    "objects": ({"labels": np.array([object()] * 4)}, "contains pickled Python objects"),
 }
 
 
@@ -154,7 +154,7 @@ REFERENCES = [
     ("none.npz", "none.npz: no such file"),
     ("no_such_data:make", "importing no_such_data from"),
     ("cli_nets:no_network", "must return a dataset with len"),
-    ("images.tiff", "'images.tiff' is not a known form of data; --data takes"),
+    ("images.tiff", "'images.tiff' is not a supported data reference; --data takes"),
 ]
 
 
@@ -167,7 +167,7 @@ def test_references_of_data(certify, data, sentence):
 def test_truncated_images_and_weights(certify, project, tmp_path, share):
     whole = (project / "images.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: int(share * len(whole))])
-    assert "is damaged or something else" in certify(data=str(tmp_path / "cut.npz"))
+    assert "expected a .npz archive" in certify(data=str(tmp_path / "cut.npz"))
     save_weights(build("resnet8", 3, 3), Card(arch="resnet8", num_classes=3, in_channels=3), tmp_path / "w.safetensors")
     whole = (tmp_path / "w.safetensors").read_bytes()
     (tmp_path / "w.safetensors").write_bytes(whole[: int(share * len(whole))])

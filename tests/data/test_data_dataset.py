@@ -37,9 +37,9 @@ def test_pixels_are_a_private_contiguous_copy() -> None:
         ({"images": images().astype(float)}, "uint8 or uint16, got float64"),
         ({"images": [[1]]}, "NumPy array, got list"),
         ({"images": images()[0]}, r"\(n, H, W, C\)"),
-        ({"images": images().transpose(0, 3, 1, 2)}, "channels seem to come first"),
+        ({"images": images().transpose(0, 3, 1, 2)}, "channels seem to be first"),
         ({"images": images()[:0], "labels": np.zeros(0, int)}, "at least one image"),
-        ({"labels": np.array([0, 1])}, "one label an image"),
+        ({"labels": np.array([0, 1])}, "one label per image"),
         ({"labels": np.array([0.0, 1, 1, 0])}, "integers 0..c-1, got float64"),
         ({"labels": np.array([0, -1, 1, 0])}, "got -1 at image 1"),
         ({"labels": np.array([0, 1, 2, 7]), "class_names": ("a", "b", "c")}, "got 7 at image 3"),
@@ -48,8 +48,8 @@ def test_pixels_are_a_private_contiguous_copy() -> None:
         ({"groups": ("p1",)}, "4 images and 1 groups"),
         ({"levels": 100}, "levels must be 255"),
         ({"levels": 4095}, "levels must be 255"),
-        ({"images": images(dtype=np.uint16) + 4000, "levels": 4095}, "lie in 0..4095"),
-        ({"indices": np.array([0, 1, 1, 2])}, "its own index"),
+        ({"images": images(dtype=np.uint16) + 4000, "levels": 4095}, "be in 0..4095"),
+        ({"indices": np.array([0, 1, 1, 2])}, "indices must be distinct"),
         ({"indices": np.array([0, 1])}, "4 integer indices"),
     ],
 )
@@ -64,7 +64,7 @@ def test_first_keeps_classes_and_indices() -> None:
     part = made.first(2)
     assert (len(part), part.num_classes, part.groups, part.indices.tolist()) == (2, 3, ("a", "b"), [0, 1])
     assert len(made.first(100)) == 4
-    with pytest.raises(DataError, match="limit is 0"):
+    with pytest.raises(DataError, match="got 0"):
         made.first(0)
 
 

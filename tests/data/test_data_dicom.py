@@ -138,21 +138,21 @@ def test_content_tells_dicom_not_the_name(tmp_path: Path) -> None:
     (tmp_path / "set.csv").write_text("path,label\na/IM000001,eos\na/x.dcm,mono\n")
     assert load_images(f"{tmp_path}/set.csv").groups == (pseudonym(SECRET),) * 2
     (tmp_path / "a" / "LICENSE").write_text("words")
-    with pytest.raises(DataError, match="LICENSE: no image of a kind that is read here"):
+    with pytest.raises(DataError, match="LICENSE: expected only images"):
         load_images(str(tmp_path))
 
 
 REFUSED = {
-    "frames": ({"NumberOfFrames": 3}, "one picture a file is expected, got 3 frames"),
-    "no pixels": ({"PixelData": None}, "holds no image of whole numbers"),
-    "YBR": ({"PhotometricInterpretation": "YBR_FULL"}, "MONOCHROME2 or RGB is expected, got YBR_FULL; convert"),
+    "frames": ({"NumberOfFrames": 3}, "got 3 frames"),
+    "no pixels": ({"PixelData": None}, "no integer image"),
+    "YBR": ({"PhotometricInterpretation": "YBR_FULL"}, "MONOCHROME2 or RGB, got YBR_FULL"),
     "palette": ({"PhotometricInterpretation": "PALETTE COLOR"}, "got PALETTE COLOR"),
-    "deep RGB": ({"PhotometricInterpretation": "RGB"}, "RGB of 8 bits a value"),
-    "sigmoid": ({"WindowCenter": 1, "WindowWidth": 9, "VOILUTFunction": "SIGMOID"}, "its window is SIGMOID, and only"),
-    "narrow": ({"WindowCenter": 1, "WindowWidth": 0.5}, "a window is at least 1 wide, got 0.5"),
+    "deep RGB": ({"PhotometricInterpretation": "RGB"}, "RGB of 8 bits per value"),
+    "sigmoid": ({"WindowCenter": 1, "WindowWidth": 9, "VOILUTFunction": "SIGMOID"}, "LINEAR, got SIGMOID"),
+    "narrow": ({"WindowCenter": 1, "WindowWidth": 0.5}, "at least 1, got 0.5"),
     "cut": ({"PixelData": b"\0\1"}, "the image is damaged or cut short"),
-    "modality table": ({"ModalityLUTSequence": []}, "rescaled by a table"),
-    "window table": ({"VOILUTSequence": []}, r"a table \(VOI LUT\) instead of a window; give --window CENTRE,WIDTH"),
+    "modality table": ({"ModalityLUTSequence": []}, "Modality LUT"),
+    "window table": ({"VOILUTSequence": []}, r"VOI LUT.*--window CENTRE,WIDTH"),
 }
 
 
@@ -174,7 +174,7 @@ def test_a_window_of_the_users_replaces_what_a_file_says(tmp_path: Path) -> None
 
 def test_compression_without_a_decoder(tmp_path: Path) -> None:
     data = pydicom.encaps.encapsulate([b"\0" * 40])
-    with pytest.raises(DataError, match=r"compressed as JPEG-LS Lossless.*, which cannot be decoded here"):
+    with pytest.raises(DataError, match=r"no decoder for JPEG-LS Lossless"):
         one(tmp_path, CT, **GREY12, syntax=pydicom.uid.JPEGLSLossless, PixelData=data)
 
 
@@ -193,7 +193,7 @@ def test_files_with_other_windows_are_all_named_in_words(tmp_path: Path) -> None
         " each file's own first window",
     ]
     dicom(tmp_path / "a" / "2.dcm", RGB[..., 0])
-    with pytest.raises(DataError, match=r"2\.dcm: 8 bits a value, but the first image, .*0\.dcm, has 12"):
+    with pytest.raises(DataError, match=r"2\.dcm: .* 8 bits per value, but the first, .*0\.dcm, has 12"):
         load_images(str(tmp_path))
 
 
@@ -207,7 +207,7 @@ def test_patients_are_groups_under_pseudonyms(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("SMOOTHCERT_SALT", "another secret for tests")
     assert not set(groups) & set(load_images(str(tmp_path)).groups or ())
     dicom(tmp_path / "a" / "3.dcm", CT, **GREY12 | {"PatientID": ""})
-    with pytest.raises(DataError, match="3 files name a patient and 1 do not"):
+    with pytest.raises(DataError, match="3 files have a Patient ID and 1 do not"):
         load_images(str(tmp_path))
 
 
@@ -254,14 +254,14 @@ def test_a_salt_that_cannot_be_trusted_is_refused(home: Path, monkeypatch: pytes
     home.parent.mkdir(parents=True)
     home.write_bytes(b"short")
     home.chmod(0o600)
-    with pytest.raises(DataError, match="32 random bytes are expected, got 5"):
+    with pytest.raises(DataError, match="32 random bytes, got 5"):
         pseudonym("A1")
     home.write_bytes(os.urandom(32))
     home.chmod(0o644)
-    with pytest.raises(DataError, match=r"others can read the salt.*chmod 600"):
+    with pytest.raises(DataError, match=r"can read the salt.*chmod 600"):
         pseudonym("A1")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
-    with pytest.raises(DataError, match=r"cannot be kept there .*set SMOOTHCERT_SALT to 16"):
+    with pytest.raises(DataError, match=r"cannot be stored there .*set SMOOTHCERT_SALT to at least 16"):
         pseudonym("A1")
     monkeypatch.setenv("SMOOTHCERT_SALT", "short")
     with pytest.raises(DataError, match="SMOOTHCERT_SALT must have 16 characters or more, got 5"):

@@ -96,19 +96,19 @@ def test_quantise_and_levels() -> None:
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("my_images:off_grid", "my_images:off_grid: float images must lie on a grid"),
+        ("my_images:off_grid", "my_images:off_grid: float images must be on a grid"),
         (
             "my_images:ragged",
-            "item 1: 5 pixels wide and 3 high, but the first image, item 0, is 5 by 4; bring all",
+            "item 1: .* 5 pixels wide and 3 high, but the first, item 0, is 5 by 4",
         ),
-        ("my_images:mixed", "every item or none has a group"),
+        ("my_images:mixed", "every item or none must have a group"),
         ("my_images:flat", r"item 0: the image must have shape \(C, H, W\)"),
         ("my_images:float_label", "item 0: the label must be one integer"),
         ("my_images:bare", "item 0 must be \\(image, label\\)"),
         ("my_images:failing", r"item 0 cannot be read \(ValueError: no disk\)"),
         ("my_images:empty", "at least one image"),
         ("my_images:number", "a dataset with len"),
-        ("my_images:broken", r"failed \(RuntimeError: boom\)"),
+        ("my_images:broken", r"RuntimeError: boom"),
         ("my_images:other_levels", "my_images:other_levels: levels must be 255 for uint8 and .*got 4095 with uint8"),
         ("my_images:bad_levels", "levels must be 255, 4095 or 65535"),
         ("my_images:missing", "has no function 'missing'; it has"),

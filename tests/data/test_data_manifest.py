@@ -79,30 +79,30 @@ def test_parquet_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 SLIPS = {
-    "no label column": ("path,class\na.png,0\n", "no column label; the columns are path, class"),
-    "no path column": ("file,label\na.png,0\n", "no column path; the columns are file, label"),
+    "no label column": ("path,class\na.png,0\n", "no column label; available: path, class"),
+    "no path column": ("file,label\na.png,0\n", "no column path; available: file, label"),
     "no header": ("a.png,0\nb.png,1\n", "no column path"),
     "nothing": ("", "expected a first line of distinct column names"),
     "no rows": ("path,label\n", "the table has no rows"),
     "twice a column": ("path,label,label\na.png,0,0\n", "distinct column names, got 'path, label, label'"),
     "not UTF-8": ("path,label\na.png,é\n".encode("latin-1"), "not UTF-8 text; save it as CSV UTF-8"),
     "too few values": ("path,label\na.png,0\nb.png\n", "line 3: expected 2 values, got 1"),
-    "too many values": ("path,label\na.png,eos, mature\n", "line 2: expected 2 values, got 3; quote what holds ','"),
-    "open quotes": ('path,label\n"a.png,0\n', "no CSV table"),
+    "too many values": ("path,label\na.png,eos, mature\n", "line 2: expected 2 values, got 3"),
+    "open quotes": ('path,label\n"a.png,0\n', "not a valid CSV table"),
     "empty label": ("path,label\na.png,0\nb.png,\n", "line 3: the label is empty"),
     "empty path": ("path,label\n,0\n", "line 2: the path is empty"),
     "empty group": ("path,label,group\na.png,0,p\nb.png,0,\n", "line 3: the group is empty"),
-    "fractions": ("path,label\na.png,0\nb.png,1.0\n", r"line 3: the label 1\.0 is neither a class name nor a whole"),
+    "fractions": ("path,label\na.png,0\nb.png,1.0\n", r"line 3: labels must be .*, got 1\.0"),
     "negative": ("path,label\na.png,0\nb.png,-1\n", "line 3: labels must be 0..c-1, got -1"),
     "huge": ("path,label\na.png,123456789\n", "label 123456789 is too large"),
-    "twice a path": ("path,label\na.png,0\nb.png,0\n./a.png,1\n", r"lines 2 and 4 name the same file, \./a\.png"),
-    "an address": ("path,label\nhttps://x.org/a.png,0\n", "line 2: https://x.org/a.png is an address; download"),
+    "twice a path": ("path,label\na.png,0\nb.png,0\n./a.png,1\n", r"lines 2 and 4 .* same file, \./a\.png"),
+    "an address": ("path,label\nhttps://x.org/a.png,0\n", "line 2: https://x.org/a.png is a URL"),
     "missing files": (
         "path,label\nw.png,0\nx.png,0\ny.png,0\nz.png,0\na.png,1\n",
-        r"4 of 5 files are not there \(w\.png, x\.png, y\.png, z\.png\); paths are relative to the manifest",
+        r"4 of 5 files do not exist \(w\.png, x\.png, y\.png, z\.png\)",
     ),
-    "which split": ("path,label,split\na.png,0,val\nb.png,0,test\n", r"has val, test; name one: set\.csv#val"),
-    "a folder as file": ("path,label\n.,0\n", "1 of 1 files are not there"),
+    "which split": ("path,label,split\na.png,0,val\nb.png,0,test\n", r"val, test; choose one: set\.csv#val"),
+    "a folder as file": ("path,label\n.,0\n", "1 of 1 files do not exist"),
 }
 
 
@@ -117,22 +117,22 @@ def test_a_slip_has_its_own_sentence(tmp_path: Path, case: str) -> None:
 
 def test_splits_and_columns_that_are_not_there(tmp_path: Path) -> None:
     plain = manifest(tmp_path, "path,label\na.png,0\n")
-    with pytest.raises(DataError, match="no column split; the columns are path, label"):
+    with pytest.raises(DataError, match="no column split; available: path, label"):
         load_images(f"{plain}#val")
-    with pytest.raises(DataError, match="no column sex; the columns are path, label"):
+    with pytest.raises(DataError, match="no column sex; available: path, label"):
         load_images(plain, DataOptions(subgroups=("sex",)))
     split = manifest(tmp_path, "path,label,split\na.png,0,train\n")
     assert len(load_images(split)) == 1
-    with pytest.raises(DataError, match="no row has split val; the column has train"):
+    with pytest.raises(DataError, match="split val; available: train"):
         load_images(f"{split}#val")
 
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
-    with pytest.raises(DataError, match=r"set\.parquet: the file is no readable Parquet table"):
+    with pytest.raises(DataError, match=r"set\.parquet: .*not a valid Parquet table"):
         load_images(manifest(tmp_path, b"PAR1 nonsense", "set.parquet"))
     with pytest.raises(DataError, match=r"none\.csv: no such file"):
         load_images(f"{tmp_path}/none.csv")
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(DataError, match="a folder, not a manifest"):
+    with pytest.raises(DataError, match="got a folder"):
         load_images(f"{tmp_path}/folder.csv")

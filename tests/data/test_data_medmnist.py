@@ -73,12 +73,12 @@ def test_what_is_not_there_is_downloaded_once_and_compared(home: Path, tmp_path:
 
 
 def test_a_download_that_fails_says_where_the_file_belongs(home: Path) -> None:
-    with pytest.raises(DataError, match=r"download failed; fetch file://.*/gone\.npz and put it at .*/gonemnist\.npz"):
+    with pytest.raises(DataError, match=r"download failed; .*file://.*/gone\.npz .* as .*/gonemnist\.npz"):
         load_images("medmnist:gonemnist")
-    with pytest.raises(DataError, match="what was downloaded is not the published file"):
+    with pytest.raises(DataError, match="MD5"):
         load_images("medmnist:cellmnist_64")
     assert not list(home.glob("*"))
-    with pytest.raises(DataError, match="medmnist:nomnist: no such set; there are cellmnist, gonemnist, chestmnist"):
+    with pytest.raises(DataError, match="medmnist:nomnist: no such set; available: cellmnist, gonemnist, chestmnist"):
         load_images("medmnist:nomnist")
 
 
@@ -86,7 +86,7 @@ def test_without_the_package_files_that_are_there_can_be_read(tmp_path: Path, mo
     monkeypatch.setattr("smoothcert.data.npz.find_spec", lambda name: None)
     monkeypatch.setenv("HOME", str(tmp_path))
     catalogue.cache_clear()
-    with pytest.raises(DataError, match=r"there is no .*bloodmnist\.npz.*put the file there, or: pip install --no-d"):
+    with pytest.raises(DataError, match=r"bloodmnist\.npz does not exist.*put the file there, or: pip install --no-d"):
         load_images("medmnist:bloodmnist")
     archive(tmp_path / ".medmnist" / "bloodmnist.npz")
     assert load_images("medmnist:bloodmnist").class_names == ("0", "1", "2")
@@ -94,11 +94,11 @@ def test_without_the_package_files_that_are_there_can_be_read(tmp_path: Path, mo
 
 
 def test_volumes_and_many_findings_are_refused(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="organmnist3d holds 3-D volumes"):
+    with pytest.raises(DataError, match=r"organmnist3d: .* 3-D volumes"):
         load_images("medmnist:organmnist3d")
-    with pytest.raises(DataError, match="look like 3-D volumes, and only 2-D images are certified"):
+    with pytest.raises(DataError, match="look like 3-D volumes"):
         load_images(f"{archive(tmp_path / 'x.npz', shape=(28, 28, 28))}#val")
-    with pytest.raises(DataError, match=r"got labels \(3, 14\); several findings .* choose one column \(finding\)"):
+    with pytest.raises(DataError, match=r"got labels of shape \(3, 14\); several findings"):
         load_images(f"{archive(tmp_path / 'chestmnist.npz', (14,))}#val")
 
 

@@ -27,7 +27,7 @@ def test_snapping_moves_a_pixel_by_at_most_half_a_step(values: list[float], bits
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([0.1234567], "let --quantise 8"),
+        ([0.1234567], "--quantise 8"),
         ([np.nan], "NaN"),
         ([np.inf], "infinite"),
         ([0.0, 255.0], "look like grey values"),
@@ -43,7 +43,7 @@ def test_refused_floats(values: list[float], message: str) -> None:
 
 @pytest.mark.parametrize("quantise", [None, 8])
 def test_range_is_checked_even_when_snapping(quantise: int | None) -> None:
-    with pytest.raises(DataError, match=r"lie in \[0, 1\], got \[0, 200\]"):
+    with pytest.raises(DataError, match=r"be in \[0, 1\], got \[0, 200\]"):
         integers_of(np.array([0.0, 200.0], np.float32), None, quantise)
 
 
@@ -87,12 +87,12 @@ def test_integers_pass_or_are_snapped_to_a_coarser_grid() -> None:
         (np.array([0, 4095], np.uint16), None, 8, "may be 12-bit"),
         (np.array([0, 255], np.uint8), 4095, 8, "levels must be 255 for uint8"),
         (np.array([0, 255], np.uint16), 255, None, "levels must be 255 for uint8 and 4095 or 65535 for uint16"),
-        (np.array([0, 4096], np.uint16), None, 12, "reach 4096, so these are 16-bit images, but --quantise 12"),
+        (np.array([0, 4096], np.uint16), None, 12, "--quantise 12 expects .* up to 4096"),
         (np.array([0, 4095], np.uint16), 1000, None, "255, 4095 or 65535, got 1000"),
         (np.array([0, 9], np.int64), None, None, "uint8, uint16 or float"),
         (np.array([True]), None, None, "got bool"),
         (np.array(["a"]), None, None, "uint8, uint16 or float"),
-        (np.array([0, 9000], np.uint16), 4095, 8, "lie in 0..4095, got 9000"),
+        (np.array([0, 9000], np.uint16), 4095, 8, "be in 0..4095, got 9000"),
         (np.array([], np.uint8), None, None, "at least one image"),
         (np.array([0.5]), None, 10, "8, 12 or 16 bits, got 10"),
     ],

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from smoothcert.data import CHANGES, change_norms, load_images
+from smoothcert.data import PERTURBATIONS, load_images, perturbation_norms
 from smoothcert.engine.run import certify, resume
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import CHANGED, CLEAN, RATES
@@ -34,8 +34,8 @@ def test_accuracy_without_noise_is_that_of_the_plain_classifier(resnet, tmp_path
 def test_changes_are_medians_and_counts_over_the_images(grey, tmp_path):
     certify(request("nets:robust", grey, radius=(0.05, 0.2)), tmp_path / "run")
     run, images = open_run(tmp_path / "run"), load_images(str(grey))
-    norms = [change_norms(images.pixels(i), images.levels) for i in range(len(images))]
-    assert {change.name for change in run.changes} == set(CHANGES)
+    norms = [perturbation_norms(images.pixels(i), images.levels) for i in range(len(images))]
+    assert {change.name for change in run.changes} == set(PERTURBATIONS)
     for change in run.changes:
         mine = [each[change.name] for each in norms]
         assert change.images == 12

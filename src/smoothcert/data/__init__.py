@@ -1,4 +1,4 @@
-"""Reading labelled images: one reference in, one validated `ImageSet` out."""
+"""Reading labelled images: `load_images` returns a validated `ImageSet` for a reference such as ``pbc28.npz#val``."""
 
 import re
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 from smoothcert.data.checks import quoted_name
 from smoothcert.data.dataset import DataOptions, ImageSet
 from smoothcert.data.folder import Progress, list_folder, read_listing
-from smoothcert.data.inspection import CHANGES, change_norms
+from smoothcert.data.inspection import PERTURBATIONS, perturbation_norms
 from smoothcert.data.npz import read_medmnist, read_npz
 from smoothcert.errors import DataError, is_text, printable
 from smoothcert.import_factory import FACTORY, not_named
 
-__all__ = ["CHANGES", "DataOptions", "ImageSet", "change_norms", "load_images"]
+__all__ = ["PERTURBATIONS", "DataOptions", "ImageSet", "load_images", "perturbation_norms"]
 
 
 def _folder(reference: str) -> tuple[Path, str | None] | None:
-    """Return an existing folder, or a name that ends in a slash, and the split behind #; None for anything else."""
+    """Return the folder, which exists or whose name ends in a slash, and the split after #; None for anything else."""
     path, mark, split = reference.rpartition("#")
     for name, part in ((reference, None), (path, split)):
         if name and (mark or part is None) and (Path(name).is_dir() or name.endswith("/")):
@@ -32,8 +32,8 @@ def _read_manifest(path: Path, split: str | None, options: DataOptions, progress
 def _read_folder(path: Path, split: str | None, options: DataOptions, progress: Progress | None) -> ImageSet:
     if options.subgroups:
         raise DataError(
-            f"{printable(str(path))}: a folder has no columns, but --subgroup names {', '.join(options.subgroups)}; "
-            "list the images with these columns in a manifest (FILE.csv)."
+            f"{printable(str(path))}: --subgroup {', '.join(options.subgroups)} needs columns, but the data are a "
+            "folder; list the images with these columns in a manifest (FILE.csv)."
         )
     return read_listing(list_folder(path, split), options, progress)
 
@@ -43,7 +43,7 @@ def _draw(reference: str, count: int, split: str, options: DataOptions) -> Image
 
     if options != DataOptions():
         raise DataError(
-            f"{reference}: the images are drawn, 28 by 28 pixels on the 8-bit grid, without columns; leave out "
+            f"{reference}: synthetic images are 28 by 28 pixels on the 8-bit grid, without subgroups; leave out "
             "--quantise, --resize, --crop, --window and --subgroup."
         )
     return synthetic(count, split)
@@ -61,27 +61,28 @@ FORMS = (
 
 
 def load_images(reference: str, options: DataOptions | None = None, progress: Progress | None = None) -> ImageSet:
-    """The images a reference names. The same files give the same `ImageSet.sha256`.
+    """Load the images of a reference. The same files have the same `ImageSet.sha256`.
 
     Args:
-        reference: ``FILE.npz``, ``FILE.npz#split``; ``FOLDER`` with a folder a class, ``FOLDER#val`` where it has split
-            folders; ``FILE.csv`` or ``FILE.parquet``, a manifest, ``#val`` for the rows whose `split` is val;
+        reference: ``FILE.npz``, ``FILE.npz#split``; ``FOLDER`` with one folder per class, ``FOLDER#val`` if it has
+            split folders; ``FILE.csv`` or ``FILE.parquet``, a manifest, ``#val`` for the rows whose `split` is val;
             ``medmnist:NAME``; ``module:factory`` returning a torch-style Dataset; or ``synthetic:N``, N drawn images
-            (300 if left out; ``#train`` for others than the test images).
-        options: what else the user says about them.
-        progress: told after each file or item how many are read and how many there are; archives are read at once.
+            (default: 300; ``#train`` draws other images than the test images).
+        options: how to read them.
+        progress: called after each file or item with the number read and the total; not called for archives.
 
     Raises:
-        DataError: an unknown form, data that cannot be used, or code that no person named.
+        DataError: the form is unknown, the data cannot be used, or the reference is code that a file named.
         MissingExtraError: the form needs an extra that is not installed.
 
     >>> load_images("scan.tiff")
     Traceback (most recent call last):
-    smoothcert.errors.DataError: 'scan.tiff' is not a known form of data; --data takes ...
+    smoothcert.errors.DataError: 'scan.tiff' is not a supported data reference; --data takes ...
     """
     if not is_text(reference):
         raise DataError(
-            f"{quoted_name(reference)}: a name of data must be Unicode text, as spec.json keeps it; rename it."
+            f"{quoted_name(reference)}: a data reference must be Unicode text, because it is written to spec.json; "
+            "rename the file."
         )
     options = options or DataOptions()
     if file := _FILE.fullmatch(reference):
@@ -100,4 +101,6 @@ def load_images(reference: str, options: DataOptions | None = None, progress: Pr
         if not options.named:
             raise not_named(reference, DataError)
         return read_factory(factory["module"], factory["factory"], options, progress)
-    raise DataError(f"{reference!r} is not a known form of data; --data takes {FORMS}. No such folder is here either.")
+    raise DataError(
+        f"{reference!r} is not a supported data reference; --data takes {FORMS}. There is no such folder either."
+    )

@@ -1,4 +1,4 @@
-"""Checks of `ImageSet`, one per field, and how names that come with data are shown in messages."""
+"""Checks of the fields of `ImageSet`, and the form in which messages show names from data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST, MOST = 60, 6
 
 
 def quoted_name(name: str) -> str:
-    """A name as printable text, its middle left out where it is long.
+    """Return a name as printable text, shortened in the middle if it is long.
 
     >>> quoted_name("a\\x1b[2J"), len(quoted_name("x" * 1000))
     ('a\\\\x1b[2J', 60)
@@ -26,7 +26,7 @@ def quoted_name(name: str) -> str:
 
 
 def listed(names: Iterable[str], none: str = "none") -> str:
-    """The first names, and how many more there are.
+    """Return the first names, and how many more there are.
 
     >>> listed(["a", "b"]), listed("abcdefgh"), listed([], none="nothing")
     ('a, b', 'a, b, c, d, e, f and 2 more', 'nothing')
@@ -37,20 +37,16 @@ def listed(names: Iterable[str], none: str = "none") -> str:
 
 
 BITS = {8: 255, 12: 4095, 16: 65535}
-"""Bits of a grid and the largest grey value it holds."""
+"""Bits of a grid, and its largest grey value."""
 LEVELS = tuple(BITS.values())
-"""The grids images may live on: 8, 12 and 16 bits; one step is 1/levels of the [0, 1] range."""
+"""Grids of images: 8, 12 and 16 bits; one step is 1/levels of the [0, 1] range."""
 
 IntArray = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.integer[Any]]
 
 
 def check_images(reference: str, images: npt.NDArray[Any]) -> None:
-    """Refuse what is not uint8 or uint16 (n, H, W, C) with 1 or 3 channels.
-
-    Raises:
-        DataError: with what was expected and what came.
-    """
+    """Raise DataError if images are not uint8 or uint16 (n, H, W, C) with 1 or 3 channels."""
     if not isinstance(images, np.ndarray):
         raise DataError(f"{reference}: images must be a NumPy array, got {type(images).__name__}.")
     if images.dtype not in (np.uint8, np.uint16):
@@ -59,29 +55,25 @@ def check_images(reference: str, images: npt.NDArray[Any]) -> None:
 
 
 def check_shape(reference: str, images: npt.NDArray[Any]) -> None:
-    """Refuse what is not (n, H, W, C) with 1 or 3 channels and some pixels.
-
-    Raises:
-        DataError: with what was expected and what came.
-    """
+    """Raise DataError if images are not (n, H, W, C) with 1 or 3 channels and at least one pixel."""
     if images.ndim != 4 or images.shape[3] not in (1, 3):
         advice = ""
         if images.ndim == 4 and images.shape[1] in (1, 3):
-            advice = " The channels seem to come first: transpose to (n, H, W, C)."
+            advice = " The channels seem to be first: transpose to (n, H, W, C)."
         elif images.ndim == 5 or (images.ndim == 4 and len(set(images.shape[1:])) == 1):
-            advice = " These look like 3-D volumes, and only 2-D images are certified: choose slices."
+            advice = " These look like 3-D volumes, but only 2-D images can be certified: use slices."
         raise DataError(
             f"{reference}: images must have shape (n, H, W, C) with 1 or 3 channels, got {images.shape}.{advice}"
         )
     if images.size == 0:
-        raise DataError(f"{reference}: at least one image with pixels is needed, got shape {images.shape}.")
+        raise DataError(f"{reference}: expected at least one image with pixels, got shape {images.shape}.")
 
 
 def checked_levels(reference: str, images: Pixels, levels: int) -> int:
-    """The grid of the images: as declared, or (0) as the type allows.
+    """Return the grid of the images: as declared, or (0) the finest of the dtype.
 
     Raises:
-        DataError: with what was expected and what came.
+        DataError: the declared grid does not match the dtype or the values.
     """
     top = int(np.iinfo(images.dtype).max)
     levels = int(levels) or top
@@ -92,49 +84,53 @@ def checked_levels(reference: str, images: Pixels, levels: int) -> int:
         )
     if levels < top and int(images.max()) > levels:
         raise DataError(
-            f"{reference}: grey values must lie in 0..{levels}, got {int(images.max())}; "
+            f"{reference}: grey values must be in 0..{levels}, got {int(images.max())}; "
             "declare levels 65535 if these are 16-bit images."
         )
     return levels
 
 
 def checked_labels(reference: str, labels: npt.NDArray[Any], count: int) -> IntArray:
-    """Labels as int64 (m,), none negative.
+    """Return the labels as int64 (m,).
 
     Raises:
-        DataError: with what was expected and what came.
+        DataError: they are not one non-negative integer per image.
     """
     labels = np.asarray(labels)
     if labels.ndim != 1 or len(labels) != count:
-        raise DataError(f"{reference}: one label an image is needed, got {count} images and labels {labels.shape}.")
+        raise DataError(
+            f"{reference}: expected one label per image, got {count} images and labels of shape {labels.shape}."
+        )
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{reference}: labels must be integers 0..c-1, got {labels.dtype}; number the classes.")
     wrong = np.flatnonzero((labels < 0) | (labels > 2**31))
     if len(wrong):
         raise DataError(
             f"{reference}: labels must be 0..c-1, got {int(labels[wrong[0]])} at image {int(wrong[0])}; "
-            "renumber the classes or leave unlabelled images out."
+            "renumber the classes, or remove images without a label."
         )
     return labels.astype(np.int64)
 
 
 def checked_names(reference: str, names: Iterable[str], labels: IntArray) -> tuple[str, ...]:
-    """Class names that cover every label; digits where none are given.
+    """Return class names for all labels; the numbers "0".."c-1" if none are given.
 
     Raises:
-        DataError: with what was expected and what came.
+        DataError: a label has no name, or is too large without names.
     """
     top = int(labels.max())
     names = _texts(reference, names)
     if not names:
         if top >= 100_000:
-            raise DataError(f"{reference}: label {top} without class names; number the classes from 0 without gaps.")
+            raise DataError(
+                f"{reference}: label {top} is too large without class names; number the classes from 0 without gaps."
+            )
         return tuple(str(label) for label in range(top + 1))
     if top >= len(names):
         where = int(np.argmax(labels >= len(names)))
         advice = ""
         if top == len(names) and int(labels.min()) == 1:
-            advice = " The labels seem to count from 1: subtract 1."
+            advice = " The labels seem to start at 1: subtract 1."
         raise DataError(
             f"{reference}: labels must be 0..{len(names) - 1} ({len(names)} class names), "
             f"got {int(labels[where])} at image {where}.{advice}"
@@ -143,59 +139,59 @@ def checked_names(reference: str, names: Iterable[str], labels: IntArray) -> tup
 
 
 def checked_groups(reference: str, groups: Iterable[str] | None, count: int) -> tuple[str, ...] | None:
-    """One group name an image, or None.
+    """Return one group name per image, or None.
 
     Raises:
-        DataError: with what was expected and what came.
+        DataError: the number of groups is not that of the images, or a name is not Unicode text.
     """
     if groups is None:
         return None
     groups = _texts(reference, groups)
     if len(groups) != count:
-        raise DataError(f"{reference}: one group an image is needed, got {count} images and {len(groups)} groups.")
+        raise DataError(f"{reference}: expected one group per image, got {count} images and {len(groups)} groups.")
     return groups
 
 
 def checked_subgroups(reference: str, subgroups: Mapping[str, Iterable[str]], count: int) -> dict[str, tuple[str, ...]]:
-    """One value an image in each column.
+    """Return the columns, each with one value per image.
 
     Raises:
-        DataError: with what was expected and what came.
+        DataError: the number of values is not that of the images, or a value is not Unicode text.
     """
-    found = {str(name): _texts(reference, values) for name, values in subgroups.items()}
-    for name, values in found.items():
+    columns = {str(name): _texts(reference, values) for name, values in subgroups.items()}
+    for name, values in columns.items():
         if len(values) != count:
-            raise DataError(f"{reference}: one {name} an image is needed, got {count} images and {len(values)} values.")
-    return found
+            raise DataError(f"{reference}: expected one {name} per image, got {count} images and {len(values)} values.")
+    return columns
 
 
 def _texts(reference: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Texts that can be written to a file: half a character cannot, as in names of files that are not UTF-8."""
+    """Return the values as text; raise DataError if one is not Unicode text, such as a file name that is not UTF-8."""
     texts = tuple(str(value) for value in values)
     wrong = [text for text in dict.fromkeys(texts) if not text.isascii() and not is_text(text)]
     if wrong:
-        raise DataError(f"{reference}: the name {quoted_name(wrong[0])} is not Unicode text; rename it, in UTF-8.")
+        raise DataError(f"{reference}: the name {quoted_name(wrong[0])} is not Unicode text; rename it in UTF-8.")
     return texts
 
 
 def checked_indices(reference: str, indices: npt.NDArray[Any], count: int) -> IntArray:
-    """One index an image, none twice; 0..m-1 where none are given.
+    """Return one distinct index per image; 0..m-1 if none are given.
 
     Raises:
-        DataError: with what was expected and what came.
+        DataError: the indices are not one integer per image, or not distinct.
     """
     indices = np.asarray(indices)
     if indices.size == 0:
         return np.arange(count, dtype=np.int64)
     if indices.shape != (count,) or not np.issubdtype(indices.dtype, np.integer):
-        raise DataError(f"{reference}: {count} integer indices are needed, got {indices.dtype} {indices.shape}.")
+        raise DataError(f"{reference}: expected {count} integer indices, got {indices.dtype} {indices.shape}.")
     if len(np.unique(indices)) != count:
-        raise DataError(f"{reference}: every image needs its own index, but some occur twice.")
+        raise DataError(f"{reference}: indices must be distinct, but some occur twice.")
     return indices.astype(np.int64)
 
 
 def memory_limit() -> int:
-    """Half of the machine's memory, bytes; 16 GiB where the machine does not tell."""
+    """Return half of the machine's memory in bytes; 16 GiB if it is not known."""
     if not hasattr(os, "sysconf"):  # Windows
         return 2**34
     try:

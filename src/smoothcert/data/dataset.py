@@ -1,4 +1,4 @@
-"""`ImageSet`: integer images on a declared grid with their labels; the value that every reader returns."""
+"""`ImageSet`: integer images on a declared grid with their labels; every reader returns one."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ class DataOptions:
     """How images are read.
 
     Args:
-        quantise: bits to snap the images to (8, 12 or 16), recorded as preprocessing, or None. For 16-bit files it
-            also says whether their values have 12 or 16 bits, which dark ones do not tell.
-        resize: pixels of the shorter side after resizing, or None.
-        crop: pixels of both sides after cutting out the middle, or None.
-        window: (centre, width) for DICOM images, or None: the file's first.
-        subgroups: columns or arrays for which results are counted apart.
-        named: a person named the images, in Python or on the command line; False: a file, which never names code.
+        quantise: bits to quantise the images to (8, 12 or 16), recorded as preprocessing, or None. For 16-bit files it
+            also states whether the values have 12 or 16 bits, which dark images do not show.
+        resize: shorter side in pixels after resizing, or None.
+        crop: side in pixels of the centre crop, or None.
+        window: (centre, width) for DICOM images, or None: the first window of each file.
+        subgroups: columns or arrays whose values form subgroups.
+        named: True if a person named the images, in Python or on the command line; False if a file did, which may
+            never name code.
     """
 
     quantise: int | None = None
@@ -48,10 +49,10 @@ class DataOptions:
     named: bool = field(default=True, compare=False)
 
     @classmethod
-    def of(cls, asked: Reading, subgroups: tuple[str, ...] = (), named: bool = True) -> DataOptions:
-        """What a person's settings say about the images; `named`: whether a person named these."""
-        window = None if asked.window is None else (asked.window[0], asked.window[1])
-        return cls(asked.quantise, asked.resize, asked.crop, window, subgroups, named)
+    def of(cls, config: Reading, subgroups: tuple[str, ...] = (), named: bool = True) -> DataOptions:
+        """Return the options of a run's settings; `named`: whether a person named the images."""
+        window = None if config.window is None else (config.window[0], config.window[1])
+        return cls(config.quantise, config.resize, config.crop, window, subgroups, named)
 
 
 def _no_integers() -> IntArray:
@@ -60,21 +61,21 @@ def _no_integers() -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Labelled images as integers on a grid; the images of one run, in their order.
+    """Labelled images as integers on a grid: the images of one run, in order.
 
-    Every check is made here, so that whoever holds an `ImageSet` need not look again.
+    All fields are checked on construction; code that receives an `ImageSet` need not check them again.
 
     Args:
         reference: the data as the user named them, such as ``pbc28.npz#val``.
         images: uint8 or uint16 (m, H, W, C), each value in 0..levels, C 1 or 3.
         labels: integer (m,), in 0..c-1.
-        class_names: c names; left empty they become "0".."c-1" with c the largest label plus one.
-        groups: one name an image (patient, hospital), or None.
-        levels: 255, 4095 or 65535; 0 (the default) follows the dtype. Grey value v stands for v/levels.
-        preprocessing: what was done to the pixels on the way here, in words.
-        indices: int64 (m,), the place of each image in its source; left empty it becomes 0..m-1.
-        subgroups: for each column of interest (sex, scanner) one value an image.
-        source_sha256: "sha256:..." of the source file that makes them, where code of the user's does.
+        class_names: c names (default: "0".."c-1" with c the largest label plus one).
+        groups: one name per image (patient, hospital), or None.
+        levels: 255, 4095 or 65535; 0: the finest grid of the dtype. Grey value v stands for v/levels.
+        preprocessing: descriptions of the steps already applied to the pixels.
+        indices: int64 (m,), index of each image in its source (default: 0..m-1).
+        subgroups: for each column (sex, scanner) one value per image.
+        source_sha256: "sha256:..." of the source file, if the user's code makes the images.
 
     Raises:
         DataError: an array has the wrong type, shape, length or range.
@@ -98,7 +99,7 @@ class ImageSet:
     def __post_init__(self) -> None:
         check_images(self.reference, self.images)
         count = len(self.images)
-        put = object.__setattr__  # a frozen value fills in its own defaults
+        put = object.__setattr__  # the dataclass is frozen
         put(self, "levels", checked_levels(self.reference, self.images, self.levels))
         put(self, "labels", checked_labels(self.reference, self.labels, count))
         put(self, "class_names", checked_names(self.reference, self.class_names, self.labels))
@@ -118,19 +119,19 @@ class ImageSet:
 
     @property
     def num_classes(self) -> int:
-        """How many classes the labels may name."""
+        """Number of classes."""
         return len(self.class_names)
 
     def pixels(self, i: int) -> Pixels:
-        """Image i as a contiguous, private (C, H, W) array of its stored type, 0..levels."""
+        """Return image i as a contiguous copy, (C, H, W), uint8 or uint16 in 0..levels."""
         return np.array(self.images[i].transpose(2, 0, 1), order="C", copy=True)
 
     def image_sha256(self, i: int) -> str:
-        """The hash ("sha256:...") of the shape, type and bytes of `pixels(i)`."""
+        """Return the hash ("sha256:...") of the shape, dtype and bytes of `pixels(i)`."""
         return _sha256(_array_bytes(self.pixels(i)))
 
     def sha256(self) -> str:
-        """The hash ("sha256:...") of images, labels, groups, subgroups and levels, not of the file's bytes."""
+        """Return the hash ("sha256:...") of images, labels, groups, subgroups and levels, not of the file's bytes."""
         groups = [] if self.groups is None else [f"{len(name)}:{name}" for name in self.groups]
         text = f"levels {self.levels} groups {self.groups is not None} {','.join(groups)}"
         if self.subgroups:
@@ -138,17 +139,17 @@ class ImageSet:
         return _sha256([*_array_bytes(self.images), *_array_bytes(self.labels), text.encode()])
 
     def labels_sha256(self) -> str:
-        """The hash ("sha256:...") of the labels as int64."""
+        """Return the hash ("sha256:...") of the labels as int64."""
         return _sha256(_array_bytes(self.labels))
 
     def first(self, limit: int) -> ImageSet:
-        """The first `limit` images (all of them if there are fewer), with the same classes.
+        """Return the first `limit` images, or all if there are fewer, with the same classes.
 
         Raises:
             DataError: limit is below 1.
         """
         if limit < 1:
-            raise DataError(f"{self.reference}: at least one image must be kept, but the limit is {limit}.")
+            raise DataError(f"{self.reference}: the limit must be at least 1 image, got {limit}.")
         groups = None if self.groups is None else self.groups[:limit]
         return replace(
             self,
@@ -161,7 +162,7 @@ class ImageSet:
 
 
 def _array_bytes(array: npt.NDArray[Any]) -> tuple[bytes, memoryview]:
-    """Head (shape and type) and values, the same on machines of either byte order; a large array is not copied."""
+    """Return header (shape and dtype) and little-endian bytes; on little-endian machines the array is not copied."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return f"{array.shape} {array.dtype.name}\n".encode(), little.reshape(-1).view(np.uint8).data
 

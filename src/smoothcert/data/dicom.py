@@ -1,19 +1,19 @@
-"""DICOM images: rescaled, windowed and put on a grid as a viewer would show them; patients become pseudonyms.
+"""DICOM images: rescaled, windowed and put on a grid as a viewer shows them; patients become pseudonyms.
 
-Grey values of more than 8 stored bits go onto the 12-bit grid, 4095 steps. A window picks what a reader sees, and
-12 bits are what CT stores and what medical displays resolve; an 8-bit grid would merge values that a model can tell
-apart, and a 16-bit grid would claim steps that most scanners do not take. Of images with more stored bits the lowest
-are rounded away, which `preprocessing` says. Images of up to 8 stored bits stay on the 8-bit grid.
+Grey values of more than 8 stored bits are put on the 12-bit grid, 4095 steps: 12 bits are what CT stores and what
+medical displays resolve; an 8-bit grid would merge values that a model can distinguish, and a 16-bit grid would imply
+steps that most scanners do not resolve. Images with more stored bits are rounded, which `preprocessing` records. Images
+of up to 8 stored bits stay on the 8-bit grid.
 
-One image per file, uncompressed or compressed in a way that pydicom can decode here. What would need a choice that
-only the user can make (frames, colour models, look-up tables, other than linear windows) is refused with advice.
+One image per file, uncompressed or compressed in a way that the installed decoders of pydicom support. Files that need
+a choice by the user (frames, colour models, look-up tables, windows that are not linear) are refused with advice.
 
-A pseudonym is HMAC-SHA256 of the Patient ID under a secret salt, its first 16 hexadecimal digits. Without the salt it
-cannot be found by hashing all likely IDs, which are few. The salt must be the same when a run is resumed, or the groups
-would differ; and it must not lie in the run directory, which is handed on together with the pseudonyms. So it is a
-file of the user's own, ``$XDG_CONFIG_HOME/smoothcert/salt`` (``~/.config/smoothcert/salt``), 32 random bytes that
-only they can read, made on first use; or the environment variable ``SMOOTHCERT_SALT``, where several people or machines
-must get the same pseudonyms.
+A pseudonym is the first 16 hexadecimal digits of the HMAC-SHA256 of the Patient ID under a secret salt. Without the
+salt it cannot be found by hashing all likely IDs. The salt must be the same when a run is resumed, or the groups would
+differ, and must not be in the run directory, which is shared together with the pseudonyms. It is therefore a file of
+the user, ``$XDG_CONFIG_HOME/smoothcert/salt`` (``~/.config/smoothcert/salt``): 32 random bytes that only the user can
+read, created on first use; or the environment variable ``SMOOTHCERT_SALT``, if several people or machines need the same
+pseudonyms.
 """
 
 from __future__ import annotations
@@ -38,58 +38,58 @@ from smoothcert.errors import DataError, MissingExtraError
 
 VARIABLE = "SMOOTHCERT_SALT"
 SIZE, SHORTEST, DIGITS = 32, 16, 16
-"""Bytes of a salt; characters that one in the environment has at least; digits of a pseudonym."""
+"""Bytes of a salt, minimum number of characters of a salt in the environment, digits of a pseudonym."""
 
 
 def pseudonym(patient: str) -> str | None:
-    """16 hexadecimal digits for a Patient ID; None for an empty one.
+    """Return 16 hexadecimal digits for a Patient ID; None for an empty one.
 
     Raises:
-        DataError: there is no salt to be had.
+        DataError: the salt cannot be read or created.
     """
     if not patient:
         return None
-    key = _salt(os.environ.get(VARIABLE), _place())
+    key = _salt(os.environ.get(VARIABLE), _salt_path())
     return hmac.new(key, patient.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:DIGITS]
 
 
-def _place() -> Path:
+def _salt_path() -> Path:
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(base) / "smoothcert" / "salt"
 
 
 @cache
-def _salt(stated: str | None, place: Path) -> bytes:
-    if stated is not None:
-        if len(stated) < SHORTEST:
-            raise DataError(f"{VARIABLE} must have {SHORTEST} characters or more, got {len(stated)}; lengthen it.")
-        return stated.encode()
+def _salt(variable: str | None, path: Path) -> bytes:
+    if variable is not None:
+        if len(variable) < SHORTEST:
+            raise DataError(f"{VARIABLE} must have at least {SHORTEST} characters, got {len(variable)}; lengthen it.")
+        return variable.encode()
     try:
-        if not place.exists():
-            _make(place)
-        salt, mode = place.read_bytes(), place.stat().st_mode
+        if not path.exists():
+            _create_salt(path)
+        salt, mode = path.read_bytes(), path.stat().st_mode
     except OSError as error:
         raise DataError(
-            f"{place}: the salt for patients' pseudonyms cannot be kept there ({error.strerror}); set {VARIABLE} to "
-            f"{SHORTEST} or more random characters."
+            f"{path}: the salt for patients' pseudonyms cannot be stored there ({error.strerror}); set {VARIABLE} to "
+            f"at least {SHORTEST} random characters."
         ) from None
     if len(salt) != SIZE:
-        raise DataError(f"{place}: {SIZE} random bytes are expected, got {len(salt)}; restore the file or remove it.")
+        raise DataError(f"{path}: expected {SIZE} random bytes, got {len(salt)}; restore the file or remove it.")
     if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-        raise DataError(f"{place}: others can read the salt for patients' pseudonyms; chmod 600 it.")
+        raise DataError(f"{path}: other users can read the salt for patients' pseudonyms; run chmod 600 on it.")
     return salt
 
 
-def _make(place: Path) -> None:
-    """Write a salt whole or not at all; of two processes that do so at once, the first one's is kept."""
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = place.with_name(f"salt.{os.getpid()}.part")
+def _create_salt(path: Path) -> None:
+    """Write a salt atomically; if two processes do so at once, the first salt is kept."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = path.with_name(f"salt.{os.getpid()}.part")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     try:
         os.write(handle, secrets.token_bytes(SIZE))
         os.fsync(handle)
         with suppress(FileExistsError):
-            os.link(part, place)
+            os.link(part, path)
     finally:
         os.close(handle)
         part.unlink()
@@ -101,16 +101,16 @@ _GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
 def read_dicom(file: BinaryIO, window: Window | None) -> Picture:
-    """The picture of a DICOM file.
+    """Read the image of a DICOM file.
 
     Args:
         file: its bytes.
         window: centre and width in rescaled units (such as Hounsfield units), or None: the file's first window, or,
-            where it names none, the range of its stored bits.
+            if it has none, the range of its stored bits.
 
     Raises:
-        RefusedError: it cannot be read without a choice or a decoder that is missing. Values of the file that could
-            name a person are in no message.
+        RefusedError: reading it needs a choice by the user or a decoder that is not installed. Messages contain no
+            values that could identify a person.
         MissingExtraError: pydicom is not installed.
     """
     try:
@@ -132,7 +132,7 @@ def read_dicom(file: BinaryIO, window: Window | None) -> Picture:
 
 
 def _check_not_deflated(file: BinaryIO) -> None:
-    """Refuse files that are compressed as a whole: reading one, also for its header, unpacks all of it."""
+    """Raise RefusedError if the whole file is compressed: reading even its header would decompress all of it."""
     from pydicom.filereader import read_dataset, read_preamble
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -147,37 +147,37 @@ def _check_not_deflated(file: BinaryIO) -> None:
 
 def _check_kind(data: Any) -> None:
     if not data.get("PixelData"):
-        raise RefusedError("the DICOM file holds no image of whole numbers (Pixel Data); leave it out.")
+        raise RefusedError("the DICOM file has no integer image (Pixel Data); remove it from the data.")
     check_size(int(data.get("Columns") or 0), int(data.get("Rows") or 0))
     frames = int(data.get("NumberOfFrames") or 1)
     if frames != 1:
-        raise RefusedError(f"one picture a file is expected, got {frames} frames; save the ones meant as files.")
+        raise RefusedError(f"expected one image per file, got {frames} frames; save each frame as a file.")
     kind = str(data.get("PhotometricInterpretation") or "none")
     if kind == "RGB" and (data.get("BitsAllocated") != 8 or data.get("SamplesPerPixel") != 3):
-        raise RefusedError("RGB of 8 bits a value is expected, got another depth; use an array, in Python.")
+        raise RefusedError("expected RGB of 8 bits per value, got another depth; use a .npz archive or an array.")
     if kind not in (*_GREY, "RGB"):
-        raise RefusedError(f"MONOCHROME1, MONOCHROME2 or RGB is expected, got {quoted_name(kind)}; convert it to RGB.")
+        raise RefusedError(f"expected MONOCHROME1, MONOCHROME2 or RGB, got {quoted_name(kind)}; convert it to RGB.")
     if kind != "RGB" and "ModalityLUTSequence" in data:
-        raise RefusedError("its values are rescaled by a table (Modality LUT), which is not applied here; apply it.")
+        raise RefusedError("rescaling by a table (Modality LUT) is not supported; apply the table and save the result.")
 
 
 def _decoded(data: Any) -> npt.NDArray[Any]:
-    """Stored values (H, W) or (H, W, 3)."""
+    """Return the stored values, (H, W) or (H, W, 3)."""
     syntax = data.file_meta.TransferSyntaxUID
     try:
         array: npt.NDArray[Any] = data.pixel_array
-    except Exception:  # each decoder has errors of its own
+    except Exception:  # each decoder raises its own errors
         if not syntax.is_compressed:
             raise RefusedError("the image is damaged or cut short; copy or export it again.") from None
         raise RefusedError(
-            f"it is damaged, or compressed as {syntax.name}, which cannot be decoded here; decompress it (for example "
-            "with gdcmconv --raw), or install decoders: pip install pylibjpeg[all]."
+            f"the image is damaged, or no decoder for {syntax.name} is installed; decompress it (for example with "
+            "gdcmconv --raw), or install decoders: pip install pylibjpeg[all]."
         ) from None
     return array
 
 
 def _unit(data: Any, stored: npt.NDArray[np.float64], window: Window | None) -> tuple[npt.NDArray[np.float64], str]:
-    """Values in [0, 1], 0 black, and what was done in words."""
+    """Return values in [0, 1], 0 black, and a description of the steps."""
     slope, intercept = (_number(data.get(name), default) for name, default in _RESCALE)
 
     def rescaled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -200,7 +200,7 @@ _RESCALE = (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
 
 
 def linear_window(values: npt.NDArray[np.float64], centre: float, width: float) -> npt.NDArray[np.float64]:
-    """Values through a window, by the standard's linear function (PS3.3, C.11.2.1.2.1), clipped to [0, 1].
+    """Apply a window by the linear function of the standard (PS3.3, C.11.2.1.2.1), clipped to [0, 1].
 
     Raises:
         RefusedError: the width is below 1.
@@ -209,7 +209,7 @@ def linear_window(values: npt.NDArray[np.float64], centre: float, width: float) 
     array([0. , 0.5, 1. ])
     """
     if width < 1:
-        raise RefusedError(f"a window is at least 1 wide, got {width:g}; give --window CENTRE,WIDTH.")
+        raise RefusedError(f"the width of a window must be at least 1, got {width:g}; use --window CENTRE,WIDTH.")
     if width == 1:
         return np.where(values > centre - 0.5, 1.0, 0.0)
     return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0.0, 1.0)
@@ -219,7 +219,7 @@ def _own_window(data: Any) -> Window:
     function = str(data.get("VOILUTFunction") or "LINEAR")
     if function != "LINEAR":
         raise RefusedError(
-            f"its window is {quoted_name(function)}, and only LINEAR ones are applied; give --window CENTRE,WIDTH."
+            f"the window function must be LINEAR, got {quoted_name(function)}; use --window CENTRE,WIDTH."
         )
     return _number(data.WindowCenter, 0.0), _number(data.WindowWidth, 0.0)
 
@@ -230,25 +230,25 @@ def _whole_range(
     rescaled: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
 ) -> npt.NDArray[np.float64]:
     if "VOILUTSequence" in data:
-        raise RefusedError("it names a table (VOI LUT) instead of a window; give --window CENTRE,WIDTH.")
+        raise RefusedError("the file has a table (VOI LUT) instead of a window; use --window CENTRE,WIDTH.")
     low, high = sorted(rescaled(np.array(_ends(data))))
     unit: npt.NDArray[np.float64] = np.clip((rescaled(stored) - low) / (high - low), 0.0, 1.0)
     return unit
 
 
 def _ends(data: Any) -> tuple[float, float]:
-    """The lowest and highest value that the stored bits can hold."""
+    """Return the lowest and highest value of the stored bits."""
     count = 2.0 ** int(data.BitsStored)
     lowest = -count / 2 if data.PixelRepresentation == 1 else 0.0
     return lowest, lowest + count - 1
 
 
 def _number(value: Any, default: float) -> float:
-    """The first of one or several numbers."""
+    """Return the first of one or several numbers."""
     if value is None:
         return default
     several = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
     number = float(several[0]) if several else default
     if not np.isfinite(number):
-        raise RefusedError("a number of its rescaling or window is not finite; correct the file.")
+        raise RefusedError("a rescaling or window value is not finite; correct the file.")
     return number

@@ -17,20 +17,20 @@ from smoothcert.data.stack import Stack
 from smoothcert.errors import DataError, printable
 
 Progress = Callable[[int, int], None]
-"""Told after each image: how many are read, and how many there are."""
+"""Called after each image with the number read and the total."""
 
 
 @dataclass(frozen=True, eq=False)
 class Listing:
-    """Files and what is known of them, in the order of the data set.
+    """Image files with labels and further columns, in the order of the data set.
 
     Args:
         reference: the data as the user named them.
-        paths: one file an image.
+        paths: one file per image.
         labels: int64 (n,), in 0..c-1.
-        class_names: c names, or empty: digits.
-        groups: one name an image, or None: the patients' pseudonyms where the files name patients.
-        subgroups: for each column of interest one value an image.
+        class_names: c names; empty: the numbers.
+        groups: one name per image; None: the patients' pseudonyms if the files have Patient IDs.
+        subgroups: for each column one value per image.
     """
 
     reference: str
@@ -42,11 +42,11 @@ class Listing:
 
 
 def read_listing(listing: Listing, options: DataOptions, progress: Progress | None = None) -> ImageSet:
-    """Read every file; the first says what the others must be like.
+    """Read every file; all must have the kind, bit depth and size of the first.
 
     Raises:
-        DataError: a file cannot be read, or is not like the first.
-        MissingExtraError: a DICOM file without the extra `dicom`.
+        DataError: a file cannot be read, or differs from the first.
+        MissingExtraError: a file is DICOM, and the extra `dicom` is not installed.
     """
     reading = _Reading(Stack(len(listing.paths), options))
     for i, path in enumerate(listing.paths):
@@ -54,7 +54,7 @@ def read_listing(listing: Listing, options: DataOptions, progress: Progress | No
         if progress is not None:
             progress(i + 1, len(listing.paths))
     if options.window is not None and not reading.windowed:
-        raise DataError(f"{listing.reference}: --window is for grey DICOM images, and there are none; leave it out.")
+        raise DataError(f"{listing.reference}: --window needs grey DICOM images, but there are none; leave it out.")
     images, levels, done = _finished(reading.stack, listing.reference)
     return ImageSet(
         reference=listing.reference,
@@ -76,7 +76,7 @@ def _finished(stack: Stack, reference: str) -> tuple[Pixels, int, tuple[str, ...
 
 
 class _Reading:
-    """What has been read so far."""
+    """The images read so far, and what their files declare."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -95,36 +95,36 @@ class _Reading:
         self.windowed |= picture.windowed
 
     def groups(self, reference: str) -> tuple[str, ...] | None:
-        """The patients, if every file names one."""
+        """Return the patients' pseudonyms if all files have a Patient ID, None if none has."""
         known = tuple(patient for patient in self._patients if patient is not None)
         if known and len(known) != len(self._patients):
             raise DataError(
-                f"{reference}: {len(known):,} files name a patient and {len(self._patients) - len(known):,} do not, so "
-                "images of one patient cannot be kept together; list the files in a manifest with a column `group`."
+                f"{reference}: {len(known):,} files have a Patient ID and {len(self._patients) - len(known):,} do not, "
+                "so images cannot be grouped by patient; list the files in a manifest with a column `group`."
             )
         return known or None
 
 
 SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 IGNORED = ("thumbs.db", "desktop.ini", "dicomdir", "__macosx")
-"""What other programs leave in folders of images."""
+"""Files that other programs leave in folders of images."""
 
 KINDS = f"{', '.join(ENDINGS)}, or DICOM"
 
 
 def list_folder(folder: Path, split: str | None) -> Listing:
-    """The images of a folder, sorted by class and path.
+    """List the images of a folder, sorted by class and path.
 
-    Class names are the names of the class folders, sorted as text, as torchvision's ImageFolder does; with splits,
-    those of all splits together, so that a class keeps its number where a split lacks it. Folders inside class folders
-    are searched too; hidden files are not seen, and nothing else is left out: a file that is no image is refused.
+    Class names are the names of the class folders, sorted as text, as in torchvision's ImageFolder; with splits, those
+    of all splits, so that a class has the same number in each split. Folders inside class folders are searched too.
+    Hidden files are skipped; any other file that is not an image raises an error.
 
     Args:
-        folder: holds class folders, or split folders that hold class folders.
+        folder: contains class folders, or split folders that contain class folders.
         split: name of a split folder, or None.
 
     Raises:
-        DataError: there are no class folders, one is empty, or a file is in the wrong place or no image.
+        DataError: there are no class folders, one is empty, or a file is in the wrong place or not an image.
     """
     reference = f"{folder}#{split}" if split else str(folder)
     root = _root(folder, split)
@@ -132,9 +132,8 @@ def list_folder(folder: Path, split: str | None) -> Listing:
     empty = [name for name, files in found.items() if not files]
     if empty:
         raise DataError(
-            f"{_name(root)}: the class folder {listed(empty)} holds no image ({KINDS}); fill it "
-            "or remove it, or, where the classifier knows more classes than there are images of, list the images in a "
-            "manifest with numbers as labels."
+            f"{_name(root)}: the class folder {listed(empty)} contains no image ({KINDS}); add images or remove it; "
+            "if the classifier has classes without images, list the images in a manifest with numbers as labels."
         )
     names = _class_names(folder, split, found)
     number = {name: i for i, name in enumerate(names)}
@@ -145,19 +144,19 @@ def list_folder(folder: Path, split: str | None) -> Listing:
 
 def _root(folder: Path, split: str | None) -> Path:
     if not folder.is_dir():
-        raise DataError(f"{_name(folder)}: there is no such folder; check the path.")
+        raise DataError(f"{_name(folder)}: no such folder; check the path.")
     inside = [each.name for each in _entries(folder) if each.is_dir()]
     if split is None:
         parts = [name for name in inside if name.lower() in SPLITS]
         if parts and (parts == inside or any(each.is_dir() for name in parts for each in _entries(folder / name))):
             raise DataError(
                 f"{_name(folder)}: its folders look like splits, not classes; "
-                f"name one: {' or '.join(f'{_name(folder)}#{name}' for name in parts[:3])}."
+                f"choose one: {' or '.join(f'{_name(folder)}#{name}' for name in parts[:3])}."
             )
         return folder
     if split not in inside:
         raise DataError(
-            f"{_name(folder)}: there is no folder {quoted_name(split)} in it; it has {listed(inside, 'no folders')}."
+            f"{_name(folder)}: no folder {quoted_name(split)} in it; available: {listed(inside, 'no folders')}."
         )
     return folder / split
 
@@ -168,18 +167,17 @@ def _class_folders(root: Path) -> list[Path]:
     stray = [each.name for each in entries if each.is_file() and _is_image(Path(each.path))]
     if not folders and not stray:
         raise DataError(
-            f"{_name(root)}: the folder holds neither class folders nor images; "
-            "expected a folder a class with its images inside."
+            f"{_name(root)}: expected one folder per class with its images, got no folder and no image; check the path."
         )
     if not folders:
         raise DataError(
-            f"{_name(root)}: the folder holds images, such as {printable(stray[0])}, but no class folders; put the "
-            "images of each class into a folder of its own, or list them with labels in a manifest (FILE.csv)."
+            f"{_name(root)}: expected one folder per class, got images, such as {printable(stray[0])}; put the images "
+            "of each class into a folder, or list them with labels in a manifest (FILE.csv)."
         )
     if stray:
         raise DataError(
-            f"{_name(root)}: {len(stray):,} images lie beside the class folders, such as {printable(stray[0])}; "
-            "move each into the folder of its class, or out."
+            f"{_name(root)}: {len(stray):,} images are outside the class folders, such as {printable(stray[0])}; "
+            "move each into the folder of its class, or out of this folder."
         )
     return folders
 
@@ -195,7 +193,7 @@ def _class_names(folder: Path, split: str | None, found: dict[str, list[Path]]) 
 
 
 def _images(folder: Path) -> list[Path]:
-    """The images of one class, sorted by path."""
+    """Return the images of one class, sorted by path."""
     found = []
     for each in _entries(folder):
         path = Path(each.path)
@@ -204,11 +202,13 @@ def _images(folder: Path) -> list[Path]:
         elif each.is_file() and _is_image(path):
             found.append(path)
         elif not each.is_file():
-            raise DataError(f"{_name(path)}: no file but a link to a folder, or to nothing; put the images here.")
+            raise DataError(
+                f"{_name(path)}: expected a file, got a link to a folder or to nothing; copy the images here."
+            )
         else:
             raise DataError(
-                f"{_name(path)}: no image of a kind that is read here ({KINDS}), but it lies in a class folder; "
-                "convert it, or move it out."
+                f"{_name(path)}: expected only images ({KINDS}) in a class folder, got another file; convert it, or "
+                "move it out."
             )
     return found
 
@@ -218,7 +218,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What people see in a folder, sorted by name; links are followed."""
+    """Return the entries of a folder that are not hidden, sorted by name; links are followed."""
     try:
         with os.scandir(folder) as found:
             seen = [each for each in found if not each.name.startswith(".") and each.name.lower() not in IGNORED]

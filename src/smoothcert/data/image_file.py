@@ -1,6 +1,6 @@
-"""Image files decoded exactly as stored: PNG, JPEG, TIFF, BMP and DICOM. Damaged files are refused by name.
+"""Image files decoded exactly as stored: PNG, JPEG, TIFF, BMP and DICOM.
 
-Colour profiles and gamma are not applied, and nothing is resized: what is certified is the image that lies in the file.
+Colour profiles and gamma are not applied, and nothing is resized: the image that is certified is the one in the file.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ Read = TypeVar("Read")
 
 
 def from_file(path: Path, read: Callable[[BinaryIO], Read]) -> Read:
-    """What `read` makes of a file's bytes.
+    """Return `read` of an opened file.
 
     Raises:
-        DataError: one sentence with the file's name, whatever went wrong in reading it.
+        DataError: reading failed for any reason; the message names the file.
         MissingExtraError: reading it needs an extra that is not installed.
     """
     try:
@@ -55,16 +55,16 @@ def from_file(path: Path, read: Callable[[BinaryIO], Read]) -> Read:
         why = str(error)
     except (DataError, MissingExtraError):
         raise
-    except OSError as error:  # Pillow's own complaints carry no error number
+    except OSError as error:  # Pillow's own errors have no error number
         why = _DAMAGED if error.errno is None else f"the file cannot be read ({error.strerror})."
-    except Exception:  # damaged bytes make the decoders raise nearly anything
+    except Exception:  # decoders raise many kinds of errors on damaged files
         why = _DAMAGED
     raise DataError(f"{printable(str(path))}: {why}")
 
 
 @contextmanager
 def _strictly() -> Iterator[None]:
-    """Have Pillow raise on cut files, whatever other code in this process has told it, and warn of nothing."""
+    """Make Pillow raise on truncated files, whatever other code has set, and silence its warnings."""
     from PIL import ImageFile
 
     before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
@@ -77,21 +77,21 @@ def _strictly() -> Iterator[None]:
 
 
 def decoded(file: BinaryIO, check: Callable[[Image], None]) -> Pixels:
-    """The pixels of an image file (PNG, JPEG, TIFF, BMP) as stored; a palette is looked up.
+    """Return the pixels of an image file (PNG, JPEG, TIFF, BMP) as stored, with palette colours looked up.
 
     Args:
         file: its bytes, inside `from_file`.
-        check: looks at the opened image before a pixel is decoded, and refuses what it does not want.
+        check: called with the opened image before it is decoded; raises RefusedError to reject it.
 
     Returns:
         integers (H, W, C), C 1 or 3.
 
     Raises:
-        RefusedError: it is no such file, or `check` refuses it.
+        RefusedError: it is no such file, or `check` rejects it.
     """
     file.seek(0)
     if file.read(len(_PNG)) == _PNG:
-        _opened(file).verify()  # compares checksums, which decoding alone does not
+        _opened(file).verify()  # checks the checksums, which decoding does not
     image = _opened(file)
     check(image)
     image.load()
@@ -100,32 +100,34 @@ def decoded(file: BinaryIO, check: Callable[[Image], None]) -> Pixels:
 
 
 def _opened(file: BinaryIO) -> Image:
-    """The image, its pixels not yet decoded."""
+    """Return the image, not yet decoded."""
     from PIL import Image, UnidentifiedImageError
 
     file.seek(0)
     try:
         image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
-        raise RefusedError(f"not an image of a kind that is read here ({', '.join(FORMATS)}), or damaged.") from None
+        raise RefusedError(
+            f"expected an image file ({', '.join(FORMATS)}), got another kind or a damaged file."
+        ) from None
     except Image.DecompressionBombError:
-        raise RefusedError("it claims so many pixels that opening it could fill the memory.") from None
+        raise RefusedError("the image declares too many pixels to be decoded; make it smaller.") from None
     check_size(*image.size)
     return image
 
 
 PREAMBLE, MAGIC = 128, b"DICM"
-"""Where a DICOM file says that it is one (PS3.10, 7.1), and how."""
+"""Length of the preamble of a DICOM file, and the magic number after it (PS3.10, 7.1)."""
 
 
 def read_picture(path: Path, options: DataOptions) -> Picture:
-    """The image in a PNG, JPEG, TIFF, BMP or DICOM file; what it is, its first bytes say, not its name.
+    """Read a PNG, JPEG, TIFF, BMP or DICOM file; its first bytes decide the format, not its name.
 
-    Colour profiles and gamma are not applied, and a file that asks to be turned (EXIF) is refused: see `read_image`.
+    Colour profiles and gamma are not applied, and a file with an EXIF orientation is refused: see `read_image`.
 
     Args:
         path: the file.
-        options: `window` is looked at, for DICOM.
+        options: `window` is used, for DICOM.
 
     Raises:
         DataError: it is no such file, is damaged, or cannot be read exactly.
@@ -143,7 +145,7 @@ def read_picture(path: Path, options: DataOptions) -> Picture:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file says that it is DICOM; an unreadable one does not."""
+    """Return whether a file is DICOM by its first bytes; False if it cannot be read."""
     try:
         with path.open("rb") as file:
             return _says_dicom(file)
@@ -174,13 +176,13 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
 def image_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
-    """The image files that paths name: files as they are, folders recursively in sorted order.
+    """Iterate over image files: files as given, folders recursively in sorted order.
 
-    In a folder only files with a known ending (`ENDINGS`) count, and hidden ones do not; links to folders are not
-    followed. Nothing is opened.
+    In folders only files with a known ending (`ENDINGS`) are included; hidden files are skipped and links to folders
+    are not followed. Files are not opened.
 
     Raises:
-        DataError: a path does not exist, or a folder holds no image file.
+        DataError: a path does not exist, or a folder contains no image file.
     """
     for path in map(Path, paths):
         if path.is_dir():
@@ -197,7 +199,7 @@ def _of_folder(folder: Path) -> Iterator[Path]:
         empty = False
         yield path
     if empty:
-        raise DataError(f"{printable(str(folder))}: the folder holds no image file ({', '.join(ENDINGS)}).")
+        raise DataError(f"{printable(str(folder))}: the folder contains no image file ({', '.join(ENDINGS)}).")
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -216,34 +218,34 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def read_image(path: str | os.PathLike[str], shape: tuple[int, int, int], levels: int) -> Pixels:
-    """The pixels of one image file, exactly as stored; a palette of colours is looked up, nothing else is changed.
+    """Read the pixels of one image file exactly as stored; only palette colours are looked up.
 
-    Colour profiles and gamma are not applied. A file that asks to be turned (EXIF orientation) is refused: neither
-    turning it nor ignoring the mark is sure to be what was done to the certified images.
+    Colour profiles and gamma are not applied. A file with an EXIF orientation is refused, because it is not known
+    whether the certified images were rotated.
 
     Args:
         path: a PNG, JPEG, TIFF or BMP file.
-        shape: (C, H, W) that the classifier takes; C 1 or 3.
-        levels: 255, 4095 or 65535: the largest grey value of the classifier's grid.
+        shape: (C, H, W) of the classifier's input, C 1 or 3.
+        levels: 255, 4095 or 65535: the largest grey value of its grid.
 
     Returns:
         uint8 (levels 255) or uint16, (C, H, W), in 0..levels.
 
     Raises:
-        DataError: it is no such file, is damaged, or has another size, kind, depth or range.
+        DataError: it is no such file, is damaged, or has another size, kind, bit depth or range.
     """
 
     def pixels(file: BinaryIO) -> Pixels:
         array = decoded(file, lambda image: check_stored(image, file, shape, levels))
         if array.max() > levels:
-            raise RefusedError(f"values up to {levels} are expected ({BITS_OF[levels]} bits), got {array.max()}.")
+            raise RefusedError(f"expected values up to {levels} ({BITS_OF[levels]} bits), got {array.max()}.")
         return np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.uint8 if levels == 255 else np.uint16)
 
     return from_file(Path(path), pixels)
 
 
 def pixels_sha256(pixels: Pixels) -> str:
-    """The hash ("sha256:...") of an image's shape, type and values, as `ImageSet` and the ledger of a run have it."""
+    """Return the hash ("sha256:...") of an image's shape, dtype and values, as in `ImageSet` and the ledger."""
     little = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
     head = f"{pixels.shape} {pixels.dtype.name}\n".encode()
     return f"sha256:{hashlib.sha256(head + little.tobytes()).hexdigest()}"

@@ -1,4 +1,4 @@
-"""How an image file stores its pixels: size, mode, bit depth and metadata, checked before pixels are decoded."""
+"""How an image file stores its pixels: size, mode, bit depth and metadata, checked before decoding."""
 
 from __future__ import annotations
 
@@ -11,48 +11,44 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 BITS_OF = {levels: bits for bits, levels in BITS.items()}
-"""Largest grey value of a grid, and the bits a value of it takes."""
+"""Bits of a grid, by its largest grey value."""
 
 KINDS = {1: "grey", 3: "colour (RGB)"}
-"""Channels an image may have, in words."""
+"""Numbers of channels, described for messages."""
 
 DEPTHS = tuple(BITS)
-"""Bits a value may take in a file."""
+"""Supported bits per value in a file."""
 
 _CARRIERS = {255: (8,), 4095: (12, 16), 65535: (16,)}
-"""Largest grey value of a grid, and the bits a stored value may have."""
+"""Accepted bits per stored value, by the largest grey value of the grid."""
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339
 
 
 MOST_PIXELS = 2**26
-"""Pixels an image file may claim: 67 million, such as 8192 by 8192. A few kilobytes can claim any number of them."""
+"""Most pixels an image file may declare: 67 million, such as 8192 by 8192. A tiny file can declare any number."""
 
 
 class RefusedError(Exception):
-    """What is wrong with an image, without its name."""
+    """Raised if an image cannot be used; the message does not contain the file name."""
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse a claimed size before memory is taken for it.
-
-    Raises:
-        RefusedError: more than `MOST_PIXELS`.
-    """
+    """Raise RefusedError if the declared size exceeds `MOST_PIXELS`; called before memory is allocated."""
     if width * height > MOST_PIXELS:
         raise RefusedError(
-            f"it claims {width:,} by {height:,} pixels, and at most {MOST_PIXELS:,} are decoded; cut it into parts, "
-            "or make it smaller, before."
+            f"the image declares {width:,} by {height:,} pixels, but at most {MOST_PIXELS:,} are decoded; cut it into "
+            "parts or make it smaller."
         )
 
 
 @dataclass(frozen=True)
 class Stored:
-    """How a file that can be read exactly stores its pixels.
+    """How an image file stores its pixels.
 
     Args:
-        channels: 1 (grey) or 3 (red, green, blue; also a palette of them).
-        bits: bits a value.
-        palette: whether the colours are looked up.
+        channels: 1 (grey) or 3 (RGB, or a palette of RGB colours).
+        bits: bits per value.
+        palette: whether the colours are looked up in a palette.
     """
 
     channels: int
@@ -61,45 +57,43 @@ class Stored:
 
 
 def stored_as(image: Image, file: BinaryIO) -> Stored:
-    """How an opened image is stored, whatever its size; Pillow's mode alone does not tell.
+    """Return how an opened image is stored; Pillow's mode alone does not determine it.
 
     Raises:
-        RefusedError: it has marks, frames, transparency, colours or numbers that cannot be read exactly.
+        RefusedError: its orientation, frames, transparency, colours or number type cannot be read exactly.
     """
-    if image.format == "TIFF":  # Pillow would turn it without a word, and has already turned its size
+    if image.format == "TIFF":  # Pillow would rotate it silently, and has already swapped its size
         _check_upright(image.tag_v2)  # type: ignore[attr-defined]
-    if getattr(image, "is_animated", False):  # told by the first frame; to count them all can take minutes
-        raise RefusedError("one picture a file is expected, got several frames or pages; save the one that is meant.")
+    if getattr(image, "is_animated", False):  # needs only the first frame; counting all of them can take minutes
+        raise RefusedError("expected one image per file, got several frames or pages; save the one to be certified.")
     _check_upright(image.getexif())
     channels = _channels(image)
     if image.mode == "P" and image.format == "TIFF":
-        raise RefusedError("a palette of 16-bit colours (TIFF) cannot be looked up without rounding; save it as RGB.")
+        raise RefusedError("a TIFF palette of 16-bit colours cannot be read without rounding; save the image as RGB.")
     return Stored(channels, 8 if image.mode == "P" else _bits(image, file), image.mode == "P")
 
 
 def check_readable(found: Stored) -> None:
-    """Refuse depths that cannot be read exactly.
-
-    Raises:
-        RefusedError: with what was expected and what came.
-    """
-    if found.bits > 8 and found.channels == 3:  # Pillow would narrow it to 8 bits without a word
-        raise RefusedError("colour of more than 8 bits a value cannot be read from a file; use an array, in Python.")
+    """Raise RefusedError if the bit depth cannot be read exactly."""
+    if found.bits > 8 and found.channels == 3:  # Pillow would silently reduce it to 8 bits
+        raise RefusedError(
+            "colour images of more than 8 bits per value cannot be read from files; use a .npz archive or an array."
+        )
     if found.bits not in DEPTHS:
-        raise RefusedError(f"8, 12 or 16 bits a value are expected, got {_bits_in_words(found.bits)}; save it as PNG.")
+        raise RefusedError(f"expected 8, 12 or 16 bits per value, got {_bits_in_words(found.bits)}; save it as PNG.")
 
 
 def check_stored(image: Image, file: BinaryIO, shape: tuple[int, int, int], levels: int) -> None:
-    """Refuse an opened image that is not exactly what a classifier of this shape and grid takes.
+    """Raise RefusedError if an opened image does not match the classifier's input exactly.
 
     Args:
         image: opened by Pillow, not yet decoded.
         file: its bytes.
-        shape: (C, H, W).
+        shape: (C, H, W) of the classifier's input.
         levels: 255, 4095 or 65535.
 
     Raises:
-        RefusedError: with what was expected and what came.
+        RefusedError: the size, the channels or the bit depth differ.
     """
     channels, height, width = shape
     if image.format == "TIFF":
@@ -107,13 +101,14 @@ def check_stored(image: Image, file: BinaryIO, shape: tuple[int, int, int], leve
     if image.size != (width, height):
         raise RefusedError(
             f"the classifier takes images {width} pixels wide and {height} high, got {image.size[0]} by "
-            f"{image.size[1]}; nothing is resized here, prepare it as the certified images were."
+            f"{image.size[1]}; preprocess the image as the certified images were (it is not resized here)."
         )
     found = stored_as(image, file)
     if channels != found.channels:
-        wanted = KINDS.get(channels, f"{channels}-channel")
+        expected = KINDS.get(channels, f"{channels}-channel")
         raise RefusedError(
-            f"the classifier takes {wanted} images, got {KINDS[found.channels]}; nothing is converted here."
+            f"the classifier takes {expected} images, got {KINDS[found.channels]}; convert the image as the certified "
+            "images were."
         )
     _check_depth(found, levels)
     check_readable(found)
@@ -122,17 +117,17 @@ def check_stored(image: Image, file: BinaryIO, shape: tuple[int, int, int], leve
 def _check_upright(tags: Any) -> None:
     turned = tags.get(_ORIENTATION, 1)
     if turned not in (0, 1):
-        raise RefusedError(f"the file asks to be turned (EXIF orientation {turned}); save it upright and unmarked.")
+        raise RefusedError(f"the image has EXIF orientation {turned}; rotate its pixels and save it without the tag.")
 
 
 def _channels(image: Image) -> int:
-    """1 or 3; refuse transparency, and colours that are not red, green and blue."""
+    """Return 1 or 3; raise RefusedError for transparency, and for colours other than RGB."""
     mode = image.mode
     if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        raise RefusedError("the image has transparency (an alpha channel); save it without.")
+        raise RefusedError("the image has transparency (an alpha channel); save it without one.")
     grey = mode in ("1", "L", "F") or mode.startswith("I")
     if not grey and mode not in ("RGB", "P"):
-        raise RefusedError(f"grey or RGB values are expected, got {mode}; save it as PNG.")
+        raise RefusedError(f"expected grey or RGB values, got {mode}; save it as PNG.")
     return 1 if grey else 3
 
 
@@ -141,8 +136,8 @@ def _check_depth(found: Stored, levels: int) -> None:
         raise RefusedError(f"the classifier takes {BITS_OF[levels]}-bit images, got a palette of 8-bit colours.")
     if found.bits not in _CARRIERS[levels]:
         raise RefusedError(
-            f"the classifier takes {BITS_OF[levels]}-bit images, got {_bits_in_words(found.bits)} a value; "
-            "nothing is rescaled here."
+            f"the classifier takes {BITS_OF[levels]}-bit images, got {_bits_in_words(found.bits)} per value; "
+            "rescale the image as the certified images were."
         )
 
 
@@ -151,7 +146,7 @@ def _bits_in_words(bits: int) -> str:
 
 
 def _bits(image: Image, file: BinaryIO) -> int:
-    """Bits a value as stored, which Pillow's mode does not tell."""
+    """Return the stored bits per value, which Pillow's mode does not determine."""
     if image.format == "PNG":
         return _number(file, 24, 1)
     if image.format == "TIFF":
@@ -166,7 +161,7 @@ def _bits_of_tiff(image: Any) -> int:
     tags = image.tag_v2
     bits, kinds = (_several(tags.get(tag, 1)) for tag in (_BITS_PER_SAMPLE, _SAMPLE_FORMAT))
     if kinds != {1} or len(bits) != 1:
-        raise RefusedError("unsigned whole numbers of one size are expected, but the TIFF holds others.")
+        raise RefusedError("expected a TIFF of unsigned integers of one bit depth, got other values; save it as PNG.")
     if tags.get(_PHOTOMETRIC) == 0:
         raise RefusedError("the TIFF stores white as 0; save it with black as 0.")
     return bits.pop()
@@ -177,7 +172,7 @@ def _several(value: Any) -> set[int]:
 
 
 def _number(file: BinaryIO, place: int, length: int) -> int:
-    """A little-endian number of a file's header."""
+    """Read a little-endian integer from the header."""
     here = file.tell()
     file.seek(place)
     number = int.from_bytes(file.read(length), "little")
@@ -187,14 +182,14 @@ def _number(file: BinaryIO, place: int, length: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One image as its file stores it.
+    """One image as stored in its file.
 
     Args:
         pixels: uint8 (8 bits) or uint16 (H, W, C), C 1 or 3.
-        bits: bits a value: 8, 12 or 16. 12-bit values may also be stored in 16.
-        patient: pseudonym of the patient, or None where the file names none.
-        done: what was done to the stored values, in words.
-        windowed: whether the user's window was applied.
+        bits: bits per value: 8, 12 or 16 (which may contain 12-bit values).
+        patient: pseudonym of the patient, or None if the file has no Patient ID.
+        done: descriptions of the steps applied to the stored values.
+        windowed: whether the window of `--window` was applied.
     """
 
     pixels: Pixels

@@ -1,4 +1,4 @@
-"""Checks of a data set before a run: repeated images, labels that contradict, overlap with training, simple changes."""
+"""Checks of a data set before a run: duplicates, conflicting labels, overlap with training; norms of perturbations."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ JPEG_QUALITY = 90
 
 
 def brightness(image: Image) -> Image:
-    """Brighter by one of 255 grey levels, clipped to [0, 1]."""
+    """Add one of 255 grey levels, clipped to [0, 1]."""
     return np.clip(image + GREY_LEVEL, 0, 1)
 
 
 def contrast(image: Image) -> Image:
-    """2 % more contrast around the image's own mean, clipped to [0, 1]."""
+    """Increase the contrast by 2 % around the mean of the image, clipped to [0, 1]."""
     mean = float(image.mean())
     return np.clip(mean + 1.02 * (image - mean), 0, 1)
 
 
 def translation(image: Image) -> Image:
-    """One pixel to the right, the left edge repeated."""
+    """Shift by one pixel to the right; the left edge is repeated."""
     return np.concatenate([image[:, :, :1], image[:, :, :-1]], axis=2)
 
 
 def rotation(image: Image) -> Image:
-    """Turned by 1 degree, bilinear, edges repeated."""
+    """Rotate by 1 degree, bilinear; edges are repeated."""
     from scipy.ndimage import rotate
 
     turned: Image = rotate(image, 1.0, axes=(1, 2), reshape=False, order=1, mode="nearest")
@@ -43,7 +43,7 @@ def rotation(image: Image) -> Image:
 
 
 def jpeg(image: Image) -> Image:
-    """Stored as JPEG of quality 90 and read again; the colour or grey channels are rounded to 8 bits first."""
+    """Compress as JPEG of quality 90 and decode; values are rounded to 8 bits first."""
     from PIL import Image as Pillow
 
     pixels = np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0)
@@ -54,11 +54,11 @@ def jpeg(image: Image) -> Image:
 
 
 def rounding(image: Image) -> Image:
-    """Rounded to 8 bits; nothing changes in an image that has 8."""
+    """Round to 8 bits; 8-bit images do not change."""
     return np.rint(image * 255) / 255
 
 
-CHANGES: dict[str, Callable[[Image], Image]] = {
+PERTURBATIONS: dict[str, Callable[[Image], Image]] = {
     "brightness, one grey level of 255": brightness,
     "contrast, 2 %": contrast,
     "translation, one pixel": translation,
@@ -68,25 +68,25 @@ CHANGES: dict[str, Callable[[Image], Image]] = {
 }
 
 
-def change_norms(pixels: NDArray[np.integer[Any]], levels: int) -> dict[str, float]:
-    """Measure each change of one image.
+def perturbation_norms(pixels: NDArray[np.integer[Any]], levels: int) -> dict[str, float]:
+    """Return the L2 norm of each perturbation of one image.
 
     Args:
         pixels: integers (C, H, W), 0..levels, C 1 or 3.
         levels: the grey value that stands for 1.
 
     Returns:
-        L2 norm of the difference, in units of the [0, 1] range, by the name of the change (`CHANGES`).
+        L2 norm of the difference, in units of the [0, 1] range, by the name of the perturbation.
 
-    >>> round(change_norms(np.full((1, 28, 28), 100), 255)["brightness, one grey level of 255"], 4)
+    >>> round(perturbation_norms(np.full((1, 28, 28), 100), 255)["brightness, one grey level of 255"], 4)
     0.1098
     """
     image = pixels.astype(np.float64) / levels
-    return {name: float(np.linalg.norm(change(image) - image)) for name, change in CHANGES.items()}
+    return {name: float(np.linalg.norm(change(image) - image)) for name, change in PERTURBATIONS.items()}
 
 
 SHOWN = 5
-"""Pairs that are named."""
+"""Most pairs that are listed."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class Pair:
     """Two images with equal pixels, by their index in the source.
 
     Args:
-        earlier: the first image of these pixels; in `overlap`, the image of the other set.
-        later: the one that repeats it.
+        earlier: the first image with these pixels; in `overlap`, the image of the other set.
+        later: its duplicate.
     """
 
     earlier: int
@@ -104,10 +104,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Repeats:
-    """Images that repeat others.
+    """Images that duplicate others.
 
     Args:
-        count: how many do.
+        count: number of duplicates.
         pairs: the first few.
     """
 
@@ -117,17 +117,17 @@ class Repeats:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a look at labelled images found.
+    """Results of the checks of labelled images.
 
     Args:
-        images: how many there are.
+        images: number of images.
         class_names: c names.
-        class_counts: images of each class.
-        duplicates: images whose pixels are those of an earlier image of the set.
-        conflicts: those of them whose label is another one than the earlier image's.
-        groups: how many groups there are, or None.
-        overlap: images whose pixels occur in the other set, or None where no other was given or none of its images
-            has their size and grid.
+        class_counts: number of images per class.
+        duplicates: images with the same pixels as an earlier image of the set.
+        conflicts: duplicates with another label than the earlier image.
+        groups: number of groups, or None.
+        overlap: images with the same pixels as an image of the other set, or None if there is no other set or its
+            images have another size or grid.
     """
 
     images: int
@@ -140,16 +140,16 @@ class Inspection:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What deserves a look before a run, each in a sentence with its remedy; empty where nothing does."""
+        """Sentences with a remedy each; empty if there is nothing to warn of."""
         return tuple(_warnings_of(self))
 
 
 def inspect_images(images: ImageSet, other: ImageSet | None = None) -> Inspection:
-    """Look for equal images, equal in every pixel, inside a set and across two.
+    """Find images that are equal in every pixel, within a set and between two sets.
 
     Args:
         images: the set to be certified.
-        other: images that it must not share, such as those the classifier was trained on.
+        other: a set that must not share images with it, such as the training set of the classifier.
     """
     hashes = _hashes(images)
     first: dict[bytes, int] = {}
@@ -169,7 +169,7 @@ def inspect_images(images: ImageSet, other: ImageSet | None = None) -> Inspectio
 
 
 def _hashes(images: ImageSet) -> list[bytes]:
-    """A short hash of each image's pixels; shape, type and grid are the set's."""
+    """Return a short hash of the pixels of each image; shape, dtype and grid are those of the set."""
     return [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images.images]
 
 
@@ -189,31 +189,27 @@ def _warnings_of(found: Inspection) -> Iterator[str]:
     if found.overlap is not None and found.overlap.count:
         yield (
             f"{found.overlap.count:,} of {found.images:,} images are also in the other set (image "
-            f"{found.overlap.pairs[0].later} is its image {found.overlap.pairs[0].earlier}): images that a classifier "
-            "was trained on say nothing about new ones; leave them out."
+            f"{found.overlap.pairs[0].later} is its image {found.overlap.pairs[0].earlier}): accuracy on training "
+            "images does not generalise; remove them."
         )
     if found.conflicts.count:
         pair = found.conflicts.pairs[0]
         yield (
-            f"{_images(found.conflicts.count)} an earlier one under another label (images {pair.earlier} and "
-            f"{pair.later}): at most one label can be right; correct them."
+            f"{found.conflicts.count:,} duplicate{'s' * (found.conflicts.count > 1)} with another label (images "
+            f"{pair.earlier} and {pair.later}): at most one label can be correct; correct the labels."
         )
     if found.duplicates.count:
         pair = found.duplicates.pairs[0]
         yield (
-            f"{found.duplicates.count:,} of {found.images:,} images repeat an earlier one (images {pair.earlier} and "
-            f"{pair.later}): intervals take images for independent draws; keep one of each."
+            f"{found.duplicates.count:,} of {found.images:,} images duplicate an earlier one (images {pair.earlier} "
+            f"and {pair.later}): confidence intervals assume independent images; keep one of each."
         )
     yield from _class_warnings(found)
     if found.groups == 1 and found.images > 1:
         yield (
-            "all images belong to one group: nothing can be said about other groups; check the column group, or the "
-            "Patient ID of the files."
+            "all images belong to one group, so the results do not generalise to other groups; check the column group, "
+            "or the Patient ID of the files."
         )
-
-
-def _images(count: int) -> str:
-    return "1 image repeats" if count == 1 else f"{count:,} images repeat"
 
 
 def _class_warnings(found: Inspection) -> Iterator[str]:
@@ -221,13 +217,13 @@ def _class_warnings(found: Inspection) -> Iterator[str]:
     classes = len(found.class_counts)
     digits = found.class_names == tuple(map(str, range(classes)))
     if len(present) == 1:
-        yield f"all images have the label {found.class_names[present[0]]}: other classes are not tested."
+        yield f"all images have the label {found.class_names[present[0]]}; no other class is tested: check the labels."
     elif digits and present == list(range(1, classes)):
         yield (
-            f"labels run from 1 to {classes - 1} and none is 0: if they count from 1, subtract 1; if class 0 is not "
-            "among these images, nothing is wrong."
+            f"labels are 1 to {classes - 1}, none is 0: subtract 1 if they start at 1; ignore this if class 0 has no "
+            "images."
         )
     elif len(present) < classes:
         missing = [name for name, count in zip(found.class_names, found.class_counts, strict=True) if not count]
         named = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
-        yield f"{len(missing)} of {classes} classes have no image ({named}): nothing is tested of them."
+        yield f"{len(missing)} of {classes} classes have no image ({named}) and are not tested; add images of them."

@@ -1,8 +1,8 @@
 """NumPy archives: `images`/`labels`, or `<split>_images`/`<split>_labels`; MedMNIST (``medmnist:NAME``) among them.
 
 Archives are read without running code and within a memory limit. The package `medmnist` depends on torchvision, which
-a CPU build of torch often cannot load. Its catalogue of class names is a plain dictionary in one of its files, which
-is read as data: nothing of the package is imported or run, and ``pip install --no-deps medmnist`` is enough.
+a CPU build of torch often cannot load. Its catalogue is a plain dictionary in one of its files, which is read as data:
+the package is not imported, and ``pip install --no-deps medmnist`` is enough.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,40 +29,38 @@ from smoothcert.data.image_header import RefusedError
 from smoothcert.data.transforms import fitted_all, fitting_steps, integers_of
 from smoothcert.errors import DataError
 
-if TYPE_CHECKING:
-    from smoothcert.data.dataset import DataOptions, ImageSet
-
-
 MAX_RATIO = 400
-"""Above this compression an array of more than a GiB is taken for a decompression bomb."""
+"""An array of more than 1 GiB with a higher compression ratio is treated as a decompression bomb."""
 
 Array = npt.NDArray[Any]
 
 
 def read_arrays(path: Path, choose: Callable[[set[str]], dict[str, str]]) -> dict[str, Array]:
-    """Some arrays of a ``.npz`` archive.
+    """Read some arrays of a ``.npz`` archive.
 
     Args:
         path: the archive.
-        choose: from the names of all arrays to those wanted, each by the name to return it under.
+        choose: maps the names of all arrays to the arrays to read: {name to return: name in the archive}.
 
     Raises:
-        DataError: the file is missing or damaged, or an array holds objects or claims a size that cannot be.
+        DataError: the file is missing or damaged, or an array contains objects or declares an impossible size.
     """
     if path.is_dir():
-        raise DataError(f"{path} is a folder, not a .npz archive; end its name with / if it holds a folder a class.")
+        raise DataError(
+            f"{path}: expected a .npz archive, got a folder; end its name with / if it contains one folder per class."
+        )
     if not path.is_file():
-        raise DataError(f"{path}: no such file; give the path of a .npz archive.")
+        raise DataError(f"{path}: no such file; use the path of a .npz archive.")
     try:
         with zipfile.ZipFile(path) as archive:
             keys = choose({name.removesuffix(".npy") for name in archive.namelist()})
             return {name: _read_member(path, archive, key) for name, key in keys.items()}
     except DataError:
         raise
-    except Exception as error:  # damaged bytes make zipfile, zlib and numpy raise nearly anything
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds of errors on damaged files
         raise DataError(
-            f"{path}: a readable .npz archive is expected, but it is damaged or something else "
-            f"({type(error).__name__}); save it again with numpy.savez."
+            f"{path}: expected a .npz archive, got a damaged file or another kind ({type(error).__name__}); save it "
+            "again with numpy.savez."
         ) from error
 
 
@@ -75,21 +73,21 @@ def _read_member(path: Path, archive: zipfile.ZipFile, key: str) -> npt.NDArray[
 
 
 def _check_header(path: Path, key: str, member: IO[bytes], info: zipfile.ZipInfo) -> None:
-    """Refuse before a byte of the array is read what would execute code or fill the memory."""
+    """Raise DataError, before the array is read, if it could execute code or fill the memory."""
     version = np.lib.format.read_magic(member)
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read_header(member)
     if dtype.hasobject:
         raise DataError(
-            f"{path}: {key} holds Python objects, which only unpickling can read and which could run code; "
-            "save plain numbers and strings."
+            f"{path}: {key} contains pickled Python objects, which could run code when loaded; save plain numbers and "
+            "strings."
         )
     size = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
     bomb = size > 2**30 and size > MAX_RATIO * max(info.compress_size, 1)
     if size > memory_limit() or size > info.file_size or bomb:
         raise DataError(
-            f"{path}: {key} claims {size:,} bytes, but the archive holds {info.file_size:,} "
-            f"({info.compress_size:,} compressed) and {memory_limit():,} fit here; it is damaged or too large."
+            f"{path}: {key} declares {size:,} bytes, but the archive contains {info.file_size:,} "
+            f"({info.compress_size:,} compressed) and the limit is {memory_limit():,}; it is damaged or too large."
         )
 
 
@@ -98,17 +96,17 @@ MOST_NAMES = 1_000_000
 
 
 def read_npz(path: str | os.PathLike[str], split: str | None = None, options: DataOptions | None = None) -> ImageSet:
-    """Images and labels of a ``.npz`` archive.
+    """Read images and labels of a ``.npz`` archive.
 
     Args:
-        path: an archive with `images` (n, H, W) or (n, H, W, C) and `labels` (n,) or (n, 1), or the same
-            keys behind ``<split>_``; optionally `groups`, `class_names` and `levels` (255, 4095, 65535). Without
-            `class_names`, a file with the name of a MedMNIST set has its names where the package is installed.
-        split: the prefix of the keys, such as "val", or None for plain keys.
-        options: how to read them; each of its subgroups is an array (n,), behind ``<split>_`` with a split.
+        path: an archive with `images` (n, H, W) or (n, H, W, C) and `labels` (n,) or (n, 1), or the same keys with
+            the prefix ``<split>_``; optionally `groups`, `class_names` and `levels` (255, 4095, 65535). Without
+            `class_names`, a file named like a MedMNIST set gets the names of that set if `medmnist` is installed.
+        split: prefix of the keys, such as "val", or None for keys without prefix.
+        options: how to read them; each subgroup is an array (n,), with the prefix if there is a split.
 
     Raises:
-        DataError: the file is missing or damaged, lacks a key, holds objects, or holds unusable arrays.
+        DataError: the file is missing or damaged, lacks a key, contains objects, or has unusable arrays.
     """
     path, options = Path(path), options or DataOptions()
     reference = f"{path}#{split}" if split else str(path)
@@ -139,12 +137,12 @@ def _image_set(reference: str, arrays: dict[str, npt.NDArray[Any]], path: Path, 
 
 
 def _check_lists(arrays: dict[str, npt.NDArray[Any]], count: int) -> None:
-    """Refuse lists of another length while they are arrays: as texts they could fill the memory."""
+    """Raise DataError if a list is too long, before it is converted to text, which could fill the memory."""
     for name, array in arrays.items():
         most = MOST_NAMES if name == "class_names" else count
         if name not in ("images", "labels", "levels") and array.ndim and len(array) > most:
-            what = "class names" if name == "class_names" else f"values, one an image, in {name.removeprefix(_COLUMN)}"
-            raise DataError(f"at most {most:,} {what} are expected, got {len(array):,}.")
+            what = "class names" if name == "class_names" else f"values (one per image) in {name.removeprefix(_COLUMN)}"
+            raise DataError(f"expected at most {most:,} {what}, got {len(array):,}.")
 
 
 def _named(reference: str, message: str) -> str:
@@ -152,7 +150,7 @@ def _named(reference: str, message: str) -> str:
 
 
 def _keys(path: Path, present: set[str], split: str | None, columns: tuple[str, ...]) -> dict[str, str]:
-    """The arrays this reader knows, under their names without the split."""
+    """Return the keys of the arrays to read by their names without the split."""
     prefix = f"{split}_" if split else ""
     if not {f"{prefix}images", f"{prefix}labels"} <= present:
         raise DataError(_what_exists(path, present, split))
@@ -162,23 +160,23 @@ def _keys(path: Path, present: set[str], split: str | None, columns: tuple[str, 
     for name in columns:
         if f"{prefix}{name}" not in present:
             known = listed(sorted(present))
-            raise DataError(f"{path}: no array {prefix}{name} for --subgroup {name}; it has {known}.")
+            raise DataError(f"{path}: no array {prefix}{name} for --subgroup {name}; available: {known}.")
         keys[f"{_COLUMN}{name}"] = f"{prefix}{name}"
     return keys | {name: name for name in ("class_names", "levels") if name in present}
 
 
 def _what_exists(path: Path, present: set[str], split: str | None) -> str:
-    wanted = f"{split}_images and {split}_labels" if split else "images and labels"
+    expected = f"{split}_images and {split}_labels" if split else "images and labels"
     splits = sorted(
         key.removesuffix("_images")
         for key in present
         if key.endswith("_images") and key.removesuffix("_images") + "_labels" in present
     )
     if splits:
-        return f"{path}: no {wanted}; it has the splits {listed(splits)}: write {path.name}#{quoted_name(splits[0])}."
+        return f"{path}: no {expected}; it has the splits {listed(splits)}: write {path.name}#{quoted_name(splits[0])}."
     if {"images", "labels"} <= present:
-        return f"{path}: no {wanted}; it has one set without a split: leave out #{split}."
-    return f"{path}: no {wanted}; it has {listed(sorted(present), 'no arrays')}: rename its arrays."
+        return f"{path}: no {expected}; it has one set without a split: leave out #{split}."
+    return f"{path}: no {expected}; it has {listed(sorted(present), 'no arrays')}: rename its arrays."
 
 
 def _declared_levels(arrays: dict[str, npt.NDArray[Any]]) -> int | None:
@@ -195,8 +193,8 @@ def _flat_labels(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return labels[:, 0]
     if labels.ndim == 2:
         raise DataError(
-            f"one label an image is needed, got labels {labels.shape}; several findings an image cannot be certified "
-            "at once: choose one column (finding) and save it as labels."
+            f"expected one label per image, got labels of shape {labels.shape}; several findings per image cannot be "
+            "certified at once: choose one column (finding) and save it as labels."
         )
     return labels
 
@@ -213,8 +211,8 @@ def _texts(arrays: dict[str, npt.NDArray[Any]], name: str) -> tuple[str, ...] | 
         )
     try:
         values = array.tolist()
-    except (SystemError, ValueError):  # NumPy stores any 32 bits as a character
-        raise DataError(f"{name.removeprefix(_COLUMN)} holds characters that do not exist; save it again.") from None
+    except (SystemError, ValueError):  # NumPy accepts any 32 bits as a character
+        raise DataError(f"{name.removeprefix(_COLUMN)} contains invalid characters; save it again.") from None
     return tuple(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values)
 
 
@@ -222,7 +220,7 @@ _FILE = re.compile(r"(?P<flag>[a-z]+mnist(?:3d)?)(?P<size>_[0-9]+)?")
 
 
 def read_medmnist(name: str, split: str, options: DataOptions) -> ImageSet:
-    """One split of a MedMNIST set, from ``~/.medmnist/NAME.npz``, which is downloaded where it is not there.
+    """Read one split of a MedMNIST set from ``~/.medmnist/NAME.npz``, which is downloaded if it does not exist.
 
     Args:
         name: a name of the catalogue, such as bloodmnist, or with a size, such as bloodmnist_64.
@@ -230,11 +228,10 @@ def read_medmnist(name: str, split: str, options: DataOptions) -> ImageSet:
         options: how to read it.
 
     Raises:
-        DataError: no such set, 3-D volumes or several findings an image, or the file is neither there nor to be had.
+        DataError: no such set, 3-D volumes, several findings per image, or the download failed.
     """
-
     if "3d" in name:
-        raise DataError(f"medmnist:{name} holds 3-D volumes, and only 2-D images can be certified; choose another set.")
+        raise DataError(f"medmnist:{name}: only 2-D images can be certified, got 3-D volumes; choose another set.")
     path = Path.home() / ".medmnist" / f"{name}.npz"
     if not path.is_file():
         _download(name, path)
@@ -242,7 +239,7 @@ def read_medmnist(name: str, split: str, options: DataOptions) -> ImageSet:
 
 
 def class_names_of(path: Path) -> tuple[str, ...]:
-    """The class names of a MedMNIST file, by its name; none where it is no such file or the package is not there."""
+    """Return the class names of a MedMNIST file by its name; () for other files, or if `medmnist` is not installed."""
     found = _FILE.fullmatch(path.stem)
     entry = catalogue().get(found["flag"], {}) if found else {}
     label = entry.get("label")
@@ -253,7 +250,7 @@ def class_names_of(path: Path) -> tuple[str, ...]:
 
 @cache
 def catalogue() -> dict[str, dict[str, Any]]:
-    """The catalogue of the installed package `medmnist` by name of the set; empty where it is not installed."""
+    """Return the catalogue of the installed package `medmnist` by name of the set; empty if it is not installed."""
     package = find_spec("medmnist")
     if package is None or not package.submodule_search_locations:
         return {}
@@ -270,27 +267,30 @@ def _names(node: ast.Assign) -> list[str]:
 
 
 def _download(name: str, path: Path) -> None:
-    """Fetch a file to where the package keeps it, and compare its MD5 with the catalogue's."""
+    """Download a file to the folder of the package, and compare its MD5 with the catalogue."""
     found = _FILE.fullmatch(name)
     known = catalogue()
     if not known:
         raise DataError(
-            f"medmnist:{name}: there is no {path}, and without the package medmnist it is not known where to find it; "
-            "put the file there, or: pip install --no-deps medmnist."
+            f"medmnist:{name}: {path} does not exist, and its URL is not known without the package medmnist; put the "
+            "file there, or: pip install --no-deps medmnist."
         )
     entry = known.get(found["flag"], {}) if found else {}
     size = (found["size"] or "") if found else ""
     if f"url{size}" not in entry:
         flat = ", ".join(each for each in known if "3d" not in each)
-        raise DataError(f"medmnist:{name}: no such set; there are {flat}, and with _64, _128 or _224 larger images.")
+        raise DataError(f"medmnist:{name}: no such set; available: {flat}, with _64, _128 or _224 for larger images.")
     url, md5 = str(entry[f"url{size}"]), str(entry[f"MD5{size}"])
     try:
         fetched = _fetched(url, path.with_name(f"{path.name}.{os.getpid()}.part"))
     except OSError:
-        raise DataError(f"medmnist:{name}: the download failed; fetch {url} and put it at {path}.") from None
+        raise DataError(f"medmnist:{name}: the download failed; download {url} and save it as {path}.") from None
     if hashlib.md5(fetched.read_bytes(), usedforsecurity=False).hexdigest() != md5:
         fetched.unlink()
-        raise DataError(f"medmnist:{name}: what was downloaded is not the published file; fetch {url} as {path}.")
+        raise DataError(
+            f"medmnist:{name}: the MD5 of the download differs from the published one; download {url} and save it as "
+            f"{path}."
+        )
     fetched.replace(path)
 
 

@@ -1,6 +1,6 @@
-"""Synthetic images: procedurally drawn, blood-smear-like cells in 8 classes. Drawings, not data of any patient.
+"""Synthetic images: procedurally drawn, blood-smear-like cells in 8 classes. Drawings, not patient data.
 
-Each image follows from (split, index) alone. A cell is drawn at three times the size from soft discs (red cells in the
+Each image is determined by (split, index). A cell is drawn at three times the size from soft discs (red cells in the
 background, cytoplasm, granules, nucleus lobes) and averaged down to 28x28.
 """
 
@@ -17,7 +17,7 @@ from smoothcert.errors import DataError
 
 SIZE, SCALE = 28, 3
 SEEDS = {"test": 1, "train": 2}
-"""Training and test drawings come from different seeds and so never coincide."""
+"""Training and test images have different seeds, so they never coincide."""
 LARGEST = 1_000_000
 
 Canvas = NDArray[np.float64]
@@ -26,14 +26,14 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Kind:
-    """How one class of cells looks; lengths are in units of the image's width.
+    """Appearance of one class of cells; lengths are in units of the image width.
 
     Args:
         name: class name; always begins with "synthetic".
         radius: mean radius of the cell.
         nucleus: radius of the nucleus as a fraction of the cell's; 0 is a cell without nucleus.
-        lobes: discs the nucleus is made of; a notch is a kidney shape.
-        notch: depth of the notch, 0 to 1.
+        lobes: number of discs that form the nucleus.
+        notch: depth of the notch of a kidney-shaped nucleus, 0 to 1.
         cytoplasm: colour of the cell's body.
         granules: mean number of granules.
         granule: colour of the granules.
@@ -73,8 +73,8 @@ def synthetic(count: int = 300, split: str = "test") -> ImageSet:
     """Draw labelled synthetic images, classes in turn.
 
     Args:
-        count: how many, 1 to 1,000,000.
-        split: test or train; image i of a split is the same whatever the count.
+        count: number of images, 1 to 1,000,000.
+        split: test or train; image i of a split does not depend on the count.
 
     Raises:
         DataError: count is out of range, or there is no such split.
@@ -84,9 +84,9 @@ def synthetic(count: int = 300, split: str = "test") -> ImageSet:
     (16, (3, 28, 28), 8, 'synthetic, small round nucleus')
     """
     if not 1 <= count <= LARGEST:
-        raise DataError(f"synthetic images: expected 1 to {LARGEST:,}, got {count}.")
+        raise DataError(f"the number of synthetic images must be 1 to {LARGEST:,}, got {count}.")
     if split not in SEEDS:
-        raise DataError(f"synthetic images have the splits {' and '.join(SEEDS)}, got {split!r}.")
+        raise DataError(f"the split of synthetic images must be {' or '.join(SEEDS)}, got {split!r}.")
     labels = np.arange(count, dtype=np.int64) % len(KINDS)
     images = np.stack([draw(KINDS[label], np.random.default_rng((SEEDS[split], i))) for i, label in enumerate(labels)])
     names = tuple(kind.name for kind in KINDS)
@@ -154,7 +154,7 @@ def _fragment(canvas: Canvas, kind: Kind, centre: Canvas, stain: float, rng: np.
 
 
 def _finish(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Average down, vary the light, add the sensor's noise, and put the image on the 8-bit grid."""
+    """Average down, vary the brightness, add sensor noise, and round to the 8-bit grid."""
     small = canvas.reshape(SIZE, SCALE, SIZE, SCALE, 3).mean(axis=(1, 3))
     lit = small * rng.uniform(0.92, 1.04) + rng.normal(0.0, 0.012, small.shape)
     return np.asarray(np.rint(255 * np.clip(lit, 0.0, 1.0)), dtype=np.uint8)
@@ -177,6 +177,6 @@ def _paint(canvas: Canvas, shape: Canvas, colour: Colour, opacity: float) -> Non
 
 
 def _stained(colour: Colour, stain: float) -> Colour:
-    """Return a colour more or less deeply stained."""
+    """Return a colour with its stain scaled."""
     red, green, blue = (1 - (1 - part) * stain for part in colour)
     return red, green, blue

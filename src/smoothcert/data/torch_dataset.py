@@ -1,4 +1,4 @@
-"""``module:factory``: a torch-style Dataset made by the user's own code, read item by item into one array."""
+"""``module:factory``: a torch-style Dataset returned by the user's code, read item by item into one array."""
 
 from __future__ import annotations
 
@@ -9,91 +9,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert.data.checks import Pixels
 from smoothcert.data.dataset import DataOptions, ImageSet
 from smoothcert.data.folder import Progress
 from smoothcert.data.image_header import RefusedError
-from smoothcert.data.stack import Stack
-from smoothcert.data.transforms import fitted_all, fitting_steps, integers_of
+from smoothcert.data.stack import Items
 from smoothcert.errors import DataError
 from smoothcert.import_factory import import_factory, source_sha256, working_directory_importable
 
 Array = npt.NDArray[Any]
 
 
-class Items:
-    """Arrays of one type and, once resized and cropped, one size.
-
-    Args:
-        count: how many there will be.
-        options: `resize`, `crop` and `quantise` are looked at.
-        levels: the declared grid, or None.
-    """
-
-    def __init__(self, count: int, options: DataOptions, levels: int | None) -> None:
-        self._count, self._options, self._levels = count, options, levels
-        self._stack = Stack(count, options, levels)
-        self._others: Array = np.empty(0)
-        self._type: np.dtype[Any] | None = None
-        self._done = 0
-
-    def put(self, image: Array, name: str) -> None:
-        """Add an image (H, W, C).
-
-        Raises:
-            DataError: it is not like the first, or cannot be resized or cropped.
-        """
-        if self._type is None:
-            self._type = image.dtype
-        if image.dtype != self._type:
-            raise DataError(f"all images must have one shape and type, got {image.dtype} after {self._type} ({name}).")
-        try:
-            if self._type in (np.uint8, np.uint16):
-                self._stack.put(image, 8 * self._type.itemsize, name)
-            else:
-                self._put_other(image)
-        except RefusedError as error:
-            raise DataError(f"{name}: {error}") from None
-        self._done += 1
-
-    def _put_other(self, image: Array) -> None:
-        if self._done == 0:
-            self._others = np.empty((self._count, *image.shape), image.dtype)
-        if image.shape != self._others.shape[1:]:
-            raise RefusedError(
-                f"float images must have one shape, got {image.shape} after {self._others.shape[1:]}; return them as "
-                "uint8 or uint16 to have them resized, or resize them in the dataset."
-            )
-        self._others[self._done] = image
-
-    def finish(self) -> tuple[Pixels, int, tuple[str, ...]]:
-        """The images as (grey values (n, H, W, C), levels, preprocessing in words).
-
-        Raises:
-            DataError: their type or range cannot be used, or the grid cannot be told.
-        """
-        if self._type in (np.uint8, np.uint16):
-            return self._stack.finish()
-        images, levels, done = integers_of(self._others, self._levels, self._options.quantise)
-        return fitted_all(images, self._options, levels), levels, (*done, *fitting_steps(self._options, levels))
-
-
 def read_factory(
     module_name: str, factory_name: str, options: DataOptions | None = None, progress: Progress | None = None
 ) -> ImageSet:
-    """Every item of the dataset that a user's function returns.
+    """Read every item of the dataset that a user's function returns.
 
     An item is (image, label) or (image, label, group). An image is a PIL image, a torch tensor (C, H, W), or
     an array (C, H, W), (H, W, C) or (H, W); its values are uint8, uint16, or floats in [0, 1] on a grid. The
     dataset may have the attributes `class_names` (or `classes`), `levels` (255, 4095, 65535) and `subgroups` (a
-    dictionary of columns, one value an item each).
+    dictionary of columns with one value per item).
 
     Args:
         module_name: importable, also from the working directory.
         factory_name: a function without required arguments.
-        options: how to read them. Integer images are resized and cropped one by one and may differ in size before;
-            float images must have one size.
-        progress: told after each item how many are read, and how many there are.
+        options: how to read them. Integer images may differ in size before resizing and cropping; float images must
+            have one size.
+        progress: called after each item with the number read and the total.
 
     Raises:
         DataError: the import, the call or an item fails, or the arrays cannot be used.
@@ -143,9 +84,9 @@ def _made(module_name: str, factory_name: str, reference: str) -> Any:
     factory = import_factory(module_name, factory_name, "--data", DataError)
     try:
         return factory()
-    except Exception as error:  # the user's own code may fail in any way
+    except Exception as error:  # the user's code may raise anything
         raise DataError(
-            f"{reference}() was called to make a dataset and failed ({type(error).__name__}: {error})."
+            f"{reference}() failed to return a dataset ({type(error).__name__}: {error}); correct the function."
         ) from error
 
 
@@ -162,10 +103,10 @@ def _length(dataset: Any, reference: str) -> int:
 
 
 def _item(dataset: Any, i: int, reference: str) -> tuple[Array, int, str | None]:
-    """(image (H, W, C), label, group or None) of one item."""
+    """Return (image (H, W, C), label, group or None) of one item."""
     try:
         item = dataset[i]
-    except Exception as error:  # the user's own code may fail in any way
+    except Exception as error:  # the user's code may raise anything
         raise DataError(f"{reference}: item {i} cannot be read ({type(error).__name__}: {error}).") from error
     if not isinstance(item, tuple | list) or len(item) not in (2, 3):
         raise DataError(
@@ -185,7 +126,7 @@ def _label(label: Any, where: str) -> int:
 def _channels_last(image: Any, where: str) -> Array:
     if hasattr(image, "getbands"):  # a PIL image
         return _pillow(image, where)
-    torch = sys.modules.get("torch")  # if the item is a tensor, its maker has imported torch
+    torch = sys.modules.get("torch")  # a tensor can only exist if torch has been imported
     tensor = torch is not None and isinstance(image, torch.Tensor)
     array = image.detach().cpu().numpy() if tensor else np.asarray(image)
     if array.ndim == 2:
@@ -199,7 +140,7 @@ def _channels_last(image: Any, where: str) -> Array:
 
 def _pillow(image: Any, where: str) -> Array:
     if image.mode not in ("L", "RGB", "P", "I;16"):
-        raise DataError(f"{where}: the picture must be grey (L, I;16) or RGB, got mode {image.mode}; convert it.")
+        raise DataError(f"{where}: the image must be grey (L, I;16) or RGB, got mode {image.mode}; convert it.")
     array = np.asarray(image.convert("RGB") if image.mode == "P" else image)
     return array[..., None] if array.ndim == 2 else array
 
@@ -219,16 +160,16 @@ def _class_names(dataset: Any) -> tuple[str, ...]:
 def _groups(groups: list[str | None]) -> tuple[str, ...] | None:
     known = tuple(group for group in groups if group is not None)
     if known and len(known) != len(groups):
-        raise DataError(f"either every item or none has a group, but {len(groups) - len(known)} items have none.")
+        raise DataError(f"either every item or none must have a group, but {len(groups) - len(known)} items have none.")
     return known or None
 
 
-def _subgroups(dataset: Any, wanted: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def _subgroups(dataset: Any, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     columns = getattr(dataset, "subgroups", {})
-    missing = [name for name in wanted if name not in columns]
+    missing = [name for name in names if name not in columns]
     if missing:
         raise DataError(
-            f"no column {missing[0]} for --subgroup; the dataset's attribute `subgroups` has "
-            f"{', '.join(map(str, columns)) or 'none'}."
+            f"no column {missing[0]} for --subgroup; the attribute `subgroups` of the dataset has "
+            f"{', '.join(map(str, columns)) or 'no columns'}."
         )
-    return {name: tuple(str(value) for value in columns[name]) for name in wanted}
+    return {name: tuple(str(value) for value in columns[name]) for name in names}

@@ -1,4 +1,4 @@
-"""Preprocessing before noise: resizing, cropping and quantisation, because what is certified is an image on a grid."""
+"""Preprocessing before noise: resizing, cropping and quantisation of images to the grid on which they are certified."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from smoothcert.data.image_header import RefusedError
 from smoothcert.errors import DataError
 
 LARGEST = 8192
-"""Pixels of the shorter side that may be asked for."""
+"""Largest value of `--resize`."""
 
 
 def fitted(image: Pixels, options: DataOptions, levels: int) -> Pixels:
-    """An image resized and cropped as the user said.
+    """Return an image resized and cropped.
 
     The shorter side becomes `options.resize` pixels and the other floor(resize * longer / shorter), by Pillow's bicubic
-    filter, which widens where it shrinks (antialiasing), in float32 for each channel apart; the result is clipped to
-    0..levels and rounded half to even. Then the `options.crop` pixels in the middle are kept. An image that already has
-    these sides is returned bit for bit.
+    filter (antialiased when shrinking), in float32 for each channel separately; the result is clipped to 0..levels and
+    rounded half to even. Then a centre crop of `options.crop` pixels is taken. An image that already has these sides is
+    returned unchanged.
 
     Args:
         image: uint8 or uint16 (H, W, C), in 0..levels.
-        options: `resize` and `crop` are looked at.
+        options: `resize` and `crop` are used.
         levels: 255, 4095 or 65535.
 
     Returns:
-        the same type, (h, w, C).
+        the same dtype, (h, w, C).
 
     Raises:
-        RefusedError: the sides asked for cannot be had.
+        RefusedError: `resize` is too large, or `crop` is larger than the image.
     """
     if options.resize is not None:
         image = _resized(image, options.resize, levels)
@@ -42,10 +42,10 @@ def fitted(image: Pixels, options: DataOptions, levels: int) -> Pixels:
 
 
 def fitted_all(images: Pixels, options: DataOptions, levels: int) -> Pixels:
-    """Images (n, H, W, C) resized and cropped, one by one into one new array; the same array where nothing is asked.
+    """Return images (n, H, W, C) resized and cropped in a new array; the same array if the sizes do not change.
 
     Raises:
-        RefusedError: the sides asked for cannot be had.
+        RefusedError: `resize` is too large, or `crop` is larger than the images.
     """
     if options.resize is None and options.crop is None:
         return images
@@ -59,7 +59,7 @@ def fitted_all(images: Pixels, options: DataOptions, levels: int) -> Pixels:
 
 
 def fitting_steps(options: DataOptions, levels: int) -> tuple[str, ...]:
-    """What `fitted` does, in words, with the version of the library that does it.
+    """Return descriptions of the steps of `fitted`, with the version of Pillow.
 
     >>> fitting_steps(DataOptions(crop=224), 255)
     ('the 224 x 224 pixels in the middle',)
@@ -100,18 +100,18 @@ def _cropped(image: Pixels, side: int) -> Pixels:
     if side > min(height, width):
         raise RefusedError(
             f"--crop {side} is larger than the image, {width} pixels wide and {height} high; "
-            f"bring it to size first, with --resize {side}."
+            f"resize it first, with --resize {side}."
         )
     top, left = round((height - side) / 2), round((width - side) / 2)
     return image[top : top + side, left : left + side]
 
 
 PIECE = 2**20
-"""Values of a large array that are worked on at a time."""
+"""Values of a large array that are processed at a time."""
 
 
 def levels_of_bits(bits: int) -> int:
-    """The largest grey value of an 8, 12 or 16 bit grid.
+    """Return the largest grey value of an 8, 12 or 16-bit grid.
 
     Raises:
         DataError: another number of bits.
@@ -125,12 +125,12 @@ def levels_of_bits(bits: int) -> int:
 
 
 def to_grid(images: npt.NDArray[np.floating[Any]], levels: int, quantise: bool) -> Pixels:
-    """Float images in [0, 1] as grey values round(image * levels).
+    """Convert float images in [0, 1] to grey values round(image * levels).
 
     Args:
         images: float, any shape, in [0, 1].
         levels: 255, 4095 or 65535.
-        quantise: True snaps to the nearest grey value; False demands that the images lie on the grid.
+        quantise: True rounds to the nearest grey value; False requires the images to be on the grid.
 
     Returns:
         uint8 (levels 255) or uint16 of the same shape.
@@ -144,8 +144,8 @@ def to_grid(images: npt.NDArray[np.floating[Any]], levels: int, quantise: bool) 
     check_unit_range(images)
     if not quantise and not on_grid(images, levels):
         raise DataError(
-            f"float images must lie on a grid of {levels} steps, but these do not; "
-            "save them as uint8 or uint16, or let --quantise 8 (or 12, 16) snap them, which the run then records."
+            f"float images must be on a grid of {levels} steps, but these are not; save them as uint8 or uint16, or "
+            "quantise them with --quantise 8 (or 12, 16), which the run records."
         )
     grey: Pixels = np.empty(images.shape, np.uint8 if levels == 255 else np.uint16)
     flat = grey.reshape(-1)
@@ -155,59 +155,55 @@ def to_grid(images: npt.NDArray[np.floating[Any]], levels: int, quantise: bool) 
 
 
 def _pieces(images: npt.NDArray[np.floating[Any]]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-    """Start and values, as float64, of parts of an array: a copy of the whole could fill the memory."""
+    """Iterate over (start, float64 values) of pieces of an array: a copy of the whole could fill the memory."""
     flat = images.reshape(-1)
     for start in range(0, flat.size, PIECE):
         yield start, flat[start : start + PIECE].astype(np.float64)
 
 
 def on_grid(images: npt.NDArray[np.floating[Any]], levels: int) -> bool:
-    """Whether every value is a multiple of 1/levels, as far as the float type can tell.
+    """Return whether every value is a multiple of 1/levels, within the precision of the float type.
 
     >>> on_grid(np.array([1 / 255, 0.5]), 255)
     False
     """
     tolerance = max(1e-6, 2 * levels * float(np.finfo(images.dtype).eps))
-    if tolerance > 0.25:  # the type is too coarse to tell this grid from noise
+    if tolerance > 0.25:  # the type is too coarse for this grid
         return False
     scaled = (piece * levels for _, piece in _pieces(images))
     return all(bool(np.all(np.abs(part - np.rint(part)) <= tolerance)) for part in scaled)
 
 
 def check_unit_range(images: npt.NDArray[np.floating[Any]]) -> None:
-    """Refuse floats that are not finite or leave [0, 1].
-
-    Raises:
-        DataError: with the range found and what it looks like.
-    """
+    """Raise DataError if float images are not finite or not in [0, 1]."""
     if not np.all(np.isfinite(images)):
-        raise DataError("float images must be finite, but some pixels are NaN or infinite; repair or drop them.")
+        raise DataError("float images must be finite, but some pixels are NaN or infinite; repair or remove them.")
     low, high = float(images.min()), float(images.max())
     if low >= -1e-6 and high <= 1 + 1e-6:
         return
     if low >= 0 and high <= 65535:
         advice = "They look like grey values: save them as uint8 or uint16."
     else:
-        advice = "They look normalised: store the images before normalisation."
-    raise DataError(f"float images must lie in [0, 1], got [{low:.4g}, {high:.4g}]. {advice}")
+        advice = "They look normalised: save the images before normalisation."
+    raise DataError(f"float images must be in [0, 1], got [{low:.4g}, {high:.4g}]. {advice}")
 
 
 def integers_of(
     images: npt.NDArray[Any], levels: int | None, quantise: int | None
 ) -> tuple[Pixels, int, tuple[str, ...]]:
-    """Images of any supported type as (grey values, levels, preprocessing in words).
+    """Convert images of any supported dtype to (grey values, levels, descriptions of the preprocessing).
 
     Args:
         images: uint8, uint16, or float in [0, 1]; any shape.
-        levels: the declared grid, or None if the source says nothing.
-        quantise: bits to snap to (8, 12, 16), or None to take the images as they are. For uint16 images without
-            declared grid, 12 or 16 says which it is (`levels_of_deep`).
+        levels: the declared grid, or None.
+        quantise: bits to quantise to (8, 12, 16), or None. For uint16 images without a declared grid, 12 or 16 states
+            the grid (`levels_of_deep`).
 
     Raises:
-        DataError: another type, or the grid cannot be told.
+        DataError: another dtype, or the grid is ambiguous.
     """
     if images.size == 0:
-        raise DataError(f"at least one image with pixels is needed, got shape {images.shape}.")
+        raise DataError(f"expected at least one image with pixels, got shape {images.shape}.")
     if levels is not None and levels not in BITS.values():
         raise DataError(f"levels must be 255, 4095 or 65535, got {levels}.")
     if np.issubdtype(images.dtype, np.floating):
@@ -224,8 +220,8 @@ def _from_float(
     images: npt.NDArray[Any], levels: int | None, quantise: int | None
 ) -> tuple[Pixels, int, tuple[str, ...]]:
     if quantise is not None:
-        wanted = levels_of_bits(quantise)
-        return to_grid(images, wanted, quantise=True), wanted, (f"quantised to {quantise} bits",)
+        grid = levels_of_bits(quantise)
+        return to_grid(images, grid, quantise=True), grid, (f"quantised to {quantise} bits",)
     check_unit_range(images)
     candidates = BITS.values() if levels is None else (levels,)
     found = next((candidate for candidate in candidates if on_grid(images, candidate)), 255)
@@ -237,59 +233,59 @@ def _from_integers(images: Pixels, levels: int | None, quantise: int | None) -> 
         levels = levels_of_deep(int(images.max()), quantise)
     levels = levels or 255
     if quantise is not None and levels_of_bits(quantise) < levels and int(images.max()) > levels:
-        raise DataError(f"grey values must lie in 0..{levels}, got {int(images.max())}.")
+        raise DataError(f"grey values must be in 0..{levels}, got {int(images.max())}.")
     return coarsened(images, levels, quantise)
 
 
 def coarsened(images: Pixels, levels: int, quantise: int | None) -> tuple[Pixels, int, tuple[str, ...]]:
-    """Grey values snapped to a coarser grid as (grey values, levels, preprocessing in words).
+    """Quantise grey values to a coarser grid; return (grey values, levels, descriptions of the preprocessing).
 
     Args:
         images: uint8 or uint16, any shape, 0..levels.
         levels: 255, 4095 or 65535.
-        quantise: bits wanted; None, and a grid that is not coarser, leave the images as they are.
+        quantise: bits of the new grid; None, or a grid that is not coarser, leaves the images unchanged.
 
     Raises:
-        DataError: the type cannot hold the grid, or was made for another.
+        DataError: the grid does not match the dtype.
     """
     if levels not in ((255,) if images.dtype == np.uint8 else (4095, 65535)):
         raise DataError(
             f"levels must be 255 for uint8 and 4095 or 65535 for uint16 images, got {levels} with {images.dtype}."
         )
-    wanted = levels if quantise is None else levels_of_bits(quantise)
-    if wanted >= levels:  # a coarser grid needs no snapping to a finer one
+    grid = levels if quantise is None else levels_of_bits(quantise)
+    if grid >= levels:
         return images, levels, ()
-    table = to_grid(np.arange(levels + 1) / levels, wanted, quantise=True)  # no float copy of the images
-    return table[images], wanted, (f"quantised to {quantise} bits from {levels} levels",)
+    table = to_grid(np.arange(levels + 1) / levels, grid, quantise=True)  # avoids a float copy of the images
+    return table[images], grid, (f"quantised to {quantise} bits from {levels} levels",)
 
 
 def levels_of_deep(top: int, quantise: int | None) -> int:
-    """The grid of 16-bit values whose source does not declare one.
+    """Return the grid of 16-bit values whose source does not declare one.
 
-    Values above 4095 are 16-bit. None above may be 12-bit images, or dark 16-bit ones, which no look can tell apart:
-    ``quantise`` 12 or 16 says which. It is refused where the values contradict it, so that one setting means one
-    reading for every part of a data set.
+    Values above 4095 are 16-bit. Without such values the images may be 12-bit, or dark 16-bit images, which cannot be
+    distinguished: ``quantise`` 12 or 16 states the grid. An error is raised if the values contradict it, so that one
+    setting has one meaning for every part of a data set.
 
     Args:
         top: the largest value.
-        quantise: what the user asked for, in bits.
+        quantise: bits, as set by the user, or None.
 
     Returns:
         4095 or 65535.
 
     Raises:
-        DataError: it cannot be told, or what was said cannot be.
+        DataError: the grid is ambiguous, or contradicts `quantise`.
     """
     if quantise == 12 and top > 4095:
         raise DataError(
-            f"grey values reach {top}, so these are 16-bit images, but --quantise 12 says that 12 bits are stored in "
-            "16; leave it out, or take --quantise 8."
+            f"--quantise 12 expects 12-bit values (up to 4095) in 16-bit images, got values up to {top}; leave it out, "
+            "or use --quantise 8."
         )
     if quantise == 12:
         return 4095
     if top > 4095 or quantise == 16:
         return 65535
     raise DataError(
-        f"16-bit images (uint16) with no value above {top} may be 12-bit or dark 16-bit images; say which: "
-        "--quantise 12 or 16, or add `levels` (4095 or 65535) to the .npz file or the dataset."
+        f"uint16 images with no value above {top} may be 12-bit or dark 16-bit images; add --quantise 12 or 16, or "
+        "`levels` (4095 or 65535) to the .npz file or the dataset."
     )

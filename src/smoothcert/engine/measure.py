@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from smoothcert.data import CHANGES, change_norms
+from smoothcert.data import PERTURBATIONS, perturbation_norms
 from smoothcert.engine.workload import Workload, clean_forward, clean_logits
 from smoothcert.errors import ModelError
 from smoothcert.evidence.line_store import image_key, repeated
@@ -209,8 +209,8 @@ def measure_changes(work: Workload) -> dict[str, Any]:
     """
     images = work.images
     count = min(IMAGES_CHANGED, len(images))
-    norms = [change_norms(images.pixels(i), images.levels) for i in range(count)]
-    changes = {name: _spread([each[name] for each in norms], work.request.radius) for name in CHANGES}
+    norms = [perturbation_norms(images.pixels(i), images.levels) for i in range(count)]
+    changes = {name: _spread([each[name] for each in norms], work.request.radius) for name in PERTURBATIONS}
     return {"images": count, "radius": list(work.request.radius), "changes": changes}
 
 

@@ -33,7 +33,7 @@ def test_classes_come_in_turn_and_differ() -> None:
 
 @pytest.mark.parametrize("reference", ["synthetic:0", "synthetic:9999999"])
 def test_a_senseless_number_is_refused(reference: str) -> None:
-    with pytest.raises(DataError, match=r"expected 1 to 1,000,000"):
+    with pytest.raises(DataError, match=r"1 to 1,000,000"):
         load_images(reference)
 
 
@@ -41,7 +41,7 @@ def test_training_images_are_others() -> None:
     train, test = load_images("synthetic:16#train"), load_images("synthetic:16")
     assert train.reference == "synthetic:16#train"
     assert not set(map(train.image_sha256, range(16))) & set(map(test.image_sha256, range(16)))
-    with pytest.raises(DataError, match="splits test and train"):
+    with pytest.raises(DataError, match="test or train"):
         load_images("synthetic:16#val")
 
 

@@ -157,9 +157,9 @@ def test_a_factory_may_return_integers_of_many_sizes() -> None:
     ("name", "message"),
     [
         ("float_sizes", "item 1: float images must have one shape, got"),
-        ("types", r"one shape and type, got uint16 after uint8 \(item 1\)"),
-        ("hollow", "item 0: an image with pixels is expected"),
-        ("cmyk", r"item 0: the picture must be grey \(L, I;16\) or RGB, got mode CMYK"),
+        ("types", r"one shape and dtype, got uint16 after uint8 \(item 1\)"),
+        ("hollow", "item 0: expected an image with pixels"),
+        ("cmyk", r"item 0: the image must be grey \(L, I;16\) or RGB, got mode CMYK"),
         ("lab", "got mode LAB; convert it"),
     ],
 )
