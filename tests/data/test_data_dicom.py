@@ -264,5 +264,5 @@ def test_a_salt_that_cannot_be_trusted_is_refused(home: Path, monkeypatch: pytes
     with pytest.raises(DataError, match=r"cannot be stored there .*set SMOOTHCERT_SALT to at least 16"):
         pseudonym("A1")
     monkeypatch.setenv("SMOOTHCERT_SALT", "short")
-    with pytest.raises(DataError, match="SMOOTHCERT_SALT must have 16 characters or more, got 5"):
+    with pytest.raises(DataError, match="SMOOTHCERT_SALT must have at least 16 characters, got 5"):
         pseudonym("A1")

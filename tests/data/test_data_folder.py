@@ -202,7 +202,7 @@ def test_wrong_names(tmp_path: Path) -> None:
         load_images(f"{tmp_path}/none/")
     with pytest.raises(DataError, match=r"--subgroup sex needs columns"):
         load_images(f"{tmp_path}#train", DataOptions(subgroups=("sex",)))
-    with pytest.raises(DataError, match="--window is for grey DICOM images, and there are none"):
+    with pytest.raises(DataError, match="--window needs grey DICOM images"):
         load_images(f"{tmp_path}#train", DataOptions(window=(40, 400)))
 
 
