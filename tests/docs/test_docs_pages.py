@@ -175,12 +175,14 @@ def test_every_page_is_in_the_site():
     assert not missing
 
 
+@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("page", QUICK)
 def test_python_runs(page, desk):
     run([block for block in runnable((ROOT / page).read_text("utf-8")) if block.info == "python"], page, desk)
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable((ROOT / page).read_text("utf-8"))])
 def test_code_runs_in_order(page, request):
     found = runnable((ROOT / page).read_text("utf-8"))
