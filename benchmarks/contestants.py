@@ -89,7 +89,7 @@ def engine(task: Rate, samples: int) -> Timed:
     def run() -> int:
         for _ in local.lines(SIGMA, sampler, range(IMAGES)):
             pass
-        return sampler.copies
+        return sampler.samples
 
     return run
 

@@ -78,7 +78,7 @@ def _engine(task: Guarantee) -> Callable[[], Found]:
     def run() -> Found:
         lines = [line for wave in local.lines(SIGMA, sampler, spec.indices) for line in wave]
         found = outcomes(spec, lines, SIGMA, 1)
-        return sampler.copies, tuple(int(found.certified_correct(r).sum()) for r in RADII)
+        return sampler.samples, tuple(int(found.certified_correct(r).sum()) for r in RADII)
 
     return run
 

@@ -8,9 +8,7 @@ import pytest
 
 from smoothcert.evidence import open_run
 from smoothcert.evidence.outcomes import plan_of
-from smoothcert.sampling.protocol import init_state as begin
 from smoothcert.sampling.protocol import protocol_of
-from smoothcert.sampling.protocol import update as settle
 from smoothcert.verify import verify
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -33,12 +31,12 @@ def test_each_image_stops_exactly_when_the_procedure_says(tmp_path):
     run = open_run(draw_run(tmp_path / "run", Drawn(80, classes=7, k=(1, 3), n_max=3000)))
     protocol = protocol_of(run.spec, plan_of(run.spec, SIGMA))
     for line in run.ledger.lines:
-        image = begin(protocol, line.index, line.label)
+        image = protocol.init_state(line.index, line.label)
         steps = [line.selection, *(votes for _, votes in line.looks)]
         before = np.zeros((1, 7), dtype=np.int64)
         for number, votes in enumerate(steps):
             assert image.need is not None
             now = np.array([[votes.get(c, 0) for c in range(7)]])
-            settle(protocol, [image], now - before)
+            protocol.update([image], now - before)
             before = now if number else before
         assert image.need is None

@@ -29,7 +29,7 @@ def test_memory_that_runs_out_while_sampling(folder, undisturbed, calm_lines, af
     status, said = Process(folder, certify_arguments(run), before=partial(hungry, after)).wait()
     said = " ".join(said[said.index("smoothcert: ") :].split())
     assert status == 2
-    assert "The memory ran out at a batch of shape (n, C, H, W) = (32, 3, 4, 4)." in said
+    assert "(n, C, H, W) = (32, 3, 4, 4)" in said
     assert "smoothcert resume" in said
     assert "Traceback" not in said
     before = whole_lines(run)
@@ -47,6 +47,6 @@ def test_memory_that_runs_out_at_the_first_look(folder):
     """The preflight already lacks memory: nothing is written."""
     status, said = Process(folder, certify_arguments(folder / "run"), before=partial(hungry, 1)).wait()
     assert status == 2, said
-    assert "The memory ran out" in " ".join(said.split())
+    assert "Out of memory" in " ".join(said.split())
     assert "Traceback" not in said
     assert not (folder / "run").exists()

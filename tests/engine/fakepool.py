@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from smoothcert.engine.messages import Closed, Died, Heartbeat, Message, Ready, Refusal, Results
 from smoothcert.formats.line import Line
 
-COPIES_A_LINE = 7
+SAMPLES_PER_LINE = 7
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Pretended:
     sigma: float | None = None
     told: bool = False
     last: bool = False
-    copies: int = 0
+    samples: int = 0
     asked: bool = False
 
 
@@ -61,7 +61,7 @@ class FakePool:
         worker = self.workers[name]
         assert worker.told
         assert worker.sigma is None, "a level was opened twice"
-        worker.sigma, worker.last, worker.copies = sigma, False, 0
+        worker.sigma, worker.last, worker.samples = sigma, False, 0
 
     def feed(self, name: str, sigma: float, indices: list[int], last: bool = False) -> None:
         worker = self.workers[name]
@@ -79,7 +79,7 @@ class FakePool:
     def beat(self, worker: Pretended) -> Heartbeat | None:
         """What a worker that is asked says."""
         worker.asked = False
-        return Heartbeat(worker.copies)
+        return Heartbeat(worker.samples)
 
     def stop(self, name: str) -> None:
         del self.workers[name]
@@ -126,8 +126,8 @@ class FakePool:
             index = worker.images.pop(self._random.randrange(len(worker.images)))
             line = self.known[worker.sigma or 0.0, index]
             lines.append(as_sent(line, name))
-        worker.copies += COPIES_A_LINE * count
-        return Results(tuple(lines), worker.copies)
+        worker.samples += SAMPLES_PER_LINE * count
+        return Results(tuple(lines), worker.samples)
 
 
 def as_sent(line: Line, name: str, **changes: object) -> str:

@@ -42,7 +42,7 @@ def test_a_run_holds_a_line_an_image_and_is_sealed(grey, tmp_path):
     assert all(entry.certified == 12 for entry in run.results() if entry.radius == 0.1)
     assert isinstance(heard[0], Preflight)
     assert (heard[-1].decided, heard[-1].total) == (12, 12)
-    assert heard[-1].copies >= heard[-1].decided_samples == sum(line.samples for line in run.ledger.lines)
+    assert heard[-1].samples >= heard[-1].decided_samples == sum(line.samples for line in run.ledger.lines)
     assert json.loads((tmp_path / "run" / "results" / "results.json").read_text())
 
 

@@ -138,7 +138,7 @@ def test_the_number_of_workers_changes_nothing(cluster, resnet, tmp_path, precis
     assert len(hashes) == 1
     assert {line.worker for line in run.ledger.lines} == {"ray-0", "ray-1"}
     assert (heard[-1].decided, heard[-1].total) == (120, 120)
-    assert heard[-1].copies == heard[-1].decided_samples == sum(line.samples for line in run.ledger.lines)
+    assert heard[-1].samples == heard[-1].decided_samples == sum(line.samples for line in run.ledger.lines)
     assert cluster.is_initialized()  # it was there before, so it stays
 
 

@@ -15,7 +15,7 @@ from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.protocol import ImageState
 from smoothcert.sampling.recipe import prepare
 from smoothcert.sampling.sampler import Sampler, Source
-from smoothcert.sampling.scheduler import continuous_batching
+from smoothcert.sampling.scheduler import Scheduler, StoppingRule
 
 S = TypeVar("S", bound=ImageState)
 SHAPE = (3, 8, 8)
@@ -59,19 +59,17 @@ class FakeSampler:
         return counts
 
 
-def run_waves(
-    sampler: FakeSampler, fresh: Sequence[S], settle: Callable[[Sequence[S], np.ndarray], None]
-) -> dict[int, S]:
-    """Run waves, checking that a batch is padded only where nothing could have filled it; return images by index."""
+def run_scheduler(sampler: FakeSampler, rule: StoppingRule[S], states: Sequence[S]) -> dict[int, S]:
+    """Run the scheduler, checking that a batch is padded only if nothing can fill it; return images by index."""
     done: list[S] = []
-    for decided in continuous_batching(fresh, sampler, settle):
+    for decided in Scheduler(sampler, rule).run(states):
         inside = sampler.loads - len(done)
         if sampler.draws[-1] % sampler.batch_size:
             assert sampler.draws[-1] < sampler.batch_size
             assert sampler.taken[-1] == inside  # nobody in the window wanted more
-            assert sampler.loads == len(fresh) or inside == sampler.window  # nobody was left outside
+            assert sampler.loads == len(states) or inside == sampler.window  # nobody was left outside
         done += decided
-    assert sorted(image.index for image in done) == sorted(image.index for image in fresh)
+    assert sorted(image.index for image in done) == sorted(image.index for image in states)
     assert all(image.need is None for image in done)
     return {image.index: image for image in done}
 

@@ -1,7 +1,5 @@
 """Prediction through the waves, with votes that the address alone decides: no torch, no noise, any order."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,12 +7,10 @@ from hypothesis import strategies as st
 
 from smoothcert.noise import Stage
 from smoothcert.sampling.protocol import PredictionRule
-from smoothcert.sampling.protocol import init_prediction as begin
-from smoothcert.sampling.protocol import update_prediction as settle
 from smoothcert.stats import prediction_looks
 from smoothcert.stats.prediction import predict_sets
 
-from .fakes import FakeSampler, run_waves, vote
+from .fakes import FakeSampler, run_scheduler, vote
 
 CLASSES, ALPHA, N = 4, 0.01, 300
 LOOKS = prediction_looks(N, ALPHA)
@@ -43,7 +39,7 @@ def slow(rule: PredictionRule, image: int) -> tuple[frozenset[int] | None, list[
 
 def sample(rule: PredictionRule, order, batch: int = 64, window: int = 4):
     sampler = FakeSampler(probabilities, batch, window, CLASSES)
-    return sampler, run_waves(sampler, [begin(rule, index) for index in order], partial(settle, rule))
+    return sampler, run_scheduler(sampler, rule, [rule.init_state(index) for index in order])
 
 
 @settings(max_examples=40)

@@ -63,7 +63,7 @@ def test_padding_is_never_counted(counts, batch):
     if len(slot):
         sampler.draw(Rows.of(slot, 0, np.arange(len(slot)), Stage.ESTIMATION))
     assert sampler.take(np.arange(len(counts))).tolist() == [[0, n, 0] for n in counts]
-    assert sampler.copies == sum(counts)
+    assert sampler.samples == sum(counts)
 
 
 @settings(max_examples=10)
@@ -211,7 +211,7 @@ def until_it_fails(error: Exception) -> Exception:
     sampler.draw(rows([3], range(16)))
     with pytest.raises((ModelError, ValueError)) as caught:
         sampler.draw(rows([3], range(16, 24)))
-    assert sampler.copies == 16
+    assert sampler.samples == 16
     assert sampler.take(np.array([0])).sum() == 16  # a batch that failed left no vote
     return caught.value
 
@@ -230,7 +230,7 @@ def until_it_fails(error: Exception) -> Exception:
 )
 def test_a_lack_of_memory_says_what_can_be_done(error):
     told = str(until_it_fails(error))
-    assert told.startswith("The memory ran out at a batch of shape (n, C, H, W) = (8, 3, 8, 8).")
+    assert "(n, C, H, W) = (8, 3, 8, 8)" in told
     assert "smoothcert resume RUN" in told
     assert "--batch-size 4 or less" in told
 
@@ -242,7 +242,7 @@ def test_no_memory_for_the_buffers():
         def writer(self, *_: object) -> None:
             return None
 
-    with pytest.raises(RecipeError, match="memory ran out at a batch"):
+    with pytest.raises(RecipeError, match="--batch-size"):
         sampler_of(classifier(Conv(), 4), recipe(2**50), Hungry(), IMAGES)
 
 

@@ -46,7 +46,7 @@ def test_the_self_test_gives_threads_back_and_casts_no_vote():
     sampler = sampler_of(classifier(Conv(), 4), recipe(16), NOISE, IMAGES)
     self_test(sampler, index=1)
     assert torch.get_num_threads() == 2
-    assert sampler.copies == 0
+    assert sampler.samples == 0
     assert not sampler.take(np.arange(2)).any()
 
 

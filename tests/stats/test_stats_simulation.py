@@ -1,7 +1,5 @@
 """Simulated runs are runs: the same votes give what the sampler's own protocol and the ledger's rules give."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -11,9 +9,7 @@ from sampling.fakes import FakeSampler, vote
 from smoothcert.errors import SpecError
 from smoothcert.noise import Stage
 from smoothcert.sampling.protocol import Protocol
-from smoothcert.sampling.protocol import init_state as begin
-from smoothcert.sampling.protocol import update as settle
-from smoothcert.sampling.scheduler import continuous_batching
+from smoothcert.sampling.scheduler import Scheduler
 from smoothcert.stats import Bounds, Plan, Procedure, certified_at, power, running, schedule, simulate, tally
 from smoothcert.stats.radius import probabilities_at
 from smoothcert.stats.sequential import step, undecided
@@ -65,8 +61,8 @@ def test_on_the_same_votes_a_simulated_run_is_the_samplers_run(targets, images, 
 
     rule = Protocol(plan, targets, radii, n0)
     sampler = FakeSampler(mixed, 64, 4, CLASSES)
-    fresh = [begin(rule, i, label) for i, label in zip(images, labels, strict=True)]
-    done = {image.index: image for wave in continuous_batching(fresh, sampler, partial(settle, rule)) for image in wave}
+    states = [rule.init_state(i, label) for i, label in zip(images, labels, strict=True)]
+    done = {image.index: image for decided in Scheduler(sampler, rule).run(states) for image in decided}
     for place, i in enumerate(images):
         image = done[i]
         wrong = image.winner is not None and image.winner != image.label

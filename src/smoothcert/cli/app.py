@@ -86,11 +86,11 @@ def build(tokens: Sequence[str] = ()) -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one verb; exit 0 done, 1 a check failed, 2 the input was refused, 130 interrupted."""
+    """Run one verb and exit: 0 success, 1 a check failed, 2 the input was refused, 130 interrupted."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a letter that its encoding lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")  # not every encoding has every letter
     try:
         code = _call(tokens)
     except ValidationError as error:
@@ -106,11 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     except MemoryError:
         _refuse(
-            "The memory ran out. Evidence written so far is kept: end other programs, or name fewer or smaller images "
-            "(--limit, --resize); `smoothcert resume RUN` goes on with a run that was begun."
+            "Out of memory. Evidence written so far is kept. Stop other programs, or use fewer or smaller images "
+            "(--limit, --resize); `smoothcert resume RUN` continues a run."
         )
     except RecursionError:
-        _refuse("What was given is nested too deeply to be read.")
+        _refuse("The input is nested too deeply.")
     except OSError as error:
         _refuse(
             f"Cannot read or write {error.filename or 'a file'}: {error.strerror}. Evidence written so far is kept."
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _call(tokens: list[str]) -> object:
-    """Parse, and call the verb; one that asks is told which flags were typed."""
+    """Parse the arguments and call the verb, with the names of the typed flags if it takes `typed`."""
     app, typed = build(tokens), set[str]()
 
     def watch(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -133,14 +133,14 @@ def _call(tokens: list[str]) -> object:
 
 
 NOT_READ = {
-    "sign_lock": "for nobody else decides what your key signs; give --sign-lock on the command line",
-    "config": "for settings lie in one file",
+    "sign_lock": "because only you decide what your key signs; give --sign-lock on the command line",
+    "config": "because settings are in one file",
 }
-"""Flags that a settings file may not give, and why."""
+"""Flags that a settings file cannot give, and why."""
 
 
 def _config(tokens: Sequence[str]) -> tuple[object, ...]:
-    """Return the settings file of `--config FILE`, which flags override."""
+    """Return the configuration of `--config FILE`, which flags override."""
     for i, token in enumerate(tokens):
         name, equals, value = token.partition("=")
         if name == "--config":
@@ -150,7 +150,7 @@ def _config(tokens: Sequence[str]) -> tuple[object, ...]:
 
 
 def _settings(verb: str, path: Path) -> object:
-    """Return the settings of a file for one verb; put under its name, as cyclopts skips keys named like a verb."""
+    """Return the settings of a file for one verb; under its name, because cyclopts skips keys named like a verb."""
     from cyclopts.config import Dict
 
     settings = parse_yaml(read_text(path, LARGEST), f"--config {path}")
@@ -159,10 +159,10 @@ def _settings(verb: str, path: Path) -> object:
     stated = {name: value for name, value in settings.items() if value is not None}
     for name, why in NOT_READ.items():
         if name in stated:
-            raise InputError(f"--config: {name} is not read from a file, {why}. Take it out of {path}.")
+            raise InputError(f"--config: {name} is not read from a file, {why}. Remove it from {path}.")
     for name, value in stated.items():
         if isinstance(value, list) and None in value:
-            raise InputError(f"--config: {name} holds an empty value in {path}; write it out, or leave it out.")
+            raise InputError(f"--config: {name} has an empty value in {path}; give it a value, or remove it.")
     return Dict({verb: stated}, source=str(path))
 
 

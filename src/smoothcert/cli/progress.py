@@ -1,4 +1,4 @@
-"""Live progress: a bar in a terminal, a plain line now and then elsewhere."""
+"""Live progress: a bar in a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READING = "reading images"
 
 @dataclass(frozen=True)
 class Show:
-    """Where progress is told: how many images are read, of how many; and how far the run is."""
+    """The callbacks of a progress display: images read, of how many; and the progress of the run."""
 
     reading: Callable[[int, int], None]
     sampling: Callable[[Progress], None]
@@ -61,7 +61,7 @@ def live(console: Console) -> Iterator[Show]:
 
 
 class _Plain:
-    """One line at most every ten seconds, and one at the end."""
+    """Prints one line every ten seconds, and one at the end."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._last = console, time.monotonic()
@@ -89,8 +89,8 @@ def _left(seen: Progress) -> str:
 
 
 def _facts(seen: Progress) -> str:
-    rate = seen.copies / seen.seconds if seen.seconds > 0 else 0.0
-    pace = f"{rate:,.0f} copies/s"
-    if seen.fixed_samples <= seen.decided_samples:  # nothing decided yet, or nothing saved: fixed sampling itself
+    rate = seen.samples / seen.seconds if seen.seconds > 0 else 0.0
+    pace = f"{rate:,.0f} samples/s"
+    if seen.fixed_samples <= seen.decided_samples:  # nothing decided yet, or fixed sampling
         return pace
     return f"{pace}, {times_fewer(seen.fixed_samples, seen.decided_samples)} times fewer than fixed"

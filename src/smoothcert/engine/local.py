@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from threading import Condition
 from typing import Any, Protocol
 
 from smoothcert.config import Spec
@@ -14,13 +15,11 @@ from smoothcert.evidence.events import utc_now
 from smoothcert.evidence.outcomes import plan_of
 from smoothcert.formats.line import Line
 from smoothcert.sampling.protocol import Counts, ImageVotes, protocol_of
-from smoothcert.sampling.protocol import init_state as begin
-from smoothcert.sampling.protocol import update as settle
 from smoothcert.sampling.sampler import Sampler, keep_freed_memory
-from smoothcert.sampling.scheduler import continuous_batching
+from smoothcert.sampling.scheduler import Scheduler
 
 OnEvent = Callable[[dict[str, Any]], None]
-"""Told what is worth an entry in the event log: workers that come and go, with their facts."""
+"""Called with the facts of an entry for the event log: a worker that joined, left or was lost."""
 
 
 class Engine(Protocol):
@@ -31,14 +30,56 @@ class Engine(Protocol):
         """Name of the ledger file, and of this session in the event log."""
 
     @property
-    def copies(self) -> int:
-        """Noisy copies drawn so far, at all noise levels."""
+    def samples(self) -> int:
+        """Noise samples drawn so far, at all noise levels."""
 
-    def sample(self, sigma: float, indices: Iterable[int], hear: OnEvent) -> Iterator[list[Line]]:
-        """Sample images of one noise level until they are decided, and yield their lines as they are."""
+    def sample(self, sigma: float, indices: Iterable[int], on_event: OnEvent) -> Iterator[list[Line]]:
+        """Sample images of one noise level until they are decided; yield their ledger lines."""
 
     def meter(self) -> Meter:
         """Return the meter of the energy this engine uses."""
+
+
+class WorkQueue:
+    """Image indices for an engine, put in by one thread and taken out by another."""
+
+    def __init__(self, indices: Iterable[int] = (), closed: bool = False) -> None:
+        """Start with some indices.
+
+        Args:
+            indices: the first ones.
+            closed: no more will be put in.
+        """
+        self._waiting = deque(indices)
+        self._closed = closed
+        self._changed = Condition()
+
+    def put(self, indices: Iterable[int]) -> None:
+        """Add indices."""
+        with self._changed:
+            self._waiting.extend(indices)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Promise that no more indices are put in."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def get(self, most: int, wait: bool) -> list[int]:
+        """Take out up to `most` indices.
+
+        Args:
+            most: how many, at most.
+            wait: block until there is an index or the queue is closed.
+
+        Returns:
+            The indices; none, if there are none now. With `wait`, none means that the queue is closed.
+        """
+        with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+            return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
 
 
 @dataclass(eq=False)
@@ -49,63 +90,62 @@ class LocalEngine:
         spec: the locked spec.
         work: its images and classifiers.
         worker: name written into ledger lines.
-        recipe_name: name of the numeric recipe where it is not the spec's own.
-        copies: noisy copies drawn by `sample` so far.
+        recipe_name: name of the numeric recipe, if it is not that of the spec.
+        samples: noise samples drawn so far.
     """
 
     spec: Spec
     work: Workload
     worker: str = "local-0"
     recipe_name: str | None = None
-    copies: int = 0
+    samples: int = 0
     _ready: dict[float, Sampler] = field(default_factory=dict, repr=False)
 
     def sampler(self, sigma: float) -> Sampler:
-        """Return the sampler of one noise level; only the last one asked for is kept in memory."""
+        """Return the sampler of one noise level; only the last one is kept in memory."""
         if sigma not in self._ready:
             self._ready.clear()
             self._ready[sigma] = self.work.sampler(sigma, self.spec.seed)
         return self._ready[sigma]
 
-    def sample(self, sigma: float, indices: Iterable[int], hear: OnEvent = lambda _: None) -> Iterator[list[Line]]:
+    def sample(self, sigma: float, indices: Iterable[int], on_event: OnEvent = lambda _: None) -> Iterator[list[Line]]:
         """Sample images until they are decided.
 
         Args:
             sigma: one of the spec's noise levels.
-            indices: images to do, in any order; the order changes no vote.
-            hear: told nothing: this engine is one worker.
+            indices: the images, in any order; the order changes no vote.
+            on_event: not called: this engine is one worker.
 
         Yields:
-            After each wave, the lines of the images it decided (possibly none).
+            After each step of the scheduler, the lines of the images it decided (possibly none).
         """
-        sampler = self.sampler(sigma)
-        before, drawn = self.copies, sampler.copies
-        for lines in self.lines(sigma, sampler, indices):
-            self.copies = before + sampler.copies - drawn
-            yield lines
+        yield from self.sample_queue(sigma, WorkQueue(indices, closed=True))
+
+    def sample_queue(self, sigma: float, queue: WorkQueue) -> Iterator[list[Line]]:
+        """Sample the images of a queue until it is closed and all are decided; otherwise like `sample`."""
+        keep_freed_memory()
+        sampler, labels = self.sampler(sigma), self.work.images.labels
+        protocol = protocol_of(self.spec, plan_of(self.spec, sigma))
+        place = {int(index): i for i, index in enumerate(self.work.images.indices)}
+        scheduler = Scheduler(sampler, protocol)
+        earlier = self.samples - sampler.samples
+        while True:
+            for index in queue.get(scheduler.free, wait=scheduler.idle):
+                scheduler.add(protocol.init_state(index, int(labels[place[index]])))
+            if scheduler.idle:
+                return  # the queue is closed, and every image is decided
+            decided = scheduler.step()
+            self.samples = earlier + sampler.samples
+            yield [self._line(sigma, image, place[image.index]) for image in decided]
 
     @property
     def drawn(self) -> int:
-        """Copies the sampler at hand has drawn, batch by batch; another thread may ask while it samples."""
-        return sum(sampler.copies for sampler in list(self._ready.values()))
+        """Samples drawn by the current sampler, batch by batch; safe to call from another thread."""
+        return sum(sampler.samples for sampler in list(self._ready.values()))
 
     def meter(self) -> Meter:
         """Return the meter of the device."""
         return meter_of(self.work.recipe.device)
-
-    def lines(self, sigma: float, sampler: Sampler, indices: Iterable[int]) -> Iterator[list[Line]]:
-        """Do the same with a sampler of one's own."""
-        keep_freed_memory()
-        protocol = protocol_of(self.spec, plan_of(self.spec, sigma))
-        images = self.work.images
-        place = {int(index): i for i, index in enumerate(images.indices)}
-
-        def fresh(index: int) -> ImageVotes:
-            return begin(protocol, index, int(images.labels[place[index]]))
-
-        # a map, not a generator: one that has run dry goes on when more images have come (see `Feed`)
-        for decided in continuous_batching(map(fresh, indices), sampler, partial(settle, protocol)):
-            yield [self._line(sigma, image, place[image.index]) for image in decided]
 
     def _line(self, sigma: float, image: ImageVotes, place: int) -> Line:
         images = self.work.images

@@ -17,22 +17,20 @@ from smoothcert.evidence.outcomes import plan_of
 from smoothcert.formats.line import Line, Votes, parse_line
 from smoothcert.import_factory import Consent
 from smoothcert.sampling.protocol import Counts, Protocol, protocol_of
-from smoothcert.sampling.protocol import init_state as begin
-from smoothcert.sampling.protocol import update as settle
 from smoothcert.verify.structure import images_of, line_faults
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every worker of a session is told once; the images come beside it.
+    """What every worker of a session receives once; the images are sent separately.
 
     Attributes:
         spec: text of the locked `spec.json`.
-        request: the request as it was resolved: same batch shape and kind of device, places of moved files.
+        request: the resolved request: batch shape, kind of device, paths of moved files.
         recipe: numeric recipe of the process that writes the ledger.
-        folder: its working directory, from which file names and `module:factory` are understood.
-        threads: of each worker.
-        consent: what the person who started the session allows to be run.
+        folder: its working directory: file names and `module:factory` are relative to it.
+        threads: threads per worker.
+        consent: which code the person who started the session allows to run.
     """
 
     spec: str
@@ -58,27 +56,27 @@ class Ready:
 
 @dataclass(frozen=True)
 class Results:
-    """Images decided in one wave.
+    """Images decided in one step of the scheduler.
 
     Attributes:
-        lines: their ledger lines as text; the receiver reads and checks them.
-        copies: noisy copies the worker has drawn so far at this noise level.
+        lines: their ledger lines as text; the receiver validates them.
+        samples: noise samples the worker has drawn so far at this noise level.
     """
 
     lines: tuple[str, ...]
-    copies: int
+    samples: int
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """How far a worker is: copies its sampler has drawn, those of a wave on its way included."""
+    """How many samples the sampler of a worker has drawn, those of an unfinished step included."""
 
-    copies: int
+    samples: int
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error that a person must see, as the worker that met it would have said it.
+    """An error of a worker, for the user.
 
     Attributes:
         kind: name of the error's class.
@@ -101,56 +99,56 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Died:
-    """A worker is gone, with the images it had. `reason` says why, as far as it is known."""
+    """A worker is gone, with the images it had; `reason` says why, if that is known."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Closed:
-    """A worker has done all images of a noise level and expects the next level."""
+    """A worker has decided all its images of a noise level and waits for the next level."""
 
 
 Message = Ready | Results | Heartbeat | Refusal | Died | Closed
 
 
 class Pool(typing.Protocol):
-    """Where workers are started, and how one talks to them; only `wait` waits."""
+    """Starts workers and exchanges messages with them; only `wait` blocks."""
 
     def start(self, name: str) -> None:
-        """Begin to start a worker; it says `Ready`, `Refusal` or `Died`, and nothing while no machine is free."""
+        """Start a worker; it sends `Ready`, `Refusal` or `Died` once a machine is free."""
 
     def open(self, name: str, sigma: float) -> None:
-        """Have a worker sample one noise level; it says `Results`s, then `Closed`."""
+        """Let a worker sample one noise level; it sends `Results`, then `Closed`."""
 
     def feed(self, name: str, sigma: float, indices: list[int], last: bool = False) -> None:
-        """Give a worker more images of that level; after the last it closes the level."""
+        """Send a worker more images of that level; after the last it closes the level."""
 
     def ask(self, name: str) -> None:
-        """Ask a worker how far it is; it says `Heartbeat`, unless it hangs."""
+        """Ask a worker for a `Heartbeat`; one that hangs sends none."""
 
     def stop(self, name: str) -> None:
-        """End a worker at once; nothing more is heard of it."""
+        """Kill a worker; no more messages of it are returned."""
 
     def wait(self, seconds: float) -> list[tuple[str, Message]]:
-        """Return what workers said, waiting no longer than that for the first word."""
+        """Return the messages of workers; block until there is one, for at most so many seconds."""
 
 
 class InvalidResultError(SmoothcertError):
-    """A line that a sound worker cannot have sent; it is not written."""
+    """A line that a correct worker cannot have sent; it is not written."""
 
 
 class ResultValidator:
-    """The lines that may come back at one noise level."""
+    """Validates the lines of workers at one noise level."""
 
     def __init__(self, spec: Spec, images: ImageSet, sigma: float, recipe: str | None) -> None:
-        """Take note of what was asked.
+        """Store what lines are compared with.
 
         Args:
             spec: the locked spec.
             images: its images.
             sigma: the noise level.
-            recipe: name of the numeric recipe that lines must bear.
+            recipe: name of the numeric recipe that lines must name.
         """
         self._spec, self._images, self._sigma, self._recipe = spec, images, sigma, recipe
         self._known = images_of(spec)
@@ -158,15 +156,15 @@ class ResultValidator:
         self._protocol = protocol_of(spec, plan_of(spec, sigma))
 
     def read(self, text: object, worker: str, given: Container[int]) -> Line:
-        """Read one line.
+        """Parse and validate one line.
 
         Args:
-            text: what came.
-            worker: who sent it.
-            given: the images that worker was given and has not answered for.
+            text: the message.
+            worker: the worker that sent it.
+            given: the images of that worker that are not decided.
 
         Raises:
-            WrongAnswerError: no sound worker can have sent this.
+            InvalidResultError: no correct worker can have sent this.
         """
         try:
             line = parse_line(text if isinstance(text, str) else "")
@@ -178,16 +176,16 @@ class ResultValidator:
 
     def _faults(self, line: Line, worker: str, given: Container[int]) -> Iterator[str]:
         if line.sigma != self._sigma or line.index not in given:
-            yield f"it answers for sigma {line.sigma:g}, image {line.index}, which it was not asked for"
+            yield f"it sent sigma {line.sigma:g}, image {line.index}, which it was not given"
             return
         yield from line_faults(self._spec, line, self._known)
-        yield from self._foreign(line, worker)
+        yield from self._mismatches(line, worker)
         reason = _undecided(self._protocol, line)
         if reason:
             yield f"image {line.index}: {reason}"
 
-    def _foreign(self, line: Line, worker: str) -> Iterator[str]:
-        """Yield what is not as the data and the worker are."""
+    def _mismatches(self, line: Line, worker: str) -> Iterator[str]:
+        """Yield each field that differs from the data, the recipe or the worker."""
         images, place = self._images, self._place[line.index]
         expected = {
             "image": images.image_sha256(place),
@@ -201,21 +199,21 @@ class ResultValidator:
             if getattr(line, name) != value:
                 yield f"image {line.index}: {name} {getattr(line, name)!r:.80} is not {value!r:.80}"
         if not (math.isfinite(line.seconds) and line.seconds >= 0):
-            yield f"image {line.index}: it took {line.seconds} seconds"
+            yield f"image {line.index}: expected seconds of 0 or more, got {line.seconds}"
 
 
 def _undecided(protocol: Protocol, line: Line) -> str | None:
-    """Return why an image with these votes is not decided exactly at its last look, or None where it is."""
-    image = begin(protocol, line.index, line.label)
-    for counts in _needs(line, protocol.plan.classes):
+    """Return why an image with these votes is not decided exactly at its last look, or None if it is."""
+    image = protocol.init_state(line.index, line.label)
+    for counts in _ranges(line, protocol.plan.classes):
         if image.need is None:
             return "sampling went on after it was decided"
-        settle(protocol, [image], counts[None])
+        protocol.update([image], counts[None])
     return None if image.need is None else "it is not decided by these votes"
 
 
-def _needs(line: Line, classes: int) -> Iterator[Counts]:
-    """Yield the votes of each need, int (classes,): selection, then what every look adds to the one before."""
+def _ranges(line: Line, classes: int) -> Iterator[Counts]:
+    """Yield the votes of each sample range, int (classes,): selection, then those that each look adds."""
     if line.selection is not None:
         yield _counts(line.selection, classes)
     before = np.zeros(classes, dtype=np.int64)

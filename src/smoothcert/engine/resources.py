@@ -34,7 +34,7 @@ class Placement(Workers):
     shard: str | None = None
     """Part i/n of the images, such as 0/4; needs --seed. i counts from 0; `smoothcert merge` joins the parts."""
     sign_lock: Path | None = None
-    """SSH key that signs the frozen spec. Signed by ssh-keygen before the first vote, as lock.sig."""
+    """SSH key that signs the locked spec. Signed by ssh-keygen before the first vote, as lock.sig."""
 
 
 KNOCK_SECONDS = 10.0

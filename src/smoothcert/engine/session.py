@@ -41,32 +41,32 @@ class Progress:
     Attributes:
         sigma: noise level being sampled.
         decided: (sigma, image) pairs with a ledger line.
-        total: all pairs of the run, or of the part of it that is sampled here.
-        lines: pairs this session decided; those of earlier sessions are not among them.
-        copies: noisy copies drawn in this session, by all its workers.
-        fixed_copies: copies fixed sampling would have drawn for those lines.
-        decided_copies: copies those lines took.
-        seconds: time this session has been sampling.
+        total: all pairs of the run, or of the shard that is sampled here.
+        lines: pairs decided in this session.
+        samples: noise samples drawn in this session, by all its workers.
+        fixed_samples: samples that fixed sampling would have drawn for those lines.
+        decided_samples: samples drawn for those lines.
+        seconds: sampling time of this session.
     """
 
     sigma: float
     decided: int
     total: int
     lines: int
-    copies: int
+    samples: int
     fixed_samples: int
     decided_samples: int
     seconds: float
 
     @property
     def seconds_left(self) -> float | None:
-        """Time left at this session's pace, as earlier lines took none of its seconds; None before its first line."""
+        """Time left at the rate of this session; None before its first line."""
         return self.seconds / self.lines * (self.total - self.decided) if self.lines else None
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a caller may hear of a run, and how it may change the order of work."""
+    """Callbacks of a run: its progress, its warnings, and the order in which images are sampled."""
 
     on_read: Reading = lambda done, total: None
     on_images: Callable[[Inspection], None] = lambda _: None
@@ -81,7 +81,7 @@ NOISE_TESTED_IMAGES = 256
 
 
 class Session:
-    """One process's work on a run, from the first missing image to the seal; nobody else writes the run meanwhile."""
+    """The work of one process on a run, from the first missing image to the seal, under an exclusive lock."""
 
     def __init__(self, run: RunDirectory, local: LocalEngine, engine: Engine, hooks: Hooks) -> None:
         """Prepare to sample; nothing is written yet.
@@ -89,8 +89,8 @@ class Session:
         Args:
             run: a run directory with a locked spec.
             local: this process, with that spec and its images and classifiers, already checked against it.
-            engine: what samples: the same, or workers like it.
-            hooks: whom to tell.
+            engine: samples the images: `local` itself, or a pool of workers.
+            hooks: callbacks.
         """
         self._run, self._local, self._engine, self._hooks = run, local, engine, hooks
         self._spec, self._work, self._share = local.spec, local.work, run.share
@@ -98,14 +98,14 @@ class Session:
         self._began = 0.0
 
     def sample(self, event: str) -> None:
-        """Sample every missing image of the run, or of the shard that it is; seal the run, or finish the shard.
+        """Sample every missing image of the run or shard; seal the run, or finish the shard.
 
         Args:
-            event: how this session is called in the event log.
+            event: name of this session's first event.
 
         Raises:
             EvidenceError: another process is writing this run, or has finished it.
-            ModelError: the classifier misbehaves under noise.
+            ModelError: the classifier fails or returns NaN under noise.
         """
         indices = self._spec.indices if self._share is None else self._share.part(self._spec.indices)
         with self._run.locked():
@@ -138,9 +138,9 @@ class Session:
         return {"worker": self._engine.worker, "recipe": recipe, "code_sha256": code_sha256(), **part}
 
     def _measure(self) -> None:
-        """Record, once a run, what the documents say beside the votes: accuracy without noise, changes, rates.
+        """Record once per run what is measured beside the votes: clean accuracy, perturbations, rates.
 
-        Of several shards only the first measures: it is about all images, whoever samples them.
+        Of several shards only the first measures: the numbers are about all images of the run.
         """
         if self._share is not None and self._share.number > 0:
             return
@@ -157,34 +157,34 @@ class Session:
 
     def _level(self, sigma: float, missing: list[int], writer: LedgerWriter) -> None:
         self._test(sigma, missing[0])
-        before, began, meter = self._engine.copies, time.monotonic(), self._engine.meter()
+        before, began, meter = self._engine.samples, time.monotonic(), self._engine.meter()
         meter.start()
         since = self._run.own_events()[-1].at
-        for lines in self._engine.sample(sigma, self._hooks.order(missing), self._hear):
+        for lines in self._engine.sample(sigma, self._hooks.order(missing), self._record_worker):
             writer.append(_dated_within(since, lines))
             meter.poll()
-            self._tell(sigma, lines)
-        joules, seconds, samples = meter.stop(), time.monotonic() - began, self._engine.copies - before
+            self._report(sigma, lines)
+        joules, seconds, samples = meter.stop(), time.monotonic() - began, self._engine.samples - before
         used = {"copies": samples, "joules": joules, "source": meter.source, "seconds": round(seconds, 3)}
         append_event(self._run.events, ENERGY, sigma=sigma, **used)
 
     def _test(self, sigma: float, index: int) -> None:
-        """Record the self-test of the recipe and the test of the noise that is about to be delivered."""
+        """Record the self-test of the recipe and the test of the delivered noise."""
         noise = self._work.noise(sigma, self._spec.seed)
         delivered = noise_test(noise, list(self._spec.indices[:NOISE_TESTED_IMAGES]), self._spec.data.shape)
         tests = {"self_test": asdict(self_test(self._local.sampler(sigma), index)), "noise_test": delivered}
         append_event(self._run.events, LEVEL, sigma=sigma, **tests)
         if not delivered["passed"]:
             raise SmoothcertError(
-                f"The noise delivered at sigma {sigma:g} does not have the distribution it must have: {delivered}. "
-                "No vote was counted; this points to a defect of this machine or of the package."
+                f"The noise delivered at sigma {sigma:g} does not have the expected distribution: {delivered}. "
+                "No vote was counted. This is a defect of this machine or of the package."
             )
 
-    def _hear(self, facts: dict[str, Any]) -> None:
+    def _record_worker(self, facts: dict[str, Any]) -> None:
         append_event(self._run.events, WORKER, **facts)
         self._hooks.on_worker(facts)
 
-    def _tell(self, sigma: float, lines: list[Line]) -> None:
+    def _report(self, sigma: float, lines: list[Line]) -> None:
         self._decided += len(lines)
         self._lines += len(lines)
         self._line_samples += sum(line.samples for line in lines)
@@ -194,7 +194,7 @@ class Session:
                 decided=self._decided,
                 total=self._total,
                 lines=self._lines,
-                copies=self._engine.copies,
+                samples=self._engine.samples,
                 fixed_samples=self._lines * self._spec.request.max_samples,
                 decided_samples=self._line_samples,
                 seconds=time.monotonic() - self._began,
@@ -202,8 +202,8 @@ class Session:
         )
 
     def _interrupted(self, files: dict[str, Any]) -> None:
-        """Record what the ledger files hold when a session ends early, so that a line lost later on shows."""
-        with suppress(OSError):  # of a full disk the reason of the end is told
+        """Record the state of the ledger files when a session ends early, so that a line lost later is noticed."""
+        with suppress(OSError):  # the error that ended the session is raised instead
             append_event(self._run.events, SESSION_ENDED, files=files)
 
     def _finish(self) -> None:
@@ -215,6 +215,6 @@ class Session:
 
 
 def _dated_within(time: str, lines: list[Line]) -> list[Line]:
-    """Date lines of workers by this clock where theirs is behind the log, or ahead: none is older than the lock."""
+    """Correct the times of lines if a worker's clock is behind the event log or ahead: no line is older than `time`."""
     now = max(time, utc_now())
     return [replace(line, at=min(max(line.at, time), now)) for line in lines]

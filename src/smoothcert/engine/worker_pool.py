@@ -1,6 +1,6 @@
-"""A pool of workers that come and go: which images each samples, and what is redone when one dies or answers wrongly.
+"""A pool of workers: which images each samples, and what is sampled again when a worker dies or sends invalid lines.
 
-The process that runs the pool alone writes the ledger; a lost worker costs only the images it had.
+Only the process that runs the pool writes the ledger; a lost worker costs only the images it had.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from smoothcert.errors import SmoothcertError
 from smoothcert.formats.line import Line
 
 START_SECONDS = 900.0
-"""How long nobody may be at work: machines that a cluster orders anew take minutes to come."""
-MOST_WRONG = 3
-"""Workers with wrong answers after which the run is stopped."""
+"""How long the run waits without any worker: a cluster takes minutes to start new machines."""
+MOST_INVALID = 3
+"""Workers with invalid results after which the run stops."""
 WORKER_SECONDS = 600
-"""How long a worker with images may finish no batch, where nothing else is asked."""
+"""Default time after which a worker that has images and finishes no batch is replaced."""
 ASK_SECONDS = 5.0
-"""How long it is silent before it is asked how far it is."""
+"""Silence after which a worker is asked for a heartbeat."""
 MOST_PASSED = 5.0
-"""Time that counts at most between two looks: if this process was suspended, it was not the workers that hung."""
+"""Longest time counted between two checks: if this process was suspended, the workers did not hang."""
 SHOWN = 5
 """Images that a message names."""
 
@@ -49,21 +49,21 @@ class WorkerState:
 
     Attributes:
         ready: it has loaded its classifiers.
-        refused: it could not, and is left out.
+        refused: it could not load them, and is left out.
         open: it is sampling a noise level.
-        given: images it has and has not answered for.
-        copies: noisy copies it has drawn at this noise level.
-        closing: no more images of this noise level come.
-        silent: seconds for which it has owed an answer and finished no batch.
-        asked: it has been asked how far it is, and has not said.
-        drawn: how far it was when it last said.
+        given: images it has that are not decided.
+        samples: noise samples it has drawn at this noise level.
+        closing: no more images of this noise level follow.
+        silent: seconds since it finished a batch, while it has work.
+        asked: a heartbeat was asked for and has not arrived.
+        drawn: samples drawn at its last heartbeat.
     """
 
     ready: bool = False
     refused: bool = False
     open: bool = False
     given: set[int] = field(default_factory=set)
-    copies: int = 0
+    samples: int = 0
     closing: bool = False
     silent: float = 0.0
     asked: bool = False
@@ -71,128 +71,128 @@ class WorkerState:
 
 
 class WorkerStates:
-    """As many workers as are wanted: those that die are replaced, within limits."""
+    """The states of a fixed number of workers: those that die are replaced, within limits."""
 
-    def __init__(self, pool: Pool, wanted: int, hear: OnEvent, seconds: float = WORKER_SECONDS) -> None:
-        """Start nobody yet.
+    def __init__(self, pool: Pool, count: int, on_event: OnEvent, seconds: float = WORKER_SECONDS) -> None:
+        """Start no worker yet.
 
         Args:
             pool: where workers run.
-            wanted: how many to keep at work, as far as there is room for them.
-            hear: told of each that joins or leaves.
-            seconds: after which a worker that finishes no batch hangs.
+            count: how many to keep running, if the cluster has room for them.
+            on_event: called for each worker that joins, is left out or is lost.
+            seconds: a worker that finishes no batch for so long hangs.
         """
-        self._pool, self._wanted, self._hear, self._seconds = pool, wanted, hear, seconds
+        self._pool, self._count, self._on_event, self._seconds = pool, count, on_event, seconds
         self._all: dict[str, WorkerState] = {}
-        self._started = self._wrong = self._deaths = 0
+        self._started = self._invalid = self._deaths = 0
         self._suspects: set[int] | None = None
-        self._alive = self._looked = time.monotonic()
+        self._alive = self._checked = time.monotonic()
 
     @property
     def all(self) -> Mapping[str, WorkerState]:
-        """Everybody by name: at work, starting, and left out."""
+        """All workers by name: running, starting, and left out."""
         return self._all
 
     @property
-    def at_work(self) -> dict[str, WorkerState]:
-        """Those that have loaded."""
-        return {name: member for name, member in self._all.items() if member.ready}
+    def running(self) -> dict[str, WorkerState]:
+        """The workers that have loaded their classifiers."""
+        return {name: state for name, state in self._all.items() if state.ready}
 
     def fill(self) -> None:
-        """Start who is missing.
+        """Start the missing workers.
 
         Raises:
-            SmoothcertError: nobody could be started for a long time.
+            SmoothcertError: no worker could be started for a long time.
         """
-        while len(self._all) < self._wanted:
+        while len(self._all) < self._count:
             name = f"ray-{self._started}"
             self._started += 1
             self._all[name] = WorkerState()
             self._pool.start(name)
         now = time.monotonic()
-        self._alive = now if self.at_work else self._alive
+        self._alive = now if self.running else self._alive
         if now - self._alive > START_SECONDS:
             raise stopped(f"no worker could be started for {START_SECONDS / 60:.0f} minutes; the cluster has no room")
 
     def waited(self) -> None:
-        """Take note that nobody was needed until now."""
+        """Restart the clock of `fill`: no worker was needed until now."""
         self._alive = time.monotonic()
 
     def joined(self, name: str, ready: Ready) -> None:
-        """Take note that a worker has loaded."""
+        """Record that a worker has loaded its classifiers."""
         self._all[name].ready = True
-        self._hear({"worker": name, "state": "joined", "node": ready.node, "pid": ready.pid})
+        self._on_event({"worker": name, "state": "joined", "node": ready.node, "pid": ready.pid})
 
     def hanging(self) -> list[str]:
-        """Name those that owe an answer and have finished no batch for too long; ask the silent how far they are."""
+        """Return the workers that have work and finished no batch for too long; ask silent ones for a heartbeat."""
         now = time.monotonic()
-        passed, self._looked = min(now - self._looked, MOST_PASSED), now
-        for name, member in self._all.items():
-            member.silent = member.silent + passed if member.given or member.closing else 0.0
-            if member.silent > ASK_SECONDS and not member.asked:
-                member.asked = True
+        passed, self._checked = min(now - self._checked, MOST_PASSED), now
+        for name, state in self._all.items():
+            state.silent = state.silent + passed if state.given or state.closing else 0.0
+            if state.silent > ASK_SECONDS and not state.asked:
+                state.asked = True
                 self._pool.ask(name)
-        return [name for name, member in self._all.items() if member.silent > self._seconds]
+        return [name for name, state in self._all.items() if state.silent > self._seconds]
 
-    def heard(self, name: str, message: Message) -> None:
-        """Take note of a sign of life: any word but the one that a worker is no further than before."""
-        member = self._all[name]
+    def alive(self, name: str, message: Message) -> None:
+        """Record a message as a sign of life, unless it is a heartbeat without progress."""
+        state = self._all[name]
         if isinstance(message, Heartbeat):
-            member.asked = False
-            if message.copies == member.drawn:
+            state.asked = False
+            if message.samples == state.drawn:
                 return
-            member.drawn = message.copies
-        member.silent = 0.0
+            state.drawn = message.samples
+        state.silent = 0.0
 
-    def answered(self) -> None:
-        """Take note that a line was good: workers are not dying one after the other."""
+    def valid(self) -> None:
+        """Record a valid line: workers do not die one after the other."""
         self._deaths, self._suspects = 0, None
 
     def refused(self, name: str, refusal: Refusal) -> None:
-        """Leave out a worker that cannot load, while others can; what one meets while sampling, all would meet.
+        """Leave out a worker that cannot load. An error during sampling would happen to every worker.
 
         Raises:
-            SmoothcertError: what the worker met, where nobody is left or it was sampling.
+            SmoothcertError: the worker's error, if no worker is left or it was sampling.
         """
         if self._all[name].ready:
             raise refusal.error()
         self._all[name].refused = True
-        self._hear({"worker": name, "state": "left out", "reason": refusal.text})
+        self._on_event({"worker": name, "state": "left out", "reason": refusal.text})
         self._pool.stop(name)
-        if all(member.refused for member in self._all.values()):
+        if all(state.refused for state in self._all.values()):
             raise refusal.error()
 
     def died(self, name: str, reason: str) -> list[int]:
-        """Take out a worker that is gone, and return the images it had.
+        """Remove a worker that is gone, and return the images it had.
 
         Raises:
-            SmoothcertError: too many have died one after the other; what all of them had is named.
+            SmoothcertError: too many died one after the other; the message names the images they had in common.
         """
         self._deaths += 1
         given = self._lose(name, reason)
         self._suspects = set(given) if self._suspects is None else self._suspects & set(given)
-        if self._deaths > 2 * self._wanted + 2:
+        if self._deaths > 2 * self._count + 2:
             which = f"; all of them had {_images(self._suspects)}" if self._suspects else ""
             raise stopped(
-                f"{self._deaths} workers ended one after the other without an answer{which}; the last: {reason}"
+                f"{self._deaths} workers ended one after the other without a result{which}; the last: {reason}"
             )
         return given
 
-    def wrong(self, name: str, fault: str) -> list[int]:
-        """Take out a worker with an answer that cannot be, and return the images it had.
+    def invalid(self, name: str, fault: str) -> list[int]:
+        """Remove a worker that sent an invalid line, and return the images it had.
 
         Raises:
-            SmoothcertError: too many have given such answers.
+            SmoothcertError: too many workers did.
         """
-        self._wrong += 1
-        given = self._lose(name, f"wrong answer: {fault}")
-        if self._wrong >= MOST_WRONG:
-            raise stopped(f"{self._wrong} workers gave answers that cannot be; the last: {fault}")
+        self._invalid += 1
+        given = self._lose(name, f"invalid result: {fault}")
+        if self._invalid >= MOST_INVALID:
+            raise stopped(f"{self._invalid} workers sent invalid results; the last: {fault}")
         return given
 
     def _lose(self, name: str, reason: str) -> list[int]:
         given = sorted(self._all.pop(name).given)
-        self._hear({"worker": name, "state": "lost", "reason": reason, "images_again": len(given)})
+        self._on_event({"worker": name, "state": "lost", "reason": reason, "images_again": len(given)})
         self._pool.stop(name)
         return given
 
@@ -203,29 +203,29 @@ def _images(indices: set[int]) -> str:
 
 
 def stopped(reason: str) -> SmoothcertError:
-    """Return the error of a run that cannot go on with its workers."""
+    """Return the error of a run that cannot continue with its workers."""
     return SmoothcertError(
-        f"The run was stopped: {reason.rstrip('.')}. Every line that was written is kept: mend it and continue with "
+        f"The run was stopped: {reason.rstrip('.')}. Every written line is kept: fix the cause and continue with "
         "`smoothcert resume RUN`, on any engine."
     )
 
 
 MOST_GIVEN = 128
-"""Images a worker has at a time: two windows of the usual sampler, so that it never waits for the next."""
+"""Images a worker has at a time: two windows of the usual sampler, so that it never waits for more."""
 POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class _Level:
-    """One noise level on its way: images nobody has, and what may be answered."""
+    """One noise level: the images that no worker has, and the validator of its lines."""
 
     sigma: float
     queue: deque[int]
-    answers: ResultValidator
+    validator: ResultValidator
 
 
 class WorkerPool:
-    """An engine of many workers, which are replaced when they die."""
+    """An engine of several workers, which are replaced when they die."""
 
     worker = "ray"
 
@@ -244,129 +244,129 @@ class WorkerPool:
             pool: where they run.
             spec: the locked spec.
             images: its images.
-            workers: how many to keep at work, as far as there is room for them.
-            recipe: name of the numeric recipe where it is not the spec's own.
-            seconds: after which a worker that finishes no batch is replaced.
+            workers: how many to keep running, if the cluster has room for them.
+            recipe: name of the numeric recipe, if it is not that of the spec.
+            seconds: a worker that finishes no batch for so long is replaced.
         """
         self._pool, self._spec, self._images, self._recipe = pool, spec, images, recipe
         self._seconds = seconds
-        self._hear: OnEvent = lambda _: None
-        self._members = WorkerStates(pool, workers, lambda facts: self._hear(facts), seconds)
+        self._on_event: OnEvent = lambda _: None
+        self._workers = WorkerStates(pool, workers, lambda facts: self._on_event(facts), seconds)
         self._least = -(-spec.recipe.batch_size // spec.looks[0])  # so many first looks fill a batch
-        self._copies = 0
+        self._samples = 0
 
     @property
-    def copies(self) -> int:
-        """Noisy copies drawn so far, those of workers that were lost included."""
-        return self._copies + sum(member.copies for member in self._members.all.values())
+    def samples(self) -> int:
+        """Noise samples drawn so far, those of lost workers included."""
+        return self._samples + sum(state.samples for state in self._workers.all.values())
 
     def meter(self) -> Meter:
-        """Return no meter: the workers' machines are not this one."""
+        """Return a meter that reads nothing: the workers may run on other machines."""
         return Meter("unknown: several workers are not metered")
 
-    def sample(self, sigma: float, indices: Iterable[int], hear: OnEvent) -> Iterator[list[Line]]:
-        """Have images of one noise level sampled until they are decided.
+    def sample(self, sigma: float, indices: Iterable[int], on_event: OnEvent) -> Iterator[list[Line]]:
+        """Sample images of one noise level until they are decided.
 
         Args:
             sigma: one of the spec's noise levels.
-            indices: images to do.
-            hear: told of each worker that joins or leaves.
+            indices: the images.
+            on_event: called for each worker that joins, is left out or is lost.
 
         Yields:
-            Lines as they arrive, checked (possibly none).
+            Validated lines as they arrive (possibly none).
 
         Raises:
-            SmoothcertError: a worker refused the work, or workers keep failing; what was yielded counts.
+            SmoothcertError: a worker refused the work, or workers keep failing; the yielded lines are valid.
         """
-        self._hear = hear
+        self._on_event = on_event
         level = _Level(sigma, deque(indices), ResultValidator(self._spec, self._images, sigma, self._recipe))
-        self._members.waited()
-        while level.queue or any(member.given for member in self._members.all.values()):
-            self._members.fill()
+        self._workers.waited()
+        while level.queue or any(state.given for state in self._workers.all.values()):
+            self._workers.fill()
             self._give(level)
-            for name, message in self._said():
+            for name, message in self._messages():
                 yield self._take(level, name, message)
         self._close(level)
 
     def _give(self, level: _Level) -> None:
-        """Hand out images: each worker has a part of those left, ever smaller, so that all end together.
+        """Hand out images: each worker has a share of those left, ever smaller, so that all finish together.
 
-        Those a worker was lost with come last: one that is the cause then keeps no other from being decided.
+        Images of a lost worker come last: if one of them is the cause, the others are decided before.
         """
-        at_work = self._members.at_work
-        left = len(level.queue) + sum(len(member.given) for member in at_work.values())
-        for name, member in at_work.items():
-            if not member.open:
-                member.open = True
+        running = self._workers.running
+        left = len(level.queue) + sum(len(state.given) for state in running.values())
+        for name, state in running.items():
+            if not state.open:
+                state.open = True
                 self._pool.open(name, level.sigma)
-            room = share_of(left, len(at_work), self._least) - len(member.given)
+            room = share_of(left, len(running), self._least) - len(state.given)
             more = [level.queue.popleft() for _ in range(min(room, len(level.queue)))]
             if more:
-                member.given.update(more)
+                state.given.update(more)
                 self._pool.feed(name, level.sigma, more)
 
-    def _said(self) -> Iterator[tuple[str, Message]]:
-        """What workers say, and after it that those that hang are lost."""
+    def _messages(self) -> Iterator[tuple[str, Message]]:
+        """Yield the messages of workers, and then `Died` for each that hangs."""
         yield from self._pool.wait(POLL_SECONDS)
-        for name in self._members.hanging():
+        for name in self._workers.hanging():
             yield name, Died(f"it finished no batch for {self._seconds:g} s")
 
     def _take(self, level: _Level, name: str, message: Message) -> list[Line]:
-        if name not in self._members.all:  # it was stopped meanwhile
+        if name not in self._workers.all:  # it was stopped meanwhile
             return []
-        self._members.heard(name, message)
+        self._workers.alive(name, message)
         match message:
             case Ready():
-                self._members.joined(name, message)
+                self._workers.joined(name, message)
             case Results():
                 return self._read(level, name, message)
             case Refusal():
-                self._members.refused(name, message)
+                self._workers.refused(name, message)
             case Died() | Closed():
-                self._copies += self._members.all[name].copies
-                reason = message.reason if isinstance(message, Died) else "it stopped before its images were done"
-                level.queue.extend(self._members.died(name, reason))
+                self._samples += self._workers.all[name].samples
+                reason = message.reason if isinstance(message, Died) else "it stopped before its images were decided"
+                level.queue.extend(self._workers.died(name, reason))
         return []
 
-    def _read(self, level: _Level, name: str, wave: Results) -> list[Line]:
-        member, lines = self._members.all[name], list[Line]()
+    def _read(self, level: _Level, name: str, results: Results) -> list[Line]:
+        state, lines = self._workers.all[name], list[Line]()
         try:
-            for text in wave.lines:
-                line = level.answers.read(text, name, member.given)
-                member.given.discard(line.index)
+            for text in results.lines:
+                line = level.validator.read(text, name, state.given)
+                state.given.discard(line.index)
                 lines.append(line)
-                self._members.answered()
-            member.copies = wave.copies
+                self._workers.valid()
+            state.samples = results.samples
         except InvalidResultError as error:
-            self._copies += member.copies
-            level.queue.extend(self._members.wrong(name, str(error)))
+            self._samples += state.samples
+            level.queue.extend(self._workers.invalid(name, str(error)))
         return lines
 
     def _close(self, level: _Level) -> None:
-        """End the level at every worker, so that the next one finds them idle."""
-        for name, member in self._members.all.items():
-            if member.open:
-                member.closing = True
+        """End the level at every worker, so that all are idle when the next level begins."""
+        for name, state in self._workers.all.items():
+            if state.open:
+                state.closing = True
                 self._pool.feed(name, level.sigma, [], last=True)
-        while any(member.open for member in self._members.all.values()):
-            for name, message in self._said():
-                if isinstance(message, Closed) and name in self._members.all:
-                    self._closed(self._members.all[name])
+        while any(state.open for state in self._workers.all.values()):
+            for name, message in self._messages():
+                if isinstance(message, Closed) and name in self._workers.all:
+                    self._closed(self._workers.all[name])
                 else:
                     self._take(level, name, message)
 
-    def _closed(self, member: WorkerState) -> None:
-        self._copies += member.copies
-        member.open, member.closing, member.copies = False, False, 0
+    def _closed(self, state: WorkerState) -> None:
+        self._samples += state.samples
+        state.open, state.closing, state.samples = False, False, 0
 
 
 def share_of(left: int, workers: int, least: int) -> int:
-    """Return how many images a worker should have: half its part of all that are left, within limits.
+    """Return how many images a worker should have: half its share of those left, within limits.
 
     Args:
         left: images that are not decided.
         workers: how many share them.
-        least: images that fill a batch; fewer only where there are not so many.
+        least: images that fill a batch; a worker has fewer only if fewer are left.
 
     >>> [share_of(left, 2, 6) for left in (10_000, 100, 20, 10, 3, 0)]
     [128, 25, 6, 5, 2, 0]

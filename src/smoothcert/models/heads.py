@@ -45,7 +45,7 @@ def failed(reference: str, shape: tuple[int, ...], error: Exception) -> ModelErr
     """
     if lacks_memory(error):
         return ModelError(
-            f"The memory ran out when {reference} was given images of shape (n, C, H, W) = {shape}. End other "
+            f"Out of memory when {reference} was given images of shape (n, C, H, W) = {shape}. End other "
             "programs, take smaller images (--resize), or use another device or machine."
         )
     told = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

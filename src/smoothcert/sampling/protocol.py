@@ -1,7 +1,7 @@
-"""What an image needs next, as a pure function of its votes: for a certificate, and for a prediction.
+"""Which samples an image needs next, as a pure function of its votes: for a certificate, and for a prediction.
 
-Certification selects a class, then looks until every entry is decided. Prediction looks until its test decides or the
-last look is taken.
+Certification selects a class, then takes looks until every entry is decided. Prediction takes looks until its test
+decides, or until the last look.
 """
 
 from __future__ import annotations
@@ -24,23 +24,26 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SampleRange:
-    """Noisy copies [start, stop) of one stage."""
+    """Noise samples [start, stop) of one stage."""
 
     stage: Stage
     start: int
     stop: int
 
+    def __len__(self) -> int:
+        return self.stop - self.start
+
 
 @dataclass
 class ImageState:
-    """One image on its way through the waves: which copies it wants next, and how many of them it has.
+    """One image while it is sampled: which samples it needs next, and how many of them are drawn.
 
     Attributes:
         index: the image's index in its source; it addresses the noise.
-        need: the copies wanted next (None: decided); `drawn` of them have been drawn.
-        drawn: set back to 0 with each new need.
-        slot: its place in the sampler's window.
-        seconds: its share of the time so far.
+        need: the samples needed next, or None once the image is decided.
+        drawn: how many of them are drawn; 0 again with each new need.
+        slot: its slot in the sampler's window.
+        seconds: its share of the sampling time so far.
     """
 
     index: int
@@ -50,39 +53,15 @@ class ImageState:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Protocol(Procedure):
-    """When an image is decided. The class certified is the reference label, or without one the selection winner."""
-
-    def first(self) -> SampleRange:
-        """Return what a fresh image needs: selection copies where a certificate is about the prediction."""
-        if self.selects:
-            return SampleRange(Stage.SELECTION, 0, self.n0)
-        return SampleRange(Stage.ESTIMATION, 0, self.plan.looks[0])
-
-    def after(self, taken: int) -> SampleRange | None:
-        """Return the copies that lead from look number `taken` to the next, or None after the last."""
-        if taken == len(self.plan.looks):
-            return None
-        start = self.plan.looks[taken - 1] if taken else 0
-        return SampleRange(Stage.ESTIMATION, start, self.plan.looks[taken])
-
-
-def protocol_of(spec: Spec, plan: Plan) -> Protocol:
-    """Return the protocol of a run at the plan of one of its noise levels."""
-    request = spec.request
-    return Protocol(plan, request.targets, request.radius, request.n0)
-
-
 @dataclass
 class ImageVotes(ImageState):
     """One image on its way to a certificate: its votes so far.
 
     Attributes:
         label: reference label, or None for an unlabelled image.
-        winner: the class most selection copies voted for.
+        winner: the class with the most votes in the selection stage.
         looks: (n, counts) of each look taken, cumulative.
-        open_ks: the k whose cells are not all decided, with the running bounds of each.
+        open_ks: the k whose entries are not all decided, with the running bounds of each.
     """
 
     label: int | None = None
@@ -101,60 +80,109 @@ class ImageVotes(ImageState):
 
     @property
     def samples(self) -> int:
-        """Copies drawn in stages that are complete."""
+        """Samples drawn in stages that are complete."""
         selected = 0 if self.selection is None else int(self.selection.sum())
         return selected + (self.looks[-1][0] if self.looks else 0)
 
 
-def init_state(protocol: Protocol, index: int, label: int | None) -> ImageVotes:
-    """Return a fresh image."""
-    return ImageVotes(index, protocol.first(), label=label, open_ks=dict.fromkeys(protocol.targets))
+@dataclass(frozen=True)
+class Protocol(Procedure):
+    """When an image is decided. The class certified is the reference label, or without one the selection winner."""
 
+    def init_state(self, index: int, label: int | None) -> ImageVotes:
+        """Return an image without votes."""
+        return ImageVotes(index, self.first(), label=label, open_ks=dict.fromkeys(self.targets))
 
-def update(protocol: Protocol, images: Sequence[ImageVotes], counts: Counts) -> None:
-    """Take the votes of finished needs and set what each image needs next.
+    def first(self) -> SampleRange:
+        """Return the samples that an image needs first: selection, if a certificate is about the prediction."""
+        if self.selects:
+            return SampleRange(Stage.SELECTION, 0, self.n0)
+        return SampleRange(Stage.ESTIMATION, 0, self.plan.looks[0])
 
-    Args:
-        protocol: when an image is decided.
-        images: images whose need is fully drawn.
-        counts: votes of that need, int (images, classes).
-    """
-    looking = []
-    for image, votes in zip(images, counts, strict=True):
-        if image.need is not None and image.need.stage is Stage.SELECTION:
-            _select(protocol, image, votes)
-        else:
-            before = image.looks[-1][1] if image.looks else 0
-            image.looks.append((protocol.plan.looks[len(image.looks)], votes + before))
-            looking.append(image)
-    for k in protocol.targets:
-        _look(protocol, [image for image in looking if k in image.open_ks], k)
-    for image in images:
-        image.need = protocol.after(len(image.looks)) if image.open_ks else None
-        image.drawn = 0
+    def after(self, taken: int) -> SampleRange | None:
+        """Return the samples that lead from look number `taken` to the next, or None after the last look."""
+        if taken == len(self.plan.looks):
+            return None
+        start = self.plan.looks[taken - 1] if taken else 0
+        return SampleRange(Stage.ESTIMATION, start, self.plan.looks[taken])
 
+    def update(self, images: Sequence[ImageVotes], counts: Counts) -> None:
+        """Add the votes of completed sample ranges and set what each image needs next.
 
-def _select(protocol: Protocol, image: ImageVotes, votes: Counts) -> None:
-    image.selection = votes
-    image.winner = int(votes.argmax())
-    if image.label is not None and image.winner != image.label:
-        for k, target in protocol.targets.items():
-            if target == "prediction":
+        Args:
+            images: images all of whose needed samples are drawn.
+            counts: votes of those samples, int (images, classes).
+        """
+        looking = []
+        for image, votes in zip(images, counts, strict=True):
+            if image.need is not None and image.need.stage is Stage.SELECTION:
+                self._select(image, votes)
+            else:
+                before = image.looks[-1][1] if image.looks else 0
+                image.looks.append((self.plan.looks[len(image.looks)], votes + before))
+                looking.append(image)
+        for k in self.targets:
+            self._look([image for image in looking if k in image.open_ks], k)
+        for image in images:
+            image.need = self.after(len(image.looks)) if image.open_ks else None
+            image.drawn = 0
+
+    def _select(self, image: ImageVotes, votes: Counts) -> None:
+        image.selection = votes
+        image.winner = int(votes.argmax())
+        if image.label is not None and image.winner != image.label:
+            for k, target in self.targets.items():
+                if target == "prediction":
+                    del image.open_ks[k]
+
+    def _look(self, images: Sequence[ImageVotes], k: int) -> None:
+        """Take a look at the votes of some images, and close k for those that are decided."""
+        if not images:
+            return
+        votes = tally(np.stack([image.looks[-1][1] for image in images]), np.array([i.subject for i in images]), k)
+        each = [image.open_ks[k] or Bounds(np.ones(()), np.ones(k)) for image in images]
+        before = Bounds(np.array([b.q for b in each]), np.array([b.u for b in each]))
+        now, undecided = step(votes, before, self.radii, self.plan, k)
+        for i, image in enumerate(images):
+            if undecided[i]:
+                image.open_ks[k] = Bounds(now.q[i], now.u[i])
+            else:
                 del image.open_ks[k]
 
 
-def _look(protocol: Protocol, images: Sequence[ImageVotes], k: int) -> None:
-    if not images:
-        return
-    votes = tally(np.stack([image.looks[-1][1] for image in images]), np.array([i.subject for i in images]), k)
-    each = [image.open_ks[k] or Bounds(np.ones(()), np.ones(k)) for image in images]
-    before = Bounds(np.array([b.q for b in each]), np.array([b.u for b in each]))
-    now, still = step(votes, before, protocol.radii, protocol.plan, k)
-    for i, image in enumerate(images):
-        if still[i]:
-            image.open_ks[k] = Bounds(now.q[i], now.u[i])
-        else:
-            del image.open_ks[k]
+def protocol_of(spec: Spec, plan: Plan) -> Protocol:
+    """Return the protocol of a run at the plan of one of its noise levels."""
+    request = spec.request
+    return Protocol(plan, request.targets, request.radius, request.n0)
+
+
+@dataclass
+class PredictionVotes(ImageState):
+    """One image on its way to a prediction.
+
+    Attributes:
+        taken: looks taken so far.
+        counts: votes of all samples so far, int (classes,).
+        found: result of the last look; its answer is None if the test did not decide.
+    """
+
+    taken: int = 0
+    counts: Counts | None = None
+    found: Prediction | None = None
+
+    @property
+    def answer(self) -> Prediction:
+        """The result of the last look, once one was taken."""
+        if self.found is None:
+            raise ValueError("no look was taken yet")
+        return self.found
+
+    @property
+    def votes(self) -> Counts:
+        """Votes of all samples, once a look was taken: int (classes,)."""
+        if self.counts is None:
+            raise ValueError("no look was taken yet")
+        return self.counts
 
 
 @dataclass(frozen=True)
@@ -172,64 +200,32 @@ class PredictionRule:
     k: int = 1
 
     @cached_property
-    def levels(self) -> tuple[float, ...]:
-        """Error level of each look."""
+    def spent_alpha(self) -> tuple[float, ...]:
+        """Spent alpha of each look."""
         return alpha_spending(self.looks, self.alpha)
 
+    def init_state(self, index: int) -> PredictionVotes:
+        """Return an image without votes."""
+        return PredictionVotes(index, self.after(0))
+
     def after(self, taken: int) -> SampleRange | None:
-        """Return the copies that lead from look number `taken` to the next, or None after the last."""
+        """Return the samples that lead from look number `taken` to the next, or None after the last look."""
         if taken == len(self.looks):
             return None
         return SampleRange(Stage.PREDICTION, self.looks[taken - 1] if taken else 0, self.looks[taken])
 
+    def update(self, images: Sequence[PredictionVotes], counts: Counts) -> None:
+        """Add the votes of completed sample ranges, test them, and set what each image needs next.
 
-@dataclass
-class PredictionVotes(ImageState):
-    """One image on its way to a prediction.
-
-    Attributes:
-        taken: looks taken so far.
-        counts: votes of all copies so far, int (classes,).
-        found: what the last look taken says; its answer is None where the test left it open.
-    """
-
-    taken: int = 0
-    counts: Counts | None = None
-    found: Prediction | None = None
-
-    @property
-    def answer(self) -> Prediction:
-        """What the last look taken says, once one was taken."""
-        if self.found is None:
-            raise ValueError("no look was taken yet")
-        return self.found
-
-    @property
-    def votes(self) -> Counts:
-        """Votes of all samples, once a look was taken: int (classes,)."""
-        if self.counts is None:
-            raise ValueError("no look was taken yet")
-        return self.counts
-
-
-def init_prediction(rule: PredictionRule, index: int) -> PredictionVotes:
-    """Return a fresh image."""
-    return PredictionVotes(index, rule.after(0))
-
-
-def update_prediction(rule: PredictionRule, images: Sequence[PredictionVotes], counts: Counts) -> None:
-    """Take the votes of finished needs, test them, and set what each image needs next.
-
-    Args:
-        rule: looks, alpha and k.
-        images: images whose need is fully drawn.
-        counts: votes of that need, int (images, classes).
-    """
-    if not images:
-        return
-    so_far = counts + np.stack([np.zeros_like(counts[0]) if i.counts is None else i.counts for i in images])
-    level = np.array([rule.levels[image.taken] for image in images])
-    for image, votes, found in zip(images, so_far, predict_counts(so_far, rule.k, level), strict=True):
-        image.taken, image.counts, image.found = image.taken + 1, votes, found
-        image.need = rule.after(image.taken) if found.answer is None else None
-        image.drawn = 0
+        Args:
+            images: images all of whose needed samples are drawn.
+            counts: votes of those samples, int (images, classes).
+        """
+        if not images:
+            return
+        so_far = counts + np.stack([np.zeros_like(counts[0]) if i.counts is None else i.counts for i in images])
+        level = np.array([self.spent_alpha[image.taken] for image in images])
+        for image, votes, found in zip(images, so_far, predict_counts(so_far, self.k, level), strict=True):
+            image.taken, image.counts, image.found = image.taken + 1, votes, found
+            image.need = self.after(image.taken) if found.answer is None else None
+            image.drawn = 0

@@ -30,8 +30,8 @@ _KEEP = 1 << 30
 def keep_freed_memory() -> bool:
     """Raise glibc's mmap and trim thresholds to 1 GiB; return whether that was possible.
 
-    Measured on two cores, eager folded bf16 ResNet-20, batch 512: 1.3 times as many copies a CPU-second channels-last,
-    1.7 times in the usual layout.
+    Measured on two cores, eager folded bf16 ResNet-20, batch 512: 1.3 times as many samples per CPU-second in
+    channels-last layout, 1.7 times in contiguous layout.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -41,10 +41,12 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def memory_or_refusal(shape: tuple[int, ...]) -> Iterator[None]:
-    """Say what can be done where the memory runs out; a batch is never made smaller, its shape is what is certified.
+    """Raise a `RecipeError` with a remedy if the memory runs out.
+
+    A batch is never made smaller: its shape is part of what is certified.
 
     Args:
-        shape: (n, C, H, W) of the batch that is worked on.
+        shape: (n, C, H, W) of the batch.
 
     Raises:
         RecipeError: the memory of processor or accelerator ran out.
@@ -55,8 +57,8 @@ def memory_or_refusal(shape: tuple[int, ...]) -> Iterator[None]:
         if not lacks_memory(error):
             raise
         raise RecipeError(
-            f"The memory ran out at a batch of shape (n, C, H, W) = {shape}. Its size is part of what is certified and "
-            "does not change within a run: end other programs or workers and continue with `smoothcert resume RUN`, "
+            f"Out of memory at a batch of shape (n, C, H, W) = {shape}. Its size is part of what is certified and "
+            "does not change within a run: stop other programs or workers and continue with `smoothcert resume RUN`, "
             f"which loses nothing, or start a new run with --batch-size {max(1, shape[0] // 2)} or less."
         ) from error
 
@@ -67,9 +69,9 @@ Pixels = Callable[[int], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Source:
-    """Where images come from: their shape (C, H, W), a function from index to image, and its type of number.
+    """The images: their shape (C, H, W), a function from index to image, and its dtype.
 
-    Grid images are integers; float32 images, of any values, go with float noise alone.
+    Grid images are integers; float32 images of any values are for float noise only.
     """
 
     shape: tuple[int, int, int]
@@ -78,10 +80,10 @@ class Source:
 
 
 class Sampler:
-    """Draws noisy copies of a window of images and counts the classes the classifier returns.
+    """Draws noise samples of a window of images and counts the classes that the classifier returns.
 
-    `copies` counts the noisy copies drawn so far, padding left out. On equal logits the lowest class index wins,
-    decided in float32 after the classifier's own precision.
+    `samples` is the number of samples drawn so far, without padding. On equal logits the lowest class index wins;
+    logits are compared in float32.
     """
 
     def __init__(self, classifier: Classifier, forward: Forward, noise: Noise, recipe: Recipe, source: Source) -> None:
@@ -95,11 +97,11 @@ class Sampler:
             source: images by index.
 
         Raises:
-            RecipeError: there is not memory enough for one batch.
+            RecipeError: there is not enough memory for one batch.
         """
         self.batch_size, self.window = recipe.batch_size, max(64, 2 * recipe.batch_size // 50)
         self.classes = classifier.num_classes or 0
-        self.copies = 0
+        self.samples = 0
         self._forward, self._source, self._name = forward, source, classifier.reference
         self._writer = noise.writer(classifier.mean or (0.0,), classifier.std or (1.0,), input_precision(recipe))
         self._device = torch.device("cuda" if recipe.device.startswith("cuda") else "cpu")
@@ -110,14 +112,14 @@ class Sampler:
             self._images = np.zeros((self.window, *source.shape), dtype=source.dtype)
         self._bits = _bits(self._buffer)
         self._votes = torch.zeros((self.window + 1) * self.classes, dtype=torch.int64, device=self._device)
-        self._odd = torch.zeros((), dtype=torch.bool, device=self._device)
+        self._not_finite = torch.zeros((), dtype=torch.bool, device=self._device)
 
     def load(self, slot: int, index: int) -> None:
-        """Put an image into a slot of the window."""
+        """Load an image into a slot of the window."""
         self._images[slot] = self._source.pixels(index)
 
     def draw(self, rows: Rows) -> None:
-        """Add the votes of noisy copies; the last batch is padded by repeating copies that are not counted.
+        """Add the votes of noise samples; the last batch is padded with repeated samples that are not counted.
 
         Raises:
             ModelError: the classifier's output is not (n, classes).
@@ -127,24 +129,24 @@ class Sampler:
             slot = torch.from_numpy(np.where(np.arange(self.batch_size) < count, batch.slot, self.window))
             winner = slot.to(self._device) * self.classes + logits.argmax(dim=1)
             self._votes += torch.bincount(winner, minlength=self._votes.numel())
-            self.copies += count
-            self._odd |= ~torch.isfinite(logits).all()
+            self.samples += count
+            self._not_finite |= ~torch.isfinite(logits).all()
 
     def logits(self, batch: Rows) -> Tensor:
         """Return float32 logits (batch size, classes) of one full batch.
 
         Raises:
             ModelError: the classifier fails, or its output is not (n, classes).
-            RecipeError: there is not memory enough for one batch.
+            RecipeError: there is not enough memory for one batch.
         """
         with memory_or_refusal(tuple(self._buffer.shape)), torch.inference_mode():
             self._writer.fill(self._bits, self._images, batch, torch.get_num_threads())
-            logits = self._answers(self._buffer.to(self._device))
+            logits = self._run(self._buffer.to(self._device))
         if not isinstance(logits, Tensor) or logits.shape != (self.batch_size, self.classes):
             raise ModelError(_wrong_output(logits, self.batch_size, self.classes))
         return logits.float()
 
-    def _answers(self, noisy: Tensor) -> Tensor:
+    def _run(self, noisy: Tensor) -> Tensor:
         try:
             return self._forward(noisy)
         except (RuntimeError, ValueError, TypeError, LookupError) as error:
@@ -153,14 +155,14 @@ class Sampler:
             raise failed(self._name, tuple(noisy.shape), error) from error
 
     def take(self, slots: NDArray[np.int64]) -> Counts:
-        """Return and clear the votes of some slots, int (slots, classes).
+        """Return the votes of some slots, int (slots, classes), and set them to 0.
 
         Raises:
             ModelError: a logit was NaN or infinite.
         """
-        if bool(self._odd):
+        if bool(self._not_finite):
             raise ModelError(
-                "The classifier returned NaN or infinite logits under noise, so no vote of it can be counted. "
+                "The classifier returned NaN or infinite logits under noise, so its votes cannot be counted. "
                 "Check its weights and normalisation, or use --precision fp32."
             )
         votes = self._votes.view(-1, self.classes)
@@ -177,7 +179,7 @@ def _bits(buffer: Tensor) -> NDArray[np.generic]:
 
 
 def _batches(rows: Rows, size: int) -> Iterator[tuple[Rows, int]]:
-    """Split addresses into full batches; the last repeats its copies as padding. Yields (batch, copies that count)."""
+    """Split addresses into full batches, the last one padded by repetition; yield (batch, samples that count)."""
     total = len(rows.slot)
     for start in range(0, total, size):
         at = np.arange(start, start + size)
@@ -189,7 +191,7 @@ def _wrong_output(output: object, batch: int, classes: int) -> str:
     came = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
     return (
         f"Expected logits of shape (n, classes) = ({batch}, {classes}) from the classifier, got {came}. "
-        "Wrap the classifier so that it returns one row of class scores an image, in the order of the labels."
+        "Wrap the classifier so that it returns one row of class scores per image, in the order of the labels."
     )
 
 
@@ -199,7 +201,7 @@ NOISE_ROWS, NOISE_VALUES = 256, 4096
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What the self-test saw.
+    """Result of the self-test.
 
     Attributes:
         rows: rows compared.
@@ -213,11 +215,11 @@ class SelfTest:
 
 
 def self_test(sampler: Sampler, index: int) -> SelfTest:
-    """Compare the logits of the same noisy copies in another order, among other neighbours, on one thread.
+    """Compare the logits of the same noise samples in another order, with other neighbours, on one thread.
 
     Args:
         sampler: the sampler of the run.
-        index: an image of the run; its copies are drawn from the test stage, never from votes that count.
+        index: an image of the run; its samples are of the test stage and are never votes.
     """
     sampler.load(0, index)
     size = sampler.batch_size
@@ -236,7 +238,7 @@ def self_test(sampler: Sampler, index: int) -> SelfTest:
 
 
 def noise_test(noise: Noise, indices: list[int], shape: tuple[int, int, int]) -> dict[str, float | int | bool]:
-    """Test the noise the first selection copies of a run receive; return the outcome as a record.
+    """Test the noise of the first selection samples of a run; return the result as a record.
 
     Args:
         noise: the noise of one sigma.

@@ -1,11 +1,11 @@
-"""The scheduler (continuous batching): a window of images, whose pending samples are packed into full batches."""
+"""The scheduler (continuous batching): the pending samples of a window of images, packed into full batches."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,66 +13,96 @@ from numpy.typing import NDArray
 from smoothcert.noise import Rows
 from smoothcert.sampling.protocol import Counts, ImageState, SampleRange
 
-BATCHES_A_WAVE = 16
-"""The host looks at votes and reports progress at most once in so many batches."""
+BATCHES_PER_STEP = 16
+"""Batches drawn, at most, before votes are read and progress is reported."""
 
 
 class Votes(Protocol):
-    """What waves need of a sampler."""
+    """What the scheduler needs of a sampler."""
 
     batch_size: int
     window: int
 
     def load(self, slot: int, index: int) -> None:
-        """Put an image into a slot of the window."""
+        """Load an image into a slot of the window."""
 
     def draw(self, rows: Rows) -> None:
-        """Add the votes of noisy copies; the last batch is padded to the fixed shape."""
+        """Add the votes of noise samples; the last batch is padded to the fixed shape."""
 
     def take(self, slots: NDArray[np.int64]) -> Counts:
-        """Return and clear the votes of some slots, int (slots, classes)."""
+        """Return the votes of some slots, int (slots, classes), and set them to 0."""
 
 
 S = TypeVar("S", bound=ImageState)
+_S = TypeVar("_S", bound=ImageState, contravariant=True)
 
 
-def continuous_batching(
-    images: Iterable[S], sampler: Votes, settle: Callable[[Sequence[S], Counts], None]
-) -> Iterator[list[S]]:
-    """Sample every image until it is decided.
+class StoppingRule(Protocol[_S]):
+    """Decides images from their votes: the protocol of a run, or a prediction rule."""
 
-    A copy's noise follows from its address alone, so neither the order of the images nor their neighbours change a
-    vote. Copies that do not fill a batch wait for the next wave; only a batch that nothing can fill is padded.
+    def update(self, images: Sequence[_S], counts: Counts) -> None:
+        """Add the votes of completed sample ranges, int (images, classes); set what each image needs next."""
 
-    Args:
-        images: fresh images, from `begin` of the protocol or of a prediction.
-        sampler: draws noisy copies and counts votes.
-        settle: takes images whose need is fully drawn (possibly none) and the votes of that need, int (images,
-            classes), and sets what each needs next: None where it is decided.
 
-    Returns:
-        After each wave, the images it decided (possibly none).
+class Scheduler(Generic[S]):
+    """Samples images until they are decided, as many at a time as the sampler's window holds.
+
+    The noise of a sample follows from its address alone, so neither the order of the images nor their neighbours in a
+    batch change a vote. Samples that do not fill a batch wait for the next step; a batch is padded only if nothing can
+    fill it.
     """
-    waiting, window = iter(images), [*range(sampler.window)]
-    active: list[S] = []
-    while True:
-        for image in islice(waiting, len(window)):
-            image.slot = window.pop()
-            sampler.load(image.slot, image.index)
-            active.append(image)
-        if not active:
-            return
-        _draw(active, sampler)
-        settled = [image for image in active if image.need and image.drawn == image.need.stop - image.need.start]
-        settle(settled, sampler.take(np.array([image.slot for image in settled], dtype=np.int64)))
-        done = [image for image in settled if image.need is None]
-        window += [image.slot for image in done]
-        active = [image for image in active if image.need is not None]
-        yield done
+
+    def __init__(self, sampler: Votes, rule: StoppingRule[S]) -> None:
+        """Start with an empty window.
+
+        Args:
+            sampler: draws noise samples and counts votes.
+            rule: decides images.
+        """
+        self._sampler, self._rule = sampler, rule
+        self._free = [*range(sampler.window)]
+        self._active: list[S] = []
+
+    @property
+    def free(self) -> int:
+        """Images that can be added now."""
+        return len(self._free)
+
+    @property
+    def idle(self) -> bool:
+        """Whether every image that was added is decided."""
+        return not self._active
+
+    def add(self, image: S) -> None:
+        """Load an image that needs samples into a free slot."""
+        image.slot = self._free.pop()
+        self._sampler.load(image.slot, image.index)
+        self._active.append(image)
+
+    def step(self) -> list[S]:
+        """Draw up to 16 batches, decide images from their votes, and return those that are decided (possibly none)."""
+        _draw(self._active, self._sampler)
+        complete = [image for image in self._active if image.need is not None and image.drawn == len(image.need)]
+        votes = self._sampler.take(np.array([image.slot for image in complete], dtype=np.int64))
+        self._rule.update(complete, votes)
+        decided = [image for image in complete if image.need is None]
+        self._free += [image.slot for image in decided]
+        self._active = [image for image in self._active if image.need is not None]
+        return decided
+
+    def run(self, images: Iterable[S]) -> Iterator[list[S]]:
+        """Sample all of some images; yield, after each step, those that it decided (possibly none)."""
+        waiting = iter(images)
+        while True:
+            for image in islice(waiting, self.free):
+                self.add(image)
+            if self.idle:
+                return
+            yield self.step()
 
 
 def _draw(active: Sequence[ImageState], sampler: Votes) -> None:
-    """Draw one wave, a whole number of batches if there is at least one, and share the time among its images."""
+    """Draw a whole number of batches, or one that is padded, and share the time among the images."""
     began = time.monotonic()
     shares = _share(active, sampler.batch_size)
     sampler.draw(_rows(active, shares))
@@ -83,9 +113,9 @@ def _draw(active: Sequence[ImageState], sampler: Votes) -> None:
 
 
 def _share(active: Sequence[ImageState], batch_size: int) -> list[int]:
-    """Return how many copies each image gets in this wave, the longest waiting first."""
-    missing = np.array([image.need.stop - image.need.start - image.drawn for image in active if image.need])
-    budget = min(int(missing.sum()), BATCHES_A_WAVE * batch_size)
+    """Return how many samples of each image are drawn in this step; the images that were added first come first."""
+    missing = np.array([len(image.need) - image.drawn for image in active if image.need is not None])
+    budget = min(int(missing.sum()), BATCHES_PER_STEP * batch_size)
     if budget > batch_size:
         budget -= budget % batch_size
     before = np.concatenate([[0], np.cumsum(missing)[:-1]])
@@ -94,8 +124,12 @@ def _share(active: Sequence[ImageState], batch_size: int) -> list[int]:
 
 
 def _rows(active: Sequence[ImageState], shares: Sequence[int]) -> Rows:
-    """Return the addresses of a wave's copies."""
-    drawn = [(image, image.need, share) for image, share in zip(active, shares, strict=True) if share and image.need]
+    """Return the addresses of the samples of a step."""
+    drawn = [
+        (image, image.need, share)
+        for image, share in zip(active, shares, strict=True)
+        if share and image.need is not None
+    ]
     return Rows(
         slot=np.concatenate([np.full(share, image.slot, dtype=np.int64) for image, _, share in drawn]),
         image=np.concatenate([np.full(share, image.index, dtype=np.uint64) for image, _, share in drawn]),

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,16 +20,13 @@ from smoothcert.errors import DataError, ModelError, RecipeError, SpecError
 from smoothcert.models import Classifier
 from smoothcert.noise import make_noise
 from smoothcert.progress import interactive
-from smoothcert.sampling import protocol as prediction
 from smoothcert.sampling.base_model import Model, as_classifier, check_parameters, device_of_module, evaluating
 from smoothcert.sampling.batches import Batches, Images, Pixels, batches_of, count_of, device_of, pixels_of
 from smoothcert.sampling.certificates import Certificates, Predictions
-from smoothcert.sampling.protocol import ImageVotes, PredictionVotes, Protocol
-from smoothcert.sampling.protocol import init_state as begin
-from smoothcert.sampling.protocol import update as settle
+from smoothcert.sampling.protocol import ImageVotes, PredictionRule, PredictionVotes, Protocol
 from smoothcert.sampling.recipe import Forward, choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
-from smoothcert.sampling.scheduler import continuous_batching
+from smoothcert.sampling.scheduler import Scheduler
 from smoothcert.stats import Certificate, Plan, Prediction, certify_counts, prediction_looks, schedule
 
 if TYPE_CHECKING:
@@ -355,11 +351,11 @@ class SmoothedClassifier(nn.Module):
         pixels = self._pixels(images)
         with self._sampler(pixels) as (sampler, first):
             fill = max(1, sampler.batch_size // min(len(pixels), sampler.window))
-            rule = prediction.PredictionRule(prediction_looks(n, alpha, fill, stopping), alpha, k)
-            fresh = [prediction.init_prediction(rule, first + place) for place in range(len(pixels))]
-            for decided in continuous_batching(fresh, sampler, partial(prediction.update_prediction, rule)):
-                self._tell(len(decided))
-        return fresh
+            rule = PredictionRule(prediction_looks(n, alpha, fill, stopping), alpha, k)
+            states = [rule.init_state(first + place) for place in range(len(pixels))]
+            for decided in Scheduler(sampler, rule).run(states):
+                self._report(len(decided))
+        return states
 
     def certificates(
         self,
@@ -376,32 +372,32 @@ class SmoothedClassifier(nn.Module):
         protocol = self._protocol(pixels, k, radii, labels is not None, (n_max, alpha))
         known = self._labels(labels, len(pixels))
         with self._sampler(pixels) as (sampler, first):
-            fresh = [begin(protocol, first + place, label) for place, label in enumerate(known)]
-            for decided in continuous_batching(fresh, sampler, partial(settle, protocol)):
-                self._tell(len(decided))
-        return [_certificate(protocol, image, k, radii) for image in fresh]
+            states = [protocol.init_state(first + place, label) for place, label in enumerate(known)]
+            for decided in Scheduler(sampler, protocol).run(states):
+                self._report(len(decided))
+        return [_certificate(protocol, state, k, radii) for state in states]
 
     @contextmanager
     def _counting(self, what: str, x: Batches) -> Iterator[None]:
-        """Show progress to an interactive caller who does not listen himself."""
+        """Show progress in a terminal or notebook, unless the caller set `on_decided`."""
         if self.on_decided is not None:
             yield
             return
         total, decided = count_of(x), 0
         with interactive(what, total) as show:
 
-            def heard(more: int) -> None:
+            def count(more: int) -> None:
                 nonlocal decided
                 decided += more
                 show(decided)
 
-            self.on_decided = heard
+            self.on_decided = count
             try:
                 yield
             finally:
                 self.on_decided = None
 
-    def _tell(self, decided: int) -> None:
+    def _report(self, decided: int) -> None:
         if self.on_decided is not None:
             self.on_decided(decided)
 

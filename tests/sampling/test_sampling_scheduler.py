@@ -1,7 +1,6 @@
-"""Waves and protocol with votes that the address alone decides: no torch, no noise, any order."""
+"""Scheduler and protocol with votes that follow from the address alone: no torch, no noise, any order."""
 
 import dataclasses
-from functools import partial
 
 import numpy as np
 import pytest
@@ -10,12 +9,10 @@ from hypothesis import strategies as st
 
 from smoothcert.noise import Stage
 from smoothcert.sampling.protocol import ImageVotes, Protocol
-from smoothcert.sampling.protocol import init_state as begin
-from smoothcert.sampling.protocol import update as settle
 from smoothcert.stats import Bounds, Plan, running, schedule, tally
 from smoothcert.stats.sequential import undecided
 
-from .fakes import FakeSampler, run_waves, vote
+from .fakes import FakeSampler, run_scheduler, vote
 
 CLASSES, N0 = 4, 20
 LOOKS = schedule(500)
@@ -66,8 +63,8 @@ def outcome(image: ImageVotes) -> tuple[list[int] | None, list[tuple[int, list[i
 
 def sample(rule: Protocol, labels: dict[int, int | None], batch: int = 64, window: int = 4):
     sampler = FakeSampler(probabilities, batch, window, CLASSES)
-    fresh = [begin(rule, index, label) for index, label in labels.items()]
-    return sampler, run_waves(sampler, fresh, partial(settle, rule))
+    states = [rule.init_state(index, label) for index, label in labels.items()]
+    return sampler, run_scheduler(sampler, rule, states)
 
 
 TARGETS = st.sampled_from([{1: "prediction"}, {1: "prediction", 3: "label"}, {1: "label"}, {2: "label", 3: "label"}])
@@ -142,7 +139,7 @@ def test_all_copies_are_drawn_where_one_look_is_the_whole_plan():
 
 def test_an_unlabelled_image_without_selection_has_no_class_to_certify():
     with pytest.raises(ValueError, match="unlabelled"):
-        _ = begin(protocol({1: "label"}), 0, None).subject
+        _ = protocol({1: "label"}).init_state(0, None).subject
 
 
 def test_no_image_is_no_work():
