@@ -101,7 +101,7 @@ def test_bundle_of_a_run(say, real_run, tmp_path):
 REFUSED = {
     "no sigma": ((), r"--sigma: .* has classifiers for sigma 0\.25, 0\.5.*got none. Add --sigma 0\.25"),
     "another sigma": (("--sigma", "1"), r"--sigma: .*got 1\. Add"),
-    "too few copies": (("--sigma", "0.25", "--n", "10"), "expected n >= 11 noisy copies"),
+    "too few copies": (("--sigma", "0.25", "--n", "10"), "expected n >= 11"),
     "no copies": (("--sigma", "0.25", "--n", "0"), "expected n >= 11"),
     "alpha of one": (("--sigma", "0.25", "--alpha", "1"), "alpha"),
     "alpha too large": (("--sigma", "0.25", "--alpha", "0.7"), "alpha: expected a probability"),
@@ -335,7 +335,7 @@ BAD = {
     "no image": ((), "Name image files, or a folder of them"),
     "no such file": (("none.png",), r"none\.png: no such image file or folder"),
     "an empty folder": (("empty",), "contains no image file"),
-    "n too small": (("IMAGES", "--n", "10"), "expected n >= 11 noisy copies"),
+    "n too small": (("IMAGES", "--n", "10"), "expected n >= 11"),
     "alpha too large": (("IMAGES", "--alpha", "2"), "alpha"),
     "k too large": (("IMAGES", "--k", "3"), r"k: expected 1 to 2 .*got 3"),
     "k of zero": (("IMAGES", "--k", "0"), "k"),

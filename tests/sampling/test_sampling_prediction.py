@@ -27,7 +27,7 @@ def probabilities(image: int) -> list[float]:
 def slow(rule: PredictionRule, image: int) -> tuple[frozenset[int] | None, list[int]]:
     """One image, one copy at a time; every look judged anew from all votes so far."""
     votes: list[int] = []
-    for n, level in zip(rule.looks, rule.levels, strict=True):
+    for n, level in zip(rule.looks, rule.spent_alpha, strict=True):
         while len(votes) < n:
             votes.append(vote(probabilities(image), image, Stage.PREDICTION, len(votes)))
         counts = np.bincount(votes, minlength=CLASSES)
@@ -89,8 +89,8 @@ def test_the_first_look_of_all_images_fills_a_batch(images):
 
 def test_the_levels_of_the_looks_sum_to_alpha():
     rule = PredictionRule(LOOKS, ALPHA)
-    assert len(rule.levels) == len(LOOKS)
-    assert 0.999 * ALPHA <= sum(rule.levels) <= ALPHA
+    assert len(rule.spent_alpha) == len(LOOKS)
+    assert 0.999 * ALPHA <= sum(rule.spent_alpha) <= ALPHA
     assert rule.after(len(LOOKS)) is None
 
 
