@@ -85,10 +85,10 @@ def test_prediction_is_a_class_a_set_or_an_abstention():
     assert type(one.answer) is int
 
 
-def test_copies_that_can_never_decide_are_refused():
+def test_samples_that_can_never_decide_are_refused():
     always = smoothed(Fixed([0.0, 1.0, 0.0]))
     for stopping in ("looks", "fixed"):
-        with pytest.raises(SpecError, match=r"n >= 11 noisy copies, .* got 10; raise n or alpha"):
+        with pytest.raises(SpecError, match=r"n >= 11.* got 10"):
             always.predictions(images(1), n=10, stopping=stopping)
         assert [found.answer for found in always.predictions(images(1), n=11, stopping=stopping)] == [1]
     assert always.predict(images(1), n=6, alpha=0.05).label.tolist() == [1]
