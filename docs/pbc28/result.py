@@ -8,7 +8,7 @@ from wording import EVIDENCE, RESULT
 from smoothcert.config import Sigma
 from smoothcert.evidence import Run
 from smoothcert.evidence.cost import costs
-from smoothcert.evidence.results import Entry
+from smoothcert.formats.results import Entry
 from smoothcert.stats.rounding import format_down, percent_down, percent_of, percent_up
 
 BEGIN, END = "<!-- result: python docs/pbc28/make.py -->", "<!-- /result -->"

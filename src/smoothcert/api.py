@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from smoothcert import evidence
-from smoothcert.evidence.results import Entry
+from smoothcert.formats.results import Entry
 
 if TYPE_CHECKING:
     import pandas

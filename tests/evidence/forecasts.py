@@ -1,6 +1,7 @@
 """Forecasts made by hand."""
 
-from smoothcert.evidence.forecast import EntryForecast, Estimate, Forecast, LevelForecast, Pilot, Rate, settings_of
+from smoothcert.evidence.forecast import settings_of
+from smoothcert.formats.plan import EntryForecast, Estimate, Forecast, LevelForecast, Pilot, Rate
 
 
 def a_forecast(spec, unclear=(), beyond=(), share=0.6, samples=(200.0, 150.0, 300.0)):

@@ -11,7 +11,7 @@ from smoothcert.evidence.cost import NOT_METERED, basis_of, energy_of, rate_of
 from smoothcert.evidence.events import ENERGY, Event, append_event
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.outcomes import pairwise_probabilities, prediction_estimate
-from smoothcert.evidence.scenarios import CERTIFY, CERTIFY_MOST, PREDICT, PREDICT_MOST
+from smoothcert.formats.cost import CERTIFY, CERTIFY_MOST, PREDICT, PREDICT_MOST
 from smoothcert.stats import predict_counts, prediction_looks
 from smoothcert.stats.sequential import alpha_spending
 

@@ -9,16 +9,8 @@ from evidence.forecasts import a_forecast
 from evidence.handmade import a_spec
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.events import Event
-from smoothcert.evidence.forecast import (
-    PLANNED,
-    Estimate,
-    Forecast,
-    difference,
-    first_unnamed,
-    forecast_of,
-    named_entries,
-    settings_of,
-)
+from smoothcert.evidence.forecast import PLANNED, difference, first_unnamed, forecast_of, named_entries, settings_of
+from smoothcert.formats.plan import Estimate, Forecast
 
 
 def test_a_record_reads_back_as_the_same_forecast():

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothcert.config import Production, make_production
-from smoothcert.evidence.scenarios import (
+from smoothcert.evidence.scenarios import scenarios
+from smoothcert.formats.cost import (
     AGAIN,
     AMOUNTS,
     CERTIFY,
@@ -20,7 +21,6 @@ from smoothcert.evidence.scenarios import (
     Basis,
     around,
     exactly,
-    scenarios,
 )
 
 BASIS = Basis(

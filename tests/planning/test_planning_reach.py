@@ -29,7 +29,7 @@ def test_the_look_is_the_first_whose_unanimous_votes_certify():
     found = attainable_radius(asked, 1, 0.5)
     looks = asked.plan.looks
     assert found.look == 584
-    before = Plan(looks, 0.001, "rankcp", 8, 0.25).levels[: looks.index(584)]
+    before = Plan(looks, 0.001, "rankcp", 8, 0.25).spent_alpha[: looks.index(584)]
     one_by_one = [r_max(Plan((n,), level, "rankcp", 8, 0.25), 1) for n, level in zip(looks, before, strict=False)]
     assert max(one_by_one) < 0.5 <= r_max(Plan((584,), asked.plan.spent_alpha[looks.index(584)], "rankcp", 8, 0.25), 1)
 

@@ -12,7 +12,8 @@ from report.finished import finished
 from smoothcert.config import make_request
 from smoothcert.config.plan import make_plan_settings
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence.forecast import PLANNED, Outlook, Planned
+from smoothcert.evidence.forecast import PLANNED, Planned
+from smoothcert.formats.plan import Outlook
 from smoothcert.planning.plan import plan
 from smoothcert.report import table_of
 from smoothcert.report.plan.figure import plan_figure, plan_words

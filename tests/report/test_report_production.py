@@ -15,7 +15,8 @@ from smoothcert.config import Production, make_production
 from smoothcert.evidence import open_run
 from smoothcert.evidence.directory import write_json
 from smoothcert.evidence.events import ENERGY, RATES, append_event
-from smoothcert.evidence.scenarios import Amount, scenarios
+from smoothcert.evidence.scenarios import scenarios
+from smoothcert.formats.cost import Amount
 from smoothcert.report import table_of
 from smoothcert.report.cost import (
     COST,

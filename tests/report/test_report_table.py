@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from evidence.handmade import a_line, a_spec
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.ledger import Ledger
-from smoothcert.evidence.results import Entry, entries
+from smoothcert.evidence.results import entries
 from smoothcert.formats.published import PublishedLog, read_log
+from smoothcert.formats.results import Entry
 from smoothcert.report import FORMATS, log_table, results_table
 from smoothcert.stats import claims
 

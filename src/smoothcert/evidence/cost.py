@@ -17,7 +17,7 @@ from smoothcert.evidence.events import ENERGY, Event
 from smoothcert.evidence.line_store import columns_of
 from smoothcert.evidence.outcomes import TOGETHER, mean, padded, prediction_estimate
 from smoothcert.evidence.run import Run
-from smoothcert.evidence.scenarios import CERTIFY, CERTIFY_MOST, PREDICT, PREDICT_MOST, Basis
+from smoothcert.formats.cost import CERTIFY, CERTIFY_MOST, PREDICT, PREDICT_MOST, Basis
 from smoothcert.formats.line import Line
 from smoothcert.stats import prediction_looks
 from smoothcert.stats.rounding import format_down

@@ -1,15 +1,12 @@
 """From certificates to the results table: one entry per (sigma, k, r), with every claim over the data set.
 
-`results.json` has had two forms. Form 1 (without a key `format`) gave numbers for entries that are not attainable, and
-population bounds where images repeat; form 2 gives neither. Each is compared by its own rule, for ever.
-
 Acceptance criteria are judged by this table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -21,96 +18,13 @@ from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import Columns, columns_of, repeated
 from smoothcert.evidence.outcomes import Mask, Outcomes, only_at_least, outcomes_by_k
 from smoothcert.formats.line import Line
+from smoothcert.formats.results import CHOSEN_LATER, CONFIDENCE, FORMAT, PARTIAL, REPEATS, Entry, record_of
 from smoothcert.stats import Claim, claims, r_max
 from smoothcert.stats.population import one_per_group
 from smoothcert.stats.rounding import percent_down, percent_exact
 
-CONFIDENCE = 0.95
-FORMAT = 2
-PARTIAL, CHOSEN_LATER, REPEATS = "partial run", "the radius is not one of the spec", "images repeat"
-"""Why a cell has no population bound; words of form 2, like what follows."""
-ASSUMES = "images are independent draws from the population: assumed, not checked"
-ASSUMES_GROUPS = "groups are independent draws from the population, one random image of each: assumed, not checked"
-_CLAIMED = ("certified", "observed", "low", "high", "sample", "population", "joint")
-_FIRST = (
-    *("sigma", "k", "radius", "attainable", "r_max", "images", "lines", *_CLAIMED, "abstained", "wrong"),
-    *("samples_mean", "samples_median", "samples_max", "groups"),
-)
-"""Fields of a cell in form 1."""
 Draw = NDArray[np.int64] | None
 Certificates = Callable[[float, int], Outcomes]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One row of the results table.
-
-    Attributes:
-        sigma: noise level.
-        k: rank of the certificate.
-        radius: L2 radius r, in units of the [0, 1] range.
-        attainable: whether the sampling budget can certify r at all; where not, the counts below say nothing.
-        r_max: largest radius the budget can certify.
-        images: m, all images of the spec; images without a line count as not certified.
-        lines: images that have been decided so far.
-        certified: images certified-correct at r.
-        observed: certified / images.
-        low: lower end of the exact 95 % interval of observed.
-        high: its upper end; None where the count is only "at least".
-        sample: lower bound on the truly robust images of this sample.
-        population: lower bound on the truly robust fraction of the population; None where `withheld` says why: an
-            image is missing at any sigma, the radius was not fixed in the spec, or images repeat.
-        joint: the same at the level shared by all cells of the spec.
-        abstained: images without any positive certified radius that are not `wrong`; where the certified class is the
-            label itself, whatever the prediction.
-        wrong: images whose selection winner is another class.
-        samples_mean: mean noisy copies a decided image.
-        samples_median: median noisy copies a decided image.
-        samples_max: most noisy copies of one image.
-        groups: images that carry the population bound where they come in groups (one a group), else None.
-        at_least: whether certified, observed, low and sample are only "at least", and abstained "at most"
-            (`only_at_least`).
-        withheld: why there is no population bound; None where there is one.
-    """
-
-    sigma: float
-    k: int
-    radius: float
-    attainable: bool
-    r_max: float
-    images: int
-    lines: int
-    certified: int
-    observed: float
-    low: float
-    high: float | None
-    sample: int
-    population: float | None
-    joint: float | None
-    abstained: int
-    wrong: int
-    samples_mean: float
-    samples_median: float
-    samples_max: int
-    groups: int | None
-    at_least: bool
-    withheld: str | None
-
-    @property
-    def population_assumes(self) -> str | None:
-        """What the population bound takes for granted; None where there is none."""
-        if self.population is None:
-            return None
-        return ASSUMES if self.groups is None else ASSUMES_GROUPS
-
-    def record(self) -> dict[str, Any]:
-        """Return the cell as plain values: no numbers for what is not attainable, no abstentions that are "at most"."""
-        record = {**asdict(self), "population_assumes": self.population_assumes}
-        if not self.attainable:
-            record |= dict.fromkeys((*_CLAIMED, "at_least", "withheld", "population_assumes"))
-        elif self.at_least:
-            record["abstained"] = None
-        return record
 
 
 def entries(
@@ -128,10 +42,10 @@ def entries(
     Returns:
         One cell a (sigma, k, r), in that order.
     """
-    return _cells(spec, ledger, radii, certificates)
+    return _entries(spec, ledger, radii, certificates)
 
 
-def _cells(
+def _entries(
     spec: Spec,
     ledger: Ledger,
     radii: Sequence[float],
@@ -149,7 +63,7 @@ def _cells(
             limit = r_max(found.plan, k)
             for r in radii or spec.request.radius:
                 withheld = reason or (None if r in spec.request.radius else CHOSEN_LATER)
-                table.append(_cell(spec, found, draw, (r, limit), withheld))
+                table.append(_entry(spec, found, draw, (r, limit), withheld))
     return table
 
 
@@ -173,7 +87,7 @@ def _draw(spec: Spec, lines: Sequence[Line]) -> Draw:
     return np.asarray(one_per_group((group or "" for group in columns_of(lines).group), spec.seed), dtype=np.int64)
 
 
-def _cell(spec: Spec, found: Outcomes, draw: Draw, at: tuple[float, float], withheld: str | None) -> Entry:
+def _entry(spec: Spec, found: Outcomes, draw: Draw, at: tuple[float, float], withheld: str | None) -> Entry:
     """Return one cell at (r, R_max), without a population bound where it is withheld."""
     (r, limit), m = at, spec.data.images
     kept = found.certified_correct(r)
@@ -215,16 +129,6 @@ def _population(spec: Spec, kept: Mask, draw: Draw, claim: Claim) -> tuple[float
     return one.population, one.joint
 
 
-def form_of(record: Any) -> int | None:
-    """Return the form by whose rule a written `results.json` is compared; None where it is no such record.
-
-    Form 1 has no key `format`; a form of a newer version is compared by the keys that both have.
-    """
-    if not isinstance(record, dict) or "cells" not in record:
-        return None
-    return 1 if "format" not in record else FORMAT
-
-
 def results_record(
     spec: Spec, ledger: Ledger, certificates: Certificates | None = None, form: int = FORMAT
 ) -> dict[str, Any]:
@@ -236,20 +140,8 @@ def results_record(
         certificates: as in `entries`.
         form: which form of the record, 1 or 2.
     """
-    head = {
-        "spec_sha256": spec.sha256(),
-        "ledger_sha256": ledger.sha256(),
-        "lines": len(ledger.lines),
-        "confidence": CONFIDENCE,
-    }
-    if form == 1:
-        table = _cells(spec, ledger, (), certificates, repeats_count=False)
-        return {**head, "cells": [{name: getattr(entry, name) for name in _FIRST} for entry in table]}
-    return {
-        "format": FORMAT,
-        **head,
-        "cells": [entry.record() for entry in entries(spec, ledger, certificates=certificates)],
-    }
+    table = _entries(spec, ledger, (), certificates, repeats_count=form > 1)
+    return record_of(table, spec.sha256(), ledger.sha256(), len(ledger.lines), form)
 
 
 NAMES = {

@@ -15,7 +15,8 @@ from smoothcert.evidence.directory import RunDirectory
 from smoothcert.evidence.events import LEVEL, Change, Clean, Event, Rates, changes_of, clean_of, rates_of
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.outcomes import Outcomes, outcomes_by_k, pairwise_probabilities
-from smoothcert.evidence.results import Entry, entries
+from smoothcert.evidence.results import entries
+from smoothcert.formats.results import Entry
 from smoothcert.stats.rounding import scientific_up
 
 

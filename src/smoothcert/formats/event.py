@@ -19,8 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from smoothcert.formats.records import Amount, Rank, Record, Sha256, ShardName, Tally, checked, utc
-from smoothcert.formats.strict import decode
+from smoothcert.formats.strict import Amount, Rank, Record, Sha256, ShardName, Tally, checked, decode, utc
 
 LOCKED, STARTED, RESUMED, LEVEL, FINISHED = "spec locked", "start", "resume", "noise level", "finish"
 SHARD_FINISHED, MERGED, PLANNED = "shard finished", "merge", "planned"

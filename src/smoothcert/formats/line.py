@@ -32,8 +32,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smoothcert.errors import EvidenceError
-from smoothcert.formats.records import MOST_COUNTED, utc
-from smoothcert.formats.strict import decode
+from smoothcert.formats.strict import MOST_COUNTED, decode, utc
 
 Votes = Mapping[int, int]
 """Votes by class; classes without a vote are left out."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from smoothcert.evidence.forecast import COVERAGE, EntryForecast, Estimate, LevelForecast, Rate
+from smoothcert.formats.plan import COVERAGE, EntryForecast, Estimate, LevelForecast, Rate
 from smoothcert.planning.population import FloatArray, IntArray, Population, Seen, climb, population
 from smoothcert.planning.reach import sufficient
 from smoothcert.stats import Plan, Procedure, r_max, schedule, simulate

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from smoothcert.config import Production, Request
 from smoothcert.config.plan import PlanSettings
-from smoothcert.evidence.forecast import RESOLVED, Change, Estimate, Forecast, Outlook, Planned, Width
+from smoothcert.evidence.forecast import Planned
 from smoothcert.evidence.outcomes import TOGETHER, expected, pairwise_probability
-from smoothcert.evidence.results import CONFIDENCE
-from smoothcert.evidence.scenarios import Basis
+from smoothcert.formats.cost import Basis
+from smoothcert.formats.plan import RESOLVED, Change, Estimate, Forecast, Outlook, Width
+from smoothcert.formats.results import CONFIDENCE
 from smoothcert.import_factory import Consent
 from smoothcert.planning.forecast import Level, forecast_level
 from smoothcert.planning.population import FloatArray, Population

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from smoothcert.config import Request
-from smoothcert.evidence.forecast import AttainableRadius, Power
+from smoothcert.formats.plan import AttainableRadius, Power
 from smoothcert.stats import (
     Bounds,
     Plan,

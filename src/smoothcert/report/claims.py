@@ -6,7 +6,7 @@ A sentence is filled with the values of one entry; lower bounds are rounded down
 from __future__ import annotations
 
 from smoothcert.evidence import Run
-from smoothcert.evidence.results import Entry
+from smoothcert.formats.results import Entry
 from smoothcert.report.results_table import Table
 from smoothcert.stats.population import bad_runs
 from smoothcert.stats.rounding import format_down, full, percent_down, percent_of, percents

@@ -17,7 +17,8 @@ from smoothcert.config import Device, Price, Production, make_production
 from smoothcert.errors import InputError
 from smoothcert.evidence import Run
 from smoothcert.evidence.cost import basis_of, costs
-from smoothcert.evidence.scenarios import AMOUNTS, RUN, Amount, Basis, Scenario, around, scenarios
+from smoothcert.evidence.scenarios import scenarios
+from smoothcert.formats.cost import AMOUNTS, RUN, Amount, Basis, Scenario, around
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import (

@@ -12,7 +12,7 @@ from smoothcert.config import Spec
 from smoothcert.errors import SpecError
 from smoothcert.evidence import Run
 from smoothcert.evidence.outcomes import Outcomes
-from smoothcert.evidence.results import CONFIDENCE
+from smoothcert.formats.results import CONFIDENCE
 from smoothcert.stats import lower_bound, r_max, upper_bound
 
 FloatArray = NDArray[np.float64]

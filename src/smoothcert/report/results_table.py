@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from smoothcert.evidence.results import PARTIAL, Entry
 from smoothcert.formats.published import PublishedLog
+from smoothcert.formats.results import PARTIAL, Entry
 from smoothcert.report import markup
 from smoothcert.stats import interval
 from smoothcert.stats.rounding import format_down, full, percent_down, percent_of, percents

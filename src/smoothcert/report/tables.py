@@ -14,7 +14,8 @@ from smoothcert.evidence.cost import costs
 from smoothcert.evidence.events import Change
 from smoothcert.evidence.line_store import columns_of
 from smoothcert.evidence.outcomes import only_at_least, plan_of
-from smoothcert.evidence.results import PARTIAL, Entry, Verdict, verdicts
+from smoothcert.evidence.results import Verdict, verdicts
+from smoothcert.formats.results import PARTIAL, Entry
 from smoothcert.report.groups import NOT_ATTAINABLE, ClassRow, class_rows, percent
 from smoothcert.report.results_table import LEAST, Table
 from smoothcert.report.units import PATCH, units

@@ -18,8 +18,9 @@ from smoothcert.evidence.events import REPEATED
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import Columns, columns_of, in_blocks
 from smoothcert.evidence.outcomes import Outcomes, derived, joined, outcomes_by_k, seen, taken_at
-from smoothcert.evidence.results import FORMAT, Certificates, form_of, results_record
+from smoothcert.evidence.results import Certificates, results_record
 from smoothcert.formats.line import Line, Votes
+from smoothcert.formats.results import FORMAT, form_of
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.stats import Bounds, Plan, Tally, bounds, r_max
 from smoothcert.stats.rounding import full

@@ -15,7 +15,8 @@ from smoothcert.evidence.events import REPEATED, Event
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import BLOCK, Columns, columns_of
 from smoothcert.evidence.outcomes import Mask, Outcomes
-from smoothcert.evidence.results import Certificates, Entry
+from smoothcert.evidence.results import Certificates
+from smoothcert.formats.results import Entry
 from smoothcert.stats.population import bad_runs
 from smoothcert.stats.rounding import full
 from smoothcert.verify import plain

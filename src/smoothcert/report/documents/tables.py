@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from smoothcert.errors import InputError, MissingExtraError
-from smoothcert.evidence.results import FORMAT, form_of, results_record
+from smoothcert.evidence.results import results_record
+from smoothcert.formats.results import FORMAT, form_of
 from smoothcert.formats.strict import open_regular
 from smoothcert.report.certificates import NAME as CERTIFICATES
 from smoothcert.report.certificates import parts

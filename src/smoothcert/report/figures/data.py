@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from smoothcert.evidence import Run
-from smoothcert.evidence.results import CONFIDENCE
+from smoothcert.formats.results import CONFIDENCE
 from smoothcert.report.curves import Curve, curve
 from smoothcert.report.figures.curves import Copies, Panel, chosen, copies, panel
 

@@ -14,7 +14,7 @@ from smoothcert.config import Spec
 from smoothcert.errors import printable
 from smoothcert.evidence import Run
 from smoothcert.evidence.outcomes import Outcomes
-from smoothcert.evidence.results import Entry
+from smoothcert.formats.results import Entry
 from smoothcert.report.curves import Curve, Marker, curve_of, reach
 from smoothcert.report.groups import class_rows_of, in_words
 from smoothcert.report.html_report.images import (

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from smoothcert.evidence import Run
 from smoothcert.evidence.events import FINISHED, LOCKED
-from smoothcert.evidence.results import Entry
 from smoothcert.evidence.seal import fingerprint_words, seal_remark
+from smoothcert.formats.results import Entry
 from smoothcert.report import claims
 from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import format_down, full, percent_of, percents

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from smoothcert.evidence import Run
 from smoothcert.evidence.events import LEVEL
-from smoothcert.evidence.results import Entry
 from smoothcert.evidence.seal import seal_remark
+from smoothcert.formats.results import Entry
 from smoothcert.report import claims
 from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import Fields, cut, down, exact, fill, substitute, up, words

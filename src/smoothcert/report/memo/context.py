@@ -10,9 +10,12 @@ from smoothcert.config import Device, Place, Production
 from smoothcert.evidence import Run
 from smoothcert.evidence.cost import basis_of
 from smoothcert.evidence.events import LOCKED, STARTED, Event
-from smoothcert.evidence.forecast import Forecast, first_unnamed, forecast_of
-from smoothcert.evidence.results import Entry, Verdict, verdicts
-from smoothcert.evidence.scenarios import Basis, Scenario, scenarios
+from smoothcert.evidence.forecast import first_unnamed, forecast_of
+from smoothcert.evidence.results import Verdict, verdicts
+from smoothcert.evidence.scenarios import scenarios
+from smoothcert.formats.cost import Basis, Scenario
+from smoothcert.formats.plan import Forecast
+from smoothcert.formats.results import Entry
 from smoothcert.report.memo.blocks import cut, substitute
 from smoothcert.report.memo.sponsor import Sponsor
 from smoothcert.verify import Report, verify

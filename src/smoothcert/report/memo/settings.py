@@ -6,7 +6,7 @@ import math
 
 from smoothcert.evidence.cost import costs
 from smoothcert.evidence.events import LOCKED
-from smoothcert.evidence.scenarios import AGAIN, CERTIFY, PREDICT, RUN, Amount, Scenario
+from smoothcert.formats.cost import AGAIN, CERTIFY, PREDICT, RUN, Amount, Scenario
 from smoothcert.report.cost import digits_up, energy_up, price, time_up
 from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import DOWN, UP, Field, Fields, exact, fill, up, words

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from smoothcert.evidence.scenarios import CERTIFY, PREDICT
+from smoothcert.formats.cost import CERTIFY, PREDICT
 from smoothcert.report.claims import guarantees
 from smoothcert.report.cost import scenario_table
 from smoothcert.report.groups import NOT_ATTAINABLE, SMALL, ClassRow, Subgroup, percent, subgroup_rows, subgroups_of

@@ -52,8 +52,9 @@ from smoothcert.evidence import open_run
 from smoothcert.evidence.cost import basis_of
 from smoothcert.evidence.line_store import columns_of, in_blocks, some_of
 from smoothcert.evidence.outcomes import line_tallies, outcomes, plan_of
-from smoothcert.evidence.scenarios import CERTIFY, scenarios
+from smoothcert.evidence.scenarios import scenarios
 from smoothcert.evidence.seal import fingerprint_words
+from smoothcert.formats.cost import CERTIFY
 from smoothcert.report import claims, results_table
 from smoothcert.report.claims import guarantees
 from smoothcert.report.cost import assumptions, device_tables, devices_table, rates_table, read_stated

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from smoothcert.config import Production
 from smoothcert.evidence import Run
 from smoothcert.evidence.line_store import columns_of
-from smoothcert.evidence.scenarios import CERTIFY, PREDICT, Scenario
+from smoothcert.formats.cost import CERTIFY, PREDICT, Scenario
 from smoothcert.report.figures.captions import note
 from smoothcert.report.figures.images import Rows, sights_figure
 from smoothcert.report.figures.style import (

@@ -9,21 +9,20 @@ from typing import Any
 
 from smoothcert.config import Production
 from smoothcert.evidence import Run
-from smoothcert.evidence.forecast import (
+from smoothcert.evidence.forecast import Planned, forecast_of
+from smoothcert.evidence.line_store import columns_of
+from smoothcert.evidence.scenarios import scenarios
+from smoothcert.formats.plan import (
     AttainableRadius,
     Change,
     EntryForecast,
     Estimate,
     Forecast,
     LevelForecast,
-    Planned,
     Power,
     Width,
-    forecast_of,
 )
-from smoothcert.evidence.line_store import columns_of
-from smoothcert.evidence.results import PARTIAL, Entry
-from smoothcert.evidence.scenarios import scenarios
+from smoothcert.formats.results import PARTIAL, Entry
 from smoothcert.report.cost import scenario_table, time_up
 from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import format_down, format_up, full, percent_down, percent_exact, percent_up
