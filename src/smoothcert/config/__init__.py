@@ -1,4 +1,4 @@
-"""What to certify: a `Request` is what a person asks for, a `Spec` adds every fact found before the first image."""
+"""Settings: a `Request` has the settings of a run in four groups, a `Spec` adds every fact fixed before sampling."""
 
 from smoothcert.config.certify import CertifyConfig, Criterion, Place, RuntimeConfig, Target
 from smoothcert.config.inputs import DataConfig, ModelConfig, Reading

@@ -1,4 +1,4 @@
-"""`CertifyConfig` and `RuntimeConfig`: what is certified, and how the classifier is computed."""
+"""`CertifyConfig` and `RuntimeConfig`: what is certified, and how the base classifier is computed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from smoothcert.config.values import Alpha, Count, Floats, Frozen, Ints, Sigma, 
 
 
 class Place(Frozen):
-    """One cell of the results table."""
+    """One entry of the results table."""
 
     sigma: Sigma
     """Noise level, in units of the [0, 1] range."""
@@ -22,12 +22,12 @@ class Place(Frozen):
 
     @property
     def words(self) -> str:
-        """The cell as people write it."""
+        """The entry as text, such as "sigma 0.5, k 1, r 0.25"."""
         return f"sigma {self.sigma.text}, k {self.k}, r {repr(self.radius).removesuffix('.0')}"
 
 
 class Criterion(Place):
-    """An acceptance criterion: a cell's certified accuracy must reach a fraction."""
+    """An acceptance criterion: the certified accuracy of an entry must reach a fraction."""
 
     at_least: float
     """Fraction from above 0 to 1: 0.6 means 60 %."""
@@ -44,17 +44,17 @@ class Criterion(Place):
 
 
 SMALLEST_FIRST_LOOK = 100
-MOST_CELLS = 2_000
-"""Cells of a results table: each takes time, and a joint bound over more says little."""
+MOST_ENTRIES = 2_000
+"""Largest number of entries of a results table: each takes time, and a joint bound over more says little."""
 MOST_SHOWN = 6
-"""Values of a list that a refusal shows."""
+"""Values of a list that a message shows."""
 
 Target = Literal["prediction", "label"]
 _T = TypeVar("_T")
 
 
 class CertifyConfig(Frozen):
-    """What is certified: noise levels, radii, top-k, confidence, and how many samples it may take."""
+    """What is certified: noise levels, radii, top-k, alpha, and the sampling budget."""
 
     sigma: Annotated[tuple[Sigma, ...], BeforeValidator(split)] = (Sigma(0.25), Sigma(0.5), Sigma(1.0))
     """Noise levels. Standard deviations of the noise, in units of the [0, 1] range (0.25 is 64 grey levels of 255)."""
@@ -135,9 +135,9 @@ class CertifyConfig(Frozen):
     @model_validator(mode="after")
     def _bounded(self) -> Self:
         entries = len(self.sigma) * len(self.radius) * len(self.k)
-        if entries > MOST_CELLS or len(self.criteria) > MOST_CELLS:
+        if entries > MOST_ENTRIES or len(self.criteria) > MOST_ENTRIES:
             raise ValueError(
-                f"radius: expected at most {MOST_CELLS:,} combinations of sigma, k and radius, got {entries:,}"
+                f"radius: expected at most {MOST_ENTRIES:,} combinations of sigma, k and radius, got {entries:,}"
             )
         return self
 
@@ -151,38 +151,38 @@ class CertifyConfig(Frozen):
 
     @property
     def first_radius(self) -> float:
-        """The radius of the primary cell, or the smallest where none is named."""
+        """The radius of the primary entry, or the smallest radius."""
         return self.primary.radius if self.primary else self.radius[0]
 
     @property
     def first_k(self) -> int:
-        """The k of the primary cell, or the smallest where none is named."""
+        """The k of the primary entry, or the smallest k."""
         return self.primary.k if self.primary else self.k[0]
 
     @property
     def targets(self) -> dict[int, Target]:
-        """For each k, which class its certificate is about."""
+        """For each k, which class is certified: "prediction" or "label"."""
         return {k: self.target_of(k) for k in self.k}
 
     @property
     def selects(self) -> bool:
-        """Whether separate copies select the class: some certificate is about the prediction."""
+        """Whether separate noise samples select the class, because some certificate is about the prediction."""
         return "prediction" in self.targets.values()
 
     @property
     def max_samples(self) -> int:
-        """Noisy copies an image at most, selection included; what a fixed number of copies takes for each image."""
+        """Maximum number of noise samples per image, selection included; the number drawn with fixed stopping."""
         return self.n_max + (self.n0 if self.selects else 0)
 
     def target_of(self, k: int) -> Target:
-        """Return which class a top-k certificate is about: the prediction, or the reference label."""
+        """Return which class is certified at k: the smoothed prediction, or the reference label."""
         if self.target == "auto":
             return "prediction" if k == 1 else "label"
         return self.target
 
 
 class RuntimeConfig(Frozen):
-    """How the classifier is computed. All but the device are part of what is certified."""
+    """How the base classifier is computed. All but the device are part of what is certified."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Precision of the classifier. Part of what is certified."""

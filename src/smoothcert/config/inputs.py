@@ -1,4 +1,4 @@
-"""`ModelConfig` and `DataConfig`: classifier and images as a person names them, and what only a person can say."""
+"""`ModelConfig` and `DataConfig`: the classifier and the images, and what must be declared about them."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ class ModelConfig(Frozen):
     def _channel_values(cls, values: tuple[float, ...] | None, which: ValidationInfo) -> tuple[float, ...] | None:
         low = 0.0 if which.field_name == "std" else -math.inf
         if values is not None and not (values and all(math.isfinite(v) and v > low for v in values)):
-            wanted = "numbers above 0" if which.field_name == "std" else "numbers"
-            raise ValueError(f"expected {wanted}, one per channel, got {_list(values)}")
+            expected = "numbers above 0" if which.field_name == "std" else "numbers"
+            raise ValueError(f"expected {expected}, one per channel, got {_list(values)}")
         return values
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""`PlanSettings`: everything `certify` is asked, of which classifier and images may be left out, and a pilot."""
+"""`PlanSettings`: the settings of `certify`, where classifier and images may be left out, and those of the pilot."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class PlanSettings(Request):
     def _enough(cls, samples: int) -> int:
         if not LEAST_COPIES <= samples <= MOST_COPIES:
             raise ValueError(
-                f"expected from {LEAST_COPIES} to {MOST_COPIES:,} noisy copies an image, got {samples}; "
-                "fewer tell too little, and more are a run of their own"
+                f"expected from {LEAST_COPIES} to {MOST_COPIES:,} noise samples per image, got {samples}; "
+                "fewer resolve too little, and for more use `certify`"
             )
         return samples
 
@@ -72,11 +72,11 @@ class PlanSettings(Request):
 
     @property
     def draws(self) -> bool:
-        """Whether there is a pilot to draw."""
+        """Whether the plan draws a pilot."""
         return bool(self.model)
 
     def request(self) -> Request:
-        """Return what a run would be asked."""
+        """Return the settings of the planned run."""
         return Request(**{name: getattr(self, name) for name in Request.model_fields})
 
 

@@ -1,4 +1,4 @@
-"""What a person asks of a bundle: the settings of `smoothcert predict`."""
+"""`PredictSettings`: the settings of `smoothcert predict`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only the user can say about production: studies a day, votes, devices and prices. Never guessed."""
+"""`Production`: what the user states about production: studies per day, votes, devices and prices. Never guessed."""
 
 from __future__ import annotations
 
@@ -40,58 +40,58 @@ class _Stated(Frozen):
 
 
 class Price(_Stated):
-    """A price somebody quoted on a date."""
+    """A price quoted on a date."""
 
     amount: Annotated[float, _positive(10**6, "a price")]
     currency: Words
-    """As written; amounts in different currencies are never added."""
+    """As given; amounts in different currencies are never added."""
     date: datetime.date
-    """The day on which the price held."""
+    """Date of the price."""
 
 
 class Device(_Stated):
-    """A device that may run in production, as the user states it."""
+    """A device that may run in production, as stated by the user."""
 
     name: Words
     source: Words
-    """Where rate, watts and price come from, such as a measurement of your own, a data sheet, or "assumed"."""
-    copies_per_second: Annotated[float | None, _positive(10**12, "a rate in noisy copies a second")] = None
-    """Noisy copies a second of this classifier; None: this is the device of the run, at the rate measured in it."""
+    """Source of rate, watts and price, such as a measurement of your own, a data sheet, or "assumed"."""
+    copies_per_second: Annotated[float | None, _positive(10**12, "a rate in noise samples per second")] = None
+    """Noise samples per second of this classifier; None: the device of the run, at its measured rate."""
     watts: Annotated[float | None, _positive(10**6, "a power in watts")] = None
-    """Power at work; None: what the run measured on its own device, else unknown."""
+    """Power at work; None: as measured on the device of the run, else unknown."""
     hour: Price | None = None
-    """Price of an hour of the device, with everything that the user wants counted in it."""
+    """Price of an hour of the device, including everything that the user wants to count."""
 
 
 class Production(_Stated):
-    """How the smoothed classifier is to be used in production."""
+    """How the smoothed classifier will be used in production."""
 
     votes: int = 1000
-    """Noisy copies of one prediction at most."""
+    """Maximum number of noise samples per prediction."""
     alpha: Alpha = 0.001
-    """Probability that one prediction is not the smoothed classifier's, over its own noise draws."""
+    """Probability of returning a class other than the smoothed classifier's, over the noise draws of a prediction."""
     studies_a_day: Annotated[tuple[int, ...], BeforeValidator(_listed)] = (1_000, 100_000, 10_000_000)
-    """Studies a day; a study is one image."""
+    """Studies per day; a study is one image."""
     utilisation: float = 0.5
-    """Share of the day in which a device works: the rest is left for peaks, repairs and nights."""
+    """Share of the day in which a device works; the rest is reserved for peaks, repairs and nights."""
     devices: tuple[Device, ...] = ()
-    """Devices to compare. The device of the run is always among them, stated here or not."""
+    """Devices to compare. The device of the run is always included."""
 
     @field_validator("votes")
     @classmethod
     def _votes(cls, votes: int) -> int:
         if not 1 <= votes <= MOST_VOTES:
-            raise ValueError(f"expected from 1 to {MOST_VOTES:,} noisy copies a prediction, got {votes:,}")
+            raise ValueError(f"expected from 1 to {MOST_VOTES:,} noise samples per prediction, got {votes:,}")
         return votes
 
     @field_validator("studies_a_day")
     @classmethod
     def _studies(cls, studies: tuple[int, ...]) -> tuple[int, ...]:
         if not 1 <= len(studies) <= MOST_NAMED or len(set(studies)) != len(studies):
-            raise ValueError(f"expected 1 to {MOST_NAMED} distinct numbers of studies a day, got {len(studies)}")
+            raise ValueError(f"expected 1 to {MOST_NAMED} distinct numbers of studies per day, got {len(studies)}")
         for each in studies:
             if not 1 <= each <= MOST_STUDIES:
-                raise ValueError(f"expected from 1 to {MOST_STUDIES:,} studies a day, got {each:,}")
+                raise ValueError(f"expected from 1 to {MOST_STUDIES:,} studies per day, got {each:,}")
         return tuple(sorted(studies))
 
     @field_validator("utilisation")
@@ -112,7 +112,7 @@ class Production(_Stated):
         unrated = [device.name for device in devices if device.copies_per_second is None]
         if len(unrated) > 1:
             raise ValueError(
-                "expected copies_per_second of every device but the one that the run was made on, "
+                "expected copies_per_second of every device other than the device of the run, "
                 f"got none for {' and '.join(unrated)}"
             )
         return devices
@@ -122,14 +122,14 @@ class Production(_Stated):
         least = math.ceil(math.log2(2 / self.alpha))
         if self.votes < least:
             raise ValueError(
-                f"votes: expected at least {least} at alpha {self.alpha:g}, as fewer votes can never decide, "
+                f"votes: expected at least {least} at alpha {self.alpha:g}, because fewer can never decide, "
                 f"got {self.votes}"
             )
         return self
 
     @property
     def here(self) -> Device | None:
-        """What the user states about the device of the run itself, or None."""
+        """What the user states about the device of the run, or None."""
         return next((device for device in self.devices if device.copies_per_second is None), None)
 
 
@@ -142,6 +142,6 @@ def make_production(fields: dict[str, Any]) -> Production:
     >>> make_production({"votes": 5})
     Traceback (most recent call last):
         ...
-    smoothcert.errors.SpecError: votes: expected at least 11 at alpha 0.001, as fewer votes can never decide, got 5.
+    smoothcert.errors.SpecError: votes: expected at least 11 at alpha 0.001, because fewer can never decide, got 5.
     """
     return make(Production, **fields)

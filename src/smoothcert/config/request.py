@@ -1,4 +1,4 @@
-"""`Request`: the settings of a run in their four groups, the same as Python arguments, YAML file and flags."""
+"""`Request`: the settings of a run in four groups, the same in Python, in the YAML file and as flags."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MOST_SHARDS = 1_000_000
 
 @dataclass(frozen=True)
 class Share:
-    """One part of a run's images, for machines that share nothing but the command.
+    """Shard i of n: one part of the images of a run, for machines that share no storage.
 
     Attributes:
         number: i, from 0.
-        of: n, into how many parts the images are divided.
+        of: n, the number of shards.
     """
 
     number: int
@@ -31,7 +31,7 @@ class Share:
         return f"{self.number}/{self.of}"
 
     def part(self, indices: Sequence[int]) -> list[int]:
-        """Return the images at positions p with p mod n = i: every part has images from all over the set.
+        """Return the indices at positions p with p mod n = i, so that every shard has images from the whole data set.
 
         >>> Share(1, 3).part([10, 20, 30, 40, 50])
         [20, 50]
@@ -40,10 +40,10 @@ class Share:
 
 
 def parse_share(text: str) -> Share:
-    """Read a part as it is typed.
+    """Parse "i/n".
 
     Raises:
-        SpecError: it is not i/n with i from 0 to n - 1.
+        SpecError: the text is not i/n with i from 0 to n - 1.
 
     >>> parse_share("0/4")
     Share(number=0, of=4)
@@ -60,9 +60,9 @@ class Request(ModelConfig, DataConfig, CertifyConfig, RuntimeConfig):
     """The settings of a run. Every field is a flag of `smoothcert certify` and a key of `--config`."""
 
     def plain(self) -> dict[str, Any]:
-        """Return the settings as plain values, as `--config` reads them: noise levels as they were typed.
+        """Return the settings as plain values in the form of a `--config` file, noise levels as typed.
 
-        Trust is left out: no file gives it.
+        `trust_model` is left out, because a file cannot set it.
         """
         known = self.model_dump(mode="json", exclude_none=True, exclude={"trust_model"})
         return known | {"sigma": [sigma.text for sigma in self.sigma]}

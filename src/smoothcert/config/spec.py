@@ -1,4 +1,4 @@
-"""The locked spec: a request with every fact found before the first image. It never changes afterwards."""
+"""The locked spec: a request with every fact that is fixed before the first image. It never changes afterwards."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from smoothcert.formats.spec import FORMAT, parse_spec, spec_text
 
 MOST_LOOKS = 64
 MOST_NAMED = 1000
-"""Entries of a list that are searched for unknown keys: more classifiers no run has."""
+"""Items of a list that are searched for unknown keys; no run has more classifiers."""
 
 
 class ModelFacts(Frozen):
-    """One tested classifier, as it was found before the first image."""
+    """One base classifier, as found before the first image."""
 
     sigma: float
     written: str
-    """The noise level as it was typed; it fills {sigma} in file names."""
+    """The noise level as typed, which replaces {sigma} in file names."""
     reference: str
     weights: str | None
     sha256: str
@@ -37,23 +37,23 @@ class ModelFacts(Frozen):
     trained_sigma: float | None
     own: bool
     eta: float
-    """Total-variation distance of one noisy image from ideal Gaussian noise (0 for float noise: not covered)."""
+    """Total-variation distance of one noisy image from Gaussian noise (0 for float noise, which is not covered)."""
     adapted: tuple[str, ...] = ()
-    """What lies between the noisy image and the classifier besides normalisation, in words."""
+    """Steps between the noisy image and the classifier besides normalisation, as text."""
     source_sha256: str | None = None
-    """Hash of the source file that built it, where code of the user's did."""
+    """Hash of the source file that built it, if the user's code did."""
     state_sha256: str | None = None
-    """Hash of the state it had when it was loaded: name, type, shape and bytes of every tensor."""
+    """Hash of its state dict when it was loaded: name, type, shape and bytes of every tensor."""
 
     @model_validator(mode="after")
     def _written(self) -> ModelFacts:
         if not _writes(self.written, self.sigma):
-            raise ValueError(f"written: expected the noise level {self.sigma:g} as it was typed, got other text")
+            raise ValueError(f"written: expected the noise level {self.sigma:g} as typed, got other text")
         return self
 
 
 class DataFacts(Frozen):
-    """The images, as they were found before the first image was certified."""
+    """The data set, as found before the first image was certified."""
 
     reference: str
     sha256: str
@@ -68,18 +68,18 @@ class DataFacts(Frozen):
     indices: tuple[int, ...] | None = None
     """Index of each image in its source; None means 0 to images - 1."""
     subgroups: tuple[str, ...] = ()
-    """Names of the columns for which results are also counted apart."""
+    """Names of the columns for which results are also counted separately."""
     source_sha256: str | None = None
-    """Hash of the source file that made them, where code of the user's did."""
+    """Hash of the source file that made them, if the user's code did."""
 
     @property
     def synthetic(self) -> bool:
-        """Whether the images were drawn by this package, not taken."""
+        """Whether the images are synthetic images of this package."""
         return re.fullmatch(r"synthetic(:\d+)?(#.+)?", self.reference) is not None
 
 
 class Recipe(Frozen):
-    """How the classifier's numbers are computed. What is certified is the classifier *with* its recipe."""
+    """The numeric recipe: how logits are computed. What is certified is the base classifier *with* its recipe."""
 
     precision: Literal["fp32", "bf16", "fp16"]
     folded: bool
@@ -93,12 +93,12 @@ class Recipe(Frozen):
 
     @property
     def name(self) -> str:
-        """A short name that ledger lines can quote."""
+        """A short name, used in ledger lines."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
 
 class Spec(Frozen):
-    """A request with every fact found before the first image; locked in `spec.json`."""
+    """A request with every fact that is fixed before the first image; locked in `spec.json`."""
 
     format: Literal[1] = FORMAT
     minor: int = 0
@@ -119,12 +119,12 @@ class Spec(Frozen):
 
     @property
     def cells(self) -> int:
-        """Number of (sigma, k, r) cells, over which joint bounds are shared."""
+        """Number of entries (sigma, k, r) of the results table, over which joint bounds hold."""
         return len(self.request.sigma) * len(self.request.k) * len(self.request.radius)
 
     @property
     def expected(self) -> int:
-        """Number of results a whole run has: one a (sigma, image)."""
+        """Number of results of a complete run: one per (sigma, image)."""
         return len(self.request.sigma) * self.data.images
 
     @property
@@ -133,7 +133,7 @@ class Spec(Frozen):
         return self.data.indices if self.data.indices is not None else tuple(range(self.data.images))
 
     def model_at(self, sigma: float) -> ModelFacts:
-        """Return the classifier that is tested at a noise level.
+        """Return the base classifier of a noise level.
 
         Raises:
             SpecError: no classifier of this run belongs to that noise level.
@@ -144,21 +144,21 @@ class Spec(Frozen):
         raise SpecError(f"Expected one of the run's noise levels {self.request.sigma}, got {sigma}.")
 
     def to_json(self) -> str:
-        """Return the canonical text of `spec.json`, keys that only a newer version knows included."""
+        """Return the canonical text of `spec.json`, including keys that only a newer version knows."""
         return spec_text(_plain(self, self.model_dump(mode="json")))
 
     def sha256(self) -> str:
-        """Return the hash of the canonical text; the first event of a run quotes it."""
+        """Return the hash of the canonical text, which the first event of a run contains."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Keys that a newer minor version wrote and this one does not know."""
+        """Keys that a newer minor version wrote and this version does not know."""
         return tuple(_unknown(self))
 
 
 def _writes(text: str, sigma: float) -> bool:
-    """Whether a text is a number, and that noise level: it fills {sigma} in names, which may not lead elsewhere."""
+    """Whether a text is exactly this noise level; it replaces {sigma} in paths, so it may contain nothing else."""
     try:
         return float(text) == sigma and text == text.strip()
     except ValueError:
@@ -183,7 +183,7 @@ def read_spec(text: str | bytes) -> Spec:
 
 
 def _plain(value: Any, dumped: Any) -> Any:
-    """Return what was dumped of a value, with the keys that its class does not know."""
+    """Return the dump of a value, including keys that its class does not know."""
     if isinstance(value, BaseModel):
         known = {name: _plain(getattr(value, name), dumped[name]) for name in dumped}
         return {**known, **(value.model_extra or {})}
@@ -203,7 +203,7 @@ def _unknown(value: Any, place: str = "") -> Iterator[str]:
 
 
 def _contradictions(spec: Spec) -> Iterator[str]:
-    """Yield where a spec from a file is not one that was ever locked: what follows may be computed from any other."""
+    """Describe where a spec contradicts itself, so that no run can have locked it; later code relies on these facts."""
     request, data = spec.request, spec.data
     if [model.sigma for model in spec.models] != [float(sigma) for sigma in request.sigma]:
         yield "models: expected one classifier for each noise level, in their order"

@@ -1,4 +1,4 @@
-"""The pieces settings are made of: frozen values, lists as people type them, a noise level that keeps its text."""
+"""Building blocks of settings: frozen models, lists as typed on the command line, a noise level that keeps its text."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from smoothcert.errors import SpecError
 
 
 class Sigma(float):
-    """A noise level that remembers how it was written, so that `{sigma}` in a file name means what was typed."""
+    """A noise level that remembers its text, so that `{sigma}` in a file name is replaced by what was typed."""
 
     text: str
 
     def __new__(cls, value: str | float) -> Sigma:
-        """Read a number; `text` is what was written."""
+        """Parse a number; `text` is the text as given."""
         self = super().__new__(cls, value)
         self.text = value.strip() if isinstance(value, str) else repr(float(value))
         return self
 
     @classmethod
     def __get_pydantic_core_schema__(cls, *_: Any) -> core_schema.CoreSchema:
-        """Tell pydantic how to read a noise level, and that it is written as a number."""
+        """Validate a noise level, and serialise it as a number."""
         as_number = core_schema.plain_serializer_function_ser_schema(float)
         return core_schema.no_info_plain_validator_function(_sigma, serialization=as_number)
 
@@ -62,7 +62,7 @@ def _count(value: int) -> int:
 
 
 MOST = 10_000_000
-"""The largest number of copies or images that is taken for meant."""
+"""The largest number of noise samples or images that is accepted."""
 Alpha = Annotated[float, AfterValidator(_probability)]
 Count = Annotated[int, AfterValidator(_count)]
 Floats = Annotated[tuple[float, ...], BeforeValidator(split)]
@@ -70,7 +70,7 @@ Ints = Annotated[tuple[int, ...], BeforeValidator(split)]
 
 
 class Frozen(BaseModel):
-    """A value: immutable, with no unknown fields."""
+    """An immutable model without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
@@ -91,7 +91,7 @@ def make(kind: type[_Settings], **fields: Any) -> _Settings:
 
 
 def explain(error: ValidationError) -> str:
-    """Return the first complaint of a validation error as one sentence, without internal paths or addresses."""
+    """Return the first entry of a validation error as one sentence, without internal paths or URLs."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
     kind, message = first["type"], first["msg"]

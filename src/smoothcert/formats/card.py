@@ -1,4 +1,4 @@
-"""The card of a classifier, version 1: what its weights file (or its author) declares, checked field by field.
+"""The weight card of a classifier, version 1: what its weights file, or its author, declares; checked field by field.
 
 In a safetensors file it is the metadata entry `smoothcert`: one JSON object with sorted keys, those of `Card` below.
 `layout`, `channels` and `output` came after the format was fixed and are left out where nothing is declared; any other
@@ -45,10 +45,10 @@ _LATER = ("layout", "channels", "output")
 
 @dataclass(frozen=True)
 class Card:
-    """Declared facts; None, () and {} mean that nothing is declared.
+    """Facts that a weight card declares; None, () and {} mean that nothing is declared.
 
     Args:
-        arch: one of our architectures.
+        arch: one of the built-in architectures.
         num_classes: at least 2.
         in_channels: at least 1.
         input_shape: (C, H, W).
@@ -56,11 +56,11 @@ class Card:
         std: per channel, above 0; as many as `mean`.
         sigma: noise used in training, in units of the [0, 1] range.
         value_range: lowest and highest pixel value.
-        class_names: one a class.
+        class_names: one per class.
         layout: "NCHW" or "NHWC": channels first or last in the network's input.
         channels: "RGB" or "BGR": the order of colours; mean and std are in this order.
         output: "logit" or "probability": what the one output of a binary classifier is.
-        recipe: how it was trained; kept, never interpreted.
+        recipe: training configuration; kept, never interpreted.
     """
 
     arch: Annotated[_Text | None, "the name of an architecture"] = None
@@ -82,7 +82,7 @@ class Card:
 
     @property
     def planes(self) -> int | None:
-        """The number of channels, if anything declared tells it."""
+        """Number of channels, if it follows from what is declared."""
         shape = self.input_shape
         return (len(self.mean) if len(self.mean) > 1 else None) or self.in_channels or (shape[0] if shape else None)
 

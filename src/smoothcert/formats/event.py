@@ -6,8 +6,8 @@ Each line is one JSON object with sorted keys. Every event has
 * `at`: str, UTC time such as `2026-01-31T12:00:00Z`, never before that of the line above;
 * `previous`: str, SHA-256 of the bytes of the line above without its newline; 64 zeros in the first line;
 
-and the facts of its kind, which the classes below document key by key. A kind, and a fact of a known kind, that this
-version does not know comes from a newer one: it is kept, covered by the chain, and never interpreted.
+and the facts of its kind, documented key by key by the classes below. A kind or a fact that this version does not know
+comes from a newer version: it is kept and covered by the chain, but never interpreted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SHARD_FINISHED, MERGED, PLANNED = "shard finished", "merge", "planned"
 CLEAN, CHANGED, RATES, ENERGY, REPORTED = "without noise", "changed images", "rates", "energy", "report"
 REPEATED = "repeated images"
 WORKER = "worker"
-"""A worker of a fleet joined, was left out, or was lost."""
+"""A worker joined the pool, was left out, or was lost."""
 
 SIGNED = "lock signed"
 """The lock was signed before the first vote."""
@@ -38,7 +38,7 @@ _DIGEST = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True)
 class Event:
-    """One entry: what happened, when, and its facts."""
+    """One line of the log: what happened, when, and its facts."""
 
     event: str
     at: str
@@ -54,22 +54,22 @@ class Locked(Record):
     smoothcert: str
     """Version that locked it."""
     shard: ShardName | None = None
-    """The part of the images this run is about; left out for a whole run."""
+    """The shard of images that this run samples; left out for a whole run."""
     environment_sha256: Sha256 | None = None
     """Hash of environment.json; left out before version 0.2.0."""
 
 
 class SealedFile(Record):
-    """What an event says of one ledger file: its whole lines, as they stand in it, unpacked."""
+    """State of one ledger file, unpacked, at the time of an event."""
 
     lines: Tally
-    """How many."""
+    """Number of complete lines."""
     sha256: Sha256
-    """Their hash."""
+    """Hash of their bytes."""
 
 
 SealedFiles = dict[str, SealedFile]
-"""By the file's name without .gz. Where a packed file and a plain one have one name, the packed one comes first."""
+"""By file name without .gz. If a packed and a plain file share a name, the lines of the packed one come first."""
 
 
 class LockSigned(Record):
@@ -83,9 +83,9 @@ class Session(Record):
     """`start` and `resume`: a process begins to sample."""
 
     lines: Tally
-    """Results at hand."""
+    """Number of results in the ledger."""
     files: SealedFiles | None = None
-    """The ledger files at hand."""
+    """The ledger files."""
     worker: str | None = None
     """Name of the first ledger file, without its ending."""
     recipe: dict[str, Any] | None = None
@@ -97,17 +97,17 @@ class Session(Record):
 
 
 class Planned(Record):
-    """`planned`: the forecast the run was certified with."""
+    """`planned`: the forecast that the run was certified with."""
 
     forecast: dict[str, Any]
     """The forecast of a plan.json."""
 
 
 class WithoutNoise(Record):
-    """`without noise`: accuracy of the classifier of one noise level on clean images."""
+    """`without noise`: clean accuracy of the base classifier of one noise level."""
 
     sigma: float
-    """Noise level it belongs to."""
+    """The noise level."""
     images: Tally
     """Images of the run."""
     correct: dict[Rank, list[Tally]]
@@ -118,62 +118,62 @@ class _Moved(Record):
     median: Amount
     """Median L2 norm, in units of the [0, 1] range."""
     within: list[Tally]
-    """Images that the change moves by less than each radius."""
+    """For each radius: images whose perturbation has an L2 norm below it."""
 
 
 class ChangedImages(Record):
-    """`changed images`: how far simple changes move the images."""
+    """`changed images`: L2 norms of simple perturbations of the images."""
 
     images: Tally
     """Images measured."""
     radius: list[Amount]
     """Radii of the run."""
     changes: dict[str, _Moved]
-    """By the change in words."""
+    """By the name of the perturbation."""
 
     @model_validator(mode="after")
     def _each_radius(self) -> ChangedImages:
         if any(len(moved.within) != len(self.radius) for moved in self.changes.values()):
-            raise ValueError("expected one number a radius for each change")
+            raise ValueError("expected one number per radius for each change")
         return self
 
 
 class RepeatedImages(Record):
-    """`repeated images`: how many images are equal to the bit to another one, counted when a run starts."""
+    """`repeated images`: how many images are bit-identical to another one, counted when a run starts."""
 
     images: Tally
     """Images of the run."""
     repeats: Tally
-    """Images that repeat another one; where images come in groups, one of another group."""
+    """Images that repeat another one; if images come in groups, one of another group."""
 
 
 class Rated(Record):
-    """`rates`: noisy copies a second in each precision."""
+    """`rates`: noise samples per second in each precision."""
 
     sigma: float | None = None
     """Noise level of the classifier that was timed."""
     device: str
     """The device."""
     batch_size: Tally
-    """Noisy copies a forward pass."""
+    """Noise samples per forward pass."""
     rates: dict[str, Amount]
-    """Copies a second by precision."""
+    """Noise samples per second, by precision."""
     left_out: dict[str, str]
-    """Reason by precision that does not run here."""
+    """Precisions that do not run on this device, with the reason."""
 
 
 class _SelfTest(Record):
     bit_equal: bool
-    """Whether logits do not depend on neighbours, order and threads."""
+    """Whether logits are independent of the other rows of a batch, their order, and threads."""
     rows: Tally | None = None
     """Rows compared."""
     largest_difference: float | None = None
-    """Largest absolute difference of a logit; null where it is not finite."""
+    """Largest absolute difference of a logit; null if it is not finite."""
 
 
 class _NoiseTest(Record):
     passed: bool
-    """Whether the delivered noise has the distribution it must have."""
+    """Whether the delivered noise has the required distribution."""
     values: Tally | None = None
     """Values tested."""
     chi_square_p: float | None = None
@@ -187,7 +187,7 @@ class _NoiseTest(Record):
 
 
 class NoiseLevel(Record):
-    """`noise level`: a session begins with a noise level, and has tested recipe and noise."""
+    """`noise level`: a session begins a noise level, after the self-test and the noise test."""
 
     sigma: float | None = None
     """The noise level."""
@@ -198,14 +198,14 @@ class NoiseLevel(Record):
 
 
 class Energy(Record):
-    """`energy`: what a session used at one noise level."""
+    """`energy`: energy that a session used at one noise level."""
 
     sigma: float
     """The noise level."""
     copies: Tally
-    """Noisy copies classified."""
+    """Noise samples classified."""
     joules: Amount | None
-    """Energy, or null where it is unknown."""
+    """Energy; null if unknown."""
     source: str
     """The meter, or why there is none."""
     seconds: Amount
@@ -213,31 +213,31 @@ class Energy(Record):
 
 
 class Worker(Record):
-    """`worker`: a worker of a fleet joined, was left out, or was lost."""
+    """`worker`: a worker joined the pool, was left out, or was lost."""
 
     worker: str
     """Its name."""
     state: str
     """joined, left out or lost."""
     node: str | None = None
-    """The machine of one that joined."""
+    """Machine of a worker that joined."""
     pid: Tally | None = None
-    """Its process."""
+    """Its process id."""
     reason: str | None = None
-    """Why it is not there."""
+    """Why it was left out or lost."""
     images_again: Tally | None = None
-    """Images of a lost one that are sampled again."""
+    """Images of a lost worker that are sampled again."""
 
 
 class SessionEnded(Record):
     """`session end`: a session was interrupted."""
 
     files: SealedFiles
-    """The ledger files it left."""
+    """The ledger files at its end."""
 
 
 class Finished(Record):
-    """`finish`: the run is whole, and this line seals it. The first of a log counts; only documents may follow it."""
+    """`finish`: the run is complete and this line seals it. The first one counts; only `report` events may follow."""
 
     lines: Tally
     """Results in the ledger."""
@@ -254,7 +254,7 @@ class Finished(Record):
 
 
 class ShardFinished(Finished):
-    """`shard finished`: the same for the part of a shard; it seals nothing."""
+    """`shard finished`: the same for a shard; it does not seal the run."""
 
     shard: ShardName
     """As in `spec locked`."""
@@ -264,17 +264,17 @@ class MergedShard(Record):
     """One of the runs that a merge event names."""
 
     name: Annotated[str, Field(pattern="^(shard|run)-[0-9][0-9a-z.-]{0,60}$")]
-    """Its folder in shards/, and the beginning of its ledger files' names."""
+    """Its folder in shards/, and the prefix of its ledger files."""
     shard: ShardName | None
-    """Its part of the images; null for a run that was no shard."""
+    """Its part of the images; null for a run that was not a shard."""
     lines: Tally
-    """Results in its ledger."""
+    """Number of results in its ledger."""
     ledger_sha256: Sha256
     """Hash of its canonical ledger."""
     head: Sha256
     """SHA-256 of the last line of its own log."""
     files: SealedFiles | None = None
-    """Its ledger files; left out by version 0.1.0."""
+    """Its ledger files; not written by version 0.1.0."""
 
 
 class Merged(Record):
@@ -288,11 +288,11 @@ class Reported(Record):
     """`report`: documents were written."""
 
     files: Tally
-    """How many."""
+    """Number of documents."""
     sha256sums: Sha256 | None = None
     """SHA-256 of results/SHA256SUMS."""
     documents: dict[str, Sha256] | None = None
-    """SHA-256 of each document, by its name relative to `results/`; version 0.1.0 named the list's alone."""
+    """SHA-256 of each document, by its name relative to `results/`; not written by version 0.1.0."""
 
 
 KINDS: dict[str, type[Record]] = {
@@ -318,7 +318,7 @@ KINDS: dict[str, type[Record]] = {
 
 
 def event_line(event: Event) -> bytes:
-    """Return the line of an event, without its newline; a number that is not finite is written as null."""
+    """Return the line of an event without its newline; non-finite numbers are written as null."""
     record = {"event": event.event, "at": event.at, "previous": event.previous, **event.facts}
     return json.dumps(_finite(record), sort_keys=True, allow_nan=False).encode()
 
@@ -327,7 +327,7 @@ def parse_event(line: bytes) -> Event:
     """Read the line of an event.
 
     Raises:
-        ValueError: it is not one, or the facts are not those of its kind; the reason, without a full stop.
+        ValueError: the line is not an event, or its facts do not fit its kind; the message has no full stop.
     """
     record = decode(line)
     if not isinstance(record, dict):
@@ -346,7 +346,7 @@ def parse_event(line: bytes) -> Event:
 
 
 def unknown_of(event: Event) -> list[str]:
-    """Return what only a newer version knows: the kind of an event, or facts of it; empty for one of this version."""
+    """Describe what this version does not know of an event: its kind, or some of its facts; empty if it knows all."""
     if event.event not in KINDS:
         return [f"the event {event.event!r:.60}"]
     return [f"{name!r:.60} of {event.event!r}" for name in event.facts if name not in KINDS[event.event].model_fields]

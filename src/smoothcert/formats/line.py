@@ -1,4 +1,4 @@
-"""A line of a ledger file, `*.jsonl` or `*.jsonl.gz`, version 1: the votes of one (sigma, image), nothing derived.
+"""A line of a ledger file (`*.jsonl`, `*.jsonl.gz`), version 1: the votes of one (sigma, image), nothing derived.
 
 Each line is one JSON object without blanks, its keys in this order:
 
@@ -7,20 +7,20 @@ Each line is one JSON object without blanks, its keys in this order:
 * `image`: str, "sha256:" and the hash of the image;
 * `label`: int from 0, the reference label;
 * `group`: str or null, the patient or other group;
-* `selection`: object or null, votes of the n0 selection copies by class; null where no class had to be selected;
-* `looks`: list of [n, votes], the votes of the first n copies at each look taken;
+* `selection`: object or null, votes of the n0 selection samples by class; null if no class is selected;
+* `looks`: list of [n, votes], the votes of the first n noise samples at each look taken;
 * `seconds`: number from 0, time spent, as far as it can be attributed to one image;
-* `worker`: str, who sampled it; the name of the file without its ending;
+* `worker`: str, name of the worker that sampled it, which is the file name without its ending;
 * `at`: str, UTC time such as `2026-01-31T12:00:00Z` at which it was decided;
-* `recipe`: str, name of the numeric recipe; left out where it is the spec's own;
-* `subgroups`: object of str, the image's value in each column of the spec; left out where the spec has none;
-* `output`: reserved for votes about something else than the class of an image; no line of version 1 has it.
+* `recipe`: str, name of the numeric recipe; left out if it is the spec's own;
+* `subgroups`: object of str, value of the image in each column of the spec; left out if the spec has none;
+* `output`: reserved for votes on something other than the class of an image; no line of version 1 has it.
 
-Votes are objects: class number in plain decimal (no sign, no leading zero) to a whole number; classes without a vote
-are left out. The canonical ledger, whose SHA-256 the seal holds, has the lines sorted by sigma and index, keys sorted,
-without `seconds`, `worker` and `at`, each followed by a newline.
+Votes are objects that map the class number in plain decimal (no sign, no leading zero) to a whole number; classes
+without a vote are left out. The canonical ledger, whose SHA-256 is in the seal, consists of the lines sorted by sigma
+and index, with sorted keys, without `seconds`, `worker` and `at`, each followed by a newline.
 
-No key may be added in a minor version: what a reader does not know could be a vote. An unknown key is refused.
+No key may be added in a minor version, since an unknown key could hold votes. An unknown key is refused.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ Votes = Mapping[int, int]
 """Votes by class; classes without a vote are left out."""
 
 Key = tuple[float, int]
-"""What one line is about: (sigma, image index)."""
+"""Key of a line: (sigma, image index)."""
 
 SEAL_IGNORES = ("seconds", "worker", "at")
 KEYS = frozenset(
     ("sigma", "index", "image", "label", "group", "selection", "looks", *SEAL_IGNORES, "recipe", "subgroups")
 )
 LONGEST = 10**12
-"""Seconds of one line; sums over a million lines are finite."""
+"""Largest number of seconds of a line; sums over a million lines are finite."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class Line:
         image: "sha256:..." of the image.
         label: reference label.
         group: the patient or other group, or None.
-        selection: votes of the n0 selection copies, or None where no class had to be selected.
+        selection: votes of the n0 selection samples; None if no class is selected.
         looks: (n, votes) at each look taken, cumulative.
         seconds: time spent, as far as it can be attributed to one image.
-        worker: who sampled it.
+        worker: name of the worker that sampled it.
         at: UTC time at which it was decided.
-        recipe: name of the numeric recipe where it is not the spec's own.
-        subgroups: the image's value in each column for which results are counted apart.
+        recipe: name of the numeric recipe if it is not the spec's own.
+        subgroups: value of the image in each column for which results are counted separately.
     """
 
     sigma: float
@@ -82,16 +82,16 @@ class Line:
 
     @property
     def key(self) -> Key:
-        """What one line is about: (sigma, image index)."""
+        """Key of the line: (sigma, image index)."""
         return (self.sigma, self.index)
 
     @property
     def samples(self) -> int:
-        """Noisy copies drawn for this image, selection included."""
+        """Noise samples drawn for this image, selection included."""
         return sum((self.selection or {}).values()) + (self.looks[-1][0] if self.looks else 0)
 
     def to_json(self, seal: bool = False) -> str:
-        """Return the line as JSON; with `seal`, without what may differ between two equal runs."""
+        """Return the line as JSON; with `seal`, the canonical line, without what may differ between two equal runs."""
         record: dict[str, Any] = {
             "sigma": self.sigma,
             "index": self.index,
@@ -125,7 +125,7 @@ def parse_line(text: str | bytes) -> Line:
     """Read one line of a ledger.
 
     Raises:
-        EvidenceError: the line is not JSON, or a key is missing, unknown, or of the wrong kind.
+        EvidenceError: the line is not JSON, a key is missing or unknown, or a value is of another type.
     """
     try:
         record = decode(text, bounded=False)
@@ -154,7 +154,7 @@ def parse_line(text: str | bytes) -> Line:
 
 
 class _Classes(dict[str, int]):
-    """Class numbers by their text, in plain decimal; what else `int` would read is refused."""
+    """Class numbers by their text in plain decimal; other forms that `int` accepts are refused."""
 
     def __missing__(self, text: str) -> int:
         if not _CLASS.fullmatch(text):
@@ -172,7 +172,7 @@ def _votes(record: object) -> Votes:
     votes = {_CLASSES[c]: n for c, n in record.items()}
     numbers = votes.values()
     if votes and not (set(map(type, numbers)) == {int} and min(numbers) >= 0 and max(numbers) <= MOST_COUNTED):
-        for number in numbers:  # one by one, to name the first that is none
+        for number in numbers:  # one by one, to name the first invalid one
             _count(number)
     return votes
 

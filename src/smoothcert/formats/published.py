@@ -1,4 +1,4 @@
-"""Files that others publish: per-image certification logs, and class counts."""
+"""Files published by others: per-image certification logs and class counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 
 @dataclass(frozen=True, eq=False)
 class PublishedLog:
-    """A per-image log in the published CIFAR-10 and ImageNet format; radii as printed there, votes are not in it.
+    """A per-image log in the format of the code of Cohen et al. (2019, arXiv:1902.02918): printed radii, no votes.
 
     Attributes:
         name: file name.
@@ -58,7 +58,7 @@ def read_log(path: Path) -> PublishedLog:
 
 
 def read_counts(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Read class counts: one line an image, c counts and then the label.
+    """Read class counts: one line per image, c counts and then the label.
 
     Returns:
         Counts, int (m, c), and labels, int (m,).

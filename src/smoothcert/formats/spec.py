@@ -1,19 +1,19 @@
-"""`spec.json`, version 1: the locked spec. Canonical JSON: keys sorted, one blank of indent a level, ASCII, a newline.
+"""`spec.json`, version 1: the locked spec. Canonical JSON: sorted keys, indented by one space, ASCII, final newline.
 
-Its SHA-256 is quoted by the first event of a run, so the text of a stored spec never changes. Keys marked + came after
-the format was fixed: they are left out where unset (null, false or empty), and readers take them as unset where they
-are missing. All others are always there.
+The first event of a run contains its SHA-256, so the text of a stored spec never changes. Keys marked + were added
+after the format was fixed: they are left out if unset (null, false or empty), and a missing one is unset. All others
+are always present.
 
 * `format`: 1.
 * `minor`+: int, minor version of the format that wrote it; 0 where left out.
 * `smoothcert`: str, version that locked it.
 * `looks`: list of int, sample numbers of the looks, increasing.
 * `seed`: int of 64 bits, and `seed_source`: "operating system" or "user".
-* `request`: what was asked.
-    `model`, `data`: str, classifier and images as they were named. `weights`, `arch`: str or null.
+* `request`: the settings.
+    `model`, `data`: str, classifier and images as given. `weights`, `arch`: str or null.
     `limit`: int or null. `quantise`: 8, 12, 16 or null. `resize`+, `crop`+: int, pixels. `window`+: [centre, width].
     `trust_model`: bool, a record of what was allowed when the run was made; it allows nothing.
-    `input_range`+: [lowest, highest]. `mean`+, `std`+: list of number, one a channel. `layout`+: "NCHW" or "NHWC".
+    `input_range`+: [lowest, highest]. `mean`+, `std`+: list of number, one per channel. `layout`+: "NCHW" or "NHWC".
     `channels`+: "RGB" or "BGR". `output`+: "logit" or "probability". `subgroup`+: list of str.
     `sigma`: list of number, in units of the [0, 1] range. `radius`: list of number, L2, same units. `k`: list of int.
     `target`: "auto", "prediction" or "label". `alpha`: number. `bound`: "rankcp", "simuem" or "cohen".
@@ -26,7 +26,7 @@ are missing. All others are always there.
     `sigma`: number. `written`: str, the noise level as typed. `reference`: str. `weights`: str or null.
     `sha256`: str, hash of the weights. `arch`: str or null. `input_shape`: [C, H, W] or null. `mean`, `std`: list of
     number. `trained_sigma`: number or null. `own`: bool, whether the network is the user's code. `eta`: number, total
-    variation of one noisy image from Gaussian noise. `adapted`+: list of str, what lies before the classifier.
+    variation of one noisy image from Gaussian noise. `adapted`+: list of str, steps before the classifier.
     `source_sha256`+: str, hash of the source file of code that built it. `state_sha256`+: str, hash of its state dict.
 * `data`: the images.
     `reference`, `sha256`, `labels_sha256`: str. `images`: int. `shape`: [C, H, W]. `levels`: int, grid steps in [0, 1].
@@ -59,11 +59,11 @@ LATER = {
     "data": ("subgroups", "source_sha256"),
     "models": ("adapted", "source_sha256", "state_sha256"),
 }
-"""Settings and facts that came after the format was fixed: they are left out where unset."""
+"""Keys that were added after the format was fixed: they are left out if unset."""
 
 
 def spec_text(record: dict[str, Any]) -> str:
-    """Return the canonical text of a spec with every key; what came later is left out where unset."""
+    """Return the canonical text of a spec; keys of `LATER` are left out if unset."""
     kept = {name: value for name, value in record.items() if value or name != "minor"}
     for part, names in LATER.items():
         parts = kept[part]
@@ -80,10 +80,10 @@ def parse_spec(text: str | bytes) -> tuple[dict[str, Any], bool]:
     """Read the text of a spec as plain values.
 
     Returns:
-        The record, and whether a newer minor version wrote it, so that it may have keys that are unknown here.
+        The record, and whether a newer minor version wrote it, so that it may have unknown keys.
 
     Raises:
-        SpecError: it is not JSON, or not of this format.
+        SpecError: the text is not JSON, or not of this format.
     """
     record = parse(text, f"Expected a spec.json of format {FORMAT}", SpecError)
     if not isinstance(record, dict):

@@ -1,4 +1,4 @@
-"""Reading files that anybody may have written: regular files of bounded size, strict JSON, and typed records."""
+"""Reading untrusted files: regular files of bounded size, strict JSON, and strict typed records."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from smoothcert.errors import EvidenceError, InputError
 
 DEEPEST = 32
-"""Levels of nesting in JSON: more than any file of this package has, and few enough for every reader."""
+"""Largest nesting depth of JSON: more than any file of this package has, and few enough for every reader."""
 LEAST, MOST = -(2**63), 2**64 - 1
 """Whole numbers that fit 64 bits, signed or unsigned."""
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""How a file is opened: Windows knows the second alone, other systems the first."""
+"""Flags of `os.open`: O_NONBLOCK exists on POSIX, O_BINARY on Windows."""
 _DEEP = f"expected lists and objects nested at most {DEEPEST} deep, got more"
 
 
 def open_regular(path: Path, error: type[InputError] = EvidenceError) -> BinaryIO:
-    """Open a regular file for reading, without waiting for whoever may hold the other end of a pipe.
+    """Open a regular file for reading; never waits, even if the path is a pipe.
 
     Args:
         path: the file.
-        error: class of the refusal.
+        error: class of the error that is raised.
 
     Raises:
         InputError: of the class `error`: there is no such file, or it is a folder, a pipe or a device.
@@ -41,8 +41,8 @@ def open_regular(path: Path, error: type[InputError] = EvidenceError) -> BinaryI
     try:
         handle = os.open(path, os.O_RDONLY | _AT_ONCE)
     except (OSError, ValueError) as reason:
-        told = reason.strerror if isinstance(reason, OSError) else str(reason)
-        raise error(f"Cannot read {path}: {told}.") from None
+        text = reason.strerror if isinstance(reason, OSError) else str(reason)
+        raise error(f"Cannot read {path}: {text}.") from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise error(f"Cannot read {path}: expected a regular file, got a folder, a pipe or a device.")
@@ -50,12 +50,12 @@ def open_regular(path: Path, error: type[InputError] = EvidenceError) -> BinaryI
 
 
 def read_bytes(path: Path, largest: int, error: type[InputError] = EvidenceError) -> bytes:
-    """Read a regular file whole.
+    """Read the whole of a regular file.
 
     Args:
         path: the file.
-        largest: bytes it may have.
-        error: class of the refusal.
+        largest: maximum number of bytes.
+        error: class of the error that is raised.
 
     Raises:
         InputError: of the class `error`: it cannot be read, is not a regular file, or is larger.
@@ -75,15 +75,15 @@ def parse(text: str | bytes, name: object, error: type[InputError] = EvidenceErr
 
     Args:
         text: the JSON; bytes must be UTF-8.
-        name: what the refusal calls it, such as the path.
-        error: class of the refusal.
+        name: name in the message, such as the path.
+        error: class of the error that is raised.
 
     Returns:
         Plain values. Numbers are finite, and whole numbers fit 64 bits.
 
     Raises:
-        InputError: of the class `error`: not JSON (RFC 8259); a key twice in one object, a number that is not finite or
-            does not fit, half a surrogate pair in a string, or nesting deeper than `DEEPEST`.
+        InputError: of the class `error`: not JSON (RFC 8259), a duplicate key, a number that is not finite or does not
+            fit 64 bits, an unpaired surrogate in a string, or nesting deeper than `DEEPEST`.
 
     >>> parse('{"alpha": 0.001, "alpha": 0.1}', "spec.json")
     Traceback (most recent call last):
@@ -93,7 +93,7 @@ def parse(text: str | bytes, name: object, error: type[InputError] = EvidenceErr
     try:
         return decode(text)
     except json.JSONDecodeError as reason:
-        raise error(f"{name}: expected JSON, got a mistake in line {reason.lineno}: {reason.msg}.") from None
+        raise error(f"{name}: expected JSON, got a syntax error in line {reason.lineno}: {reason.msg}.") from None
     except ValueError as reason:
         raise error(f"{name}: {reason}.") from None
 
@@ -103,11 +103,11 @@ def decode(text: str | bytes, bounded: bool = True) -> Any:
 
     Args:
         text: the JSON; bytes must be UTF-8.
-        bounded: whether to check nesting and that whole numbers fit 64 bits. It takes longer than all the rest, so a
-            reader of many small records that checks each of their values itself leaves it out.
+        bounded: whether to check nesting and that whole numbers fit 64 bits. These checks take longer than all others;
+            a reader of many small records that checks each value itself leaves them out.
 
     Raises:
-        ValueError: the reason, without a name and a full stop.
+        ValueError: as `parse`; the message has no name and no full stop.
     """
     try:
         whole = text if isinstance(text, str) else text.decode("utf-8")
@@ -165,7 +165,7 @@ _R = TypeVar("_R", bound="Record")
 
 
 class Record(BaseModel):
-    """A record on disk: nothing is converted, no number is infinite, keys that it does not know are left alone."""
+    """A record on disk: no type is converted, all numbers are finite, unknown keys are ignored."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="ignore", allow_inf_nan=False, use_attribute_docstrings=True
@@ -174,10 +174,10 @@ class Record(BaseModel):
 
 @lru_cache(maxsize=4096)
 def utc(text: str) -> str:
-    """Return a time as files hold it, `2026-01-31T12:00:00Z`.
+    """Return a UTC time in the form `2026-01-31T12:00:00Z`.
 
     Raises:
-        ValueError: it is not such a time.
+        ValueError: the text has another form.
     """
     if not _UTC.fullmatch(text):
         raise ValueError(f"expected a UTC time such as 2026-01-31T12:00:00Z, got {text!r:.40}")
@@ -196,14 +196,14 @@ Amount = Annotated[float, Field(ge=0, le=1e15)]
 Rank = Annotated[str, Field(pattern="^[1-9][0-9]{0,6}$")]
 """k as the key of an object."""
 ShardName = Annotated[str, Field(pattern="^[0-9]{1,7}/[0-9]{1,7}$")]
-"""i/n."""
+"""i/n, shard i of n."""
 
 
 def checked(kind: type[_R], record: Any) -> _R:
     """Return a typed record.
 
     Raises:
-        ValueError: a value is missing, of another type or out of range; the reason names it.
+        ValueError: a value is missing, of another type or out of range; the message names it.
     """
     try:
         return kind.model_validate(record)
@@ -212,10 +212,10 @@ def checked(kind: type[_R], record: Any) -> _R:
 
 
 def reason(error: ValidationError) -> str:
-    """Return the first complaint of a validation error: where, what was expected, what came."""
+    """Return the first entry of a validation error as text: where, what was expected, what came."""
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])[:80]
-    told = first["msg"].removeprefix("Value error, ")
+    text = first["msg"].removeprefix("Value error, ")
     if first["type"] != "missing":
-        told += f", got {reprlib.repr(first['input'])}"
-    return f"{place}: {told[0].lower()}{told[1:]}" if place else told
+        text += f", got {reprlib.repr(first['input'])}"
+    return f"{place}: {text[0].lower()}{text[1:]}" if place else text
