@@ -1,4 +1,4 @@
-"""What a finished run took: copies, measured and simulated, and images near a radius (sample-complexity page)."""
+"""What a finished run took: samples, measured and simulated, and images near a radius (sample-complexity page)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ AGAIN = 20
 
 
 @dataclass(frozen=True)
-class Copies:
-    """Copies an image took, selection included: mean, median, and what nine images in ten do not exceed."""
+class Samples:
+    """Samples that an image took, selection included: mean, median, and what nine images in ten do not exceed."""
 
     mean: float
     median: float
@@ -35,7 +35,7 @@ class Edge:
         radius: the radius.
         attainable: whether the run could certify it.
         certified: images certified.
-        open: images not certified though their observed shares of votes would certify it.
+        open: images not certified though their observed vote shares would certify it.
         ten: of these, images whose observed margin one look of ten times the votes certifies with 95 %.
     """
 
@@ -52,14 +52,14 @@ class Level:
 
     Attributes:
         sigma: noise level.
-        run: copies measured.
-        simulated: copies of the same procedure, simulated from each image's observed shares of votes.
+        run: samples measured.
+        simulated: samples of the same procedure, simulated from each image's observed vote shares.
         edges: one a radius.
     """
 
     sigma: float
-    run: Copies
-    simulated: Copies
+    run: Samples
+    simulated: Samples
     edges: tuple[Edge, ...]
 
 
@@ -112,13 +112,13 @@ def level(run: Run, sigma: float) -> Level:
     rng = generator()
     again = np.concatenate([simulate(shares, labels, procedure_of(run, sigma), rng).samples for _ in range(AGAIN)])
     taken = np.array([line.samples for line in run.ledger.at(sigma)])
-    return Level(float(sigma), copies(taken), copies(again), tuple(edges(run, sigma, shares, labels)))
+    return Level(float(sigma), samples(taken), samples(again), tuple(edges(run, sigma, shares, labels)))
 
 
-def copies(taken: np.ndarray) -> Copies:
+def samples(taken: np.ndarray) -> Samples:
     """Return mean, median and upper decile."""
     high = np.quantile(taken, 0.9, method="inverted_cdf")
-    return Copies(float(taken.mean()), float(np.median(taken)), float(high))
+    return Samples(float(taken.mean()), float(np.median(taken)), float(high))
 
 
 def observed(run: Run, sigma: float) -> tuple[np.ndarray, np.ndarray]:

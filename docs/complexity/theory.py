@@ -154,7 +154,7 @@ def of_k(k: int) -> Votes:
 
 
 def around(ratio: float) -> tuple[Around, ...]:
-    """Return copies and power of looks, and the power of fixed sampling, around one radius."""
+    """Return samples and power of looks, and the power of fixed sampling, around one radius."""
     at = probabilities_at(ratio + np.array(AROUND), CLASSES)
     looks = expected_samples(at, Procedure(plan_at(), {1: "label"}, (ratio,)), generator(), IMAGES)
     fixed = [float(power(N_MAX, row, ratio, plan_at())) for row in at]

@@ -18,7 +18,7 @@ from smoothcert.stats.sequential import step
 
 @dataclass(frozen=True)
 class Agreement:
-    """Decisions of two runs on the same images: one that stops early, one with a fixed number of copies.
+    """Decisions of two runs on the same images: one that stops early, one with a fixed number of samples.
 
     Attributes:
         k: rank of the certificates.
@@ -48,7 +48,7 @@ class Apart:
         k: rank of the certificates.
         radius: L2 radius at which the decisions differ.
         found: exact certified radius in the run that stops early, and in the fixed one.
-        taken: copies drawn by either, selection included.
+        taken: samples drawn by either, selection included.
     """
 
     index: int
@@ -60,27 +60,27 @@ class Apart:
 
 @dataclass(frozen=True)
 class Budget:
-    """Where the copies of one noise level went.
+    """Where the samples of one noise level went.
 
     Attributes:
         sigma: noise level.
         images: images decided.
-        copies: all copies, selection included.
-        at_most: images that took all copies they may take.
-        share: fraction of all copies that those took.
-        early: images decided with at most `FEW` copies.
+        samples: all samples, selection included.
+        at_most: images that took all samples they may take.
+        share: fraction of all samples that those took.
+        early: images decided with at most `FEW` samples.
     """
 
     sigma: Sigma
     images: int
-    copies: int
+    samples: int
     at_most: int
     share: float
     early: int
 
 
 FEW = 1_000
-"""Copies an image, selection included, that count as few."""
+"""Samples per image, selection included, that count as few."""
 
 
 def agreement(early: Run, fixed: Run, sigma: float) -> list[Agreement]:
@@ -116,20 +116,20 @@ def _shared(early: Run, fixed: Run, sigma: float) -> Iterator[tuple[int, Outcome
         yield k, one, other
 
 
-def copies_per_image(early: Run, fixed: Run, sigma: float) -> tuple[float, float]:
-    """Mean copies an image of the images that both runs decided."""
+def samples_per_image(early: Run, fixed: Run, sigma: float) -> tuple[float, float]:
+    """Mean samples per image of the images that both runs decided."""
     _, one, other = next(_shared(early, fixed, sigma))
     return float(one.samples.mean()), float(other.samples.mean())
 
 
 def budget(run: Run, sigma: Sigma) -> Budget:
-    """Where the copies of one noise level went."""
+    """Where the samples of one noise level went."""
     taken = np.array([line.samples for line in run.ledger.at(float(sigma))], dtype=np.int64)
     most = taken == run.spec.request.max_samples
     return Budget(
         sigma=sigma,
         images=len(taken),
-        copies=int(taken.sum()),
+        samples=int(taken.sum()),
         at_most=int(most.sum()),
         share=float(taken[most].sum() / taken.sum()),
         early=int((taken <= FEW).sum()),
@@ -143,9 +143,9 @@ def answers(run: Run, sigma: float) -> dict[str, int]:
 
 
 def alone(run: Run, sigma: Sigma) -> dict[tuple[int, float], NDArray[np.int64]]:
-    """Copies each image would have taken, selection included, had one cell alone been asked: for each k and radius.
+    """Samples each image would have taken, selection included, had one entry alone been asked: for each k and radius.
 
-    The stored looks once more: a run goes on while any cell is open, so the looks that one cell needs are among them.
+    The stored looks once more: a run goes on while any entry is open, so the looks that one entry needs are among them.
     """
     lines, plan, asked = list(run.ledger.at(float(sigma))), plan_of(run.spec, sigma), run.spec.request
     votes = line_tallies(lines, len(plan.looks), max(asked.k))
@@ -159,7 +159,7 @@ def alone(run: Run, sigma: Sigma) -> dict[tuple[int, float], NDArray[np.int64]]:
 
 
 def _estimated(votes: Tally, plan: Plan, drawing: NDArray[np.bool_], k: int, r: float) -> NDArray[np.int64]:
-    """Copies until one cell is decided, look by look, of the images that are drawing."""
+    """Samples until one entry is decided, look by look, of the images that are drawing."""
     m, drawing = len(drawing), drawing.copy()
     taken, before = np.zeros(m, dtype=np.int64), Bounds(np.ones(m), np.ones((m, k)))
     for look in range(len(plan.looks)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from layout import table, text
-from learned import agreement, alone, answers, apart, budget, copies_per_image
+from learned import agreement, alone, answers, apart, budget, samples_per_image
 from result import row_facts, with_result
 from wording import (
     AGREE,
@@ -40,7 +40,7 @@ CELL = ("sigma", "k", "r", "certified accuracy %")
 
 
 def page(run: Run, fixed: Run, clean: Run) -> str:
-    """The page, from the reference run, the one with a fixed number of copies, and the classifier that saw no noise."""
+    """The page: the reference run, the run with a fixed number of samples, the classifier trained without noise."""
     reading = READING.format(**row_facts(run))
     parts = (_results(run), reading, _cost(run), _classes(run), _budget(run), _agreement(run, fixed), _clean(clean))
     return text([HEAD, *parts, MEMO])
@@ -91,7 +91,7 @@ def _budget(run: Run) -> str:
     rows = tuple(
         (
             each.sigma.text,
-            f"{each.copies / each.images:,.0f}",
+            f"{each.samples / each.images:,.0f}",
             _percent(each.early / each.images),
             f"{each.at_most:,} of {each.images:,}",
             _percent(each.share),
@@ -129,7 +129,7 @@ def _agreement(run: Run, fixed: Run) -> str:
         for each in found
     )
     headings = ("k", "r", "both certify", "neither", "early stopping only", "fixed only")
-    early, late = copies_per_image(run, fixed, float(sigma))
+    early, late = samples_per_image(run, fixed, float(sigma))
     decisions = sum(each.images for each in found)
     differ = sum(each.first + each.second for each in found)
     facts = {

@@ -30,7 +30,7 @@ def run():
 
 @pytest.fixture(scope="module")
 def alone(page, run):
-    """Copies an image that each cell of the first sigma alone would have taken; a row a cell."""
+    """Samples per image that each entry of the first sigma alone would have taken, one row per entry."""
     return np.array(list(page["learned"].alone(run, run.spec.request.sigma[0]).values()))
 
 
@@ -101,7 +101,7 @@ def test_the_budget_is_all_copies_of_all_images(page, tmp_path):
     for sigma in run.spec.request.sigma:
         taken = [line.samples for line in run.ledger.at(float(sigma))]
         found, most = page["learned"].budget(run, sigma), run.spec.request.max_samples
-        assert (found.images, found.copies) == (30, sum(taken))
+        assert (found.images, found.samples) == (30, sum(taken))
         assert found.at_most == taken.count(most) > 0
         assert found.share == pytest.approx(found.at_most * most / sum(taken))
         assert found.early == sum(n <= page["learned"].FEW for n in taken)
@@ -118,10 +118,10 @@ def test_the_page_and_the_readme_say_what_the_votes_give(page, run):
 def test_what_the_page_says_in_words_is_true_of_the_votes(page, run, alone):
     for sigma in run.spec.request.sigma:
         spent = page["learned"].budget(run, sigma)
-        assert spent.at_most < 0.05 * spent.images, "few took all copies"
+        assert spent.at_most < 0.05 * spent.images, "few took all samples"
         assert spent.share > 0.15, "and had a large part of the work"
     means = alone.mean(axis=1)
-    assert max(means) > sum(means) - max(means), "one cell costs more than all others together"
+    assert max(means) > sum(means) - max(means), "one entry costs more than all others together"
     entries = {(entry.sigma, entry.k, entry.radius): entry for entry in run.results()}
     for r in run.spec.request.radius:
         assert entries[1.0, 1, r].observed < entries[0.5, 1, r].observed, "sigma 1.0 pays with accuracy"
