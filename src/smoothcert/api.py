@@ -15,9 +15,9 @@ from smoothcert.formats.results import Entry
 if TYPE_CHECKING:
     import pandas
 
-    from smoothcert.engine.in_memory import Models
     from smoothcert.engine.session import Hooks
     from smoothcert.engine.workload import Workload
+    from smoothcert.in_memory import Models
     from smoothcert.report.documents.check import Documents
     from smoothcert.verify import Report
 
@@ -169,10 +169,10 @@ def certify(
         (4, 4)
     """
     from smoothcert.config import make_request
-    from smoothcert.engine.in_memory import workload_in_memory
     from smoothcert.engine.resources import Placement
     from smoothcert.engine.run import certify_workload, check_placement
     from smoothcert.engine.workload import IN_MEMORY
+    from smoothcert.in_memory import workload_in_memory
 
     levels = tuple(sigma) if isinstance(sigma, Sequence) else (sigma,)
     ks = tuple(k) if isinstance(k, Sequence) else (k,)
@@ -202,11 +202,11 @@ def resume(
         EvidenceError: model or data set are not those of the run, or the run was changed.
         RecipeError: this machine's numeric recipe differs and was not accepted.
     """
-    from smoothcert.engine.in_memory import workload_in_memory
     from smoothcert.engine.resources import Workers
     from smoothcert.engine.run import as_locked, resumable, resume_workload
     from smoothcert.engine.workload import IN_MEMORY
     from smoothcert.errors import EvidenceError
+    from smoothcert.in_memory import workload_in_memory
 
     directory = run.directory if isinstance(run, evidence.Run) else evidence.RunDirectory(Path(run))
     spec = resumable(directory)

@@ -80,7 +80,7 @@ def test_the_votes_are_those_of_the_command_line(tmp_path):
 
 def test_what_looks_wrong_is_a_python_warning(tmp_path):
     images = torch.zeros(2, 3, 6, 6, dtype=torch.uint8)
-    with pytest.warns(UserWarning, match="repeats"):
+    with pytest.warns(UserWarning, match="duplicate"):
         sc.certify(network(), (images, torch.tensor([0, 1])), out=tmp_path / "run", **QUICK)
 
 

@@ -24,7 +24,7 @@ from smoothcert.cli import predict_work as prediction
 from smoothcert.cli import terminal
 from smoothcert.evidence import open_run
 from smoothcert.evidence.bundle.files import read_bundle
-from smoothcert.sampling import smoothed as smooth
+from smoothcert.sampling import smoothing as smooth
 
 CODE = ("--model", "cli_nets:brightness")
 HOSTILE = ('=cmd("calc")', "a\nb", "\x1b[31mred\x1b[0m", "[bold]x[/]", "[/]", "@SUM(A1)", "| x |", "\u202egnp.exe")

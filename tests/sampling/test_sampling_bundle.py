@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-import smoothcert.sampling.smoothed as smooth
+import smoothcert.sampling.smoothing as smooth
 from engine.tiny import FACTORY, request, write_random, write_resnet
 from smoothcert import SmoothedClassifier
 from smoothcert.engine.run import certify
