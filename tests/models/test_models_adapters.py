@@ -6,8 +6,8 @@ from torch import nn
 
 from smoothcert.formats.card import Card
 from smoothcert.models.adapters import assembled
-from smoothcert.models.factory import state_sha256
 from smoothcert.models.resnet import build
+from smoothcert.models.state import state_sha256
 
 
 class Seen(nn.Module):
@@ -46,9 +46,9 @@ def test_what_is_in_between_is_told_and_takes_nothing_from_the_network(x: torch.
     torch.manual_seed(0)
     net = build("resnet8", 4, 3).eval()
     plain = assembled(net, Card(layout="NCHW", channels="RGB"), "", "net", arch="resnet8")
-    assert (plain.module, plain.own, plain.arch, plain.adapted) == (net, True, "resnet8", ())
+    assert (plain.module, plain.built_in, plain.arch, plain.adapted) == (net, True, "resnet8", ())
     turned = assembled(net, Card(layout="NHWC", channels="BGR"), "", "net", arch="resnet8")
-    assert (turned.own, turned.arch) == (False, None)
+    assert (turned.built_in, turned.arch) == (False, None)
     assert turned.adapted == ("colours in the order BGR", "channels last (NHWC)")
     assert state_sha256(turned.module) == state_sha256(net)
     assert list(turned.module.state_dict()) == list(net.state_dict())

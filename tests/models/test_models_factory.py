@@ -60,7 +60,7 @@ def test_a_factory_without_weights() -> None:
     before = list(sys.path)
     got = load_classifier("my_nets:plain")
     assert sys.path == before
-    assert (got.own, got.arch, got.num_classes, got.mean) == (False, None, None, ())
+    assert (got.built_in, got.arch, got.num_classes, got.mean) == (False, None, None, ())
     assert not got.module.training
     assert got.sha256 == load_classifier("my_nets:plain").sha256
     assert got.sha256 != load_classifier("my_nets:wide").sha256
@@ -99,16 +99,16 @@ def test_weights_of_either_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        ("my_nets:needs_more", ModelOptions(), "failed .TypeError: .*depth"),
+        ("my_nets:needs_more", ModelOptions(), "failed .*TypeError: .*depth"),
         ("my_nets:number", ModelOptions(), "must return a torch.nn.Module, got int"),
         ("my_nets:value", ModelOptions(), "has no function 'value'; it has"),
         ("my_nets:missing", ModelOptions(), "has no function 'missing'"),
         ("my_nets:badly_declared", ModelOptions(), r"declared std \[0\] is not usable"),
-        ("bad_net:f", ModelOptions(), "failed .ZeroDivisionError"),
+        ("bad_net:f", ModelOptions(), "ZeroDivisionError"),
         ("no_such_module_here:f", ModelOptions(), "importing no_such_module_here from"),
         ("my_nets:plain", ModelOptions(arch="resnet8"), "leave out --arch resnet8"),
         ("my_nets:plain", ModelOptions(weights="none.pt"), "none.pt: the file cannot be read"),
-        ("my_nets:plain", ModelOptions(weights="my_nets.py"), "weights are .safetensors or a state dict"),
+        ("my_nets:plain", ModelOptions(weights="my_nets.py"), ".safetensors or a state dict"),
     ],
 )
 def test_refusals(model: str, options: ModelOptions, message: str) -> None:
@@ -118,5 +118,5 @@ def test_refusals(model: str, options: ModelOptions, message: str) -> None:
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     torch.save({"2.weight": torch.ones(3, 12)}, tmp_path / "w.pt")
-    with pytest.raises(ModelError, match=r"w\.pt: the weights do not fit.*missing 2\.bias, unknown none"):
+    with pytest.raises(ModelError, match=r"w\.pt: .*missing 2\.bias, unknown none"):
         load_classifier("my_nets:plain", ModelOptions(weights="w.pt"))

@@ -47,13 +47,13 @@ def test_round_trip(net: nn.Module, file: Path) -> None:
     assert torch.equal(got.module(images), net(images))
     assert not got.module.training
     assert (got.num_classes, got.input_shape, got.mean, got.std) == (4, (3, 12, 12), (0.5,) * 3, (0.25,) * 3)
-    assert (got.own, got.arch, got.sigma) == (True, "resnet8", 0.5)
+    assert (got.built_in, got.arch, got.sigma) == (True, "resnet8", 0.5)
     assert (got.class_names, got.reference) == (("a", "b", "c", "d"), str(file))
     assert got.sha256 == "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_nothing_is_overwritten_and_nothing_is_left_half_written(net: nn.Module, file: Path) -> None:
-    with pytest.raises(ModelError, match="exists already"):
+    with pytest.raises(ModelError, match="exists; choose another name"):
         save_weights(net, CARD, file)
     with pytest.raises(ModelError, match=r"ending in \.safetensors"):
         save_weights(net, CARD, file.with_suffix(".pt"))
@@ -65,7 +65,7 @@ def test_nothing_is_overwritten_and_nothing_is_left_half_written(net: nn.Module,
 def test_a_file_without_card_needs_arch(net: nn.Module, tmp_path: Path) -> None:
     path = str(tmp_path / "bare.safetensors")
     save_file({f"module.{name}": value.contiguous() for name, value in net.state_dict().items()}, path)
-    with pytest.raises(ModelError, match="does not say its architecture; add --arch"):
+    with pytest.raises(ModelError, match="does not declare its architecture; add --arch"):
         load_classifier(path)
     got = load_classifier(path, ModelOptions(arch="resnet8"))
     assert (got.num_classes, got.mean, got.sigma, got.input_shape) == (4, (), None, None)
@@ -74,10 +74,10 @@ def test_a_file_without_card_needs_arch(net: nn.Module, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (ModelOptions(arch="resnet20"), "the file says arch resnet8, but resnet20 is wanted"),
-        (ModelOptions(num_classes=8), "the file says num_classes 4, but 8 is wanted"),
-        (ModelOptions(in_channels=1), "the file says in_channels 3, but 1 is wanted"),
-        (ModelOptions(weights="w.pt"), "--weights belongs to module:factory"),
+        (ModelOptions(arch="resnet20"), "expected arch resnet20, but the file has resnet8"),
+        (ModelOptions(num_classes=8), "expected num_classes 8, but the file has 4"),
+        (ModelOptions(in_channels=1), "expected in_channels 1, but the file has 3"),
+        (ModelOptions(weights="w.pt"), "leave out --weights"),
     ],
 )
 def test_contradictions(file: Path, options: ModelOptions, message: str) -> None:
@@ -98,7 +98,7 @@ def test_other_tensors_are_named(net: nn.Module, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"head\.bias must be torch\.float32, got torch\.int8"):
         load_classifier(path, arch)
     save_file(state | {"head.bias": torch.tensor([0, 0, 0, torch.nan])}, path)
-    with pytest.raises(ModelError, match=r"head\.bias holds values that are not finite"):
+    with pytest.raises(ModelError, match=r"head\.bias .* not finite"):
         load_classifier(path, arch)
     save_file({name: value for name, value in state.items() if name != "layers.2.first.0.weight"}, path)
     with pytest.raises(ModelError, match=r"missing layers\.2\.first\.0\.weight, unknown none"):
@@ -175,7 +175,7 @@ def test_averaged_weights_are_taken_alone_and_refused_beside_others(net: nn.Modu
     images = torch.randn(1, 3, 8, 8)
     assert torch.equal(load_classifier(str(path), arch).module(images), net(images))
     torch.save({"state_dict": net.state_dict(), "model_ema": net.state_dict()}, path)
-    with pytest.raises(ModelError, match=r"weights \(state_dict\) and an average of them \(model_ema\)"):
+    with pytest.raises(ModelError, match=r"\(state_dict\) and .* \(model_ema\)"):
         load_classifier(str(path), arch)
 
 
@@ -184,6 +184,12 @@ def test_prefixes_of_lightning_go_only_where_the_network_does_not_know_them(net:
     load_state(inside, dict(inside.state_dict()), "net")
     with pytest.raises(ModelError, match=r"missing .*, unknown model\."):
         load_state(net, {**inside.state_dict(), "loss": torch.zeros(1)}, "net")
+
+
+def test_names_of_the_network_itself_are_not_prefixes(tmp_path: Path) -> None:
+    inside = nn.ModuleDict({"module": nn.Linear(2, 2)})
+    torch.save(inside.state_dict(), tmp_path / "w.pt")
+    load_state(inside, read_weights(tmp_path / "w.pt").state, "w.pt")
 
 
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "net", "model_state_dict"])
@@ -212,7 +218,7 @@ class Payload:
 def test_a_doctored_pickle_is_refused_and_does_not_run(tmp_path: Path, legacy: bool) -> None:
     file = tmp_path / "doctored.pt"
     torch.save({"state_dict": Payload(tmp_path / "owned")}, file, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(ModelError, match=r"would call (posix|nt)\.system, and so could run any code"):
+    with pytest.raises(ModelError, match=r"would call (posix|nt)\.system"):
         load_classifier(str(file), ModelOptions(arch="resnet8"))
     assert not (tmp_path / "owned").exists()
 
@@ -226,9 +232,9 @@ def test_a_whole_pickled_module_is_refused(net: nn.Module, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([1, 2], "a state dict is expected, got list"),
-        ({}, "a state dict is expected"),
-        ({"a": 1, "b": "x"}, "a, b are something else"),
+        ([1, 2], "expected a state dict, got list"),
+        ({}, "expected a state dict"),
+        ({"a": 1, "b": "x"}, "in a, b"),
     ],
 )
 def test_other_contents_are_refused(tmp_path: Path, content: object, message: str) -> None:
@@ -246,7 +252,7 @@ def test_a_state_dict_without_arch(net: nn.Module, tmp_path: Path) -> None:
 def test_pt2_is_code_and_needs_trust(tmp_path: Path) -> None:
     file = tmp_path / "net.pt2"
     file.write_bytes(b"anything")
-    with pytest.raises(ModelError, match=r"a \.pt2 file is code, not data: .* add --trust-model"):
+    with pytest.raises(ModelError, match=r"a \.pt2 file is code.* add --trust-model"):
         load_classifier(str(file))
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_classifier(str(file), ModelOptions(trust_model=True))
@@ -265,7 +271,7 @@ def test_pt2_round_trip(net: nn.Module, tmp_path: Path) -> None:
     (tmp_path / "net.pt2").write_bytes(buffer.getvalue())
     got = load_classifier(str(tmp_path / "net.pt2"), ModelOptions(trust_model=True))
     assert torch.allclose(got.module(images), net(images), atol=1e-5)
-    assert not got.own
+    assert not got.built_in
 
 
 def test_sigma_is_filled_in_as_written() -> None:

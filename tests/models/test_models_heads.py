@@ -88,7 +88,7 @@ def test_one_logit_is_told_from_its_values() -> None:
 
 
 def test_one_probability_has_to_be_said() -> None:
-    with pytest.raises(ModelError, match=r"from 0 to 0\.9.*either. Add --output logit or --output probability"):
+    with pytest.raises(ModelError, match=r"from 0 to 0\.9.*--output logit or --output probability"):
         settle(UNIT)
     assert settle(UNIT, output="probability").module(IMAGES).argmax(dim=1).tolist() == [1, 0, 0, 0]
     assert settle(UNIT, output="logit").module(IMAGES).argmax(dim=1).tolist() == [1, 1, 1, 0]
@@ -107,12 +107,12 @@ def test_class_1_wins_exactly_above_the_level(values: list[float]) -> None:
 @pytest.mark.parametrize(
     ("returned", "card", "message"),
     [
-        (torch.rand(4, 18), {}, "18 numbers from 0 to 1 an image that do not sum to 1.*one finding at a time"),
-        (UNIT.expand(4, 2), {}, "2 numbers from 0 to 1 an image that do not sum to 1"),
-        (MANY, {"num_classes": 4}, "declares 4 classes, but returns 3 scores an image"),
+        (torch.rand(4, 18), {}, "18 numbers per image from 0 to 1 that do not sum to 1.*one finding at a time"),
+        (UNIT.expand(4, 2), {}, "2 numbers per image from 0 to 1 that do not sum to 1"),
+        (MANY, {"num_classes": 4}, "declares 4 classes, but returns 3 scores per image"),
         (ONE, {"num_classes": 3}, "declares 3 classes, but returns 2 scores"),
-        (MANY, {"output": "logit"}, "--output is for a classifier with one output, and this one has 3"),
-        (ONE, {"output": "probability"}, r"a probability is expected from it, got -1 to 3\. Say --output logit"),
+        (MANY, {"output": "logit"}, "--output needs a classifier with one output, but this one has 3"),
+        (ONE, {"output": "probability"}, r"got -1 to 3\. Use --output logit"),
         (MANY * float("nan"), {}, "returns NaN or infinite logits on clean images"),
         (ONE / 0, {}, "returns NaN or infinite logits on clean images"),
         (MANY[0], {}, r"expected logits of shape \(n, classes\) with n = 4, got shape \(3,\)"),
@@ -175,7 +175,7 @@ class OnTwoDevices(nn.Module):
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
-        (RuntimeError("Expected all tensors to be on the same device, but found two"), "to the processor"),
+        (RuntimeError("Expected all tensors to be on the same device, but found two"), "to the CPU"),
         (ValueError("Expected more than 1 value per channel when training"), "into evaluation mode"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "Check channels and image size"),
         (KeyError(), "Check channels and image size"),
@@ -187,5 +187,5 @@ def test_a_failure_names_a_remedy_that_fits(error, remedy):
 
 
 def test_a_tensor_left_on_another_device():
-    with pytest.raises(ModelError, match="to the processor in its factory"):
+    with pytest.raises(ModelError, match="to the CPU in its factory"):
         resolve_head(assembled(OnTwoDevices(), Card(), "", "net"), IMAGES)

@@ -21,7 +21,7 @@ from smoothcert.evidence import Run, open_run
 from smoothcert.evidence.bundle.differences import differences, state_sha256_of, tie_of
 from smoothcert.evidence.bundle.files import read_bundle
 from smoothcert.models import ModelOptions, load_classifier
-from smoothcert.models.factory import state_sha256
+from smoothcert.models.state import state_sha256
 from smoothcert.sampling.load_bundle import probe
 from smoothcert.sampling.save_bundle import BundleRequest, bundle_run
 from smoothcert.verify import verify_bundle
@@ -403,7 +403,7 @@ def test_code_must_be_given_and_be_the_right_code(foreign, workshop, own):
         SmoothedClassifier.load(foreign)
     with pytest.raises(ModelError, match=r"a torch\.nn\.Module is expected as model, got int"):
         SmoothedClassifier.load(foreign, 3)
-    with pytest.raises(ModelError, match="do not fit the architecture"):
+    with pytest.raises(ModelError, match="do not match the architecture"):
         SmoothedClassifier.load(foreign, nn.Linear(2, 2))
     other = network("code")
     other.smoothcert = {"mean": [0.4], "std": [0.5]}

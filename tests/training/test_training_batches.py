@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from smoothcert.training.batches import Pool, epoch_rows, split, turned
+from smoothcert.training.batches import Pool, epoch_rows, flipped_and_rotated, split
 
 
 def pool(images: torch.Tensor, mean: float = 0.5, std: float = 0.5) -> Pool:
@@ -34,14 +34,14 @@ def test_an_epoch_shows_a_row_at_most_once(count: int, batch_size: int, sizes: l
 @pytest.mark.parametrize("shape", [(16, 4, 4, 3), (3, 4, 4, 1), (16, 4, 6, 3)])
 def test_turning_keeps_every_pixel(shape: tuple[int, ...]) -> None:
     images = torch.randn(shape)
-    after = turned(images)
+    after = flipped_and_rotated(images)
     assert after.shape == images.shape
     assert torch.equal(after.flatten(1).sort(1).values, images.flatten(1).sort(1).values)
 
 
 def test_the_eight_ways_of_a_square_are_all_taken() -> None:
     one = torch.arange(9.0).reshape(1, 3, 3, 1)
-    assert len({tuple(image.flatten().tolist()) for image in turned(one.expand(8, 3, 3, 1))}) == 8
+    assert len({tuple(image.flatten().tolist()) for image in flipped_and_rotated(one.expand(8, 3, 3, 1))}) == 8
 
 
 def test_noise_is_added_in_the_unit_range_before_normalisation() -> None:

@@ -107,7 +107,7 @@ def test_a_damaged_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
     with pytest.raises(CutError):
         train(stripes(), TINY, cut_after(1), None, file)
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(ModelError, match="damaged or cut short"):
+    with pytest.raises(ModelError, match="damaged or truncated"):
         train(stripes(), TINY, None, None, file)
 
 
@@ -116,7 +116,7 @@ def test_code_that_changed_meanwhile_is_named(tmp_path: Path) -> None:
     with pytest.raises(CutError):
         train(stripes(), TINY, cut_after(1), dropping(), file)
     other = replace(dropping(), module=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
-    with pytest.raises(ModelError, match="the checkpoint: the weights do not fit the architecture"):
+    with pytest.raises(ModelError, match="the checkpoint: the weights do not match"):
         train(stripes(), TINY, None, other, file)
 
 
@@ -124,6 +124,6 @@ def test_weights_are_no_checkpoint(tmp_path: Path) -> None:
     from smoothcert.training import save
 
     save(train(stripes(), TINY), TINY, stripes(), tmp_path / "w.safetensors")
-    with pytest.raises(ModelError, match="is not a checkpoint of a training"):
+    with pytest.raises(ModelError, match="is not a training checkpoint"):
         load_checkpoint(tmp_path / "w.safetensors", Identity({}, "", None))
     assert load_checkpoint(tmp_path / "none.safetensors", Identity({}, "", None)) is None

@@ -72,7 +72,7 @@ def test_saved_weights_load_as_a_classifier(tmp_path: Path) -> None:
     assert (got.mean, got.std, got.class_names) == ((0.5,), (0.5,), ("0", "1", "2"))
     seen = torch.randn(2, 1, 8, 8)
     assert torch.equal(got.module(seen), module(seen))
-    with pytest.raises(ModelError, match="exists already"):
+    with pytest.raises(ModelError, match="exists; choose another name"):
         save(module, TINY, images, file)
 
 
@@ -89,7 +89,7 @@ def test_refused_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match="--arch takes"):
         train(stripes(9), TrainingSettings(sigma=0.1, arch="vgg"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(SpecError, match="no CUDA device"):
+    with pytest.raises(SpecError, match="CUDA device, but there is none"):
         train(stripes(9), TrainingSettings(sigma=0.1, device="cuda"))
 
 
@@ -108,13 +108,11 @@ def test_real_blood_cells_are_learned_under_noise(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize(("augment", "turns"), [("turns", True), ("none", False)])
-def test_images_are_turned_only_where_that_is_asked_for(
-    augment: str, turns: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_augmentation_is_applied_only_with_turns(augment: str, turns: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from smoothcert.training import trainer
 
     seen: list[int] = []
-    monkeypatch.setattr(trainer, "turned", lambda images: (seen.append(len(images)), images)[1])
+    monkeypatch.setattr(trainer, "flipped_and_rotated", lambda images: (seen.append(len(images)), images)[1])
     train(stripes(), TrainingSettings(**{**TINY.as_dict(), "epochs": 1, "augment": augment}))
     assert bool(seen) is turns
 

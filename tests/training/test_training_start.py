@@ -8,7 +8,7 @@ from smoothcert.errors import ModelError
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.training import TrainingSettings, save, train
 from smoothcert.training.batches import pool_of
-from smoothcert.training.start import tuned
+from smoothcert.training.start import pretrained_start
 from training.stripes import TINY, stripes
 
 SOURCE = """
@@ -52,7 +52,7 @@ def test_training_begins_with_the_weights_that_were_given() -> None:
     save(train(stripes(), TINY), TINY, stripes(), "w.safetensors")
     given = load_classifier("w.safetensors")
     still = TrainingSettings(sigma=0.1, epochs=1, batch_size=16, learning_rate=1e-8, weight_decay=0.0, precision="fp32")
-    after = train(stripes(), still, None, tuned(stripes(), "w.safetensors", ModelOptions()))
+    after = train(stripes(), still, None, pretrained_start(stripes(), "w.safetensors", ModelOptions()))
     for name, tensor in given.module.named_parameters():
         assert torch.allclose(after.get_parameter(name), tensor, atol=1e-6)
 
@@ -64,7 +64,7 @@ def test_noise_it_never_saw_is_learned() -> None:
     save(train(images, clean), clean, images, "clean.safetensors")
     reports: list = []
     noise = TrainingSettings(sigma=0.6, epochs=6, batch_size=16, holdout=0.25, precision="fp32", learning_rate=0.05)
-    start = tuned(images, "clean.safetensors", ModelOptions())
+    start = pretrained_start(images, "clean.safetensors", ModelOptions())
     module = train(images, noise, reports.append, start)
     assert reports[-1].noisy > reports[0].noisy - 0.05
     assert reports[-1].loss < 0.9 * reports[0].loss
@@ -77,7 +77,7 @@ def test_the_weights_say_where_they_come_from() -> None:
     from smoothcert.models.checkpoints import read_weights
 
     save(train(stripes(), TINY), TINY, stripes(), "w.safetensors")
-    start = tuned(stripes(), "w.safetensors", ModelOptions())
+    start = pretrained_start(stripes(), "w.safetensors", ModelOptions())
     save(train(stripes(), TINY, None, start), TINY, stripes(), "v.safetensors", start)
     recipe = read_weights("v.safetensors").card.recipe
     assert recipe["start"] == {"model": "w.safetensors", "sha256": read_weights("w.safetensors").sha256}
@@ -86,7 +86,7 @@ def test_the_weights_say_where_they_come_from() -> None:
 
 
 def test_code_of_the_user_is_trained_and_certified_with_its_own_normalisation() -> None:
-    start = tuned(stripes(), "given:grey_levels", ModelOptions())
+    start = pretrained_start(stripes(), "given:grey_levels", ModelOptions())
     assert (start.mean, start.std) == ((0.2,), (0.4,))  # 51 and 102 of 255, as images in [0, 1] need them
     pool = pool_of(stripes(), start, "cpu")
     seen = pool.noisy(torch.full((1, 8, 8, 1), 153, dtype=torch.uint8), 0.0, torch.Generator())
@@ -107,10 +107,10 @@ def test_code_of_the_user_is_trained_and_certified_with_its_own_normalisation() 
         ("given:colour", "declares channels 3, but the images have 1"),
         ("given:larger", r"declares input shape \(1, 9, 9\), but the images have \(1, 8, 8\)"),
         ("net.pt2", "is an exported program, which cannot be trained"),
-        ("net.h5", "is not a known form of model"),
+        ("net.h5", "is not a supported model reference"),
         ("none.safetensors", "cannot be read"),
     ],
 )
 def test_a_classifier_that_does_not_fit(model: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        tuned(stripes(), model, ModelOptions(num_classes=3, in_channels=1))
+        pretrained_start(stripes(), model, ModelOptions(num_classes=3, in_channels=1))

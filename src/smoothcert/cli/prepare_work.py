@@ -33,7 +33,7 @@ from smoothcert.report.plan.tables import TITLES, tables
 from smoothcert.report.plan.write import PLAN, RUN_CONFIG, reading, write_plan
 from smoothcert.training.checkpoint import save, write_log
 from smoothcert.training.settings import EpochReport, TrainingSettings
-from smoothcert.training.start import Start, tuned
+from smoothcert.training.start import Start, pretrained_start
 from smoothcert.training.trainer import train
 
 NOTABLY = 1.1
@@ -339,7 +339,7 @@ def _start(wanted: TrainRequest, images: ImageSet, settings: TrainingSettings) -
         num_classes=images.num_classes,
         in_channels=images.shape[0],
     )
-    return tuned(images, wanted.start, options)
+    return pretrained_start(images, wanted.start, options)
 
 
 def _print_next(wanted: TrainRequest, settings: TrainingSettings) -> None:

@@ -148,7 +148,7 @@ def better_convention(
         right: whether each is classified as labelled the way it is fed now, bool (n,).
     """
     classifier = work.classifiers[sigma]
-    if classifier.own or right.all():
+    if classifier.built_in or right.all():
         return None
     forward, found = clean_forward(work, sigma), []
     for way in _ways(work, sigma):

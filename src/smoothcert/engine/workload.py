@@ -209,7 +209,7 @@ def clean_logits(
     """
     import torch
 
-    from smoothcert.models.heads import failed
+    from smoothcert.models.heads import forward_error
     from smoothcert.sampling.recipe import DTYPES, input_precision
 
     classifier = work.classifiers[sigma]
@@ -221,7 +221,7 @@ def clean_logits(
         try:
             logits = forward(batch.to(device))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise failed(classifier.reference, tuple(batch.shape), error) from None
+            raise forward_error(classifier.reference, tuple(batch.shape), error) from None
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(places) or logits.shape[1] < 2:
         came = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
         raise ModelError(
@@ -273,7 +273,7 @@ def _facts(work: Workload, sigma: float, classifier: Classifier) -> ModelFacts:
         mean=classifier.mean,
         std=classifier.std,
         trained_sigma=classifier.sigma,
-        own=classifier.own,
+        own=classifier.built_in,
         adapted=classifier.adapted,
         eta=work.noise(sigma, 0).eta(int(np.prod(work.images.shape))),
         source_sha256=classifier.source_sha256,

@@ -1,4 +1,4 @@
-"""Loading classifiers: one name in, one `Classifier` out. Torch is imported only when a model is loaded."""
+"""Loading base classifiers: one reference in, one `Classifier` out. Torch is imported only when a model is loaded."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +17,7 @@ def _built_in(path: str, options: ModelOptions) -> Classifier:
 
 
 def _state_dict_or_script(path: str, options: ModelOptions) -> Classifier:
-    """A state dict or a TorchScript archive: files of both kinds have the same suffixes."""
+    """Load a state dict or a TorchScript archive, which have the same suffixes."""
     from smoothcert.models.torchscript import is_script
 
     return (_script if is_script(path) else _built_in)(path, options)
@@ -69,10 +69,10 @@ SUFFIXES: dict[str, Loader] = {
     "pt2": _exported,
     "ts": _script,
 }
-"""What loads a file, by its suffix; a new format is one more entry."""
+"""Loaders of files, by suffix."""
 
 HUBS: dict[str, Loader] = {"timm": _timm, "monai": _monai}
-"""What loads ``PREFIX:NAME``, by its prefix."""
+"""Loaders of ``PREFIX:NAME``, by prefix."""
 
 FORMS = (
     "FILE.safetensors",
@@ -90,11 +90,11 @@ FORMS = (
 
 
 def read_built_in(model: str, options: ModelOptions) -> Classifier:
-    """Load a built-in architecture from a safetensors file, or the shipped one; no other form is accepted.
+    """Load a built-in architecture from a safetensors file, or the bundled one; no other form is accepted.
 
     Args:
         model: ``FILE.safetensors`` or ``demo``.
-        options: what else is known about it.
+        options: further settings.
 
     Raises:
         ModelError: another form, or a model that cannot be used.
@@ -107,25 +107,25 @@ def read_built_in(model: str, options: ModelOptions) -> Classifier:
 
 
 def load_classifier(model: str, options: ModelOptions | None = None) -> Classifier:
-    """Load the classifier that a name stands for.
+    """Load the base classifier of a reference.
 
     Args:
         model: ``FILE.safetensors``, a state dict (``.pt``, ``.pth``, ``.bin``, ``.ckpt``, ``.tar``), ``FILE.onnx``,
             ``FILE.pt2``, a TorchScript archive (``.ts``, ``.pt``, ``.pth``), ``timm:NAME``, ``monai:FOLDER``,
-            ``module:factory``, or ``demo`` (shipped, for synthetic images); without ``{sigma}`` (see `at_sigma`).
-        options: what else the user says about it.
+            ``module:factory``, or ``demo`` (bundled, for synthetic images); without ``{sigma}`` (see `at_sigma`).
+        options: further settings.
 
     Raises:
-        ModelError: an unknown form, a model that cannot be used, or code that no person named.
+        ModelError: an unknown form, a model that cannot be used, or code that was named by a file.
         MissingExtraError: the package that reads this form is not installed.
 
     >>> load_classifier("net.h5")
     Traceback (most recent call last):
-    smoothcert.errors.ModelError: 'net.h5' is not a known form of model; --model takes FILE.safetensors or ...
+    smoothcert.errors.ModelError: 'net.h5' is not a supported model reference; --model takes FILE.safetensors or ...
     """
     options = options or ModelOptions()
     if not is_text(model):
-        raise ModelError(f"{printable(model)}: a name of a model must be Unicode text; rename the file, in UTF-8.")
+        raise ModelError(f"{printable(model)}: a model reference must be Unicode text; rename the file in UTF-8.")
     prefix, _, name = model.partition(":")
     stem, _, suffix = model.rpartition(".")
     if model == "demo":
@@ -142,11 +142,11 @@ def load_classifier(model: str, options: ModelOptions | None = None) -> Classifi
         if not options.named:
             raise not_named(model, ModelError)
         return read_factory(factory["module"], factory["factory"], options)
-    raise ModelError(f"{model!r} is not a known form of model; --model takes {' or '.join(FORMS)}.")
+    raise ModelError(f"{model!r} is not a supported model reference; --model takes {' or '.join(FORMS)}.")
 
 
 def at_sigma(reference: str, sigma_text: str) -> str:
-    """Return a model's or weights file's name with ``{sigma}`` filled in as the user wrote it.
+    """Return the name of a model or weights file with ``{sigma}`` replaced by the noise level as the user wrote it.
 
     >>> at_sigma("weights/r20_{sigma}.safetensors", "0.50")
     'weights/r20_0.50.safetensors'

@@ -1,4 +1,4 @@
-"""From a network and its card to a classifier: what it expects of its input is brought about before it."""
+"""From a network and its card to a `Classifier`: input normalisation, channel order and layout as the card declares."""
 
 from contextlib import suppress
 from typing import Any
@@ -6,45 +6,47 @@ from typing import Any
 import torch
 from torch import nn
 
+from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
 from smoothcert.models.classifier import Classifier, unit_normalisation
+from smoothcert.models.state import state_sha256
 
 
 class Wrapper(nn.Module):
-    """A network with something before or after it; its weights are those of the network, under the same names."""
+    """A network with a step before or after it; its state dict is that of the network."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = inner
-        self.training = False  # the network keeps the mode it is in; a program of torch.export cannot change it
+        self.training = False  # does not change the mode of `inner`; programs of torch.export cannot change it
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The network's own."""
+        """Return the state dict of the network."""
         return self.inner.state_dict(*args, **kwargs)
 
 
 class Arranged(Wrapper):
-    """A network that expects colours in the order BGR, or channels last; takes float (n, C, H, W), RGB."""
+    """A network that expects BGR images or channels last; takes float (n, C, H, W), RGB."""
 
     def __init__(self, inner: nn.Module, bgr: bool, last: bool) -> None:
         super().__init__(inner)
         self.bgr, self.last = bgr, last
 
     def forward(self, x: torch.Tensor) -> Any:
-        """What the network returns."""
+        """Return the output of the network."""
         x = x.flip(1) if self.bgr else x
         return self.inner(x.permute(0, 2, 3, 1).contiguous() if self.last else x)
 
 
 def assembled(module: nn.Module, card: Card, sha256: str, reference: str, arch: str | None = None) -> Classifier:
-    """A network as a classifier: normalisation for images in [0, 1], order of colours and layout taken care of.
+    """Return a network as a classifier of images in [0, 1], RGB, channels first.
 
     Args:
         module: in evaluation mode.
-        card: what is declared and stated about it; mean and std in the order of colours it expects.
+        card: declared for it or set by the user; mean and std in the channel order it expects.
         sha256: hash ("sha256:...") of its weights.
         reference: its name.
-        arch: one of our architectures, or None; a network of ours that needs rearranged images is no longer ours.
+        arch: a built-in architecture, or None; with rearranged images the network no longer counts as built-in.
     """
     words = _words(card)
     mean, std = unit_normalisation(card)
@@ -56,7 +58,7 @@ def assembled(module: nn.Module, card: Card, sha256: str, reference: str, arch: 
         std=std,
         sha256=sha256,
         reference=reference,
-        own=arch is not None and not words,
+        built_in=arch is not None and not words,
         arch=None if words else arch,
         sigma=card.sigma,
         class_names=card.class_names,
@@ -65,14 +67,35 @@ def assembled(module: nn.Module, card: Card, sha256: str, reference: str, arch: 
     )
 
 
-def still(module: nn.Module) -> nn.Module:
-    """The module itself, on the processor, in float32 and evaluation mode, without gradients."""
+def frozen(module: nn.Module) -> nn.Module:
+    """Move a module to the CPU, in float32 and evaluation mode, without gradients, and return it."""
     module = module.cpu().float()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    with suppress(NotImplementedError):  # a module of torch.export stays in the mode it was exported in
+    with suppress(NotImplementedError):  # modules of torch.export stay in the mode of the export
         module.eval()
     return module
+
+
+def classifier_of(module: nn.Module, card: Card, sha256: str | None, reference: str) -> Classifier:
+    """Return a user's module as a classifier, on the CPU, in float32 and evaluation mode.
+
+    Args:
+        module: with its weights; changed in place.
+        card: declared for it.
+        sha256: hash ("sha256:...") of its weights file, or None to hash its state dict.
+        reference: its name.
+
+    Raises:
+        ModelError: there is no weights file, and the state dict is not plain tensors, so it cannot be hashed.
+    """
+    module = frozen(module)
+    known = sha256 or state_sha256(module)
+    if known is None:
+        raise ModelError(
+            f"{reference}: the state dict must contain only plain tensors, to be hashed; return an unquantised network."
+        )
+    return assembled(module, card, known, reference)
 
 
 def _words(card: Card) -> tuple[str, ...]:

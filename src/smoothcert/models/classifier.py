@@ -1,4 +1,4 @@
-"""A `Classifier`: a module and what is declared about its input; declarations and options become one card."""
+"""`Classifier`: a module and the declarations about its input; merging of a card and the user's options."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What the user says about a model besides its name.
+    """Settings of a model besides its reference.
 
     Args:
         arch: architecture of a weights file (`smoothcert.models.resnet.ARCHITECTURES`), or None.
         weights: weights file for ``module:factory``, or None.
-        trust_model: True lets a file that is code (``.pt2``) be loaded, and an ``.onnx`` file run without limits.
-        named: a person named the model, in Python or on the command line; False: a file, which never names code.
-        num_classes: classes of the data, or None if not known.
-        in_channels: channels of the data, or None if not known.
+        trust_model: True allows loading files that are code (``.pt2``), and running ``.onnx`` files without limits.
+        named: True if a person named the model, in Python or on the command line; False if a file did, which may
+            never name code.
+        num_classes: number of classes of the data, or None if not known.
+        in_channels: number of channels of the data, or None if not known.
         input_range: lowest and highest pixel value the classifier expects, or None: as declared, else [0, 1].
         mean: per channel, in units of the input range, or None: as declared.
         std: per channel, above 0, in units of the input range, or None: as declared.
-        layout: whether channels come first or last in its input, or None: as declared, else first.
-        channels: the order of colours it expects, or None: RGB.
-        output: what the one output of a binary classifier is, or None: told from its values.
+        layout: channels first or last in its input, or None: as declared, else first.
+        channels: channel order it expects, or None: RGB.
+        output: type of the one output of a binary classifier, or None: inferred from its values.
     """
 
     arch: str | None = None
@@ -48,70 +49,70 @@ class ModelOptions:
 
     @classmethod
     def of(
-        cls, asked: ModelConfig, weights: str | None, num_classes: int, in_channels: int, consent: Consent
+        cls, config: ModelConfig, weights: str | None, num_classes: int, in_channels: int, consent: Consent
     ) -> ModelOptions:
-        """What a person's settings say about a model.
+        """Return the options of a run's settings.
 
         Args:
-            asked: the settings.
-            weights: their weights file, with ``{sigma}`` filled in.
-            num_classes: classes of the data.
-            in_channels: channels of the data.
-            consent: what may be run. What the settings themselves say of trust is a record, and gives none.
+            config: the settings.
+            weights: their weights file, with ``{sigma}`` replaced.
+            num_classes: number of classes of the data.
+            in_channels: number of channels of the data.
+            consent: what may be run; `trust_model` in the settings is only a record and gives no consent.
         """
         return cls(
-            arch=asked.arch,
+            arch=config.arch,
             weights=weights,
             trust_model=consent.trust,
             named=consent.model or consent.trust,
             num_classes=num_classes,
             in_channels=in_channels,
-            input_range=None if asked.input_range is None else (asked.input_range[0], asked.input_range[1]),
-            mean=asked.mean,
-            std=asked.std,
-            layout=asked.layout,
-            channels=asked.channels,
-            output=asked.output,
+            input_range=None if config.input_range is None else (config.input_range[0], config.input_range[1]),
+            mean=config.mean,
+            std=config.std,
+            layout=config.layout,
+            channels=config.channels,
+            output=config.output,
         )
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What computes a classifier's numbers, where that is not torch.
+    """The library that computes a classifier's outputs, if it is not torch.
 
     Args:
         name: with its version, such as "onnxruntime 1.32.0".
-        devices: where it can compute here: "cpu", "cuda".
+        devices: devices available on this machine: "cpu", "cuda".
     """
 
     name: str
     devices: tuple[str, ...] = ("cpu",)
 
     def __str__(self) -> str:
-        """The name, for messages."""
+        """Return the name, for messages."""
         return self.name
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A module in eval mode that maps images to logits, with what its source declares.
+    """A base classifier: a module in eval mode that maps images to logits, with its declarations.
 
     Args:
         module: float32, takes float (n, C, H, W), returns logits (n, c).
         num_classes: c, or None if not declared.
         input_shape: (C, H, W), or None if not declared.
-        mean: per channel, to be subtracted by the caller from images in [0, 1], RGB; () means none, (m,) all channels.
-        std: per channel, to divide by afterwards; () means none.
-        sha256: "sha256:..." of the weights file, or of the state dict where there is no file.
+        mean: per channel, which the caller subtracts from images in [0, 1], RGB; (): none; (m,): for all channels.
+        std: per channel, by which the caller then divides; (): none.
+        sha256: "sha256:..." of the weights file, or of the state dict if there is no file.
         reference: the model as the user named it.
-        own: one of our architectures, which may be cast and folded.
-        arch: its name, if it is our own.
-        sigma: the noise it was trained with, in units of the [0, 1] range, if declared.
+        built_in: whether it is a built-in architecture, which may be cast and folded.
+        arch: name of the built-in architecture, or None.
+        sigma: noise level of its training, in units of the [0, 1] range, if declared.
         class_names: as declared, or ().
-        adapted: what lies between the noisy image and the module besides normalisation, in words.
-        output: what the one output of a binary classifier is, if that was said.
-        runtime: what computes it instead of torch, as it is stored; None: torch.
-        source_sha256: "sha256:..." of the source file that builds it, where code of the user's does.
+        adapted: descriptions of the steps around the network besides normalisation.
+        output: type of the one output of a binary classifier, if set.
+        runtime: the library that computes it; None: torch.
+        source_sha256: "sha256:..." of the source file, if the user's code builds it.
     """
 
     module: nn.Module
@@ -121,7 +122,7 @@ class Classifier:
     std: tuple[float, ...]
     sha256: str
     reference: str
-    own: bool
+    built_in: bool
     arch: str | None
     sigma: float | None
     class_names: tuple[str, ...] = ()
@@ -142,43 +143,43 @@ _FLAGS = {
 }
 
 
-def stated(card: Card, options: ModelOptions, reference: str) -> Card:
-    """The card of a classifier, filled in with what the user states about it.
+def card_with_options(card: Card, options: ModelOptions, reference: str) -> Card:
+    """Return a card completed by the user's options.
 
-    A card that declares mean and std declares its range too ([0, 1] where it names none). One number of mean or std
-    stands for every channel, as in torchvision's ``Normalize``.
+    A card that declares mean and std also declares its range ([0, 1] by default). One number of mean or std is used
+    for every channel, as in torchvision's ``Normalize``.
 
     Args:
-        card: what is declared.
-        options: what the user says.
+        card: declared for the classifier.
+        options: set by the user.
         reference: the classifier's name, for messages.
 
     Raises:
-        ModelError: the user states something else than is declared, or mean and std do not fit the channels.
+        ModelError: the options contradict the card, or mean and std do not match the channels.
     """
     planes = card.planes or options.in_channels
     mean, std = (_spread(values, planes, reference) for values in (options.mean, options.std))
-    said: dict[str, Any] = {"value_range": options.input_range, "mean": mean, "std": std}
-    said |= {name: getattr(options, name) for name in ("layout", "channels", "output")}
-    known = {name: value for name, value in said.items() if value is not None}
+    settings: dict[str, Any] = {"value_range": options.input_range, "mean": mean, "std": std}
+    settings |= {name: getattr(options, name) for name in ("layout", "channels", "output")}
+    known = {name: value for name, value in settings.items() if value is not None}
     for name, value in known.items():
         _check_agrees(name, _declared(card, name, planes), value, reference)
     filled = replace(card, **known)
     if filled.channels == "BGR" and planes not in (None, 3):
-        raise ModelError(f"{reference}: colours in the order BGR need images of 3 channels, got {planes}.")
+        raise ModelError(f"{reference}: --channels BGR needs images with 3 channels, got {planes}; leave it out.")
     if filled.value_range != UNIT and not filled.mean:
         filled = replace(filled, mean=(0.0,) * (planes or 1), std=(1.0,) * (planes or 1))
     return filled
 
 
 def unit_normalisation(card: Card) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std as images in [0, 1], RGB, need them: z = (low + x (high - low) - mean) / std, channel by channel.
+    """Return mean and std for images in [0, 1], RGB: z = (low + x (high - low) - mean) / std, channel by channel.
 
     Args:
-        card: with mean and std in units of its range, in the order of colours it expects.
+        card: with mean and std in units of its range, in its channel order.
 
     Returns:
-        Mean and std in units of the [0, 1] range; the very same numbers where that is the card's range.
+        Mean and std in units of the [0, 1] range; unchanged if that is the card's range.
 
     >>> unit_normalisation(Card(mean=(51.0,), std=(102.0,), value_range=(0.0, 255.0)))
     ((0.2,), (0.4,))
@@ -193,7 +194,7 @@ def unit_normalisation(card: Card) -> tuple[tuple[float, ...], tuple[float, ...]
 
 
 def _declared(card: Card, name: str, planes: int | None) -> Any:
-    """What a card says about its input, or None where it says nothing."""
+    """Return a field of the card as declared, or None if it is not declared."""
     value = getattr(card, name)
     if name == "value_range":
         return value if value != UNIT or card.mean else None
@@ -207,19 +208,19 @@ def _spread(values: tuple[float, ...] | None, planes: int | None, reference: str
         channels = "1 channel" if planes == 1 else f"{planes} channels"
         raise ModelError(
             f"{reference}: --mean and --std have {len(values)} numbers each, but its images have {channels}; "
-            "give one number a channel, or one for all."
+            "use one number per channel, or one for all."
         )
     return values * planes
 
 
 def _check_agrees(name: str, declared: Any, value: Any, reference: str) -> None:
     if declared is not None and declared != value:
-        flag, here, there = _FLAGS[name], _shown(value), _shown(declared)
+        flag, field = _FLAGS[name], name.replace("_", " ")
         raise ModelError(
-            f"{reference} declares {name.replace('_', ' ')} {there}, but {flag} says {here}. Leave out {flag}, or "
-            "correct what is declared."
+            f"{reference} declares {field} {_text(declared)}, but {flag} is {_text(value)}; leave out {flag}, or "
+            "correct the declaration."
         )
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return value if isinstance(value, str) else ",".join(f"{number:g}" for number in value)

@@ -1,4 +1,4 @@
-"""What a network returns: where the class scores are, and the check that they are one row of scores per image."""
+"""The output of a network: where the class scores are, and the check that there is one row of scores per image."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from smoothcert.models.adapters import Wrapper
 from smoothcert.models.classifier import Classifier
 
 _NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "bad_alloc", "alloc_failed")
-"""How torch, CUDA's libraries, C++ and onnxruntime say that memory ran out; letters in lower case."""
+"""Fragments of out-of-memory messages of torch, the CUDA libraries, C++ and onnxruntime, in lower case."""
 
 _REMEDIES = (
-    (("device",), "Move all of it to the processor in its factory, tensors that are no parameters or buffers too"),
+    (("device",), "Move all tensors to the CPU in its factory, also those that are not parameters or buffers"),
     (("when training",), "Put it into evaluation mode"),
     (("",), "Check channels and image size (channels last: --layout NHWC)"),
 )
-"""What a message of torch contains, and what to do then; the first that fits."""
+"""Fragments of torch's messages and the remedy; the first match is used."""
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, of the processor or of an accelerator.
+    """Return whether an error reports that memory ran out, on the CPU or an accelerator.
 
     >>> lacks_memory(MemoryError()), lacks_memory(ValueError("expected 3 channels"))
     (True, False)
     """
-    told = str(error).lower()
-    return isinstance(error, MemoryError) or any(mark in told for mark in _NO_MEMORY)
+    message = str(error).lower()
+    return isinstance(error, MemoryError) or any(fragment in message for fragment in _NO_MEMORY)
 
 
-def failed(reference: str, shape: tuple[int, ...], error: Exception) -> ModelError:
-    """What is said of a classifier that fails on images.
+def forward_error(reference: str, shape: tuple[int, ...], error: Exception) -> ModelError:
+    """Return the error for a classifier that fails on images, with a remedy.
 
     Args:
         reference: its name.
@@ -45,45 +45,45 @@ def failed(reference: str, shape: tuple[int, ...], error: Exception) -> ModelErr
     """
     if lacks_memory(error):
         return ModelError(
-            f"Out of memory when {reference} was given images of shape (n, C, H, W) = {shape}. End other "
-            "programs, take smaller images (--resize), or use another device or machine."
+            f"Out of memory when {reference} was applied to images of shape (n, C, H, W) = {shape}. Close other "
+            "programs, use smaller images (--resize), or use another device or machine."
         )
-    told = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-    remedy = next(remedy for marks, remedy in _REMEDIES if any(mark in told for mark in marks))
-    return ModelError(f"{reference} fails on images of shape (n, C, H, W) = {shape}: {told}. {remedy}.")
+    message = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    remedy = next(remedy for fragments, remedy in _REMEDIES if any(each in message for each in fragments))
+    return ModelError(f"{reference} fails on images of shape (n, C, H, W) = {shape}: {message}. {remedy}.")
 
 
 class SelectOutput(Wrapper):
-    """A network that returns its logits among other things: `key` of a mapping, attribute or place in a tuple."""
+    """A network whose logits are one of several outputs: `key` of a mapping, attribute, or index of a tuple."""
 
     def __init__(self, inner: nn.Module, key: str | int) -> None:
         super().__init__(inner)
         self.key = key
 
     def forward(self, x: torch.Tensor) -> Any:
-        """The logits."""
-        return picked(self.inner(x), self.key)
+        """Return the logits."""
+        return select_output(self.inner(x), self.key)
 
 
-def picked(returned: Any, key: str | int) -> Any:
-    """The part of what a network returns that `key_of` found."""
+def select_output(returned: Any, key: str | int) -> Any:
+    """Return the output of a network that `key_of_logits` found."""
     by_name = isinstance(key, int) or isinstance(returned, Mapping)
     return returned[key] if by_name else getattr(returned, str(key))
 
 
-def key_of(returned: Any, rows: int, reference: str) -> str | int | None:
-    """Where the logits are in what a classifier returns: under the name logits, or the only tensor (n, classes).
+def key_of_logits(returned: Any, rows: int, reference: str) -> str | int | None:
+    """Find the logits in the output of a classifier: the output called logits, or the only tensor (n, classes).
 
     Args:
-        returned: for some images.
-        rows: how many images.
+        returned: output for some images.
+        rows: number of images.
         reference: the classifier's name, for messages.
 
     Returns:
-        A key, name or place; None: it is a tensor itself.
+        A key, attribute name or index; None if the output is a tensor.
 
     Raises:
-        ModelError: it holds no such tensor, or several.
+        ModelError: there is no such tensor, or several.
     """
     if isinstance(returned, torch.Tensor):
         return None
@@ -93,29 +93,29 @@ def key_of(returned: Any, rows: int, reference: str) -> str | int | None:
         parts = dict(enumerate(returned)) if isinstance(returned, tuple | list) else {}
     if isinstance(parts.get("logits", getattr(returned, "logits", None)), torch.Tensor):
         return "logits"
-    scores = [key for key, part in parts.items() if isinstance(part, torch.Tensor) and is_table(part, rows)]
+    scores = [key for key, part in parts.items() if isinstance(part, torch.Tensor) and is_score_matrix(part, rows)]
     if len(scores) == 1:
         return scores[0]
     raise ModelError(
         f"{reference}: expected logits of shape (n, classes), or an output called logits, got a "
-        f"{type(returned).__name__} of {_told(parts)}. Wrap the classifier so that it returns the logits alone."
+        f"{type(returned).__name__} of {_shapes(parts)}. Wrap the classifier so that it returns only the logits."
     )
 
 
-def is_table(part: torch.Tensor, rows: int) -> bool:
-    """Whether a tensor is a row of numbers for each of some images."""
+def is_score_matrix(part: torch.Tensor, rows: int) -> bool:
+    """Return whether a tensor has shape (rows, c)."""
     return part.ndim == 2 and len(part) == rows
 
 
-def _told(parts: dict[str | int, Any]) -> str:
+def _shapes(parts: dict[str | int, Any]) -> str:
     names = [f"{key} {tuple(getattr(part, 'shape', ()))}" for key, part in list(parts.items())[:4]]
     return ", ".join(names) or "no tensors"
 
 
 LOOK = 16
-"""Images that are enough to tell logits from probabilities."""
+"""Number of images that suffice to distinguish logits from probabilities."""
 CLOSE = 1e-3
-"""How far probabilities may sum from 1."""
+"""Largest deviation of the sum of probabilities from 1."""
 _ONE_FINDING = """
 
 class OneFinding(torch.nn.Module):
@@ -126,37 +126,37 @@ class OneFinding(torch.nn.Module):
 
 
 class BinaryToTwoClass(Wrapper):
-    """A network with one output z or p: columns [0, z] or [0.5, p], so that class 1 wins where z > 0 or p > 0.5."""
+    """A network with one output z or p; returns [0, z] or [0.5, p], so that class 1 wins if z > 0 or p > 0.5."""
 
     def __init__(self, inner: nn.Module, output: Literal["logit", "probability"]) -> None:
         super().__init__(inner)
         self.level = 0.0 if output == "logit" else 0.5
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Scores (n, 2)."""
+        """Return scores (n, 2)."""
         one: torch.Tensor = self.inner(x)
         return torch.cat([torch.full_like(one, self.level), one], dim=1)
 
 
 def resolve_head(classifier: Classifier, images: torch.Tensor) -> Classifier:
-    """A classifier whose module returns one row of class scores an image, and that knows their number.
+    """Return a classifier whose module returns one row of class scores per image, with its number of classes.
 
-    One output, (n, 1), becomes two columns; of a mapping, an object or a tuple the logits are taken. A network of
-    ours is left as it is.
+    One output, (n, 1), becomes two columns; the logits are selected from a mapping, an object or a tuple. Built-in
+    architectures are returned unchanged.
 
     Args:
-        classifier: as it was loaded.
-        images: a few without noise, float (n, C, H, W) in [0, 1]; `LOOK` of them are plenty.
+        classifier: as loaded.
+        images: a few clean images, float (n, C, H, W) in [0, 1]; `LOOK` of them suffice.
 
     Raises:
-        ModelError: it fails on them, what it returns is not clear, no classifier's, not finite, or not of the
-            number of classes it declares.
+        ModelError: it fails on the images, or its output is ambiguous, not finite, not scores of exclusive classes, or
+            not of the declared number of classes.
     """
-    if classifier.own and classifier.num_classes is not None:
+    if classifier.built_in and classifier.num_classes is not None:
         return classifier
     returned = _returned(classifier, images)
-    key = key_of(returned, len(images), classifier.reference)
-    scores = returned if key is None else picked(returned, key)
+    key = key_of_logits(returned, len(images), classifier.reference)
+    scores = returned if key is None else select_output(returned, key)
     _check_scores(scores, len(images), classifier)
     if key is not None:
         words = (*classifier.adapted, f"its output {key!r} alone")
@@ -165,7 +165,7 @@ def resolve_head(classifier: Classifier, images: torch.Tensor) -> Classifier:
 
 
 def _returned(classifier: Classifier, images: torch.Tensor) -> Any:
-    """What the module returns for a few images, where its weights are."""
+    """Return the output of the module for a few images, on the device of its weights."""
     mean, std = (_a_channel(values) for values in (classifier.mean or (0.0,), classifier.std or (1.0,)))
     tensor = next(chain(classifier.module.parameters(), classifier.module.buffers()), None)
     batch = ((images.double() - mean) / std).to("cpu" if tensor is None else tensor.device, torch.float32)
@@ -174,8 +174,8 @@ def _returned(classifier: Classifier, images: torch.Tensor) -> Any:
             return classifier.module(batch)
     except ModelError:
         raise
-    except Exception as error:  # the user's own code may fail in any way
-        raise failed(classifier.reference, tuple(images.shape), error) from None
+    except Exception as error:  # the user's code may raise anything
+        raise forward_error(classifier.reference, tuple(images.shape), error) from None
 
 
 def _a_channel(values: tuple[float, ...]) -> torch.Tensor:
@@ -183,10 +183,10 @@ def _a_channel(values: tuple[float, ...]) -> torch.Tensor:
 
 
 def _check_scores(scores: torch.Tensor, rows: int, classifier: Classifier) -> None:
-    if not is_table(scores, rows) or not scores.shape[1]:
+    if not is_score_matrix(scores, rows) or not scores.shape[1]:
         raise ModelError(
             f"{classifier.reference}: expected logits of shape (n, classes) with n = {rows}, got shape "
-            f"{tuple(scores.shape)}. Wrap the classifier so that it returns one row of class scores an image."
+            f"{tuple(scores.shape)}. Wrap the classifier so that it returns one row of class scores per image."
         )
     if not bool(torch.isfinite(scores).all()):
         raise ModelError(
@@ -196,18 +196,18 @@ def _check_scores(scores: torch.Tensor, rows: int, classifier: Classifier) -> No
 
 
 def _binary(classifier: Classifier, scores: torch.Tensor) -> Classifier:
-    """One output as two classes: said, or told from its values."""
+    """Return a classifier of two classes for one output, whose type is set or inferred from its values."""
     unit = bool(((scores >= 0) & (scores <= 1)).all())
     if classifier.output is None and unit:
         raise ModelError(
-            f"{classifier.reference} returns one number an image, on {len(scores)} images from "
-            f"{float(scores.min()):.3g} to {float(scores.max()):.3g}: expected a logit or a probability of class 1, "
-            "and these can be either. Add --output logit or --output probability."
+            f"{classifier.reference} returns one number per image, from {float(scores.min()):.3g} to "
+            f"{float(scores.max()):.3g} on {len(scores)} images, which can be logits or probabilities of class 1. Add "
+            "--output logit or --output probability."
         )
     if classifier.output == "probability" and not unit:
         raise ModelError(
-            f"{classifier.reference}: a probability is expected from it, got {float(scores.min()):.3g} to "
-            f"{float(scores.max()):.3g}. Say --output logit if these are logits."
+            f"{classifier.reference}: --output probability expects values in [0, 1], got {float(scores.min()):.3g} to "
+            f"{float(scores.max()):.3g}. Use --output logit if these are logits."
         )
     output = classifier.output or "logit"
     columns = "[0, z]" if output == "logit" else "[0.5, p]"
@@ -218,16 +218,16 @@ def _binary(classifier: Classifier, scores: torch.Tensor) -> Classifier:
 def _many(classifier: Classifier, scores: torch.Tensor) -> Classifier:
     if classifier.output is not None:
         raise ModelError(
-            f"{classifier.reference}: --output is for a classifier with one output, and this one has "
+            f"{classifier.reference}: --output needs a classifier with one output, but this one has "
             f"{scores.shape[1]}. Leave it out."
         )
     unit = bool(((scores >= 0) & (scores <= 1)).all())
     if unit and float((scores.float().sum(dim=1) - 1).abs().max()) > CLOSE:
         raise ModelError(
-            f"{classifier.reference}: expected scores of classes that exclude each other, got {scores.shape[1]} "
-            "numbers from 0 to 1 an image that do not sum to 1: probably findings that can be present together, whose "
-            "largest is no class. Certify one finding at a time, by a factory that returns [0, its logit]:"
-            f"{_ONE_FINDING}\nIf the classes do exclude each other, return torch.logit of these numbers."
+            f"{classifier.reference}: expected scores of mutually exclusive classes, got {scores.shape[1]} numbers per "
+            "image from 0 to 1 that do not sum to 1: probably findings that can occur together (multi-label). Certify "
+            f"one finding at a time, with a factory that returns [0, its logit]:{_ONE_FINDING}\n"
+            "If the classes are mutually exclusive, return torch.logit of these numbers."
         )
     return _with_classes(classifier, classifier.module, scores.shape[1], ())
 
@@ -235,7 +235,7 @@ def _many(classifier: Classifier, scores: torch.Tensor) -> Classifier:
 def _with_classes(classifier: Classifier, module: nn.Module, classes: int, words: tuple[str, ...]) -> Classifier:
     if classifier.num_classes not in (None, classes):
         raise ModelError(
-            f"{classifier.reference} declares {classifier.num_classes} classes, but returns {classes} scores an image. "
-            "Correct what is declared, or use a matching model."
+            f"{classifier.reference} declares {classifier.num_classes} classes, but returns {classes} scores per "
+            "image. Correct the declaration, or use a matching model."
         )
     return replace(classifier, module=module, num_classes=classes, adapted=(*classifier.adapted, *words))

@@ -1,4 +1,4 @@
-"""``.onnx`` files: data, not code, computed by onnxruntime in a process of its own, behind a torch module."""
+"""``.onnx`` files: data, not code, computed by onnxruntime in a separate process, behind a torch module."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from smoothcert.errors import MissingExtraError, ModelError
 from smoothcert.formats.card import Card
 from smoothcert.models.adapters import assembled
 from smoothcert.models.checkpoints import read_bytes, sha256_of
-from smoothcert.models.classifier import Classifier, ModelOptions, Runtime, stated
+from smoothcert.models.classifier import Classifier, ModelOptions, Runtime, card_with_options
 from smoothcert.models.heads import lacks_memory
 
 OPEN_SECONDS = 120.0
-"""How long a model may take to be opened."""
+"""Time limit for opening a model."""
 BATCH_SECONDS, IMAGE_SECONDS = 60.0, 10.0
-"""How long it may take for a batch, and for each of its images besides."""
+"""Time limit per batch, plus time per image of the batch."""
 LONGEST, LARGEST = 2**20, 2**28
-"""Bytes of an answer's first line, and of the scores that follow it."""
+"""Most bytes of the header line of a response, and of the scores that follow it."""
 PROGRAM = Path(__file__).with_name("onnx_server.py")
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where images go in and scores come out.
+    """Input and output of the model.
 
     Args:
         image: name of the input.
         scores: name of the output.
         dtype: of the input: float32, float16 or float64.
-        batch: images a pass, where that is fixed; None: any number.
+        batch: batch size, if it is fixed; None: any.
     """
 
     image: str
@@ -53,7 +53,7 @@ class Ports:
 
 
 class FailedError(RuntimeError):
-    """What onnxruntime said when it failed; `kind` is its class."""
+    """An error of onnxruntime; `kind` is the name of its class."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -61,9 +61,9 @@ class FailedError(RuntimeError):
 
 
 class OnnxProcess:
-    """A process with one model, which it computes within limits; it ends with this object, or with its owner.
+    """A process that computes one model within limits; it ends with this object, or with the parent process.
 
-    A file is data: what it makes of memory and time harms that process alone, and waiting for it can be interrupted.
+    Excessive use of memory or time by a model affects only this process, and waiting for it can be interrupted.
     """
 
     def __init__(self, data: bytes, path: str, trusted: bool) -> None:
@@ -76,7 +76,7 @@ class OnnxProcess:
 
         Raises:
             FailedError: onnxruntime cannot open it.
-            ModelError: it is refused, or it takes too much memory or time.
+            ModelError: it is refused, or needs too much memory or time.
         """
         self._path, self._trusted, self._late = path, trusted, False
         self._memory = None if trusted else _half_of_free_memory()
@@ -86,34 +86,34 @@ class OnnxProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for its owner
+            start_new_session=True,  # Ctrl-C is for the parent process only
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
         )
         self.close = weakref.finalize(self, _end, self._process)
         head = {"trusted": trusted, "memory": self._memory}
-        self.facts: dict[str, Any] = self._asked(head, data, OPEN_SECONDS)[0]
+        self.facts: dict[str, Any] = self._request(head, data, OPEN_SECONDS)[0]
 
     def scores(self, ports: Ports, images: Any, device: str, threads: int) -> Any:
-        """The scores of a batch, float32.
+        """Return the scores of a batch, float32.
 
         Args:
             ports: of the model.
-            images: (n, C, H, W) or (n, H, W, C), contiguous, of the type that `ports` names.
+            images: (n, C, H, W) or (n, H, W, C), contiguous, of the dtype in `ports`.
             device: "cpu" or "cuda".
-            threads: for one operator.
+            threads: number of threads per operator.
 
         Raises:
-            FailedError: onnxruntime fails on them.
-            ModelError: the model is refused for images of this shape, or it takes too much memory or time.
+            FailedError: onnxruntime fails on the images.
+            ModelError: the model is refused for images of this shape, or needs too much memory or time.
         """
         head = {"input": ports.image, "output": ports.scores, "dtype": ports.dtype, "shape": images.shape}
         seconds = BATCH_SECONDS + IMAGE_SECONDS * len(images)
-        told, body = self._asked(
+        response, body = self._request(
             {**head, "device": device, "threads": threads}, memoryview(images).cast("B"), seconds, threads
         )
-        return np.frombuffer(body, "<f4").reshape(told["shape"])
+        return np.frombuffer(body, "<f4").reshape(response["shape"])
 
-    def _asked(self, head: dict[str, Any], body: Any, seconds: float, threads: int = 1) -> tuple[Any, bytes]:
+    def _request(self, head: dict[str, Any], body: Any, seconds: float, threads: int = 1) -> tuple[Any, bytes]:
         limits = {} if self._trusted else {"processor_seconds": seconds * threads}
         line = json.dumps({**head, **limits, "size": len(body)}).encode() + b"\n"
         watch = threading.Timer(seconds, self._stop)
@@ -121,60 +121,61 @@ class OnnxProcess:
             if not self._trusted:
                 watch.start()
             try:
-                told, found = self._said(line, body)
-            except (OSError, ValueError, KeyError, TypeError):  # its end of the pipe is closed, or says nonsense
+                response, content = self._exchange(line, body)
+            except (OSError, ValueError, KeyError, TypeError):  # the pipe is closed, or the response is invalid
                 raise self._ended(seconds) from None
-            except BaseException:  # interrupted: what it would still answer belongs to no question
+            except BaseException:  # interrupted: a late response must not be read by the next request
                 self.close()
                 raise
             finally:
                 watch.cancel()
-        if "refused" in told:
-            raise ModelError(f"{self._path}: {told['refused']}")
-        if "failed" in told:
-            raise FailedError(str(told["failed"]), str(told["text"]))
-        return told, found
+        if "refused" in response:
+            raise ModelError(f"{self._path}: {response['refused']}")
+        if "failed" in response:
+            raise FailedError(str(response["failed"]), str(response["text"]))
+        return response, content
 
-    def _said(self, line: bytes, body: Any) -> tuple[dict[str, Any], bytes]:
-        asks, answers = self._process.stdin, self._process.stdout
-        if asks is None or answers is None:
+    def _exchange(self, line: bytes, body: Any) -> tuple[dict[str, Any], bytes]:
+        """Send one request, and return the header and the content of the response."""
+        requests, responses = self._process.stdin, self._process.stdout
+        if requests is None or responses is None:
             raise OSError
-        asks.write(line)
-        asks.write(body)
-        asks.flush()
-        told = json.loads(answers.readline(LONGEST))
-        size = int(told["size"])
-        found = answers.read(size) if 0 <= size <= LARGEST else b""
-        if len(found) != size:
+        requests.write(line)
+        requests.write(body)
+        requests.flush()
+        response = json.loads(responses.readline(LONGEST))
+        size = int(response["size"])
+        content = responses.read(size) if 0 <= size <= LARGEST else b""
+        if len(content) != size:
             raise OSError
-        return told, found
+        return response, content
 
     def _stop(self) -> None:
         self._late = True
         self._process.kill()
 
     def _ended(self, seconds: float) -> ModelError:
-        """What is said of a process that ended, or was ended, instead of an answer."""
+        """Return the error for a process that ended, or was stopped, without a response."""
         self.close()
         code = -(self._process.returncode or 0)
-        trust = "Check where it comes from; add --trust-model, which lifts the limits, if you trust its origin."
+        trust = "If you trust its origin, add --trust-model, which removes the limits."
         if self._late or code == getattr(signal, "SIGXCPU", None):
-            return ModelError(f"{self._path}: it was stopped after {seconds:.0f} s without an answer. {trust}")
+            return ModelError(f"{self._path}: the model was stopped after {seconds:.0f} s without a result. {trust}")
         how = signal.Signals(code).name if code > 0 else f"exit status {-code}"
         return ModelError(
-            f"{self._path}: the process that computed it ended ({how}), as it does where the memory runs out. {trust}"
+            f"{self._path}: the process that computed the model ended ({how}), probably out of memory. {trust}"
         )
 
 
 class OnnxNet(nn.Module):
-    """Float (n, C, H, W) -> float32 scores; computed in a process of its own, on as many threads as torch has."""
+    """Float (n, C, H, W) -> float32 scores, computed in a separate process with the number of threads of torch."""
 
     def __init__(self, data: bytes, path: str, trusted: bool) -> None:
-        """Open a model; `ports` must be set before images are given.
+        """Open a model; `ports` must be set before the first call.
 
         Raises:
             FailedError: onnxruntime cannot open it.
-            ModelError: it is refused, or it takes too much memory or time.
+            ModelError: it is refused, or needs too much memory or time.
         """
         super().__init__()
         self.data, self.path, self.trusted = data, path, trusted
@@ -183,13 +184,13 @@ class OnnxNet(nn.Module):
 
     @property
     def process(self) -> OnnxProcess:
-        """The process that computes it, started where there is none."""
+        """The process that computes the model, started if there is none."""
         if self._process is None or not self._process.close.alive:
             self._process = OnnxProcess(self.data, self.path, self.trusted)
         return self._process
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Scores (n, classes); a fixed batch is filled up with the last image, whose further scores are dropped."""
+        """Return scores (n, classes); a fixed batch is padded with the last image, and the padding's scores dropped."""
         array = np.ascontiguousarray(x.detach().cpu().numpy(), dtype=self.ports.dtype)
         size = self.ports.batch or len(array)
         parts = [self._run(x.device.type, array[start : start + size], size) for start in range(0, len(array), size)]
@@ -204,7 +205,7 @@ class OnnxNet(nn.Module):
 
 
 def _half_of_free_memory() -> int | None:
-    """Half of the memory that is free on this machine, bytes; None where it does not tell."""
+    """Return half of the free memory of this machine in bytes; None if it is not known."""
     with suppress(OSError):
         found = re.search(r"MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
         return None if found is None else int(found[1]) * 1024 // 2
@@ -215,7 +216,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            with suppress(OSError):  # what was still to be written
+            with suppress(OSError):  # data not yet written
                 pipe.close()
     process.wait()
 
@@ -225,17 +226,18 @@ SCORES = ("logits", "output", "probabilities")
 
 
 def read_onnx(path: str, options: ModelOptions) -> Classifier:
-    """The network of an ``.onnx`` file: one image input of rank 4, one output, or one that is called `SCORES`.
+    """Load an ``.onnx`` file with one image input of rank 4, and one output or one named as in `SCORES`.
 
-    Its declared shape tells image size and layout where they are fixed; a fixed batch is run in parts of that size.
+    Image size and layout follow from the declared input shape if it is fixed; with a fixed batch size, batches are
+    split.
 
     Raises:
         MissingExtraError: onnxruntime or onnx is not installed.
-        ModelError: with `arch` or `weights`, the file cannot be loaded, it is no classifier of images, or, without
-            `trust_model`, it can loop or takes too much memory or time.
+        ModelError: with `arch` or `weights`, the file cannot be loaded or is not a classifier of images, or, without
+            `trust_model`, it may loop or needs too much memory or time.
     """
     if options.arch is not None or options.weights is not None:
-        raise ModelError(f"{path} holds its own architecture and weights; leave out --arch and --weights.")
+        raise ModelError(f"{path} contains architecture and weights; leave out --arch and --weights.")
     for library in ("onnxruntime", "onnx"):
         if find_spec(library) is None:
             raise MissingExtraError("A classifier in an .onnx file", "onnx")
@@ -244,7 +246,7 @@ def read_onnx(path: str, options: ModelOptions) -> Classifier:
     facts = _opened(module, path)
     image, scores = _image(facts["inputs"], path), _scores(facts["outputs"], path)
     shape = image["shape"]
-    card = stated(Card(layout=_layout(shape, options.in_channels)), options, path)
+    card = card_with_options(Card(layout=_layout(shape, options.in_channels)), options, path)
     card = replace(card, input_shape=_shape(shape, card.layout))
     module.ports = Ports(image["name"], scores, DTYPES[image["type"]], shape[0])
     return replace(assembled(module, card, sha256_of(data), path), runtime=_runtime(facts))
@@ -265,52 +267,51 @@ def _runtime(facts: dict[str, Any]) -> Runtime:
 def _refusal(message: str, kind: str) -> str:
     if "external" in message.lower():
         return (
-            "its weights lie in other files beside it, so its hash would not cover them; save it as one file "
-            "(onnx.save without save_as_external_data, or torch.onnx.export with external_data=False)."
+            "its weights are in other files, which its hash would not cover; save it as one file (onnx.save without "
+            "save_as_external_data, or torch.onnx.export with external_data=False)."
         )
     if "is not a registered function/op" in message or "No Op registered" in message:
         return (
-            "it uses an operator that onnxruntime does not know, and custom operators are code that is not loaded; "
-            "export it with standard operators."
+            "it uses an operator that onnxruntime lacks, and custom operators are code, which is not loaded; export it "
+            "with standard operators."
         )
     if lacks_memory(MemoryError() if kind == "MemoryError" else RuntimeError(message)):
         return (
-            "it needs more than half of the memory that is free to be loaded; end other programs, or add --trust-model "
-            "if you trust its origin."
+            "loading it needs more than half of the free memory; close other programs, or add --trust-model if you "
+            "trust its origin."
         )
     if "NOT_IMPLEMENTED" in message:
         return (
-            "onnxruntime has no version of one of its operators for its type of numbers; export the classifier in "
-            "float32."
+            "onnxruntime does not implement one of its operators for its number type; export the classifier in float32."
         )
-    return f"a readable .onnx file is expected, but it cannot be loaded ({kind}); export or copy it again."
+    return f"expected an .onnx file, got one that cannot be loaded ({kind}); export or copy it again."
 
 
 def _image(inputs: list[dict[str, Any]], path: str) -> dict[str, Any]:
-    """The one input, a batch of images."""
-    told = ", ".join(f"{each['name']} {each['type']} {each['shape']}" for each in inputs) or "none"
+    """Return the only input, a batch of images."""
+    text = ", ".join(f"{each['name']} {each['type']} {each['shape']}" for each in inputs) or "none"
     if len(inputs) != 1 or len(inputs[0]["shape"]) != 4 or inputs[0]["type"] not in DTYPES:
         raise ModelError(
-            f"{path}: expected one input, a batch of images in floating point with 4 dimensions, got {told}. Export "
-            "the classifier from the normalised images on."
+            f"{path}: expected one input, a batch of floating-point images with 4 dimensions, got {text}. Export the "
+            "classifier with normalised images as its input."
         )
     return inputs[0]
 
 
 def _scores(outputs: list[dict[str, Any]], path: str) -> str:
-    """The name of the output that holds the scores."""
+    """Return the name of the output with the scores."""
     names = [each["name"] for each in outputs if each["type"] in DTYPES]
     known = [name for name in names if name in SCORES]
     if len(names) != 1 and len(known) != 1:
         raise ModelError(
-            f"{path}: expected one output, or one called {', '.join(SCORES)}, got {', '.join(names) or 'no tensor'}. "
+            f"{path}: expected one output, or one called {' or '.join(SCORES)}, got {', '.join(names) or 'no tensor'}. "
             "Export the classifier with its logits as the only output."
         )
     return str(names[0] if len(names) == 1 else known[0])
 
 
 def _layout(shape: list[Any], channels: int | None) -> Any:
-    """Channels first or last, where the declared shape leaves no doubt; channels as in the data, else 1, 3 or 4."""
+    """Return the layout if the declared shape determines it; channels as in the data, otherwise 1, 3 or 4."""
     usual = (1, 3, 4) if channels is None else (channels,)
     first, last = shape[1] in usual, shape[3] in usual
     if first == last:

@@ -1,7 +1,7 @@
-"""The process in which onnxruntime computes one model, within limits; `smoothcert.models.onnx` starts it.
+"""The process in which onnxruntime computes one model within limits; `smoothcert.models.onnx` starts it.
 
-It is run as a file: it imports nothing of this package, so that it starts fast, and trusts nothing but its pipe.
-A message, either way, is a line of JSON whose `size` says how many bytes follow it.
+It runs as a script and imports nothing of this package, so that it starts fast. A message in either direction is a line
+of JSON whose `size` is the number of bytes that follow it.
 """
 
 import json
@@ -15,37 +15,37 @@ from typing import Any, BinaryIO
 import numpy as np
 
 MOST_NUMBERS = 2**28
-"""Numbers (1 GiB in float32) that one tensor may hold for one image, as far as shapes are known before it is run."""
+"""Most numbers (1 GiB in float32) of one tensor per image, for shapes that are known before the model runs."""
 MOST_SCORES = 2**26
-"""Numbers that the output may hold for one batch."""
+"""Most numbers of the output for one batch."""
 _SMALL = 2**16
-"""Bytes of an initializer above which it is weights, not a shape."""
+"""Initializers of more bytes are weights, not shapes."""
 
 
 class RefusedError(Exception):
-    """What is wrong with a model, without its name."""
+    """Raised if a model is refused; the message does not contain its name."""
 
 
 def main() -> None:
-    """Open the model of the first message, then answer one batch a message, until the pipe is closed."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nothing that a library prints is taken for an answer
-    asked: SimpleQueue[tuple[dict[str, Any], bytearray]] = SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, asked), daemon=True).start()
-    head, data = asked.get()
+    """Open the model in the first message, then compute one batch per message until the pipe is closed."""
+    responses = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # output printed by libraries must not be read as a response
+    requests: SimpleQueue[tuple[dict[str, Any], bytearray]] = SimpleQueue()
+    threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
+    head, data = requests.get()
     model = Model(bytes(data), head["trusted"])
-    answer = _answered(lambda: (model.opened(head), b""), head)
+    response = _response(lambda: (model.opened(head), b""), head)
     while True:
-        found, body = answer
-        answers.write(json.dumps({**found, "size": len(body)}).encode() + b"\n")
-        answers.write(body)
-        answers.flush()
-        head, data = asked.get()
-        answer = _answered(lambda: model.scores(head, data), head)  # noqa: B023
+        header, body = response
+        responses.write(json.dumps({**header, "size": len(body)}).encode() + b"\n")
+        responses.write(body)
+        responses.flush()
+        head, data = requests.get()
+        response = _response(lambda: model.scores(head, data), head)  # noqa: B023
 
 
-def _listen(pipe: BinaryIO, asked: "SimpleQueue[tuple[dict[str, Any], bytearray]]") -> None:
-    """Hand over what is asked; end the process, whatever it computes, when nobody can ask any more."""
+def _listen(pipe: BinaryIO, requests: "SimpleQueue[tuple[dict[str, Any], bytearray]]") -> None:
+    """Put requests into the queue; end the process, even while it computes, when the pipe is closed."""
     while line := pipe.readline():
         head = json.loads(line)
         data = bytearray(head["size"])
@@ -54,23 +54,23 @@ def _listen(pipe: BinaryIO, asked: "SimpleQueue[tuple[dict[str, Any], bytearray]
             view = view[got:]
         if len(view):
             break
-        asked.put((head, data))
+        requests.put((head, data))
     os._exit(0)
 
 
-def _answered(answer: Any, head: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+def _response(compute: Any, head: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     try:
         _limit(head.get("memory"), head.get("processor_seconds"))
-        found: tuple[dict[str, Any], Any] = answer()
-        return found
+        response: tuple[dict[str, Any], Any] = compute()
+        return response
     except RefusedError as error:
         return {"refused": str(error)}, b""
-    except Exception as error:  # damaged bytes make the readers raise nearly anything
+    except Exception as error:  # damaged files raise many kinds of errors
         return {"failed": type(error).__name__, "text": str(error)[:10_000]}, b""
 
 
 def _limit(memory: int | None, seconds: float | None) -> None:
-    """Limit this process's own memory, bytes, and the processor time of the next answer, where the system can."""
+    """Limit the memory of this process, in bytes, and the CPU time of the next response, except on Windows."""
     if sys.platform == "win32":
         return
     import resource
@@ -84,24 +84,24 @@ def _limit(memory: int | None, seconds: float | None) -> None:
 
 
 class Model:
-    """The bytes of a model and its sessions, one for each device and number of threads."""
+    """The bytes of a model and its sessions, one per device and number of threads."""
 
     def __init__(self, data: bytes, trusted: bool) -> None:
-        """Take note of them; nothing is read yet.
+        """Store the model, without reading it.
 
         Args:
             data: an ONNX model.
-            trusted: whether it is run without a look at its operators and sizes.
+            trusted: whether it runs without a check of its operators and sizes.
         """
         self._data, self._trusted = data, trusted
         self._sessions: dict[tuple[str, int], Any] = {}
         self._surveyed: set[tuple[int, ...]] = set()
 
     def opened(self, _: dict[str, Any]) -> dict[str, Any]:
-        """The runtime, and the inputs and outputs of the model.
+        """Return the runtime, and the inputs and outputs of the model.
 
         Raises:
-            RefusedError: it can loop, or a tensor of it is too large.
+            RefusedError: it may loop, or a tensor of it is too large.
         """
         import onnxruntime
 
@@ -116,10 +116,10 @@ class Model:
         }
 
     def scores(self, head: dict[str, Any], data: bytearray) -> tuple[dict[str, Any], Any]:
-        """The scores of one batch, float32.
+        """Return the scores of one batch, float32.
 
         Raises:
-            RefusedError: a tensor would be too large for images of this shape, or onnxruntime has no such device.
+            RefusedError: a tensor is too large for images of this shape, or onnxruntime has no such device.
         """
         batch = np.frombuffer(data, head["dtype"]).reshape(head["shape"])
         if not self._trusted and batch.shape[1:] not in self._surveyed:
@@ -127,7 +127,10 @@ class Model:
             self._surveyed.add(batch.shape[1:])
         found = self._session(head["device"], head["threads"]).run([head["output"]], {head["input"]: batch})[0]
         if found.size > MOST_SCORES:
-            raise RefusedError(f"it returns {found.size:,} numbers for {len(batch)} images, which are no scores.")
+            raise RefusedError(
+                f"expected scores, one number per class, got {found.size:,} numbers for {len(batch)} images; export "
+                "the classifier with its logits as the only output."
+            )
         scores = np.ascontiguousarray(found, dtype="<f4")
         return {"shape": list(scores.shape)}, scores.reshape(-1).view(np.uint8).data
 
@@ -143,32 +146,32 @@ def _port(port: Any) -> dict[str, Any]:
 
 
 def _open(data: bytes, device: str, threads: int) -> Any:
-    """A session of onnxruntime on some bytes; no file beside them is read and no custom operator is loaded."""
+    """Return a session of onnxruntime; no other file is read and no custom operator is loaded."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.use_deterministic_compute = True
-    options.log_severity_level = 4  # what goes wrong is said by the exception
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # what was surveyed, and nothing else
-    # weights in files beside it are not looked for: the hash of the bytes would not cover them
+    options.log_severity_level = 4  # errors are raised as exceptions
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # the format that was checked, and no other
+    # external weights are not read: the hash of the bytes would not cover them
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device]
     session = onnxruntime.InferenceSession(data, options, providers=[provider])
     if session.get_providers()[0] != provider:
-        raise RefusedError(f"onnxruntime cannot use its {provider} here; run with --device cpu, or repair it.")
+        raise RefusedError(f"onnxruntime cannot use {provider} on this machine; use --device cpu.")
     return session
 
 
 def survey(data: bytes, image: tuple[int, ...] | None) -> None:
-    """Refuse a model that need not come to an end, or that makes a tensor too large for one image.
+    """Raise RefusedError if a model may run without end, or has a tensor that is too large for one image.
 
     Args:
         data: an ONNX model.
-        image: shape of one image as the model takes it; None: as it declares it.
+        image: shape of one image in the model's layout; None: as declared.
 
     Raises:
-        RefusedError: with what it does.
+        RefusedError: it has an operator with a subgraph, or a tensor that is too large.
         Exception: it cannot be read.
     """
     import onnx
@@ -177,16 +180,16 @@ def survey(data: bytes, image: tuple[int, ...] | None) -> None:
     for node in (*model.graph.node, *(node for function in model.functions for node in function.node)):
         if node.op_type in ("Loop", "If", "Scan", "SequenceMap") or any(map(_holds_graph, node.attribute)):
             raise RefusedError(
-                f"its operator {node.op_type} holds a graph of its own, which can run without end. Export it without "
-                "(simplify it with fixed shapes), or add --trust-model if you trust its origin."
+                f"its operator {node.op_type} contains a graph, which can run without end. Export it without such "
+                "operators (simplify it with fixed shapes), or add --trust-model if you trust its origin."
             )
     batch, sizes = _sizes(model, image)
     for name, dims in sizes:
         if math.prod(dims) > MOST_NUMBERS * batch:
             raise RefusedError(
-                f"its tensor {name!r} of shape {tuple(dims)} would hold {math.prod(dims):,} numbers for "
-                f"{batch} image{'s' * (batch > 1)}, and at most {MOST_NUMBERS:,} an image are computed. Make it "
-                "smaller, or add --trust-model if you trust its origin."
+                f"its tensor {name!r} of shape {tuple(dims)} has {math.prod(dims):,} numbers for {batch} "
+                f"image{'s' * (batch > 1)}, but at most {MOST_NUMBERS:,} per image are computed. Make it smaller, or "
+                "add --trust-model if you trust its origin."
             )
 
 
@@ -195,9 +198,9 @@ def _holds_graph(attribute: Any) -> bool:
 
 
 def _sizes(model: Any, image: tuple[int, ...] | None) -> tuple[int, list[tuple[str, list[int]]]]:
-    """How many images a pass takes at least, and name and shape of every tensor whose shape can be told before.
+    """Return the smallest batch size, and name and shape of every tensor whose shape can be inferred.
 
-    What the file says of its own tensors is not believed.
+    Shapes that the file declares for intermediate tensors are ignored.
     """
     from onnx import inliner, shape_inference
 
@@ -223,7 +226,7 @@ def _sizes(model: Any, image: tuple[int, ...] | None) -> tuple[int, list[tuple[s
         inferred = shape_inference.infer_shapes(model, data_prop=True).graph
     except MemoryError:
         raise
-    except Exception:  # an operator whose shapes cannot be told; the limits of this process hold all the same
+    except Exception:  # an operator whose shapes cannot be inferred; the limits of this process still apply
         return batch, stored
     found = [(each.name, each.type.tensor_type.shape.dim) for each in (*inferred.value_info, *inferred.output)]
     known = [(name, dims) for name, dims in found if all(dim.HasField("dim_value") for dim in dims)]

@@ -1,9 +1,9 @@
-"""The built-in architectures: residual networks for small images (He et al., CVPR 2016), laid out to run fast on a CPU.
+"""The built-in architectures: residual networks for small images (He et al., CVPR 2016), with a fast layout for CPUs.
 
 Measured on two cores, ResNet-20, 28x28, batch 512, folded bf16: channels-last with in-place additions is
-1.4 times as fast as the usual layout, and the 1x1 projection costs no more than zero padding.
+1.4 times as fast as the usual layout, and the 1x1 projection is as fast as zero padding.
 
-A weights file brings its card; the card, `--arch` and the data must agree.
+The card of a weights file, `--arch` and the data must agree.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from smoothcert.errors import ModelError, printable
 from smoothcert.formats.card import MAX_CLASSES
 from smoothcert.models.adapters import assembled
 from smoothcert.models.checkpoints import Weights, read_weights
-from smoothcert.models.classifier import Classifier, ModelOptions, stated
-from smoothcert.models.state import load_state, named
+from smoothcert.models.classifier import Classifier, ModelOptions, card_with_options
+from smoothcert.models.state import find_tensor, load_state
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Widths of the stages, blocks a stage, and the stem: side of its filters and stride."""
+    """Widths of the stages, blocks per stage, and the stem: (filter size, stride)."""
 
     widths: tuple[int, ...]
     blocks: int
@@ -40,7 +40,8 @@ ARCHITECTURES = {
     "wide20": Layout((32, 64, 128), 3, stem=(5, 2)),
     "resnet18": Layout((64, 128, 256, 512), 2),
 }
-"""By name. wide20 is ResNet-20 twice as wide on half the resolution: four times the weights, and faster."""
+"""Built-in architectures by name. wide20 is a ResNet-20 of twice the width at half the resolution: faster, with four
+times the weights."""
 
 
 def _conv_bn(inputs: int, outputs: int, size: int, stride: int) -> nn.Sequential:
@@ -59,7 +60,7 @@ class Block(nn.Module):
         self.shortcut = nn.Identity() if same else _conv_bn(inputs, outputs, 1, stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The block's output; its own intermediate results are overwritten."""
+        """Return the output of the block; intermediate results are computed in place."""
         y = self.second(torch.relu_(self.first(x)))
         return torch.relu_(y.add_(self.shortcut(x)))
 
@@ -80,22 +81,22 @@ class ResNet(nn.Module):
         self.head = nn.Linear(inputs, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (n, num_classes)."""
+        """Return logits (n, num_classes)."""
         features: torch.Tensor = self.layers(torch.relu_(self.stem(x)))
         logits: torch.Tensor = self.head(features.mean((2, 3)))
         return logits
 
 
 def build(arch: str, num_classes: int, in_channels: int) -> nn.Module:
-    """A freshly initialised network of a named architecture, in training mode.
+    """Return a newly initialised network in training mode.
 
     Args:
         arch: one of `ARCHITECTURES`.
         num_classes: at least 2.
-        in_channels: 1 (grey) or 3 (colour), or more.
+        in_channels: 1 (grey), 3 (colour), or more.
 
     Raises:
-        ModelError: an unknown name or an impossible number.
+        ModelError: the architecture is unknown, or a number is out of range.
 
     >>> sum(p.numel() for p in build("resnet20", num_classes=8, in_channels=3).parameters())
     272344
@@ -114,7 +115,7 @@ def build(arch: str, num_classes: int, in_channels: int) -> nn.Module:
 
 
 def channels_last(module: nn.Module) -> nn.Module:
-    """The module itself, its weights laid out channels last (values and shapes unchanged)."""
+    """Store the weights of a module channels last (values and shapes do not change), and return the module."""
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -122,9 +123,9 @@ def channels_last(module: nn.Module) -> nn.Module:
 
 
 def fold(module: nn.Module) -> nn.Module:
-    """A copy in eval mode in which each batch normalisation is part of the convolution before it.
+    """Return a copy in eval mode in which each batch normalisation is folded into the preceding convolution.
 
-    Only pairs that stand next to each other in a `Sequential` are folded; everything else is left alone.
+    Only adjacent pairs in a `Sequential` are folded.
     """
     copied = copy.deepcopy(module).eval()
     for container in list(copied.modules()):
@@ -143,44 +144,44 @@ def _fold_pairs(container: nn.Sequential) -> None:
 
 
 def load_built_in(path: str, options: ModelOptions) -> Classifier:
-    """A classifier of our own architecture from its weights file.
+    """Load a built-in architecture from a weights file.
 
     Args:
         path: ``.safetensors``, or a state dict in ``.pt``, ``.pth``, ``.bin``.
-        options: `arch` is needed where the file does not declare it; whatever both say must agree.
+        options: `arch` is required if the file does not declare it; the options and the file must agree.
 
     Raises:
-        ModelError: the file cannot be used, or does not fit what is declared.
+        ModelError: the file cannot be used, or does not match the options.
     """
     if options.weights is not None:
-        raise ModelError(f"{path} is a weights file already; --weights belongs to module:factory, leave it out.")
+        raise ModelError(f"{path} is a weights file; leave out --weights, which is for module:factory.")
     weights = read_weights(path)
     card = weights.card
     arch = _agreed("arch", card.arch, options.arch, path)
     if arch is None:
-        raise ModelError(f"{path} does not say its architecture; add --arch, one of {', '.join(ARCHITECTURES)}.")
+        raise ModelError(f"{path} does not declare its architecture; add --arch, one of {', '.join(ARCHITECTURES)}.")
     if arch not in ARCHITECTURES:
         raise ModelError(f"{path}: unknown architecture {arch[:60]!r}; expected one of {', '.join(ARCHITECTURES)}.")
     num_classes = _agreed("num_classes", card.num_classes, _side(weights, "head.weight", 0), path)
     in_channels = _agreed("in_channels", card.in_channels, _side(weights, "stem.0.weight", 1), path)
     num_classes = _agreed("num_classes", num_classes, options.num_classes, path)
     in_channels = _agreed("in_channels", in_channels, options.in_channels, path)
-    with torch.device("meta"):  # a hostile file's numbers must not fill the memory
+    with torch.device("meta"):  # the sizes in a hostile file must not fill the memory
         module = build(arch, min(num_classes or 2, MAX_CLASSES), in_channels or 3)
     load_state(module, weights.state, path)
     module = channels_last(module).eval().requires_grad_(False)
     card = replace(card, num_classes=num_classes, in_channels=in_channels)
-    return assembled(module, stated(card, options, path), weights.sha256, path, arch)
+    return assembled(module, card_with_options(card, options, path), weights.sha256, path, arch)
 
 
 def _side(weights: Weights, name: str, side: int) -> int | None:
-    """The length of one side of a tensor, from which the number of classes or channels follows."""
-    tensor = named(weights.state, name)
+    """Return the length of one dimension of a tensor, which is the number of classes or channels."""
+    tensor = find_tensor(weights.state, name)
     return None if tensor is None or tensor.ndim <= side else int(tensor.shape[side])
 
 
-def _agreed(what: str, declared: Any, wanted: Any, path: str) -> Any:
-    if declared is not None and wanted is not None and declared != wanted:
-        told = printable(str(declared)[:60])
-        raise ModelError(f"{path}: the file says {what} {told}, but {wanted} is wanted; use a matching model.")
-    return wanted if declared is None else declared
+def _agreed(name: str, declared: Any, expected: Any, path: str) -> Any:
+    if declared is not None and expected is not None and declared != expected:
+        text = printable(str(declared)[:60])
+        raise ModelError(f"{path}: expected {name} {expected}, but the file has {text}; use a matching model.")
+    return expected if declared is None else declared

@@ -1,4 +1,4 @@
-"""Putting tensors into a module: names, shapes and types must fit, and values must be finite."""
+"""Loading tensors into a module: names, shapes and types must match, and values must be finite."""
 
 import hashlib
 import re
@@ -13,34 +13,34 @@ State = dict[str, torch.Tensor]
 
 
 PREFIXES = ("model.", "net.", "module.", "_orig_mod.")
-"""What training frameworks put before the names of a network inside a larger module."""
+"""Prefixes that training frameworks add to the names of a network's tensors."""
 
 
 def load_state(module: nn.Module, state: State, reference: str) -> None:
-    """Put tensors into a module, in float32; names and shapes must match exactly.
+    """Load tensors into a module, in float32; names and shapes must match exactly.
 
-    Half-precision values become the same values in float32. A prefix of `PREFIXES` that all names have is taken off
-    where the module knows none of them with it.
+    Half-precision values become the same values in float32. A prefix of `PREFIXES` that all names have is removed
+    unless the module has a tensor of that name.
 
     Raises:
-        ModelError: naming the first tensors that are missing, left over, of another shape or not finite.
+        ModelError: tensors are missing, unknown, of another shape or type, or not finite.
     """
-    wanted = module.state_dict()
-    state = _renamed(state, wanted)
-    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
-    extra = [name for name in state if name not in wanted]
+    expected = module.state_dict()
+    state = _without_prefixes(state, expected)
+    missing = [name for name in expected if name not in state and not name.endswith("num_batches_tracked")]
+    extra = [name for name in state if name not in expected]
     if missing or extra:
         raise ModelError(
-            f"{reference}: the weights do not fit the architecture: missing {some(missing)}, "
-            f"unknown {some(extra)}; give the matching architecture or your own module:factory."
+            f"{reference}: the weights do not match the architecture: missing {first_names(missing)}, "
+            f"unknown {first_names(extra)}; use the matching architecture or your own module:factory."
         )
-    _assign(module, {name: _fitting(name, tensor, wanted[name], reference) for name, tensor in state.items()})
+    _assign(module, {name: _as_float32(name, tensor, expected[name], reference) for name, tensor in state.items()})
 
 
 def state_sha256(module: nn.Module) -> str | None:
-    """The hash ("sha256:...") of every tensor of the state dict, by name, type, shape and bytes.
+    """Return the hash ("sha256:...") of all tensors of the state dict, by name, dtype, shape and bytes.
 
-    None: the state is not plain tensors, as that of quantised networks of TorchScript.
+    None if the state is not plain tensors, as in quantised TorchScript networks.
     """
     digest = hashlib.sha256()
     try:
@@ -53,48 +53,48 @@ def state_sha256(module: nn.Module) -> str | None:
     return f"sha256:{digest.hexdigest()}"
 
 
-def named(state: State, name: str) -> torch.Tensor | None:
-    """The tensor of a name, with or without prefixes before it, or None."""
+def find_tensor(state: State, name: str) -> torch.Tensor | None:
+    """Return the tensor of a name, with or without prefixes, or None."""
     before = "|".join(map(re.escape, PREFIXES))
     return next((tensor for key, tensor in state.items() if re.fullmatch(f"(?:{before})*{re.escape(name)}", key)), None)
 
 
-def _renamed(state: State, wanted: State) -> State:
+def _without_prefixes(state: State, expected: State) -> State:
     for prefix in PREFIXES * 2:
-        if state and all(name.startswith(prefix) and name not in wanted for name in state):
+        if state and all(name.startswith(prefix) and name not in expected for name in state):
             state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
 
 
-def _fitting(name: str, tensor: torch.Tensor, wanted: torch.Tensor, reference: str) -> torch.Tensor:
-    """The tensor in float32 (counters stay integers), if it can stand where it is wanted."""
-    if tensor.shape != wanted.shape:
+def _as_float32(name: str, tensor: torch.Tensor, expected: torch.Tensor, reference: str) -> torch.Tensor:
+    """Return the tensor in float32 (counters stay integers); raise ModelError if it does not match."""
+    if tensor.shape != expected.shape:
         raise ModelError(
-            f"{reference}: {name} must have shape {tuple(wanted.shape)}, got {tuple(tensor.shape)}; "
+            f"{reference}: {name} must have shape {tuple(expected.shape)}, got {tuple(tensor.shape)}; "
             "check the architecture and the numbers of classes and channels."
         )
-    if not wanted.is_floating_point():
-        return tensor.to(wanted.dtype)
+    if not expected.is_floating_point():
+        return tensor.to(expected.dtype)
     if not tensor.is_floating_point():
-        raise ModelError(f"{reference}: {name} must be {wanted.dtype}, got {tensor.dtype}; save it unquantised.")
+        raise ModelError(f"{reference}: {name} must be {expected.dtype}, got {tensor.dtype}; save it unquantised.")
     tensor = tensor.float()
     if not bool(torch.isfinite(tensor).all()):
-        raise ModelError(f"{reference}: {name} holds values that are not finite; train or save it again.")
+        raise ModelError(f"{reference}: {name} contains values that are not finite; train or save it again.")
     return tensor
 
 
 def _assign(module: nn.Module, state: State) -> None:
-    wanted = module.state_dict()
-    tracked = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name not in state}
-    without_memory = any(tensor.is_meta for tensor in wanted.values())
+    expected = module.state_dict()
+    tracked = {name: torch.zeros((), dtype=torch.int64) for name in expected if name not in state}
+    without_memory = any(tensor.is_meta for tensor in expected.values())
     module.load_state_dict({**tracked, **state}, strict=True, assign=without_memory)
     module.float()
 
 
-def some(names: list[str]) -> str:
-    """The first three names, and how many more there are.
+def first_names(names: list[str]) -> str:
+    """Return the first three names, and how many more there are.
 
-    >>> some(["a", "b", "c", "d"])
+    >>> first_names(["a", "b", "c", "d"])
     'a, b, c and 1 more'
     """
     shown = ", ".join(printable(name[:80]) for name in names[:3]) or "none"

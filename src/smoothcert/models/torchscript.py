@@ -1,4 +1,4 @@
-"""``.pt2`` files of torch.export and TorchScript archives. Both are code, whatever their author put in."""
+"""``.pt2`` files of torch.export and TorchScript archives. Both are code: loading one can run anything in it."""
 
 from __future__ import annotations
 
@@ -13,101 +13,101 @@ from torch import nn
 
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
-from smoothcert.models.adapters import Wrapper, assembled, still
+from smoothcert.models.adapters import Wrapper, assembled, frozen
 from smoothcert.models.checkpoints import read_bytes, sha256_of
-from smoothcert.models.classifier import Classifier, ModelOptions, stated
+from smoothcert.models.classifier import Classifier, ModelOptions, card_with_options
 
 
 def read_exported(path: str, options: ModelOptions) -> Classifier:
-    """The module of a ``.pt2`` file, which was exported in eval mode or cannot be changed to it.
+    """Load a ``.pt2`` file; the module stays in the mode in which it was exported.
 
     Raises:
         ModelError: without `trust_model`, with `arch` or `weights`, or if the file cannot be loaded.
     """
     if options.arch is not None or options.weights is not None:
-        raise ModelError(f"{path} holds its own architecture and weights; leave out --arch and --weights.")
+        raise ModelError(f"{path} contains architecture and weights; leave out --arch and --weights.")
     if not options.trust_model:
         raise ModelError(
-            f"{path}: a .pt2 file is code, not data: loading it can run anything its author wrote into it. "
-            "If you trust its origin add --trust-model; else ask for the weights as safetensors."
+            f"{path}: a .pt2 file is code, and loading it can run anything. If you trust its origin, add "
+            "--trust-model; otherwise ask for the weights as safetensors."
         )
     data = read_bytes(Path(path))
-    return assembled(_load_exported(data, path), stated(Card(), options, path), sha256_of(data), path)
+    return assembled(_load_exported(data, path), card_with_options(Card(), options, path), sha256_of(data), path)
 
 
 def _load_exported(data: bytes, path: str) -> torch.nn.Module:
     try:
         return torch.export.load(io.BytesIO(data)).module()
-    except Exception as error:  # damaged bytes make the reader raise nearly anything
+    except Exception as error:  # the reader raises many kinds of errors on damaged files
         raise ModelError(
-            f"{path}: a file written by torch.export.save is expected, but it cannot be loaded "
-            f"({type(error).__name__}); export the model again with this torch."
+            f"{path}: expected a file written by torch.export.save, got one that cannot be loaded "
+            f"({type(error).__name__}); export the model again with this version of torch."
         ) from error
 
 
-class Steady(Wrapper):
-    """A TorchScript network run as it was saved: else it rewrites itself after the first passes, and rounds anew."""
+class Unoptimized(Wrapper):
+    """A TorchScript network without optimised execution, which would change its rounding after the first passes."""
 
     def forward(self, x: torch.Tensor) -> Any:
-        """What the network returns."""
+        """Return the output of the network."""
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             return self.inner(x)
 
 
 def is_script(path: str) -> bool:
-    """Whether a file is a TorchScript archive, by the names inside it; nothing of it is loaded."""
+    """Return whether a file is a TorchScript archive, by the names in it; nothing is loaded."""
     if not Path(path).is_file():  # a pipe would never end
         return False
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.partition("/")[2] == "constants.pkl" for name in archive.namelist())
-    except Exception:  # damaged bytes make the reader raise nearly anything; the next reader says what is wrong
+    except Exception:  # damaged files raise many kinds of errors; the next reader reports them
         return False
 
 
 def read_script(path: str, options: ModelOptions) -> Classifier:
-    """The network of a TorchScript archive, in evaluation mode.
+    """Load a TorchScript archive, in evaluation mode.
 
     Raises:
         ModelError: without `trust_model`, with `arch` or `weights`, or if the file cannot be loaded.
     """
     if options.arch is not None or options.weights is not None:
         raise ModelError(
-            f"{path} is a TorchScript archive with its own architecture and weights; leave out --arch and --weights."
+            f"{path} is a TorchScript archive, which contains architecture and weights; leave out --arch and --weights."
         )
     if not options.trust_model:
         raise ModelError(
-            f"{path}: a TorchScript archive is code, not data: running it runs what its author wrote into it. "
-            "If you trust its origin add --trust-model; else ask for the weights as safetensors."
+            f"{path}: a TorchScript archive is code, and running it can run anything. If you trust its origin, add "
+            "--trust-model; otherwise ask for the weights as safetensors."
         )
     return scripted(path, Card(), options, path)
 
 
 def scripted(path: str, card: Card, options: ModelOptions, reference: str) -> Classifier:
-    """The network of a trusted TorchScript archive.
+    """Load a trusted TorchScript archive.
 
     Args:
         path: of the archive.
-        card: what is declared about it elsewhere.
-        options: what the user says.
+        card: declared for it elsewhere.
+        options: set by the user.
         reference: its name.
 
     Raises:
-        ModelError: it cannot be loaded, or the user states something else than is declared.
+        ModelError: it cannot be loaded, or the options contradict the card.
     """
     data = read_bytes(Path(path))
-    module = Steady(still(_load_script(data, path)))
-    return assembled(module, stated(card, options, reference), sha256_of(data), reference)
+    module = Unoptimized(frozen(_load_script(data, path)))
+    return assembled(module, card_with_options(card, options, reference), sha256_of(data), reference)
 
 
 def _load_script(data: bytes, path: str) -> nn.Module:
     try:
-        with warnings.catch_warnings():  # torch advises authors to export otherwise; the user has only the file
+        with warnings.catch_warnings():  # torch.jit is deprecated, but the user has only the file
             warnings.filterwarnings("ignore", r".*torch\.jit\.load", DeprecationWarning)
             module: nn.Module = torch.jit.load(io.BytesIO(data), map_location="cpu")  # type: ignore[no-untyped-call]
-    except Exception as error:  # damaged bytes make the reader raise nearly anything
+    except Exception as error:  # the reader raises many kinds of errors on damaged files
         raise ModelError(
-            f"{path}: a TorchScript archive is expected, but it cannot be loaded ({type(error).__name__}); save it "
+            f"{path}: expected a TorchScript archive, got one that cannot be loaded ({type(error).__name__}); save it "
             "again with torch.jit.save."
         ) from error
     return module

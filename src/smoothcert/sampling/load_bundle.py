@@ -23,8 +23,8 @@ from smoothcert.evidence.bundle.files import WEIGHTS, read_bundle
 from smoothcert.evidence.bundle.record import Bundle
 from smoothcert.formats.card import card_from_values
 from smoothcert.models import Classifier, ModelOptions
+from smoothcert.models.adapters import classifier_of
 from smoothcert.models.checkpoints import read_weights
-from smoothcert.models.factory import classifier_of
 from smoothcert.models.resnet import load_built_in
 from smoothcert.models.state import load_state
 
@@ -172,7 +172,7 @@ def _given(path: Path, bundle: Bundle, model: nn.Module) -> Classifier:
     load_state(model, weights.state, str(path / WEIGHTS))
     declared = getattr(model, "smoothcert", None)
     card = weights.card if declared is None else card_from_values(declared, type(model).__name__)
-    classifier = replace(classifier_of(model, card, weights.sha256, type(model).__name__), own=bundle.model.own)
+    classifier = replace(classifier_of(model, card, weights.sha256, type(model).__name__), built_in=bundle.model.own)
     settled = _settled(path, bundle, classifier)
     check_probe(settled, bundle.shape, bundle.levels, bundle.probe)
     return settled

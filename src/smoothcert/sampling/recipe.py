@@ -43,8 +43,8 @@ def choose_recipe(classifier: Classifier, runtime: RuntimeConfig, shape: tuple[i
         raise RecipeError("--compile on needs a C++ compiler, and none was found. Install g++ or use --compile off.")
     return Recipe(
         precision=runtime.precision,
-        folded=classifier.own,
-        autocast=runtime.precision != "fp32" and not classifier.own,
+        folded=classifier.built_in,
+        autocast=runtime.precision != "fp32" and not classifier.built_in,
         compiled=runtime.compile == "on",
         memory_format=_memory_format(classifier),
         batch_size=runtime.batch_size or _batch_size(shape),
@@ -117,7 +117,7 @@ def _version(classifier: Classifier) -> str:
 
 
 def _memory_format(classifier: Classifier) -> Literal["contiguous", "channels_last"]:
-    return "channels_last" if classifier.own else "contiguous"
+    return "channels_last" if classifier.built_in else "contiguous"
 
 
 def _batch_size(shape: tuple[int, int, int]) -> int:

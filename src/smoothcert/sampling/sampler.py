@@ -17,7 +17,7 @@ from torch import Tensor
 from smoothcert.config import Recipe
 from smoothcert.errors import ModelError, RecipeError
 from smoothcert.models import Classifier
-from smoothcert.models.heads import failed, lacks_memory
+from smoothcert.models.heads import forward_error, lacks_memory
 from smoothcert.noise import Noise, Rows, Stage, delivered_test
 from smoothcert.noise.base import GRID_KINDS
 from smoothcert.sampling.protocol import Counts
@@ -152,7 +152,7 @@ class Sampler:
         except (RuntimeError, ValueError, TypeError, LookupError) as error:
             if lacks_memory(error):
                 raise
-            raise failed(self._name, tuple(noisy.shape), error) from error
+            raise forward_error(self._name, tuple(noisy.shape), error) from error
 
     def take(self, slots: NDArray[np.int64]) -> Counts:
         """Return the votes of some slots, int (slots, classes), and set them to 0.

@@ -250,7 +250,7 @@ def _facts(g: SmoothedClassifier, wanted: BundleRequest, certified: Certified | 
         class_names=_names(classifier, wanted, certified),
         model=BundledModel(
             arch=classifier.arch,
-            own=classifier.own,
+            own=classifier.built_in,
             reference=classifier.reference,
             weights=None,
             sha256=classifier.sha256 if known else _state(classifier),

@@ -1,4 +1,4 @@
-"""Training small classifiers under Gaussian noise, and saving them with what a certification must know."""
+"""Training small classifiers under Gaussian noise, and saving them with the card that a certification needs."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ __all__ = ["EpochReport", "TrainingSettings", "save", "train"]
 
 
 def __getattr__(name: str) -> object:
-    """Import torch only when training is asked for (PEP 562)."""
+    """Import torch on first use of `train` or `save` (PEP 562)."""
     if name == "train":
         from smoothcert.training.trainer import train
 

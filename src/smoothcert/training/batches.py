@@ -1,4 +1,4 @@
-"""From an `ImageSet` to noisy batches: order, flips and quarter turns, Gaussian noise, normalisation."""
+"""From an `ImageSet` to noisy batches: shuffling, flips and quarter turns, Gaussian noise, normalisation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,11 +18,11 @@ class Pool:
     """Images (m, H, W, C) in 0..levels and labels (m,) on the training device.
 
     Args:
-        images: uint8, or int32 for 16-bit images, of which torch has few kernels.
+        images: uint8, or int32 for 16-bit images (torch has few kernels for uint16).
         labels: int64.
-        levels: the highest grey value, 255 or 65535.
-        mean: what the network's input is centred by, in [0, 1]: a number a channel, or one for all.
-        std: what it is divided by afterwards.
+        levels: the largest grey value: 255, 4095 or 65535.
+        mean: of the network's input normalisation, in [0, 1]: one number per channel, or one for all.
+        std: of the network's input normalisation.
     """
 
     images: torch.Tensor
@@ -35,13 +35,13 @@ class Pool:
         return len(self.labels)
 
     def take(self, rows: torch.Tensor) -> "Pool":
-        """The pool of some rows."""
+        """Return the pool of some rows."""
         return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     def noisy(self, images: torch.Tensor, sigma: Noise, generator: torch.Generator) -> torch.Tensor:
-        """What the network sees of images (n, H, W, C): float (n, C, H, W), N(0, sigma^2) added, then normalised.
+        """Return the network's input for images (n, H, W, C): float (n, C, H, W), with N(0, sigma^2) added, normalised.
 
-        `sigma` is in units of the [0, 1] range: one number, or a tensor (n, 1, 1, 1) of one number an image.
+        `sigma` is in units of the [0, 1] range: one number, or a tensor (n, 1, 1, 1) with one number per image.
         """
         unit = images.float().div_(self.levels)
         noise = torch.randn(unit.shape, generator=generator, device=unit.device)
@@ -50,7 +50,7 @@ class Pool:
 
 
 def pool_of(images: ImageSet, start: Start, device: str) -> Pool:
-    """Every image of a set, on the device, with the normalisation of the network that will see them."""
+    """Return all images of a set on the device, with the normalisation of the network."""
     pixels = np.array(images.images, dtype=np.uint8 if images.levels == 255 else np.int32)
     labels = torch.from_numpy(images.labels.copy())
     mean, std = torch.tensor(start.mean), torch.tensor(start.std)
@@ -58,35 +58,35 @@ def pool_of(images: ImageSet, start: Start, device: str) -> Pool:
 
 
 def split(pool: Pool, share: float, generator: torch.Generator) -> tuple[Pool, Pool]:
-    """(training, holdout) at random; the holdout holds floor(share * m) images."""
+    """Split at random into (training, holdout); the holdout has floor(share * m) images."""
     order = torch.randperm(len(pool), generator=generator, device=generator.device)
     held = int(share * len(pool))
     return pool.take(order[held:]), pool.take(order[:held])
 
 
 def epoch_rows(count: int, batch_size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """The rows of each batch of one epoch; a short last batch is dropped unless it is the only one."""
+    """Iterate over the rows of each batch of one epoch; a short last batch is dropped unless it is the only one."""
     order = torch.randperm(count, generator=generator, device=generator.device)
     for start in range(0, max(count - batch_size, 0) + 1, batch_size):
         yield order[start : start + batch_size]
 
 
-def turned(images: torch.Tensor) -> torch.Tensor:
-    """Images (n, H, W, C), every eighth of them flipped and turned another way (half turns if not square).
+def flipped_and_rotated(images: torch.Tensor) -> torch.Tensor:
+    """Apply each of the 8 flips and quarter turns to an eighth of the images (n, H, W, C); half turns if not square.
 
-    The rows come in random order already, so that the way of an image is random without another draw.
+    The rows are already in random order, so no further random numbers are needed.
     """
     square = images.shape[1] == images.shape[2]
     parts = []
-    for way, part in enumerate(images.tensor_split(8)):
-        turns = way % 4 if square else 2 * (way % 2)
+    for symmetry, part in enumerate(images.tensor_split(8)):
+        turns = symmetry % 4 if square else 2 * (symmetry % 2)
         part = torch.rot90(part, turns, (1, 2))
-        parts.append(part.flip(2) if way >= 4 else part)
+        parts.append(part.flip(2) if symmetry >= 4 else part)
     return torch.cat(parts)
 
 
 def noise_levels(settings: TrainingSettings, count: int, generator: torch.Generator) -> Noise:
-    """The noise level of each of some images: always sigma, or drawn log-uniformly from sigma_low to sigma."""
+    """Return the noise level of each image: sigma, or drawn log-uniformly between sigma_low and sigma."""
     if settings.sigma_low is None:
         return float(settings.sigma)
     share = torch.rand((count, 1, 1, 1), generator=generator, device=generator.device)

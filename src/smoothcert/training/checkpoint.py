@@ -1,4 +1,4 @@
-"""Checkpoints of a training, written whole after every epoch, and the trained weights with their card and log."""
+"""Training checkpoints, written atomically after every epoch, and the trained weights with their card and log."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ MODEL, MOMENTUM, FACTS = "model.", "momentum.", "training"
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes two trainings the same: `settings` with every default in place, the images' hash, the start."""
+    """What identifies a training: `settings` with all defaults filled in, the hash of the images, and the start."""
 
     settings: dict[str, Any]
     images_sha256: str
     start: dict[str, str] | None
 
     def flat(self) -> dict[str, Any]:
-        """Every fact by the name a user knows it under, as JSON holds it."""
+        """Return all fields by the names that users know, as JSON values."""
         facts = {**self.settings, "images": self.images_sha256, "start": self.start}
         return json.loads(json.dumps(facts))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training stands after an epoch.
+    """State of a training after an epoch.
 
     Args:
         model: the state dict.
-        momentum: the optimiser's buffer of each parameter, in its order; None: not used yet.
-        log: what each epoch came to.
+        momentum: the optimiser's buffer of each parameter, in order; None: not used yet.
+        log: results of each epoch.
     """
 
     model: State
@@ -56,7 +56,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, identity: Identity, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint in one step, over the one before it.
+    """Write a checkpoint atomically, replacing the previous one.
 
     Raises:
         ModelError: it cannot be written.
@@ -75,10 +75,10 @@ def save_checkpoint(path: Path, identity: Identity, checkpoint: Checkpoint) -> N
 
 
 def load_checkpoint(path: Path, identity: Identity) -> Checkpoint | None:
-    """The checkpoint of this very training, or None where there is none yet.
+    """Return the checkpoint of this training, or None if there is none.
 
     Raises:
-        SpecError: it is of a training with other settings, images or start.
+        SpecError: it belongs to a training with other settings, images or start.
         ModelError: it is damaged.
     """
     if not path.exists():
@@ -86,17 +86,17 @@ def load_checkpoint(path: Path, identity: Identity) -> Checkpoint | None:
     tensors, metadata = read_tensors(path)
     try:
         facts = json.loads(metadata[FACTS])
-        then, count = dict(facts["identity"]), int(facts["momentum"])
+        before, count = dict(facts["identity"]), int(facts["momentum"])
         log = [EpochReport(**row) for row in facts["log"]]
     except (KeyError, TypeError, ValueError):
-        raise ModelError(f"{path} is not a checkpoint of a training; remove it, or choose another --out.") from None
+        raise ModelError(f"{path} is not a training checkpoint; remove it, or choose another --out.") from None
     now = identity.flat()
-    other = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-    if other:
-        told = ", ".join(f"{name} was {_short(then.get(name))}, now {_short(now.get(name))}" for name in other)
+    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    if changed:
+        text = ", ".join(f"{name} was {_short(before.get(name))}, now {_short(now.get(name))}" for name in changed)
         raise SpecError(
-            f"{path} holds a training that is not finished, of another kind ({told}); continue it with the command "
-            "that began it, or choose another --out, or remove it."
+            f"{path} is the checkpoint of an unfinished training with other settings ({text}); continue it with the "
+            "command that started it, choose another --out, or remove the checkpoint."
         )
     model = {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
     return Checkpoint(model, [tensors.get(f"{MOMENTUM}{i}") for i in range(count)], log)
@@ -114,19 +114,19 @@ def save(
     path: str | os.PathLike[str],
     start: Start | None = None,
 ) -> None:
-    """Write a trained module as safetensors, whole or not at all.
+    """Write a trained module as safetensors, atomically.
 
     Args:
-        module: what `train` returned.
-        settings: what it was trained with.
-        images: what it was trained on; their names, shape and hash go into the file.
+        module: returned by `train`.
+        settings: of the training.
+        images: of the training; their class names, shape and hash are written to the file.
         path: a new file ending in ``.safetensors``.
-        start: the classifier it was trained on from, whose normalisation it keeps; None: it began fresh.
+        start: the trained classifier from which training started, whose normalisation is kept; None: new weights.
 
     Raises:
-        ModelError: the file exists already, or it cannot be written.
+        ModelError: the file exists, or it cannot be written.
     """
-    channels, settings = images.shape[0], settings.filled(tuned=start is not None)
+    channels, settings = images.shape[0], settings.with_defaults(fine_tuning=start is not None)
     card = Card(
         arch=start.arch if start else settings.arch,
         num_classes=images.num_classes,
@@ -147,7 +147,7 @@ def save(
 
 
 def write_log(path: Path, reports: Sequence[EpochReport]) -> None:
-    """Write one CSV row an epoch, with the fields of `EpochReport` (empty: not measured), over what was there."""
+    """Write one CSV row per epoch with the fields of `EpochReport` (empty: not measured), replacing the file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(EpochReport.names())

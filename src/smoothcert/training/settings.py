@@ -17,7 +17,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "holdout": (0.0, 0.5),
     "seed": (0, 2**63 - 1),
 }
-FRESH_ARCH, FRESH_RATE, TUNING_RATE = "resnet20", 0.2, 0.02
+DEFAULT_ARCH, DEFAULT_RATE, FINE_TUNING_RATE = "resnet20", 0.2, 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class TrainingSettings:
 
     >>> TrainingSettings(sigma=-1)
     Traceback (most recent call last):
-    smoothcert.errors.SpecError: training: sigma must lie in 0..100, got -1.
+    smoothcert.errors.SpecError: training: sigma must be in 0..100, got -1.
     """
 
     sigma: float
@@ -74,12 +74,12 @@ class TrainingSettings:
             if value is None and name == "learning_rate":
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise SpecError(f"training: {name} must lie in {low:g}..{high:g}, got {value!r}.")
+                raise SpecError(f"training: {name} must be in {low:g}..{high:g}, got {value!r}.")
         if self.sigma_low is not None and not 0 < self.sigma_low < self.sigma:
-            raise SpecError(f"training: sigma_low must lie above 0 and below sigma, got {self.sigma_low!r}.")
+            raise SpecError(f"training: sigma_low must be above 0 and below sigma, got {self.sigma_low!r}.")
         for name in ("epochs", "batch_size", "seed"):
             if not isinstance(getattr(self, name), int):
-                raise SpecError(f"training: {name} must be a whole number, got {getattr(self, name)!r}.")
+                raise SpecError(f"training: {name} must be an integer, got {getattr(self, name)!r}.")
         if self.precision not in ("bf16", "fp32"):
             raise SpecError(f"training: precision must be bf16 or fp32, got {self.precision!r}.")
         if self.augment not in ("turns", "none"):
@@ -88,37 +88,37 @@ class TrainingSettings:
             raise SpecError(f"training: device must be cpu or cuda, got {self.device!r}.")
 
     @property
-    def copies(self) -> int:
-        """Noisy copies of each image in a step."""
+    def samples(self) -> int:
+        """Noise samples per image in a step."""
         return 2 if self.consistency else 1
 
-    def filled(self, tuned: bool) -> "TrainingSettings":
-        """The settings with every default in place; `tuned`: training goes on from another classifier's weights.
+    def with_defaults(self, fine_tuning: bool) -> "TrainingSettings":
+        """Return the settings with all defaults filled in; `fine_tuning`: training starts from a trained classifier.
 
-        >>> TrainingSettings(sigma=0.5).filled(tuned=True).learning_rate
+        >>> TrainingSettings(sigma=0.5).with_defaults(fine_tuning=True).learning_rate
         0.02
         """
-        rate = (TUNING_RATE if tuned else FRESH_RATE) if self.learning_rate is None else self.learning_rate
-        return replace(self, arch=self.arch or (None if tuned else FRESH_ARCH), learning_rate=rate)
+        rate = (FINE_TUNING_RATE if fine_tuning else DEFAULT_RATE) if self.learning_rate is None else self.learning_rate
+        return replace(self, arch=self.arch or (None if fine_tuning else DEFAULT_ARCH), learning_rate=rate)
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings as plain values, for the metadata of the weights."""
+        """Return the settings as plain values, for the metadata of the weights."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch came to.
+    """Results of one epoch.
 
     Args:
-        epoch: from 1.
-        epochs: of the whole training.
-        rate: the learning rate at its end.
-        loss: mean over its batches.
-        accuracy: share of the training images right under noise, 0 to 1, while they were learned.
-        clean: share of the images held out that is right without noise; None: none are held out.
-        noisy: the same under one draw of noise each.
-        seconds: what it took.
+        epoch: number of the epoch, from 1.
+        epochs: number of epochs of the training.
+        rate: learning rate at the end of the epoch.
+        loss: mean over the batches.
+        accuracy: accuracy on the noisy training images during the epoch, 0 to 1.
+        clean: clean accuracy on the held-out images; None: no images are held out.
+        noisy: accuracy on the held-out images with one noise sample per image.
+        seconds: duration of the epoch.
     """
 
     epoch: int
@@ -132,5 +132,5 @@ class EpochReport:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The columns of a log."""
+        """Return the columns of a log."""
         return tuple(field.name for field in fields(cls))

@@ -1,4 +1,4 @@
-"""Where training starts: a network of ours with fresh weights, or a classifier that somebody trained already."""
+"""The network from which training starts: a newly initialised one, or a trained classifier."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from smoothcert.data.dataset import ImageSet
 from smoothcert.errors import ModelError
 from smoothcert.models import Classifier, ModelOptions, load_classifier
 from smoothcert.models.resnet import build
-from smoothcert.training.settings import FRESH_ARCH, TrainingSettings
+from smoothcert.training.settings import DEFAULT_ARCH, TrainingSettings
 
 MEAN = STD = 0.5
-"""The normalisation of every channel that a fresh network is trained with."""
+"""Normalisation of every channel for a newly initialised network."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Start:
 
     Args:
         module: takes float (n, C, H, W), normalised with mean and std; returns logits (n, c).
-        mean: to be subtracted from images in [0, 1]; one number a channel.
-        std: to divide by afterwards.
-        arch: one of our architectures, or None.
-        origin: the classifier it came from and the hash of its weights; None: fresh.
+        mean: one number per channel, subtracted from images in [0, 1].
+        std: one number per channel, by which they are then divided.
+        arch: a built-in architecture, or None.
+        origin: reference of the trained classifier and the hash of its weights; None: newly initialised.
     """
 
     module: nn.Module
@@ -34,11 +34,11 @@ class Start:
     origin: dict[str, str] | None = None
 
 
-def fresh(images: ImageSet, arch: str, seed: int) -> Start:
-    """A network of ours with weights drawn from the seed; the process's random state is left as it was.
+def new_start(images: ImageSet, arch: str, seed: int) -> Start:
+    """Return a newly initialised network; the global random state does not change.
 
     Raises:
-        ModelError: an unknown architecture.
+        ModelError: the architecture is unknown.
     """
     channels = images.shape[0]
     with torch.random.fork_rng(devices=[]):
@@ -47,41 +47,41 @@ def fresh(images: ImageSet, arch: str, seed: int) -> Start:
     return Start(module, (MEAN,) * channels, (STD,) * channels, arch)
 
 
-def tuned(images: ImageSet, model: str, options: ModelOptions) -> Start:
-    """A classifier as it is, with its own normalisation, to be trained on.
+def pretrained_start(images: ImageSet, model: str, options: ModelOptions) -> Start:
+    """Return a trained classifier, with its own normalisation, as the start of training.
 
     Args:
-        images: what it will be trained on; its classes and channels must fit.
-        model: a weights file of ours, or ``module:factory``.
-        options: what `certify` is told about such a model.
+        images: the training images; its classes and channels must match.
+        model: a weights file of a built-in architecture, or ``module:factory``.
+        options: as for `certify`.
 
     Raises:
-        ModelError: the classifier cannot be used, cannot be trained, or does not fit the images.
+        ModelError: the classifier cannot be used, cannot be trained, or does not match the images.
     """
     if model.endswith(".pt2"):
-        raise ModelError(f"--from: {model} is an exported program, which cannot be trained; give its module:factory.")
+        raise ModelError(f"--from: {model} is an exported program, which cannot be trained; use its module:factory.")
     classifier = load_classifier(model, options)
     if classifier.adapted or classifier.runtime is not None:
         wrapped = ", ".join(classifier.adapted) or f"runs in {classifier.runtime}"
-        raise ModelError(f"--from: {model} is not trained as it is ({wrapped}); give a module:factory of its network.")
-    for what, declared, found in (
+        raise ModelError(f"--from: {model} cannot be trained ({wrapped}); use a module:factory of its network.")
+    for name, declared, actual in (
         ("classes", classifier.num_classes, images.num_classes),
         ("channels", len(classifier.mean) if len(classifier.mean) > 1 else None, images.shape[0]),
         ("input shape", classifier.input_shape, images.shape),
     ):
-        if declared is not None and declared != found:
-            raise ModelError(f"--from: {model} declares {what} {declared}, but the images have {found}.")
+        if declared is not None and declared != actual:
+            raise ModelError(f"--from: {model} declares {name} {declared}, but the images have {actual}.")
     _check_logits(classifier.module, images, model)
     return _start(classifier, images.shape[0])
 
 
 def _check_logits(module: nn.Module, images: ImageSet, model: str) -> None:
-    """Two grey images go in, and a row of logits must come out for each."""
+    """Raise ModelError if the module does not return one row of logits per image."""
     expected = (2, images.num_classes)
     try:
         with torch.inference_mode():
             logits = module(torch.zeros(2, *images.shape))
-    except Exception as error:  # the user's own code may fail in any way
+    except Exception as error:  # the user's code may raise anything
         raise ModelError(
             f"--from: {model} failed on images of shape {images.shape} ({type(error).__name__}: {error})."
         ) from error
@@ -104,13 +104,15 @@ def _start(classifier: Classifier, channels: int) -> Start:
 
 
 def _each(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """One value a channel, where one was meant for all."""
+    """Return one value per channel; one value is repeated."""
     return values * channels if len(values) == 1 else values
 
 
-def starting(images: ImageSet, settings: TrainingSettings, start: Start | None) -> tuple[Start, TrainingSettings]:
-    """Where to start and the settings with every default in place; without a start, a fresh network."""
-    settings = settings.filled(tuned=start is not None)
+def start_and_settings(
+    images: ImageSet, settings: TrainingSettings, start: Start | None
+) -> tuple[Start, TrainingSettings]:
+    """Return the start, by default a newly initialised network, and the settings with all defaults filled in."""
+    settings = settings.with_defaults(fine_tuning=start is not None)
     if start is not None:
         return start, settings
-    return fresh(images, settings.arch or FRESH_ARCH, settings.seed), settings
+    return new_start(images, settings.arch or DEFAULT_ARCH, settings.seed), settings

@@ -1,6 +1,6 @@
 """Gaussian augmentation (Cohen et al., ICML 2019), optionally with consistency (Jeong and Shin, NeurIPS 2020).
 
-The objective, the optimiser, the learning rate, accuracy on held-out images, and one epoch after the other.
+Objective, optimiser, learning rate, accuracy on held-out images, and the loop over the epochs.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from torch.nn import functional as F
 from smoothcert.data.dataset import ImageSet
 from smoothcert.errors import ModelError, SpecError
 from smoothcert.models.state import load_state
-from smoothcert.training.batches import Noise, Pool, epoch_rows, noise_levels, pool_of, split, turned
+from smoothcert.training.batches import Noise, Pool, epoch_rows, flipped_and_rotated, noise_levels, pool_of, split
 from smoothcert.training.checkpoint import Checkpoint, Identity, load_checkpoint, save_checkpoint
 from smoothcert.training.settings import EpochReport, TrainingSettings
-from smoothcert.training.start import Start, starting
+from smoothcert.training.start import Start, start_and_settings
 
 SMALLEST = 1e-8
-"""Probabilities below this count as this before their logarithm is taken."""
+"""Lower limit of probabilities in logarithms."""
 
 
 def objective(logits: torch.Tensor, labels: torch.Tensor, settings: TrainingSettings) -> torch.Tensor:
-    """The loss of a batch: cross-entropy of every copy + lambda * disagreement + eta * entropy of the mean.
+    """Return the loss of a batch: cross-entropy of all samples + lambda * disagreement + eta * entropy of the mean.
 
-    Lambda is `settings.consistency`, eta `settings.entropy` (Jeong and Shin, NeurIPS 2020, equation 8). With one copy
-    an image it is plain cross-entropy, as in Gaussian augmentation (Cohen, Rosenfeld and Kolter, ICML 2019).
+    Lambda is `settings.consistency`, eta `settings.entropy` (Jeong and Shin, NeurIPS 2020, equation 8). With one noise
+    sample per image it is plain cross-entropy, as in Gaussian augmentation (Cohen, Rosenfeld and Kolter, ICML 2019).
 
     Args:
-        logits: float (copies * n, c), copy after copy.
-        labels: whole numbers (n,).
-        settings: the weights of the terms, and the label smoothing.
+        logits: float (samples * n, c), the n images of each sample in turn.
+        labels: integers (n,).
+        settings: weights of the terms, and label smoothing.
 
     Returns:
         A scalar.
@@ -51,23 +51,23 @@ def objective(logits: torch.Tensor, labels: torch.Tensor, settings: TrainingSett
 
 
 def disagreement(mean: torch.Tensor, logs: torch.Tensor) -> torch.Tensor:
-    """Mean Kullback-Leibler divergence KL(mean || copy); mean probabilities (n, c), logarithms (copies, n, c)."""
+    """Return the mean divergence KL(mean || sample); mean probabilities (n, c), logarithms (samples, n, c)."""
     return (mean * (mean.log() - logs)).sum(2).mean()
 
 
 def entropy(mean: torch.Tensor) -> torch.Tensor:
-    """Mean entropy, in nats, of the average predictions (n, c)."""
+    """Return the mean entropy, in nats, of the mean predictions (n, c)."""
     return -(mean * mean.log()).sum(1).mean()
 
 
 def accuracy(module: nn.Module, pool: Pool, settings: TrainingSettings, sigma: float | None = None) -> float | None:
-    """Share of a pool classified correctly under one draw of noise each, always the same draw; None: no images.
+    """Return the accuracy on a pool with one noise sample per image, the same in every call; None for an empty pool.
 
     Args:
         module: on the device of the pool.
-        pool: images held out.
+        pool: the held-out images.
         settings: of the training.
-        sigma: one noise level, 0 for none; None: as in training.
+        sigma: noise level, 0 for none; None: as in training.
     """
     if not len(pool):
         return None
@@ -85,7 +85,7 @@ def accuracy(module: nn.Module, pool: Pool, settings: TrainingSettings, sigma: f
 
 
 def precision(settings: TrainingSettings) -> torch.autocast:
-    """The arithmetic of the forward pass."""
+    """Return the autocast context of the forward pass."""
     return torch.autocast(settings.device, torch.bfloat16, enabled=settings.precision == "bf16")
 
 
@@ -101,12 +101,12 @@ class Trainer:
         self.step_count = 0
 
     def checkpoint(self, reports: list[EpochReport]) -> Checkpoint:
-        """What the next epoch needs to know."""
+        """Return the state that the next epoch needs."""
         momentum = [self.optimiser.state[p].get("momentum_buffer") for p in self._parameters()]
         return Checkpoint(self.module.state_dict(), momentum, list(reports))
 
-    def resumed(self, checkpoint: Checkpoint | None) -> list[EpochReport]:
-        """Take up a checkpoint; return the reports of the epochs done."""
+    def resume(self, checkpoint: Checkpoint | None) -> list[EpochReport]:
+        """Load a checkpoint, if there is one, and return the reports of the completed epochs."""
         if checkpoint is None:
             return []
         load_state(self.module, checkpoint.model, "the checkpoint")
@@ -116,8 +116,8 @@ class Trainer:
         self.step_count = len(checkpoint.log) * self.batches
         return list(checkpoint.log)
 
-    def report(self, epoch: int, holdout: Pool) -> EpochReport:
-        """Train one epoch and look at the images held out."""
+    def run_epoch(self, epoch: int, holdout: Pool) -> EpochReport:
+        """Train one epoch, and measure the accuracy on the held-out images."""
         started = time.perf_counter()
         with torch.random.fork_rng(devices=[]):
             loss, right = self._epoch(epoch)
@@ -133,9 +133,9 @@ class Trainer:
         )
 
     def _epoch(self, epoch: int) -> tuple[float, float]:
-        """One pass over the pool: (mean loss, accuracy under noise)."""
+        """Train on the pool once; return (mean loss, accuracy on noisy images)."""
         generator = torch.Generator(self.settings.device).manual_seed(_seed_of(self.settings.seed, epoch))
-        torch.manual_seed(_seed_of(self.settings.seed, epoch))  # a network of the user's may draw, for dropout
+        torch.manual_seed(_seed_of(self.settings.seed, epoch))  # the user's network may draw numbers, for dropout
         self.module.train()
         losses, right, seen = [], 0, 0
         for rows in epoch_rows(len(self.pool), self.settings.batch_size, generator):
@@ -144,14 +144,14 @@ class Trainer:
             right, seen = right + correct, seen + len(rows)
         mean = sum(losses) / len(losses)
         if not math.isfinite(mean):
-            raise ModelError(f"training: the loss became {mean}; lower the learning rate.")
+            raise ModelError(f"training: the loss must be finite, got {mean}; lower the learning rate.")
         return mean, right / seen
 
     def _step(self, batch: Pool, generator: torch.Generator) -> tuple[float, int]:
         self._set_rate()
-        shown = turned(batch.images) if self.settings.augment == "turns" else batch.images
-        images = torch.cat([shown] * self.settings.copies)
-        level = _repeated(noise_levels(self.settings, len(batch), generator), self.settings.copies)
+        augmented = flipped_and_rotated(batch.images) if self.settings.augment == "turns" else batch.images
+        images = torch.cat([augmented] * self.settings.samples)
+        level = _repeated(noise_levels(self.settings, len(batch), generator), self.settings.samples)
         with precision(self.settings):
             logits = self.module(self.pool.noisy(images, level, generator)).float()
         loss = objective(logits, batch.labels, self.settings)
@@ -174,7 +174,7 @@ class Trainer:
 
 
 def _seed_of(seed: int, epoch: int) -> int:
-    """A 64-bit seed for one epoch, far from those of its neighbours."""
+    """Return the seed of one epoch, 0 to 2^63 - 1."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]) >> 1
 
 
@@ -183,7 +183,7 @@ def _repeated(level: Noise, samples: int) -> Noise:
 
 
 def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weights are decayed; biases and batch normalisation are not."""
+    """Return two groups: weights, which are decayed, and biases and batch normalisation, which are not."""
     weights = [p for p in module.parameters() if p.ndim > 1]
     others = [p for p in module.parameters() if p.ndim <= 1]
     return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -199,42 +199,45 @@ def train(
     start: Start | None = None,
     checkpoint: Path | None = None,
 ) -> nn.Module:
-    """A network trained to classify images with Gaussian noise on them.
+    """Train a network to classify images with Gaussian noise.
 
-    Everything random in an epoch follows from the seed and the number of the epoch, so that a training continued
-    from a checkpoint ends, on the same machine, in the very weights of one that was never interrupted.
+    All random numbers of an epoch depend only on the seed and the number of the epoch, so that a resumed training ends,
+    on the same machine, with the same weights as an uninterrupted one.
 
     Args:
         images: at least two classes.
-        settings: what to train and how.
-        on_progress: called after every epoch; first for those a checkpoint holds already.
-        start: a classifier to train on (`tuned`); None: a fresh network of `settings.arch`.
-        checkpoint: file that is written after every epoch, and from which an interrupted training goes on.
+        settings: of the training.
+        on_progress: called after every epoch; first for the epochs in the checkpoint.
+        start: a trained classifier (`pretrained_start`); None: a newly initialised network of `settings.arch`.
+        checkpoint: file that is written after every epoch, and from which an interrupted training is resumed.
 
     Returns:
-        The module in eval mode, float32 on the CPU; it takes float (n, C, H, W), normalised as `start` says (fresh:
-        mean 0.5 and standard deviation 0.5 in every channel), and returns logits (n, c).
+        The module in eval mode, float32 on the CPU; it takes float (n, C, H, W), normalised as in `start` (newly
+        initialised: mean 0.5 and standard deviation 0.5 in every channel), and returns logits (n, c).
 
     Raises:
-        SpecError: no CUDA device where one was asked for, too few images, or the checkpoint is of other settings,
-            images or start.
-        ModelError: an unknown architecture, a damaged checkpoint, or the loss stopped being a number.
+        SpecError: CUDA is not available, there are too few images, or the checkpoint belongs to other settings, images
+            or start.
+        ModelError: the architecture is unknown, the checkpoint is damaged, or the loss is not finite.
     """
     if settings.device != "cpu" and not torch.cuda.is_available():
-        raise SpecError(f"training: device {settings.device!r} was asked for, but no CUDA device is here; use cpu.")
-    start, settings = starting(images, settings, start)
+        raise SpecError(f"training: device {settings.device!r} needs a CUDA device, but there is none; use cpu.")
+    start, settings = start_and_settings(images, settings, start)
     generator = torch.Generator(settings.device).manual_seed(settings.seed)
     training, holdout = split(pool_of(images, start, settings.device), settings.holdout, generator)
     if len(training) < 2:
-        raise SpecError(f"training: at least 2 images are needed after the holdout, got {len(training)}.")
+        raise SpecError(
+            f"training: expected at least 2 images without the holdout, got {len(training)}; use more images or a "
+            "smaller holdout."
+        )
     trainer = Trainer(start.module.to(settings.device), training, settings)
     identity = Identity(settings.as_dict(), images.sha256(), start.origin)
-    reports = trainer.resumed(load_checkpoint(checkpoint, identity)) if checkpoint else []
+    reports = trainer.resume(load_checkpoint(checkpoint, identity)) if checkpoint else []
     if on_progress:
         for report in reports:
             on_progress(report)
     for epoch in range(len(reports) + 1, settings.epochs + 1):
-        reports.append(trainer.report(epoch, holdout))
+        reports.append(trainer.run_epoch(epoch, holdout))
         if checkpoint:
             save_checkpoint(checkpoint, identity, trainer.checkpoint(reports))
         if on_progress:
