@@ -111,7 +111,7 @@ REFUSED = {
         "is not the classifier that this run certified",
     ),
     "no such file": (("--sigma", "0.25", "--weights", "none.pt"), r"none\.pt: no such file. If it was moved"),
-    "an image": (("--sigma", "0.25", "--weights", "images.npz"), r"weights are \.safetensors or a state dict"),
+    "an image": (("--sigma", "0.25", "--weights", "images.npz"), r"\.safetensors or a state dict"),
 }
 
 

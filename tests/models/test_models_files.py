@@ -13,7 +13,7 @@ from torch import nn
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions, at_sigma, load_classifier
-from smoothcert.models.checkpoints import save_weights
+from smoothcert.models.checkpoints import read_weights, save_weights
 from smoothcert.models.resnet import build
 from smoothcert.models.state import load_state
 

@@ -77,7 +77,7 @@ def run_scheduler(sampler: FakeSampler, rule: StoppingRule[S], states: Sequence[
 def classifier(module: nn.Module, classes: int, own: bool = False, **declared: object) -> Classifier:
     """Declare a module as a classifier."""
     facts = {"mean": (), "std": (), "input_shape": None, "arch": None, "sigma": None} | declared
-    return Classifier(module.eval(), num_classes=classes, sha256="", reference="test", own=own, **facts)
+    return Classifier(module.eval(), num_classes=classes, sha256="", reference="test", built_in=own, **facts)
 
 
 def lived_in_resnet(classes: int = 4, arch: str = "resnet8") -> nn.Module:

@@ -159,7 +159,7 @@ def test_a_packed_state_dict(tmp_path):
         for part in sound.namelist():
             packed.writestr(part, sound.read(part))
     file.close()
-    assert "claims to hold 67," in refused(load_classifier, f"{tmp_path}/x.pth", ModelOptions(arch="resnet8"))
+    assert "declares 67," in refused(load_classifier, f"{tmp_path}/x.pth", ModelOptions(arch="resnet8"))
 
 
 def test_a_name_that_would_keep_torch_busy_for_hours(tmp_path):
