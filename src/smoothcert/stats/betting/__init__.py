@@ -42,8 +42,8 @@ The first expert is made for n_0 = max(N / -ln(1 - q), 16) votes, nearly all for
 others are made for n_i = n_max, n_max / 3, n_max / 9, ... > n_0 votes and bet the smaller of 0.98 / (1 + c) and
 sqrt(2 N / n_i) / deviation, the standard deviation of v at the point of contact. w_i is proportional to sqrt(n_i).
 
-**Arithmetic.** For k <= 50 the logarithm of a factor is below 4 in absolute value. It is multiplied by counts and summed
-in at most 6 operations per look, so with at most 2000 looks the rounding error of the log-wealth is below
+**Arithmetic.** For k <= 50 the logarithm of a factor is below 4 in absolute value. It is multiplied by counts, and
+summed in at most 6 operations per look, so with at most 2000 looks the rounding error of the log-wealth is below
 4 n_max (6 2000 + 8) 2^-53 < 1e-11 n_max, which is added to ln(1 / alpha).
 
 >>> bets = Bets(1, (0.5, 1.0, 1.5, 2.0), alpha=0.001, n_max=1000)
