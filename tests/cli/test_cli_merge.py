@@ -37,11 +37,11 @@ def test_two_shards_make_the_run_of_one_process(say, project, shards, tmp_path):
     assert said.code == 0
     assert said.out.startswith(
         "shard-0-of-2: 12 results of shard 0/2, finished\nshard-1-of-2: 12 results of shard 1/2, finished\n"
-        "together: 24 of 24 results, 0 missing\n"
+        "total: 24 of 24 results, 0 missing\n"
     )
     table = say("table", project / "run").out.strip()
     assert table in said.out
-    told = r"Evidence: .*run \(24 lines, sealed\)\.\nEvidence fingerprint: [0-9a-f ]{39}\.\nNext: smoothcert report"
+    told = r"Evidence: .*run \(24 lines, sealed\)\.\nEvidence fingerprint: [0-9a-f ]{39}\.\nNext:\n  smoothcert report"
     assert re.search(told, said.err)
     one, merged = open_run(project / "run"), open_run(tmp_path / "run")
     assert merged.spec == one.spec
@@ -58,8 +58,8 @@ def test_what_is_missing_is_counted_and_resume_goes_on(say, project, cut_short, 
     said = say("merge", *cut_short, "--out", out)
     assert said.code == 0
     assert "shard-1-of-2: 9 results of shard 1/2, not finished" in said.out
-    assert "together: 21 of 24 results, 3 missing" in said.out
-    assert f"Next: smoothcert resume {out} goes on with the 3 missing results" in " ".join(said.err.split())
+    assert "total: 21 of 24 results, 3 missing" in said.out
+    assert f"smoothcert resume {out}  sample the 3 missing results" in said.err
     assert "interrupted, 3 of 24 results missing, NOT SEALED" in say("status", out).out
     assert say("verify", out).code == 0
     assert say("resume", out, "--trust-model").code == 0

@@ -106,7 +106,7 @@ def test_the_run_prints_predicted_against_realised(say, project, plan_folder, tm
         tmp_path / "run",
     )
     assert said.code == 0
-    assert "Predicted by the plan, against realised" in said.out
+    assert "Forecast and results" in said.out
     assert re.search(r"\d+ of \d+ realised values lie in their 95 % prediction intervals\.", said.out)
     shown = say("table", tmp_path / "run", "--show", "plan")
     assert shown.code == 0
@@ -124,7 +124,7 @@ def test_an_interrupted_run_keeps_its_forecast(say, project, plan_folder, tmp_pa
     assert "partial run" in partial.out
     said = say("resume", run, "--trust-model")
     assert said.code == 0
-    assert "Predicted by the plan, against realised" in said.out
+    assert "Forecast and results" in said.out
     assert say("verify", run).code == 0
 
 

@@ -378,7 +378,7 @@ def test_a_disk_that_fails_under_a_resumed_run(say, unfinished, monkeypatch):
     said = say("resume", unfinished, "--trust-model")
     assert said.code == 2
     assert said.err.endswith(
-        f"Cannot read or write {unfinished}: No space left on device. What was written is kept: once that is mended, "
+        f"Cannot read or write {unfinished}: No space left on device. Written lines are kept. Fix the cause, then "
         f"continue with `smoothcert resume {unfinished} --trust-model`.\n"
     )
     assert ledger.read_bytes().startswith(before)

@@ -38,10 +38,7 @@ def shard(project, tmp_path_factory):
 def test_a_shard_says_what_it_is_and_what_comes_next(say, project, tmp_path):
     said = say(*COMMAND.split(), "--shard", "1/3", "--out", tmp_path / "s1")
     assert said.code == 0
-    assert (
-        "Shard 1/3 is finished: 4 of 12 images at 2 noise levels, 8 lines. It is a part of a run and not sealed."
-        in (" ".join(said.out.split()))
-    )
+    assert "Shard 1/3 is finished: 4 of 12 images at 2 noise levels, 8 lines." in (" ".join(said.out.split()))
     assert "| sigma" not in said.out  # no table of a part
     assert "smoothcert merge RUN... --out RUN" in said.err
 
@@ -73,7 +70,7 @@ def test_resume_of_a_finished_shard_says_that_it_is_finished(say, shard):
 
 
 def test_report_of_a_shard_says_that_it_is_a_part(say, shard, monkeypatch):
-    monkeypatch.setattr("smoothcert.cli.documents.write_with_progress", lambda *_: None)
+    monkeypatch.setattr("smoothcert.cli.results.write_with_progress", lambda *_: None)
     said = say("report", shard)
     assert "This is shard 1/3, a part of a run" in " ".join(said.out.split())
 

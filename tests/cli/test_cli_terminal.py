@@ -21,9 +21,18 @@ def test_the_table_fits(width, monkeypatch, capsys):
     terminal.show(Table(HEADINGS, ROWS, ({},)))
     said = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     assert max(map(len, said.splitlines())) <= width
-    assert ("joint" in said) == (width >= 80)
-    assert ("3/4" in said) == (width >= 120)
-    assert ("--format csv" in said) == (width < 120)
+    assert ("3/4" in said) == (width >= 80)
+    assert ("--format csv" in said) == (width < 80)
+    assert "not attainable" in said
+
+
+def test_wide_cells_are_wrapped_where_no_column_can_be_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(terminal.sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "50")
+    terminal.show(Table(("topic", "text"), (("arithmetic", "word " * 30),), ({},)))
+    said = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(map(len, said.splitlines())) <= 50
+    assert said.count("word") == 30
 
 
 def test_elsewhere_it_is_markdown(capsys):

@@ -25,7 +25,7 @@ def test_an_interrupted_training_is_continued_by_the_same_command(say, monkeypat
         patch.setattr(Trainer, "_epoch", stopping_at(3, KeyboardInterrupt()))
         said = say(*command)
     assert said.code == 130
-    assert "Interrupted after 2 of 4 epochs; the same command goes on from there." in said.err
+    assert "Interrupted after 2 of 4 epochs; the same command continues." in said.err
     names = sorted(path.name for path in tmp_path.glob("cut.*"))
     assert names == ["cut.checkpoint.safetensors", "cut.csv"]
     said = say(*command)

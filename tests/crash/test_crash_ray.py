@@ -64,7 +64,7 @@ def test_workers_killed_at_random_moments(folder, undisturbed, seed):
     assert after.ledger.sha256() == undisturbed["fp32"]
     assert lines(run) == IMAGES  # each image once
     assert len(workers(run, "lost")) == KILLS
-    assert said.count("are done again") == KILLS
+    assert said.count("are sampled again") == KILLS
     assert "Traceback" not in said
     assert broken_link(after.directory.events) is None
 

@@ -18,7 +18,7 @@ def test_a_sound_pair(grey, tmp_path):
     assert all(look.clean.images == 160 and look.clean.accuracy == look.clean.auc == 1.0 for look in seen.looks)
     assert not any(look.warnings for look in seen.looks)
     assert seen.bit_equal == {0.25: True, 0.5: True}
-    assert stages[-2:] == ["precision", "batch size"]
+    assert stages[-2:] == ["precisions", "batch sizes"]
     assert len(stages) == 4
     assert sorted(set(os.listdir(tmp_path)) - {"__pycache__"}) == sorted(set(before) - {"__pycache__"})
 
@@ -27,7 +27,7 @@ def test_precisions_are_compared_on_the_same_copies(grey, tmp_path):
     work = loaded(request(write_resnet(tmp_path / "net.safetensors"), grey, batch_size=64))
     found = check(work).agreement
     assert isinstance(found, Agreement)
-    assert (found.precisions, found.copies) == (("fp32", "bf16"), 512)
+    assert (found.precisions, found.samples) == (("fp32", "bf16"), 512)
     assert 0 <= found.differing < 60  # a random network's scores lie close together
     assert min(found.rates) > 0
 

@@ -1,4 +1,4 @@
-"""A classifier fed the wrong way is told by trying the usual ways; one fed the right way is left alone."""
+"""A wrong input convention is found by trying the usual ones; the right one raises no warning."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def nets(tmp_path, monkeypatch):
     return write_grey(tmp_path / "grey.npz", each=10)
 
 
-def doubt_of(model, data):
+def warning_of(model, data):
     work = loaded(request(model, data))
     places = spread(len(work.images), 64)
     right = clean_logits(work, 0.25, places, clean_forward(work, 0.25)).argmax(axis=1) == work.images.labels[places]
@@ -72,13 +72,13 @@ def doubt_of(model, data):
 @pytest.mark.parametrize(
     ("net", "remedy"),
     [
-        ("grey_levels", "values from 0 to 255: if that is how it was trained, add --input-range 0,255."),
+        ("grey_levels", "values from 0 to 255: if the classifier was trained that way, add --input-range 0,255."),
         ("both_signs", "add --input-range=-1,1."),
         ("imagenet", "add --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225."),
     ],
 )
 def test_the_way_it_was_trained_is_found(nets, net, remedy):
-    warning = doubt_of(f"fed:{net}", nets)
+    warning = warning_of(f"fed:{net}", nets)
     assert "100% with" in warning
     assert warning.endswith(remedy)
     assert preflight(loaded(request(f"fed:{net}", nets)), 0.25, seed=1).warnings == (warning,)
@@ -88,7 +88,7 @@ def test_normalisation_done_twice(nets):
     grey = write_grey(nets.with_name("one.npz"), each=10)
     with np.load(grey) as arrays:
         np.savez(grey, images=arrays["images"][..., :1], labels=arrays["labels"])
-    assert "plain values from 0 to 1" in doubt_of("fed:declares_what_it_does_itself", grey)
+    assert "0 to 1 without normalisation" in warning_of("fed:declares_what_it_does_itself", grey)
 
 
 def test_blue_before_red(nets):
@@ -97,8 +97,8 @@ def test_blue_before_red(nets):
     images[labels == 0, ..., 0] += 100
     images[labels == 1, ..., 2] += 100
     np.savez(nets.with_name("colours.npz"), images=images, labels=labels)
-    assert "blue before red" in doubt_of("fed:blue", nets.with_name("colours.npz"))
+    assert "blue before red" in warning_of("fed:blue", nets.with_name("colours.npz"))
 
 
-def test_the_right_way_raises_no_doubt(nets):
-    assert doubt_of("fed:plain", nets) is None
+def test_the_right_way_raises_no_warning(nets):
+    assert warning_of("fed:plain", nets) is None

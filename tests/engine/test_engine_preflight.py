@@ -14,7 +14,7 @@ def look(model: str | Path, data: Path, **settings: object) -> Preflight:
     return preflight(loaded(request(model, data, **settings)), 0.25, seed=1)
 
 
-def test_a_sound_pair_raises_no_doubt(grey):
+def test_a_sound_pair_raises_no_warning(grey):
     seen = look("nets:robust", grey)
     assert seen.warnings == ()
     assert (seen.clean.accuracy, seen.noisy_accuracy, seen.clean.images) == (1.0, 1.0, 12)

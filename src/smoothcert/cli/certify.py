@@ -1,8 +1,7 @@
-"""`smoothcert certify`, `resume`, `demo` and `merge`: the verbs that make a run directory."""
+"""`smoothcert certify`, `resume`, `demo` and `merge`: the verbs that write a run directory."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,12 +99,12 @@ def resume(
 
 
 NEXT = r"""
-These were synthetic images and a demonstration classifier. For your own:
+These were synthetic images and the bundled ResNet-8. With your own images:
 
   smoothcert train   --data images.npz#train --sigma 0.25 \
-                     --out weights/r20_0.25.safetensors
-  smoothcert certify --model "weights/r20_{sigma}.safetensors" \
-                     --data images.npz#val --sigma 0.25 --out RUN
+                     --out r20_0.25.safetensors
+  smoothcert certify --model r20_0.25.safetensors --data images.npz#val \
+                     --sigma 0.25 --out RUN
   smoothcert report  RUN
 """
 
@@ -156,7 +155,7 @@ def merge(*runs: Path, out: Path) -> int:
         out: Run directory to create. A run is never overwritten.
     """
     from smoothcert.cli.certify_work import print_next, print_results
-    from smoothcert.errors import printable
+    from smoothcert.cli.terminal import Screen, print_commands
     from smoothcert.evidence import merge as merge_runs
     from smoothcert.evidence import open_run
 
@@ -167,18 +166,19 @@ def merge(*runs: Path, out: Path) -> int:
     if not merged.missing:
         print_next(out)
     else:
-        told = f"Next: smoothcert resume {out} goes on with the {merged.missing:,} missing results"
-        print(printable(told), file=sys.stderr)
+        print_commands(
+            Screen(stderr=True), {f"smoothcert resume {out}": f"sample the {merged.missing:,} missing results"}
+        )
     return 0
 
 
 def _print_shards(run: Run) -> None:
-    """Say what each shard brought, and what that comes to."""
+    """Print the results of each shard, and their sum."""
     from smoothcert.cli.terminal import print_text
 
     for shard in run.directory.shards:
         finished = run.directory.of_shard(shard.name).vouched() is not None
         share = "of no shard" if shard.shard is None else f"of shard {shard.shard}"
         print_text(f"{shard.name}: {shard.lines:,} results {share}, {'finished' if finished else 'not finished'}")
-    print_text(f"together: {len(run.ledger.lines):,} of {run.expected:,} results, {run.missing:,} missing")
+    print_text(f"total: {len(run.ledger.lines):,} of {run.expected:,} results, {run.missing:,} missing")
     print()

@@ -1,4 +1,4 @@
-"""What `certify`, `resume` and `merge` do once their flags are read: sample with live progress, print the results."""
+"""The work of `certify`, `resume` and `merge`: sample with live progress, print the results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from smoothcert.cli.consent import flags, typed_again
 from smoothcert.cli.progress import Show, live
-from smoothcert.cli.terminal import Screen, print_text, terminated_is_interrupted
+from smoothcert.cli.terminal import Screen, print_commands, print_text, terminated_is_interrupted
 from smoothcert.cli.terminal import show as show_table
 from smoothcert.config import Request, Share
 from smoothcert.engine.preflight import Preflight
@@ -44,11 +44,16 @@ def certify_and_report(
 
 
 def print_next(run: Path) -> None:
-    """Say what to type after a finished run, or a finished part of one."""
-    text = f"Next: smoothcert report {run} writes the documents, smoothcert verify {run} checks them and the evidence"
+    """Print the commands to type after a finished run or shard."""
+    console = Screen(stderr=True)
     if RunDirectory(run).share is not None:
-        text = "Next, when all shards are finished: smoothcert merge RUN... --out RUN"
-    Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty()).print(text, markup=False)
+        print_commands(console, {"smoothcert merge RUN... --out RUN": ""}, "Next, when all shards are finished:")
+        return
+    commands = {
+        f"smoothcert report {run}": "write tables, figures, notebook and memo",
+        f"smoothcert verify {run}": "recompute everything from the votes",
+    }
+    print_commands(console, commands)
 
 
 def resume_and_report(
@@ -57,24 +62,27 @@ def resume_and_report(
     """Run `resume` with progress; return the exit status."""
     directory = RunDirectory(run)
     again = " --trust-model" if trust_model else flags(moved)
-    return _with_progress(
-        run, lambda hooks: resume_run(directory, moved, accept_recipe, hooks, workers, trust_model), again
-    )
+
+    def work(hooks: Hooks) -> None:
+        if not resume_run(directory, moved, accept_recipe, hooks, workers, trust_model):
+            print_text(f"{run} is finished and sealed; there was nothing to sample.")
+
+    return _with_progress(run, work, again)
 
 
 def _with_progress(out: Path, work: Callable[[Hooks], object], again: str) -> int:
-    """Do the work with progress; `again`: flags that going on with it takes."""
+    """Do the work with progress; `again` are the flags that `resume` needs to continue it."""
     console = Screen(stderr=True, highlight=False)
     try:
         with terminated_is_interrupted(), live(console) as show:
             work(_hooks(console, show))
     except KeyboardInterrupt:
         if RunDirectory(out).spec.exists():
-            text = f"Interrupted. Nothing is lost: continue with `smoothcert resume {out}{again}`."
+            text = f"Interrupted; nothing is lost. Continue with `smoothcert resume {out}{again}`."
             console.print(text, markup=False, soft_wrap=not console.is_terminal)
         raise
     except OSError as error:
-        raise EvidenceError(_disk_trouble(out, error, again)) from None
+        raise EvidenceError(_disk_error(out, error, again)) from None
     share = RunDirectory(out).share
     if share is None:
         print_results(out)
@@ -94,36 +102,37 @@ def _hooks(console: Console, live: Show) -> Hooks:
     )
 
 
-def _disk_trouble(out: Path, error: OSError, again: str) -> str:
-    told = f"Cannot read or write {error.filename or out}: {error.strerror}."
+def _disk_error(out: Path, error: OSError, again: str) -> str:
+    text = f"Cannot read or write {error.filename or out}: {error.strerror}."
     if not RunDirectory(out).spec.exists():
-        return told
-    return f"{told} What was written is kept: once that is mended, continue with `smoothcert resume {out}{again}`."
+        return text
+    return f"{text} Written lines are kept. Fix the cause, then continue with `smoothcert resume {out}{again}`."
 
 
 def print_part(path: Path, share: Share) -> None:
-    """Say what a finished shard holds; its images alone are no table of the run."""
+    """Print what a finished shard holds; only the merged run has a table."""
     run = open_run(path)
     print_text(
         f"Shard {share} is finished: {run.images:,} of {run.spec.data.images:,} images at "
-        f"{len(run.spec.request.sigma)} noise levels, {len(run.ledger.lines):,} lines. It is a part of a run and not "
-        "sealed."
+        f"{len(run.spec.request.sigma)} noise levels, {len(run.ledger.lines):,} lines. A shard is not sealed; the "
+        "merged run is."
     )
 
 
 def print_results(path: Path) -> None:
-    """Print the table of a run, what it means and does not mean, and where the evidence lies."""
+    """Print the table of a run, what it says and does not say, and where the evidence is."""
     run = open_run(path)
     request = run.spec.request
     show_table(results_table(run.results()))
     console = Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    keeps = "returns the reference label" if max(request.k) == 1 else "keeps the reference label in its top k"
     text = (
-        f"\nCertified accuracy at r: images for which the smoothed classifier keeps the reference label (k = 1: as its "
-        f"prediction; k > 1: among its k most probable classes) under every change with L2 norm below r. For any fixed "
-        f"image the procedure returns a wrong certificate with probability at most {request.alpha:g}, over its own "
-        f"noise; abstentions count against the classifier. Nothing is said about the base classifier without "
-        f"noise. Computer arithmetic: {run.arithmetic}.\n"
-        f"Evidence: {path} ({len(run.ledger.lines)} lines, {'sealed' if run.sealed else 'NOT SEALED'}).\n"
+        f"\nCertified accuracy at r: share of the images for which the smoothed classifier {keeps} under every "
+        f"perturbation with L2 norm below r. For each image, a certificate is wrong with probability at most "
+        f"{request.alpha:g}, over its own noise. Abstentions count as not certified. Nothing is certified about the "
+        f"base classifier.\n"
+        f"Computer arithmetic: {run.arithmetic}.\n"
+        f"Evidence: {path} ({len(run.ledger.lines):,} lines, {'sealed' if run.sealed else 'NOT SEALED'}).\n"
         f"Evidence fingerprint: {fingerprint_words(run.directory)}."
     )
     console.print(text, markup=False)
@@ -131,28 +140,28 @@ def print_results(path: Path) -> None:
 
 
 def _print_forecast(run: Run) -> None:
-    """Print what the plan of a run predicted beside what it showed, where it had a plan."""
+    """Print the forecast of the run's plan beside its results, if it had a plan."""
     compared = plan_table(run)
     if compared.rows:
-        print("\nPredicted by the plan, against realised\n")
+        print("\nForecast and results\n")
         show_table(compared)
         print_text(inside(run))
 
 
 def _print_preflight(console: Console, seen: Preflight) -> None:
     console.print(
-        f"sigma {seen.sigma:g} = {seen.grey_levels:.1f} grey levels: on {seen.clean.images} images "
-        f"{seen.clean.accuracy:.0%} right without noise, {seen.noisy_accuracy:.0%} under noise; "
-        f"{seen.rate:,.0f} copies/s, {duration(seen.seconds_at_most)} at most",
+        f"sigma {seen.sigma:g} ({seen.grey_levels:.1f} grey levels): accuracy {seen.clean.accuracy:.0%} clean, "
+        f"{seen.noisy_accuracy:.0%} with noise ({seen.clean.images} images); {seen.rate:,.0f} samples/s, at most "
+        f"{duration(seen.seconds_at_most)}",
         soft_wrap=not console.is_terminal,
     )
     _warn(console, seen.warnings)
 
 
 def _print_worker(console: Console, facts: dict[str, Any]) -> None:
-    """Say that a worker was lost; that one has joined shows in the rate."""
+    """Warn about a worker that was lost or left out."""
     if facts["state"] == "lost":
-        again = f"the {facts['images_again']:,} images it had are done again"
+        again = f"its {facts['images_again']:,} images are sampled again"
         _warn(console, [f"{facts['worker']} was lost ({facts['reason']}); {again}"])
     elif facts["state"] == "left out":
         _warn(console, [f"left out: {facts['reason']}"])

@@ -1,4 +1,4 @@
-"""Consent to run code: what a person typed on the command line gives it, and nothing that a --config file says."""
+"""Consent to run code: flags typed on the command line give it, a --config file never does."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from smoothcert.errors import InputError
 from smoothcert.import_factory import FACTORY, Consent
 
 Typed = Annotated[frozenset[str], Parameter(parse=False)]
-"""The flags that were typed; those that a settings file gave are not among them."""
+"""The flags that were typed, without those of a settings file."""
 NOTHING: frozenset[str] = frozenset()
 
 
 def consent_of(request: Request, typed: frozenset[str]) -> Consent:
-    """Return what a person allows to be run.
+    """Return which code the user allows to run.
 
     Args:
         request: the settings, from flags and file.
-        typed: the flags.
+        typed: the flags that were typed.
 
     Raises:
         InputError: a settings file asks for trust.
     """
     if request.trust_model and "--trust-model" not in typed:
         raise InputError(
-            "--config: trust_model is not read from a file, for a file never decides that code is run. Take it out of "
-            "the file, and if you trust the classifier give --trust-model on the command line."
+            "--config: trust_model is not read from a file, because a file never decides that code is run. Remove it "
+            "from the file, and give --trust-model on the command line if you trust the classifier."
         )
     return Consent(model="--model" in typed, data="--data" in typed, trust=request.trust_model)
 
 
 def check_cluster(workers: Workers, typed: frozenset[str]) -> None:
-    """Refuse the address of a cluster that only a settings file names: whoever runs a cluster can run code here.
+    """Refuse the address of a cluster that only a settings file names: a cluster can run code on its clients.
 
     Raises:
-        InputError: there is such an address.
+        InputError: a settings file names an address.
     """
     if workers.address and "--address" not in typed:
         raise InputError(
-            "--config: address is not read from a file, for whoever runs a cluster can run code on its clients. Take "
-            "it out of the file, and if you trust that cluster give --address on the command line."
+            "--config: address is not read from a file, because a cluster can run code on its clients. Remove it from "
+            "the file, and give --address on the command line if you trust the cluster."
         )
 
 
 def typed_again(request: Request) -> str:
-    """Return the flags that must be typed beside a settings file of this request, after a blank; "" for none."""
+    """Return the flags that must be typed in addition to a settings file of this request, or ""."""
     if request.trust_model:
         return " --trust-model"
     named = {"model": request.model, "data": request.data}
@@ -58,5 +58,5 @@ def typed_again(request: Request) -> str:
 
 
 def flags(named: Mapping[str, str | None]) -> str:
-    """Return flags as they are typed, each after a blank."""
+    """Return flags as they are typed, each after a space."""
     return "".join(f" --{name} {shlex.quote(value)}" for name, value in named.items() if value)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from smoothcert.cli.consent import NOTHING, Typed, consent_of
+from smoothcert.cli.consent import NOTHING, Typed, consent_of, typed_again
 from smoothcert.config import Reading, Request
 from smoothcert.config.plan import NO_CLASSES, PlanSettings
 from smoothcert.errors import InputError
 from smoothcert.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from smoothcert.config import Production
+    from smoothcert.evidence.forecast import Planned
+    from smoothcert.import_factory import Consent
 
 RequestFlags = Annotated[Request, Parameter(name="*", negative="", consume_multiple=True)]
 
@@ -67,9 +73,68 @@ def plan(
     """
     if settings is None:
         raise InputError(f"--{NO_CLASSES}.")
-    from smoothcert.cli.prepare_work import plan_and_report
+    from smoothcert.cli.terminal import print_text, show
+    from smoothcert.evidence.directory import refuse_occupied
+    from smoothcert.report.memo import read_sponsor
+    from smoothcert.report.plan.tables import TITLES, tables
+    from smoothcert.report.plan.write import reading
 
-    return plan_and_report(settings, out, sponsor, consent_of(settings, typed))
+    consent = consent_of(settings, typed)
+    if out is not None:
+        refuse_occupied(out)
+    production = None if sponsor is None else read_sponsor(sponsor).production
+    planned = _planned(settings, production, consent)
+    found = tables(planned, production)
+    whole = "in a folder named by --out" if out is None else f"in {out / 'plan.md'}"
+    for name in PRINTED[planned.forecast is not None]:
+        print(f"\n{TITLES[name]}\n")
+        show(found[name], whole)
+    print()
+    for line in reading(planned):
+        print_text(line)
+    _print_where(planned, out, production)
+    return 0
+
+
+PRINTED = {
+    False: ("reach", "images", "power", "changes"),
+    True: ("forecast", "copies", "cost", "images", "changes"),
+}
+"""Tables that are printed, without and with a pilot; the folder has them all."""
+
+
+def _planned(settings: PlanSettings, production: Production | None, consent: Consent) -> Planned:
+    """Return the plan; torch is loaded only for a pilot."""
+    from smoothcert.cli.terminal import Screen
+    from smoothcert.planning.plan import plan as make_plan
+    from smoothcert.progress import counting
+
+    if not settings.draws:
+        return make_plan(settings)
+    console = Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    total = settings.pilot * settings.pilot_copies * len(settings.sigma)
+    with counting(console, "pilot", total) as count:
+        return make_plan(settings, production, count, lambda text: console.print(text, markup=False), consent)
+
+
+def _print_where(planned: Planned, out: Path | None, production: Production | None) -> None:
+    """Write the plan if a folder is named, and print what to type next."""
+    from smoothcert.cli.terminal import Screen, print_commands, print_text
+    from smoothcert.report.plan.write import PLAN, RUN_CONFIG, write_plan
+
+    print()
+    if out is None:
+        print_text("Next: add --out DIR to save the plan with all tables, and with a figure if there was a pilot")
+        return
+    files = write_plan(planned, out, production)
+    print_text(f"Plan in {out}: {', '.join(path.name for path in files)}")
+    if planned.forecast is None:
+        print_text("Next: add --model and --data for a forecast from a pilot")
+        return
+    if not any(path.suffix == ".svg" for path in files):
+        print_text(f"No figure was drawn: it needs the extra `report`. Its numbers are in {PLAN}.")
+    again = typed_again(planned.settings)
+    print_commands(Screen(), {f"smoothcert certify --config {out / RUN_CONFIG}{again} --plan {out} --out RUN": ""})
 
 
 def train(

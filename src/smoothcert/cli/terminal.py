@@ -1,6 +1,6 @@
-"""The terminal: tables that fit its width, text that stays text, and SIGTERM treated like Ctrl-C.
+"""The terminal: tables that fit its width, control characters shown as escapes, and SIGTERM treated like Ctrl-C.
 
-SIGHUP, a closed terminal, is left as it is: the process ends at once, as it would by `kill -9`, and loses as little.
+SIGHUP (a closed terminal) ends the process at once, like `kill -9`; no written line is lost.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -24,26 +24,27 @@ from smoothcert.report import Table
 from smoothcert.report.markup import visible
 
 LEFT_OUT = (
-    *("median", "certified", "this sample >=", "R_max", "wrong class", "abstained", "joint >= %"),
-    *("latency", "energy", "noisy copies"),
+    *("median", "certified", "this sample >=", "these images >=", "R_max", "wrong class", "abstained", "joint >= %"),
+    *("latency", "energy", "interval", "fixed: %", "noisy copies", "samples"),
 )
-"""Columns that go first where the terminal is narrow, in this order."""
-BETWEEN = 3
+"""Columns that are left out first in a narrow terminal, in this order."""
+BETWEEN, NARROWEST = 3, 6
+"""Characters between two columns, and the width of a column beyond which it is not narrowed."""
 
 
 class Screen(Console):
-    """A console on which text is text: what could move the cursor, hide or reverse letters is shown as its escape."""
+    """A console that shows control characters as escapes: nothing moves the cursor, or hides or reverses letters."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Return what is printed of a string."""
+        """Return a string with its control characters as escapes."""
         return super().render_str(visible(text), **options)
 
 
 def show(table: Table, whole_in: str = "with `smoothcert table RUN --format csv`") -> None:
-    """Print a table: Markdown where the output is not a terminal, otherwise as many columns as its width takes.
+    """Print a table: Markdown if the output is not a terminal, otherwise as many columns as fit.
 
     Args:
-        table: what to print.
+        table: the table.
         whole_in: where all columns are, if some are left out.
     """
     if not sys.stdout.isatty():
@@ -53,10 +54,8 @@ def show(table: Table, whole_in: str = "with `smoothcert table RUN --format csv`
     kept = _fitting(table, console.width)
     whole = len(kept) == len(table.headings)
     grid = Grid(header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for i in kept:
-        name = table.headings[i]
-        narrowest = len("not attainable") if "accuracy" in name else None
-        grid.add_column(name, justify="right" if table.numeric(i) else "left", min_width=narrowest)
+    for i, width in zip(kept, _widths(table, kept, console.width), strict=True):
+        grid.add_column(table.headings[i], justify="right" if table.numeric(i) else "left", width=width)
     grouped = len({row[:1] for row in table.rows}) < len(table.rows)
     before = None
     for row in table.rows:
@@ -70,27 +69,56 @@ def show(table: Table, whole_in: str = "with `smoothcert table RUN --format csv`
 
 
 def _fitting(table: Table, width: int) -> list[int]:
-    """Return the columns that fit a width, in their order; the ones of `LEFT_OUT` give way."""
+    """Return the columns that fit a width, in their order; those of `LEFT_OUT` are left out first."""
     kept = list(range(len(table.headings)))
     for name in LEFT_OUT:
-        shorten = len(kept) < len(table.headings)
-        if _width(table, kept, shorten) <= width:
+        if _sum(_natural(table, kept)) <= width:
             break
         kept = [i for i in kept if table.headings[i] != name]
     return kept
 
 
-def _width(table: Table, kept: list[int], shorten: bool) -> int:
-    texts = ([table.headings[i], *(_short(row[i]) if shorten else row[i] for row in table.rows)] for i in kept)
-    return sum(max(map(len, column)) + BETWEEN for column in texts)
+def _widths(table: Table, kept: list[int], width: int) -> list[int]:
+    """Return the widths of columns; where they do not fit, the widest are narrowed, and their cells wrapped."""
+    widths = _natural(table, kept)
+    while _sum(widths) > width and max(widths) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _natural(table: Table, kept: list[int]) -> list[int]:
+    """Return the widths at which no cell is wrapped, and headings only between words."""
+    whole = len(kept) == len(table.headings)
+    columns = ((table.headings[i], [row[i] if whole else _short(row[i]) for row in table.rows]) for i in kept)
+    return [max(map(len, (*heading.split(), *cells))) for heading, cells in columns]
+
+
+def _sum(widths: list[int]) -> int:
+    return sum(widths) + BETWEEN * len(widths) - 1
 
 
 def _short(text: str) -> str:
-    return "not attainable" if text.startswith("not attainable") else text
+    return next((start for start in ("not attainable", "pilot too short") if text.startswith(start)), text)
+
+
+def print_commands(console: Console, commands: Mapping[str, str], title: str = "Next:") -> None:
+    """Print commands to type next, each with what it does.
+
+    Args:
+        console: where to.
+        commands: what each does, by the command; "" needs no explanation.
+        title: the line before.
+    """
+    width = max(map(len, commands))
+    lines = [title, *(f"  {command:<{width}}  {what}" for command, what in commands.items())]
+    if list(commands.values()) == [""]:
+        lines = [f"{title} {next(iter(commands))}"]
+    for line in lines:
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_text(text: str, indent: int = 0) -> None:
-    """Print one line, control characters as escapes; in a terminal it is wrapped between words, and indented after."""
+    """Print one line, control characters as escapes; in a terminal it is wrapped between words, with an indent."""
     text = printable(text)
     if sys.stdout.isatty():
         before, after = " " * indent, " " * (indent + 2)
@@ -105,7 +133,7 @@ def print_text(text: str, indent: int = 0) -> None:
 
 @contextmanager
 def terminated_is_interrupted() -> Iterator[None]:
-    """Treat the first SIGTERM like Ctrl-C, so that pre-emption loses nothing; others do not disturb the stopping."""
+    """Treat the first SIGTERM like Ctrl-C, so that pre-emption loses nothing; ignore further ones."""
 
     def interrupt(_: int, __: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Will it work? A long look at classifier and images before anything is certified; nothing is written."""
+"""The long check of classifiers and images before a run: accuracy, determinism, precision, speed. Writes nothing."""
 
 from __future__ import annotations
 
@@ -17,45 +17,44 @@ from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.sampler import Sampler, self_test
 
 IMAGES = 256
-"""Images looked at without noise."""
+"""Images that are classified without noise."""
 COMPARED = 512
-"""Noisy copies classified in both precisions, at least."""
+"""Noise samples that are classified in both precisions, at least."""
 BATCHES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 MOST_VALUES = 2048 * 32 * 32 * 3
-"""Values of a batch, beyond which no larger one is tried."""
+"""Values of the largest batch that is tried."""
 SECONDS, MOST = 0.4, 100
-"""Time and batches that a batch size is measured over, whichever is reached first."""
+"""Time and batches for measuring one batch size, whichever is reached first."""
 SEED = 0
-"""Seed of the noise that is looked at; no vote of a run has it unless it is asked for, and none is of these stages."""
+"""Seed of the noise. No vote of a run is drawn from these stages, whatever its seed."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How often two precisions name different classes for the same noisy copies.
+    """How often two precisions give different classes for the same noise samples.
 
     Attributes:
-        precisions: the one asked for, and the other.
-        copies: noisy copies compared.
-        differing: copies for which they name different classes.
-        rates: noisy copies a second in each.
+        precisions: that of the run, and the other.
+        samples: noise samples compared.
+        differing: samples for which the classes differ.
+        rates: samples per second in each.
     """
 
     precisions: tuple[str, str]
-    copies: int
+    samples: int
     differing: int
     rates: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a long look shows.
+    """Result of a check.
 
     Attributes:
-        looks: one a noise level.
-        bit_equal: noise level -> whether a copy's scores are the same to the bit wherever it stands in the batch.
-        agreement: of precisions; or why there is none, in words.
-        batches: (batch size, noisy copies a second), measured at the first noise level.
-        seconds: noise level -> time for every image to take all its copies, at the batch size that was asked for.
+        looks: one preflight per noise level.
+        bit_equal: noise level -> whether the scores of a sample are bit-equal at every place in the batch.
+        agreement: agreement of two precisions, or why there is only one.
+        batches: (batch size, samples per second), measured at the first noise level.
     """
 
     looks: tuple[Preflight, ...]
@@ -65,38 +64,38 @@ class Check:
 
     @property
     def best_batch(self) -> int:
-        """The batch size with the most noisy copies a second."""
+        """The batch size with the most samples per second."""
         return max(self.batches, key=lambda each: each[1])[0]
 
 
-def check(work: Workload, hear: Callable[[str], None] = lambda _: None) -> Check:
-    """Look at classifiers and images of a request.
+def check(work: Workload, on_stage: Callable[[str], None] = lambda _: None) -> Check:
+    """Check the classifiers and images of a request.
 
     Args:
         work: images and classifiers, loaded and checked against each other.
-        hear: told what is looked at next.
+        on_stage: called with what is checked next.
 
     Raises:
-        ModelError: a classifier's output is unusable, not finite or not determined by each image alone.
+        ModelError: the output of a classifier is unusable, not finite, or depends on other images of the batch.
     """
     looks, equal = [], {}
     for sigma in work.classifiers:
-        hear(f"sigma {sigma:g}: {min(IMAGES, len(work.images))} images with and without noise")
+        on_stage(f"sigma {sigma:g}: {min(IMAGES, len(work.images))} images with and without noise")
         looks.append(preflight(work, sigma, SEED, IMAGES))
         equal[sigma] = self_test(work.sampler(sigma, SEED), int(work.images.indices[0])).bit_equal
     first = next(iter(work.classifiers))
-    hear("precision")
+    on_stage("precisions")
     agreement = compare_precisions(work, first)
-    hear("batch size")
+    on_stage("batch sizes")
     return Check(tuple(looks), equal, agreement, tuple(_batch_rates(work, first)))
 
 
-def noisy_accuracy(work: Workload, places: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Return images as stored and one noisy copy of each at every noise level, (n, C, H, W) in the [0, 1] range.
+def noisy_images(work: Workload, places: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Return images as stored, and one noise sample of each at every noise level: (n, C, H, W) in the [0, 1] range.
 
     Args:
         work: images and classifiers.
-        places: which images, positions in the set.
+        places: positions of the images in the set.
     """
     pixels = np.stack([work.images.pixels(i) for i in places]) / work.images.levels
     found, step = {"as stored": pixels}, 1 / work.images.levels if work.request.noise == "grid" else 1.0
@@ -107,19 +106,19 @@ def noisy_accuracy(work: Workload, places: NDArray[np.int64]) -> dict[str, NDArr
 
 
 def compare_precisions(work: Workload, sigma: float) -> Agreement | str:
-    """Classify the same noisy copies in float32 and bfloat16; or say why only one of them runs."""
-    asked = work.recipe.precision
-    other = "bf16" if asked == "fp32" else "fp32"
+    """Classify the same noise samples in float32 and bfloat16; return why, if only one of them runs here."""
+    precision = work.recipe.precision
+    other = "bf16" if precision == "fp32" else "fp32"
     try:
-        samplers = [work.sampler(sigma, SEED, work.recipe_as(sigma, precision=each)) for each in (asked, other)]
-        (mine, theirs), rates = zip(*(_answers(work, each) for each in samplers), strict=True)
+        samplers = [work.sampler(sigma, SEED, work.recipe_as(sigma, precision=each)) for each in (precision, other)]
+        (mine, theirs), rates = zip(*(_classes(work, each) for each in samplers), strict=True)
     except (ModelError, RuntimeError) as error:
         return str(error).splitlines()[0]
-    return Agreement((asked, other), len(mine), int((mine != theirs).sum()), rates)
+    return Agreement((precision, other), len(mine), int((mine != theirs).sum()), rates)
 
 
-def _answers(work: Workload, sampler: Sampler) -> tuple[NDArray[np.int64], float]:
-    """The classes named for noisy copies of images spread over the set, and copies a second after the first batch."""
+def _classes(work: Workload, sampler: Sampler) -> tuple[NDArray[np.int64], float]:
+    """Return the classes of noise samples of images spread over the set, and samples per second."""
     indices = work.images.indices[spread(len(work.images), sampler.window)]
     for slot, index in enumerate(indices):
         sampler.load(slot, int(index))

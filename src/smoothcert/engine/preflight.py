@@ -1,4 +1,4 @@
-"""Preflight: a minute of checks on classifier and images before any long run. It warns; it does not certify.
+"""Preflight: short checks of classifier and images before every run. They warn, and certify nothing.
 
 The determinism check refuses classifiers whose output for an image depends on other images or on chance (dropout,
 batch statistics). The metrics are accuracy, balanced accuracy and area under the ROC curve, without noise.
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metrics:
-    """A classifier's answers on labelled images without noise.
+    """Metrics of a classifier on labelled images without noise.
 
     Attributes:
-        images: images looked at.
+        images: number of images.
         accuracy: fraction classified as labelled.
-        balanced: mean over the classes that occur of the fraction of each that is classified as labelled.
-        auc: area under the ROC curve of each class against the rest by its probability, mean over the classes that
-            occur; None where only one class occurs.
+        balanced: balanced accuracy: mean recall of the classes that occur.
+        auc: area under the ROC curve of each class against the rest, mean over the classes that occur; None if only
+            one class occurs.
     """
 
     images: int
@@ -46,10 +46,10 @@ class Metrics:
 
 
 def metrics(logits: NDArray[Any], labels: NDArray[np.int64]) -> Metrics:
-    """Return the quality of scores.
+    """Return the metrics of scores.
 
     Args:
-        logits: float (n, classes); probabilities do as well.
+        logits: float (n, classes); probabilities are accepted too.
         labels: int (n,), in 0..classes-1.
 
     >>> metrics(np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([0, 1, 1]))
@@ -69,38 +69,38 @@ def metrics(logits: NDArray[Any], labels: NDArray[np.int64]) -> Metrics:
 
 
 def _area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-    """The share of (positive, negative) pairs in the right order, ties counting half (Mann and Whitney 1947)."""
+    """Return the share of (positive, negative) pairs in the right order; ties count half (Mann and Whitney 1947)."""
     up, down = scores[positive], scores[~positive]
     return float(mannwhitneyu(up, down, method="asymptotic").statistic / (len(up) * len(down)))
 
 
 Forward = Callable[["Tensor"], "Tensor"]
 LARGEST = 0.01
-"""Difference of a score, as a share of the scores' spread, that arithmetic alone does not make."""
+"""Largest difference of a score that arithmetic can explain, as a share of the range of the scores."""
 
 
 def check_determinism(work: Workload, sigma: float, places: NDArray[np.int64], forward: Forward) -> None:
-    """Refuse a classifier whose answer to an image changes from one time to the next, or with its neighbours.
+    """Refuse a classifier whose scores of an image change between calls, or with other images of the batch.
 
     Args:
         work: images and classifiers.
         sigma: one of its noise levels.
-        places: a few images to look at, positions in the set.
-        forward: its forward pass.
+        places: positions of a few images in the set.
+        forward: the forward pass of the classifier.
 
     Raises:
-        ModelError: the scores of the same images differ by more than a hundredth of their spread.
+        ModelError: the scores of the same images differ by more than a hundredth of their range.
     """
     name = work.classifiers[sigma].reference
     first = clean_logits(work, sigma, places, forward)
     if _apart(first, clean_logits(work, sigma, places, forward)):
         raise ModelError(
-            f"{name} answers the same images differently the second time: dropout or other randomness is at work. "
+            f"{name} returns other scores for the same images in a second call: dropout or other randomness. "
             "Put the classifier into evaluation mode, with nothing random in its forward pass."
         )
     if _apart(_among(work, sigma, places, forward, 1.0), _among(work, sigma, places, forward, -1.0)):
         raise ModelError(
-            f"{name} answers an image differently when other images of the batch change: batch normalisation in "
+            f"{name} returns other scores for an image if other images of the batch change: batch normalisation in "
             "training mode, or another exchange between images. Put the classifier into evaluation mode."
         )
 
@@ -108,7 +108,7 @@ def check_determinism(work: Workload, sigma: float, places: NDArray[np.int64], f
 def _among(
     work: Workload, sigma: float, places: NDArray[np.int64], forward: Forward, neighbours: float
 ) -> NDArray[np.float32]:
-    """The scores of images followed by as many others: themselves times a factor."""
+    """Return the scores of images in a batch with as many others: themselves times a factor."""
 
     def run(batch: Tensor) -> Tensor:
         import torch
@@ -123,25 +123,26 @@ def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
 
 
 IMAGES, FEW = 64, 16
-"""Images looked at, and those whose scores are compared with themselves."""
-COPIES = 4
+"""Images that are classified, and images for the determinism check."""
+SAMPLES = 4
+"""Noise samples per image."""
 POOR = 0.8
-"""Accuracy without noise below which other ways to feed the classifier are tried."""
+"""Clean accuracy below which other input conventions are tried."""
 TIMED_SECONDS, TIMED_BATCHES = 0.2, 10
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """What a first look at one noise level shows.
+    """Result of the preflight at one noise level.
 
     Attributes:
         sigma: noise level, in units of the [0, 1] range.
         grey_levels: the same in grey levels of the images.
-        clean: how well the classifier does without noise, on images spread evenly over the set.
-        noisy_accuracy: fraction of noisy copies of up to 64 of them classified as labelled.
-        rate: noisy copies a second, measured for a fifth of a second or more.
-        seconds_at_most: time for every image to take all its copies; stopping early needs a part of it.
-        warnings: specific doubts, each with its remedy.
+        clean: metrics without noise, on images spread evenly over the set.
+        noisy_accuracy: fraction of noise samples of up to 64 of them classified as labelled.
+        rate: noise samples per second, measured for a fifth of a second or more.
+        seconds_at_most: time if every image takes the maximum number of samples; early stopping takes less.
+        warnings: what looks wrong, each with its remedy.
     """
 
     sigma: float
@@ -154,18 +155,18 @@ class Preflight:
 
 
 def preflight(work: Workload, sigma: float, seed: int, images: int = IMAGES) -> Preflight:
-    """Look at some images of a run with and without noise.
+    """Classify some images of a run with and without noise.
 
-    The noisy copies come from the pilot stage; they are never votes.
+    The noise samples are of the pilot stage; they are never votes.
 
     Args:
         work: images and classifiers.
         sigma: one of its noise levels.
-        seed: of the noise.
-        images: how many to look at, at most.
+        seed: seed of the noise.
+        images: maximum number of images.
 
     Raises:
-        ModelError: the classifier's output is not (n, classes), not finite, or not determined by each image alone.
+        ModelError: the output of the classifier is not (n, classes), not finite, or depends on other images.
     """
     keep_freed_memory()
     places = spread(len(work.images), images)
@@ -178,7 +179,7 @@ def preflight(work: Workload, sigma: float, seed: int, images: int = IMAGES) -> 
         )
     check_determinism(work, sigma, places[:FEW], forward)
     clean = metrics(logits, work.images.labels[places])
-    noisy, rate = _under_noise(work, work.sampler(sigma, seed), places[spread(len(places), IMAGES)])
+    noisy, rate = _with_noise(work, work.sampler(sigma, seed), places[spread(len(places), IMAGES)])
     samples = len(work.images) * work.request.max_samples
     return Preflight(
         sigma=float(sigma),
@@ -192,7 +193,7 @@ def preflight(work: Workload, sigma: float, seed: int, images: int = IMAGES) -> 
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:
-    """Positions spread evenly over a set, which may be sorted by class.
+    """Return positions spread evenly over a set, which may be sorted by class.
 
     >>> spread(10, 4).tolist(), spread(3, 8).tolist()
     ([0, 3, 6, 9], [0, 1, 2])
@@ -200,19 +201,19 @@ def spread(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def _under_noise(work: Workload, sampler: Sampler, places: NDArray[np.int64]) -> tuple[float, float]:
+def _with_noise(work: Workload, sampler: Sampler, places: NDArray[np.int64]) -> tuple[float, float]:
     right = 0
     for start in range(0, len(places), sampler.window):
         here = places[start : start + sampler.window]
         chosen = work.images.indices[here]
         for slot, index in enumerate(chosen):
             sampler.load(slot, int(index))
-        slots = np.repeat(np.arange(len(chosen)), COPIES)
-        rows = Rows.of(slots, chosen[slots], np.tile(np.arange(COPIES), len(chosen)), Stage.PILOT)
+        slots = np.repeat(np.arange(len(chosen)), SAMPLES)
+        rows = Rows.of(slots, chosen[slots], np.tile(np.arange(SAMPLES), len(chosen)), Stage.PILOT)
         sampler.draw(rows)
         votes = sampler.take(np.arange(len(chosen)))
         right += int(votes[np.arange(len(chosen)), work.images.labels[here]].sum())
-    return right / (len(places) * COPIES), samples_per_second(
+    return right / (len(places) * SAMPLES), samples_per_second(
         sampler, int(work.images.indices[places[0]]), TIMED_SECONDS, TIMED_BATCHES
     )
 
@@ -220,21 +221,21 @@ def _under_noise(work: Workload, sampler: Sampler, places: NDArray[np.int64]) ->
 def _warnings(
     work: Workload, sigma: float, places: NDArray[np.int64], logits: NDArray[np.float32], noisy: float
 ) -> list[str]:
-    """Doubts in the order in which they explain one another: one that explains the answers stands for the rest."""
-    labels, answers = work.images.labels[places], logits.argmax(axis=1)
-    right = answers == labels
-    blind = warnings.of_scores(logits)
-    remedies = [] if blind or right.mean() >= POOR else _remedies(work, sigma, places, answers)
+    """Return warnings; one that explains wrong predictions replaces those that only describe them."""
+    labels, predicted = work.images.labels[places], logits.argmax(axis=1)
+    right = predicted == labels
+    constant = warnings.of_scores(logits)
+    remedies = [] if constant or right.mean() >= POOR else _remedies(work, sigma, places, predicted)
     best = [max(remedies, key=lambda each: each.accuracy).words] if remedies else []
-    clean = blind or best or warnings.of_answers(answers, labels, work.images.class_names)
+    clean = constant or best or warnings.of_predictions(predicted, labels, work.images.class_names)
     training = warnings.of_training(sigma, work.classifiers[sigma].sigma)
     return [*training, *(clean or warnings.of_noise(float(right.mean()), noisy, sigma))]
 
 
 def _remedies(
-    work: Workload, sigma: float, places: NDArray[np.int64], answers: NDArray[np.int64]
+    work: Workload, sigma: float, places: NDArray[np.int64], predicted: NDArray[np.int64]
 ) -> list[warnings.Remedy]:
     labels = work.images.labels[places]
-    fed = better_convention(work, sigma, places, answers == labels)
-    order = warnings.of_order(answers, labels, work.images.class_names)
-    return [each for each in (order, fed) if each is not None]
+    convention = better_convention(work, sigma, places, predicted == labels)
+    order = warnings.of_order(predicted, labels, work.images.class_names)
+    return [each for each in (order, convention) if each is not None]

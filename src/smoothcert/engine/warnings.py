@@ -1,7 +1,7 @@
-"""What looks wrong about a classifier's outputs on labelled images, each warning with its remedy.
+"""Warnings about the outputs of a classifier on labelled images, each with its remedy.
 
-Among them are input conventions: does another common way to feed the classifier (channel order, value range,
-normalisation) make it right far more often than the declared one?
+The input-convention check tries other channel orders, value ranges and normalisations, and warns if one of them has a
+much higher accuracy than the declared one.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 
 LEVEL = 0.001
-"""How often chance alone may raise a doubt that rests on a comparison."""
+"""Probability of a false warning that is based on a comparison."""
 MUCH = 0.15
-"""Difference in accuracy that is worth a word."""
+"""Smallest difference in accuracy that is warned about."""
 
 Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """What would make a classifier right more often: how often, and the doubt in words."""
+    """A change that would raise the accuracy: the accuracy then, and the warning in words."""
 
     accuracy: float
     words: str
 
 
 def much_better(new: NDArray[np.bool_], old: NDArray[np.bool_]) -> bool:
-    """Whether answers are right more often than others to the same images, by much and not by chance (sign test).
+    """Return whether predictions are right much more often than others of the same images (sign test).
 
     >>> much_better(np.ones(20, bool), np.zeros(20, bool)), much_better(np.ones(5, bool), np.zeros(5, bool))
     (True, False)
@@ -51,73 +51,79 @@ def much_better(new: NDArray[np.bool_], old: NDArray[np.bool_]) -> bool:
 
 
 def of_scores(logits: NDArray[Any]) -> list[str]:
-    """Doubts about scores (n, classes) alone: a classifier that does not look at its images."""
+    """Warn about scores (n, classes) that are the same for all images."""
     if len(logits) < 2:
         return []
     spread = float(np.ptp(logits, axis=0).max())
     if spread <= 1e-6 * max(1.0, float(np.abs(logits).max())):
         return [
-            f"it gives the same scores to all {len(logits)} images: it ignores its input, or all images became one on "
-            "the way. Check the factory, the weights, --input-range, --mean and --std."
+            f"the same scores for all {len(logits)} images: the classifier ignores its input, or preprocessing makes "
+            "all images equal. Check the factory, the weights, --input-range, --mean and --std."
         ]
     return []
 
 
-def of_answers(answers: Labels, labels: NDArray[np.int64], names: tuple[str, ...]) -> list[str]:
-    """Doubts about answers (n,) beside labels (n,): one class for all, fewer right than by rote."""
+def of_predictions(predicted: Labels, labels: Labels, names: tuple[str, ...]) -> list[str]:
+    """Warn about predictions (n,) that are one class for all images, or worse than always the commonest class."""
     kinds = len(np.unique(labels))
-    if kinds > 1 and len(np.unique(answers)) == 1 and len(answers) >= 8:
+    if kinds > 1 and len(np.unique(predicted)) == 1 and len(predicted) >= 8:
         return [
-            f"it names {names[int(answers[0])]!r} for all {len(answers)} images, whose labels name {kinds} classes: "
-            "check the weights, --input-range, --mean and --std."
+            f"it predicts {names[int(predicted[0])]!r} for all {len(predicted)} images, which have labels of {kinds} "
+            "classes: check the weights, --input-range, --mean and --std."
         ]
-    right, rote = float((answers == labels).mean()), float(np.bincount(labels).max() / len(labels))
-    if kinds > 1 and right < rote:
+    right, commonest = float((predicted == labels).mean()), float(np.bincount(labels).max() / len(labels))
+    if kinds > 1 and right < commonest:
         return [
-            f"{right:.0%} right without noise, less than always naming the commonest class ({rote:.0%}): check the "
-            "order of the labels, the normalisation and the value range."
+            f"clean accuracy {right:.0%}, less than that of always predicting the commonest class ({commonest:.0%}): "
+            "check the order of the labels, the normalisation and the value range."
         ]
     return []
 
 
-def of_order(answers: Labels, labels: NDArray[np.int64], names: tuple[str, ...]) -> Remedy | None:
-    """Whether renaming the answers makes them right: found on one half of the images, tried on the other."""
+def of_order(predicted: Labels, labels: Labels, names: tuple[str, ...]) -> Remedy | None:
+    """Return a warning if reordering the classes raises the accuracy: found on half of the images, tested on the rest.
+
+    Args:
+        predicted: classes, int (n,).
+        labels: reference labels, int (n,).
+        names: class names.
+    """
     find, test = np.array_split(np.random.default_rng(0).permutation(len(labels)), 2)
     table = np.zeros((len(names), len(names)), dtype=np.int64)
-    np.add.at(table, (answers[find], labels[find]), 1)
+    np.add.at(table, (predicted[find], labels[find]), 1)
     renamed = linear_sum_assignment(-table)[1]
-    told, now = renamed[answers[test]] == labels[test], answers[test] == labels[test]
-    if not much_better(told, now):
+    then, now = renamed[predicted[test]] == labels[test], predicted[test] == labels[test]
+    if not much_better(then, now):
         return None
-    seen = [c for c in np.unique(answers) if renamed[c] != c and table[c, renamed[c]]]
+    seen = [c for c in np.unique(predicted) if renamed[c] != c and table[c, renamed[c]]]
     shown = ", ".join(f"{names[c]!r} means {names[renamed[c]]!r}" for c in seen[:3])
     return Remedy(
-        float(told.mean()),
-        f"its classes seem to be in another order than the labels' ({now.mean():.0%} right as they are, "
-        f"{told.mean():.0%} if {shown}{' and so on' if len(seen) > 3 else ''}): check the order of the labels, and put "
-        "the class names, folders or labels into the order the classifier was trained with.",
+        float(then.mean()),
+        f"its classes seem to be in another order than the labels (clean accuracy {now.mean():.0%}, "
+        f"{then.mean():.0%} if {shown}{' and so on' if len(seen) > 3 else ''}): put the class names, folders or labels "
+        "into the order that the classifier was trained with.",
     )
 
 
 def of_training(sigma: float, trained: float | None) -> list[str]:
-    """Doubts about a noise level that is not the one the classifier's training declares (None: it declares none)."""
+    """Warn about a noise level other than the one the classifier declares for its training (None: none declared)."""
     if trained is None or abs(trained - sigma) <= 1e-9:
         return []
     return [f"this classifier was trained with sigma {trained:g}, not {sigma:g}."]
 
 
 def of_noise(clean: float, noisy: float, sigma: float) -> list[str]:
-    """Doubts about a classifier of which hardly any answer is right under noise.
+    """Warn about a low accuracy with noise.
 
     Args:
-        clean: fraction right without noise.
-        noisy: fraction right under noise.
+        clean: clean accuracy.
+        noisy: accuracy with noise.
         sigma: noise level, in units of the [0, 1] range.
     """
     if noisy >= min(0.5, clean / 1.5):
         return []
     return [
-        f"{noisy:.0%} right under noise at sigma {sigma:g} ({clean:.0%} without): this classifier was probably not "
+        f"accuracy {noisy:.0%} with noise at sigma {sigma:g} ({clean:.0%} clean): this classifier was probably not "
         "trained with this noise. Train or fine-tune it with Gaussian noise, or lower sigma."
     ]
 
@@ -127,7 +133,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True)
 class Convention:
-    """One way to feed images: in words, what to do for it, what is subtracted and divided by in the [0, 1] range."""
+    """An input convention: in words, its flags, its mean and standard deviation in the [0, 1] range."""
 
     words: str
     remedy: str
@@ -139,13 +145,13 @@ class Convention:
 def better_convention(
     work: Workload, sigma: float, places: NDArray[np.int64], right: NDArray[np.bool_]
 ) -> Remedy | None:
-    """Return a doubt about how a foreign classifier is fed, or None; own networks say themselves how.
+    """Return a warning about the input convention of a custom classifier, or None; built-in networks declare theirs.
 
     Args:
         work: images and classifiers.
-        sigma: one of its noise levels; the images are looked at without noise.
-        places: the images to look at, positions in the set.
-        right: whether each is classified as labelled the way it is fed now, bool (n,).
+        sigma: one of its noise levels; the images are classified without noise.
+        places: positions of the images in the set.
+        right: whether each is classified as labelled now, bool (n,).
     """
     classifier = work.classifiers[sigma]
     if classifier.built_in or right.all():
@@ -165,8 +171,8 @@ def better_convention(
         return None
     return Remedy(
         float(best.mean()),
-        f"it is right on {right.mean():.0%} of {len(places)} images as they are fed now, and on {best.mean():.0%} with "
-        f"{way.words}: if that is how it was trained, {way.remedy}.",
+        f"clean accuracy {right.mean():.0%} on {len(places)} images, and {best.mean():.0%} with {way.words}: if the "
+        f"classifier was trained that way, {way.remedy}.",
     )
 
 
@@ -174,10 +180,10 @@ def _ways(work: Workload, sigma: float) -> Iterator[Convention]:
     classifier, channels = work.classifiers[sigma], work.images.shape[0]
     mean, std = classifier.mean or (0.0,) * channels, classifier.std or (1.0,) * channels
     if classifier.mean:
-        yield Convention("plain values from 0 to 1", "leave out what states or declares mean and std", (), ())
+        yield Convention("values from 0 to 1 without normalisation", "remove the declared mean and std", (), ())
     for top in {255, work.images.levels}:
-        asked = f"add --input-range 0,{top}"
-        yield Convention(f"values from 0 to {top}", asked, (0.0,) * channels, (1 / top,) * channels)
+        remedy = f"add --input-range 0,{top}"
+        yield Convention(f"values from 0 to {top}", remedy, (0.0,) * channels, (1 / top,) * channels)
     yield Convention("values from -1 to 1", "add --input-range=-1,1", (0.5,) * channels, (0.5,) * channels)
     if channels == 3:
         words = "the mean and standard deviation of ImageNet"

@@ -70,9 +70,9 @@ def test_sound_classifiers_pass(nets, tmp_path, precision, count):
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        ("stuck", "when other images of the batch change: batch normalisation in training mode"),
-        ("dropping", "differently the second time: dropout"),
-        ("centred", "when other images of the batch change"),
+        ("stuck", "other images of the batch"),
+        ("dropping", "dropout"),
+        ("centred", "other images of the batch"),
     ],
 )
 def test_others_are_refused(nets, net, message, count):
