@@ -15,7 +15,7 @@ from smoothcert.report import ReportOptions, write_report
 from smoothcert.report.documents import check, check_documents
 from smoothcert.report.documents.found import Written
 from smoothcert.report.memo import FIELDS
-from smoothcert.report.memo.pdftext import foreign_parts, strange_letters
+from smoothcert.report.memo.pdftext import foreign_parts, strange_glyphs
 from smoothcert.report.write import log_documents
 
 for library in ("typst", "jinja2", "nbclient", "jupytext", "pyarrow"):
@@ -327,7 +327,7 @@ def copied_as_another(writer):
 @pytest.mark.parametrize("change", [redrawn, copied_as_another])
 def test_letters_drawn_as_others_are_named_whatever_code_wrote_them(copy, change):
     rewritten(copy / "results", change)
-    strange, same = strange_letters((copy / "results" / "memo.pdf").read_bytes())
+    strange, same = strange_glyphs((copy / "results" / "memo.pdf").read_bytes())
     assert "8" in strange
     assert same
     as_by_other_code(copy)
@@ -337,7 +337,7 @@ def test_letters_drawn_as_others_are_named_whatever_code_wrote_them(copy, change
 
 def test_letters_of_an_honest_memo_are_not_strange(reported):
     for name in ("memo.pdf", "memo-letter.pdf"):
-        assert strange_letters((reported / "results" / name).read_bytes()) == ([], True)
+        assert strange_glyphs((reported / "results" / name).read_bytes()) == ([], True)
 
 
 def white_box(results):

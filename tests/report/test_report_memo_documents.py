@@ -10,7 +10,7 @@ from report.memo_runs import CRITERIA, FULL, PRIMARY, a_run
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import LOCKED, append_event
 from smoothcert.report.documents import check_documents
-from smoothcert.report.documents.memo_fields import differences
+from smoothcert.report.documents.memo import differences
 from smoothcert.report.figures import write_figures
 from smoothcert.report.memo import FIELDS, build, make_memo, make_sponsor, write_memo
 from smoothcert.report.write import log_documents

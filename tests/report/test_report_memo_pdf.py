@@ -7,7 +7,7 @@ import pytest
 
 from report.memo_runs import CRITERIA, FULL, LONG, OVERLONG, PRIMARY, a_run
 from smoothcert.errors import InputError, MissingExtraError
-from smoothcert.report.documents.memo_fields import against, squeeze
+from smoothcert.report.documents.memo_pdf import against, squeeze
 from smoothcert.report.memo import FIELDS, FILES, build, make_memo, make_sponsor, write_memo
 from smoothcert.report.memo.build import printed_pages, typeset
 from smoothcert.report.memo.pdftext import page_count, page_texts

@@ -9,7 +9,7 @@ from report.memo_runs import FULL, OVERLONG, PRIMARY, a_run
 from smoothcert.evidence import open_run
 from smoothcert.evidence.outcomes import outcomes
 from smoothcert.report.documents import check_documents
-from smoothcert.report.documents.memo_fields import against
+from smoothcert.report.documents.memo_pdf import against
 from smoothcert.report.memo import FIELDS, FILES, make_memo, make_sponsor, text, write_memo
 from smoothcert.report.memo.blocks import pieces
 from smoothcert.report.memo.build import printed_pages, typeset

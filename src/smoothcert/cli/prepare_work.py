@@ -176,7 +176,7 @@ def _warnings_of(seen: Check) -> list[str]:
 
 def _draw(work: Workload, out: Path) -> None:
     """Draw one image of each class, as stored and with noise."""
-    from smoothcert.report.figures.images import sights_figure
+    from smoothcert.report.figures.images import noisy_examples_figure
     from smoothcert.report.figures.style import save
 
     images = work.images
@@ -187,7 +187,7 @@ def _draw(work: Workload, out: Path) -> None:
         for place, label in zip(places, labels, strict=True)
     ]
     out.mkdir(parents=True, exist_ok=True)
-    drawn = sights_figure("What the classifier sees", "", captions, noisy_images(work, places))
+    drawn = noisy_examples_figure("What the classifier sees", "", captions, noisy_images(work, places))
     save(drawn, out, "contact_sheet")
     print_text(f"Contact sheet: {out / 'contact_sheet.png'}. Could you classify these images yourself?")
 

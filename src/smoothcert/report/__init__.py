@@ -1,4 +1,4 @@
-"""What is handed over: tables, figures, notebook, interactive report and memo, all from votes. No torch."""
+"""The documents of a run: tables, figures, notebook, interactive report and memo, all derived from votes. No torch."""
 
 from smoothcert.report.groups import subgroup_note
 from smoothcert.report.results import TABLES, table_of

@@ -1,4 +1,4 @@
-"""One row an image, sigma and k: the certificates as columns, for Parquet and for the per-image tables."""
+"""Certificates as columns, one row per image, sigma and k: for Parquet and for the tables of images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from smoothcert.stats.rounding import full, round_down
 
 NAME = "certificates.parquet"
 ROWS = 65_536
-"""Rows of a group of the Parquet file, at least; a reader can take one group at a time."""
+"""Minimum rows per row group of the Parquet file; a reader can load one group at a time."""
 OUTCOMES = ("certified", "abstained", "wrong class")
 
 
@@ -29,13 +29,13 @@ def certificate_columns(run: Run, sigma: float, k: int, rows: slice = slice(None
         run: the run.
         sigma: one of its noise levels.
         k: one of its k.
-        rows: which of that level's results, in the order of the ledger; left out, all of them.
+        rows: which results of that noise level, in ledger order. Default: all.
 
     Returns:
         sigma, k, index, image (hash), label, group, selected (winner of the selection votes or None), outcome (one of
-        `OUTCOMES`), radius (L2, in units of the [0, 1] range, rounded down to 6 decimals; 0 where nothing is
-        certified), certified_at_R for each radius R of the spec, samples, n (copies at the last look), label_votes; and
-        subgroup_C for each column C of the spec, a printable text.
+        `OUTCOMES`), radius (L2, in units of the [0, 1] range, rounded down to 6 decimals; 0 if nothing is certified),
+        certified_at_R for each radius R of the spec, samples, n (samples at the last look), label_votes; and
+        subgroup_C, a printable text, for each column C of the spec.
     """
     lines, found = tuple(run.ledger.at(sigma)[rows]), run.certificates(sigma, k).of(rows)
     held = ~found.wrong & (found.radius > 0)
@@ -71,7 +71,7 @@ def _last(line: Line) -> tuple[int, int]:
 
 
 def write_certificates(run: Run, folder: Path) -> Path:
-    """Write `certificates.parquet`: one row an image, sigma and k.
+    """Write `certificates.parquet`, one row per image, sigma and k.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
@@ -94,7 +94,7 @@ def write_certificates(run: Run, folder: Path) -> Path:
 
 
 def parts(run: Run) -> Iterator[dict[str, Any]]:
-    """Yield the columns of all sigmas and k, some thousand rows at a time."""
+    """Yield the columns of every sigma and k in blocks of a few thousand rows."""
     for sigma in run.spec.request.sigma:
         for k in run.spec.request.k:
             for start in range(0, len(run.ledger.at(sigma)), BLOCK):

@@ -1,6 +1,6 @@
-"""The claim sentences, and what the bound does and does not guarantee: reviewed wording for every document.
+"""Claim sentences, and what the bound does and does not guarantee: the reviewed wording of every document.
 
-A sentence is filled with the values of one entry; lower bounds are rounded down, upper bounds up.
+Sentences are filled with the values of one entry. Lower bounds are rounded down, upper bounds up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NO_TEST = "That the certified rates of two subgroups differ, or do not, is no te
 
 
 def one_image(alpha: float) -> str:
-    """What one certificate says."""
+    """Return what one certificate states."""
     return (
         f"For any fixed image, the procedure returns a wrong class-radius pair with probability at most {full(alpha)}, "
         "taken over its own random noise draws. Wrong means that the smoothed classifier does not keep the returned "
@@ -34,8 +34,10 @@ def one_image(alpha: float) -> str:
 
 
 def observed(entry: Entry, n_max: int) -> str:
-    """What was counted in one cell, or that it is out of reach."""
-    where = f"r = {full(entry.radius)} (sigma {full(entry.sigma)}{_rank(entry)}, up to {n_max:,} noisy copies an image)"
+    """Return what was counted in one entry, or that it is not attainable."""
+    where = (
+        f"r = {full(entry.radius)} (sigma {full(entry.sigma)}{_rank(entry)}, up to {n_max:,} noise samples per image)"
+    )
     if not entry.attainable:
         return not_attainable(entry, n_max)
     return (
@@ -58,16 +60,16 @@ def _open(entry: Entry) -> str:
 
 
 def not_attainable(entry: Entry, n_max: int) -> str:
-    """Why a cell is empty."""
+    """Return why an entry has no count."""
     return (
-        f"r = {full(entry.radius)} is not attainable: with {n_max:,} noisy copies and this alpha no image can be "
+        f"r = {full(entry.radius)} is not attainable: with {n_max:,} noise samples and this alpha no image can be "
         f"certified beyond R_max = {format_down(entry.r_max, 4)} at sigma {full(entry.sigma)}{_rank(entry)}. This is a "
         "limit of the sampling budget, not a finding about the model."
     )
 
 
 def this_sample(entry: Entry, alpha: float) -> str:
-    """What the counts say about these images."""
+    """Return what the counts imply for these images."""
     kept = (
         f"at least {entry.sample:,} of these images are truly classified correctly"
         if entry.k == 1
@@ -82,12 +84,12 @@ def this_sample(entry: Entry, alpha: float) -> str:
 
 
 def population(entry: Entry, joint: bool, described: str = "described in section 3") -> str:
-    """What the counts say about the population; for a partial run, or a radius fixed later, why they say nothing.
+    """Return what the counts imply for the population, or why they imply nothing (partial run, radius not in the spec).
 
     Args:
-        entry: a cell of the results table.
-        joint: whether to quote the bound that holds for all cells together.
-        described: where the document says which population it is.
+        entry: an entry of the results table.
+        joint: whether to quote the bound that holds for all entries together.
+        described: words that point to the description of the population.
     """
     bound = entry.joint if joint else entry.population
     if bound is None:
@@ -101,7 +103,7 @@ def population(entry: Entry, joint: bool, described: str = "described in section
         )
     )
     kept = "is correct" if entry.k == 1 else f"has the reference label among its {entry.k} most probable classes"
-    together = ", for all cells of the run together" if joint else ""
+    together = ", for all entries of the run together" if joint else ""
     return (
         f"If {drawn} from the population {described}, then with probability at least 95 %, taken jointly "
         f"over which images were drawn and over the noise{together}, the smoothed classifier {kept} under every "
@@ -111,7 +113,7 @@ def population(entry: Entry, joint: bool, described: str = "described in section
 
 
 def arithmetic(run: Run) -> str:
-    """What holds in computer arithmetic, and where the seed came from."""
+    """Return whether computer arithmetic is covered, and where the seed came from."""
     seed = (
         "drawn from the operating system's entropy"
         if run.spec.seed_source == "operating system"
@@ -134,14 +136,14 @@ ROWS = (
         "the base model, or a device that runs without smoothing",
     ),
     (
-        "kind of change",
-        "any change of L2 norm below r, however it was found",
-        "L-infinity, patch or semantic changes whose L2 norm is r or more",
+        "kind of perturbation",
+        "any perturbation of L2 norm below r, however it was found",
+        "L-infinity, patch or semantic perturbations whose L2 norm is r or more",
     ),
     ("where", "the tensor after resizing and scaling to [0, 1], before normalisation", "raw detector or DICOM data"),
     (
         "size",
-        "r as RMS grey levels a pixel (see the radius in image units)",
+        "r as RMS grey levels per pixel (see the radius in image units)",
         "that r is small to a radiologist, or large enough to matter",
     ),
     (

@@ -1,6 +1,6 @@
-"""Cost scenarios as tables, and the record `cost.json`: what is measured, extrapolated, stated or unknown.
+"""Cost scenarios as tables and as the record `cost.json`: measured, extrapolated, stated or unknown.
 
-Costs are rounded up; what is unknown is never 0.
+Costs are rounded up. An unknown cost is never 0.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from smoothcert.stats.rounding import (
     scientific_up,
 )
 
-HEADINGS = ("studies a day", "task", "device", "noisy copies", "latency", "devices", "device time", "energy")
+HEADINGS = ("studies per day", "task", "device", "samples", "latency", "devices", "device time", "energy")
 _LARGE = 1e8
 DEVICE = HEADINGS.index("device")
 UNKNOWN, NOT_STATED = "unknown", "not stated"
 _UNITS = (("h", 3600.0, 7200.0), ("min", 60.0, 120.0), ("s", 1.0, 1.0), ("ms", 0.001, 0.0))
-"""Name, length, and the time from which it is used, in seconds."""
+"""Name, length in seconds, and the time in seconds from which it is used."""
 
 
 def production_table(run: Run, production: Production | None = None) -> Table:
-    """Return the scenarios of a run; without a production section at the defaults, on the run's own device.
+    """Return the cost scenarios of a run; without a production section, the defaults on the device of the run.
 
-    No rows where no image is decided.
+    The table has no rows if no image is decided.
     """
     asked = production or Production()
     return scenario_table(scenarios(basis_of(run, asked), asked) if run.ledger.lines else ())
 
 
 def scenario_table(rows: Sequence[Scenario]) -> Table:
-    """Return scenarios as a table; devices are named where there are several, money stands where one has a price."""
+    """Return scenarios as a table, with a device column if there are several and money columns if one has a price."""
     currencies = {row.currency for row in rows if row.currency}
     unit = next(iter(currencies)) if len(currencies) == 1 else "money"
     headings = (*HEADINGS, *((f"{unit} at work", f"{unit} held 24 h") if currencies else ()))
@@ -61,7 +61,7 @@ def scenario_table(rows: Sequence[Scenario]) -> Table:
 
 
 def device_tables(rows: Sequence[Scenario]) -> dict[str, Table]:
-    """Return scenarios as one table a device, by its name."""
+    """Return scenarios as one table per device, keyed by device name."""
     names = dict.fromkeys(row.device for row in rows)
     return {name: scenario_table([row for row in rows if row.device == name]) for name in names}
 
@@ -81,7 +81,7 @@ def _cells(row: Scenario) -> tuple[str, ...]:
 
 
 def _money(row: Scenario, unit: str) -> tuple[str, str]:
-    """Return price at work and price held all day; with the currency where the headings do not name it."""
+    """Return the price at work and held all day, with the currency unless the headings name it."""
     if row.currency is None:
         return NOT_STATED, "-" if row.studies is None else NOT_STATED
     currency = "" if unit == row.currency else row.currency
@@ -89,18 +89,18 @@ def _money(row: Scenario, unit: str) -> tuple[str, str]:
 
 
 def _task(row: Scenario) -> str:
-    """Return the task; of what was done, that it was measured: every other row is extrapolated."""
+    """Return the task, marked as measured if it was; every other row is extrapolated."""
     done = row.task == RUN and row.copies is not None and row.copies.origin == "measured"
     return f"{row.task}, measured" if done else row.task
 
 
 def price(amount: Amount | None, currency: str) -> str:
-    """Return an amount of money rounded up, or that it is unknown."""
+    """Return an amount of money rounded up, or "unknown"."""
     return UNKNOWN if amount is None else f"{digits_up(amount.value, 2)} {currency}".strip()
 
 
 def digits_up(x: float, decimals: int | None = None) -> str:
-    """Print a cost rounded up: three digits, or so many decimals; a very large one with an exponent.
+    """Return a cost rounded up, to three digits or to `decimals`; very large values get an exponent.
 
     >>> digits_up(0.0123456), digits_up(12.31), digits_up(1234567.1), digits_up(2.0, 0), digits_up(7.01e9)
     ('0.0124', '12.4', '1,234,568', '2', '7.1e+09')
@@ -112,7 +112,7 @@ def digits_up(x: float, decimals: int | None = None) -> str:
 
 
 def time_up(seconds: float) -> str:
-    """Print a time rounded up, in the unit that suits it.
+    """Return a time rounded up, in a suitable unit.
 
     >>> [time_up(s) for s in (0.0625, 12.6, 300, 7200, 12_000_000)]
     ['62.5 ms', '12.6 s', '5.00 min', '2.00 h', '3,334 h']
@@ -122,7 +122,7 @@ def time_up(seconds: float) -> str:
 
 
 def energy_up(kwh: Amount | None) -> str:
-    """Print an energy rounded up, in the unit that suits it, or that it is unknown.
+    """Return an energy rounded up, in a suitable unit, or "unknown".
 
     >>> energy_up(None), energy_up(Amount(0.00123, 0.001, 0.002, "measured"))
     ('unknown', '1.23 Wh')
@@ -137,7 +137,7 @@ def _unit(seconds: float) -> tuple[str, float]:
 
 
 def scientific_down(x: float) -> str:
-    """Print a large number with two digits, rounded down.
+    """Return a large number with two digits, rounded down.
 
     >>> scientific_down(7.19e9), scientific_down(1e9)
     ('7.1e+09', '1.0e+09')
@@ -147,7 +147,7 @@ def scientific_down(x: float) -> str:
 
 
 def _places(x: float) -> int:
-    """Decimals of three digits; none from 100 on."""
+    """Return the decimals that show three digits; 0 from 100 on."""
     return min(15, max(0, 2 - math.floor(math.log10(x)))) if x > 0 else 0
 
 
@@ -163,7 +163,7 @@ def _time(seconds: Amount) -> str:
 
 
 def _ranged(amount: Amount, places: int, unit: str = "") -> str:
-    """Print a number rounded up, with its spread where it has one."""
+    """Return a number rounded up, with its spread if it has one."""
     value = f"{digits_up(amount.value, places)} {unit}".strip()
     low = f"{float(format_down(amount.low, places)):,.{places}f}"
     low = low if amount.low < _LARGE else scientific_down(amount.low)
@@ -180,10 +180,10 @@ def _flat(row: Scenario) -> dict[str, Any]:
 
 
 def devices_table(basis: Basis, production: Production) -> Table:
-    """What the scenarios assume of each device: rate, energy and price, each with where it comes from."""
+    """Return what the scenarios assume of each device: rate, energy and price, each with its source."""
     here = production.here
     rows = [_here(basis, here), *(_stated(each) for each in production.devices if each is not here)]
-    headings = ("device", "noisy copies a second", "energy", "price an hour", "source")
+    headings = ("device", "samples per second", "energy", "price per hour", "source")
     return Table(headings, tuple(rows), tuple(dict(zip(headings, row, strict=True)) for row in rows))
 
 
@@ -194,12 +194,12 @@ def _here(basis: Basis, device: Device | None) -> tuple[str, ...]:
         rate = f"{math.floor(basis.rate):,} ({low} to {high}), measured"
     energy = UNKNOWN
     if basis.joules is not None:
-        energy = f"{digits_up(1000 * basis.joules)} mJ a copy, measured ({basis.energy_source})"
+        energy = f"{digits_up(1000 * basis.joules)} mJ per sample, measured ({basis.energy_source})"
     elif device is not None and device.watts is not None:
         energy = f"{device.watts:g} W, stated"
     about = f"this {measured}: {basis.device}, {basis.precision}, sigma {full(basis.sigma)}"
-    told = about if device is None else f"{about}; {device.source}"
-    return (device.name if device else basis.device, rate, energy, _hour(device.hour if device else None), told)
+    source = about if device is None else f"{about}; {device.source}"
+    return (device.name if device else basis.device, rate, energy, _hour(device.hour if device else None), source)
 
 
 def _stated(device: Device) -> tuple[str, ...]:
@@ -213,9 +213,9 @@ def _hour(stated: Price | None) -> str:
 
 
 def rates_table(run: Run) -> Table:
-    """The rate in each precision, on the device of the run; no rows where none was measured."""
+    """Return the rate in each precision on the device of the run; no rows if none was measured."""
     found = run.rates
-    headings = ("precision", "noisy copies a second", "of this run")
+    headings = ("precision", "samples per second", "used by this run")
     if found is None:
         return Table(headings, (), ())
     own = run.spec.recipe.precision
@@ -227,38 +227,38 @@ def rates_table(run: Run) -> Table:
 
 
 def assumptions(basis: Basis, production: Production) -> str:
-    """Return in words what the scenarios assume of production, and how often it gives no answer."""
-    silent = "It is not known how many studies get no prediction."
+    """Return in words what the scenarios assume of production, and how often a prediction abstains."""
+    abstention = "It is not known how many studies get no prediction."
     if basis.abstention is not None:
         found = around(basis.abstention, basis.abstention_error, 0, 1, "extrapolated")
         low, high = percent_down(found.low), percent_up(found.high)
-        silent = f"An estimated {percent_up(found.value)} % ({low} to {high}) of such images get no prediction."
+        abstention = f"An estimated {percent_up(found.value)} % ({low} to {high}) of such images get no prediction."
     return (
-        f"Predictions of up to {production.votes:,} copies at alpha = {full(production.alpha)}, sampled together with "
-        f"others so that batches are full; devices at work {percent_exact(production.utilisation)} % of the "
-        f"day. {silent} What is not marked as measured is extrapolated."
+        f"Predictions of up to {production.votes:,} samples at alpha = {full(production.alpha)}, batched with others "
+        f"so that batches are full; devices at work {percent_exact(production.utilisation)} % of the day. {abstention} "
+        "What is not marked as measured is extrapolated."
     )
 
 
 COST = "cost.json"
 FORMAT = 1
 LARGEST = 1 << 20
-"""Bytes of a cost.json."""
+"""Maximum size of a cost.json, in bytes."""
 READING = {
-    "measured": "recorded while this run was sampled: copies, seconds, and energy where the device reports it",
+    "measured": "recorded while this run was sampled: samples, seconds, and energy if the device reports it",
     "extrapolated": "computed from measured or stated numbers, for work that was not done",
     "stated": "a setting of the run, or given by the user with its source: votes, and rate of a device",
     "low, high": (
-        "at the highest and lowest rate of ten consecutive parts of the noise level, and at the mean number of copies "
-        "less and plus two standard errors over the images; a stated rate has no spread of its own"
+        "at the highest and lowest rate of ten consecutive parts of the noise level, and at the mean number of samples "
+        "minus and plus two standard errors over the images; a stated rate has no spread"
     ),
-    "hours, kwh, money": "at work: in all for what is done once, a day for production; idle devices use power too",
-    "held": "price of the devices needed, each paid for all 24 hours",
-    "devices": "device-hours a day / (24 x utilisation), rounded up",
-    "latency": "seconds of one study alone on a device, in whole batches at the rate of full batches",
+    "hours, kwh, money": "at work: in total for tasks done once, per day for production; idle devices use power too",
+    "held": "price of the devices needed, each paid for 24 hours",
+    "devices": "device-hours per day / (24 x utilisation), rounded up",
+    "latency": "seconds for one study alone on a device, in whole batches at the rate of full batches",
     "abstention": (
-        "an estimate from stored votes: for each image the leader's share against the runner-up, then the exact odds "
-        "of the test between two classes; images in production may differ"
+        "an estimate from stored votes: for each image the leader's vote share against the runner-up, then the exact "
+        "power of the test between two classes; images in production may differ"
     ),
 }
 
@@ -269,7 +269,7 @@ def cost_record(run: Run, production: Production | None, sponsor_sha256: str | N
     Args:
         run: the run, with at least one decided image.
         production: the user's section, or None for the defaults.
-        sponsor_sha256: hash of the file it stands in.
+        sponsor_sha256: hash of the file that contains it.
     """
     asked = production or Production()
     basis = basis_of(run, asked)
@@ -292,13 +292,13 @@ def cost_record(run: Run, production: Production | None, sponsor_sha256: str | N
 
 
 def unknown(basis: Basis, production: Production) -> Iterator[str]:
-    """Yield what is not known, and why."""
+    """Yield what is unknown, and why."""
     if basis.rate is None:
         yield "rate and time of the device of the run: no time was recorded"
     if basis.joules is None:
         yield f"energy of the device of the run: {basis.energy_source.removeprefix('unknown: ')}"
     elif basis.metered < basis.passes:
-        yield f"energy of {basis.passes - basis.metered:,} of {basis.passes:,} copies: extrapolated from the others"
+        yield f"energy of {basis.passes - basis.metered:,} of {basis.passes:,} samples: extrapolated from the others"
     here = production.here
     if here is None or here.hour is None:
         yield "price of the device of the run: not stated"
@@ -310,16 +310,16 @@ def unknown(basis: Basis, production: Production) -> Iterator[str]:
 
 
 def stated(record: dict[str, Any]) -> Production | None:
-    """Return the production section of a written `cost.json`, or None where the defaults were used.
+    """Return the production section of a written `cost.json`, or None if the defaults were used.
 
     Raises:
-        KeyError, TypeError, InputError: it is not such a record.
+        KeyError, TypeError, InputError: the record is not a `cost.json`.
     """
     return make_production(record["production"]) if record["stated_by_user"] else None
 
 
 def read_stated(folder: Path) -> Production | None:
-    """Return the production section that the documents of a folder were written with; None: the defaults."""
+    """Return the production section that the documents in a folder were written with, or None for the defaults."""
     try:
         return stated(parse(read_bytes(folder / COST, LARGEST), COST))
     except (KeyError, TypeError, InputError):

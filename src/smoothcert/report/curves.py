@@ -1,4 +1,4 @@
-"""Certified accuracy as a function of the L2 radius: one exact step function a (sigma, k), derived from votes."""
+"""Certified accuracy as a function of the L2 radius: one exact step function per (sigma, k), derived from votes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _BEYOND, _FARTHEST = 1.25, 1.65
-"""How far an axis goes beyond the last point drawn: room for names, and at most so far to show an R_max."""
+"""An axis ends at this multiple of the last point drawn (room for names); at most at the second, to show an R_max."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Marker:
 
     Attributes:
         radius: L2 radius r, in units of the [0, 1] range.
-        certified: images certified-correct at r; says nothing where r is not attainable.
+        certified: images certified-correct at r; meaningless if r is not attainable.
         low: lower end of the exact 95 % interval of certified / images.
         high: its upper end.
         attainable: whether the sampling budget can certify r at all.
@@ -54,12 +54,11 @@ class Curve:
         certified: int (p,), non-increasing.
         low: float (p,): lower end of the exact (Clopper-Pearson) 95 % interval of certified / images, one radius at a
             time.
-        high: float (p,): its upper end; None where the curve is not exact.
+        high: float (p,): its upper end; None if the curve is not exact.
         grid: a marker for each radius of the spec.
-        r_max: largest radius the budget can certify, 0 where it can certify none.
-        exact: True where each image took n_max copies. Where sampling stops early, a radius is cut short once every
-            radius of the spec is decided, and all counts but those of the markers are only "at least"
-            (`only_at_least`).
+        r_max: largest radius the budget can certify, 0 if it can certify none.
+        exact: True if each image took n_max samples. With early stopping, sampling ends once every radius of the spec
+            is decided, so all counts except those of the markers are only "at least" (`only_at_least`).
     """
 
     sigma: float
@@ -74,10 +73,10 @@ class Curve:
     exact: bool
 
     def shown(self, steps: int = 400) -> Curve | None:
-        """Return the part of the curve that a figure draws, or None where there is nothing to draw.
+        """Return the part of the curve that a figure draws, or None if there is nothing to draw.
 
-        It ends at R_max where the curve is exact, else at the largest attainable radius of the spec. A curve of many
-        steps keeps about so many of them; between two that are kept it runs at or below the curve.
+        It ends at R_max if the curve is exact, else at the largest attainable radius of the spec. A curve of more
+        than `steps` steps is thinned to about that number; between two kept steps it is at or below the curve.
         """
         marks = [mark.radius for mark in self.grid if mark.attainable]
         end = self.r_max if self.exact else max(marks, default=0.0)
@@ -105,7 +104,7 @@ def curve(run: Run, sigma: float, k: int) -> Curve:
 
 
 def reach(curves: Sequence[Curve]) -> float:
-    """Return how far a radius axis goes: past everything drawn, and past each R_max that is not far away."""
+    """Return the end of the radius axis: beyond everything drawn, and beyond each R_max that is not far away."""
     ends = [float(shown.radii[-1]) for each in curves if (shown := each.shown())]
     last = max([*ends, *(mark.radius for mark in curves[0].grid)])
     return max([_BEYOND * last, *(1.04 * each.r_max for each in curves if each.r_max < _FARTHEST * last)])
@@ -161,7 +160,7 @@ def curve_of(spec: Spec, found: Outcomes) -> Curve:
 
 
 def intervals(counts: IntArray, m: int) -> tuple[FloatArray, FloatArray]:
-    """Exact two-sided 95 % intervals of many counts out of m, each on its own (`smoothcert.stats.interval`).
+    """Return exact two-sided 95 % intervals of many counts out of m, one at a time (`smoothcert.stats.interval`).
 
     Args:
         counts: int (p,), 0..m.

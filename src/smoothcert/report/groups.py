@@ -1,4 +1,4 @@
-"""Certified accuracy by class and by subgroup (such as sex or scanner), with a guard on small counts."""
+"""Certified accuracy by class and by subgroup (such as sex or scanner). Small groups are raw counts."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class ClassRow:
     """One class, or one subgroup, at one (sigma, k, r).
 
     Attributes:
-        number: class number, or place of the subgroup in its table.
-        name: class name, as the data have it, or value of the subgroup as printed.
+        number: class number, or position of the subgroup in its table.
+        name: class name as in the data, or printed value of the subgroup.
         images: m_c, images of this kind in the spec; those without a result count as not certified.
-        certified: images of this kind certified-correct at r; says nothing where r is not attainable.
+        certified: images of this kind certified-correct at r; meaningless if r is not attainable.
         attainable: whether the sampling budget can certify r at all.
-        observed: certified / images; None for fewer than `SMALL` images, where r is not attainable, or while images
-            have no result at this sigma.
-        low: lower end of the exact 95 % interval of observed; None where observed is.
-        high: its upper end; None where observed is, and where it is only "at least".
+        observed: certified / images; None for fewer than `SMALL` images, if r is not attainable, or while images have
+            no result at this sigma.
+        low: lower end of the exact 95 % interval of observed; None if observed is.
+        high: its upper end; None if observed is, or if it is only "at least".
         at_least: whether certified, observed and low are only "at least" (`only_at_least`).
     """
 
@@ -55,13 +55,13 @@ class ClassRow:
     at_least: bool
 
     def record(self) -> dict[str, Any]:
-        """Return the row as plain values, without a count where r is not attainable."""
+        """Return the row as plain values, without a count if r is not attainable."""
         record = asdict(self)
         return record if self.attainable else {**record, "certified": None, "at_least": None}
 
 
 def class_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
-    """Derive certified accuracy by class.
+    """Return certified accuracy by class.
 
     Args:
         run: the run, complete or partial.
@@ -70,7 +70,7 @@ def class_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
         r: L2 radius >= 0, in units of the [0, 1] range; 0 asks for any positive radius.
 
     Returns:
-        A row a class, in the order of the class numbers, classes without images included.
+        One row per class, by class number, classes without images included.
 
     Raises:
         SpecError: the run has no such sigma or k, or r is negative.
@@ -79,7 +79,7 @@ def class_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
 
 
 def class_rows_of(spec: Spec, found: Outcomes, r: float) -> list[ClassRow]:
-    """Derive certified accuracy by class from certificates that are already computed.
+    """Return certified accuracy by class from certificates that are already derived.
 
     Args:
         spec: the locked spec.
@@ -99,13 +99,13 @@ def class_rows_of(spec: Spec, found: Outcomes, r: float) -> list[ClassRow]:
 def guarded(
     which: tuple[int, str], counts: tuple[int, int], attainable: bool, known: bool = True, at_least: bool = False
 ) -> ClassRow:
-    """Return a row of s certified of m images; a percentage and its interval only where they say something.
+    """Return a row for s certified of m images, with a percentage and interval only where they are meaningful.
 
     Args:
         which: number and name.
         counts: s, images certified-correct, 0 to m, and m, images.
         attainable: whether the sampling budget can certify the radius at all.
-        known: whether m is all there are, and all of them have a result.
+        known: whether m is complete, and every image has a result.
         at_least: whether s is only "at least".
     """
     s, m = counts
@@ -116,7 +116,7 @@ def guarded(
 
 
 def percent(row: ClassRow, sign: str = "") -> str | None:
-    """Return share and exact 95 % interval in percent, the sign after the share; None for a row of raw counts."""
+    """Return share and exact 95 % interval in percent, `sign` after the share; None for a row of raw counts."""
     if row.observed is None or row.low is None:
         return None
     least = LEAST if row.at_least else ""
@@ -124,7 +124,7 @@ def percent(row: ClassRow, sign: str = "") -> str | None:
 
 
 def in_words(row: ClassRow) -> str:
-    """Print one row: share with its interval, and count; a raw count where its images are few."""
+    """Return one row in words: share with interval and count, or a raw count for few images."""
     if not row.attainable:
         return NOT_ATTAINABLE
     count, share = f"{row.certified:,}/{row.images:,}", percent(row, " %")
@@ -132,9 +132,9 @@ def in_words(row: ClassRow) -> str:
 
 
 SHOWN = 30
-"""Values of a column that have a row of their own; a column of names would fill the document."""
+"""Maximum number of values per column that get their own row."""
 LONGEST = 60
-"""Characters of a value in print; CSV and JSON have it whole."""
+"""Maximum printed characters of a value; CSV and JSON contain it in full."""
 EMPTY, UNKNOWN = "(empty)", "no result yet"
 
 
@@ -144,9 +144,9 @@ class Subgroup:
 
     Attributes:
         column: name of the column, printable.
-        value: what they share in it, printable; None for what follows the values.
-        values: distinct values: 1, or those that have no row of their own; 0 for images without a result, whose value
-            is not known.
+        value: their value, printable; None for the two rows that follow the values.
+        values: distinct values: 1, or the number of values without their own row; 0 for images without a result, whose
+            value is not known.
         members: bool (m,): which of the spec's images, by increasing index.
     """
 
@@ -157,12 +157,12 @@ class Subgroup:
 
     @property
     def images(self) -> int:
-        """How many they are."""
+        """Number of images."""
         return int(self.members.sum())
 
     @property
     def name(self) -> str:
-        """The value as it is printed, or what stands for it."""
+        """The printed value, or the words that stand for it."""
         if self.value is not None:
             return cut(self.value, LONGEST)
         return UNKNOWN if not self.values else f"{self.values:,} more value{'s' if self.values > 1 else ''}"
@@ -171,8 +171,8 @@ class Subgroup:
 def subgroups_of(run: Run) -> tuple[Subgroup, ...]:
     """Return the subgroups of a run: columns in the spec's order, values by images (most first), then by name.
 
-    Each column ends with the values beyond `SHOWN` together, and with the images that have no result at any sigma, so
-    that every image of the spec is counted once in each column.
+    Each column ends with one row for all values beyond `SHOWN` and one for images without a result at any sigma, so
+    that every image of the spec is counted once per column.
     """
     return tuple(part for column in run.spec.data.subgroups for part in _column(run, column))
 
@@ -191,7 +191,7 @@ def _column(run: Run, column: str) -> Iterator[Subgroup]:
 
 
 def _values(run: Run, column: str) -> tuple[NDArray[np.int64], list[str]]:
-    """Return which value each of the spec's images has, -1 without a line, and the values; its first line counts."""
+    """Return the value number of each image of the spec (-1 without a line), and the values; the first line counts."""
     columns, order = run.ledger.columns, np.sort(indices_of(run.spec))
     found = [dict(pairs).get(column) for pairs in columns.subgroups.values]
     place = {value: i for i, value in enumerate(dict.fromkeys(each for each in found if each is not None))}
@@ -204,7 +204,7 @@ def _values(run: Run, column: str) -> tuple[NDArray[np.int64], list[str]]:
 
 
 def subgroup_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
-    """Derive certified accuracy by subgroup.
+    """Return certified accuracy by subgroup.
 
     Args:
         run: the run, complete or partial.
@@ -213,7 +213,7 @@ def subgroup_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
         r: L2 radius >= 0, in units of the [0, 1] range; 0 asks for any positive radius.
 
     Returns:
-        A row for each of `subgroups_of`, in that order. While images have no result, all rows are raw counts.
+        One row per element of `subgroups_of`, in that order. While images have no result, all rows are raw counts.
 
     Raises:
         SpecError: the run has no such sigma or k, or r is negative.
@@ -238,9 +238,9 @@ def _rows(run: Run, parts: Sequence[Subgroup], found: Outcomes, r: float) -> lis
 
 
 def subgroup_table(run: Run, k: int, r: float) -> Table:
-    """Certified accuracy of each subgroup at one k and r, a column a sigma; few images are given as raw counts.
+    """Return certified accuracy of each subgroup at one k and r, one column per sigma; few images are raw counts.
 
-    No rows where the spec names no columns.
+    The table has no rows if the spec names no columns.
     """
     parts = subgroups_of(run)
     found = {sigma: _rows(run, parts, certificates_of(run, sigma, k), r) for sigma in run.spec.request.sigma}
@@ -257,7 +257,7 @@ def subgroup_table(run: Run, k: int, r: float) -> Table:
 
 
 def by_column(table: Table) -> list[tuple[str, Table]]:
-    """Split the table of subgroups into one for each column, with the column's name."""
+    """Split the table of subgroups into one table per column, with the name of the column."""
     columns = groupby(table.rows, lambda row: row[0])
     return [(name, Table(table.headings[1:], tuple(row[1:] for row in rows), ())) for name, rows in columns]
 
@@ -267,17 +267,17 @@ def _counts(row: ClassRow) -> dict[str, object]:
 
 
 def subgroup_note(run: Run) -> str:
-    """What the table says and what it does not, in sentences that stand under it."""
+    """Return the sentences under the table of subgroups: how to read it and what it does not show."""
     parts = subgroups_of(run)
-    told = ["Each interval is for its row alone; nothing corrects for the number of rows."]
+    sentences = ["Each interval is for its row alone; nothing corrects for the number of rows."]
     if run.spec.data.grouped:
-        told.append("Images of one group (such as a patient) are treated as independent.")
-    told.append(f"Abstentions count as not certified. Rows of fewer than {SMALL} images are raw counts.")
+        sentences.append("Images of one group (such as a patient) are treated as independent.")
+    sentences.append(f"Abstentions count as not certified. Rows of fewer than {SMALL} images are raw counts.")
     if any(part.values > 1 for part in parts):
-        told.append(
-            f"Of a column with more than {SHOWN} values, the {SHOWN} with the most images have a row; the others are "
+        sentences.append(
+            f"In a column with more than {SHOWN} values, the {SHOWN} with the most images have a row; the others are "
             "counted together, without a percentage."
         )
     if run.missing:
-        told.append("While images have no result at a sigma, its counts have no percentage.")
-    return " ".join([*told, NO_TEST])
+        sentences.append("While images have no result at a sigma, its counts have no percentage.")
+    return " ".join([*sentences, NO_TEST])

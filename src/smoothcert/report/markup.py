@@ -1,4 +1,4 @@
-"""Names and words of others inside Markdown, LaTeX and CSV: always text, never markup, formula or line break."""
+"""Escape names and texts for Markdown, LaTeX and CSV: always text, never markup, a formula or a line break."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _MARKDOWN = re.compile(
     r"|(?<![^\W_])_|_(?![^\W_])"  # at the edge of a word; inside one an underscore is a letter
 )
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a spreadsheet may take for the beginning of a formula, in Latin and in full width."""
+"""Characters that a spreadsheet may take for the start of a formula, in Latin and full width."""
 _CELL = re.compile(rf"""((?:^|[;|])[\s"]*)(?=[{re.escape("".join(FORMULA))}])""")
-"""Where a cell begins for a spreadsheet that splits at commas, semicolons or bars; tabs are written as escapes."""
+"""The start of a cell in a spreadsheet that splits at commas, semicolons or bars; tabs are written as escapes."""
 
 
 def cut(text: str, most: int) -> str:
-    """Return a text of at most so many characters, ended by an ellipsis where it was longer.
+    """Return a text of at most `most` characters; a longer one ends in an ellipsis.
 
     >>> cut("one two three", 9)
     'one two …'
@@ -28,7 +28,7 @@ def cut(text: str, most: int) -> str:
 
 
 def visible(text: str) -> str:
-    """Return a text of one or more lines in which every other control, bidi or invisible character is an escape.
+    """Return a text in which every control, bidi or invisible character except line breaks is an escape.
 
     >>> visible("a\\x1b\\nb")
     'a\\\\x1b\\nb'
@@ -37,7 +37,7 @@ def visible(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return a text as a cell of a Markdown table shows it; only the notebook's cells have more than one line.
+    """Return a text for a cell of a Markdown table; only tables of the notebook have cells of several lines.
 
     >>> markdown("a|b <i> [0, 1] n_max")
     'a\\\\|b \\\\<i> [0, 1] n_max'
@@ -46,7 +46,7 @@ def markdown(text: str) -> str:
 
 
 def tex(text: str) -> str:
-    r"""Return a text as a cell of a LaTeX table shows it; a bracket that begins a row is no option of the row before.
+    r"""Return a text for a cell of a LaTeX table; a leading bracket cannot become an option of the row before.
 
     >>> tex("50 % [x]"), tex("[x]")
     ('50 \\% [x]', '{}[x]')
@@ -56,9 +56,9 @@ def tex(text: str) -> str:
 
 
 def inert(value: object) -> object:
-    """Return what a CSV cell holds: printable text; what a spreadsheet would take for a formula has an apostrophe.
+    """Return printable text for a CSV cell; an apostrophe precedes what a spreadsheet would take for a formula.
 
-    That holds whichever separator the spreadsheet splits at: a semicolon or a bar inside a text may begin a cell too.
+    This holds for every separator: a semicolon or a bar inside a text may start a cell too.
 
     >>> inert("=1+1"), inert(-1), inert("a\\x1b"), inert("a; -b")
     ("'=1+1", -1, 'a\\\\x1b', "a; '-b")

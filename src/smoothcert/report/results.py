@@ -1,4 +1,4 @@
-"""The results files: one table in three forms, and every further table on one Markdown page."""
+"""The results files: the results table in three formats, and all other tables on one Markdown page."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def table_of(
     Args:
         run: the run.
         name: which table.
-        k: rank of the certificates, for classes, subgroups and groups; left out, the primary cell's or the smallest.
-        r: L2 radius, for classes, subgroups and groups; left out, the primary cell's or the smallest.
-        production: studies a day, votes, devices and prices, for production; left out, the defaults.
+        k: rank of the certificates for classes, subgroups and groups. Default: of the primary entry, else the smallest.
+        r: L2 radius for classes, subgroups and groups. Default: of the primary entry, else the smallest.
+        production: studies per day, votes, devices and prices, for production. Default: the built-in values.
     """
     k = k or run.spec.request.first_k
     r = r if r is not None else run.spec.request.first_radius
@@ -69,13 +69,13 @@ def table_of(
 def write_results(
     run: Run, folder: Path, production: Production | None = None, sponsor_sha256: str | None = None
 ) -> list[Path]:
-    """Write `results.csv`, `results.tex`, `results.md`, every further table as `tables/NAME.csv`, and `cost.json`.
+    """Write `results.csv`, `results.tex`, `results.md`, all other tables as `tables/NAME.csv`, and `cost.json`.
 
     Args:
         run: the run, with at least one decided image.
-        folder: where to, an existing folder.
-        production: the sponsor's section of that name; left out, cost scenarios take the defaults.
-        sponsor_sha256: hash of the file it stands in.
+        folder: an existing folder.
+        production: section `production` of the sponsor's file. Default: the built-in values.
+        sponsor_sha256: hash of that file.
     """
     texts = results_texts(run, production)
     (folder / "tables").mkdir(exist_ok=True)
@@ -86,7 +86,7 @@ def write_results(
 
 
 def results_texts(run: Run, production: Production | None = None) -> dict[str, str]:
-    """Return what `write_results` writes as text, by the file's name relative to its folder: all but `cost.json`."""
+    """Return the text files of `write_results` by name relative to the folder: all except `cost.json`."""
     table, asked = results_table(run.results()), production or Production()
     texts = {f"results.{form}": table.render(form) for form in ("csv", "tex")}
     texts |= {"results.md": "\n".join(_page(run, table, asked))}
@@ -95,7 +95,7 @@ def results_texts(run: Run, production: Production | None = None) -> dict[str, s
 
 
 def _further(run: Run, production: Production) -> Iterator[tuple[str, Table]]:
-    """Yield every further table with its name; classes, subgroups and groups once for each k and r."""
+    """Yield all other tables by name; classes, subgroups and groups once per k and r."""
     for name in ("accuracy", "criteria", "cost", "rates", "production", "units", "changes", "plan"):
         yield name, table_of(run, name, production=production)
     for k in run.spec.request.k:
@@ -111,7 +111,7 @@ def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
     if state or not run.sealed:
         yield f"{state or 'NOT SEALED.'}\n"
     yield (
-        f"alpha {full(request.alpha)}, bound {request.bound}, up to {request.n_max:,} noisy copies an image after "
+        f"alpha {full(request.alpha)}, bound {request.bound}, up to {request.n_max:,} noise samples per image after "
         f"{request.n0} for selection, stopping {request.stopping}. Computer arithmetic: {run.arithmetic}.\n"
     )
     yield f"Evidence fingerprint: {markdown(fingerprint_words(run.directory))}.\n"
@@ -123,8 +123,8 @@ def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
         "rates": "Rate in each precision",
         "production": "Cost of re-certification and of production",
         "units": "The radius in image units",
-        "changes": "Simple changes of these images, measured in L2",
-        "plan": "Predicted by the plan, against realised",
+        "changes": "L2 norms of simple perturbations of these images",
+        "plan": "Forecast of the plan and realised values",
     }
     for name, title in titles.items():
         found = table_of(run, name, production=production)

@@ -1,6 +1,6 @@
-"""The results table as text, and `Table`, the value that every table of the documents is.
+"""`Table`, the value behind every table of the documents, and the results table, one row per (sigma, k, r).
 
-One row per (sigma, k, r); lower bounds are rounded down, upper bounds up.
+Lower bounds are rounded down, upper bounds up.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from smoothcert.stats.rounding import format_down, full, percent_down, percent_o
 FORMATS = ("md", "csv", "tex", "json")
 LEAST = ">= "
 AT_LEAST = (
-    'Sampling of an image stops once the radii of the run are decided; at other radii the counts are "at least", and '
-    "there is no upper end."
+    'Sampling of an image stops once the radii of the run are decided; at other radii the counts are "at least", '
+    "without an upper end."
 )
 
 HEADINGS = {
@@ -38,7 +38,7 @@ HEADINGS = {
     "abstained": "abstained",
     "wrong": "wrong class",
     "r_max": "R_max",
-    "mean": "copies mean",
+    "mean": "mean samples",
     "median": "median",
 }
 
@@ -51,10 +51,10 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     records: tuple[dict[str, Any], ...]
     note: str = ""
-    """What must be read with the table: a line under it as Markdown and LaTeX; the records say it in columns."""
+    """A line under the table in Markdown and LaTeX; the records contain the same in columns."""
 
     def numeric(self, column: int) -> bool:
-        """Whether a column holds numbers, so that it is set to the right."""
+        """Whether a column contains numbers, which are right-aligned."""
         return any(row[column].lstrip("<>= ")[:1].isdigit() for row in self.rows)
 
     def render(self, form: str) -> str:
@@ -96,22 +96,24 @@ class Table:
 
 
 def results_table(entries: Sequence[Entry]) -> Table:
-    """Return the table of a run.
+    """Return the results table.
 
-    An unattainable cell says so; it is never 0 %. Counts that are only "at least" are marked so, and have neither an
-    upper end nor abstentions. Population bounds that are withheld are left out.
+    An entry that is not attainable says so; it is never 0 %. Counts that are only "at least" are marked, and have
+    neither an upper end nor abstentions. Withheld population bounds are left out.
     """
     rows = tuple(tuple(_row(entry)[name] for name in HEADINGS) for entry in entries)
     return Table(tuple(HEADINGS.values()), rows, tuple(entry.record() for entry in entries), " ".join(_notes(entries)))
 
 
 def _notes(entries: Sequence[Entry]) -> Iterator[str]:
-    """Yield what the columns take for granted, and why a bound is missing."""
-    told = [entry for entry in entries if entry.attainable]
-    if any(entry.at_least for entry in told):
+    """Yield the assumptions of the columns, and why a bound is missing."""
+    attainable = [entry for entry in entries if entry.attainable]
+    if any(entry.at_least for entry in attainable):
         yield AT_LEAST
-    yield from dict.fromkeys(f"Population: {entry.population_assumes}." for entry in told if entry.population_assumes)
-    yield from dict.fromkeys(f"No population bound: {entry.withheld}." for entry in told if entry.withheld)
+    yield from dict.fromkeys(
+        f"Population: {entry.population_assumes}." for entry in attainable if entry.population_assumes
+    )
+    yield from dict.fromkeys(f"No population bound: {entry.withheld}." for entry in attainable if entry.withheld)
 
 
 def _row(entry: Entry) -> dict[str, str]:
@@ -147,7 +149,7 @@ def _percent(value: float | None, entry: Entry) -> str:
 
 
 def log_table(logs: Sequence[PublishedLog], radii: Sequence[float]) -> Table:
-    """Return certified accuracy from published per-image logs; their votes are not known, so no bound is claimed."""
+    """Return certified accuracy from published per-image logs; without their votes no bound is claimed."""
     records = [_log_record(log, r) for log in logs for r in radii]
     rows = tuple(
         (

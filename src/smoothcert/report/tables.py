@@ -1,4 +1,4 @@
-"""Every further table of the documents, as headings and printed strings that all documents share."""
+"""The tables that all documents share, other than the results table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GROUPS_SHOWN = 30
 
 
 def accuracy_table(run: Run) -> Table:
-    """The price of smoothing: a row a (sigma, k) with the unsmoothed classifier beside certificates of any radius."""
+    """Return clean accuracy and certified accuracy at any positive radius, one row per (sigma, k)."""
     records = [_accuracy(run, entry) for entry in run.results((0.0,))]
     rows = tuple(
         (
@@ -41,7 +41,7 @@ def accuracy_table(run: Run) -> Table:
         for each in records
     )
     interval = "95 % interval, lower end" if records[0]["at_least"] else "95 % interval"
-    headings = ("sigma", "k", "unsmoothed, no noise: correct", "smoothed: certified at r = 0", interval)
+    headings = ("sigma", "k", "clean accuracy", "certified accuracy at r = 0", interval)
     return Table((*headings, "abstained", "wrong class"), rows, tuple(records))
 
 
@@ -60,7 +60,7 @@ def _share(count: int, images: int) -> str:
 
 
 def class_table(run: Run, k: int, r: float) -> Table:
-    """Certified accuracy of each class at one k and r, a column a sigma; few images are given as raw counts."""
+    """Return certified accuracy of each class at one k and r, one column per sigma; few images are raw counts."""
     columns = {sigma: class_rows(run, sigma, k, r) for sigma in run.spec.request.sigma}
     first = next(iter(columns.values()))
     rows = tuple(
@@ -78,9 +78,9 @@ def _class_entry(row: ClassRow) -> str:
 
 
 def group_table(run: Run, k: int, r: float) -> Table:
-    """Certified images of each patient or other group at one k and r, the largest groups first; raw counts.
+    """Return certified images of each patient or other group at one k and r as raw counts, largest groups first.
 
-    No rows where the images do not come in groups.
+    The table has no rows if the images do not come in groups.
     """
     if not run.spec.data.grouped:
         return Table(("group", "images"), (), ())
@@ -111,7 +111,7 @@ def _group_entry(found: Counter[str | None] | None, name: str | None, images: in
 
 
 def _by_group(run: Run, sigma: float, k: int, r: float) -> Counter[str | None] | None:
-    """Return the certified images of each group; None where r is not attainable."""
+    """Return the certified images of each group, or None if r is not attainable."""
     if r > r_max(plan_of(run.spec, sigma), k):
         return None
     kept = run.certificates(sigma, k).certified_correct(r)
@@ -119,7 +119,7 @@ def _by_group(run: Run, sigma: float, k: int, r: float) -> Counter[str | None] |
 
 
 def cost_table(run: Run) -> Table:
-    """What certifying cost: forward passes, what a fixed number would have taken, and time of the device."""
+    """Return the cost of the run: forward passes, passes under fixed sampling, and device time."""
     found = costs(run)
     rows = tuple(
         (
@@ -146,7 +146,7 @@ def cost_table(run: Run) -> Table:
 
 
 def units_table(run: Run) -> Table:
-    """The radius in image units: grey levels for this shape."""
+    """Return each radius in grey levels for images of this shape."""
     found = [units(r, run.spec.data.shape) for r in run.spec.request.radius]
     rows = tuple(
         (full(each.radius), format_down(each.rms, 2), "-" if each.patch is None else format_down(each.patch, 1))
@@ -154,20 +154,20 @@ def units_table(run: Run) -> Table:
     )
     headings = (
         "r",
-        "RMS grey levels (of 255) a value = largest uniform shift",
+        "RMS grey levels (of 255) per value = largest uniform shift",
         f"amplitude on a {PATCH}x{PATCH} patch",
     )
     return Table(headings, rows, tuple(asdict(each) for each in found))
 
 
 def changes_table(run: Run) -> Table:
-    """How far simple changes move these images, and how many of the images they leave inside each radius."""
+    """Return the L2 norms of simple perturbations of these images, and how many images stay within each radius."""
     radii = run.spec.request.radius
     rows = tuple(
         (each.name, f"{each.median:.3f}", *(f"{count:,} of {each.images:,}" for _, count in each.within))
         for each in run.changes
     )
-    headings = ("change", "median L2 norm", *(f"images within {full(r)}" for r in radii))
+    headings = ("perturbation", "median L2 norm", *(f"images within {full(r)}" for r in radii))
     return Table(headings, rows, tuple(_change_record(each) for each in run.changes))
 
 
@@ -177,7 +177,7 @@ def _change_record(change: Change) -> dict[str, Any]:
 
 
 def criteria_table(run: Run) -> Table:
-    """Acceptance criteria and whether they are met; no rows where none was fixed before the run."""
+    """Return the acceptance criteria and whether they are met; no rows if none was fixed before the run."""
     found = verdicts(run.spec, run.results())
     return Table(
         ("criterion", "reached", "met"),

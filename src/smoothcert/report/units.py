@@ -1,4 +1,4 @@
-"""A radius in image units: what r means in grey levels, for images of this shape."""
+"""An L2 radius in grey levels, for images of a given shape."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Units:
 
     Attributes:
         radius: r, in units of the [0, 1] range.
-        rms: root mean square a value, which is also the largest uniform brightness shift inside r.
-        patch: amplitude that a patch of 20x20 pixels may change by, all channels; None where images are smaller.
+        rms: root mean square per value, which is also the largest uniform brightness shift inside r.
+        patch: amplitude by which a patch of 20x20 pixels may change in all channels; None if images are smaller.
         one_level: L2 norm of a uniform shift by one grey level.
     """
 

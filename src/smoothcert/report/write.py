@@ -1,4 +1,4 @@
-"""Everything a team hands over, from a run directory: written in one call, without torch and without a GPU."""
+"""Write all documents of a run directory in one call, without torch or a GPU."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LIBRARIES = ("matplotlib", "jinja2", "typst", "pypdf", "jupytext", "nbclient", "
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What a report may be asked beyond its defaults.
+    """Options of a report.
 
     Attributes:
-        sponsor: YAML file with the sponsor's fields of the memo, or None: they stay open.
-        live: whether the notebook certifies five images anew where classifier and images are at hand.
+        sponsor: YAML file with the sponsor's fields of the memo; None leaves them open.
+        live: whether the notebook certifies five images again if classifier and images are available.
     """
 
     sponsor: Path | None = None
@@ -37,57 +37,57 @@ Step = tuple[str, Callable[[], list[Path]]]
 
 
 def write_report(
-    path: Path, wish: ReportOptions | None = None, on_step: Callable[[str], None] = lambda _: None
+    path: Path, options: ReportOptions | None = None, on_step: Callable[[str], None] = lambda _: None
 ) -> list[Path]:
     """Write results table, certificates, figures, notebook, report.html and memo into `results/`.
 
     Args:
         path: a run directory, finished or partial; a partial run's documents say so and make no population claim.
-        wish: sponsor's fields and the notebook's live section.
-        on_step: hears the name of each step before it begins.
+        options: sponsor's fields and the live section of the notebook.
+        on_step: called with the name of each step before it begins.
 
     Returns:
-        The files, in the order they were written; the last is SHA256SUMS.
+        The files in the order of writing; the last is SHA256SUMS.
 
     Raises:
-        EvidenceError: there is no run, its evidence was changed, none of its images is decided, its path is not
-            Unicode text, or another process is writing it.
-        InputError: the sponsor's file was refused; nothing was written.
+        EvidenceError: there is no run, its evidence was changed, no image is decided, its path is not Unicode text, or
+            another process is writing to it.
+        InputError: the sponsor's file is invalid; nothing was written.
         MissingExtraError: a library of the extra `report` is not installed.
     """
     for library in LIBRARIES:
         if find_spec(library) is None:
             raise MissingExtraError(f"The report (library {library})", "report")
     if not is_text(str(path.resolve())):
-        raise EvidenceError(f"{path}: libraries that write documents need a path in Unicode text; rename its folders.")
+        raise EvidenceError(f"{path}: libraries that write documents need a path in Unicode text. Rename its folders.")
     directory = RunDirectory(path)
-    directory.read_spec()  # no lock is left where there is no run
-    with directory.locked():  # held from before the evidence is read: what is written is about what lies there
-        return _write(open_run(path), wish or ReportOptions(), on_step)
+    directory.read_spec()  # leaves no lock file if there is no run
+    with directory.locked():  # before the evidence is read, so that the documents describe exactly what is there
+        return _write(open_run(path), options or ReportOptions(), on_step)
 
 
-def _write(run: Run, wish: ReportOptions, on_step: Callable[[str], None]) -> list[Path]:
+def _write(run: Run, options: ReportOptions, on_step: Callable[[str], None]) -> list[Path]:
     path = run.directory.path
     if not run.ledger.lines:
-        raise EvidenceError(f"{path} holds no finished image, so there is nothing to report. See `smoothcert status`.")
+        raise EvidenceError(f"{path} has no finished image, so there is nothing to report. See `smoothcert status`.")
     fault = next(damage(run), None)
     if fault is not None:
         raise EvidenceError(
-            f"{fault}. No document is written from evidence that does not hold; `smoothcert verify {path}` names all."
+            f"{fault}. No document is written from damaged evidence; `smoothcert verify {path}` lists every fault."
         )
     files: list[Path] = []
-    for name, step in _steps(run, wish):
+    for name, step in _steps(run, options):
         on_step(name)
         files += step()
     return log_documents(run.directory, files)
 
 
 def log_documents(directory: RunDirectory, files: list[Path]) -> list[Path]:
-    """Write SHA256SUMS, and say in the log which documents lie in `results/`: name and hash of each.
+    """Write SHA256SUMS, and append an event with the name and hash of each document in `results/`.
 
     Args:
         directory: the run.
-        files: the documents, below its `results`.
+        files: the documents, all under its `results`.
 
     Returns:
         The documents and SHA256SUMS.
@@ -99,19 +99,19 @@ def log_documents(directory: RunDirectory, files: list[Path]) -> list[Path]:
     return [*files, sums]
 
 
-def _steps(run: Run, wish: ReportOptions) -> Iterator[Step]:
+def _steps(run: Run, options: ReportOptions) -> Iterator[Step]:
     from smoothcert.report.figures import write_figures
     from smoothcert.report.html_report import write_page
     from smoothcert.report.memo import read_sponsor, write_memo
     from smoothcert.report.notebook import write_notebook
 
     folder = run.directory.results
-    sponsor = read_sponsor(wish.sponsor)
-    stated = None if sponsor.production is None or wish.sponsor is None else file_sha256(wish.sponsor)
+    sponsor = read_sponsor(options.sponsor)
+    stated = None if sponsor.production is None or options.sponsor is None else file_sha256(options.sponsor)
     yield "results table", lambda: [*write_results(run, folder, sponsor.production, stated), _record(run)]
     yield "certificates", lambda: [write_certificates(run, folder)]
     yield "figures", lambda: write_figures(run, folder / "figures")
-    yield "notebook", lambda: [write_notebook(run, folder, live=wish.live)]
+    yield "notebook", lambda: [write_notebook(run, folder, live=options.live)]
     yield "report.html", lambda: [write_page(run, folder, sponsor.production)]
     yield "memo", lambda: write_memo(run, folder, sponsor)
 

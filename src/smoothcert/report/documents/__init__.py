@@ -1,4 +1,4 @@
-"""What `verify` says of the documents: recomputed and compared, by the log's list. No torch."""
+"""The check of the documents by `verify`: recompute them and compare, following the list in the log. No torch."""
 
 from smoothcert.report.documents.check import Documents, check_documents
 

@@ -1,4 +1,4 @@
-"""The second check of `verify`: do the written documents say what the votes say, and nothing else?"""
+"""The second check of `verify`: the written documents must follow from the votes, and contain nothing else."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ CHECKS: dict[str, Callable[[Written], Findings]] = {
     "report.html": check_page,
     "notebook.ipynb": check_notebook,
 }
-"""The check of each kind of document, by the file it begins with."""
+"""The check of each kind of document, by its main file."""
 
 
 @dataclass(frozen=True)
 class Documents:
-    """What the check of the documents found.
+    """The result of the check of the documents.
 
     Attributes:
-        faults: what contradicts evidence or log, in words; empty where everything that was checked holds.
+        faults: contradictions with evidence or log, in words; empty if everything that was checked holds.
         notes: what was not checked, and why; each names its document.
-        held: documents that were derived again from votes, log and sponsor's fields, by their names, and hold.
+        held: names of the documents that were derived again from votes, log and sponsor's fields, and hold.
         brief: `notes` with one line, a count, per document that another version wrote.
     """
 
@@ -58,23 +58,23 @@ class Documents:
 
 
 def check_documents(run: Run, checked: Report | None = None) -> Documents:
-    """Check whatever documents lie in `results/`; needs no torch. What needs a library that is missing becomes a note.
+    """Check the documents in `results/`. Needs no torch; a check that needs a missing library becomes a note.
 
-    The log names the documents of the last report: missing, altered and foreign ones are faults. Numbers are compared
-    by their keys, whatever version wrote them; words, page layout and bytes only where this very code wrote them.
+    The log lists the documents of the last report: missing, altered and foreign ones are faults. Numbers of documents
+    of any version are compared by their keys and headings; words, layout and bytes only if this code wrote them.
 
     Args:
         run: the run.
-        checked: what verify says about the evidence; left out, it is asked.
+        checked: the result of verify for the evidence. Default: verify is run.
     """
     folder = run.directory.results
     findings = list(check_list(run, folder))
-    if _went_on(run):
-        told = "the documents were written before the run went on; `smoothcert report` writes them anew"
-        return Documents(faults=(f"results/: {told}", *(each.words for each in findings if each.kind == "fault")))
-    written = Written(_then(run), folder, checked)
+    if _continued(run):
+        outdated = "the documents were written before the run continued; `smoothcert report` writes them again"
+        return Documents(faults=(f"results/: {outdated}", *(each.words for each in findings if each.kind == "fault")))
+    written = Written(_as_reported(run), folder, checked)
     for name, check in CHECKS.items():
-        findings += _tried(name, check, written)
+        findings += _findings(name, check, written)
     faulty = {each.name for each in findings if each.kind == "fault"}
     held = [each.name for each in findings if each.kind == "held" and each.name not in faulty]
     named = {each.name for each in findings}
@@ -104,23 +104,23 @@ def _brief(notes: Sequence[Finding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lines))
 
 
-def _went_on(run: Run) -> bool:
-    """Whether sampling went on after the last report."""
+def _continued(run: Run) -> bool:
+    """Whether sampling continued after the last report."""
     last = reports(run)[-1:]
     after = run.events[run.events.index(last[0]) + 1 :] if last else ()
     return any(event.event in (STARTED, RESUMED, LEVEL, FINISHED) for event in after)
 
 
-def _then(run: Run) -> Run:
-    """Return the run as it was when the last report was written: later events are not in its documents."""
+def _as_reported(run: Run) -> Run:
+    """Return the run as of its last report, without later events."""
     then = Run(run.directory, run.spec, run.ledger)
     last = reports(run)[-1:]
     events = run.events[: run.events.index(last[0])] if last else run.events
-    then.__dict__.update({**run.__dict__, "events": events})  # what is known of the run stays known
+    then.__dict__.update({**run.__dict__, "events": events})  # keep what is cached
     return then
 
 
-def _tried(name: str, check: Callable[[Written], Findings], written: Written) -> list[Finding]:
+def _findings(name: str, check: Callable[[Written], Findings], written: Written) -> list[Finding]:
     found: list[Finding] = []
     try:
         found += check(written)

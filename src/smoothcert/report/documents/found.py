@@ -1,4 +1,4 @@
-"""Findings of a check of documents (faults, what was not checked, what holds), and the log's list of documents."""
+"""Findings of the check of documents, and the check of the list of documents in the log."""
 
 from __future__ import annotations
 
@@ -23,58 +23,58 @@ from smoothcert.verify import Report
 from smoothcert.verify.keys import Compared, compare, some
 
 LARGEST = 300_000_000
-"""Bytes of a document."""
+"""Maximum size of a document, in bytes."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a check found about one document.
+    """One finding about one document.
 
     Attributes:
         kind: "fault": it contradicts evidence or log; "note": a part was not checked; "held": it was recomputed, and
-            every number that could be compared is what the votes give.
+            every number that could be compared follows from the votes.
         name: the document, relative to `results/`.
-        told: in words; empty for "held".
+        message: continues the name of the document; empty for "held".
         parts: number of parts of the document that were not compared because another version wrote it.
     """
 
     kind: Literal["fault", "note", "held"]
     name: str
-    told: str = ""
+    message: str = ""
     parts: int = 0
 
     @property
     def words(self) -> str:
         """The finding in one sentence."""
-        return f"results/{self.name}{self.told}"
+        return f"results/{self.name}{self.message}"
 
 
 Findings = Iterator[Finding]
 
 
-def fault(name: str, told: str) -> Finding:
-    """Return what contradicts evidence or log; `told` continues the document's name."""
-    return Finding("fault", name, told)
+def fault(name: str, message: str) -> Finding:
+    """Return a contradiction with evidence or log; `message` continues the name of the document."""
+    return Finding("fault", name, message)
 
 
-def note(name: str, told: str, parts: int = 0) -> Finding:
-    """Return what was not checked, and why; `told` continues the document's name."""
-    return Finding("note", name, told, parts)
+def note(name: str, message: str, parts: int = 0) -> Finding:
+    """Return what was not checked, and why; `message` continues the name of the document."""
+    return Finding("note", name, message, parts)
 
 
 def held(name: str) -> Finding:
-    """Return that a document was recomputed and holds."""
+    """Return the finding that a document was recomputed and holds."""
     return Finding("held", name)
 
 
 @dataclass(frozen=True)
 class Written:
-    """The documents of a run, and which code wrote them.
+    """The documents of a run, and the code that wrote them.
 
     Attributes:
-        run: the run as it was when they were written: events up to the last report.
-        folder: where they lie.
-        checked: what verify says about the evidence, or None to ask it.
+        run: the run as of the last report, without later events.
+        folder: the folder of the documents.
+        checked: the result of verify for the evidence, or None to run it.
     """
 
     run: Run
@@ -83,16 +83,16 @@ class Written:
 
     @cached_property
     def fields(self) -> dict[str, Any] | None:
-        """The record memo_fields.json; None where there is none.
+        """The record memo_fields.json, or None without such a file.
 
         Raises:
-            EvidenceError: it cannot be read.
+            EvidenceError: the file cannot be read.
         """
         return self.record(FIELDS) if (self.folder / FIELDS).is_file() else None
 
     @cached_property
     def sponsor(self) -> Sponsor:
-        """The sponsor's fields that they were written with; open ones where none are known."""
+        """The sponsor's fields that the documents were written with; open fields if unknown."""
         try:
             return make_sponsor((self.fields or {})["sponsor"])
         except (InputError, KeyError, TypeError):
@@ -100,17 +100,17 @@ class Written:
 
     @property
     def production(self) -> Production | None:
-        """The section on production that they were written with; None: the defaults."""
+        """The section on production that the documents were written with, or None for the defaults."""
         return self.sponsor.production if (self.folder / FIELDS).is_file() else read_stated(self.folder)
 
     @cached_property
     def same_code(self) -> bool:
-        """Whether the very code that runs here wrote them, so that wording can be compared too."""
+        """Whether this code wrote the documents, so that wording can be compared."""
         return self._writer("smoothcert", "code_sha256")
 
     @cached_property
     def same_libraries(self) -> bool:
-        """Whether the libraries that draw figures and memo are those of then too, so that bytes can be compared."""
+        """Whether the libraries for figures and memo are the same as well, so that bytes can be compared."""
         return self.same_code and self._writer("libraries")
 
     def _writer(self, *names: str) -> bool:
@@ -125,7 +125,7 @@ class Written:
         """Return the bytes of a document.
 
         Raises:
-            EvidenceError: it cannot be read, or is no regular file.
+            EvidenceError: it cannot be read, or is not a regular file.
         """
         return read_bytes(self.folder / name, LARGEST)
 
@@ -158,18 +158,18 @@ def reports(run: Run) -> list[Event]:
 
 
 def by_keys(written: Written, name: str, record: Any, computed: Any) -> Findings:
-    """Compare a record of a document with the computed one: numbers always, words and keys of the same code only."""
+    """Compare a record with the computed one: numbers always, words and keys only if the same code wrote it."""
     yield from describe(written, name, compare(record, computed))
 
 
 def describe(written: Written, name: str, found: Compared) -> Findings:
-    """Say what a comparison found, or that the document holds."""
+    """Yield the findings of a comparison, or that the document holds."""
     if found.wrong:
-        yield fault(name, f": {some(found.wrong)} is not what votes and log give")
+        yield fault(name, f": {some(found.wrong)} does not follow from votes and log")
     differences = (
-        ("parts that this version does not have were not checked", found.unknown),
-        ("a part is missing", found.absent),
-        ("words that differ from this version's were not checked", found.worded),
+        ("parts unknown to this version, not checked", found.unknown),
+        ("missing parts", found.absent),
+        ("wording that differs from this version, not checked", found.worded),
     )
     for text, paths in differences:
         if paths and written.same_code:
@@ -187,9 +187,9 @@ OURS = re.compile(
     r"report\.html|results\.(csv|md|tex)|tables/[^/]+\.csv|"
     r"figures/(figure_data\.json|((curve|classes)_k\d+|samples|image_units)\.(svg|png))"
 )
-"""Names of our documents: whoever finds such a file takes it for one."""
+"""Names of documents; any file with such a name would be taken for one."""
 LARGEST_FILE = 2**32
-"""Bytes that a document may have."""
+"""Maximum size of a listed file, in bytes."""
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -199,11 +199,11 @@ def files_of(folder: Path) -> list[str]:
 
 
 def check_list(run: Run, folder: Path) -> Findings:
-    """Yield documents that are missing, altered, or that no report wrote."""
+    """Yield documents that are missing, altered, or not written by the last report."""
     named = reports(run)
     present = [name for name in files_of(folder) if name != RESULTS]
     if not named:
-        yield from _strays(present, "the log of events has no report on record")
+        yield from _strays(present, "the log of events has no report")
         return
     facts = named[-1].facts
     hashes = _hashes(facts.get("documents"))
@@ -215,11 +215,11 @@ def check_list(run: Run, folder: Path) -> Findings:
     for name, wanted in hashes.items():
         yield from _file(folder, name, wanted)
     strays = [name for name in present if name not in hashes and name != CHECKSUMS]
-    yield from _strays(strays, "the last report on record did not write them")
+    yield from _strays(strays, "the last report did not write them")
 
 
 def _strays(names: list[str], why: str) -> Findings:
-    """Name files that no report wrote: under the name of a document they are a fault, else they are not checked."""
+    """Yield files that no report wrote: a fault if named like a document, else a note."""
     ours = [name for name in names if OURS.fullmatch(name)]
     others = [name for name in names if not OURS.fullmatch(name)]
     if ours:
@@ -229,7 +229,7 @@ def _strays(names: list[str], why: str) -> Findings:
 
 
 def _hashes(facts: object) -> dict[str, str] | None:
-    """Return the hashes by name that an event holds; None where it holds no list of them."""
+    """Return the hashes by name in an event, or None if it has no list."""
     if not isinstance(facts, dict):
         return None
     return {name: str(sha) for name, sha in facts.items() if _inside(name)}
@@ -259,7 +259,7 @@ def _file(folder: Path, name: str, wanted: str) -> Findings:
 
 
 def _from_sums(folder: Path, count: object) -> Generator[Finding, None, dict[str, str] | None]:
-    """Return the hashes that SHA256SUMS lists, where the log holds only its own hash; None where it cannot be read."""
+    """Return the hashes in SHA256SUMS, for logs with only the hash of that file; None if it cannot be read."""
     try:
         lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

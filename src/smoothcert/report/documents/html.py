@@ -1,4 +1,4 @@
-"""`report.html`: data and tables derived again, and whatever could run, load or lead somewhere."""
+"""Check `report.html`: its data and tables, and that nothing else in it can run, load or navigate."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from smoothcert.errors import EvidenceError, MissingExtraError
 from smoothcert.formats.strict import parse
-from smoothcert.report.documents.cells import Cells, compare_tables
 from smoothcert.report.documents.found import Findings, Written, describe, fault, held, note
+from smoothcert.report.documents.printed import PrintedTable, compare_tables
 from smoothcert.report.html_report.build import NAME, page_text, policy_of
 from smoothcert.report.html_report.images import unpack
 from smoothcert.verify.keys import Compared, compare
@@ -20,37 +20,37 @@ _ADDRESSES = ("href", "src", "action", "formaction", "data", "srcset", "xlink:hr
 
 
 class Markup(HTMLParser):
-    """A text read as HTML; raises EvidenceError where it cannot be read.
+    """A text parsed as HTML; raises EvidenceError if it cannot be parsed.
 
     Attributes:
-        tables: its tables, those without a row of headings included.
+        tables: its tables, including those without headings.
         scripts: text and type of each script element.
         styles: text of each style element.
-        policy: the content security policies it states.
+        policy: its content security policies.
         tags: names of all its elements.
-        active: what could run, load or lead away, other than scripts.
+        active: what could run, load or navigate, other than scripts.
     """
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
-        self.tables: list[Cells] = []
+        self.tables: list[PrintedTable] = []
         self.scripts: list[tuple[str, str]] = []
         self.styles: list[str] = []
         self.policy: list[str] = []
         self.tags: set[str] = set()
         self.active: list[str] = []
         self._rows: list[list[str]] = []
-        self._cell: list[str] | None = None
+        self._text: list[str] | None = None
         self._raw: str | None = None
         self._kind = ""
         try:
             self.feed(text)
             self.close()
-        except AssertionError as error:  # so the library says that it cannot go on
-            raise EvidenceError(f"expected HTML, got a mistake: {error}") from None
+        except AssertionError as error:  # raised by the library if it cannot continue
+            raise EvidenceError(f"expected HTML, got invalid markup: {error}") from None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take in the beginning of an element."""
+        """Process the start of an element."""
         given = {name: value or "" for name, value in attrs}
         self.tags.add(tag)
         if tag in ("script", "style"):
@@ -67,38 +67,38 @@ class Markup(HTMLParser):
         elif tag == "tr":
             self._rows.append([])
         elif tag in ("td", "th"):
-            self._cell = []
-        elif tag == "br" and self._cell is not None:
-            self._cell.append("\n")
+            self._text = []
+        elif tag == "br" and self._text is not None:
+            self._text.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
-        """Take in the end of an element."""
+        """Process the end of an element."""
         if tag == "script":
             self.scripts.append((self._raw or "", self._kind))
             self._raw = None
         elif tag == "style":
             self.styles.append(self._raw or "")
             self._raw = None
-        elif tag in ("td", "th") and self._cell is not None:
+        elif tag in ("td", "th") and self._text is not None:
             if self._rows:
-                self._rows[-1].append("".join(self._cell).strip())
-            self._cell = None
+                self._rows[-1].append("".join(self._text).strip())
+            self._text = None
         elif tag == "table" and self._rows:
             width = len(self._rows[0])
             body = tuple(tuple((row + [""] * width)[:width]) for row in self._rows[1:])
-            self.tables.append(Cells(tuple(self._rows[0]), body))
+            self.tables.append(PrintedTable(tuple(self._rows[0]), body))
             self._rows = []
 
     def handle_data(self, data: str) -> None:
-        """Take in text."""
+        """Process text."""
         if self._raw is not None:
             self._raw += data
-        elif self._cell is not None:
-            self._cell.append(data.replace("\N{NO-BREAK SPACE}", " "))
+        elif self._text is not None:
+            self._text.append(data.replace("\N{NO-BREAK SPACE}", " "))
 
 
 def _runs(name: str, value: str) -> bool:
-    """Whether an attribute can run code or load something: handlers, and addresses outside the page."""
+    """Whether an attribute can run code or load something: event handlers, and addresses outside the page."""
     if name.startswith("on"):
         return True
     if name in _ADDRESSES:
@@ -108,11 +108,11 @@ def _runs(name: str, value: str) -> bool:
 
 DATA = "application/json"
 MOST = 100_000_000
-"""Numbers of a packed column."""
+"""Maximum number of values of a packed column."""
 
 
 def check_page(written: Written) -> Findings:
-    """Check the page, where there is one."""
+    """Check the page, if there is one."""
     if not (written.folder / NAME).is_file():
         return
     try:
@@ -126,7 +126,7 @@ def check_page(written: Written) -> Findings:
         return
     theirs, ours = Markup(found), Markup(text)
     unsafe = list(_unsafe(theirs))
-    yield from (fault(NAME, told) for told in unsafe)
+    yield from (fault(NAME, message) for message in unsafe)
     differing = _data(theirs, ours)
     compare_tables(theirs.tables, ours.tables, differing)
     if not written.same_code:
@@ -138,25 +138,25 @@ def check_page(written: Written) -> Findings:
 
 
 def _unsafe(page: Markup) -> list[str]:
-    """Name what no version puts into a page: anything that runs or loads beside its one script."""
+    """Return what no version writes into a page: anything that runs or loads, other than its one script."""
     found = [f": {each} could run or load something; no version writes that" for each in page.active[:5]]
     kinds = sorted(kind for _, kind in page.scripts)
     if kinds != ["", DATA] or len(page.styles) != 1:
-        found.append(" holds more scripts or styles than a page has: expected one script, one block of data, one style")
+        found.append(" has more scripts or styles than any version: expected one script, one data block, one style")
         return found
     script = next(text for text, kind in page.scripts if kind == "")
     if page.policy != [policy_of(page.styles[0], script)]:
-        found.append(": its security policy is not that of its style and script")
+        found.append(": its security policy does not match its style and script")
     return found
 
 
 def _data(theirs: Markup, ours: Markup) -> Compared:
-    """Compare the blocks of data from which the script draws chart, classes and images."""
+    """Compare the data blocks from which the script draws chart, classes and images."""
     blocks = [next((text for text, kind in page.scripts if kind == DATA), "") for page in (theirs, ours)]
     try:
         return compare(*(_unpacked(parse(block, "its data")) for block in blocks))
     except (EvidenceError, ValueError):
-        return Compared(wrong=["its block of data"])
+        return Compared(wrong=["its data block"])
 
 
 def _unpacked(value: Any) -> Any:

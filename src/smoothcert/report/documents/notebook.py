@@ -1,4 +1,4 @@
-"""`notebook.ipynb`: its cells against the template, its outputs derived again. No cell of the file is run."""
+"""Check `notebook.ipynb`: its cells against the template, and its outputs. No cell of the file is executed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from smoothcert.errors import EvidenceError, MissingExtraError
-from smoothcert.report.documents.cells import Cells, compare_tables, markdown_tables
 from smoothcert.report.documents.found import Findings, Written, describe, fault, note
 from smoothcert.report.documents.html import Markup
+from smoothcert.report.documents.printed import PrintedTable, compare_tables, markdown_tables
 from smoothcert.report.notebook.build import NAME, read_script
-from smoothcert.report.notebook.facts import Shown, said, set_out
+from smoothcert.report.notebook.facts import Shown, render_sentence, render_table
 from smoothcert.verify.keys import Compared
 
 TAGS = frozenset(("p", "em", "div", "table", "thead", "tbody", "tr", "th", "td", "br", "wbr"))
@@ -18,12 +18,12 @@ KINDS = frozenset(("text/html", "text/plain", "image/png"))
 
 
 def check_notebook(written: Written) -> Findings:
-    """Check the notebook, where there is one."""
+    """Check the notebook, if there is one."""
     if not (written.folder / NAME).is_file():
         return
     entries = _cells(written.record(NAME))
     unsafe = list(_unsafe(entries))
-    yield from (fault(NAME, told) for told in unsafe[:5])
+    yield from (fault(NAME, message) for message in unsafe[:5])
     if unsafe:
         return
     try:
@@ -36,18 +36,16 @@ def check_notebook(written: Written) -> Findings:
     except MissingExtraError as missing:
         yield note(NAME, f": not checked. {missing}")
         return
-    except Exception as error:  # the template is this package's own code; whatever stops it leaves the file unchecked
+    except Exception as error:  # the template is code of this package; if it fails, the file is not checked
         yield note(NAME, f": not checked, as its tables could not be derived again ({type(error).__name__}: {error})")
         return
     found = Compared()
     if written.same_code:
         _outputs(entries, shown, found)
-        yield note(
-            NAME, ": its pictures, and in section 1 the outputs of images certified live, were not derived again"
-        )
+        yield note(NAME, ": its figures, and the outputs of section 1, were not derived again")
     else:
         _tables(entries, shown, found)
-        found.worded.append("cells, sentences and pictures")
+        found.worded.append("cells, sentences and figures")
     yield from describe(written, NAME, found)
 
 
@@ -72,12 +70,12 @@ def _sources(entries: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _joined(text: object) -> str:
-    """Return a text that a notebook may store in lines."""
+    """Return a text that a notebook may store as a list of lines."""
     return "".join(map(str, text)) if isinstance(text, list) else str(text)
 
 
 def _unsafe(entries: list[dict[str, Any]]) -> Iterator[str]:
-    """Name outputs that no version writes: markup that runs, errors, other kinds than text and pictures."""
+    """Yield outputs that no version writes: active markup, errors, and kinds other than text and images."""
     for number, entry in enumerate(entries):
         if entry.get("attachments"):
             yield f", cell {number}: an attachment, which no version writes"
@@ -90,21 +88,21 @@ def _unsafe(entries: list[dict[str, Any]]) -> Iterator[str]:
                 continue
             markup = Markup(_joined(data.get("text/html", "")))
             if ("image/png" in data and not _joined(data.get("text/plain")).startswith("<IPython")) or len(data) > 2:
-                yield f", cell {number}: a picture with other words than a notebook gives it"
+                yield f", cell {number}: an image with unexpected text"
             if markup.active or markup.scripts or markup.styles or not markup.tags <= TAGS:
                 yield f", cell {number}: an output with markup that could run or load something"
 
 
 def derive(written: Written, script: list[dict[str, Any]]) -> list[list[Shown] | None]:
-    """Run the template that this package ships, without pictures, and return what each cell shows; live cells: None.
+    """Run the template of this package without figures, and return the output of each cell; None for live cells.
 
-    Nothing of the stored notebook is run: `script` is this version's own text.
+    Nothing of the stored notebook is executed: `script` is the text of this version.
     """
     shown: list[Shown] = []
     names: dict[str, Any] = {"__name__": "notebook", "OPENED": written.run}
     ours: dict[str, Callable[..., None]] = {
-        "say": lambda *given, **more: shown.append(said(*given, **more)),
-        "table": lambda *given, **more: shown.append(set_out(*given, **more)),
+        "say": lambda *given, **more: shown.append(render_sentence(*given, **more)),
+        "table": lambda *given, **more: shown.append(render_table(*given, **more)),
     }
     found: list[list[Shown] | None] = []
     for number, entry in enumerate(script):
@@ -118,18 +116,18 @@ def derive(written: Written, script: list[dict[str, Any]]) -> list[list[Shown] |
             names |= {"RUN": written.run.directory.path, "LIVE": False}
         drawing = [name for name in names if name == "picture" or name.startswith("draw_") or name.endswith("_figure")]
         names |= {**dict.fromkeys(drawing, _nothing), **ours}
-        live = source.startswith("if live:") or "loaded = load()" in source  # these outputs need classifier and images
+        live = source.startswith("if live:") or "loaded = load()" in source  # needs classifier and images
         found.append(None if live else [*shown])
         shown.clear()
     return found
 
 
 def _nothing(*_: Any, **__: Any) -> None:
-    """Stand in for what draws."""
+    """Replace a function that draws."""
 
 
 def _texts(entry: dict[str, Any]) -> list[Shown]:
-    """Return the outputs of a cell that are text; a stream counts as one."""
+    """Return the text outputs of a cell, streams included."""
     outputs = [each for each in entry.get("outputs", []) if "image/png" not in each.get("data", {})]
     return [
         (_joined(each["data"].get("text/html", "")), _joined(each["data"].get("text/plain", "")))
@@ -147,7 +145,7 @@ def _outputs(entries: list[dict[str, Any]], shown: list[list[Shown] | None], fou
 
 
 def _tables(entries: list[dict[str, Any]], shown: list[list[Shown] | None], found: Compared) -> None:
-    """Compare the tables of another version's notebook, as HTML and as plain text."""
+    """Compare the tables of a notebook of another version, as HTML and as plain text."""
     theirs = [output for entry in entries for output in _texts(entry)]
     ours = [output for outputs in shown for output in outputs or ()]
     compare_tables(_in_html(theirs), _in_html(ours), found)
@@ -156,9 +154,9 @@ def _tables(entries: list[dict[str, Any]], shown: list[list[Shown] | None], foun
     found.wrong += [f"{place} (plain text)" for place in plain.wrong]
 
 
-def _in_html(outputs: list[Shown]) -> list[Cells]:
+def _in_html(outputs: list[Shown]) -> list[PrintedTable]:
     return [table for page, _ in outputs for table in Markup(page).tables]
 
 
-def _in_text(outputs: list[Shown]) -> list[Cells]:
+def _in_text(outputs: list[Shown]) -> list[PrintedTable]:
     return [table for _, plain in outputs for table in markdown_tables(plain)]

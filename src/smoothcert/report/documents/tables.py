@@ -1,4 +1,4 @@
-"""Results tables, cost, figures' numbers and certificates: derived again, and compared with what is written."""
+"""Check results tables, cost, numbers of figures, and certificates against what the votes give."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from smoothcert.formats.strict import open_regular
 from smoothcert.report.certificates import NAME as CERTIFICATES
 from smoothcert.report.certificates import parts
 from smoothcert.report.cost import COST, cost_record, stated
-from smoothcert.report.documents.cells import compare_tables, csv_records, markdown_tables, tex_tables
 from smoothcert.report.documents.found import RESULTS, Findings, Written, by_keys, describe, fault, held, note
+from smoothcert.report.documents.printed import compare_tables, csv_records, markdown_tables, tex_tables
 from smoothcert.report.figures import figure_data, write_figures
 from smoothcert.report.results import results_texts
 from smoothcert.verify.keys import Compared, compare
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FIGURES = "figures/figure_data.json"
 MICRO = 1.5e-6
-"""Certificates print radii rounded down to 6 decimals; versions may differ by one in the last place."""
+"""Radii are rounded down to 6 decimals; versions may differ by one in the last place."""
 
 
 def check_results(written: Written) -> Findings:
@@ -38,7 +38,7 @@ def check_results(written: Written) -> Findings:
         record = written.record(RESULTS)
         form = form_of(record) or FORMAT
         computed = results_record(written.run.spec, written.run.ledger, written.run.certificates, form)
-        printed = {**record, "format": computed["format"]} if form != 1 else record  # a newer form, by its known keys
+        printed = {**record, "format": computed["format"]} if form != 1 else record  # a newer format, by its known keys
         yield from by_keys(written, RESULTS, printed, _plain(computed))
     for name, text in results_texts(written.run, written.production).items():
         if (written.folder / name).is_file():
@@ -46,7 +46,7 @@ def check_results(written: Written) -> Findings:
 
 
 def _text(written: Written, name: str, text: str) -> Findings:
-    """Compare one table file: byte by byte, and where it differs, by its columns."""
+    """Compare one table file by its bytes, or by its columns if they differ."""
     found = written.text(name)
     if found == text:
         yield held(name)
@@ -67,7 +67,7 @@ def _text(written: Written, name: str, text: str) -> Findings:
             and not differing.wrong
             and plain != [line for line in text.splitlines() if not line.startswith("|")]
         ):
-            yield fault(name, ": its text is not what this version writes for this run")
+            yield fault(name, ": its text differs from what this version writes for this run")
             return
         if not written.same_code:
             differing.worded.append("sentences")
@@ -75,7 +75,7 @@ def _text(written: Written, name: str, text: str) -> Findings:
 
 
 def check_cost(written: Written) -> Findings:
-    """Check the cost scenarios: of this ledger and log, and of the production that the memo was written with."""
+    """Check the cost scenarios against ledger and log, and against the production section of the memo."""
     if not (written.folder / COST).is_file():
         return
     record = written.record(COST)
@@ -91,7 +91,7 @@ def check_cost(written: Written) -> Findings:
 
 
 def check_figures(written: Written) -> Findings:
-    """Check the numbers that the figures draw, and the drawings where the same code and libraries are at hand."""
+    """Check the numbers of the figures, and the drawings if the same code and libraries wrote them."""
     if not (written.folder / FIGURES).is_file():
         return
     record, run = written.record(FIGURES), written.run
@@ -112,14 +112,14 @@ def _drawings(written: Written, changes: Mapping[str, float] | None, radius: flo
         try:
             drawn = write_figures(written.run, Path(place), changes, radius)
         except MissingExtraError as missing:
-            yield note("figures", f": the drawings were not drawn again. {missing}")
+            yield note("figures", f": the figures were not drawn again. {missing}")
             return
         for path in drawn:
             name = f"figures/{path.name}"
             if name == FIGURES or not (written.folder / name).is_file():
                 continue
             same = path.read_bytes() == written.bytes(name)
-            yield held(name) if same else fault(name, " is not the drawing of this run's numbers")
+            yield held(name) if same else fault(name, " does not show the numbers of this run")
 
 
 def check_certificates(written: Written) -> Findings:
@@ -161,7 +161,7 @@ def _columns(written: Written, file: ParquetFile) -> Compared:
 
 
 def _blocks(file: ParquetFile) -> Callable[[int], dict[str, list[Any]]]:
-    """Return what reads so many rows on."""
+    """Return a function that reads the next `rows` rows."""
     import pyarrow
 
     batches, held_back = file.iter_batches(), [pyarrow.table({name: [] for name in file.schema_arrow.names})]
@@ -171,7 +171,7 @@ def _blocks(file: ParquetFile) -> Callable[[int], dict[str, list[Any]]]:
         while sum(map(len, parts)) < rows:
             batch = next(batches, None)
             if batch is None:
-                raise ValueError("fewer rows than the file says")
+                raise ValueError("fewer rows than the file states")
             parts.append(pyarrow.Table.from_batches([batch]))
         whole = pyarrow.concat_tables(parts)
         held_back[:] = [whole.slice(rows)]

@@ -49,10 +49,10 @@ def draw_curves(curves: Sequence[Curve], words: Words, bands: bool = True, prima
     """Draw the curves of one k.
 
     Args:
-        curves: one a sigma.
+        curves: one per sigma.
         words: title, note and small print.
         bands: whether to draw the 95 % intervals.
-        primary: the primary cell of the run; it gets a ring.
+        primary: the primary entry of the run, which gets a ring.
     """
     rows = -(-len(curves) // _LABELS_PER_ROW)
     figure, (axes,) = layout(words, 5.0, Margins(above=0.35 + 0.3 * rows))
@@ -94,7 +94,7 @@ def _line(axes: Axes, curve: Curve, position: int, bands: bool) -> None:
 
 
 def _label(axes: Axes, curves: Sequence[Curve], end: float) -> None:
-    """Name each line where it ends; names that would overlap move apart."""
+    """Label each line at its end; labels that would overlap move apart."""
     ends = [(i, shown) for i, each in enumerate(curves) if (shown := each.shown())]
     if not ends:
         text = "no radius of this run is attainable"
@@ -116,7 +116,7 @@ def _label(axes: Axes, curves: Sequence[Curve], end: float) -> None:
 
 
 def _neighbours(ends: Sequence[tuple[int, Curve]], distance: float) -> list[list[tuple[int, Curve]]]:
-    """Group lines that end so near each other, left to right, that their names could overlap."""
+    """Group lines, left to right, that end so close to each other that their labels could overlap."""
     groups: list[list[tuple[int, Curve]]] = []
     for end in sorted(ends, key=lambda end: float(end[1].radii[-1])):
         if groups and end[1].radii[-1] - groups[-1][-1][1].radii[-1] < distance:
@@ -127,7 +127,7 @@ def _neighbours(ends: Sequence[tuple[int, Curve]], distance: float) -> list[list
 
 
 def _limits(axes: Axes, curves: Sequence[Curve], end: float) -> None:
-    """Mark on the upper edge how far the budget can reach at each sigma, and print it above."""
+    """Mark R_max of each sigma on the upper edge, and print it above."""
     edge, top = axes.get_xaxis_transform(), 13 + 8.5 * ((len(curves) - 1) // _LABELS_PER_ROW)
     axes.text(0, 0, "R_max", size=TINY, color=QUIET, va="center", transform=offset(axes, 0, top))
     for i, each in enumerate(curves):
@@ -142,16 +142,16 @@ def _limits(axes: Axes, curves: Sequence[Curve], end: float) -> None:
 
 
 @dataclass(frozen=True)
-class Copies:
-    """Noisy copies an image at one sigma, selection included.
+class SampleCounts:
+    """Noise samples per image at one sigma, selection included.
 
     Attributes:
         sigma: noise level.
-        values: the different numbers of copies, increasing.
-        images: images that took each of them.
+        values: the distinct numbers of samples, increasing.
+        images: number of images for each of them.
         mean: mean over the images, or None without images.
         median: median over the images, or None without images.
-        fixed: copies of an image under fixed sampling.
+        fixed: samples per image under fixed sampling.
     """
 
     sigma: float
@@ -162,24 +162,24 @@ class Copies:
     fixed: int
 
 
-def copies(run: Run, sigma: float) -> Copies:
-    """Count the noisy copies of the decided images of one noise level."""
+def sample_counts(run: Run, sigma: float) -> SampleCounts:
+    """Count the noise samples of the decided images at one noise level."""
     request = run.spec.request
     fixed = request.max_samples
     taken = columns_of(run.ledger.at(sigma)).samples
     if not len(taken):
-        return Copies(float(sigma), (), (), None, None, fixed)
+        return SampleCounts(float(sigma), (), (), None, None, fixed)
     values, images = np.unique(taken, return_counts=True)
     mean, median = float(taken.mean()), float(np.median(taken))
-    return Copies(float(sigma), tuple(values.tolist()), tuple(images.tolist()), mean, median, fixed)
+    return SampleCounts(float(sigma), tuple(values.tolist()), tuple(images.tolist()), mean, median, fixed)
 
 
 @styled
-def draw_samples_figure(levels: Sequence[Copies], words: Words) -> Figure:
+def draw_samples_figure(levels: Sequence[SampleCounts], words: Words) -> Figure:
     """Draw the distributions one below the other, on one logarithmic axis.
 
     Args:
-        levels: one a sigma.
+        levels: one per sigma.
         words: title, note and small print.
     """
     figure, axes = layout(words, 1.15, Margins(above=0.4, below=0.08, bottom=0.72), (len(levels), 1))
@@ -192,13 +192,13 @@ def draw_samples_figure(levels: Sequence[Copies], words: Words) -> Figure:
         plain_logarithms(axes[i].xaxis, *ends)
         axes[i].tick_params(labelbottom=i == len(levels) - 1)
         _level(axes[i], level, i)
-    axes[-1].set_xlabel("noisy copies an image (logarithmic axis)")
+    axes[-1].set_xlabel("noise samples per image (logarithmic axis)")
     axes[len(levels) // 2].set_ylabel("images (%)")
     return figure
 
 
-def _level(axes: Axes, level: Copies, position: int) -> None:
-    """Draw one sigma: a stem at each number of copies, as high as the share of images that took it."""
+def _level(axes: Axes, level: SampleCounts, position: int) -> None:
+    """Draw one sigma: a stem at each number of samples, with the share of images as its height."""
     colour = line_style(position).colour
     axes.axvline(level.fixed, color=QUIET, lw=0.7, dashes=(3, 2))
     axes.set_title(f"σ = {full(level.sigma)}", loc="left", size=SMALL + 0.4, color=colour, pad=2.5)
@@ -213,7 +213,7 @@ def _level(axes: Axes, level: Copies, position: int) -> None:
 
 
 MOST = 15
-"""Classes that fit one figure; of more, those with the lowest share are drawn."""
+"""Maximum number of classes in a figure; of more, those with the lowest share are drawn."""
 
 _PANELS_PER_ROW = 3  # panels side by side
 
@@ -227,7 +227,7 @@ class Panel:
         k: rank of the certificates.
         radius: L2 radius r, in units of the [0, 1] range.
         r_max: largest radius the budget can certify.
-        rows: a row a class, in the order of the class numbers.
+        rows: one row per class, by class number.
     """
 
     sigma: float
@@ -254,10 +254,10 @@ def panel(run: Run, sigma: float, k: int, r: float) -> Panel:
 
 
 def chosen(panels: Sequence[Panel]) -> list[int]:
-    """Return the numbers of the classes that are drawn, in the order of the numbers.
+    """Return the numbers of the classes that are drawn, increasing.
 
-    All classes that have images, if they fit. Otherwise the `MOST` with the lowest share of certified images over all
-    sigmas; classes of few images come only after all others, as their shares say little.
+    These are all classes with images, if they fit; otherwise the `MOST` with the lowest share of certified images over
+    all sigmas. Classes with few images come after all others, as their shares are uncertain.
     """
     first = panels[0].rows
     present = [row.number for row in first if row.images]
@@ -276,7 +276,7 @@ def draw_classes(panels: Sequence[Panel], words: Words, whiskers: bool = True) -
     """Draw the classes of one k and radius.
 
     Args:
-        panels: one a sigma.
+        panels: one per sigma.
         words: title, note and small print.
         whiskers: whether to draw the 95 % intervals.
     """
@@ -305,7 +305,7 @@ def draw_classes(panels: Sequence[Panel], words: Words, whiskers: bool = True) -
 
 
 def _panel(axes: Axes, panel: Panel, numbers: Sequence[int], position: int, whiskers: bool) -> None:
-    """Draw one bar a class, or say that the radius is not attainable."""
+    """Draw one bar per class, or print that the radius is not attainable."""
     if panel.radius > panel.r_max:
         axes.spines[:].set_visible(False)
         axes.tick_params(axis="x", length=0, labelbottom=False)
@@ -317,7 +317,7 @@ def _panel(axes: Axes, panel: Panel, numbers: Sequence[int], position: int, whis
 
 
 def _bar(axes: Axes, at: int, row: ClassRow, colour: str, whiskers: bool) -> None:
-    """Draw one class: filled with its percentage, or open and hatched with its count where images are few."""
+    """Draw one class: a filled bar with its percentage, or a hatched bar with its count if images are few."""
     least = "≥ " if row.at_least else ""
     if row.observed is None or row.low is None:
         share, text = row.certified / row.images, f"{least}{row.certified}/{row.images}"

@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 
 
 Rows = Mapping[str, Sequence[NDArray[Any]] | NDArray[Any]]
-CLIPPED = "Values outside [0, 1] are clipped in this picture only; the classifier receives them as they are."
+CLIPPED = "Values outside [0, 1] are clipped in this figure only; the classifier receives them unclipped."
 
 
 @styled
-def sights_figure(title: str, warning: str, captions: Sequence[tuple[str, str, str]], rows: Rows) -> Figure:
-    """Draw images side by side, a row for each way they are shown.
+def noisy_examples_figure(title: str, warning: str, captions: Sequence[tuple[str, str, str]], rows: Rows) -> Figure:
+    """Draw images side by side, one row per version of the images.
 
     Args:
         title: what the figure shows.
         warning: under the title; may be empty.
-        captions: of each column: which image it is, its class, and its class by number where the name cannot be set.
-        rows: for each row its name and one float (C, H, W) image a column, clipped to [0, 1] here.
+        captions: for each column the image, its class name, and its class number in case the name cannot be printed.
+        rows: for each row its name and one float (C, H, W) image per column, clipped to [0, 1] here.
     """
     columns = len(captions)
     room = (WIDTH - 1.65) / columns - 0.12
@@ -68,15 +68,15 @@ _RADII = "radius r"
 
 @styled
 def draw_units(changes: Mapping[str, float], spec: Spec, words: Words) -> Figure:
-    """Draw the norm of each change on a logarithmic axis, the smallest on top, with the radii as vertical lines.
+    """Draw the norm of each perturbation on a logarithmic axis, smallest first, with the radii as vertical lines.
 
     Args:
-        changes: median L2 norm of each change, by its name, in units of the [0, 1] range.
+        changes: median L2 norm of each perturbation by name, in units of the [0, 1] range.
         spec: the locked spec: radii, shape and grid of the images.
         words: title, note and small print.
     """
     radii, names = spec.request.radius, sorted(changes, key=lambda name: changes[name])
-    labels = [short(name, f"change {number}", 2.9, SMALL) for number, name in enumerate(names, 1)]
+    labels = [short(name, f"perturbation {number}", 2.9, SMALL) for number, name in enumerate(names, 1)]
     left = 0.3 + max(width(line, SMALL) for label in (*labels, _RADII) for line in label.split("\n"))
     figure, (axes,) = layout(words, 0.45 * (len(names) + 1), Margins(left=left, above=0.85))
     norms = [norm for norm in (*changes.values(), *radii) if norm > 0]
@@ -94,7 +94,7 @@ def draw_units(changes: Mapping[str, float], spec: Spec, words: Words) -> Figure
 
 
 def _number(axes: Axes, radii: Sequence[float], at: int, decade: float) -> None:
-    """Draw the radii as vertical lines and print each at the foot of its line; a decade is so many cm wide."""
+    """Draw the radii as vertical lines, each with its value at the foot; `decade` is the width of a decade in cm."""
     many = len(radii) > 3
     middles = spread([math.log10(r) for r in radii], (0.26 if many else 0.55) / decade, low=-9, high=9)
     for r, middle in zip(radii, middles, strict=True):
@@ -119,7 +119,7 @@ def _point(axes: Axes, at: int, norm: float) -> None:
 
 
 def _grey_levels(axes: Axes, spec: Spec) -> None:
-    """Number the upper edge in grey levels a value, root mean square."""
+    """Label the upper edge in grey levels per value (root mean square)."""
     each = units(1.0, spec.data.shape).rms
     top = axes.secondary_xaxis(
         "top", functions=(lambda norm: np.multiply(norm, each), lambda rms: np.divide(rms, each))

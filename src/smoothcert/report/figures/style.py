@@ -1,4 +1,4 @@
-"""How every figure looks, whatever the settings of the machine: colours, text that fits, layout, files."""
+"""The style of every figure, independent of local matplotlib settings: colours, text that fits, layout, files."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class LineStyle:
-    """How one noise level is drawn: told apart by colour, by marker and by line style."""
+    """Colour, marker and line style of one noise level."""
 
     colour: str
     marker: str
@@ -77,14 +77,14 @@ class LineStyle:
 
 
 def line_style(position: int) -> LineStyle:
-    """Return the pen of the n-th noise level of a run."""
+    """Return the style of the n-th noise level of a run."""
     return LineStyle(
         _COLOURS[position % len(_COLOURS)], _MARKERS[position % len(_MARKERS)], _DASHES[position % len(_DASHES)]
     )
 
 
 def styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Let a function draw in this style, whatever the user's own matplotlib settings are."""
+    """Decorate a function to draw in this style, whatever the user's matplotlib settings."""
 
     @wraps(draw)
     def inside(*arguments: _P.args, **named: _P.kwargs) -> _T:
@@ -120,7 +120,7 @@ def drawn(figure: Figure, form: str) -> bytes:
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as SVG and PNG, each in one step."""
+    """Write a figure as SVG and PNG, each file atomically."""
     paths = [folder / f"{name}.{form}" for form in _METADATA]
     for path, form in zip(paths, _METADATA, strict=True):
         write_derived(path, drawn(figure, form))
@@ -146,7 +146,7 @@ def width(text: str, size: float, bold: bool = False) -> float:
 
 
 def wrap(text: str, room: float, size: float, bold: bool = False) -> list[str]:
-    """Break a text at its spaces into lines that fit the room, in cm; a longer word gets a line of its own."""
+    """Break a text at spaces into lines of at most `room` cm; a longer word gets its own line."""
     lines: list[str] = []
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
@@ -158,7 +158,7 @@ def wrap(text: str, room: float, size: float, bold: bool = False) -> list[str]:
 
 
 def has_glyphs(text: str) -> bool:
-    """Whether the font has every character of a text and draws it as it is read, from left to right."""
+    """Whether the font has every character of a text, and the text is written from left to right."""
     right_to_left = {"R", "AL", "AN"}
     return text.strip() != "" and all(
         c.isprintable() and _font(False).get_char_index(ord(c)) and unicodedata.bidirectional(c) not in right_to_left
@@ -167,10 +167,10 @@ def has_glyphs(text: str) -> bool:
 
 
 def short(name: str, number: str, room: float, size: float) -> str:
-    """Return a name on at most two lines that fit the room, in cm.
+    """Return a name on at most two lines of at most `room` cm.
 
-    It is the number instead where the font lacks a character of the name; a name that is too long is cut, and preceded
-    by its number. Whole names are in figure_data.json.
+    If the font lacks a character of the name, return `number`. A name that is too long is cut and preceded by `number`.
+    Full names are in figure_data.json.
     """
     if not has_glyphs(name):
         return number
@@ -190,13 +190,13 @@ def _cut(line: str, room: float, size: float) -> str:
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Move places on a line apart until neighbours are at least a gap from each other; their order stays.
+    """Move positions apart until neighbours are at least `gap` from each other; their order is kept.
 
     Args:
-        places: where they are.
-        gap: least distance.
-        low: none goes below.
-        high: none goes above, if there is room for all.
+        places: the positions.
+        gap: minimum distance.
+        low: lower limit.
+        high: upper limit, respected if there is room for all.
 
     >>> spread([1.0, 5.0, 5.2], 1.0, low=0, high=9)
     [1.0, 4.6, 5.6]
@@ -224,12 +224,12 @@ _TITLE, _NOTE, _FOOT = 0.36, 0.27, 0.25  # cm a line
 
 @dataclass(frozen=True)
 class Words:
-    """What is printed around a drawing.
+    """The text around a drawing.
 
     Attributes:
         title: what the figure shows.
-        note: warning under the title: synthetic, partial, not sealed; may be empty.
-        foot: small print under the drawing: how to read it.
+        note: warning under the title (synthetic, partial, not sealed); may be empty.
+        foot: notes under the drawing: how to read it.
     """
 
     title: str
@@ -239,7 +239,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Margins:
-    """Space around the axes inside a sheet, in cm: outside all, around each row, between columns."""
+    """Space around the axes, in cm: outside all of them, around each row, between columns."""
 
     left: float = 1.05
     right: float = 0.2
@@ -250,10 +250,10 @@ class Margins:
 
 
 def layout(words: Words, body: float, margins: Margins, shape: tuple[int, int] = (1, 1)) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure with its words, and its axes row by row.
+    """Return a figure with its text, and its empty axes row by row.
 
     Args:
-        words: title, note and small print.
+        words: title, note and notes under the drawing.
         body: height of one row of axes, in cm.
         margins: space around and between the axes, in cm.
         shape: rows and columns of axes.
@@ -282,7 +282,7 @@ def layout(words: Words, body: float, margins: Margins, shape: tuple[int, int] =
 
 
 def _print(figure: Figure, lines: Sequence[str], top: float, step: float, **style: Any) -> float:
-    """Print lines from a height in cm downwards; return the height below them."""
+    """Print lines downwards from `top` cm; return the height below them."""
     for i, line in enumerate(lines):
         height = (top - step * i) / (2.54 * figure.get_figheight())
         figure.text(_EDGE / WIDTH, height, line, va="top", **style)
@@ -290,14 +290,14 @@ def _print(figure: Figure, lines: Sequence[str], top: float, step: float, **styl
 
 
 def below(figure: Figure, axes: Sequence[Axes], lowest: Axes, text: str) -> None:
-    """Print one label that a row of axes shares, below the lowest."""
+    """Print one shared label below a row of axes."""
     left, right = min(each.get_position().x0 for each in axes), max(each.get_position().x1 for each in axes)
     height = lowest.get_position().y0 - 0.58 / (2.54 * figure.get_figheight())
     figure.text((left + right) / 2, height, text, ha="center", va="center", color=INK)
 
 
 def offset(axes: Axes, x: float, y: float) -> Transform:
-    """Return the transform whose origin lies so many points right of and above the axes' upper left corner."""
+    """Return the transform with its origin (x, y) points right of and above the upper left corner of the axes."""
     from matplotlib.transforms import Affine2D, ScaledTranslation
 
     shift = ScaledTranslation(x / 72, y / 72, axes.figure.dpi_scale_trans)
@@ -305,7 +305,7 @@ def offset(axes: Axes, x: float, y: float) -> Transform:
 
 
 def plain_logarithms(axis: Axis, low: float, high: float) -> None:
-    """Number a logarithmic axis from low to high 1, 2, 5, 10, ... (1, 10, ... where it is long), without powers."""
+    """Label a logarithmic axis 1, 2, 5, 10, ... (or 1, 10, ... if it is long), without exponents."""
     from matplotlib.ticker import FixedLocator, NullFormatter
 
     steps = (1, 2, 5) if high < 200 * low else (1,)

@@ -1,4 +1,4 @@
-"""report.html: everything a run says on one page that needs no network. No torch."""
+"""`report.html`: all results of a run in one file that needs no network. No torch."""
 
 from smoothcert.report.html_report.build import write_page
 

@@ -1,4 +1,4 @@
-"""`report.html`: one self-contained file, and the only place that knows Jinja."""
+"""Build `report.html`, one self-contained file. The only module that imports Jinja."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 NAME = "report.html"
 SCRIPTS = ("base", "chart", "slider", "classes", "images", "certificate", "start")
-"""The page's own scripts, joined in this order into one."""
+"""The scripts of the page, joined in this order into one."""
 
 SECTIONS = (
     ("summary", "Summary"),
@@ -46,26 +46,26 @@ SECTIONS = (
     ("tested", "Images, population and classifiers"),  # number 3: the population claim refers to it
     ("results", "Results"),
     ("criteria", "Acceptance criteria"),
-    ("price", "The price of smoothing"),
+    ("price", "Clean and certified accuracy"),
     ("cost", "Cost of certifying, and of production"),
     ("units", "The radius in image units"),
     ("classes", "Classes"),
     ("subgroups", "Subgroups"),  # only where the spec names columns
     ("images", "Images"),
-    ("guarantees", "What a certificate guarantees, and what it does not"),
-    ("provenance", "Provenance, and how to check all this"),
+    ("guarantees", "What a certificate does and does not guarantee"),
+    ("provenance", "Provenance and verification"),
 )
 
 
 def write_page(run: Run, folder: Path, production: Production | None = None) -> Path:
-    """Write `report.html`: tables, chart and every image of a run in one file that needs no network.
+    """Write `report.html`: tables, chart and images of a run in one file that needs no network.
 
-    The same run gives the same bytes. Every name from the data is text, never markup.
+    The same run gives the same bytes. Names from the data are text, never markup.
 
     Args:
         run: the run, complete or partial.
-        folder: where to, an existing folder.
-        production: the sponsor's section of that name; left out, cost scenarios take the defaults.
+        folder: an existing folder.
+        production: section `production` of the sponsor's file. Default: the built-in values.
 
     Returns:
         The file.
@@ -80,7 +80,7 @@ def write_page(run: Run, folder: Path, production: Production | None = None) -> 
 
 
 def page_text(run: Run, production: Production | None = None) -> str:
-    """Return what `write_page` writes."""
+    """Return the text that `write_page` writes."""
     return render(run, production).encode("utf-8", "replace").decode("utf-8")  # half a character becomes "?"
 
 
@@ -103,7 +103,7 @@ def render(run: Run, production: Production | None = None) -> str:
 
 
 def _content(run: Run, production: Production) -> dict[str, Any]:
-    """Return everything that stands on the page of one run."""
+    """Return all values that the template needs for one run."""
     entries, request, basis = run.results(), run.spec.request, basis_of(run, production)
     primary, state = summary.primary_entry(run, entries), marks(run)
     k, r = request.first_k, request.first_radius
@@ -158,14 +158,14 @@ def _template() -> Template:
 
 
 def _shown(value: object) -> object:
-    """Return what the page prints of a value: a plain string is a text of others, and markup is our own."""
+    """Return the printed form of a value: a plain string is untrusted text, `Markup` is ours."""
     return visible(value) if type(value) is str else value
 
 
 def policy_of(style: str, script: str) -> str:
-    """Return the page's security policy: nothing is fetched, and only this style and this script count.
+    """Return the content security policy of the page: nothing is fetched, and only this style and script apply.
 
-    Handlers inside markup do not run under it, whatever a name from the data may hold.
+    Under it, event handlers inside markup do not run.
     """
     sources = {"style": style, "script": script}
     allowed = (f"{kind}-src '{_hash(text)}'" for kind, text in sources.items())

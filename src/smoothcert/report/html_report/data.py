@@ -1,4 +1,4 @@
-"""Everything the page's script needs, derived once: curves, certified accuracy by class, images."""
+"""The data of the page's script: curves, certified accuracy by class, images."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from smoothcert.stats.rounding import format_down, full, percent_down, round_dow
 
 
 def class_records(spec: Spec, found: Mapping[tuple[float, int], Outcomes]) -> list[dict[str, Any]]:
-    """Return, for each k and radius, certified images and printed shares of each class, a column a sigma.
+    """Return certified images and printed shares of each class for each k and radius, one column per sigma.
 
     Args:
         spec: the locked spec.
         found: certificates by sigma and k.
 
     Returns:
-        k, r (position of the radius in the spec), counts and texts (each sigma: a value a class).
+        k, r (position of the radius in the spec), counts and texts (for each sigma, one value per class).
     """
     return [_record(spec, found, k, place) for k in spec.request.k for place in range(len(spec.request.radius))]
 
@@ -55,18 +55,18 @@ def _record(spec: Spec, found: Mapping[tuple[float, int], Outcomes], k: int, pla
 
 
 STEPS = 20_000
-"""Steps of a curve that the page holds."""
-Cells = Mapping[tuple[float, int, float], Entry]
-"""Cells by sigma, k and radius."""
+"""Maximum number of steps of a curve on the page."""
+Entries = Mapping[tuple[float, int, float], Entry]
+"""Entries by sigma, k and radius."""
 
 
-def line_record(curve: Curve, entries: Cells) -> dict[str, Any]:
+def line_record(curve: Curve, entries: Entries) -> dict[str, Any]:
     """Return one curve: its drawing, its markers, and its exact steps.
 
-    `steps` holds, for each i, the images certified at every radius r with radii[i-1] < r <= radii[i], in millionths,
-    and the exact 95 % interval of their share in tenths of a percent, lower ends down and upper ends up; a
-    curve that is not exact has no upper ends. Of a curve of very many steps (`thinned`) some are kept: counts between
-    them are "at least", intervals hold those of all steps.
+    `steps` contains, for each i, the images certified at every radius r with radii[i-1] < r <= radii[i], in millionths,
+    and the exact 95 % interval of their share in tenths of a percent, lower ends rounded down and upper ends up. A
+    curve that is not exact has no upper ends. A curve of more than `STEPS` steps is `thinned`: counts between kept
+    steps are "at least", and each interval covers those of the steps it stands for.
     """
     return {
         "limit": int(micro_down(np.array([curve.r_max]))[0]),
@@ -139,7 +139,7 @@ def tenths_up(shares: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def step_of(end: float) -> int:
-    """Return a slider's step, in millionths, that cuts an axis into 400 to 1,000 parts.
+    """Return the step of a slider, in millionths, that divides an axis into 400 to 1,000 parts.
 
     >>> step_of(1.25), step_of(0.6)
     (2000, 1000)
@@ -199,19 +199,19 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def _radius(r: float) -> dict[str, Any]:
-    """Return a radius of the spec; in millionths it is rounded up, so that no count is taken for a larger radius."""
+    """Return a radius of the spec, in millionths rounded up, so that no count is reported for a larger radius."""
     micro = round(round_up(r) * MICRO)
     return {"text": full(r), "micro": micro, "whole": micro / MICRO == r}
 
 
 def _grey(spec: Spec) -> dict[str, Any]:
-    """Return what an L2 radius of 1 is in grey levels."""
+    """Return an L2 radius of 1 in grey levels."""
     one = units(1.0, spec.data.shape)
     return {"rms": one.rms, "patch": one.patch}
 
 
 def script_safe(record: dict[str, Any]) -> str:
-    """Return JSON that cannot end a script element or begin markup, whatever strings it holds.
+    """Return JSON that cannot end a script element or start markup, whatever strings it contains.
 
     >>> script_safe({"name": "</script><!--"})
     '{"name":"\\\\u003c/script\\\\u003e\\\\u003c!--"}'

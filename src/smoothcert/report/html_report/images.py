@@ -1,4 +1,4 @@
-"""Every image as columns: outcome and radius at each sigma and k, and the votes and bounds of its certificate."""
+"""The images of the page as packed columns: outcome, radius, votes and bounds at each sigma and k."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from smoothcert.formats.line import Line
 from smoothcert.stats.rounding import round_down, round_up
 
 MICRO = 1_000_000
-"""Radii and probabilities travel as whole millionths: the page then compares them exactly."""
+"""Radii and probabilities are stored as whole millionths, so that the page compares them exactly."""
 
 
 def pack(values: NDArray[Any], steps: bool = False) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def pack(values: NDArray[Any], steps: bool = False) -> dict[str, Any]:
         steps: store differences, which deflate well where the values are sorted.
 
     Returns:
-        bytes: of one number (1, 2 or 4); steps; data.
+        bytes (per number: 1, 2 or 4), steps, data.
 
     Raises:
         ValueError: a number is out of range.
@@ -67,10 +67,10 @@ def unpack(record: Mapping[str, Any], most: int) -> list[int]:
 
     Args:
         record: what `pack` returned.
-        most: numbers there may be.
+        most: maximum number of values.
 
     Raises:
-        ValueError: it is no such record, or holds more numbers.
+        ValueError: the record is invalid, or contains more values.
 
     >>> unpack(pack(np.array([3, 1, 2]), steps=True), 10)
     [3, 1, 2]
@@ -91,20 +91,20 @@ def unpack(record: Mapping[str, Any], most: int) -> list[int]:
 
 
 UNDECIDED, CERTIFIED, ABSTAINED, WRONG = range(4)
-RIVALS = 4  # shown in a certificate beside the label, or k of the largest k where that is more
-HASH = 8  # bytes of an image's hash that the page keeps
+RIVALS = 4  # classes shown in a certificate beside the label; the largest k of the spec if that is more
+HASH = 8  # bytes of the hash of an image that the page contains
 LISTED, ROWS = 100_000, 240_000
-"""Images that the page holds at most, and rows, one for each of them, sigma and k: some 35 bytes each in the file."""
+"""Maximum number of images on the page, and of rows (one per image, sigma and k; about 35 bytes each in the file)."""
 
 Whole = NDArray[np.int64]
 
 
 def image_columns(spec: Spec, lines: Sequence[Line]) -> dict[str, Any]:
-    """Return what an image has at every sigma alike: index, reference label, beginning of its hash.
+    """Return the columns that do not depend on sigma: index, reference label, first bytes of the hash.
 
     Args:
         spec: the locked spec.
-        lines: all ledger lines. An image without a line has no label: the number of classes stands for it.
+        lines: all ledger lines. The label of an image without a line is the number of classes.
     """
     index = listed(spec)
     label = np.full(len(index), spec.classes)
@@ -125,12 +125,12 @@ def _beginning(image: str) -> list[int]:
 
 
 def level_columns(spec: Spec, lines: Sequence[Line]) -> dict[str, Any]:
-    """Return the votes of one sigma, a listed image a row, images without a line as zeros.
+    """Return the votes of one sigma, one row per listed image, zeros for images without a line.
 
     Returns:
-        selected (winner of the selection votes, the number of classes where nothing was selected), support (its
-        votes), copies (all, selection included), n (copies at the last look), and the votes at that look as `slots`
-        pairs voted, votes: the label first, then its strongest rivals; classes without a vote are left out.
+        selected (winner of the selection votes, or the number of classes if nothing was selected), support (its
+        votes), copies (all samples, selection included), n (samples at the last look), and the votes at that look as
+        `slots` pairs voted, votes: the label first, then its strongest rivals; classes without a vote are left out.
     """
     m, slots = len(listed(spec)), slots_of(spec)
     selected, support, samples, n = np.full(m, spec.classes), *(np.zeros(m, dtype=np.int64) for _ in range(3))
@@ -150,17 +150,17 @@ def level_columns(spec: Spec, lines: Sequence[Line]) -> dict[str, Any]:
 
 
 def slots_of(spec: Spec) -> int:
-    """Return how many classes a certificate shows: the label and its strongest rivals."""
+    """Return the number of classes in a certificate: the label and its strongest rivals."""
     return min(spec.classes, 1 + max(RIVALS, *spec.request.k))
 
 
 def certificate_columns(spec: Spec, found: Outcomes) -> dict[str, Any]:
-    """Return the certificates of one sigma and k, a listed image a row.
+    """Return the certificates of one sigma and k, one row per listed image.
 
     Returns:
-        outcome, radius (millionths, rounded down; 0 where nothing is certified), reached (how many radii of the spec
-        are certified), least (lower bound of the label's probability in millionths, down) and most (upper bounds of
-        its k rivals, up).
+        outcome, radius (millionths, rounded down; 0 if nothing is certified), reached (number of radii of the spec
+        that are certified), least (lower bound of the probability of the label in millionths, rounded down) and most
+        (upper bounds of its k rivals, rounded up).
     """
     order = listed(spec)
     ours = np.isin(found.index, order)
@@ -182,9 +182,9 @@ def certificate_columns(spec: Spec, found: Outcomes) -> dict[str, Any]:
 
 
 def listed(spec: Spec) -> Whole:
-    """Return the indices of the images that the page holds, increasing: all, or a random sample of many.
+    """Return the indices of the images on the page, increasing: all, or a random subset if there are too many.
 
-    The sample follows from the seed of the run, which was fixed before the first vote.
+    The subset follows from the seed of the run, which was fixed before the first vote.
     """
     order, most = np.sort(indices_of(spec)), min(LISTED, ROWS // (len(spec.request.sigma) * len(spec.request.k)))
     if len(order) <= most:
@@ -193,7 +193,7 @@ def listed(spec: Spec) -> Whole:
 
 
 def _places(spec: Spec, lines: Sequence[Line]) -> tuple[Whole, Iterable[Line]]:
-    """Return the row of each line and the lines; those of an image that the page does not hold are left out."""
+    """Return the row of each line and the lines, without those of images that are not on the page."""
     order, index = listed(spec), columns_of(lines).index
     ours = np.flatnonzero(np.isin(index, order))
     return np.searchsorted(order, index[ours]), some_of(lines, ours)

@@ -1,4 +1,4 @@
-"""What was tested, where every number came from, and the event log in words."""
+"""What was tested, where the numbers came from, and the event log in words."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import full
 
 Facts = Mapping[str, Any]
-_LONGEST = 300  # characters of facts this page does not know
+_LONGEST = 300  # characters of an unknown event
 
 
 def event_words(event: Event) -> str:
-    """Return the facts of one event in words; those of an unknown event as they stand."""
+    """Return the facts of one event in words; those of an unknown event as JSON."""
     try:
         return _WORDS[event.event](event.facts)
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -52,7 +52,7 @@ def _started(facts: Facts) -> str:
     recipe = f", numeric recipe {facts['recipe']}" if facts.get("recipe") else ""
     shard = f", shard {facts['shard']}" if facts.get("shard") else ""
     code = f", code SHA-256 {facts['code_sha256'][:12]}..." if "code_sha256" in facts else ""
-    return f"{facts['lines']:,} results at hand{shard}{worker}{recipe}{code}"
+    return f"{facts['lines']:,} results present{shard}{worker}{recipe}{code}"
 
 
 def _worker(facts: Facts) -> str:
@@ -62,7 +62,7 @@ def _worker(facts: Facts) -> str:
 
 
 def _repeated(facts: Facts) -> str:
-    return f"{facts['repeats']:,} of {facts['images']:,} images repeat another one"
+    return f"{facts['repeats']:,} of {facts['images']:,} images are repeats of others"
 
 
 def _level(facts: Facts) -> str:
@@ -70,37 +70,37 @@ def _level(facts: Facts) -> str:
     words = [f"sigma {facts['sigma']:g}"]
     if noise:
         state = "passed" if noise["passed"] else "FAILED"
-        words.append(f"noise as drawn {state} its test ({noise['values']:,} values, p = {noise['chi_square_p']:.2g})")
+        words.append(f"delivered noise {state} its test ({noise['values']:,} values, p = {noise['chi_square_p']:.2g})")
     if test:
         equal = "the same" if test["bit_equal"] else "DIFFERENT"
-        words.append(f"self-test: outputs bit for bit {equal} in another order and with other neighbours")
+        words.append(f"self-test: outputs bit for bit {equal} in another order and in other batches")
     return "; ".join(words)
 
 
 def _clean(facts: Facts) -> str:
     correct = (f"k = {k}: {sum(each):,}/{facts['images']:,}" for k, each in facts["correct"].items())
-    return f"sigma {facts['sigma']:g}, classifier without noise, label among the k highest: {', '.join(correct)}"
+    return f"sigma {facts['sigma']:g}, no noise: label among the k highest scores: {', '.join(correct)}"
 
 
 def _changed(facts: Facts) -> str:
-    return f"{len(facts['changes'])} simple changes measured in L2 on {facts['images']:,} images"
+    return f"{len(facts['changes'])} simple perturbations measured in L2 on {facts['images']:,} images"
 
 
 def _rates(facts: Facts) -> str:
     rates = ", ".join(f"{precision} {rate:,.0f}" for precision, rate in facts["rates"].items())
     left_out = "".join(f"; not {precision}: {reason}" for precision, reason in facts["left_out"].items())
-    return f"noisy copies a second at sigma {facts['sigma']:g} on {facts['device']}: {rates}{left_out}"
+    return f"samples per second at sigma {facts['sigma']:g} on {facts['device']}: {rates}{left_out}"
 
 
 def _energy(facts: Facts) -> str:
     used = "energy unknown" if facts["joules"] is None else f"{facts['joules']:,.0f} J"
     source = str(facts["source"]).removeprefix("unknown: ")
-    return f"sigma {facts['sigma']:g}: {facts['copies']:,} copies in {facts['seconds']:,.1f} s, {used} ({source})"
+    return f"sigma {facts['sigma']:g}: {facts['copies']:,} samples in {facts['seconds']:,.1f} s, {used} ({source})"
 
 
 def _planned(facts: Facts) -> str:
     pilot = facts["forecast"]["pilot"]
-    return f"forecast of this run, from a pilot of {pilot['images']:,} images with {pilot['copies']:,} copies each"
+    return f"forecast of this run, from a pilot of {pilot['images']:,} images with {pilot['copies']:,} samples each"
 
 
 def _shard_finished(facts: Facts) -> str:
@@ -155,14 +155,14 @@ def images_facts(run: Run) -> list[Fact]:
     """Return what is known about the images."""
     data = run.spec.data
     channels, height, width = data.shape
-    grouped = "yes; the population bound uses one image a group" if data.grouped else "no group was given"
+    grouped = "yes; the population bound uses one image per group" if data.grouped else "no groups given"
     columns = ", ".join(map(printable, data.subgroups))
     return [
         ("Reference", data.reference),
         ("Images", f"{data.images:,}, {height} x {width} pixels, {channels} channels, values 0 to {data.levels}"),
         ("Classes", f"{run.spec.classes:,}"),
         ("Groups (such as patients)", grouped),
-        *([("Subgroups", f"counted apart by {columns}")] if columns else []),
+        *([("Subgroups", f"results by {columns}")] if columns else []),
         ("Preprocessing", "; ".join(data.preprocessing) or "none recorded"),
         ("Data SHA-256", data.sha256.removeprefix("sha256:")),
         ("Labels SHA-256", data.labels_sha256.removeprefix("sha256:")),
@@ -170,7 +170,7 @@ def images_facts(run: Run) -> list[Fact]:
 
 
 def classifiers(run: Run) -> Table:
-    """Return the tested classifiers, a row a sigma."""
+    """Return the tested classifiers, one row per sigma."""
     rows = tuple(
         (
             full(model.sigma),
@@ -200,7 +200,7 @@ def origin(run: Run) -> list[Fact]:
         ("Ledger", f"{len(run.ledger.lines):,} results, {run.missing:,} missing"),
         *([("Merged from", "; ".join(f"{each.name}: {each.lines:,} results" for each in shards))] if shards else []),
         ("Seed of the noise", f"{spec.seed} ({_SEEDS[spec.seed_source]})"),
-        ("Votes are evaluated at", f"{', '.join(f'{n:,}' for n in spec.looks)} copies"),
+        ("Looks", f"{', '.join(f'{n:,}' for n in spec.looks)} samples"),
         ("Numeric recipe", ", ".join(f"{name} {_plain(value)}" for name, value in spec.recipe.model_dump().items())),
         ("smoothcert", spec.smoothcert),
     ]
@@ -210,7 +210,7 @@ def origin(run: Run) -> list[Fact]:
 
 
 def _ledger(run: Run) -> Fact:
-    """Return the hash of the ledger; that of a sealed one was compared with the seal for the status already."""
+    """Return the hash of the ledger; for a sealed run the one in the seal, which the status has already checked."""
     seal = run.directory.seal()
     if seal is None:
         return "Ledger SHA-256", run.ledger.sha256()
@@ -221,13 +221,13 @@ _SEEDS = {"operating system": "drawn from the operating system's entropy", "user
 
 
 def environment(run: Run) -> list[Fact]:
-    """Return versions and machine, as recorded when the run was made; empty where the record is missing."""
+    """Return versions and machine as recorded during the run; empty without a record."""
     record = run.directory.read_environment()
     return [(name.replace("_", " "), _plain(value)) for name, value in sorted(record.items())]
 
 
 def _plain(value: Any) -> str:
-    """Print a setting without brackets and quotes."""
+    """Return a setting without brackets and quotes."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {_plain(each)}" for name, each in value.items())
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""The head of the page: status (sealed, partial, synthetic), the run in a few facts, what may be said about it."""
+"""The head of the page: status (sealed, partial, synthetic), facts of the run, and what may be claimed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from smoothcert.verify import damage
 
 @dataclass(frozen=True)
 class Mark:
-    """One statement that stands on every screen and every printed page.
+    """One statement that is shown on every screen and printed page.
 
     Attributes:
-        kind: bad, warn or good; the colour, never the only sign.
+        kind: bad, warn or good; sets the colour, which is never the only sign.
         text: a few words.
         detail: one sentence for the head of the page.
     """
@@ -31,16 +31,16 @@ class Mark:
 
 
 def marks(run: Run) -> list[Mark]:
-    """Return the marks of a run, the state of its evidence first."""
+    """Return the marks of a run, the status of its evidence first."""
     found = [_evidence(run)]
     if run.missing:
         words = (
             f"{run.missing:,} of {run.expected:,} results are missing. Images without a result count as not certified. "
-            "Nothing is said about a population, as images that are decided quickly are decided first."
+            "No statement about a population is made, as images that are decided quickly finish first."
         )
         found.append(Mark("bad", "PARTIAL", words))
     if run.spec.data.synthetic:
-        words = "The images are synthetic: drawn, not photographed; they are no patient's."
+        words = "The images are synthetic, not of patients."
         found.append(Mark("warn", "SYNTHETIC IMAGES", words))
     if remark := seal_remark(run.directory):
         found.append(Mark("warn", "A SECOND SEAL", f"{remark}."))
@@ -54,8 +54,8 @@ def _evidence(run: Run) -> Mark:
     if fault is not None:
         return Mark("bad", "DAMAGED", f"The evidence was changed after it was recorded. {fault}.")
     if not run.sealed:
-        return Mark("bad", "NOT SEALED", "The run has no finish event: nothing vouches for its ledger yet.")
-    words = f"A finish event vouches for the ledger. Evidence fingerprint: {fingerprint_words(run.directory)}."
+        return Mark("bad", "NOT SEALED", "The run has no finish event, so its ledger is not sealed.")
+    words = f"The finish event holds the hash of the ledger. Evidence fingerprint: {fingerprint_words(run.directory)}."
     return Mark("good", "Sealed", words)
 
 
@@ -69,21 +69,21 @@ SMOOTHED = (
 
 
 def head(run: Run) -> list[Fact]:
-    """Return the run in a few facts."""
+    """Return the main facts of a run."""
     spec, request = run.spec, run.spec.request
     ks = ", ".join(map(str, request.k))
     return [
         ("Run", spec.sha256()[:16]),
         ("Images", f"{spec.data.images:,} of {spec.data.reference}"),
         ("Noise levels sigma", ", ".join(full(sigma) for sigma in request.sigma)),
-        ("Certificates", f"top-k, k = {ks}; alpha = {full(request.alpha)} an image; bound {request.bound}"),
-        ("Sampling", f"up to {request.n_max:,} noisy copies an image; {_STOPPING[request.stopping]}"),
+        ("Certificates", f"top-k, k = {ks}; alpha = {full(request.alpha)} per image; bound {request.bound}"),
+        ("Sampling", f"up to {request.n_max:,} noise samples per image; {_STOPPING[request.stopping]}"),
         ("Dates (UTC)", f"spec locked {_time(run, LOCKED)}; finished {_time(run, FINISHED)}"),
     ]
 
 
 _STOPPING = {
-    "looks": "an image stops as soon as it is decided, with the same guarantee",
+    "looks": "sampling of an image stops as soon as it is decided, with the same guarantee",
     "fixed": "no early stopping",
 }
 
@@ -94,25 +94,25 @@ def _time(run: Run, name: str) -> str:
 
 
 def primary_entry(run: Run, entries: Sequence[Entry]) -> Entry | None:
-    """Return the cell that was fixed as primary before the first image, or None."""
+    """Return the entry that was fixed as primary before the first image, or None."""
     place = run.spec.request.primary
     wanted = None if place is None else (float(place.sigma), place.k, place.radius)
     return next((entry for entry in entries if (entry.sigma, entry.k, entry.radius) == wanted), None)
 
 
 def primary_claims(run: Run, entry: Entry) -> Iterator[Fact]:
-    """Yield what may be said about the primary cell."""
+    """Yield the claims about the primary entry."""
     request = run.spec.request
     yield "Observed", claims.observed(entry, request.n_max)
     if entry.attainable:
         yield "These images", claims.this_sample(entry, request.alpha)
         yield "Population", claims.population(entry, joint=False)
         if entry.joint is not None and run.spec.cells > 1:
-            yield "Population, all cells together", claims.population(entry, joint=True)
+            yield "Population, all entries together", claims.population(entry, joint=True)
 
 
 def reading(run: Run) -> list[Fact]:
-    """Return how any certificate of the run is to be read."""
+    """Return how to read the certificates of the run."""
     return [
         ("Smoothed classifier", SMOOTHED),
         ("One image", claims.one_image(run.spec.request.alpha)),
@@ -122,7 +122,7 @@ def reading(run: Run) -> list[Fact]:
 
 
 def headline(run: Run, entries: Sequence[Entry], k: int) -> Table:
-    """Return certified accuracy of one k: a row a sigma, a column a radius."""
+    """Return certified accuracy at one k: one row per sigma, one column per radius."""
     radii = run.spec.request.radius
     shown = {(entry.sigma, entry.radius): _share(entry) for entry in entries if entry.k == k}
     rows = tuple((full(s), *(shown[float(s), r] for r in radii)) for s in run.spec.request.sigma)

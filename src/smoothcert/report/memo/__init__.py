@@ -1,4 +1,4 @@
-"""The memo: four pages for a regulatory-affairs reader, from a run and what only the sponsor can say. No torch."""
+"""The memo: four pages for a regulatory-affairs reader, from a run and the sponsor's statements. No torch."""
 
 from smoothcert.report.memo.blocks import Field
 from smoothcert.report.memo.build import FIELDS, FILES, write_memo

@@ -1,4 +1,4 @@
-"""What the memo is set from: printable text, fields (a value, how it was rounded, where it comes from) and blocks."""
+"""The parts of the memo: printable text, fields (value, rounding rule, printed string, source) and layout blocks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from smoothcert.stats.rounding import format_down, format_up, full
 
 _COVERED = ((0x20, 0x7E), (0xA1, 0xAC), (0xAE, 0x17F), (0x391, 0x3A1), (0x3A3, 0x3A9), (0x3B1, 0x3C9), (0x410, 0x44F))
-"""Latin, Greek and Cyrillic letters of the fonts that come with typst; a test prints every one of them."""
+"""Latin, Greek and Cyrillic letters of the fonts that come with typst; a test prints all of them."""
 _SINGLE = frozenset("ЁёІіЇїЄєҐґ–—‘’“”„…‹›€™←↑→↓−≤≥≠≈±×÷µ•†‡′″∞√")
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 MISSING = "[?]"
 
 
 def clean(text: str) -> str:
-    """Return a text in one line, composed (NFC), without control, format and soft-hyphen characters.
+    """Return a text on one line, in NFC, without control, format and soft-hyphen characters.
 
     >>> clean("two\\nlines\\u202e of  text")
     'two lines of text'
@@ -28,7 +28,7 @@ def clean(text: str) -> str:
 
 
 def has_glyphs(text: str) -> bool:
-    """Whether the fonts of the memo have every character of a text.
+    """Whether the fonts of the memo contain every character of a text.
 
     >>> has_glyphs("Größe ≥ 3 µm"), has_glyphs("白血球")
     (True, False)
@@ -37,7 +37,7 @@ def has_glyphs(text: str) -> bool:
 
 
 def substitute(text: str) -> str:
-    """Return a clean text in which every word that cannot be printed is replaced by `MISSING`, once in a row.
+    """Return a clean text in which each run of unprintable words is replaced by one `MISSING`.
 
     >>> substitute("reader 白血球 分類 2.0")
     'reader [?] 2.0'
@@ -51,7 +51,7 @@ def substitute(text: str) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    """Return a text of at most so many characters, ended by an ellipsis where it was longer.
+    """Return a text of at most `most` characters, cut at a word if possible; a longer one ends in an ellipsis.
 
     >>> cut("one two three", 9)
     'one two…'
@@ -64,7 +64,7 @@ def cut(text: str, most: int) -> str:
 
 
 def class_label(number: int, name: str, most: int = 34) -> str:
-    """Return a class's name; its number where the name is empty, too long, or has characters the fonts lack.
+    """Return the name of a class, or its number if the name is empty, too long or unprintable.
 
     >>> class_label(3, "白血球"), class_label(3, "platelet")
     ('class 3', 'platelet')
@@ -85,7 +85,7 @@ class Field:
         value: the raw value, as JSON can hold it.
         rule: how `printed` was rounded from it (`EXACT`, `DOWN`, `UP`, `NEAREST` or `WORDS`).
         printed: what the memo prints.
-        source: where the value comes from, in words.
+        source: where the value comes from.
     """
 
     value: Any
@@ -98,28 +98,28 @@ Fields = dict[str, Field]
 
 
 def exact(value: float | str, source: str) -> Field:
-    """A value printed in full: whole numbers with thousands separators, settings as short as they read back."""
+    """A value printed in full: integers with thousands separators, floats in their shortest exact form."""
     printed = f"{value:,}" if isinstance(value, int) else full(value) if isinstance(value, float) else value
     return Field(value, EXACT, printed, source)
 
 
 def down(value: float, decimals: int, source: str, scale: int = 1) -> Field:
-    """A lower bound or share; rounded down after scaling (100 for percent)."""
+    """A lower bound or share, rounded down after scaling (100 for percent)."""
     return Field(value, DOWN, format_down(value, decimals, scale), source)
 
 
 def up(value: float, decimals: int, source: str, scale: int = 1) -> Field:
-    """An upper bound or cost; rounded up after scaling."""
+    """An upper bound or cost, rounded up after scaling."""
     return Field(value, UP, format_up(value, decimals, scale), source)
 
 
 def nearest(value: float, decimals: int, source: str) -> Field:
-    """A measurement that bounds nothing; rounded to nearest."""
+    """A measurement, rounded to nearest."""
     return Field(value, NEAREST, f"{value:,.{decimals}f}", source)
 
 
 def words(printed: str, source: str, value: Any = None) -> Field:
-    """A text; `value` is what it was made from, left out where it is the text itself."""
+    """A text; `value` is the data it was made from. Default: the text itself."""
     return Field(printed if value is None else value, WORDS, printed, source)
 
 
@@ -136,7 +136,7 @@ def fill(text: str, fields: Mapping[str, Field]) -> str:
 
 
 DOES_NOT = "does not"
-"""Place of the column that says what is not guaranteed: exempt from the wording check by place, not by word."""
+"""Place of the column of what is not guaranteed, which the wording check exempts by place, not by word."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,8 @@ class Heading:
 
 @dataclass(frozen=True)
 class Prose:
-    """A paragraph; `lead` is printed bold before it. Styles: body, small, strong, reference, and code,
-    whose lead is plain and whose text is set in a typewriter face."""
+    """A paragraph; `lead` is printed in bold before it. Styles: body, small, strong, reference, and code, with a plain
+    lead and monospaced text."""
 
     text: str
     lead: str = ""
@@ -167,7 +167,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Span:
-    """A cell as wide as several columns."""
+    """A table cell that spans several columns."""
 
     text: str
     columns: int
@@ -181,14 +181,14 @@ class Grid:
     """A table.
 
     Attributes:
-        caption: printed above it, or empty.
-        headings: printed in its first row; empty for a table whose first column names the rows.
-        rows: cells, a `Span` where one stands for several columns.
-        widths: relative column widths, 0 for as wide as needed.
-        right: columns (by position) whose cells are set flush right.
-        mono: columns set in a typewriter face.
-        places: names of columns that a check treats apart (`DOES_NOT`), by position.
-        lines: height of a row in lines, at least (sign-off tables leave room to write).
+        caption: printed above the table, or empty.
+        headings: printed in the first row; empty for a table with row headings in its first column.
+        rows: cells, a `Span` for one that covers several columns.
+        widths: relative column widths.
+        right: right-aligned columns, by position.
+        mono: monospaced columns, by position.
+        places: columns that a check treats separately (`DOES_NOT`), by position.
+        lines: minimum height of a row in lines (sign-off tables leave room to write).
     """
 
     headings: tuple[str, ...]
@@ -203,11 +203,11 @@ class Grid:
 
 @dataclass(frozen=True)
 class Picture:
-    """The figure of the memo, with its description for those who cannot see it."""
+    """The figure of the memo, with its alternative text."""
 
     description: str
     height: float
-    """In mm, at most."""
+    """Maximum, in mm."""
 
 
 @dataclass(frozen=True)
@@ -225,12 +225,12 @@ Block = Heading | Prose | Box | Grid | Picture | Pair
 
 @dataclass(frozen=True)
 class Piece:
-    """One printed string, and where it stands.
+    """One printed string and its place.
 
     Attributes:
         text: what is printed.
         place: `DOES_NOT`, or empty.
-        context: the caption, headings and row it stands in, or the text itself.
+        context: its caption, headings and row, or empty.
     """
 
     text: str
@@ -239,7 +239,7 @@ class Piece:
 
 
 def pieces(blocks: Sequence[Block]) -> Iterator[Piece]:
-    """Yield every printed string of a page, in the order of printing."""
+    """Yield every printed string of a page, in printing order."""
     for block in blocks:
         match block:
             case Heading(number, title):
@@ -267,7 +267,7 @@ def _cells(grid: Grid) -> Iterator[Piece]:
 
 
 def record(block: Block) -> dict[str, Any]:
-    """Return a block as a plain record for the template."""
+    """Return a block as plain values for the template."""
     facts: dict[str, Any] = {"kind": type(block).__name__.lower()}
     match block:
         case Heading(number, title):

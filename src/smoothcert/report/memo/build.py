@@ -1,4 +1,4 @@
-"""Set the memo: typst makes the PDF/A, exactly four pages or none."""
+"""Typeset the memo as PDF/A with typst; exactly four pages, or an error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Paper = Literal["a4", "us-letter"]
 FILES: dict[Paper, str] = {"a4": "memo.pdf", "us-letter": "memo-letter.pdf"}
 FIELDS = "memo_fields.json"
 PAGES = 4
-_LONG, _HASH, _STEP = 30, 64, 8  # characters: longer words may break, except hashes, after so many
+_LONG, _HASH, _STEP = 30, 64, 8  # characters: longer words, except hashes, may break after every _STEP
 _TIED = re.compile(r"p_L = \(q_L − alpha\) / \(1 − alpha\)|\d %|≥ %|\b[rknm] = \d|\bsigma \d|\bsections? \d")
 _TEMPLATE = "memo.typ"
 
@@ -30,23 +30,23 @@ _TEMPLATE = "memo.typ"
 def write_memo(
     run: Run, folder: Path, sponsor: Sponsor | Path | None = None, papers: Sequence[Paper] = ("a4", "us-letter")
 ) -> list[Path]:
-    """Write the four-page memo as PDF/A, and every value it prints; the same run gives the same bytes.
+    """Write the four-page memo as PDF/A, and the values that it prints; the same run gives the same bytes.
 
     Args:
         run: the run, complete or partial.
-        folder: where to.
-        sponsor: the sponsor's fields or their YAML file; left out, they are open.
-        papers: sheet sizes; memo.pdf is A4, memo-letter.pdf US Letter.
+        folder: the folder, created if it does not exist.
+        sponsor: the sponsor's fields or their YAML file. Default: all fields open.
+        papers: paper sizes; memo.pdf is A4, memo-letter.pdf US Letter.
 
     Returns:
-        The files: memo_fields.json, a PDF for each paper, and memo_annex.txt where a sponsor's text does not fit.
+        The files: memo_fields.json, one PDF per paper size, and memo_annex.txt if a text of the sponsor does not fit.
 
     Raises:
-        InputError: the sponsor's file was refused, or the memo does not come out at four pages; nothing was written.
+        InputError: the sponsor's file is invalid, or the memo does not fit four pages; nothing was written.
         MissingExtraError: typst, pypdf or matplotlib is not installed.
     """
     memo = make_memo(run, sponsor if isinstance(sponsor, Sponsor) else read_sponsor(sponsor))
-    documents = set_again(run, memo, papers)
+    documents = typeset_all(run, memo, papers)
     rest = annex(memo.sponsor)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,8 +62,8 @@ def write_memo(
     return [folder / name for name in (FIELDS, *documents, *((ANNEX,) if rest else ()))]
 
 
-def set_again(run: Run, memo: Memo, papers: Sequence[Paper]) -> dict[str, bytes]:
-    """Return the PDF for each paper, by its file name; raises as `typeset` does."""
+def typeset_all(run: Run, memo: Memo, papers: Sequence[Paper]) -> dict[str, bytes]:
+    """Return the PDF for each paper size by file name; raises like `typeset`."""
     figure = _figure(run, memo.fields["figure_k"].value)
     return {FILES[paper]: typeset(memo, figure, paper) for paper in papers}
 
@@ -72,12 +72,12 @@ def typeset(memo: Memo, figure: str, paper: Paper) -> bytes:
     """Return the PDF.
 
     Args:
-        memo: what it prints.
+        memo: the content.
         figure: the figure, as SVG.
-        paper: sheet size.
+        paper: paper size.
 
     Raises:
-        InputError: it does not come out at four pages.
+        InputError: the result does not have four pages.
         MissingExtraError: typst or pypdf is not installed.
     """
     try:
@@ -97,8 +97,8 @@ def typeset(memo: Memo, figure: str, paper: Paper) -> bytes:
     count = page_count(pdf)
     if count != PAGES:
         raise InputError(
-            f"The memo came out at {count} pages on {paper} paper, expected {PAGES}. Shorten the sponsor's texts or "
-            f"class names; if that does not help, please report it with spec.json and sponsor.yaml."
+            f"The memo has {count} pages on {paper} paper, expected {PAGES}. Shorten the sponsor's texts or class "
+            "names. If that does not help, report it with spec.json and sponsor.yaml."
         )
     return pdf
 
@@ -110,7 +110,7 @@ def _stamp(memo: Memo) -> int:
 
 
 def _sheet(memo: Memo, paper: Paper) -> dict[str, Any]:
-    """Return what the template receives: words of a table or text that are too long for a line may be broken."""
+    """Return the input of the template; words that are too long for a line may be broken."""
     printed = {name: field.printed for name, field in memo.fields.items()}
     sheet = {
         "paper": paper,
@@ -127,14 +127,14 @@ def _sheet(memo: Memo, paper: Paper) -> dict[str, Any]:
 
 
 def edges(memo: Memo) -> tuple[str, ...]:
-    """Return what stands at head and foot: the marks, the run, the document, and the number of each page."""
+    """Return the texts of header and footer: marks, run, document, and the number of each page."""
     printed = {name: memo.fields[name].printed for name in ("marks", "run_id", "document_id")}
     numbers = (f"Page {i} of {PAGES}" for i in range(1, PAGES + 1))
     return (printed["marks"], f"Run {printed['run_id']}", f"Document {printed['document_id']}", *numbers)
 
 
 def printed_pages(memo: Memo) -> list[list[Piece]]:
-    """Return every string of each page in the order of printing, head and foot included."""
+    """Return the strings of each page in printing order, header and footer included."""
     marks, run, document, *numbers = (Piece(each) for each in edges(memo))
     title = [[Piece(text.TITLE)], *([] for _ in numbers[1:])]
     parts = zip(title, memo.pages, numbers, strict=True)
@@ -142,7 +142,7 @@ def printed_pages(memo: Memo) -> list[list[Piece]]:
 
 
 def _breakable(value: Any) -> Any:
-    """Return values with words that may break where they are too long, and none between a number and its sign."""
+    """Return values with break points in long words, and no line break between a number and its unit or symbol."""
     if isinstance(value, str):
         kept = _TIED.sub(lambda match: match[0].replace(" ", "\u00a0"), value)
         return re.sub(r"\S+", lambda match: _broken(match[0]), kept)

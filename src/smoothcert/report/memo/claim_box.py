@@ -1,4 +1,4 @@
-"""Pages 1 and 4: draft status, identity, the claim box, what remains. Claim sentences come from `report.claims`."""
+"""Pages 1 and 4: draft status, identity, claim box, residual risk. Claim sentences come from `report.claims`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ UNSIGNED = "it is not signed, and this tool signs nothing"
 
 
 def reasons(found: MemoContext, refused: int) -> Iterator[str]:
-    """Yield the open reasons, the gravest first.
+    """Yield the reasons why the memo is a draft, the most severe first.
 
     Args:
-        found: what the memo is made from.
-        refused: phrases of the memo that the wording check refuses.
+        found: context of the memo.
+        refused: number of phrases that the wording check refuses.
     """
     run = found.run
     if not found.checked.passed:
         yield "the evidence does not verify"
     if not found.locked_first:
-        yield "the settings are not shown to have been locked before the first image"
+        yield "the log does not show that the settings were locked before the first image"
     if run.missing:
         yield f"the run is partial ({run.missing:,} results missing)"
     if not run.sealed:
@@ -53,7 +53,7 @@ def noise_faults(found: MemoContext) -> int:
 
 
 def tests_passed(run: Run, test: str, name: str) -> list[bool]:
-    """Return, for each noise level with such a test, whether it held each time: every session and shard tests anew."""
+    """Return, for each noise level with this test, whether it passed in every session and shard."""
     found: dict[object, bool] = {}
     for event in run.events:
         facts = event.facts.get(test)
@@ -64,7 +64,7 @@ def tests_passed(run: Run, test: str, name: str) -> list[bool]:
 
 
 def marks(found: MemoContext) -> Iterator[str]:
-    """Yield what is printed at the head of every page."""
+    """Yield the marks in the header of every page."""
     run = found.run
     yield "UNSIGNED DRAFT"
     if not found.checked.passed:
@@ -86,7 +86,7 @@ def _levels(count: int) -> str:
 
 
 def identity(found: MemoContext, refused: int) -> Fields:
-    """Who the memo is: ids, date, status, what stands at the head of every page."""
+    """Return the identity of the memo: ids, date, status and the marks of the header."""
     run, open_fields = found.run, found.sponsor.open
     spec, ledger = run.spec.sha256(), run.ledger.sha256()
     return {
@@ -102,38 +102,38 @@ def identity(found: MemoContext, refused: int) -> Fields:
 
 
 def warnings(found: MemoContext) -> list[str]:
-    """Return the sentences that page 1 prints before anything else."""
+    """Return the warnings at the top of page 1."""
     smoothing, sigmas = found.sponsor.smoothing, [float(sigma) for sigma in found.run.spec.request.sigma]
     released = smoothing.sigma if smoothing and smoothing.in_release else None
-    told = {"released_sigma": exact(released or 0.0, "sponsor.yaml")}
+    base = {"released_sigma": exact(released or 0.0, "sponsor.yaml")}
     stated = [
         (found.run.spec.data.synthetic, text.SYNTHETIC),
         (found.run.arithmetic.startswith("not covered"), text.NOT_COVERED),
         (found.demo, text.DEMONSTRATION_MODEL),
         (found.sponsor.demonstration, text.DEMONSTRATION_DATA),
         (smoothing is not None and not smoothing.in_release, text.NOT_RELEASED),
-        (released is not None and released not in sigmas, fill(text.OTHER_SIGMA, told)),
-        (released in sigmas and released != found.shown.sigma, fill(text.UNSHOWN_SIGMA, told)),
+        (released is not None and released not in sigmas, fill(text.OTHER_SIGMA, base)),
+        (released in sigmas and released != found.shown.sigma, fill(text.UNSHOWN_SIGMA, base)),
     ]
     remark = substitute(seal_remark(found.run.directory))
     return [sentence for holds, sentence in [*stated, (bool(remark), f"{remark}.")] if holds]
 
 
 def utc(at: str) -> str:
-    """Return a time of the log as people read it: 2026-11-22 14:48:55 UTC."""
+    """Return a time of the log in the form 2026-11-22 14:48:55 UTC."""
     return at.replace("T", " ").replace("Z", " UTC")
 
 
 def entry_words(entry: Entry) -> str:
-    """Return a cell as people write it."""
+    """Return the sigma, r and k of an entry as text."""
     return f"sigma {full(entry.sigma)}, r = {full(entry.radius)}, k = {entry.k}"
 
 
 def claim(found: MemoContext) -> Fields:
-    """The claim box: the cell, the three sentences, their condition and their limits."""
+    """Return the claim box: the entry, the three sentences, their condition and their limits."""
     run, entry = found.run, found.shown
     where = f"results, {entry_words(entry)}"
-    fields = {"cell_words": words(entry_words(entry), "primary, first criterion, or first attainable cell")}
+    fields = {"cell_words": words(entry_words(entry), "primary, first criterion, or first attainable entry")}
     heading = text.NAMED if found.named else text.UNNAMED if entry.attainable else text.UNATTAINABLE
     fault = cut(substitute(" ".join(found.checked.faults[:1])), 180)
     fields |= _numbers(found, where) if entry.attainable else {}
@@ -211,13 +211,13 @@ def _criteria(found: MemoContext) -> str:
 
 
 def remaining(found: MemoContext) -> Fields:
-    """Section 15: what the verification leaves open."""
+    """Return section 15: what the verification leaves open."""
     entry = found.shown
     base = {
         "uncertified": exact(entry.images - entry.certified, f"m - s, {entry_words(entry)}"),
         "images": exact(entry.images, "spec.json"),
         "alpha": exact(found.run.spec.request.alpha, "spec.json"),
-        "cell_words": words(entry_words(entry), "cell of the claim box"),
+        "cell_words": words(entry_words(entry), "entry of the claim box"),
     }
-    told = fill(text.RESIDUAL if entry.attainable else text.RESIDUAL_UNATTAINABLE, base)
-    return {"uncertified": base["uncertified"], "residual": words(told, f"results, {entry_words(entry)}")}
+    residual = fill(text.RESIDUAL if entry.attainable else text.RESIDUAL_UNATTAINABLE, base)
+    return {"uncertified": base["uncertified"], "residual": words(residual, f"results, {entry_words(entry)}")}

@@ -1,4 +1,4 @@
-"""What the memo is made from, gathered once: the run, its entries, what verify says, the sponsor's fields."""
+"""The context of the memo, gathered once: the run, its entries, the result of verify, the sponsor's fields."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ NOT_MET = "NOT MET"
 
 @dataclass(frozen=True)
 class MemoContext:
-    """Everything the fields and tables of the memo are derived from.
+    """The inputs of all fields and tables of the memo.
 
     Attributes:
         run: the run.
-        sponsor: what the sponsor said.
-        cells: the results table.
-        checked: what verify says about the evidence.
+        sponsor: the sponsor's fields.
+        entries: the results table.
+        checked: the result of verify for the evidence.
     """
 
     run: Run
     sponsor: Sponsor
-    cells: tuple[Entry, ...]
+    entries: tuple[Entry, ...]
     checked: Report
 
     @property
     def named(self) -> Place | None:
-        """The cell that was named before any look: the primary cell, else the first criterion's, else none."""
+        """The entry that was named before any look: the primary entry, else that of the first criterion, else None."""
         request = self.run.spec.request
         if not self.locked_first or (self.planned and first_unnamed(self.planned, self.run.spec)):
             return None
@@ -49,24 +49,24 @@ class MemoContext:
 
     @cached_property
     def planned(self) -> Forecast | None:
-        """What a plan predicted from a pilot on images of the run, where one is on record."""
+        """The forecast of a plan from a pilot on images of the run, if one is recorded."""
         return forecast_of(self.run.events)
 
     @cached_property
     def shown(self) -> Entry:
-        """The cell of the claim box: the named one, else the first attainable in the run's order, else the first."""
+        """The entry of the claim box: the named one, else the first attainable one, else the first."""
         if self.named is not None:
             wanted = (float(self.named.sigma), self.named.k, self.named.radius)
-            return next(entry for entry in self.cells if (entry.sigma, entry.k, entry.radius) == wanted)
-        return next((entry for entry in self.cells if entry.attainable), self.cells[0])
+            return next(entry for entry in self.entries if (entry.sigma, entry.k, entry.radius) == wanted)
+        return next((entry for entry in self.entries if entry.attainable), self.entries[0])
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """The acceptance criteria, judged."""
-        return verdicts(self.run.spec, self.cells)
+        return verdicts(self.run.spec, self.entries)
 
     def judged(self, verdict: Verdict) -> tuple[str, str]:
-        """Return what a criterion reached and its verdict, in words; nothing about a population of dependent images."""
+        """Return the value reached and the verdict in words; no population bound is judged for dependent images."""
         if self.run.missing:
             return "undecided: partial run", "undecided"
         if self.independent is False and verdict.criterion.of != "observed" and verdict.attainable:
@@ -75,17 +75,17 @@ class MemoContext:
 
     @property
     def production(self) -> Production:
-        """What the sponsor says about production, or the defaults."""
+        """The sponsor's section on production, or the defaults."""
         return self.sponsor.production or Production()
 
     @property
     def serving(self) -> Device | None:
-        """The device that section 10 shows production on: the first the sponsor names; None: the run's own."""
+        """The device of production in section 10: the first that the sponsor names, or None for that of the run."""
         return next(iter(self.production.devices), None)
 
     @cached_property
     def basis(self) -> Basis:
-        """What the cost scenarios are extrapolated from."""
+        """The basis of the cost scenarios."""
         return basis_of(self.run, self.production)
 
     @cached_property
@@ -93,24 +93,24 @@ class MemoContext:
         return scenarios(self.basis, self.production)
 
     def scenario(self, task: str, studies: int | None = None) -> Scenario:
-        """Return one row of the cost scenarios: on the run's device where it is done once, else on the one shown."""
+        """Return one cost scenario: on the device of the run if the task is done once, else on the device shown."""
         once, serving = studies is None, self.serving.name if self.serving else None
         rows = (row for row in self._scenarios if row.task == task and row.studies == studies)
         return next(row for row in rows if (row.here if once or serving is None else row.device == serving))
 
     @property
     def demo(self) -> bool:
-        """Whether a classifier is the shipped demonstration."""
+        """Whether a classifier is the bundled demo."""
         return any(model.reference == "demo" for model in self.run.spec.models)
 
     @property
     def independent(self) -> bool | None:
-        """What the sponsor says about the independence of the images; None where nothing was said."""
+        """The sponsor's statement on the independence of the images, or None."""
         return self.sponsor.independence.independent if self.sponsor.independence else None
 
     @property
     def locked_first(self) -> bool:
-        """Whether the spec was locked before the first image: first in the log, and no line is older."""
+        """Whether the spec was locked before the first image: it is the first event, and no ledger line is older."""
         events = self.run.events
         if not events or events[0].event != LOCKED:
             return False
@@ -122,7 +122,7 @@ class MemoContext:
 
     @property
     def dated(self) -> str:
-        """UTC time the memo bears: of the seal, else of the last image or event of the sampling. Never the clock's."""
+        """UTC date of the memo: of the seal, else of the last image or sampling event; never the current time."""
         seal = self.run.directory.seal()
         if seal is not None:
             return seal.at
@@ -132,10 +132,10 @@ class MemoContext:
 
 
 def gather(run: Run, sponsor: Sponsor, checked: Report | None = None) -> MemoContext:
-    """Derive the results table of a run, and check its evidence where that was not done yet."""
+    """Return the context of a run; its evidence is verified unless `checked` is given."""
     return MemoContext(run, sponsor, tuple(run.results()), checked or verify(run.directory.path, run))
 
 
 def short(reference: str, most: int = 44) -> str:
-    """Return the last part of a file name or reference, so that no machine's folders are printed."""
+    """Return the last part of a path or reference, so that no local folder is printed."""
     return cut(substitute(PurePosixPath(reference.replace("\\", "/")).name or reference), most)

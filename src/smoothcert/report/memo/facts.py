@@ -1,4 +1,4 @@
-"""Tables of plain facts with their captions and notes: the item tested, parameters, hashes, criteria."""
+"""Tables of facts with captions and notes: the item tested, parameters, hashes, criteria."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from smoothcert.report.memo.blocks import (
 )
 from smoothcert.report.memo.claim_box import utc
 from smoothcert.report.memo.context import NOT_MET, MemoContext, short
-from smoothcert.report.memo.sponsor import quoted, said
+from smoothcert.report.memo.sponsor import field_text, quoted
 from smoothcert.report.results_table import Table
 from smoothcert.report.units import units
 from smoothcert.stats.rounding import format_down, full
 
 CRITERIA = 5
-"""Acceptance criteria that fit section 8."""
+"""Maximum number of acceptance criteria in section 8."""
 _MODELS, _COUNTED, _CLASSES, _RANKS, _LEVELS = 3, 12, 330, 3, 4
 
 
@@ -44,7 +44,7 @@ def bare(sha: str) -> str:
 
 
 def items(found: MemoContext) -> Table:
-    """Section 4: a row for each classifier; noise levels that share weights share a row."""
+    """Return section 4: one row per classifier; noise levels that share weights share a row."""
     groups: dict[tuple[str, str], list[ModelFacts]] = {}
     for model in found.run.spec.models:
         groups.setdefault((model.sha256, model.reference), []).append(model)
@@ -60,12 +60,12 @@ def _item(models: list[ModelFacts]) -> tuple[str, ...]:
     first = models[0]
     sigmas = ", ".join(full(model.sigma) for model in models[:6]) + ("…" if len(models) > 6 else "")
     trained = "not recorded" if first.trained_sigma is None else f"sigma {full(first.trained_sigma)}"
-    arch = cut(substitute(first.arch or "own code"), 24)
+    arch = cut(substitute(first.arch or "custom"), 24)
     return (sigmas, short(first.reference), arch, brief(first.sha256), trained)
 
 
 def item_facts(found: MemoContext) -> Table:
-    """Section 4: images, classes, preprocessing, and the role of the images."""
+    """Return section 4: images, classes, preprocessing, and the role of the images."""
     data = found.run.spec.data
     channels, height, width = data.shape
     images = (
@@ -76,21 +76,21 @@ def item_facts(found: MemoContext) -> Table:
         ("Images", images),
         ("Classes", class_counts(found)),
         ("Preprocessing", _preprocessing(found)),
-        ("Role of the images", said(found.sponsor, "data_role")),
+        ("Role of the images", field_text(found.sponsor, "data_role")),
     )
     return Table(("fact", "value"), rows, ({"data": data.model_dump(mode="json", exclude={"indices"})},))
 
 
 def class_counts(found: MemoContext) -> str:
-    """Return the images of each class in words; of many classes only their range."""
+    """Return the number of images of each class; for many classes only the range."""
     data = found.run.spec.data
     pairs = list(enumerate(zip(data.class_names, data.class_counts, strict=True)))
     if len(pairs) > _COUNTED:
         return (
             f"{len(pairs):,} classes of {min(data.class_counts):,} to {max(data.class_counts):,} images (report.html)"
         )
-    told = ", ".join(f"{class_label(i, name)}: {count:,}" for i, (name, count) in pairs)
-    return told if len(told) <= _CLASSES else ", ".join(f"class {i}: {count:,}" for i, (_, count) in pairs)
+    counts = ", ".join(f"{class_label(i, name)}: {count:,}" for i, (name, count) in pairs)
+    return counts if len(counts) <= _CLASSES else ", ".join(f"class {i}: {count:,}" for i, (_, count) in pairs)
 
 
 def _preprocessing(found: MemoContext) -> str:
@@ -105,7 +105,7 @@ def _preprocessing(found: MemoContext) -> str:
 def _normalisation(found: MemoContext) -> str:
     declared = {(model.mean, model.std) for model in found.run.spec.models}
     if len(declared) > 1:
-        return "differing normalisations (spec.json)"
+        return "different normalisations (spec.json)"
     mean, std = (" ".join(full(value) for value in values) for values in declared.pop())
     return f"mean {mean}, std {std}" if mean else "no declared normalisation"
 
@@ -115,31 +115,31 @@ def _sha256(text: str) -> str:
 
 
 def parameters(found: MemoContext) -> Table:
-    """Section 9: the run's parameters."""
+    """Return section 9: the parameters of the run."""
     spec, request = found.run.spec, found.run.spec.request
     looks = f"{len(spec.looks)} looks, {spec.looks[0]:,} to {spec.looks[-1]:,}" if len(spec.looks) > 1 else "one look"
     grid = f"integer steps of 1/{spec.data.levels}, a rounded Gaussian"
     rows = [
         ("alpha", f"{full(request.alpha)} for each image and k, over the noise"),
         ("bound; stopping", f"{request.bound}; {request.stopping} ({looks})"),
-        ("copies an image", f"n0 = {request.n0:,} for selection, n up to {request.n_max:,}"),
+        ("samples per image", f"n0 = {request.n0:,} for selection, n up to {request.n_max:,}"),
         ("class certified", "; ".join(f"k = {k}: {request.target_of(k)}" for k in request.k[:_LEVELS])),
         ("noise", grid if request.noise == "grid" else "floating point: arithmetic not covered"),
         ("seed", "operating system's entropy" if spec.seed_source == "operating system" else "chosen by the user"),
-        ("joint level", f"5 % / {spec.cells} cells of the run"),
+        ("joint bounds", f"5 % / {spec.cells} entries of the run"),
         *(_limits(found, k) for k in request.k[:_RANKS]),
     ]
     return Table(("parameter", "value"), tuple(rows), ({"looks": list(spec.looks), "seed": str(spec.seed)},))
 
 
 def _limits(found: MemoContext, k: int) -> tuple[str, str]:
-    reach = {entry.sigma: entry.r_max for entry in found.cells if entry.k == k}
-    told = [f"{format_down(limit, 4)} (sigma {full(sigma)})" for sigma, limit in list(reach.items())[:_LEVELS]]
-    return f"R_max, k = {k}", ", ".join(told) + (", …" if len(reach) > _LEVELS else "")
+    reach = {entry.sigma: entry.r_max for entry in found.entries if entry.k == k}
+    limits = [f"{format_down(limit, 4)} (sigma {full(sigma)})" for sigma, limit in list(reach.items())[:_LEVELS]]
+    return f"R_max, k = {k}", ", ".join(limits) + (", …" if len(reach) > _LEVELS else "")
 
 
 def criteria(found: MemoContext) -> Table:
-    """Section 8: acceptance criteria that were locked before the first image, judged."""
+    """Return section 8: the acceptance criteria that were locked before the first image, with verdicts."""
     n_max = f"{found.run.spec.request.n_max:,}"
     judged = [(each.promised, n_max, *found.judged(each)) for each in found.verdicts] if found.locked_first else []
     first = sorted(range(len(judged)), key=lambda i: judged[i][-1] != NOT_MET)[:CRITERIA]
@@ -148,7 +148,7 @@ def criteria(found: MemoContext) -> Table:
 
 
 def hashes(found: MemoContext) -> Table:
-    """Section 17: what identifies the evidence."""
+    """Return section 17: the hashes that identify the evidence."""
     spec = found.run.spec
     weights: dict[str, list[str]] = {}
     for model in spec.models:
@@ -166,21 +166,21 @@ def hashes(found: MemoContext) -> Table:
 
 
 def environment(found: MemoContext) -> dict[str, Any]:
-    """Return what the run recorded about the machine that sampled, or nothing."""
+    """Return the recorded environment of the run, or an empty record."""
     return found.run.directory.read_environment()
 
 
 def notes(found: MemoContext, tables: dict[str, Table]) -> Fields:
-    """Return the notes; each names what it cuts."""
+    """Return captions and notes; each states which rows are left out."""
     spec, entry = found.run.spec, found.shown
     k, r = f"k = {entry.k}", f"r = {full(entry.radius)}"
-    n_max = f"up to {spec.request.n_max:,} noisy copies an image"
+    n_max = f"up to {spec.request.n_max:,} noise samples per image"
     levels = f"{len(tables['headline'].rows)} x {len(tables['headline'].headings) - 2}"
     return {
         "headline_note": _joined(
             f"At {k}, {n_max}, in percent of {spec.data.images:,} images (95 % Clopper-Pearson interval); certified "
             "images.",
-            f"{levels} of {spec.cells} cells are shown; all: section 11 and results.csv."
+            f"{levels} of {spec.cells} entries are shown; all: section 11 and results.csv."
             if len(tables["headline"].records) < spec.cells
             else "",
         ),
@@ -189,11 +189,11 @@ def notes(found: MemoContext, tables: dict[str, Table]) -> Fields:
         "criteria_note": words(_cut(tables["criteria"], len(found.verdicts), text.CRITERIA_CUT), "spec.json"),
         "cost_note": words(_served(found, tables["cost"]), "sponsor.yaml or default"),
         "results_note": _joined(
-            _cut(tables["results"], len(found.cells), file="results.csv"), text.RESULTS_NOTE, _arithmetic(found)
+            _cut(tables["results"], len(found.entries), file="results.csv"), text.RESULTS_NOTE, _arithmetic(found)
         ),
         "accuracy_caption": _joined(
-            f"The price of smoothing: accuracy without noise, and certified at any radius (at least: sampling stops "
-            f"once the radii of the run are decided), {n_max}.",
+            "Clean accuracy of the base classifier, and certified accuracy at any positive radius (at least, as "
+            f"sampling stops once the radii of the run are decided), {n_max}.",
             _cut(tables["accuracy"], len(spec.request.sigma) * len(spec.request.k)),
         ),
         "class_caption": words(
@@ -204,7 +204,7 @@ def notes(found: MemoContext, tables: dict[str, Table]) -> Fields:
             text.CLASS_NOTE,
             text.SOME_GROUPS if spec.data.grouped else "" if spec.data.subgroups else text.NO_GROUPS,
         ),
-        "changes_note": words(_measured(found), "log of events: changed images"),
+        "changes_note": words(_measured(found), "log of events: perturbed images"),
     }
 
 
@@ -217,14 +217,14 @@ def _figure_k(found: MemoContext) -> int:
     return 1 if 1 in ks else ks[0]
 
 
-def _cut(table: Table, whole: int, told: str = text.ROWS_CUT, file: str = "results.md") -> str:
+def _cut(table: Table, whole: int, note: str = text.ROWS_CUT, file: str = "results.md") -> str:
     if len(table.rows) in (0, whole):
         return ""
-    return fill(told, {"rows_shown": exact(len(table.rows), ""), "rows": exact(whole, ""), "file": words(file, "")})
+    return fill(note, {"rows_shown": exact(len(table.rows), ""), "rows": exact(whole, ""), "file": words(file, "")})
 
 
 def _served(found: MemoContext, table: Table) -> str:
-    """Return the caption of the cost table: which device, and what its prices are of."""
+    """Return the caption of the cost table: device and currency."""
     device, priced = found.serving, ""
     name = quoted(device.name, "production.devices.name") if device else "the run's own device"
     if device and device.hour and table.rows:
@@ -240,34 +240,34 @@ def _arithmetic(found: MemoContext) -> str:
 
 def _classes(found: MemoContext, table: Table) -> str:
     names = found.run.spec.data.class_names
-    told = []
+    notes = []
     if len(table.rows) < len(names):
         base = {"classes_shown": exact(len(table.rows), ""), "classes": exact(len(names), "")}
-        told.append(fill(text.CLASSES_CUT, base | {"class_sigma": exact(found.shown.sigma, "")}))
+        notes.append(fill(text.CLASSES_CUT, base | {"class_sigma": exact(found.shown.sigma, "")}))
     if any(class_label(i, name) != clean(name) for i, name in enumerate(names)):
-        told.append(text.NUMBERED)
-    return " ".join(told)
+        notes.append(text.NUMBERED)
+    return " ".join(notes)
 
 
 def _measured(found: MemoContext) -> str:
     if not found.run.changes:
         return ""
-    return f"Median over {found.run.changes[0].images:,} images; of these, images whose changed copy stays within r."
+    return f"Median over {found.run.changes[0].images:,} images; of these, images that stay within r when perturbed."
 
 
 def unit_notes(found: MemoContext, table: Table) -> Fields:
-    """Section 12: one grey level against the radii, in words."""
+    """Return section 12: the L2 norm of one grey level, compared with the radii."""
     spec = found.run.spec
     channels, height, width = spec.data.shape
     one = units(spec.request.radius[0], spec.data.shape).one_level
     inside = [full(r) for r in spec.request.radius if one < r]
     outside = [full(r) for r in spec.request.radius if one >= r]
-    told = [f"inside r = {_listed(inside)}"] if inside else []
-    told += [f"outside r = {_listed(outside)}"] if outside else []
+    parts = [f"inside r = {_listed(inside)}"] if inside else []
+    parts += [f"outside r = {_listed(outside)}"] if outside else []
     base = {
         "shape": words(f"{height} x {width} x {channels}", "spec.json"),
         "one_level": nearest(one, 2, "sqrt(values of an image) / 255"),
-        "one_level_words": words(", ".join(told), "spec.json"),
+        "one_level_words": words(", ".join(parts), "spec.json"),
     }
     cut_short = _cut(table, len(spec.request.radius))
     return base | {"units_note": _joined(cut_short, fill(text.UNITS_NOTE, base))}
@@ -278,14 +278,14 @@ def _listed(numbers: list[str], most: int = 6) -> str:
 
 
 def records(found: MemoContext) -> Fields:
-    """Section 6: the evidence and what verify says about it."""
+    """Return section 6: the evidence and the result of verify."""
     checked, run = found.checked, found.run
     total = run.expected
     outcome = (
         f"passed: {checked.bounds:,} confidence bounds on votes and {checked.decisions:,} decisions were recomputed "
         f"by two implementations"
         if checked.passed
-        else f"FAILED, {len(checked.faults)} {'fault' if len(checked.faults) == 1 else 'faults'} named"
+        else f"FAILED, {len(checked.faults)} {'fault' if len(checked.faults) == 1 else 'faults'}"
     )
     seal = f"sealed {utc(found.dated)}" if run.sealed else "NOT SEALED"
     stated = [
@@ -296,19 +296,22 @@ def records(found: MemoContext) -> Fields:
     if run.directory.shards:
         stated.insert(1, f"Merged from {len(run.directory.shards):,} shards, each with its own log of events.")
     if run.ledger.differing:
-        stated.insert(1, f"Two workers differed on {len(run.ledger.differing):,} results; a rule blind to votes chose.")
+        stated.insert(
+            1,
+            f"Two workers differed on {len(run.ledger.differing):,} results; one was chosen blind to votes.",
+        )
     return {"records": words(" ".join(stated), "ledger, log of events, verify", {"lines": checked.lines})}
 
 
 def found_not_shown() -> str:
-    """Return what no check of the evidence can show."""
+    """Return what no check of the evidence shows."""
     from smoothcert.verify import NOT_SHOWN
 
     return NOT_SHOWN
 
 
 def closing(found: MemoContext) -> Fields:
-    """Page 4: limitations that belong to this run, and the versions that made it."""
+    """Return page 4: the limitations of this run, and the versions that sampled it."""
     base = {
         "generator": words(str(environment(found).get("generator") or "Philox4x64-10"), "environment.json"),
         "not_shown": words(found_not_shown(), "constant"),
@@ -316,10 +319,12 @@ def closing(found: MemoContext) -> Fields:
     }
     packages = environment(found).get("packages")
     listed = packages if isinstance(packages, dict) else {}
-    told = ", ".join(f"{name} {listed[name]}" for name in ("smoothcert", "torch", "numpy", "scipy") if listed.get(name))
+    versions = ", ".join(
+        f"{name} {listed[name]}" for name in ("smoothcert", "torch", "numpy", "scipy") if listed.get(name)
+    )
     anchor = found.checked.fingerprint
     fingerprint = f"Evidence fingerprint: {in_groups(anchor)}. " if anchor else ""
-    sampled = f"Sampled with {cut(substitute(told), 150) or 'versions that were not recorded'}."
+    sampled = f"Sampled with {cut(substitute(versions), 150) or 'versions that were not recorded'}."
     return {
         "limitations": words(" ".join(fill(text.LIMITATIONS, base).split()), "constant, filled in"),
         "versions": words(f"{fingerprint}{sampled}", "first finish event of the log, environment.json"),

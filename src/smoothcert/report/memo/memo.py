@@ -1,4 +1,4 @@
-"""The memo as data: fields, tables and the four pages, a pure function of a run and the sponsor's fields."""
+"""The memo as data: fields, tables and four pages, a pure function of a run and the sponsor's fields."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from typing import Any
 from smoothcert.evidence import Run
 from smoothcert.evidence.events import writer
 from smoothcert.report.claims import ONE_SUPPLY
-from smoothcert.report.memo import claim_box as claimed
-from smoothcert.report.memo import facts, settings, text
-from smoothcert.report.memo import facts as notes
-from smoothcert.report.memo import sponsor as sponsored
-from smoothcert.report.memo import tables as by_subgroup
-from smoothcert.report.memo import tables as shares
+from smoothcert.report.memo import claim_box, facts, settings, text
+from smoothcert.report.memo import sponsor as sponsor_fields
+from smoothcert.report.memo import tables as shared
 from smoothcert.report.memo.blocks import (
     DOES_NOT,
     Block,
@@ -47,8 +44,8 @@ def pages(fields: Fields, tables: Tables) -> tuple[tuple[Block, ...], ...]:
     """Return the blocks of the four pages.
 
     Args:
-        fields: every printed value that stands in a text.
-        tables: every table.
+        fields: the printed values of all texts.
+        tables: all tables.
     """
     return (_first(fields, tables), _second(fields, tables), _third(fields, tables), _fourth(fields, tables))
 
@@ -127,7 +124,7 @@ def _second(fields: Fields, tables: Tables) -> tuple[Block, ...]:
         Heading("10", "Cost and sample size"),
         _grid(tables["cost"], _cost_widths(tables["cost"]), (), fields["cost_note"].printed),
         Prose(fields["cost"].printed),
-        Grid((), (("Price of an hour of device", fields["price_row"].printed),), (0.24, 1)),
+        Grid((), (("Price per device-hour", fields["price_row"].printed),), (0.24, 1)),
     )
 
 
@@ -153,7 +150,7 @@ def _third(fields: Fields, tables: Tables) -> tuple[Block, ...]:
         *_subgroups(fields, tables),
         Heading("12", "The radius in image units"),
         _units(tables, fields),
-        Heading("13", "What the bound guarantees, and what it does not"),
+        Heading("13", "What the bound does and does not guarantee"),
         Grid(tables["guarantees"].headings, tables["guarantees"].rows, (1.0, 2.3, 2.1), places={2: DOES_NOT}),
     )
 
@@ -167,11 +164,11 @@ def _subgroups(fields: Fields, tables: Tables) -> tuple[Block, ...]:
 
 def _units(tables: Tables, fields: Fields) -> Pair:
     grid, table = _grid(tables["units"], (0.4, 1.8, 1.2), ()), tables["changes"]
-    told = Prose(fields["units_note"].printed, style="small")
+    note = Prose(fields["units_note"].printed, style="small")
     if not table.rows:
-        return Pair((grid,), (told, Prose(text.CHANGES_MISSING, style="small")), 0.45)
+        return Pair((grid,), (note, Prose(text.CHANGES_MISSING, style="small")), 0.45)
     measured = _grid(table, (2.7, 1.1, *(0.7 for _ in table.headings[2:])))
-    return Pair((grid, told), (measured, Prose(fields["changes_note"].printed, style="small")), 0.45)
+    return Pair((grid, note), (measured, Prose(fields["changes_note"].printed, style="small")), 0.45)
 
 
 def _fourth(fields: Fields, tables: Tables) -> tuple[Block, ...]:
@@ -184,14 +181,14 @@ def _fourth(fields: Fields, tables: Tables) -> tuple[Block, ...]:
         _facts(tables["risk"], 0.14),
         Heading("16", "Regulatory map"),
         Prose(ONE_SUPPLY),
-        Grid(("provision", "topic", "where this memo speaks to it"), regulatory, (2.1, 1.7, 2.3)),
+        Grid(("provision", "topic", "sections of this memo"), regulatory, (2.1, 1.7, 2.3)),
         Heading("17", "Traceability"),
         Prose(text.COMMAND, text.RECHECK, "code"),
         _grid(tables["hashes"], (0.26, 1), _ALL, mono=(1,)),
         Prose(fields["versions"].printed, style="small"),
         Heading("18", "Sign-off and revision history"),
         Pair(
-            (_room(tables["approvals"], (0.9, 2.3, 0.75, 1.05)),),
+            (_sign_off(tables["approvals"], (0.9, 2.3, 0.75, 1.05)),),
             (_grid(tables["revisions"], (0.6, 0.8, 2.2), _ALL),),
             0.61,
         ),
@@ -203,23 +200,23 @@ def _fourth(fields: Fields, tables: Tables) -> tuple[Block, ...]:
 def _grid(
     table: Table, widths: tuple[float, ...], left: tuple[int, ...] = (0,), caption: str = "", mono: tuple[int, ...] = ()
 ) -> Grid:
-    """Return a table; columns that are not set flush left hold numbers and are set flush right."""
+    """Return a table; columns that are not in `left` contain numbers and are right-aligned."""
     right = tuple(i for i in range(len(table.headings)) if i not in left)
     return Grid(table.headings, table.rows, widths, caption, right, mono)
 
 
-def _room(table: Table, widths: tuple[float, ...]) -> Grid:
-    """Return a table whose rows leave room to sign."""
+def _sign_off(table: Table, widths: tuple[float, ...]) -> Grid:
+    """Return a table with room for signatures."""
     return Grid(table.headings, table.rows, widths, lines=_SIGNED)
 
 
 def _facts(table: Table, first: float) -> Grid:
-    """Return a table whose first column names its rows."""
+    """Return a table with row headings in its first column."""
     return Grid((), table.rows, (first, 1))
 
 
 def _spanned(table: Table) -> Grid:
-    """Return the results with one wide cell where a radius is not attainable, instead of dashes."""
+    """Return the results with one wide cell in place of dashes if a radius is not attainable."""
     rows: list[tuple[str | Span, ...]] = []
     for row in table.rows:
         at = next((i for i, entry in enumerate(row) if entry.startswith(UNATTAINABLE)), None)
@@ -233,11 +230,11 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Memo:
-    """Everything the memo prints.
+    """The content of the memo.
 
     Attributes:
-        fields: every printed value that stands in a text.
-        tables: every table, rows as printed and the records they came from.
+        fields: the printed values of all texts.
+        tables: all tables, as printed rows and the records behind them.
         pages: the blocks of the four pages.
         sponsor: the sponsor's fields.
     """
@@ -263,12 +260,12 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def make_memo(run: Run, sponsor: Sponsor, checked: Report | None = None) -> Memo:
-    """Derive the memo of a run, complete or partial; needs neither torch nor typst.
+    """Return the memo of a run, complete or partial. Needs neither torch nor typst.
 
     Args:
         run: the run.
         sponsor: the sponsor's fields, open or filled.
-        checked: what verify says about the evidence; left out, it is asked.
+        checked: the result of verify for the evidence. Default: verify is run.
     """
     found = gather(run, sponsor, checked)
     tables = _tables(found)
@@ -282,46 +279,46 @@ def make_memo(run: Run, sponsor: Sponsor, checked: Report | None = None) -> Memo
 
 
 def memo_fields(run: Run, sponsor: Sponsor) -> dict[str, Field]:
-    """Return every value that the text of the memo prints: raw value, rounding, printed string, source."""
+    """Return the printed values of all texts: raw value, rounding rule, printed string, source."""
     return make_memo(run, sponsor).fields
 
 
 def _fields(found: MemoContext, tables: dict[str, Table], refusals: int) -> Fields:
     return {
-        **claimed.identity(found, refusals),
+        **claim_box.identity(found, refusals),
         **settings.settings(found),
-        **claimed.claim(found),
-        **notes.records(found),
+        **claim_box.claim(found),
+        **facts.records(found),
         **settings.prespecified(found),
         **settings.statistics(found),
         **settings.cost(found),
         "price_row": words(settings.price_row(found), "sponsor.yaml: production"),
-        **notes.notes(found, tables),
-        **by_subgroup.notes(found, tables.get("subgroups")),
-        **notes.unit_notes(found, tables["units"]),
-        **claimed.remaining(found),
-        **notes.closing(found),
+        **facts.notes(found, tables),
+        **shared.subgroup_notes(found, tables.get("subgroups")),
+        **facts.unit_notes(found, tables["units"]),
+        **claim_box.remaining(found),
+        **facts.closing(found),
     }
 
 
 def _tables(found: MemoContext) -> dict[str, Table]:
     return {
-        "device": sponsored.device_table(found.sponsor),
+        "device": sponsor_fields.device_table(found.sponsor),
         "items": facts.items(found),
         "item_facts": facts.item_facts(found),
-        "headline": shares.headline(found),
+        "headline": shared.headline(found),
         "criteria": facts.criteria(found),
         "parameters": facts.parameters(found),
-        "cost": shares.cost(found),
-        "results": shares.results(found),
-        "accuracy": shares.accuracy(found),
-        "classes": shares.classes(found),
-        **by_subgroup.tables(found),
-        "units": shares.units(found),
-        "changes": shares.changes(found),
-        "guarantees": shares.guaranteed(found),
-        "risk": sponsored.risk_table(found.sponsor),
+        "cost": shared.cost(found),
+        "results": shared.results(found),
+        "accuracy": shared.accuracy(found),
+        "classes": shared.classes(found),
+        **shared.subgroup_tables(found),
+        "units": shared.units(found),
+        "changes": shared.changes(found),
+        "guarantees": shared.guaranteed(found),
+        "risk": sponsor_fields.risk_table(found.sponsor),
         "hashes": facts.hashes(found),
-        "approvals": sponsored.approval_table(found.sponsor),
-        "revisions": sponsored.revision_table(found.sponsor),
+        "approvals": sponsor_fields.approval_table(found.sponsor),
+        "revisions": sponsor_fields.revision_table(found.sponsor),
     }

@@ -1,4 +1,4 @@
-"""Pages, text and foreign parts of a PDF, and the outlines of its letters; the only place that knows pypdf."""
+"""Read pages, text, foreign parts and glyph outlines of a PDF. The only module that imports pypdf."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 DEEPEST = 20
-"""Levels of nesting that are looked through."""
+"""Maximum nesting depth that is searched."""
 
 
 def page_count(pdf: bytes) -> int:
@@ -25,17 +25,17 @@ def page_count(pdf: bytes) -> int:
 
     Raises:
         MissingExtraError: pypdf is not installed.
-        EvidenceError: these bytes are not a PDF that can be read.
+        EvidenceError: the bytes are not a readable PDF.
     """
     return _read(pdf, lambda reader: len(reader.pages))
 
 
 def page_texts(pdf: bytes) -> list[str]:
-    """Return the text of each page, in the order in which it was drawn.
+    """Return the text of each page, in drawing order.
 
     Raises:
         MissingExtraError: pypdf is not installed.
-        EvidenceError: these bytes are not a PDF that can be read.
+        EvidenceError: the bytes are not a readable PDF.
     """
     return _read(pdf, lambda reader: [page.extract_text() for page in reader.pages])
 
@@ -45,9 +45,9 @@ class Embedded:
     """A font in a PDF.
 
     Attributes:
-        name: its name without the mark of a subset.
+        name: its name without the subset prefix.
         program: the font file, CFF or TrueType.
-        characters: what each glyph number stands for when text is copied.
+        characters: the text of each glyph number.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Embedded:
 
 
 def embedded_fonts(pdf: bytes) -> tuple[str, list[Embedded]]:
-    """Return the program that wrote a PDF, as it says itself, and the fonts of all its pages.
+    """Return the creator named in a PDF, and the embedded fonts of all pages.
 
     Raises:
         MissingExtraError: pypdf is not installed.
-        EvidenceError: these bytes are not a PDF of embedded fonts that can be read.
+        EvidenceError: the bytes are not a readable PDF with embedded fonts.
     """
     return _read(pdf, lambda reader: (str(getattr(reader.metadata, "creator", "")), list(_embedded(reader))))
 
@@ -105,24 +105,24 @@ FOREIGN_KINDS = {
     "/OCMD": "optional content, which can be switched on and off",
 }
 FONTS = ("LibertinusSerif-", "DejaVuSansMono")
-"""Beginnings of the names of the fonts that the memo is set in."""
+"""Name prefixes of the fonts of the memo."""
 
 
 def foreign_parts(pdf: bytes) -> list[str]:
-    """Name what no memo holds, and what could show a reader other words than the text says.
+    """Return the names of parts that no memo contains and that could display something other than its text.
 
-    Annotations, forms, actions, attachments and optional content; a second layer of content on a page; parts appended
-    after the file was written; pictures of pixels; fonts that are not the memo's, not embedded, or whose letters are
-    mapped otherwise than as typst maps them. Not found: shapes drawn over text inside the content of a page, which
-    setting the memo anew finds, and letters redrawn inside an embedded font, which comparing their outlines finds.
+    These are annotations, forms, actions, attachments and optional content; a second content layer on a page; parts
+    appended to the file; raster images; fonts that are not of the memo, not embedded, or mapped differently than by
+    typst. Not detected: shapes drawn over text in the content of a page (typesetting the memo again detects them), and
+    redrawn glyphs in an embedded font (comparing outlines detects them).
 
     Raises:
         MissingExtraError: pypdf is not installed.
-        EvidenceError: these bytes are not a PDF that can be read.
+        EvidenceError: the bytes are not a readable PDF.
     """
     found = _read(pdf, _foreign)
     if pdf.count(b"startxref") != 1 or not pdf.rstrip().endswith(b"%%EOF"):
-        found.append("parts appended after it was written")
+        found.append("appended parts")
     return list(dict.fromkeys(found))
 
 
@@ -133,16 +133,16 @@ def _foreign(reader: PdfReader) -> list[str]:
         for each in _dictionaries(reader.get_object(number)):
             found += [words for name, words in FOREIGN_KEYS.items() if name in each]
             found += [words for name, words in FOREIGN_KINDS.items() if each.get("/Type") == name]
-            found += ["a picture of pixels"] if each.get("/Subtype") == "/Image" else []
+            found += ["a raster image"] if each.get("/Subtype") == "/Image" else []
             found += _font(each) if each.get("/Type") == "/Font" else []
     for page in reader.pages:
         contents = page["/Contents"].get_object()
-        found += ["a second layer of content on a page"] if isinstance(contents, list) and len(contents) != 1 else []
+        found += ["a second content layer on a page"] if isinstance(contents, list) and len(contents) != 1 else []
     return found
 
 
 def _dictionaries(value: Any, depth: int = 0) -> Iterator[Any]:
-    """Yield a dictionary and those directly inside it; what lies in objects of their own is met there."""
+    """Yield a dictionary and those nested in it; indirect objects are visited separately."""
     if isinstance(value, dict):
         yield value
     if depth < DEEPEST and isinstance(value, dict | list):
@@ -153,15 +153,15 @@ def _dictionaries(value: Any, depth: int = 0) -> Iterator[Any]:
 def _font(font: Any) -> list[str]:
     kind, name = font.get("/Subtype"), str(font.get("/BaseFont", "")).partition("+")[2]
     if kind not in ("/Type0", "/CIDFontType0", "/CIDFontType2") or not name.startswith(FONTS):
-        return ["a font that is not the memo's"]
+        return ["a font that is not of the memo"]
     if kind == "/Type0":
         plain = font.get("/Encoding") == "/Identity-H" and "/ToUnicode" in font
-        return [] if plain else ["a font whose letters are mapped otherwise"]
+        return [] if plain else ["a font with another character mapping"]
     described = font.get("/FontDescriptor", {}).get_object()
     embedded = "/FontFile2" in described or "/FontFile3" in described
     wanted = "/Identity" if kind == "/CIDFontType2" else None
     mapped = font.get("/CIDToGIDMap") == wanted
-    return ([] if mapped else ["a font whose letters are mapped otherwise"]) + (
+    return ([] if mapped else ["a font with another character mapping"]) + (
         [] if embedded else ["a font that is not embedded"]
     )
 
@@ -175,11 +175,11 @@ def _read(pdf: bytes, take: Callable[[PdfReader], _T]) -> _T:
     try:
         return take(PdfReader(io.BytesIO(pdf), strict=True))
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OSError) as error:
-        raise EvidenceError(f"this is not a readable PDF ({type(error).__name__})") from None
+        raise EvidenceError(f"not a readable PDF ({type(error).__name__})") from None
 
 
 Outlines = dict[str, dict[str, list[Any]]]
-"""For each font and character, the outlines that stand for it: digits have more than one."""
+"""The outlines of each character in each font; digits have more than one."""
 
 _SPECIMEN = """
 #set page(width: 1000pt, height: auto)
@@ -194,15 +194,14 @@ _SPECIMEN = """
 """
 
 
-def strange_letters(pdf: bytes) -> tuple[list[str], bool]:
-    """Name the characters whose glyphs are not drawn as in the memo's fonts.
+def strange_glyphs(pdf: bytes) -> tuple[list[str], bool]:
+    """Return the characters whose glyphs are not drawn as in the fonts of the memo.
 
     Args:
-        pdf: the memo as written by any version.
+        pdf: a memo written by any version.
 
     Returns:
-        The characters, and whether the typst that is installed here is the one that the PDF names: if not, its fonts
-        may be others.
+        The characters, and whether the installed typst is the one named in the PDF; if not, its fonts may differ.
 
     Raises:
         MissingExtraError: typst, pypdf or fontTools is not installed.
@@ -210,8 +209,8 @@ def strange_letters(pdf: bytes) -> tuple[list[str], bool]:
     """
     creator, fonts = embedded_fonts(pdf)
     characters = {each for font in fonts for each in font.characters.values() if each.strip()}
-    words = {word for page in page_texts(pdf) for word in page.split()}  # a letter may be drawn to suit its neighbours
-    here, specimen = embedded_fonts(_set_in_type(" ".join(sorted(characters | words))))
+    words = {word for page in page_texts(pdf) for word in page.split()}  # a glyph may depend on its neighbours
+    here, specimen = embedded_fonts(_typeset(" ".join(sorted(characters | words))))
     known, found = _outlines(specimen), _outlines(fonts)
     strange = {
         character
@@ -222,11 +221,11 @@ def strange_letters(pdf: bytes) -> tuple[list[str], bool]:
     return sorted(strange), creator == here
 
 
-def _set_in_type(words: str) -> bytes:
+def _typeset(words: str) -> bytes:
     try:
         import typst
     except ImportError:
-        raise MissingExtraError("Comparing letters", "report") from None
+        raise MissingExtraError("Comparing glyphs", "report") from None
     pdf: bytes = typst.compile(_SPECIMEN.encode(), format="pdf", sys_inputs={"words": words}, ignore_system_fonts=True)
     return pdf
 
@@ -239,19 +238,19 @@ def _outlines(fonts: list[Embedded]) -> Outlines:
                 found[font.name][font.characters[number]].append(outline)
         except MissingExtraError:
             raise
-        except Exception as error:  # a font made to confuse its reader may fail it anywhere
+        except Exception as error:  # a malicious font may fail anywhere
             raise EvidenceError(f"the font {font.name[:40]} cannot be read ({type(error).__name__})") from None
     return found
 
 
 def _glyphs(font: Embedded) -> Iterator[tuple[int, Any]]:
-    """Yield the number and outline of each glyph that stands for a character."""
+    """Yield the number and outline of each glyph of a character."""
     try:
         from fontTools.cffLib import CFFFontSet  # type: ignore[import-untyped]
         from fontTools.pens.recordingPen import DecomposingRecordingPen, RecordingPen  # type: ignore[import-untyped]
         from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
     except ImportError:
-        raise MissingExtraError("Comparing letters", "report") from None
+        raise MissingExtraError("Comparing glyphs", "report") from None
     if font.program[:4] == b"\x00\x01\x00\x00":
         whole = TTFont(io.BytesIO(font.program))
         names, glyphs = whole.getGlyphOrder(), whole.getGlyphSet()

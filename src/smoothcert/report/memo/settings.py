@@ -12,13 +12,13 @@ from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import DOWN, UP, Field, Fields, exact, fill, up, words
 from smoothcert.report.memo.claim_box import entry_words, tests_passed, utc
 from smoothcert.report.memo.context import MemoContext
-from smoothcert.report.memo.sponsor import opened, quoted, said
+from smoothcert.report.memo.sponsor import field_text, opened, quoted
 from smoothcert.stats import claims
 from smoothcert.stats.rounding import percent_exact
 
 
 def settings(found: MemoContext) -> Fields:
-    """The run's settings as they stand in the method, and as plain values."""
+    """Return the settings of the run, as sentences of the method and as plain values."""
     request, spec = found.run.spec.request, found.run.spec
     fields = {
         "images": exact(spec.data.images, "spec.json"),
@@ -45,7 +45,7 @@ def _recipe(found: MemoContext) -> str:
 
 
 def prespecified(found: MemoContext) -> Fields:
-    """What was fixed before the first image, and when."""
+    """Return what was fixed before the first image, and when."""
     run, locked = found.run, found.event(LOCKED)
     first = min(run.ledger.columns.at.distinct(), default="")
     base = {
@@ -55,14 +55,14 @@ def prespecified(found: MemoContext) -> Fields:
     }
     named = text.NAMED_WORDS if found.named else text.UNNAMED_WORDS
     base |= _pilot(found)
-    told_of = f"{named} {text.PLANNED_WORDS}" if found.planned else named
-    base["named_words"] = words(fill(told_of, base), "spec.json and log of events")
-    told = text.LOCKED_FIRST if found.locked_first else text.NOT_LOCKED_FIRST
+    named = f"{named} {text.PLANNED_WORDS}" if found.planned else named
+    base["named_words"] = words(fill(named, base), "spec.json and log of events")
+    locked_words = text.LOCKED_FIRST if found.locked_first else text.NOT_LOCKED_FIRST
     del base["cell_words"]
     return {
         **base,
-        "locked_words": words(fill(told, base), "log of events and ledger"),
-        "thresholds": words(said(found.sponsor, "thresholds"), "sponsor.yaml: thresholds"),
+        "locked_words": words(fill(locked_words, base), "log of events and ledger"),
+        "thresholds": words(field_text(found.sponsor, "thresholds"), "sponsor.yaml: thresholds"),
     }
 
 
@@ -77,7 +77,7 @@ def _pilot(found: MemoContext) -> Fields:
 
 
 def statistics(found: MemoContext) -> Fields:
-    """Section 9, with what was tested about noise and arithmetic."""
+    """Return section 9, with the tests of noise and arithmetic."""
     run, groups = found.run, found.shown.groups
     tests, equal = tests_passed(run, "noise_test", "passed"), tests_passed(run, "self_test", "bit_equal").count(True)
     wanted = len(run.spec.request.sigma)
@@ -85,20 +85,20 @@ def statistics(found: MemoContext) -> Fields:
         "m_bad": exact(_m_bad(found), "quantile of Binomial(m, alpha)"),
         "noise_test": words(_noise_test(tests, wanted), "log of events", tests.count(True)),
         "self_test": words(
-            f"Equal numbers for permuted rows (self-test): {equal} of {wanted} noise levels.", "log of events", equal
+            f"Equal outputs for permuted rows (self-test): {equal} of {wanted} noise levels.", "log of events", equal
         ),
         "groups": exact(groups or 0, "ledger: groups"),
     }
     base["groups_words"] = words(fill(text.GROUPS, base) if groups else "", "spec.json: grouped", groups)
     names = ["m_bad", "noise_test", "self_test", "groups_words", *(["groups"] if groups else [])]
-    told = " ".join(fill(text.STATISTICS, base).split())
-    return {name: base[name] for name in names} | {"statistics": words(told, "constant, filled in")}
+    statistics = " ".join(fill(text.STATISTICS, base).split())
+    return {name: base[name] for name in names} | {"statistics": words(statistics, "constant, filled in")}
 
 
 def _noise_test(tests: list[bool], wanted: int) -> str:
     if not tests:
-        return "A test of the noise delivered was not recorded."
-    return f"The noise delivered passed its test at {tests.count(True)} of {wanted} noise levels."
+        return "No test of the delivered noise was recorded."
+    return f"The delivered noise passed its test at {tests.count(True)} of {wanted} noise levels."
 
 
 def _m_bad(found: MemoContext) -> int:
@@ -108,12 +108,12 @@ def _m_bad(found: MemoContext) -> int:
 
 
 def cost(found: MemoContext) -> Fields:
-    """Section 10: what the run cost, and what its other rows are extrapolated from."""
+    """Return section 10: the cost of the run, and the basis of the extrapolation."""
     spec, total = found.run.spec, costs(found.run)[-1]
     whole = claims(spec.data.images, spec.data.images, spec.request.alpha).population
     base = {
         "images": exact(spec.data.images, "spec.json"),
-        "passes": exact(total.passes, "ledger: copies classified"),
+        "passes": exact(total.passes, "ledger: samples classified"),
         "fixed_passes": exact(total.fixed_passes, "decided images x (n0 + n_max)"),
         "device_time": Field(total.seconds, UP, time_up(total.seconds), "ledger: seconds"),
         "device": words(spec.recipe.device, "spec.json: recipe"),
@@ -124,7 +124,7 @@ def cost(found: MemoContext) -> Fields:
 
 
 def _once(found: MemoContext) -> Fields:
-    """Return energy and price of the run, and what re-certification takes, as far as they are known."""
+    """Return energy and price of the run, and the cost of re-certification, as far as known."""
     if not found.run.ledger.lines:
         return {"run_words": words("", "ledger"), "again_words": words("", "ledger")}
     run, again = found.scenario(RUN), found.scenario(AGAIN)
@@ -132,8 +132,10 @@ def _once(found: MemoContext) -> Fields:
     base = {"run_words": words(", ".join((energy, *_priced(run))), "log of events, sponsor.yaml", _value(run.kwh))}
     if again.hours is None:
         return base | {"again_words": words("", "ledger")}
-    told = fill(text.AGAIN, {"again": words(", ".join((time_up(3600 * again.hours.value), *_priced(again))), "")})
-    return base | {"again_words": words(told, "run, at its rate", _value(again.hours))}
+    again_words = fill(
+        text.AGAIN, {"again": words(", ".join((time_up(3600 * again.hours.value), *_priced(again))), "")}
+    )
+    return base | {"again_words": words(again_words, "run, at its rate", _value(again.hours))}
 
 
 def _value(amount: Amount | None) -> float | None:
@@ -147,32 +149,32 @@ def _priced(row: Scenario) -> tuple[str, ...]:
 
 
 def _scaled(found: MemoContext) -> Fields:
-    """Return what production is extrapolated from, in words."""
+    """Return the basis of the extrapolation to production, in words."""
     device, basis, asked = found.serving, found.basis, found.production
     stated = device.copies_per_second if device else None
     rate = stated or basis.rate
     if rate is None or not found.run.ledger.lines:
         return {"scale_words": words(text.NO_SCALE, "ledger")}
     base = {
-        "rate": Field(rate, DOWN, f"{math.floor(rate):,}", "sponsor.yaml" if stated else "ledger: copies / seconds"),
+        "rate": Field(rate, DOWN, f"{math.floor(rate):,}", "sponsor.yaml" if stated else "ledger: samples / seconds"),
         "utilisation": words(percent_exact(asked.utilisation), "sponsor.yaml or default", asked.utilisation),
         "votes": exact(asked.votes, "sponsor.yaml or default"),
         "prediction_alpha": exact(asked.alpha, "sponsor.yaml or default"),
-        "copies_predict": _copies(found.scenario(PREDICT, asked.studies_a_day[0]).copies),
-        "copies_certify": _copies(found.scenario(CERTIFY, asked.studies_a_day[0]).copies),
+        "copies_predict": _samples(found.scenario(PREDICT, asked.studies_a_day[0]).copies),
+        "copies_certify": _samples(found.scenario(CERTIFY, asked.studies_a_day[0]).copies),
         "abstention": up(basis.abstention or 0.0, 1, "estimate from stored votes", 100),
     }
-    told = text.SCALE_STATED if stated else text.SCALE
-    return base | {"scale_words": words(" ".join((fill(told, base), fill(text.SERVED, base))), "ledger, sponsor.yaml")}
+    scale = text.SCALE_STATED if stated else text.SCALE
+    return base | {"scale_words": words(" ".join((fill(scale, base), fill(text.SERVED, base))), "ledger, sponsor.yaml")}
 
 
-def _copies(amount: Amount | None) -> Field:
+def _samples(amount: Amount | None) -> Field:
     value = amount.value if amount else math.nan
     return Field(value, UP, digits_up(value, 0), "ledger: votes")
 
 
 def price_row(found: MemoContext) -> str:
-    """Return the sponsor's price of an hour of the device shown, or its grey box."""
+    """Return the sponsor's price per hour of the device shown, or its grey box."""
     if found.sponsor.production is None:
         return opened("production")
     if found.serving is None or found.serving.hour is None:

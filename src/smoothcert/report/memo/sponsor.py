@@ -1,4 +1,4 @@
-"""What only the sponsor can say: read from an optional YAML file, never invented; open fields are printed as such."""
+"""The sponsor's statements, read from an optional YAML file; missing ones are printed as open fields."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from smoothcert.report.results_table import Table
 from smoothcert.yaml_files import parse_yaml, read_text
 
 LARGEST = 1_000_000
-"""Bytes; a sponsor's file is a page or two of text."""
+"""Maximum size of a sponsor's file, in bytes."""
 
 
 def _trim(value: object) -> object:
@@ -33,18 +33,18 @@ class _Part(Frozen):
 
 
 class Independence(_Part):
-    """How the images were drawn: the condition of every sentence about a population."""
+    """How the images were drawn, which is the condition of every population claim."""
 
     statement: Text
-    """In words: how many images a patient, from where, by which rule."""
+    """In words: images per patient, source, sampling rule."""
     independent: bool
-    """Whether the images (or, where they come in groups, the groups) are independent draws."""
+    """Whether the images (or the groups, if they come in groups) are independent draws."""
     sampling: Literal["random", "consecutive", "class-stratified", "other"]
-    """Only random and consecutive sampling keep the population's own class mix."""
+    """Only random and consecutive sampling keep the class mix of the population."""
 
 
 class Smoothing(_Part):
-    """Whether the released build smooths, and how."""
+    """Whether the released build uses smoothing, and how."""
 
     in_release: bool
     sigma: Annotated[float, Field(gt=0, le=100)] | None = None
@@ -53,12 +53,12 @@ class Smoothing(_Part):
     @model_validator(mode="after")
     def _complete(self) -> Smoothing:
         if self.in_release and (self.sigma is None or self.copies is None):
-            raise ValueError("expected sigma and copies of the released build as in_release is true, got none")
+            raise ValueError("expected sigma and copies of the released build, as in_release is true")
         return self
 
 
 class Approval(_Part):
-    """A line of the sign-off table; the signature itself is put on paper or by the quality system."""
+    """A row of the sign-off table; the signature itself is added on paper or by the quality system."""
 
     role: Text
     name: Open = None
@@ -66,7 +66,7 @@ class Approval(_Part):
 
 
 class Revision(_Part):
-    """A line of the revision history."""
+    """A row of the revision history."""
 
     version: Text
     date: datetime.date
@@ -74,7 +74,7 @@ class Revision(_Part):
 
 
 class Sponsor(_Part):
-    """The sponsor's fields; each may be left out, and is then printed as an open field."""
+    """The sponsor's fields; each may be omitted and is then printed as an open field."""
 
     device: Open = None
     """Device and version."""
@@ -82,7 +82,7 @@ class Sponsor(_Part):
     users: Open = None
     """Intended users."""
     population: Open = None
-    """Patients and images the device is meant for."""
+    """Patients and images that the device is intended for."""
     reference_standard: Open = None
     """How the reference labels were made."""
     data_origin: Open = None
@@ -96,17 +96,17 @@ class Sponsor(_Part):
     thresholds: Open = None
     """Why these radii and accuracies matter for the intended use."""
     risk_ids: tuple[Text, ...] = ()
-    """Numbers of the risks in the risk management file."""
+    """Identifiers of the risks in the risk management file."""
     production: Production | None = None
-    """Studies a day, votes, devices and prices (docs/cost.md)."""
+    """Studies per day, votes, devices and prices (docs/cost.md)."""
     approvals: tuple[Approval, ...] = ()
     revisions: tuple[Revision, ...] = ()
     demonstration: bool = False
-    """True for public or demonstration data: the memo then says so on every page."""
+    """True for public or demonstration data, which is stated on every page."""
 
     @property
     def open(self) -> tuple[str, ...]:
-        """Names of the fields that are still open, in the order of the memo."""
+        """Names of the open fields, in the order of the memo."""
         return tuple(name for name in type(self).model_fields if name not in _OPTIONAL and not getattr(self, name))
 
     def texts(self) -> Iterator[tuple[str, str]]:
@@ -130,7 +130,7 @@ def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def read_sponsor(path: Path | None) -> Sponsor:
-    """Read the sponsor's file; without one, every field is open.
+    """Read the sponsor's file; without a file, every field is open.
 
     Args:
         path: YAML file, or None.
@@ -166,7 +166,7 @@ def make_sponsor(fields: dict[str, Any], where: str = "sponsor") -> Sponsor:
 ANNEX = "memo_annex.txt"
 OPEN = "[SPONSOR TO COMPLETE: {}]"
 ROW = 210
-"""Characters that fit a row of the sponsor's tables."""
+"""Maximum printed characters of a text, unless in `LIMITS`."""
 LIMITS = {
     "independence.statement": 150,
     "threat_model": 330,
@@ -179,7 +179,7 @@ LIMITS = {
     "revisions.version": 8,
     "revisions.change": 70,
 }
-"""Characters that are printed of the other texts, by field."""
+"""Maximum printed characters of other texts, by field."""
 _POINTED = 100  # shorter texts are cut without a pointer to the annex
 _LISTED = 4
 _IDS = 6
@@ -188,17 +188,17 @@ _ASKED = {
     "device": "device and version",
     "intended_use": "intended use",
     "users": "intended users",
-    "population": "patients and images the device is meant for",
+    "population": "patients and images that the device is intended for",
     "reference_standard": "how the reference labels were made",
     "data_origin": "origin of the images; none used in training",
     "independence": "how the images were drawn; independent or not",
     "data_role": "role of the images in development",
     "threat_model": "who could change an image before it is classified, and how",
-    "smoothing": "smoothing in the released build: yes or no, sigma, copies",
+    "smoothing": "smoothing in the released build: yes or no, sigma, samples",
     "thresholds": "why these radii and accuracies matter for the intended use",
-    "risk_ids": "numbers of the risks in the risk management file",
-    "production": "studies a day, devices, and the price of an hour of device with its date",
-    "hour": "price of an hour of device, with its date",
+    "risk_ids": "identifiers of the risks in the risk management file",
+    "production": "studies per day, devices, and the price per device-hour with its date",
+    "hour": "price per device-hour, with its date",
     "approvals": "names",
     "revisions": "revision history",
 }
@@ -210,7 +210,7 @@ def opened(name: str) -> str:
 
 
 def quoted(text: str, name: str) -> str:
-    """Return a sponsor's text as it is printed: one line within its limit, with a pointer where it differs."""
+    """Return the printed form of a text: one line within its limit, with a pointer to the annex if it is cut."""
     shown, most = substitute(text), LIMITS.get(name, ROW)
     if not _differs(name, text) or most < _POINTED:
         return cut(shown, most)
@@ -223,21 +223,21 @@ def _differs(name: str, text: str) -> bool:
     return len(shown) > LIMITS.get(name, ROW) or MISSING in shown
 
 
-def said(sponsor: Sponsor, name: str) -> str:
+def field_text(sponsor: Sponsor, name: str) -> str:
     """Return a field of plain text, or its grey box."""
     text = getattr(sponsor, name)
     return quoted(text, name) if text else opened(name)
 
 
 def device_table(sponsor: Sponsor) -> Table:
-    """Section 3: device, intended use, and how the images came about."""
+    """Return section 3: device, intended use, and origin of the images."""
     rows = [
-        ("Device", said(sponsor, "device")),
-        ("Intended use", said(sponsor, "intended_use")),
-        ("Users", said(sponsor, "users")),
-        ("Population", said(sponsor, "population")),
-        ("Reference standard", said(sponsor, "reference_standard")),
-        ("Origin of the images", said(sponsor, "data_origin")),
+        ("Device", field_text(sponsor, "device")),
+        ("Intended use", field_text(sponsor, "intended_use")),
+        ("Users", field_text(sponsor, "users")),
+        ("Population", field_text(sponsor, "population")),
+        ("Reference standard", field_text(sponsor, "reference_standard")),
+        ("Origin of the images", field_text(sponsor, "data_origin")),
         ("Independence", _independence(sponsor)),
         ("Smoothing in released build", _smoothing(sponsor)),
     ]
@@ -245,36 +245,36 @@ def device_table(sponsor: Sponsor) -> Table:
 
 
 def _independence(sponsor: Sponsor) -> str:
-    stated = sponsor.independence
-    if stated is None:
+    statement = sponsor.independence
+    if statement is None:
         return opened("independence")
-    draws = "independent draws" if stated.independent else "NOT independent draws"
-    return f"{draws}; sampling: {stated.sampling}. {quoted(stated.statement, 'independence.statement')}"
+    draws = "independent draws" if statement.independent else "NOT independent draws"
+    return f"{draws}; sampling: {statement.sampling}. {quoted(statement.statement, 'independence.statement')}"
 
 
 def _smoothing(sponsor: Sponsor) -> str:
-    stated = sponsor.smoothing
-    if stated is None:
+    smoothing = sponsor.smoothing
+    if smoothing is None:
         return opened("smoothing")
-    if not stated.in_release:
+    if not smoothing.in_release:
         return "no"
-    return f"yes, sigma {stated.sigma:g}, {stated.copies:,} noisy copies an image"
+    return f"yes, sigma {smoothing.sigma:g}, {smoothing.copies:,} noise samples per image"
 
 
 def risk_table(sponsor: Sponsor) -> Table:
-    """Section 15: threat model and the place in the risk management file."""
+    """Return section 15: threat model and risks in the risk management file."""
     ids = [quoted(each, "risk_ids") for each in sponsor.risk_ids[:_IDS]]
     more = len(sponsor.risk_ids) - len(ids)
     listed = ", ".join(ids) + (f" and {more:,} more [{ANNEX}, risk_ids]" if more else "")
     rows = (
-        ("Threat model", said(sponsor, "threat_model")),
+        ("Threat model", field_text(sponsor, "threat_model")),
         ("Risk file", listed or opened("risk_ids")),
     )
     return Table(("field", "sponsor's statement"), rows, ())
 
 
 def approval_table(sponsor: Sponsor) -> Table:
-    """Section 18: who is to sign; the tool signs nothing."""
+    """Return section 18: the roles that sign; the tool never signs."""
     given = [
         (quoted(each.role, "approvals.role"), quoted(each.name or "", "approvals.name"), str(each.date or ""), "")
         for each in sponsor.approvals[:_LISTED]
@@ -284,7 +284,7 @@ def approval_table(sponsor: Sponsor) -> Table:
 
 
 def revision_table(sponsor: Sponsor) -> Table:
-    """Section 18: the last revisions, newest last."""
+    """Return section 18: the last revisions, newest last."""
     rows = tuple(
         (quoted(each.version, "revisions.version"), str(each.date), quoted(each.change, "revisions.change"))
         for each in sponsor.revisions[-_LISTED:]
@@ -293,9 +293,9 @@ def revision_table(sponsor: Sponsor) -> Table:
 
 
 def annex(sponsor: Sponsor) -> str:
-    """Return every text that the memo cuts or cannot print, and every list it shortens, in full; or an empty text."""
+    """Return in full every text and list that the memo cuts or cannot print, or an empty text."""
     listed = {"risk_ids": _IDS, "approvals": _LISTED, "revisions": _LISTED}
     whole = {name for name, most in listed.items() if len(getattr(sponsor, name)) > most}
     held = [(name, text) for name, text in sponsor.texts() if name.split(".")[0] in whole or _differs(name, text)]
-    head = "Annex to the robustness memo: sponsor's texts that the memo cuts or cannot print, in full.\n"
+    head = "Annex to the robustness memo: full texts of the sponsor that the memo cuts or cannot print.\n"
     return head + "".join(f"\n== {name} ==\n{text}\n" for name, text in held) if held else ""

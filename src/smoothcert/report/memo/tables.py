@@ -1,4 +1,4 @@
-"""Which rows of the shared tables fit the memo, chosen without looking at results, subgroups included."""
+"""The rows of the shared tables that fit the memo, chosen without looking at results where possible."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from smoothcert.report.tables import accuracy_table, changes_table, class_table,
 from smoothcert.stats.rounding import full
 
 RESULTS, ACCURACY, CLASSES, DAYS, UNITS, LEVELS = 18, 6, 12, 3, 4, 3
-"""Rows (and noise levels, radii or numbers of studies a day of a small table) that fit a page."""
-_LEFT_OUT = ("size", "subgroups")  # said in sections 12 and 11
+"""Rows (noise levels, radii or studies per day in a small table) that fit a page."""
+_LEFT_OUT = ("size", "subgroups")  # covered by sections 12 and 11
 _WITHHELD = "withheld"
 
 
 def first(wanted: Iterable[int], total: int, most: int) -> list[int]:
-    """Return at most so many positions: the wanted ones, then from the beginning; in order.
+    """Return at most `most` positions in order: the wanted ones, then the first others.
 
     >>> first([7], 9, 3)
     [0, 1, 7]
@@ -35,7 +35,7 @@ def first(wanted: Iterable[int], total: int, most: int) -> list[int]:
 
 
 def picked(table: Table, rows: Sequence[int]) -> Table:
-    """Return some rows of a table that has one record a row."""
+    """Return some rows of a table with one record per row."""
     return Table(table.headings, tuple(table.rows[i] for i in rows), tuple(table.records[i] for i in rows))
 
 
@@ -45,16 +45,16 @@ def _mapped(table: Table, change: Callable[[tuple[str, ...], dict[str, Any]], tu
 
 
 def named_entries(found: MemoContext) -> list[int]:
-    """Return the positions of the cell shown and of every criterion's cell."""
+    """Return the positions of the entry shown and of the entry of each criterion."""
     places = [(found.shown.sigma, found.shown.k, found.shown.radius)]
     places += [(float(each.sigma), each.k, each.radius) for each in found.run.spec.request.criteria]
-    position = {(entry.sigma, entry.k, entry.radius): i for i, entry in enumerate(found.cells)}
+    position = {(entry.sigma, entry.k, entry.radius): i for i, entry in enumerate(found.entries)}
     return [position[place] for place in places]
 
 
 def results(found: MemoContext) -> Table:
-    """Section 11: the results, with the copies an image may take; population bounds only where they may be stated."""
-    whole = results_table(found.cells)
+    """Return section 11: the results with n_max; population bounds only where they may be stated."""
+    whole = results_table(found.entries)
     rows = first(named_entries(found), len(whole.rows), RESULTS)
     names = ["sigma", "k", "radius", "certified", "accuracy", "interval", "sample", "population", "joint"]
     names += ["abstained", "wrong", "r_max"]
@@ -82,17 +82,17 @@ def _columns(table: Table, names: Sequence[str]) -> Table:
 
 
 def headline(found: MemoContext) -> Table:
-    """Section 5: certified accuracy of at most 3 x 3 cells at the k of the cell shown."""
+    """Return section 5: certified accuracy of at most 3 x 3 entries at the k of the entry shown."""
     request, shown = found.run.spec.request, found.shown
     sigmas = [float(sigma) for sigma in request.sigma]
     levels = [sigmas[i] for i in first([sigmas.index(shown.sigma)], len(sigmas), LEVELS)]
     radii = [request.radius[i] for i in first([request.radius.index(shown.radius)], len(request.radius), LEVELS)]
-    entries = {(entry.sigma, entry.radius): i for i, entry in enumerate(found.cells) if entry.k == shown.k}
-    printed = _columns(results_table(found.cells), ("accuracy", "interval", "certified"))
+    entries = {(entry.sigma, entry.radius): i for i, entry in enumerate(found.entries) if entry.k == shown.k}
+    printed = _columns(results_table(found.entries), ("accuracy", "interval", "certified"))
 
     def share(i: int) -> str:
         accuracy, interval, certified = printed.rows[i]
-        return f"{accuracy} % ({interval}); {certified}" if found.cells[i].attainable else accuracy
+        return f"{accuracy} % ({interval}); {certified}" if found.entries[i].attainable else accuracy
 
     rows = tuple((full(sigma), f"{request.n_max:,}", *(share(entries[sigma, r]) for r in radii)) for sigma in levels)
     records = tuple(printed.records[entries[sigma, r]] for sigma in levels for r in radii)
@@ -100,14 +100,14 @@ def headline(found: MemoContext) -> Table:
 
 
 def accuracy(found: MemoContext) -> Table:
-    """Section 11: accuracy without smoothing beside certificates of any radius, as the price of smoothing."""
+    """Return section 11: clean accuracy beside certified accuracy at any positive radius."""
     table, shown = accuracy_table(found.run), found.shown
     wanted = [i for i, each in enumerate(table.records) if (each["sigma"], each["k"]) == (shown.sigma, shown.k)]
     return picked(table, first(wanted, len(table.rows), ACCURACY))
 
 
 def classes(found: MemoContext) -> Table:
-    """Section 11: certified accuracy by class at the k and r of the cell shown; of many classes the lowest."""
+    """Return section 11: certified accuracy by class at the k and r of the entry shown; of many classes the lowest."""
     shown, request = found.shown, found.run.spec.request
     table = class_table(found.run, shown.k, shown.radius)
     sigmas = [float(sigma) for sigma in request.sigma]
@@ -124,25 +124,27 @@ def classes(found: MemoContext) -> Table:
 
 
 def _lowest(rows: Sequence[dict[str, Any]]) -> list[int]:
-    """Return the numbers of the classes with the lowest share; classes of few images only after all others."""
+    """Return the numbers of the classes with the lowest share; classes with few images come last."""
     present = [row for row in rows if row["images"]]
     present.sort(key=lambda row: (row["images"] < SMALL, (row["certified"] or 0) / row["images"], row["number"]))
     return sorted(row["number"] for row in present[:CLASSES])
 
 
 def cost(found: MemoContext) -> Table:
-    """Section 10: a day of production on the device shown; no rows where no image is decided."""
+    """Return section 10: one day of production on the device shown; no rows if no image is decided."""
     if not found.run.ledger.lines:
-        return Table(("studies a day",), (), ())
+        return Table(("studies per day",), (), ())
     days = found.production.studies_a_day[:DAYS]
     first, second = _served(found, PREDICT, days), _served(found, CERTIFY, days)
-    told = [f"{verb}: {name}" for verb, table in (("predict", first), ("certify", second)) for name in table.headings]
+    headings = [
+        f"{verb}: {name}" for verb, table in (("predict", first), ("certify", second)) for name in table.headings
+    ]
     rows = tuple((f"{n:,}", *a, *b) for n, a, b in zip(days, first.rows, second.rows, strict=True))
-    return Table(("studies a day", *told), rows, (*first.records, *second.records))
+    return Table(("studies per day", *headings), rows, (*first.records, *second.records))
 
 
 def _served(found: MemoContext, task: str, days: Sequence[int]) -> Table:
-    """Return the columns of one task; prices of devices held all day, where the sponsor gave one."""
+    """Return the columns of one task, with the price of devices held all day if the sponsor gave one."""
     table = scenario_table([found.scenario(task, n) for n in days])
     at = {name: table.headings.index(name) for name in ("device time", "devices", "energy")}
     if table.headings[-1].endswith("held 24 h"):
@@ -152,14 +154,14 @@ def _served(found: MemoContext, task: str, days: Sequence[int]) -> Table:
 
 
 def units(found: MemoContext) -> Table:
-    """Section 12: radii in grey levels."""
+    """Return section 12: radii in grey levels."""
     table, shown = units_table(found.run), found.shown
     wanted = [found.run.spec.request.radius.index(shown.radius)]
     return picked(table, first(wanted, len(table.rows), UNITS))
 
 
 def changes(found: MemoContext) -> Table:
-    """Section 12: simple changes of these images in L2, at the radii that fit; no rows where none were recorded."""
+    """Return section 12: L2 norms of simple perturbations, at the radii that fit; no rows if none were recorded."""
     table, request = changes_table(found.run), found.run.spec.request
     radii = first([request.radius.index(found.shown.radius)], len(request.radius), LEVELS)
     columns = (0, 1, *(2 + i for i in radii))
@@ -168,13 +170,13 @@ def changes(found: MemoContext) -> Table:
 
 
 def guaranteed(found: MemoContext) -> Table:
-    """Section 13: twelve rows; what the others say stands in sections 11 and 12."""
+    """Return section 13: twelve rows; sections 11 and 12 cover the others."""
     table = guarantees(found.run.arithmetic_covered)
     return picked(table, [i for i, row in enumerate(table.rows) if row[0] not in _LEFT_OUT])
 
 
 COLUMNS, NAMED = 4, 8
-"""Columns that have a row in the table, and columns that the note names."""
+"""Maximum number of columns with a row in the table, and of columns named in the note."""
 HEADINGS = ("column", "values", "lowest", "highest")
 _LONGEST = 28
 _FEW = f"none of {SMALL} images or more"
@@ -184,8 +186,8 @@ _PARTIAL = "partial run: counts in report.html"
 Member = tuple[Subgroup, ClassRow]
 
 
-def tables(found: MemoContext) -> dict[str, Table]:
-    """Return the table by its name in the memo; none where the spec names no columns."""
+def subgroup_tables(found: MemoContext) -> dict[str, Table]:
+    """Return the table of subgroups by its name in the memo, or nothing if the spec names no columns."""
     if not found.run.spec.data.subgroups:
         return {}
     shown, parts = found.shown, subgroups_of(found.run)
@@ -201,7 +203,7 @@ def tables(found: MemoContext) -> dict[str, Table]:
 
 
 def _row(members: list[Member]) -> tuple[str, str, str]:
-    """Return how many values a column has, and its lowest and highest row of enough images."""
+    """Return the number of values of a column, and its lowest and highest row with enough images."""
     count = f"{sum(part.values for part, _ in members):,}"
     if not members[0][1].attainable:
         return count, NOT_ATTAINABLE, NOT_ATTAINABLE
@@ -210,15 +212,15 @@ def _row(members: list[Member]) -> tuple[str, str, str]:
         return count, _FEW if all(part.values for part, _ in members) else _PARTIAL, "-"
     lowest = min(enough, key=lambda each: each[1].observed or 0.0)
     highest = max(enough, key=lambda each: each[1].observed or 0.0)
-    return count, _told(*lowest), _told(*highest) if highest != lowest else _LEVEL
+    return count, _extreme(*lowest), _extreme(*highest) if highest != lowest else _LEVEL
 
 
-def _told(number: int, row: ClassRow) -> str:
+def _extreme(number: int, row: ClassRow) -> str:
     return f"{label('value', number, row.name)} ({row.images:,} images): {percent(row)}"
 
 
 def label(kind: str, number: int, name: str) -> str:
-    """Return a name of the data; kind and number where it is too long, or the fonts lack it, or its words claim much.
+    """Return a name from the data, or kind and number if it is too long, unprintable or refused by the wording check.
 
     >>> label("value", 2, "scanner A"), label("value", 2, "白"), label("value", 2, "fair")
     ('scanner A', 'value 2', 'value 2')
@@ -233,14 +235,14 @@ def _names(found: MemoContext) -> list[str]:
 
 
 def _numbered(found: MemoContext, table: Table) -> bool:
-    """Whether a number stands for a name somewhere."""
+    """Whether any name is replaced by a number."""
     kept = [record["value"] for record in table.records if record["value"] is not None]
     kept += found.run.spec.data.subgroups
     return any(label("", 0, name) != clean(name) for name in kept)
 
 
-def notes(found: MemoContext, table: Table | None) -> Fields:
-    """Return caption and note of the table; none where there is no table."""
+def subgroup_notes(found: MemoContext, table: Table | None) -> Fields:
+    """Return caption and note of the table of subgroups, or nothing without a table."""
     if table is None:
         return {}
     names, entry = _names(found), found.shown
@@ -253,10 +255,10 @@ def notes(found: MemoContext, table: Table | None) -> Fields:
         "r": exact(entry.radius, ""),
         "n_max": exact(found.run.spec.request.n_max, ""),
     }
-    told = text.SUBGROUP_NOTE
-    told += text.COLUMNS_CUT if len(names) > COLUMNS else ""
-    told += text.PLACES if _numbered(found, table) else ""
+    note = text.SUBGROUP_NOTE
+    note += text.COLUMNS_CUT if len(names) > COLUMNS else ""
+    note += text.PLACES if _numbered(found, table) else ""
     return {
         "subgroup_caption": words(fill(text.SUBGROUP_CAPTION, base), "spec.json"),
-        "subgroup_note": words(fill(told, base), "spec.json", list(found.run.spec.data.subgroups)),
+        "subgroup_note": words(fill(note, base), "spec.json", list(found.run.spec.data.subgroups)),
     }

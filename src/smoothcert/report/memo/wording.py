@@ -1,4 +1,4 @@
-"""The wording check: phrases that say more than a certificate does, each with its reason, and rules of structure."""
+"""The wording check: phrases that claim more than a certificate does, each with its reason, and structural rules."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ REFUSED: tuple[tuple[str, str], ...] = (
     (r"\bstate[- ]of[- ]the[- ]art\b", "no comparison was made"),
     (
         r"\b0(\.0+)? ?%[^.]{0,40}not attainable|not attainable[^.]{0,40}\b0(\.0+)? ?%",
-        "an unattainable cell has no percentage",
+        "an entry that is not attainable has no percentage",
     ),
 )
 """Pattern (case is ignored) and reason."""
@@ -63,8 +63,8 @@ _RULES = (
     (r"\bconfidence\b(?! bounds? on)", (r"\bover\b",), "says over what"),
     (
         r"\bcertif\w*[^.]*?\d ?%|\d ?%[^.]*?\bcertif\w*",
-        (r"\br\b|radius", r"\bsigma\b", r"\bcopies\b|\bn\b"),
-        "a percentage of certified accuracy needs r, sigma and the number of copies",
+        (r"\br\b|radius", r"\bsigma\b", r"\bsamples\b|\bn\b"),
+        "a percentage of certified accuracy needs r, sigma and the number of samples",
     ),
 )
 _SPARED = (r"\b95 ?% ", r"\b5 % /")
@@ -73,7 +73,7 @@ _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z\[])")
 
 @dataclass(frozen=True)
 class Refusal:
-    """A phrase the check refuses, where it stands, and why."""
+    """A refused phrase, its place and the reason."""
 
     phrase: str
     reason: str
@@ -86,7 +86,7 @@ class Refusal:
 
 
 def refused(pages: Sequence[Sequence[Block]], sponsor: Sponsor) -> list[Refusal]:
-    """Check the whole memo: every printed string outside the does-not column, and the sponsor's full texts."""
+    """Return the refused phrases of all printed strings, except the does-not column, and of the sponsor's texts."""
     found: list[Refusal] = []
     for number, page in enumerate(pages, 1):
         for piece in pieces(page):
@@ -100,15 +100,15 @@ def refused(pages: Sequence[Sequence[Block]], sponsor: Sponsor) -> list[Refusal]
 
 
 def check_text(text: str, where: str) -> Iterator[Refusal]:
-    """Yield every refused phrase of a text; reviewed sentences and titles of references are spared."""
-    plain = spare(text)
+    """Yield the refused phrases of a text, except in reviewed sentences and titles of references."""
+    plain = without_reviewed(text)
     for pattern, reason in REFUSED:
         for match in re.finditer(pattern, plain, re.IGNORECASE):
             yield Refusal(match[0], reason, where)
 
 
 def check_fields(record: dict[str, Any]) -> Iterator[Refusal]:
-    """Yield refused phrases of the printed strings of `memo_fields.json`; the does-not column is left out."""
+    """Yield the refused phrases of `memo_fields.json`, except in the does-not column."""
     fields = record.get("fields")
     for name, field in fields.items() if isinstance(fields, dict) else ():
         if isinstance(field, dict):
@@ -122,7 +122,7 @@ def check_fields(record: dict[str, Any]) -> Iterator[Refusal]:
 
 
 def check_pdf(text: str, wanted: Sequence[Piece], where: str) -> Iterator[Refusal]:
-    """Yield refused phrases in the text of a page, beyond those that the memo's own strings hold."""
+    """Yield the refused phrases of a page that are not in the strings of the memo itself."""
     plain = " ".join(text.split())
     for piece in wanted:
         if piece.place == DOES_NOT:
@@ -131,8 +131,8 @@ def check_pdf(text: str, wanted: Sequence[Piece], where: str) -> Iterator[Refusa
     yield from (each for each in check_text(plain, where) if each.phrase not in known)
 
 
-def spare(text: str) -> str:
-    """Return a text without the reviewed sentences and titles that no rule applies to."""
+def without_reviewed(text: str) -> str:
+    """Return a text without the reviewed sentences and titles, which are exempt."""
     plain = " ".join(text.split())
     for spared in (ONE_SUPPLY, NO_TEST, *references()):
         plain = plain.replace(spared, "")
@@ -140,7 +140,7 @@ def spare(text: str) -> str:
 
 
 def _structure(piece: Piece, where: str) -> Iterator[Refusal]:
-    for sentence in _SENTENCE.split(spare(piece.text)):
+    for sentence in _SENTENCE.split(without_reviewed(piece.text)):
         for pattern, wanted, reason in _RULES:
             plain = re.sub("|".join(_SPARED), "", sentence)
             match = re.search(pattern, plain, re.IGNORECASE)

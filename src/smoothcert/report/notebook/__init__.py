@@ -1,6 +1,6 @@
 """The certification notebook: a percent script, executed on a run and stored with its outputs. No torch."""
 
 from smoothcert.report.notebook.build import write_notebook
-from smoothcert.report.notebook.facts import hold, picture, say, table
+from smoothcert.report.notebook.facts import picture, require, say, table
 
-__all__ = ["hold", "picture", "say", "table", "write_notebook"]
+__all__ = ["picture", "require", "say", "table", "write_notebook"]

@@ -1,4 +1,4 @@
-"""From the percent script to an executed notebook, the same bytes for the same run."""
+"""Turn the percent script into an executed notebook; the same run gives the same bytes."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from smoothcert.evidence import Run
 from smoothcert.evidence.directory import write_derived
 
 NAME = "notebook.ipynb"
-CELL_SECONDS, LINES_A_SECOND = 600, 1000
-"""Time a cell may take: so long, and longer for many lines, of which it goes through thousands a second."""
-LONGEST_SOCKET = 80  # characters of the folder of a socket; 104 with its name is the least any system allows
+CELL_SECONDS, LINES_PER_SECOND = 600, 1000
+"""Time limit of a cell, extended for ledgers of many lines, of which thousands are read per second."""
+LONGEST_SOCKET = 80  # characters of the folder of a socket; every system allows 104 including its name
 
 _KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
 def write_notebook(run: Run, folder: Path, live: bool = True) -> Path:
-    """Execute the certification notebook on a run and write it with its outputs, in one step.
+    """Execute the certification notebook on a run, and write it with its outputs atomically.
 
-    The notebook finds the run relative to its own place, so it runs again wherever the run directory is copied to.
+    The notebook finds the run by a relative path, so it still runs after the run directory is copied.
 
     Args:
         run: the run, complete or partial.
-        folder: where to, usually the run's `results`; it must exist.
-        live: whether five images are certified anew where torch, classifier and images are at hand: only one of our
-            architectures in a safetensors file whose hash is the run's. Nothing that is code is loaded.
+        folder: an existing folder, usually `results` of the run.
+        live: whether five images are certified again if torch, classifier and images are available. The classifier
+            must be a built-in architecture in a safetensors file with the hash of the run; no code is loaded.
 
     Returns:
         The notebook.
 
     Raises:
         MissingExtraError: jupytext, nbclient, ipykernel or matplotlib is not installed.
-        SmoothcertError: a cell failed; the message names it.
-        InputError: the folder cannot be written.
+        SmoothcertError: a cell failed; the message names the cell.
+        InputError: the folder is not writable.
     """
     notebook = _execute(read_script(run, folder, live), folder, len(run.ledger.lines))
     try:
@@ -50,7 +50,7 @@ def write_notebook(run: Run, folder: Path, live: bool = True) -> Path:
 
 
 def read_script(run: Run, folder: Path, live: bool) -> Any:
-    """Return the notebook without outputs, or cells on what the run has not; parameters fit the place and the wish."""
+    """Return the notebook without outputs, with the cells that apply to the run and its parameters set."""
     try:
         import ipykernel  # noqa: F401
         import jupytext  # type: ignore[import-untyped]
@@ -59,23 +59,25 @@ def read_script(run: Run, folder: Path, live: bool) -> Any:
     except ImportError:
         raise MissingExtraError(NAME, "report") from None
     script = (files("smoothcert.report.notebook") / "certification.py").read_text(encoding="utf-8")
-    _, first, entries = script.partition("# %%")  # what stands above the first cell speaks to linters
+    _, first, entries = script.partition("# %%")  # the lines above the first cell are for linters
     notebook = jupytext.reads(first + entries, fmt="py:percent")
     place = Path(os.path.relpath(run.directory.path.resolve(), folder.resolve())).as_posix()
     absent = set() if run.spec.data.subgroups else {"subgroups"}
     notebook.cells = [entry for entry in notebook.cells if not absent & set(entry.metadata.get("tags", ()))]
     for entry in notebook.cells:
         if "parameters" in entry.metadata.get("tags", ()):
-            entry.source = entry.source.replace('Path("..")', f"Path({json.dumps(place)})")  # a name is no code
+            entry.source = entry.source.replace(
+                'Path("..")', f"Path({json.dumps(place)})"
+            )  # quoted, so a name is never code
             entry.source = entry.source if live else entry.source.replace('LIVE = "auto"', "LIVE = False")
     return notebook
 
 
 def _execute(notebook: Any, folder: Path, lines: int = 0) -> Any:
-    """Run every cell in a fresh kernel; a ledger of many lines gets more time.
+    """Run every cell in a new kernel; ledgers of many lines get more time.
 
     Raises:
-        SmoothcertError: a cell failed, took too long, or the kernel died.
+        SmoothcertError: a cell failed or timed out, or the kernel died.
     """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, CellExecutionError, CellTimeoutError, DeadKernelError
@@ -84,7 +86,7 @@ def _execute(notebook: Any, folder: Path, lines: int = 0) -> Any:
     with tempfile.TemporaryDirectory(prefix="smoothcert-notebook-") as own:
         client = NotebookClient(
             notebook,
-            timeout=CELL_SECONDS + lines // LINES_A_SECOND,
+            timeout=CELL_SECONDS + lines // LINES_PER_SECOND,
             kernel_name="",
             kernel_manager_class=_kernel_manager(Path(own)),
             record_timing=False,
@@ -103,12 +105,12 @@ def _execute(notebook: Any, folder: Path, lines: int = 0) -> Any:
 
 
 def _interrupted(client: Any) -> bool:
-    """Whether Ctrl-C or SIGTERM ended the work: nbclient hears them itself, and then stumbles over what it left."""
+    """Whether Ctrl-C or SIGTERM ended the execution; nbclient handles them itself and then fails in its cleanup."""
     return hasattr(client, "_async_cleanup_kernel_future")
 
 
 def _kernel_manager(own: Path) -> Any:
-    """Return a manager whose kernel is this very Python, whatever kernels are installed; its files lie in a folder."""
+    """Return a manager whose kernel is this Python, whatever kernels are installed, with its files in `own`."""
     import zmq
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -116,14 +118,14 @@ def _kernel_manager(own: Path) -> Any:
     class ThisPython(AsyncKernelManager):
         @property
         def kernel_spec(self) -> KernelSpec:
-            # a file beside the notebook, named like a library, must not be imported in its place: not by the kernel's
-            # shell (ignore_cwd), and not by its launcher (PYTHONSAFEPATH, below)
+            # a file beside the notebook must not shadow a library: neither in the shell of the kernel (ignore_cwd) nor
+            # in its launcher (PYTHONSAFEPATH, below)
             launch = [sys.executable, "-m", "ipykernel_launcher", "--InteractiveShellApp.ignore_cwd=True"]
             launch += ["--HistoryManager.enabled=False", "--Application.log_level=ERROR", "-f", "{connection_file}"]
             return KernelSpec(argv=launch, display_name=_KERNEL["display_name"], language=_KERNEL["language"])
 
         def __init__(self, **settings: Any) -> None:
-            # no port: sockets in a folder of this user, unless the system has none or its path is too long for one
+            # sockets in a folder of this user in place of ports, unless unsupported or the path is too long
             transport = "ipc" if zmq.has("ipc") and len(str(own)) < LONGEST_SOCKET else "tcp"
             super().__init__(connection_file=str(own / "kernel.json"), transport=transport, **settings)
 
@@ -131,7 +133,7 @@ def _kernel_manager(own: Path) -> Any:
 
 
 def _environment(own: str) -> dict[str, str]:
-    """Return the kernel's environment: no settings of the user's own IPython, and where named files are looked for."""
+    """Return the environment of the kernel: no IPython settings of the user, and the folder of named files."""
     return {
         **os.environ,
         "IPYTHONDIR": own,
@@ -143,7 +145,7 @@ def _environment(own: str) -> dict[str, str]:
 
 
 def _failure(notebook: Any, error: Exception) -> str:
-    """Name the cell that failed: its number, its section, and what went wrong."""
+    """Return a message with the number and section of the failed cell, and the reason."""
     section, number = "", 0
     for entry in notebook.cells:
         if entry.cell_type == "markdown":
@@ -158,7 +160,7 @@ def _failure(notebook: Any, error: Exception) -> str:
 
 
 def _stored(notebook: Any) -> str:
-    """Return the notebook's text: the same for the same run, without times, versions and messages of the machine."""
+    """Return the text of the notebook without times, versions and local messages."""
     import nbformat
 
     notebook.metadata = {"kernelspec": _KERNEL, "language_info": {"name": "python"}}
@@ -166,7 +168,7 @@ def _stored(notebook: Any) -> str:
         entry["id"] = f"cell-{number:02d}"
         entry.metadata.pop("execution", None)
         if entry.cell_type == "code":
-            # stderr holds notices of libraries, such as a font cache being built, which name places of this machine
+            # stderr has notices of libraries, such as a font cache being built, with local paths
             entry.outputs = [each for each in entry.outputs if each.get("name") != "stderr"]
     nbformat.validate(notebook)
     text: str = nbformat.writes(notebook, version=4)  # type: ignore[no-untyped-call]

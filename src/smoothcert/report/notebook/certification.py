@@ -1,5 +1,5 @@
-"""The notebook's cells, text and code, as a jupytext percent script."""
-# What stands above the first cell stays out of the notebook.
+"""The cells of the notebook, text and code, as a jupytext percent script."""
+# Lines above the first cell are not part of the notebook.
 # ruff: noqa: E402, E501
 # mypy: ignore-errors
 
@@ -7,32 +7,32 @@
 # # Certification notebook
 #
 # This notebook derives every certificate and bound of a certification run from its stored votes, step by step. It was
-# executed when the run was reported, and its outputs are stored with it. It runs again on any machine with
-# `pip install '.[report]'` in a clone of smoothcert: no GPU is needed and, outside section 1, neither the classifier
-# nor the images nor torch. Every number below is computed by the boxes of code; readers who do not program can skip
-# the boxes.
+# executed by `smoothcert report`, and its outputs are stored with it. It runs again on any machine with
+# `pip install '.[report]'` in a clone of smoothcert. It needs no GPU and, except in section 1, neither torch nor the
+# classifier nor the images. Every number below is computed by the code cells; readers who do not program can skip them.
 #
 # | word | meaning |
 # |:---|:---|
-# | noisy copy | an image plus random Gaussian noise of standard deviation sigma, in units of the [0, 1] pixel range |
-# | vote | the class that the base classifier returns for one noisy copy |
-# | smoothed classifier | returns the class that a vote is most likely to name: the winner among infinitely many copies |
-# | certificate | a class and a radius: no change of the image with L2 norm below the radius makes the smoothed classifier return another class (for k > 1: drops the class from the k most probable ones) |
-# | alpha | the probability, over its own noise, that the certificate of one image is wrong is at most alpha |
-# | look | a number of copies at which the votes so far are evaluated |
+# | noise sample | an image plus random Gaussian noise of standard deviation sigma, in units of the [0, 1] pixel range |
+# | vote | the class that the base classifier returns for one noise sample |
+# | smoothed classifier | returns the class with the highest probability of a vote: the winner over infinitely many samples |
+# | certificate | a class and a radius: no perturbation of the image with L2 norm below the radius makes the smoothed classifier return another class (for k > 1: removes the class from the k most probable ones) |
+# | alpha | upper limit of the probability, over its own noise, that the certificate of one image is wrong |
+# | look | a number of samples at which the votes so far are evaluated |
 # | abstention | nothing is certified for an image; it counts against the classifier |
+# | entry | a row of the results: one sigma, k and radius |
 #
-# A certificate speaks about the smoothed classifier, not about the base classifier, and about changes measured in L2
-# norm only. Section 8 lists what is claimed and what is not.
+# A certificate is about the smoothed classifier, not the base classifier, and about perturbations measured in L2 norm
+# only. Section 8 lists what is claimed and what is not.
 
 # %% tags=["parameters"]
 import os
 from pathlib import Path
 
-RUN = Path("..")  # the run: the folder that holds spec.json
-LIVE = "auto"  # section 1 certifies five images anew. False: never. True: also large images, which take long
-FILES = Path(os.environ.get("SMOOTHCERT_FILES", "."))  # the folder in which `smoothcert certify` was called
-SHOWN = None  # (sigma, k, r) to look at closely; None: the run's primary cell, or the first that can be reached
+RUN = Path("..")  # the run directory, which contains spec.json
+LIVE = "auto"  # section 1 certifies five images again. False: never. True: also large images, which takes long
+FILES = Path(os.environ.get("SMOOTHCERT_FILES", "."))  # the working directory of `smoothcert certify`
+SHOWN = None  # (sigma, k, r) shown in detail; None: the primary entry of the run, or the first attainable one
 
 # %%
 import contextlib
@@ -59,7 +59,7 @@ from smoothcert.report import claims, results_table
 from smoothcert.report.claims import guarantees
 from smoothcert.report.cost import assumptions, device_tables, devices_table, rates_table, read_stated
 from smoothcert.report.figures import class_figure, curve_figure, samples_figure
-from smoothcert.report.notebook import hold, picture, say, table
+from smoothcert.report.notebook import picture, require, say, table
 from smoothcert.report.notebook.explore import margin_table, moves, needs, settings_table, stopping_table
 from smoothcert.report.notebook.facts import class_name, event_table, file_name, line_table, rows, spec_table, warnings
 from smoothcert.report.notebook.pictures import draw_devices, draw_images, draw_moves, draw_needs
@@ -70,11 +70,11 @@ from smoothcert.verify import NOT_SHOWN, damage
 if not (RUN / "spec.json").is_file():
     raise FileNotFoundError(
         f"Expected a run in RUN = {str(RUN)!r}, found no spec.json there. Put this notebook back into the folder "
-        "'results' of its run, or set RUN in the box above to the folder of the run."
+        "'results' of its run, or set RUN in the cell above to the run directory."
     )
 run = open_run(RUN)
 spec, request, data = run.spec, run.spec.request, run.spec.data
-cells = run.results()
+entries = run.results()
 certificates = {(s, j): run.certificates(s, j) for s in request.sigma for j in request.k}
 
 # %% [markdown]
@@ -85,48 +85,46 @@ decided, wanted = len(run.ledger.lines), run.expected
 levels = ", ".join(full(s) for s in request.sigma)
 say(
     f"{data.images:,} images of {file_name(data.reference)}, {spec.classes:,} classes, sigma = {levels}: {decided:,} of "
-    f"{wanted:,} results (one for each sigma and image) are there."
+    f"{wanted:,} results (one per sigma and image) are present."
 )
 for warning in warnings(run):
     say(warning, warn=True)
 say(f"Computer arithmetic: {run.arithmetic}.")
 
-within_reach = [cell for cell in cells if cell.attainable] or cells
+attainable = [entry for entry in entries if entry.attainable] or entries
 sigma, k, r = SHOWN or next(
-    (place.sigma, place.k, place.radius) for place in (request.primary, within_reach[0]) if place is not None
+    (place.sigma, place.k, place.radius) for place in (request.primary, attainable[0]) if place is not None
 )
-here = [cell for cell in cells if (cell.sigma, cell.k, cell.radius) == (sigma, k, r)]
+here = [entry for entry in entries if (entry.sigma, entry.k, entry.radius) == (sigma, k, r)]
 if not here:
     raise ValueError(f"SHOWN: expected a sigma, k and radius of this run, got {SHOWN}.")
-cell, plan, lines = here[0], plan_of(spec, sigma), run.ledger.at(sigma)
+entry, plan, lines = here[0], plan_of(spec, sigma), run.ledger.at(sigma)
 where = f"sigma = {full(sigma)}, k = {k}"
-say(
-    f"The sections below look closely at {where}, r = {full(r)}. Set SHOWN above to look at another cell of the results."
-)
+say(f"The sections below show {where}, r = {full(r)} in detail. Set SHOWN above to see another entry of the results.")
 
 # %% [markdown]
 # ## 1 Five images, certified live
 #
-# How one certificate comes about: a few noisy copies select the class; *other* copies are counted; the counts bound the
+# How a certificate is derived: a few noise samples select the class; *other* samples are counted; the counts bound the
 # probability of the class from below and those of its rivals from above; the bounds give the radius. The noise of a
-# copy follows from its address (seed, sigma, image, number of the copy), so the votes counted here must be the very
-# votes that the ledger holds. This section needs torch, the classifier and the images, and runs where their hashes are
-# those of the run.
+# sample follows from its address (seed, sigma, image, number of the sample), so the votes counted here must equal those
+# of the ledger. This section needs torch, the classifier and the images, and runs only if their hashes are those of the
+# run.
 
 # %%
-MOST = 1000  # copies an image, after selection
-LARGE = 3 * 64 * 64  # values an image; larger images take long without a GPU
+MOST = 1000  # samples per image, after selection
+LARGE = 3 * 64 * 64  # values per image; larger images take long without a GPU
 
 
 def load():
-    """Return the classifier of this sigma and the images; or say in words why they are not used."""
+    """Return the classifier of this sigma and the images, or the reason why they are not used."""
     if LIVE is False:
         return "LIVE is False"
     if importlib.util.find_spec("torch") is None:
         return "torch is not installed"
     name = request.model.replace("{sigma}", spec.model_at(sigma).written)
     if spec.model_at(sigma).arch is None or not (name == "demo" or name.endswith(".safetensors")):
-        return "the classifier is not one of smoothcert's own in a safetensors file, and nothing else is loaded here"
+        return "only built-in architectures in safetensors files are loaded here, and the classifier is another one"
     if LIVE is not True and np.prod(data.shape) > LARGE:
         return f"images of {data.shape[1]} x {data.shape[2]} take long without a GPU; set LIVE = True to wait for them"
     import torch
@@ -144,11 +142,11 @@ def load():
             options = ModelOptions.of(request, None, images.num_classes, images.shape[0], NO_CONSENT)
             classifier = read_built_in(name, options)
     except (SmoothcertError, OSError) as error:
-        return f"classifier or images are not where spec.json names them, seen from FILES ({type(error).__name__})"
+        return f"classifier or images are not at the paths in spec.json, relative to FILES ({type(error).__name__})"
     if images.sha256() != data.sha256:
-        return "the images found are not those of the run (their hash differs)"
+        return "the images are not those of the run (different hash)"
     if classifier.sha256 != facts.sha256:
-        return "the classifier found is not that of the run (its hash differs)"
+        return "the classifier is not that of the run (different hash)"
     few = np.stack([images.pixels(i) for i in range(min(LOOK, len(images)))])
     return resolve_head(classifier, torch.from_numpy(few / images.levels)), images
 
@@ -157,7 +155,7 @@ loaded = load()
 live = not isinstance(loaded, str)
 if live:
     classifier, images = loaded
-    say(f"{file_name(classifier.reference)} and {file_name(data.reference)} are here, and their hashes are the run's.")
+    say(f"{file_name(classifier.reference)} and {file_name(data.reference)} were found, with the hashes of the run.")
 else:
     say(f"Skipped: {loaded}. The rest of this notebook needs neither torch nor the classifier nor the images.")
 
@@ -172,7 +170,7 @@ if live:
 
     keep_freed_memory()
     m = min(5, len(images))
-    chosen, labels = images.indices[:m].tolist(), images.labels[:m].tolist()  # the first ones, whatever their result
+    chosen, labels = images.indices[:m].tolist(), images.labels[:m].tolist()  # the first images, whatever their result
     pixels = np.stack([images.pixels(i) for i in range(m)])
 
     gpu = torch.cuda.is_available()
@@ -192,26 +190,26 @@ if live:
     selects = request.selects
     step = 1 / data.levels if request.noise == "grid" else 1.0
     kinds = {"as stored": pixels / data.levels}
-    for copy in range(2):
+    for sample in range(2):
         address = Rows.of(
-            slot=range(m), image=chosen, sample=copy, stage=Stage.SELECTION if selects else Stage.ESTIMATION
+            slot=range(m), image=chosen, sample=sample, stage=Stage.SELECTION if selects else Stage.ESTIMATION
         )
-        kinds[f"copy {copy}"] = pixels / data.levels + step * noise.steps(address, data.shape)
+        kinds[f"sample {sample}"] = pixels / data.levels + step * noise.steps(address, data.shape)
     drawn = draw_images(run, dict(zip(chosen, labels, strict=True)), kinds, sigma)
-    picture(drawn, f"{m} images, each as stored and as two noisy copies", photo=True)
+    picture(drawn, f"{m} images, each as stored and with two noise samples", photo=True)
 
 # %% [markdown]
-# **Select.** The class that most of the first copies vote for. These copies are not counted again: a class chosen by
-# the very votes that then bound it would look better than it is.
+# **Select.** The class with the most votes among the first samples. These samples are not counted again: a bound from
+# the same votes that selected the class would be too optimistic.
 
 # %%
 if live:
 
     def votes(stage, start, stop):
-        """Count the votes of the copies start to stop - 1 of each image: int (images, classes)."""
+        """Count the votes of samples start to stop - 1 of each image: int (images, classes)."""
         n = stop - start
-        slot, copy = np.repeat(np.arange(m), n), np.tile(np.arange(start, stop), m)
-        sampler.draw(Rows.of(slot=slot, image=np.repeat(chosen, n), sample=copy, stage=stage))
+        slot, sample = np.repeat(np.arange(m), n), np.tile(np.arange(start, stop), m)
+        sampler.draw(Rows.of(slot=slot, image=np.repeat(chosen, n), sample=sample, stage=stage))
         return sampler.take(np.arange(m))
 
     n0 = min(request.n0, MOST)
@@ -227,8 +225,8 @@ if live:
         say("Not needed: this run certifies reference labels.")
 
 # %% [markdown]
-# **Count, bound, and turn bounds into a radius.** The votes of other copies for the reference label, at each look; the
-# lower bound on the label's probability and the upper bound on its strongest rival's; the L2 radius that follows.
+# **Count, bound, and derive the radius.** The votes of other samples for the reference label at each look, the lower
+# bound on the probability of the label, the upper bound on that of its strongest rival, and the resulting L2 radius.
 
 # %%
 if live:
@@ -236,7 +234,7 @@ if live:
     new = [votes(Stage.ESTIMATION, start, stop) for start, stop in zip((0, *looks), looks, strict=False)]
     counts = np.cumsum(new, axis=0).swapaxes(0, 1)  # int (images, looks, classes), cumulative
 
-    brief = replace(plan, looks=looks)  # the rules of a run with at most so many copies
+    brief = replace(plan, looks=looks)  # the rules of a run with at most this many samples
     tally = stats.tally(counts, np.repeat([labels], len(looks), axis=0).T, k)
     bounds = stats.running(tally, brief, k)
     last = stats.Bounds(bounds.q[:, -1], bounds.u[:, -1])
@@ -246,16 +244,16 @@ if live:
     for i in range(m):
         wrong = selects and request.target_of(k) == "prediction" and winner[i] != labels[i]
         at = [full(x) for x in request.radius if stats.certified_at(last, x, sigma, plan.eta)[i]]
-        outcome = ["wrong class", "-"] if wrong else [format_down(radii[i], 4), ", ".join(at) or "no radius asked for"]
+        outcome = ["wrong class", "-"] if wrong else [format_down(radii[i], 4), ", ".join(at) or "no radius of the run"]
         outcome = outcome if wrong or radii[i] > 0 else ["abstention", "-"]
         probabilities = (format_down(1 - last.q[i], 4), format_up(last.u[i, 0], 4))
         found.append((chosen[i], ", ".join(f"{n:,}" for n in tally.label_votes[i]), *probabilities, *outcome))
-    headings = ("image", f"votes for the label after {', '.join(f'{n:,}' for n in looks)} copies")
+    headings = ("image", f"votes for the label after {', '.join(f'{n:,}' for n in looks)} samples")
     headings += ("label at least", "strongest rival at most", "L2 radius", "certified at")
-    table(rows(headings, found), f"{where}, at most {looks[-1]:,} copies an image after selection.")
+    table(rows(headings, found), f"{where}, at most {looks[-1]:,} samples per image after selection.")
 
 # %% [markdown]
-# **Compare with the ledger**, class by class, wherever both have votes of the same copies.
+# **Compare with the ledger**, class by class, where both have votes of the same samples.
 
 # %%
 if live:
@@ -269,26 +267,26 @@ if live:
             if n in looks:
                 ours = counts[i, looks.index(n)].tolist()
                 compared.append([theirs.get(c, 0) == n for c, n in enumerate(ours)])
-            elif n > looks[-1]:  # a later look counted these copies too, and more
+            elif n > looks[-1]:  # a later look includes these samples
                 compared.append([theirs.get(c, 0) >= n for c, n in enumerate(counts[i, -1].tolist())])
     differ = sum(not all(equal) for equal in compared)
     changed = differences(spec.recipe, recipe)
     if not compared:
         say("None of these images is in the ledger yet.")
     elif differ == 0:
-        say(f"All {len(compared)} counts that can be compared (selections and looks) agree, class by class.")
+        say(f"All {len(compared)} comparable counts (selections and looks) agree, class by class.")
     else:
-        say(f"{differ} of {len(compared)} counts differ from the ledger's.", warn=True)
+        say(f"{differ} of {len(compared)} counts differ from the ledger.", warn=True)
     if changed:
         say(
-            f"The numeric recipe here is not the run's: {'; '.join(changed)}. The noise is the same, but single votes may "
-            "differ."
+            f"The numeric recipe differs from that of the run: {'; '.join(changed)}. The noise is the same, but single "
+            "votes may differ."
         )
     elif differ:
-        say("The numeric recipe is the run's, so the votes should be the same. Find out why they are not.", warn=True)
+        say("The numeric recipe is that of the run, so the votes should be equal. Find out why they differ.", warn=True)
 
 # %% [markdown]
-# **The same in two lines, for images of your own.** `certify` stops as soon as every radius is decided.
+# **The same in two lines, for your own images.** `certify` stops as soon as every radius is decided.
 
 # %%
 if live:
@@ -311,9 +309,9 @@ if live:
 # %% [markdown]
 # ## 2 The evidence
 #
-# A run directory holds three things that were written while it ran: `spec.json`, what was to be certified, fixed before
-# the first image; `ledger/`, the votes, a line for each sigma and image; `events.jsonl`, a log in which each line names
-# the hash of the line before it. No radius is evidence: radii are derived from votes, here and everywhere.
+# A run directory contains three records that were written during the run: `spec.json`, what was to be certified, fixed
+# before the first image; `ledger/`, the votes, one line per sigma and image; `events.jsonl`, a log in which each line
+# contains the hash of the line before it. Radii are not evidence: they are always derived from votes.
 
 # %%
 table(spec_table(spec))
@@ -322,7 +320,7 @@ table(spec_table(spec))
 table(event_table(run))
 
 # %% [markdown]
-# **One line of the ledger, field by field.** Votes of looks are cumulative; classes without a vote are left out.
+# **One line of the ledger, field by field.** Votes of looks are cumulative; classes without a vote are omitted.
 
 # %%
 held = certificates[sigma, k].certified_correct(r)
@@ -335,7 +333,7 @@ else:
     table(line_table(spec, example), f"The first image {kind}.")
 
 # %% [markdown]
-# **Is it still what was written?** Every hash computed anew from the files.
+# **Is the evidence unchanged?** Every hash is recomputed from the files.
 
 # %%
 chained = True
@@ -352,28 +350,28 @@ votes_hash = digest.hexdigest()
 seal, locked = run.directory.seal(), run.events[0].facts.get("spec_sha256")
 sealed = "not sealed" if seal is None else "yes" if seal.facts["ledger_sha256"] == votes_hash else "NO"
 checks = [
-    ("each event names the hash of the event before it", "events.jsonl", "yes" if chained else "NO"),
-    ("the spec is the one locked before the first image", spec.sha256(), "yes" if spec.sha256() == locked else "NO"),
-    ("the votes are the ones sealed at the end", votes_hash, sealed),
+    ("each event contains the hash of the event before it", "events.jsonl", "yes" if chained else "NO"),
+    ("the spec is that locked before the first image", spec.sha256(), "yes" if spec.sha256() == locked else "NO"),
+    ("the votes are those sealed at the end", votes_hash, sealed),
 ]
 table(rows(("check", "computed here", "holds"), checks))
-say(f"Evidence fingerprint, to compare with one that was sent by another way: {fingerprint_words(run.directory)}.")
+say(f"Evidence fingerprint, to compare with one received by another channel: {fingerprint_words(run.directory)}.")
 for fault in damage(run):
     say(f"DAMAGED: {fault}.", warn=True)
 
 # %% [markdown]
 # ## 3 Certificates, derived again from the votes
 #
-# **One image by hand.** Every look has its own error level; the levels of all looks sum to at most alpha, so all bounds
-# hold together with probability at least 1 - alpha. Each bound is that of Clopper and Pearson: the largest probability
-# at which a vote count as small as this one would still have the probability of its level (SciPy's `betainccinv`). *q*
-# bounds the probability of a vote for any class but the label, *u* that of a vote for each of the k strongest rivals.
-# `smoothcert` rounds its bounds to the safe side, so they lie about a billionth of their size above those by hand.
+# **One image by hand.** Every look spends a part of alpha; the parts sum to at most alpha, so all bounds hold jointly
+# with probability at least 1 - alpha. Each bound is that of Clopper and Pearson: the largest probability at which a vote
+# count this small still has the probability spent by the look (SciPy's `betainccinv`). *q* bounds the probability of a
+# vote for any class but the label, *u* that of a vote for each of the k strongest rivals. `smoothcert` rounds its bounds
+# to the safe side, so they exceed those by hand by about one part in a billion.
 
 
 # %%
 def upper(x, n, a):
-    """Upper confidence bound of a probability: x votes of n, level a."""
+    """Return the upper confidence bound of a probability for x votes of n that spends alpha a."""
     return np.where(x >= n, 1.0, betainccinv(x + 1.0, np.maximum(n - x, 1.0), a))
 
 
@@ -389,7 +387,7 @@ def bounds_by_hand(tally, plan, k):
 
 
 def margin_by_hand(q, u, distance, plan):
-    """Least probability of the label at an L2 distance, less the largest the weakest of t rivals can have; best t."""
+    """Return the lower bound of the label minus the upper bound of the weakest of t rivals at a distance; best t."""
     margins = []
     for t in range(1, u.shape[-1] + 1):
         s = np.minimum(u[..., u.shape[-1] - t :].sum(axis=-1), q)  # the t weakest of the k rivals together
@@ -416,15 +414,15 @@ else:
             f"{theirs.q[0, i]:.9f}",
         )
         found.append((*first, *("\n".join(f"{x:.9g}" for x in column) for column in (rivals, u[i], theirs.u[0, i]))))
-    headings = ("look", "level", "votes for the label", "q by hand", "q, smoothcert")
+    headings = ("look", "spent alpha", "votes for the label", "q by hand", "q, smoothcert")
     headings += ("votes for rivals", "u by hand", "u, smoothcert")
     table(rows(headings, found), f"Image {example.index}, label {class_name(spec, example.label)}, {where}.")
 
 # %% [markdown]
-# The smallest bounds over the looks count. At L2 distance R from the image the label's probability is at least
-# Phi(Phi^-1(1 - q) - R / sigma) and a rival's at most Phi(Phi^-1(u) + R / sigma); the radius is where the two meet
+# The smallest bounds over the looks apply. At L2 distance R from the image the probability of the label is at least
+# Phi(Phi^-1(1 - q) - R / sigma) and that of a rival at most Phi(Phi^-1(u) + R / sigma); the radius is where the two meet
 # (for k > 1: where the label meets the mean of the t weakest of k rivals, for the best t). Both probabilities are first
-# moved to the unsafe side by the total-variation distance between the noise drawn and Gaussian noise.
+# made less favourable by the total-variation distance between the drawn noise and Gaussian noise.
 
 # %%
 if example is not None:
@@ -435,90 +433,90 @@ if example is not None:
     exact = max(float(outcomes(spec, [example], sigma, k).radius[0]), 0.0)
     say(f"q = {q:.9f}; u = {', '.join(f'{x:.9g}' for x in u)}; total-variation distance {plan.eta:.2g}.")
     say(f"R by hand: {by_hand:.9f}. smoothcert: {exact:.9f}, printed as {format_down(exact, 6)}.")
-    hold(abs(by_hand - exact) < 1e-5, "the radius by hand and the radius of smoothcert differ")
+    require(abs(by_hand - exact) < 1e-5, "the radius by hand and the radius of smoothcert differ")
 
 # %% [markdown]
-# **All images.** The same by hand for every image, sigma, k and radius; a radius is certified where the margin at that
-# distance is not negative. Every decision must be `smoothcert`'s, and every number of `results.json` must follow.
+# **All images.** The same by hand for every image, sigma, k and radius; a radius is certified if the margin at that
+# distance is not negative. Every decision must agree with `smoothcert`, and every number of `results.json` must follow.
 
 # %%
 decisions = close = 0
 for (s, j), found in certificates.items():
-    for part, block in in_blocks(run.ledger.at(s)):  # some thousand images at a time
+    for part, block in in_blocks(run.ledger.at(s)):  # a few thousand images at a time
         theirs, tally = found.of(part), line_tallies(block, len(spec.looks), j)
         q, u = bounds_by_hand(tally, theirs.plan, j)
         q, u = q.min(axis=1), u.min(axis=1)
         open_image = (q + theirs.plan.eta >= 1) | theirs.wrong  # no bound below 1, or another class was selected
         for x in request.radius:
             margin = margin_by_hand(np.where(open_image, 0.5, q), u, x, theirs.plan)
-            near = np.abs(margin) < 1e-6  # closer than SciPy's inverse is exact
+            near = np.abs(margin) < 1e-6  # closer than the precision of SciPy's inverse
             agree = ((margin >= 0) & ~open_image) == theirs.certified_correct(x)
-            hold(
+            require(
                 np.all(agree | near),
                 f"decisions by hand and by smoothcert differ at sigma {full(s)}, k {j}, r {full(x)}",
             )
             decisions, close = decisions + len(margin), close + int(near.sum())
-say(f"{decisions:,} decisions by hand, {close:,} of them too close to be told apart without safe rounding: all agree.")
+say(f"{decisions:,} decisions by hand, {close:,} of them too close to decide without safe rounding: all agree.")
 
 path = RUN / "results" / "results.json"
 stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 if stored.get("ledger_sha256") == votes_hash:
-    for ours, theirs in zip(cells, stored["cells"], strict=True):
+    for ours, theirs in zip(entries, stored["cells"], strict=True):
         stated = ours.record() if "format" in stored else vars(ours)
         same = all(stated[name] == value for name, value in theirs.items() if name in stated)
         place = f"sigma {full(ours.sigma)}, k {ours.k}, r {full(ours.radius)}"
-        hold(same, f"results.json is not what the votes give at {place}")
-    say(f"All {len(cells)} cells of results.json follow from the votes.")
+        require(same, f"results.json does not follow from the votes at {place}")
+    say(f"All {len(entries)} entries of results.json follow from the votes.")
 else:
-    say("There is no results.json of these votes to compare with.")
+    say("There is no results.json for these votes.")
 
 # %% [markdown]
-# **The results.** Lower bounds are rounded down, upper bounds up. "Not attainable" is a limit of the number of copies,
+# **The results.** Lower bounds are rounded down, upper bounds up. "Not attainable" is a limit of the number of samples,
 # not a finding about the classifier: with this n_max and alpha no image can be certified beyond R_max.
 
 # %%
-budget = f"alpha = {full(request.alpha)}, up to {request.n_max:,} noisy copies an image after selection"
-table(results_table(cells), f"Certified accuracy of {data.images:,} images, {budget}.")
+budget = f"alpha = {full(request.alpha)}, up to {request.n_max:,} noise samples per image after selection"
+table(results_table(entries), f"Certified accuracy of {data.images:,} images, {budget}.")
 for j in request.k[:4]:
-    picture(curve_figure(run, j), f"Certified accuracy against L2 radius, a line for each sigma, k = {j}")
+    picture(curve_figure(run, j), f"Certified accuracy against L2 radius, one line per sigma, k = {j}")
 
 # %% [markdown]
-# **The price of smoothing.** The base classifier on the images without noise, beside certificates of any radius.
+# **Clean and certified accuracy.** The base classifier without noise, beside certificates of any positive radius.
 
 # %%
 table(accuracy_table(run), f"{budget[0].upper()}{budget[1:]}.")
 if not any(run.clean(s) for s in request.sigma):
-    say("This run did not record the accuracy without noise.")
+    say("This run did not record the clean accuracy.")
 
 # %% [markdown]
-# ## 4 How the answer moves without new samples
+# ## 4 Other settings, same votes
 #
-# **This section is exploration; nothing in it is a certificate.** The error probability alpha belongs to settings that
-# were fixed before the first image. Whoever tries several settings on the same votes and keeps the one that pleases has
-# lost it. Use this section to plan the next run, and quote only what the spec fixed.
+# **This section is exploration; nothing in it is a certificate.** The error probability alpha holds for settings that
+# were fixed before the first image. It does not hold for a setting that is selected after trying several on the same
+# votes. Use this section to plan the next run, and quote only what the spec fixed.
 #
-# Each image stopped as soon as this run's own radii were decided under its own settings, often with just enough votes.
-# Under stricter settings those votes are too few, where a run planned for them would have drawn more. This is what
-# ">=" means: a fall in these tables may come from the early stop and not from the classifier.
+# Sampling of each image stopped as soon as the radii of this run were decided under its own settings, often with just
+# enough votes. Stricter settings would have needed more votes. This is what ">=" means: a drop in these tables may come
+# from early stopping and not from the classifier.
 
 # %% [markdown]
-# **alpha.** A smaller alpha asks for more certainty and certifies less. A larger alpha chosen now is not a certificate.
+# **alpha.** A smaller alpha certifies less, with more certainty. A larger alpha chosen now gives no certificate.
 
 # %%
 alphas = sorted({1e-1, 1e-2, 1e-3, 1e-4, 1e-5, request.alpha}, reverse=True)
 by_alpha = moves(run, (sigma, k), "alpha", {full(a): {"alpha": a} for a in alphas}, own=full(request.alpha))
-table(by_alpha.table(), f"Certified accuracy at {where}, up to {request.n_max:,} copies an image.")
+table(by_alpha.table(), f"Certified accuracy at {where}, up to {request.n_max:,} samples per image.")
 
 # %% [markdown]
-# **k.** The class stays among the k most probable ones. A larger k certifies more images and says less about each.
-# Where the run did not ask for a k, sampling did not wait for it.
+# **k.** The class stays among the k most probable ones. A larger k certifies more images, and less about each. Sampling
+# did not continue for a k that the run did not ask for.
 
 # %%
 ks = range(1, min(5, spec.classes - 1) + 1)
 by_k = moves(run, (sigma, k), "k", {str(j): {"k": j} for j in ks}, own=str(k))
 targets = ["selection winner" if request.target_of(j) == "prediction" else "reference label" for j in ks]
 asked = ["yes" if j in request.k else "no" for j in ks]
-caption = f"Certified accuracy at sigma = {full(sigma)}, up to {request.n_max:,} copies an image."
+caption = f"Certified accuracy at sigma = {full(sigma)}, up to {request.n_max:,} samples per image."
 table(by_k.table(certified_class=targets, asked_for=asked), caption)
 if all(request.target_of(j) == "prediction" for j in request.k):
     say(
@@ -527,42 +525,45 @@ if all(request.target_of(j) == "prediction" for j in request.k):
 
 # %% [markdown]
 # **Bound.** `rankcp` bounds the label and the k strongest rivals; `simuem` (Jia et al. 2020) bounds every class, each
-# at alpha divided by the number of classes; `cohen` (Cohen et al. 2019) bounds the label and leaves all that remains to
-# one rival. Each is valid if chosen beforehand; the one that looks best afterwards is not.
+# at alpha divided by the number of classes; `cohen` (Cohen et al. 2019) bounds the label and gives the rest of the
+# probability to one rival. Each is valid if chosen before the run, not if chosen for its result.
 
 # %%
 by_bound = moves(run, (sigma, k), "bound", {name: {"bound": name} for name in stats.BOUNDS}, own=request.bound)
-table(by_bound.table(), f"Certified accuracy at {where}, up to {request.n_max:,} copies an image.")
+table(by_bound.table(), f"Certified accuracy at {where}, up to {request.n_max:,} samples per image.")
 
 # %% [markdown]
-# **n_max.** What a run planned with fewer copies would have found: later looks are dropped, and the error levels are
-# those of the shorter schedule. It would have given up earlier on some images, so it takes at most the copies named.
+# **n_max.** The result of a run planned with fewer samples: later looks are dropped, and alpha is spent over the shorter
+# schedule. Such a run would have stopped earlier for some images, so the mean samples below are upper limits.
 
 # %%
 panels = [by_alpha, by_k, by_bound]
 if len(spec.looks) == 1:
-    say("Each image was looked at once, after its last copy, so these votes say nothing about a smaller n_max.")
+    say(
+        "Each image has a single look, after its last sample, so these votes do not show the effect of a smaller n_max."
+    )
 else:
     ends = sorted({round(end) for end in np.linspace(1, len(spec.looks), 7)})
     cuts = {f"{spec.looks[end - 1]:,}": {"looks": spec.looks[:end]} for end in ends}
     by_n_max = moves(run, (sigma, k), "n_max", cuts, own=f"{spec.looks[-1]:,}")
     panels.append(by_n_max)
-    taken = np.array([0, *spec.looks])[columns_of(lines).looks]  # copies at each image's last look
+    taken = np.array([0, *spec.looks])[columns_of(lines).looks]  # samples at the last look of each image
     mean = [np.minimum(taken, cut["looks"][-1]).mean() if len(taken) else 0 for cut in cuts.values()]
-    copies = [f"{each:,.0f}" for each in mean]
-    table(by_n_max.table(samples_after_selection=copies), f"Certified accuracy at {where}; mean copies an image.")
+    samples = [f"{each:,.0f}" for each in mean]
+    table(by_n_max.table(samples_after_selection=samples), f"Certified accuracy at {where}; mean samples per image.")
 
 # %%
 picture(draw_moves(run, panels, where), "Certified accuracy under other values of alpha, k, bound and n_max")
 
 # %% [markdown]
-# ## 5 How many copies does a radius need?
+# ## 5 How many samples does a radius need?
 #
-# With unlimited copies the label's probability p would be known, and the radius would be sigma Phi^-1(p) (for two
-# classes; with more classes at least that). With n copies only a lower bound of p is known. The smaller the margin
-# between the radius that unlimited copies would certify and the radius wanted, the more copies are needed: about four
-# times as many for half the margin. No number of copies certifies a radius beyond that of unlimited copies. Margins are
-# given in units of sigma: then only r / sigma matters. What looks take and certify is simulated, with a fixed seed.
+# With unlimited samples the probability p of the label would be known, and the radius would be sigma Phi^-1(p) (for two
+# classes; with more classes at least that). With n samples only a lower bound of p is known. The smaller the margin
+# between the radius that unlimited samples would certify and the target radius, the more samples are needed: about four
+# times as many for half the margin. No number of samples certifies a radius beyond that of unlimited samples. Margins
+# are in units of sigma, so that only r / sigma matters. Samples and certificates of looks are simulated, with a fixed
+# seed.
 
 # %%
 found = []
@@ -571,61 +572,65 @@ for s in request.sigma:
         needed = stats.votes_needed(x, s, request.alpha)
         at_least = "over 10^15" if needed is None else f"{needed:,}"
         found.append((full(s), full(x), format_up(float(ndtr(x / s)), 6), at_least))
-headings = ("sigma", "r", "p must exceed", "copies, if every vote is for the label")
-table(rows(headings, found), f"k = 1, one look of Cohen's bound at alpha = {full(request.alpha)}.")
+headings = ("sigma", "r", "p must exceed", "samples, if every vote is for the label")
+table(rows(headings, found), f"k = 1, a single look with Cohen's bound at alpha = {full(request.alpha)}.")
 
 limits = [(full(s), *(format_down(stats.r_max(plan_of(spec, s), j), 4) for j in request.k)) for s in request.sigma]
 table(
-    rows(("sigma", *(f"R_max, k = {j}" for j in request.k)), limits), "The reach of this run's looks, alpha and bound."
+    rows(("sigma", *(f"R_max, k = {j}" for j in request.k)), limits),
+    "The largest radius that the looks, alpha and bound of this run can certify.",
 )
 
 # %% [markdown]
-# **One look, if the margin were known.** Copies that certify r with 95 % probability; "none": not even 10^9 do. Numbers
-# for k > 1 are simulated, to about 2 %.
+# **A single look, if the margin were known.** Samples that certify r with 95 % probability; "none": more than 10^9.
+# Numbers for k > 1 are simulated, to about 2 %.
 
 # %%
 table(
     margin_table(plan, request.radius), f"k = 1, Cohen's bound at alpha = {full(request.alpha)}, sigma = {full(sigma)}."
 )
-caption = f"Copies at r = {full(r)}, sigma = {full(sigma)}, one setting changed at a time, else alpha = {full(request.alpha)}, k = {k}"
+caption = f"Samples at r = {full(r)}, sigma = {full(sigma)}, one setting changed at a time, else alpha = {full(request.alpha)}, k = {k}"
 table(
     settings_table(plan, k, r),
     f"{caption}, {request.bound}; votes that miss the label are split equally among k rivals.",
 )
 
 # %% [markdown]
-# **Fixed against sequential.** Nobody knows the margin beforehand. Fixed sampling draws n_max copies of every image. Looks
-# stop once the radius is certified, or out of reach. Where one look would need more than the first look's copies, looks
-# take about as many on average; the images that take most are those near the radius.
+# **Fixed against sequential.** The margin is not known in advance. Fixed sampling draws n_max samples of every image.
+# Sequential sampling stops once the radius is certified or out of reach. If a single look would need more samples than
+# the first look has, sequential sampling takes about as many on average; images near the radius take the most.
 
 # %%
 if len(spec.looks) > 1:
-    caption = f"One radius, r = {full(r)}, at {where}, after selection; fixed sampling: {request.n_max:,} copies of every image."
+    caption = f"One radius, r = {full(r)}, at {where}, after selection; fixed sampling: {request.n_max:,} samples of every image."
     table(stopping_table(plan, k, r), caption)
-if cell.r_max > 0:
-    picture(draw_needs(run, [needs(run, sigma, k)], k), "Copies taken by the images, and needed, against their radius")
+if entry.r_max > 0:
+    picture(
+        draw_needs(run, [needs(run, sigma, k)], k),
+        "Samples taken by the images, and samples needed, against their radius",
+    )
 else:
-    say(f"No radius of this run can be reached at {where} with this n_max and alpha, so there is nothing to draw.")
-picture(samples_figure(run), "Distribution of the noisy copies an image took, for each sigma")
+    say(f"No radius of this run is attainable at {where} with this n_max and alpha, so there is nothing to draw.")
+picture(samples_figure(run), "Distribution of the noise samples per image, for each sigma")
 
 # %% [markdown]
-# ## 6 What it cost
+# ## 6 Cost
 #
-# "With fixed sampling" is computed, not run: n0 + n_max copies for each of the same images.
+# "With fixed sampling" is computed, not measured: n0 + n_max samples for each of the same images.
 
 # %%
-table(cost_table(run), "Forward passes of the classifier, and time of the device as the ledger records it.")
+table(cost_table(run), "Forward passes of the classifier, and device time as recorded in the ledger.")
 if run.rates:
     table(rates_table(run), "Rate in each precision on the device of this run, measured before the first image.")
 
 # %% [markdown]
 # **Re-certification and production.** The first row is measured. All others are extrapolated from the measured rate, or
-# from a rate, power and price that the sponsor states (the `production` section of `sponsor.yaml`); nothing is guessed,
-# and what nobody measured or stated is unknown. Costs are rounded up. Brackets hold the spread: the highest and lowest
-# rate of ten consecutive parts of the noise level, and two standard errors of the mean number of copies over the images.
+# from a rate, power and price that the sponsor states (the `production` section of `sponsor.yaml`). What was neither
+# measured nor stated is unknown. Costs are rounded up. Brackets show the spread: the highest and lowest rate of ten
+# consecutive parts of the noise level, and two standard errors of the mean number of samples over the images.
 #
-# How often `predict` abstains, and how many copies it takes, is estimated from the stored votes: for each image the
-# leader's share against the runner-up, then the exact odds of the test between two classes.
+# How often `predict` abstains, and how many samples it takes, is estimated from the stored votes: for each image the
+# vote share of the leader against the runner-up, then the exact power of the test between two classes.
 
 # %%
 production = read_stated(RUN / "results") or Production()
@@ -634,46 +639,46 @@ if run.ledger.lines:
     priced = scenarios(basis, production)
     table(devices_table(basis, production), assumptions(basis, production))
     for name, found in device_tables(priced).items():
-        table(found, f"On {name}: what is done once, and a day of production.")
+        table(found, f"On {name}: tasks done once, and one day of production.")
     say(
-        "Latency: one study alone on a device, in whole batches. Money at work counts device time only, money held 24 h "
-        "each device needed for the whole day. Idle devices use energy that is not counted."
+        "Latency: one study alone on a device, in whole batches. Money at work counts device time only; money held 24 h "
+        "counts each device needed for the whole day. The energy of idle devices is not counted."
     )
     if basis.rate:
         by_hand = production.studies_a_day[-1] * basis.copies / basis.rate / 3600
         served = [row for row in priced if row.here and row.studies == production.studies_a_day[-1]]
         theirs = next(row.hours.value for row in served if row.task == CERTIFY)
-        hold(abs(by_hand - theirs) < 1e-9 * by_hand, "the device time by hand and by smoothcert differ")
+        require(abs(by_hand - theirs) < 1e-9 * by_hand, "the device time by hand and by smoothcert differ")
         say(
-            f"By hand: {production.studies_a_day[-1]:,} studies x {basis.copies:,.1f} copies / {basis.rate:,.1f} copies a "
-            f"second = {by_hand:,.1f} device-hours a day to certify each served image."
+            f"By hand: {production.studies_a_day[-1]:,} studies x {basis.copies:,.1f} samples / {basis.rate:,.1f} samples "
+            f"per second = {by_hand:,.1f} device-hours per day to certify each served image."
         )
 
 # %%
 if run.ledger.lines and any(row.hours is not None for row in priced if row.studies):
-    picture(draw_devices(run, priced, production), "Devices needed against studies a day, for each device and task")
+    picture(draw_devices(run, priced, production), "Devices needed against studies per day, for each device and task")
 
 # %% [markdown]
-# ## 7 Class by class
+# ## 7 Results by class
 #
-# Classes with fewer than 50 images are given as raw counts: a percentage of so few says little. Each interval holds for
-# one class at a time; a class picked because it is the lowest would on average do better on other images.
+# Classes with fewer than 50 images are given as raw counts, as their percentages are uncertain. Each interval holds for
+# one class at a time; a class that was selected for being the lowest would on average be higher on other images.
 
 # %%
-caption = f"Certified accuracy by class at k = {k}, r = {full(r)}, up to {request.n_max:,} copies an image: % (95 % interval), or counts."
+caption = f"Certified accuracy by class at k = {k}, r = {full(r)}, up to {request.n_max:,} samples per image: % (95 % interval), or counts."
 table(class_table(run, k, r), caption)
-picture(class_figure(run, k, r), f"Certified accuracy by class at k = {k}, r = {full(r)}, a panel for each sigma")
+picture(class_figure(run, k, r), f"Certified accuracy by class at k = {k}, r = {full(r)}, one panel per sigma")
 if data.grouped:
     say("Images of one group (patient) are not independent; these intervals treat them as if they were.", warn=True)
 
 # %% [markdown] tags=["subgroups"]
-# **Subgroup by subgroup.** The columns of the data for which this run counts results apart, values with the most images
-# first. They differ in size and in mix of classes: rows that differ do not say why.
+# **Results by subgroup.** The subgroup columns of the run, values with the most images first. Subgroups differ in size
+# and in class mix, so rows that differ do not show the reason.
 
 # %% tags=["subgroups"]
 from smoothcert.report import subgroup_note, table_of
 
-caption = f"Certified accuracy by subgroup at k = {k}, r = {full(r)}, up to {request.n_max:,} copies an image."
+caption = f"Certified accuracy by subgroup at k = {k}, r = {full(r)}, up to {request.n_max:,} samples per image."
 table(table_of(run, "subgroups", k, r), caption)
 say(subgroup_note(run))
 
@@ -682,14 +687,14 @@ say(subgroup_note(run))
 
 # %%
 say(claims.one_image(request.alpha))
-say(claims.observed(cell, request.n_max))
-if cell.attainable:
-    say(claims.this_sample(cell, request.alpha))
+say(claims.observed(entry, request.n_max))
+if entry.attainable:
+    say(claims.this_sample(entry, request.alpha))
     chosen = request.primary
-    named = chosen is not None and (chosen.sigma, chosen.k, chosen.radius) == (cell.sigma, cell.k, cell.radius)
-    say(claims.population(cell, joint=not named, described="they stand for"))
+    named = chosen is not None and (chosen.sigma, chosen.k, chosen.radius) == (entry.sigma, entry.k, entry.radius)
+    say(claims.population(entry, joint=not named, described="they stand for"))
     if not named:
-        say("This is not the run's primary cell, named before it: the bound is the one for all cells together.")
+        say("This is not the primary entry, named before the run, so the bound is that for all entries together.")
 say(claims.arithmetic(run))
 say(claims.DEPLOYMENT)
 
@@ -703,21 +708,24 @@ table(
     units_table(run), f"The radius in image units, for images of {data.shape[1]} x {data.shape[2]} x {data.shape[0]}."
 )
 if run.changes:
-    table(changes_table(run), "How far simple changes move these images, and how many stay within each radius.")
+    table(
+        changes_table(run),
+        "L2 norms of simple perturbations of these images, and how many images stay within each radius.",
+    )
 else:
-    say("This run did not measure how far simple changes move its images.")
+    say("This run did not measure the L2 norms of simple perturbations.")
 
 # %%
 table(guarantees(run.arithmetic_covered))
-say(f"No recomputation from votes can show {NOT_SHOWN}.")
+say(f"Recomputation from votes does not show {NOT_SHOWN}.")
 
 # %% [markdown]
-# ## Check all of this again
+# ## Verify the run
 #
 # ```
 # smoothcert verify RUN
 # ```
 #
 # recomputes bounds, decisions and results from the votes by two independent implementations, checks the chain of events,
-# the seal and the labels, and names whatever does not hold. It needs no GPU, no torch, no classifier and no image.
-# `smoothcert table RUN` prints the results again, at these or other radii.
+# the seal and the labels, and lists every fault. It needs no GPU, torch, classifier or images. `smoothcert table RUN`
+# prints the results at these or other radii.

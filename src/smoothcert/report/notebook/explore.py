@@ -1,4 +1,4 @@
-"""What stored votes say under other settings, and how many samples a radius needs at true probabilities."""
+"""Results of stored votes under other settings, and samples needed for a radius at true probabilities."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Moves:
     Attributes:
         setting: its name.
         values: its values, as text.
-        own: place of the run's own value among them, or None.
+        own: position of the value of the run among them, or None.
         limits: R_max at each value.
-        certified: at each value, images certified-correct at each radius of the run; None where it is not attainable.
+        certified: at each value, images certified-correct at each radius of the run; None if it is not attainable.
         images: m, all images of the run.
         radii: the radii of the run.
     """
@@ -47,9 +47,9 @@ class Moves:
     radii: tuple[float, ...]
 
     def table(self, **more: Sequence[object]) -> Table:
-        """Return the table: a row a value, further columns by name (underscores are spaces).
+        """Return the table, one row per value; `more` are further columns by name (underscores become spaces).
 
-        Counts under other values than the run's own are lower limits: sampling was not planned for them.
+        Counts at other values than that of the run are lower limits, as sampling was not planned for them.
         """
         headings = (
             self.setting,
@@ -73,16 +73,16 @@ class Moves:
 
 
 def moves(run: Run, entry: tuple[float, int], setting: str, values: Mapping[str, Mapping[str, Any]], own: str) -> Moves:
-    """Derive certified accuracy from the stored votes under other settings.
+    """Return certified accuracy from the stored votes under other settings.
 
-    Sampling stopped when the run's own radii were decided under its own settings, so the counts are "at least".
+    Sampling stopped when the radii of the run were decided under its own settings, so the counts are "at least".
 
     Args:
         run: the run, complete or partial.
-        entry: (sigma, k); k holds where it is not what varies.
-        setting: what varies.
-        values: for each value, as text, what changes: `k`, `looks` (a beginning of the run's) or fields of the request.
-        own: the run's own value.
+        entry: (sigma, k); k applies unless it varies.
+        setting: the setting that varies.
+        values: for each value, as text, the changes: `k`, `looks` (the first ones of the run) or fields of the request.
+        own: the value of the run.
     """
     names, variants = tuple(values), [_variant(run.spec, entry[1], dict(changes)) for changes in values.values()]
     found = _counted(run, entry[0], variants)
@@ -105,7 +105,7 @@ def _variant(spec: Spec, k: int, changes: dict[str, Any]) -> tuple[Spec, int]:
 def _counted(
     run: Run, sigma: float, variants: Sequence[tuple[Spec, int]]
 ) -> list[tuple[float, tuple[int | None, ...]]]:
-    """R_max, and images certified-correct at each radius, under each spec and k; goes through the lines once."""
+    """Return R_max and images certified-correct at each radius for each spec and k, in one pass over the lines."""
     lines, radii, most = run.ledger.at(sigma), run.spec.request.radius, max(k for _, k in variants)
     counts = np.zeros((len(variants), len(radii)), dtype=np.int64)
     for _, block in in_blocks(lines):
@@ -122,25 +122,31 @@ def _counted(
 
 WANTED = 0.95
 MARGINS = (0.5, 0.2, 0.1, 0.05)
-"""Margins of the tables: how far the radius of unlimited copies lies above the radius wanted, in units of sigma."""
-_POINTS, _PEAKS, _IMAGES, _CLOSER = 25, 80, 30, 300  # of lines; of a curve; simulated images at each; at a table's row
+"""Margins of the tables: how far the radius of unlimited samples exceeds the target radius, in units of sigma."""
+_POINTS, _PEAKS, _IMAGES, _CLOSER = (
+    25,
+    80,
+    30,
+    300,
+)
+"""Points of lines, points of a curve, simulated images at each point, and at each row of a table."""
 POINTS = 20_000
-"""Images that are read, and drawn, at most."""
+"""Maximum number of images that are read and drawn."""
 _RIVALS = 30  # weaker ones get too few votes to matter
 
 
 @dataclass(frozen=True, eq=False)
 class Needs:
-    """Copies against the radius that unlimited copies would certify, at one sigma.
+    """Samples against the radius that unlimited samples would certify, at one sigma.
 
     Attributes:
         sigma: noise level.
-        limit: R_max of the run's plan.
-        fixed: for each radius, float (2, p): radii that unlimited copies would certify, and the copies one look of
-            Cohen's bound needs there; infinite where no number is enough.
-        reach: float (q,): radii that unlimited copies would certify.
-        expected: what the run's procedure takes at each reach.
-        images: float (m, 2): for each image the radius at its observed shares of votes, and the copies it took.
+        limit: R_max of the plan of the run.
+        fixed: for each radius, float (2, p): radii that unlimited samples would certify, and the samples that a single
+            look with Cohen's bound needs there; infinite if no number suffices.
+        reach: float (q,): radii that unlimited samples would certify.
+        expected: the samples that the procedure of the run takes at each reach.
+        images: float (m, 2): for each image the radius at its observed vote shares, and the samples it took.
     """
 
     sigma: float
@@ -152,7 +158,7 @@ class Needs:
 
 
 def needs(run: Run, sigma: float, k: int, images: int = _IMAGES) -> Needs:
-    """Derive the copies needed at one sigma and k.
+    """Return the samples needed at one sigma and k.
 
     Args:
         run: the run, complete or partial.
@@ -176,15 +182,15 @@ def _fixed(plan: Plan, k: int, r: float, limit: float) -> FloatArray:
 
 
 def procedure_of(run: Run, sigma: float) -> Procedure:
-    """Return what a run asks of each image at one noise level."""
+    """Return the procedure of a run at one noise level."""
     request = run.spec.request
     return Procedure(plan_of(run.spec, sigma), request.targets, request.radius, request.n0)
 
 
 def sampled(run: Run, sigma: float) -> Iterator[Line]:
-    """Yield the lines with looks of one noise level, a random sample of them where they are more than `POINTS`.
+    """Yield the lines with looks of one noise level, or a random subset if there are more than `POINTS`.
 
-    The sample follows from the seed of the run, which was fixed before the first vote.
+    The subset follows from the seed of the run, which was fixed before the first vote.
     """
     lines = run.ledger.at(sigma)
     places = np.flatnonzero(columns_of(lines).looks)
@@ -194,12 +200,12 @@ def sampled(run: Run, sigma: float) -> Iterator[Line]:
 
 
 def observed_split(run: Run, sigma: float) -> FloatArray:
-    """Return how the votes that miss the label are split among rivals, the strongest first, on average over images.
+    """Return the mean shares of the rivals among votes that miss the label, the strongest rival first.
 
-    Of many images a random sample is read (`sampled`).
+    For many images a random subset is read (`sampled`).
 
     Returns:
-        float (s,), their sum 1; an equal split among the largest k of the run where too few rivals have votes.
+        float (s,) with sum 1; an equal split among the largest k of the run if too few rivals have votes.
     """
     most = max(run.spec.request.k)
     found = np.zeros(run.spec.classes - 1)
@@ -214,12 +220,12 @@ def observed_split(run: Run, sigma: float) -> FloatArray:
 
 
 def observed_points(run: Run, sigma: float, k: int) -> FloatArray:
-    """Return for each image with looks the radius its observed shares of votes would give, and its copies at the end.
+    """Return for each image with looks the radius at its observed vote shares, and its number of samples.
 
-    Of many images a random sample is read (`sampled`).
+    For many images a random subset is read (`sampled`).
 
     Returns:
-        float (m, 2): the radius, at least 0 and at most R_max, and the copies, selection included.
+        float (m, 2): the radius, clipped to [0, R_max], and the samples, selection included.
     """
     plan = plan_of(run.spec, sigma)
     last = [replace(line, looks=line.looks[-1:]) for line in sampled(run, sigma)]
@@ -231,7 +237,7 @@ def observed_points(run: Run, sigma: float, k: int) -> FloatArray:
 
 
 def settings_table(plan: Plan, k: int, r: float) -> Table:
-    """Copies one look needs under other alphas, k, bounds and numbers of classes, by margin."""
+    """Return the samples that a single look needs at other alphas, k, bounds and numbers of classes, by margin."""
     run = replace(plan, looks=plan.looks[-1:])
     found = [(f"alpha {full(alpha)}", replace(run, alpha=alpha), k) for alpha in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)]
     found += [(f"k = {j}", run, j) for j in sorted({1, 3, 5, k}) if j < plan.classes]
@@ -250,12 +256,12 @@ def _samples_at(margins: Sequence[float], plan: Plan, k: int, r: float) -> list[
 
 
 def printed(samples: float) -> str:
-    """Return a number of copies, or that no number counted is enough."""
+    """Return a number of samples, or "none" if no number suffices."""
     return f"{samples:,.0f}" if np.isfinite(samples) else "none"
 
 
 def margin_table(plan: Plan, radii: Sequence[float]) -> Table:
-    """Copies one look of Cohen's bound needs at k = 1, by margin and radius."""
+    """Return the samples that a single look with Cohen's bound needs at k = 1, by margin and radius."""
     cohen = replace(plan, bound="cohen")
     columns = [_samples_at(MARGINS, cohen, 1, r) for r in radii]
     found = [(f"{margin:g}", *(column[i] for column in columns)) for i, margin in enumerate(MARGINS)]
@@ -263,7 +269,7 @@ def margin_table(plan: Plan, radii: Sequence[float]) -> Table:
 
 
 def stopping_table(plan: Plan, k: int, r: float) -> Table:
-    """Fixed against sequential sampling for one radius: copies and the probability of a certificate, by margin."""
+    """Return fixed and sequential sampling for one radius: samples and probability of a certificate, by margin."""
     margins, rng = (-0.5, -0.2, 0.0, *sorted(MARGINS), 1.0), np.random.default_rng(0)
     at = probabilities_at(r / plan.sigma + np.array(margins), plan.classes, k)
     looks = expected_samples(at, Procedure(plan, {k: "label"}, (r,)), rng, _CLOSER)
@@ -278,7 +284,7 @@ def stopping_table(plan: Plan, k: int, r: float) -> Table:
         )
         for i, margin in enumerate(margins)
     ]
-    headings = ("margin / sigma", "mean copies, looks", "90 % take at most", "certified, looks", "certified, fixed")
+    headings = ("margin / sigma", "mean samples, looks", "90 % take at most", "certified, looks", "certified, fixed")
     return rows(headings, found)
 
 

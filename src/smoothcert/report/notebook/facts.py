@@ -1,4 +1,4 @@
-"""What the notebook's cells show: the evidence of a run in sentences and tables."""
+"""Display functions of the notebook, and the evidence of a run as sentences and tables."""
 
 from __future__ import annotations
 
@@ -24,54 +24,54 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-DPI, WIDE = 240, 640  # pixels an inch as stored; pixels across on the screen
-COLOURS = 256  # of a drawing; makes its file a third as large
+DPI, WIDE = 240, 640  # stored resolution; width on the screen in pixels
+COLOURS = 256  # of a drawing, which reduces its file to a third
 SCROLLED = 30  # rows beyond which a table scrolls
 _NUMBER = re.compile(r"(>= |over )?[-+]?[\d.,]+(e[-+]?\d+)?( ?%.*|/\d.*| (to|of) .*| \((\d|this|k).*|[\n ,\d.]*)", re.S)
-SHORT, LONG = 18, 40  # characters of a text that stays on one line, and of a word that may be broken
+SHORT, LONG = 18, 40  # characters of a text that stays on one line, and between break points of a long word
 Shown = tuple[str, str]
-"""An output as HTML and as plain text."""
+"""An output as HTML and plain text."""
 
 
 def say(sentence: str, warn: bool = False) -> None:
     """Show a sentence.
 
     Args:
-        sentence: plain text; nothing in it is read as markup.
+        sentence: plain text, never read as markup.
         warn: show it as a warning.
     """
-    _show(*said(sentence, warn))
+    _show(*render_sentence(sentence, warn))
 
 
-def said(sentence: str, warn: bool = False) -> Shown:
-    """Return what `say` shows."""
+def render_sentence(sentence: str, warn: bool = False) -> Shown:
+    """Return the output of `say`."""
     style = ' style="color: #a03000; font-weight: bold"' if warn else ""
     sentence = printable(sentence)
     return f"<p{style}>{html.escape(sentence)}</p>", textwrap.fill(sentence, 120)
 
 
-def hold(agrees: bool, otherwise: str) -> None:
-    """Go on only where a check by hand agrees; unlike an `assert`, Python never leaves it out.
+def require(agrees: bool, message: str) -> None:
+    """Raise an error unless a check by hand agrees; unlike `assert`, this is never disabled.
 
     Raises:
-        EvidenceError: with these words.
+        EvidenceError: with this message.
     """
     if not agrees:
-        raise EvidenceError(otherwise)
+        raise EvidenceError(message)
 
 
 def table(found: Table, caption: str = "") -> None:
     """Show a table; a long one scrolls, and its plain text is cut.
 
     Args:
-        found: the table; nothing in it is read as markup.
-        caption: what the table says, in one sentence.
+        found: the table, never read as markup.
+        caption: what the table shows, in one sentence.
     """
-    _show(*set_out(found, caption))
+    _show(*render_table(found, caption))
 
 
-def set_out(found: Table, caption: str = "") -> Shown:
-    """Return what `table` shows."""
+def render_table(found: Table, caption: str = "") -> Shown:
+    """Return the output of `table`."""
     caption, many = printable(caption), len(found.rows) > SCROLLED
     box = "max-height: 30em; overflow: auto" if many else "overflow-x: auto"
     sides = [_side([row[i] for row in found.rows]) for i in range(len(found.headings))]
@@ -90,7 +90,7 @@ def _row(kind: str, texts: Sequence[str], sides: Sequence[str]) -> str:
 
 
 def _broken(text: str, kind: str) -> str:
-    """Say where a cell's lines may break: never in short texts, at line ends, and inside words as long as a hash."""
+    """Return the HTML of a table cell: short texts never break, long words such as hashes may."""
     text = visible(text)
     if kind == "td" and len(text) <= SHORT:
         text = text.replace(" ", "\N{NO-BREAK SPACE}")
@@ -99,10 +99,10 @@ def _broken(text: str, kind: str) -> str:
 
 
 def _side(column: Sequence[str]) -> str:
-    """Words are read from the left; numbers stand on the right, as they do in every notebook."""
-    told = [text for text in column if text != "-" and not text.startswith("not ")]
-    numbers = [text for text in told if _NUMBER.fullmatch(text)]
-    return ' style="text-align: left"' if 2 * len(numbers) < len(told) else ""
+    """Return the style that left-aligns a column of words; numbers keep the right alignment of notebooks."""
+    texts = [text for text in column if text != "-" and not text.startswith("not ")]
+    numbers = [text for text in texts if _NUMBER.fullmatch(text)]
+    return ' style="text-align: left"' if 2 * len(numbers) < len(texts) else ""
 
 
 @styled
@@ -111,8 +111,8 @@ def picture(figure: Figure, words: str, photo: bool = False) -> None:
 
     Args:
         figure: the figure.
-        words: what it shows, for readers who cannot see it.
-        photo: whether it holds images, whose colours must stay as they are.
+        words: alternative text.
+        photo: whether the figure contains images, whose colours must not be reduced.
     """
     from IPython.display import Image, display
     from PIL import Image as Pixels
@@ -141,7 +141,7 @@ def rows(headings: Sequence[str], found: Iterable[Sequence[object]]) -> Table:
 
 
 def file_name(reference: str) -> str:
-    """Return a file's name without its folders: a notebook is passed on.
+    """Return the name of a file without its folders, as notebooks are passed on.
 
     >>> file_name("/home/someone/images.npz#val"), file_name("synthetic:300")
     ('images.npz#val', 'synthetic:300')
@@ -155,11 +155,11 @@ def class_name(spec: Spec, number: int | None) -> str:
 
 
 def warnings(run: Run) -> Iterator[str]:
-    """Yield what a reader must know before reading any number."""
+    """Yield the warnings that precede all numbers."""
     if run.spec.data.synthetic:
-        yield "Synthetic images: drawn, not photographed; of no patient."
+        yield "Synthetic images, not of patients."
     if not run.sealed:
-        yield "NOT SEALED: no finish event vouches for the ledger."
+        yield "NOT SEALED: the run has no finish event."
     if remark := seal_remark(run.directory):
         yield f"{remark}."
     if run.missing:
@@ -170,7 +170,7 @@ def warnings(run: Run) -> Iterator[str]:
 
 
 def spec_table(spec: Spec) -> Table:
-    """What was fixed before the first image."""
+    """Return what was fixed before the first image."""
     return rows(("fixed before the first image", "value"), [*_images(spec), *_models(spec), *_settings(spec)])
 
 
@@ -179,15 +179,15 @@ def _images(spec: Spec) -> Iterator[tuple[str, str]]:
     channels, height, width = data.shape
     more = "; ..." if spec.classes > FEW_CLASSES else ""
     yield "images", f"{file_name(data.reference)}: {data.images:,} of {height} x {width} x {channels}\n{data.sha256}"
-    yield "their grid", f"whole steps of 1/{data.levels:,}; preprocessing: {'; '.join(data.preprocessing) or 'none'}"
+    yield "pixel grid", f"steps of 1/{data.levels:,}; preprocessing: {'; '.join(data.preprocessing) or 'none'}"
     yield "classes", f"{spec.classes:,}: {'; '.join(map(printable, data.class_names[:FEW_CLASSES]))}{more}"
     if data.subgroups:
-        yield "subgroups", f"counted apart by {', '.join(map(printable, data.subgroups))}"
+        yield "subgroups", f"results by {', '.join(map(printable, data.subgroups))}"
 
 
 def _models(spec: Spec) -> Iterator[tuple[str, str]]:
     for model in spec.models:
-        named = f"{file_name(model.reference)}, {model.arch or 'an architecture of its own'}"
+        named = f"{file_name(model.reference)}, {model.arch or 'custom architecture'}"
         yield f"classifier at sigma {full(model.sigma)}", f"{named}\n{model.sha256}"
 
 
@@ -197,14 +197,14 @@ def _settings(spec: Spec) -> Iterator[tuple[str, str]]:
     yield "L2 radii", ", ".join(full(r) for r in request.radius)
     yield "class certified", ", ".join(f"k = {k}: the {_target(spec, k)}" for k in request.k)
     yield "alpha, bound", f"{full(request.alpha)}, {request.bound}"
-    yield "copies that select the class", f"{request.n0:,}" if request.selects else "none"
-    yield "looks: copies after selection", ", ".join(f"{n:,}" for n in spec.looks)
-    yield "stopping", "once every radius is decided" if request.stopping == "looks" else "always at the last look"
-    yield "noise", "whole steps of the grid" if request.noise == "grid" else "floating point: arithmetic not covered"
+    yield "samples for selection", f"{request.n0:,}" if request.selects else "none"
+    yield "looks: samples after selection", ", ".join(f"{n:,}" for n in spec.looks)
+    yield "stopping", "once every radius is decided" if request.stopping == "looks" else "at the last look"
+    yield "noise", "steps of the pixel grid" if request.noise == "grid" else "floating point: arithmetic not covered"
     yield "seed of the noise", f"{spec.seed}, {source}"
     yield (
         "numeric recipe",
-        f"{recipe.precision}, {recipe.device}, {recipe.batch_size} copies a batch, torch {recipe.torch}",
+        f"{recipe.precision}, {recipe.device}, batches of {recipe.batch_size}, torch {recipe.torch}",
     )
     yield "smoothcert", spec.smoothcert
 
@@ -214,11 +214,9 @@ def _target(spec: Spec, k: int) -> str:
 
 
 def event_table(run: Run) -> Table:
-    """The event log; reports, which change no evidence, are left out."""
+    """Return the event log without reports, which change no evidence."""
     events = [event for event in run.events if event.event != REPORTED]
-    return rows(
-        ("UTC", "event", "what it states"), [(each.at, each.event, "; ".join(_stated(each))) for each in events]
-    )
+    return rows(("UTC", "event", "details"), [(each.at, each.event, "; ".join(_stated(each))) for each in events])
 
 
 def _stated(event: Event) -> Iterator[str]:
@@ -239,40 +237,40 @@ def _stated(event: Event) -> Iterator[str]:
             yield f"hash of the {name.partition('_')[0]} {facts[name][:16]}..."
     if event.event == CLEAN:
         counts = ", ".join(f"{sum(each):,} (k = {k})" for k, each in facts["correct"].items())
-        yield f"correct without noise: {counts} of {facts['images']:,}"
+        yield f"clean predictions correct: {counts} of {facts['images']:,}"
     if event.event == CHANGED:
-        yield f"L2 norms of {len(facts['changes'])} simple changes, on {facts['images']:,} images"
+        yield f"L2 norms of {len(facts['changes'])} simple perturbations, on {facts['images']:,} images"
     if event.event == RATES:
         rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in facts["rates"].items())
-        yield f"noisy copies a second: {rates}"
+        yield f"samples per second: {rates}"
     if event.event == ENERGY:
         used = "energy unknown" if facts["joules"] is None else f"{facts['joules']:,.0f} J by {facts['source']}"
-        yield f"{facts['copies']:,} copies drawn, {used}"
+        yield f"{facts['copies']:,} samples drawn, {used}"
     if isinstance(test, dict):
         yield f"self-test: logits {'do not ' if test.get('bit_equal') else ''}depend on neighbours in the batch"
     if isinstance(delivered, dict):
-        yield f"noise delivered: its tests {'passed' if delivered.get('passed') else 'FAILED'}"
+        yield f"delivered noise: tests {'passed' if delivered.get('passed') else 'FAILED'}"
 
 
 def line_table(spec: Spec, line: Line) -> Table:
-    """One ledger line, field by field."""
+    """Return one ledger line, field by field."""
     looks = "\n".join(f"{n:,}: {votes_in_words(spec, votes)}" for n, votes in line.looks)
     selection = "-" if line.selection is None else votes_in_words(spec, line.selection)
     subgroups = "\n".join(f"{printable(name)}: {printable(value)}" for name, value in line.subgroups.items())
     found = (
-        ("sigma, index", f"{full(line.sigma)}, {line.index}", "which noise level, which image"),
+        ("sigma, index", f"{full(line.sigma)}, {line.index}", "noise level and image"),
         ("image", line.image, "hash of its pixels"),
         ("label", class_name(spec, line.label), "reference label"),
-        ("group", printable(line.group or "-"), "patient or other group, where the data name one"),
-        *([("subgroups", subgroups, "value in each column for which results are counted apart")] if subgroups else []),
-        ("selection", selection, "votes that select the class; no bound uses them"),
-        ("looks", looks or "-", "copies so far after selection, and all their votes"),
+        ("group", printable(line.group or "-"), "patient or other group, if the data have one"),
+        *([("subgroups", subgroups, "value in each subgroup column")] if subgroups else []),
+        ("selection", selection, "votes that select the class; not used by any bound"),
+        ("looks", looks or "-", "samples after selection so far, and all their votes"),
     )
     return rows(("field", "content", "meaning"), found)
 
 
 def votes_in_words(spec: Spec, votes: Votes) -> str:
-    """Return votes by class, the most first."""
+    """Return votes by class, most votes first."""
     ranked = sorted(votes.items(), key=lambda pair: (-pair[1], pair[0]))
     rest = f", and {len(ranked) - FEW_VOTES} more classes" if len(ranked) > FEW_VOTES else ""
     return ", ".join(f"{n:,} {printable(spec.data.class_names[c])}" for c, n in ranked[:FEW_VOTES]) + rest

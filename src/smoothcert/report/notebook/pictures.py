@@ -1,4 +1,4 @@
-"""Figures of the notebook: noisy images, other settings, samples needed against the margin, devices in production."""
+"""Figures of the notebook: noisy images, other settings, samples needed by margin, devices in production."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from smoothcert.evidence import Run
 from smoothcert.evidence.line_store import columns_of
 from smoothcert.formats.cost import CERTIFY, PREDICT, Scenario
 from smoothcert.report.figures.captions import note
-from smoothcert.report.figures.images import Rows, sights_figure
+from smoothcert.report.figures.images import Rows, noisy_examples_figure
 from smoothcert.report.figures.style import (
     FAINT,
     INK,
@@ -37,36 +37,36 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-CROWDED = 22  # characters of all values of a setting beyond which they are written aslant
+CROWDED = 22  # characters of all values of a setting beyond which the labels are rotated
 
 
 def draw_images(run: Run, images: dict[int, int], rows: Rows, sigma: float) -> Figure:
-    """Draw images side by side, as stored and as noisy copies.
+    """Draw images side by side, as stored and with noise.
 
     Args:
         run: the run.
-        images: the class of each image, by its index.
+        images: the class of each image by index.
         rows: for each row its name and float (C, H, W) images, clipped to [0, 1] here.
-        sigma: noise level of the copies.
+        sigma: noise level.
     """
     names = run.spec.data.class_names
     captions = [(f"image {index}", names[label], f"class {label}") for index, label in images.items()]
-    return sights_figure(f"What the classifier sees at σ = {full(sigma)}", note(run), captions, rows)
+    return noisy_examples_figure(f"Inputs of the base classifier at σ = {full(sigma)}", note(run), captions, rows)
 
 
 @styled
 def draw_moves(run: Run, panels: Sequence[Moves], entry: str) -> Figure:
-    """Draw how certified accuracy moves with each setting: a panel a setting, a line a radius.
+    """Draw certified accuracy against each setting: one panel per setting, one line per radius.
 
     Args:
         run: the run.
-        panels: one a setting, all with the same radii.
+        panels: one per setting, all with the same radii.
         entry: sigma and k in words.
     """
     foot = (
-        f"{entry} unless varied, {run.spec.data.images:,} images. Dashed: the run's own setting. Missing points: not "
-        "attainable. All other points are lower limits. Exploration: a setting chosen after seeing this gives no "
-        "certificate."
+        f"{entry} unless varied, {run.spec.data.images:,} images. Dashed: the setting of the run. Missing points: not "
+        "attainable. All other points are lower limits. Exploration: a setting chosen after seeing this figure gives "
+        "no certificate."
     )
     words = Words("Certified accuracy under other settings, same votes", note(run), (foot,))
     margins = Margins(left=0.95, above=0.45, below=0.75, bottom=0.05, gap=0.75)
@@ -109,38 +109,38 @@ def _moves(axes: Axes, panel: Moves) -> None:
 
 
 def _points(run: Run, panels: Sequence[Needs]) -> str:
-    """Say whether all images of the run are drawn."""
+    """Return in words whether all images of the run are drawn."""
     decided = [np.count_nonzero(columns_of(run.ledger.at(panel.sigma)).looks) for panel in panels]
-    all_there = all(len(panel.images) == count for panel, count in zip(panels, decided, strict=True))
-    return "images of this run" if all_there else f"at most {POINTS:,} images of this run, drawn at random"
+    complete = all(len(panel.images) == count for panel, count in zip(panels, decided, strict=True))
+    return "images of this run" if complete else f"a random subset of {POINTS:,} images of this run"
 
 
 @styled
 def draw_needs(run: Run, panels: Sequence[Needs], k: int) -> Figure:
-    """Draw the copies needed against the radius that unlimited copies would certify, with the images of the run.
+    """Draw the samples needed against the radius that unlimited samples would certify, with the images of the run.
 
     Args:
         run: the run.
-        panels: lines and points, one a sigma.
+        panels: lines and points, one per sigma.
         k: rank of the certificates on the horizontal axis.
     """
     most = run.spec.request.n_max
     others = [f"k = {j}" for j in run.spec.request.k if j != k]
     foot = (
-        "Black line and grey band: what this run's own procedure takes, mean and middle 80\u00a0%, simulated for "
-        "images whose votes miss the label as those of this run do on average. "
+        "Black line and grey band: samples taken by the procedure of this run, mean and middle 80\u00a0%, simulated "
+        "for images whose votes miss the label as in this run on average. "
         f"Blue points: {_points(run, panels)}, at the "
-        "radius their observed shares of votes would give, from 0 to R_max. Coloured lines: one look that certifies r "
-        f"with 95\u00a0% probability, if the margin were known (Cohen's bound). Dashed: n_max = {most:,}."
-        + (f" Peaks beside the radii belong to {' and '.join(others)}, decided from the same copies." * bool(others)),
+        "radius of their observed vote shares, clipped to [0, R_max]. Coloured lines: a single look that certifies r "
+        f"with 95\u00a0% probability if the margin were known (Cohen's bound). Dashed: n_max = {most:,}."
+        + (f" Peaks beside the radii belong to {' and '.join(others)}, decided from the same samples." * bool(others)),
     )
-    words = Words(f"Copies taken and copies needed, k = {k}", note(run), foot)
+    words = Words(f"Samples taken and samples needed, k = {k}", note(run), foot)
     body = 5.0 if len(panels) == 1 else 2.5
     figure, axes = layout(words, body, Margins(left=1.5, above=0.5, below=0.42, bottom=0.4), (len(panels), 1))
     for here, panel in zip(axes, panels, strict=True):
         _needs(here, panel, most)
-    axes[-1].set_xlabel("L2 radius that unlimited copies would certify")
-    axes[len(axes) // 2].set_ylabel("noisy copies (logarithmic axis)")
+    axes[-1].set_xlabel("L2 radius that unlimited samples would certify")
+    axes[len(axes) // 2].set_ylabel("noise samples per image (logarithmic axis)")
     return figure
 
 
@@ -174,11 +174,11 @@ _VERBS = {PREDICT: "predict", CERTIFY: "certify each"}
 
 
 def needed(row: Scenario, studies: FloatArray, utilisation: float) -> FloatArray:
-    """Return the devices needed for each number of studies a day, (3, n): low, value and high of the row's spread.
+    """Return the devices needed for each number of studies per day, (3, n): low, value and high of the spread.
 
     Args:
         row: a scenario of production with known time.
-        studies: float (n,): studies a day.
+        studies: float (n,): studies per day.
         utilisation: share of the day in which a device works.
     """
     if row.hours is None or not row.studies:
@@ -189,20 +189,21 @@ def needed(row: Scenario, studies: FloatArray, utilisation: float) -> FloatArray
 
 @styled
 def draw_devices(run: Run, found: Sequence[Scenario], production: Production) -> Figure:
-    """Draw the devices needed against studies a day: a colour a device, a line a task, the spread as a band.
+    """Draw the devices needed against studies per day: one colour per device, one line per task, bands for the spread.
 
     Args:
         run: the run.
         found: its cost scenarios.
-        production: what the user states.
+        production: the user's statements.
     """
     days = production.studies_a_day
     rows = [row for row in found if row.task in _VERBS and row.studies == days[0] and row.hours is not None]
     foot = (
-        f"Mean copies of each task; bands: spread of rate and copies. At work {percent_exact(production.utilisation)} "
-        "% of the day. Points: the studies a day of the table. A stated rate has no spread of its own."
+        "Mean samples of each task; bands: spread of rate and samples. At work "
+        f"{percent_exact(production.utilisation)} % of the day. Points: the studies per day of the table. A stated "
+        "rate has no spread."
     )
-    words = Words("Devices needed against studies a day", note(run), (foot,))
+    words = Words("Devices needed against studies per day", note(run), (foot,))
     figure, (axes,) = layout(words, 4.6, Margins(left=1.45, right=0.5, above=0.2))
     studies = np.geomspace(days[0] / 2, days[-1] * 2, DAY_POINTS)
     axes.set(xscale="log", yscale="log", xlim=(studies[0], studies[-1]))
@@ -212,13 +213,13 @@ def draw_devices(run: Run, found: Sequence[Scenario], production: Production) ->
     plain_logarithms(axes.xaxis, *axes.get_xlim())
     plain_logarithms(axes.yaxis, *axes.get_ylim())
     axes.legend(fontsize=TINY, loc="upper left", handlelength=3, borderpad=0.1, framealpha=0.8, edgecolor="none")
-    axes.set_xlabel("studies a day")
+    axes.set_xlabel("studies per day")
     axes.set_ylabel("devices needed")
     return figure
 
 
 def _line(axes: Axes, row: Scenario, studies: FloatArray, production: Production, device: int) -> float:
-    """Draw one task on one device; return the most devices drawn."""
+    """Draw one task on one device; return the largest number of devices drawn."""
     low, value, high = needed(row, studies, production.utilisation)
     days = np.array(production.studies_a_day, dtype=np.float64)
     look, dashes = line_style(device), () if row.task == PREDICT else (4, 1.5)

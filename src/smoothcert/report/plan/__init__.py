@@ -1,4 +1,4 @@
-"""What a plan prints: tables, a figure, a page, and after the run the comparison with what was realised. No torch."""
+"""The documents of a plan: tables, figure and page, and the comparison with the finished run. No torch."""
 
 from smoothcert.report.plan.tables import plan_table
 from smoothcert.report.plan.write import write_plan

@@ -1,4 +1,4 @@
-"""The figure of a plan: forecast certified accuracy with its intervals, and how many copies images will take."""
+"""The figure of a plan: forecast certified accuracy with intervals, and forecast samples per image."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_APART = 0.15  # between noise levels at one radius, where the radii are 1 apart
+_APART = 0.15  # distance of noise levels at one radius; radii are 1 apart
 
 
 def plan_figure(planned: Planned, forecast: Forecast) -> Figure:
-    """Draw the forecast: a panel a k, and the distribution of the copies an image takes.
+    """Draw the forecast: one panel per k, and the distribution of samples per image.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -42,18 +42,18 @@ def plan_figure(planned: Planned, forecast: Forecast) -> Figure:
 
 
 def plan_words(planned: Planned, forecast: Forecast) -> Words:
-    """Return the words around the figure."""
+    """Return the text around the figure."""
     pilot, request = forecast.pilot, planned.settings
     note = "A forecast from a pilot: nothing here is certified."
     if request.data.startswith("synthetic"):
-        note = f"Synthetic images: drawn, not photographed; of no patient. {note}"
-    unclear = " Dotted, without marker: the pilot is too short to tell." if _unclear(forecast) else ""
-    beyond = " ×: not attainable, with any classifier." if _beyond(forecast) else ""
-    rule = "sequential looks" if forecast.stopping == "looks" else "a fixed number of copies"
+        note = f"Synthetic images, not of patients. {note}"
+    unclear = " Dotted, without marker: undecided, as the pilot is too short." if _unclear(forecast) else ""
+    beyond = " ×: not attainable with any classifier." if _beyond(forecast) else ""
+    rule = "sequential looks" if forecast.stopping == "looks" else "a fixed number of samples"
     foot = (
-        f"Bars: 95\u00a0% intervals for the run itself, of which the pilot's images are a part.{unclear}{beyond} "
-        "Below: share of the images that take at most so many copies, selection included.",
-        f"Pilot: {pilot.images:,} images, {pilot.copies:,} copies each at each σ. Run: n_max = {request.n_max:,}, "
+        f"Bars: 95\u00a0% prediction intervals of the run, which includes the images of the pilot.{unclear}{beyond} "
+        "Bottom: share of the images that take at most this many samples, selection included.",
+        f"Pilot: {pilot.images:,} images, {pilot.copies:,} samples each at each σ. Run: n_max = {request.n_max:,}, "
         f"α = {full(request.alpha)}, bound {request.bound}, {rule}.",
     )
     return Words(f"Forecast of a run over {forecast.images:,} images", note, foot)
@@ -76,7 +76,7 @@ def _draw(forecast: Forecast, words: Words) -> Figure:
         _accuracy(panel, forecast, [entry for entry in forecast.cells if entry.k == k])
         panel.set_title(f"k = {k}", loc="left", size=SMALL + 0.4, color=INK, pad=2.5)
     _legend(axes[0], [level.sigma for level in forecast.levels])
-    _copies(axes[-1], forecast)
+    _samples(axes[-1], forecast)
     return figure
 
 
@@ -131,12 +131,12 @@ def _legend(axes: Axes, sigmas: Sequence[float]) -> None:
     )
 
 
-def _copies(axes: Axes, forecast: Forecast) -> None:
-    """Draw the share of images that take at most so many copies, with the mean of each noise level."""
+def _samples(axes: Axes, forecast: Forecast) -> None:
+    """Draw the cumulative share of images over samples per image, with the mean of each noise level."""
     least = min(level.taken[0][0] for level in forecast.levels)
     most = max(level.taken[-1][0] for level in forecast.levels)
     ends = (0.8 * least, 1.25 * max(most, 4 * least))
-    axes.set(xscale="log", xlim=ends, ylim=(0, 108), xlabel="noisy copies an image (logarithmic axis)")
+    axes.set(xscale="log", xlim=ends, ylim=(0, 108), xlabel="noise samples per image (logarithmic axis)")
     axes.set_ylabel("images (%)")
     plain_logarithms(axes.xaxis, *ends)
     for i, level in enumerate(forecast.levels):

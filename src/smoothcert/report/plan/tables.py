@@ -1,4 +1,4 @@
-"""The tables of a plan: attainable radii, power, images, the forecast, and predicted beside realised."""
+"""The tables of a plan: attainable radii, power, images and forecast, and the forecast beside the realised run."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from smoothcert.stats.rounding import format_down, format_up, full, percent_down
 
 
 def forecast_table(forecast: Forecast) -> Table:
-    """Certified accuracy of the run, with sequential looks and with a fixed number of copies."""
+    """Return the forecast of certified accuracy, with sequential looks and with a fixed number of samples."""
     samples = forecast.pilot.copies
     rows = tuple(
         (
             full(entry.sigma),
             str(entry.k),
             full(entry.radius),
-            *_told(entry, entry.looks),
-            *_told(entry, entry.fixed),
+            *_printed(entry, entry.looks),
+            *_printed(entry, entry.fixed),
             "-" if entry.telling(samples) is None else f"{entry.telling(samples):,}",
         )
         for entry in forecast.cells
     )
-    headings = ("sigma", "k", "r", "sequential: %", "95 % interval", "fixed: %", "interval", "pilot copies needed")
+    headings = ("sigma", "k", "r", "sequential: %", "95 % interval", "fixed: %", "interval", "pilot samples needed")
     records = tuple(
         {
             **{name: getattr(entry, name) for name in ("sigma", "k", "radius", "r_max", "needed")},
@@ -55,21 +55,21 @@ def forecast_table(forecast: Forecast) -> Table:
     return Table(headings, rows, records)
 
 
-def _told(entry: EntryForecast, estimate: Estimate | None) -> tuple[str, str]:
+def _printed(entry: EntryForecast, estimate: Estimate | None) -> tuple[str, str]:
     if estimate is None:
         return f"not attainable (R_max {format_down(entry.r_max, 4)})", "-"
     if estimate.value is None:
-        return "pilot too short to tell", percents(estimate)
+        return "undecided: pilot too short", percents(estimate)
     return f"{100 * estimate.value:.1f}", percents(estimate)
 
 
 def percents(estimate: Estimate) -> str:
-    """Print an interval of shares, rounded outwards."""
+    """Return an interval of shares, rounded outwards."""
     return f"{percent_down(estimate.low)} to {percent_up(estimate.high)}"
 
 
 def outwards(estimate: Estimate, decimals: int) -> str:
-    """Print an interval of numbers, rounded outwards."""
+    """Return an interval of numbers, rounded outwards."""
     low, high = float(format_down(estimate.low, decimals)), float(format_up(estimate.high, decimals))
     return f"{low:,.{decimals}f} to {high:,.{decimals}f}"
 
@@ -80,7 +80,7 @@ def _flat(name: str, estimate: Estimate | None) -> dict[str, float | None]:
 
 
 def samples_table(forecast: Forecast) -> Table:
-    """Noisy copies an image, forward passes and device time of the run, a row a sigma and one for all."""
+    """Return samples per image, forward passes and device time of the run, one row per sigma and one in total."""
     rows, records = [], []
     for level in forecast.levels:
         samples, seconds = forecast.copies(level), forecast.seconds(level)
@@ -102,7 +102,7 @@ def samples_table(forecast: Forecast) -> Table:
             {"sigma": level.sigma, **_flat("copies", samples), "median": median, "fixed": fixed}
             | {"passes": passes, **_flat("seconds", seconds)}
         )
-    headings = ("sigma", "copies mean", "95 % interval", "median", "mean if fixed", "forward passes", "device time")
+    headings = ("sigma", "mean samples", "95 % interval", "median", "mean if fixed", "forward passes", "device time")
     return Table(headings, (*rows, _total(forecast)), tuple(records))
 
 
@@ -115,7 +115,7 @@ def _total(forecast: Forecast) -> tuple[str, ...]:
 
 
 def rates_table(forecast: Forecast) -> Table:
-    """Noisy copies a second in each precision, slowest, median and fastest round."""
+    """Return the samples per second in each precision: median, slowest and fastest round."""
     first = forecast.levels[0]
     rows = tuple(
         (
@@ -127,24 +127,24 @@ def rates_table(forecast: Forecast) -> Table:
         for rate in first.rates
     )
     records = tuple({"device": forecast.pilot.device, "sigma": first.sigma, **asdict(rate)} for rate in first.rates)
-    return Table(("precision", "noisy copies a second", "slowest to fastest round", "of this run"), rows, records)
+    return Table(("precision", "samples per second", "slowest to fastest round", "used by this run"), rows, records)
 
 
 TITLES = {
-    "reach": "Within reach of these settings",
+    "reach": "Attainable radii",
     "forecast": "Certified accuracy, forecast",
-    "copies": "Noisy copies and time, forecast",
+    "copies": "Samples and device time, forecast",
     "rates": "Rate in each precision, measured",
     "cost": "Cost, extrapolated from the pilot",
-    "images": "What so many images leave open",
-    "power": "Votes of one look for 95 % power, by margin",
-    "changes": "What other settings would do",
+    "images": "Width of the interval, by number of images",
+    "power": "Votes for 95 % power at a single look, by margin",
+    "changes": "Effect of other settings",
 }
-"""The tables in their order."""
+"""Titles of the tables, in order."""
 
 
 def tables(planned: Planned, production: Production | None = None) -> dict[str, Table]:
-    """Return the tables of a plan by name, in their order; without a pilot those of the forecast are missing."""
+    """Return the tables of a plan by name, in order; without a pilot those of the forecast are missing."""
     outlook, forecast = planned.outlook, planned.forecast
     found = {"reach": reach_table(outlook.reaches)}
     if forecast is not None:
@@ -158,7 +158,7 @@ def tables(planned: Planned, production: Production | None = None) -> dict[str, 
 
 
 def reach_table(reaches: Sequence[AttainableRadius]) -> Table:
-    """Which cells can be certified at all, with how many unanimous votes, and from which probability on."""
+    """Return which entries are attainable, with how many unanimous votes, and from which probability."""
     headings = ("sigma", "k", "r", "R_max", "unanimous votes", "at look", "95 % power from p")
     return Table(headings, tuple(_reach(each) for each in reaches), tuple(asdict(each) for each in reaches))
 
@@ -171,7 +171,7 @@ def _reach(each: AttainableRadius) -> tuple[str, ...]:
 
 
 def images_table(widths: Sequence[Width]) -> Table:
-    """How wide the interval over the images will be, and how many images the wanted population bound takes."""
+    """Return the width of the interval over the images, and the images needed for the population bound."""
     wanted = widths[0].wanted
     rows = tuple(
         (
@@ -190,7 +190,7 @@ def images_table(widths: Sequence[Width]) -> Table:
 
 
 def power_table(powers: Sequence[Power]) -> Table:
-    """Votes of one look that certify with 95 % power, a column a margin in units of sigma."""
+    """Return the votes with which a single look certifies with 95 % power, one column per margin in units of sigma."""
     margins = tuple(dict.fromkeys(each.margin for each in powers))
     rows = []
     for (sigma, k, r), found in groupby(powers, key=lambda each: (each.sigma, each.k, each.radius)):
@@ -201,12 +201,12 @@ def power_table(powers: Sequence[Power]) -> Table:
 
 
 def changes_table(changes: Sequence[Change], forecast: bool) -> Table:
-    """Other alpha, n_max, k and stopping rules: R_max, and with a pilot certified accuracy and mean copies."""
+    """Return R_max at other settings; with a pilot also certified accuracy and mean samples."""
     rows = tuple(tuple(_changed(list(group), forecast)) for _, group in groupby(changes, key=_key))
     sigmas = " / ".join(full(sigma) for sigma in dict.fromkeys(each.sigma for each in changes))
     headings: tuple[str, ...] = ("setting", "value", f"R_max at sigma {sigmas}")
     if forecast:
-        headings = (*headings, f"certified % at r = {full(changes[0].radius)}", "copies mean")
+        headings = (*headings, f"certified % at r = {full(changes[0].radius)}", "mean samples")
     return Table(headings, rows, tuple(asdict(each) for each in changes))
 
 
@@ -221,25 +221,25 @@ def _changed(group: list[Change], forecast: bool) -> Iterator[str]:
     yield " / ".join(format_down(each.r_max, 4) for each in group)
     if forecast:
         yield " / ".join("-" if each.certified is None else f"{100 * each.certified:.1f}" for each in group)
-        yield " / ".join(_copies(each) for each in group)
+        yield " / ".join(_samples(each) for each in group)
 
 
-def _copies(change: Change) -> str:
-    """Print mean copies, in brackets where the pilot is too short to tell some cell."""
+def _samples(change: Change) -> str:
+    """Return mean samples, in brackets if the pilot is too short to decide some entry."""
     if change.copies is None:
         return "-"
     return f"{change.copies:,.0f}" if change.told else f"({change.copies:,.0f})"
 
 
 HEADINGS = ("sigma", "k", "r", "quantity", "forecast", "95 % interval", "realised", "inside")
-SHARE, COPIES, SECONDS = "certified accuracy %", "copies mean", "device seconds"
+SHARE, SAMPLES, SECONDS = "certified accuracy %", "mean samples", "device seconds"
 
 
 def plan_table(run: Run) -> Table:
-    """Return what the run's plan predicted beside what was realised; no rows where it was certified without a plan.
+    """Return the forecast of the plan beside the realised run; no rows if the run had no plan.
 
-    A cell the pilot was too short to tell has an interval but no forecast; a run that is not finished has nothing
-    realised, as quickly decided images finish first.
+    An entry that the pilot was too short to decide has an interval but no forecast. An unfinished run has no realised
+    values, because images that are decided quickly finish first.
     """
     forecast = forecast_of(run.events)
     records = [] if forecast is None else list(_records(run, forecast))
@@ -247,12 +247,12 @@ def plan_table(run: Run) -> Table:
 
 
 def inside(run: Run) -> str:
-    """Return in a sentence how many of the predicted values lay in their intervals; empty without a plan or the end."""
+    """Return a sentence on how many realised values are in their intervals; empty without a plan or before the end."""
     found = [each["inside"] for each in plan_table(run).records if each["inside"] is not None]
     if not found:
         return ""
     return (
-        f"{sum(found)} of {len(found)} realised values lie in their 95 % prediction intervals. Values of one sigma "
+        f"{sum(found)} of {len(found)} realised values are in their 95 % prediction intervals. Values of one sigma "
         "come from the same images, so they tend to be inside or outside together."
     )
 
@@ -276,7 +276,7 @@ def _of_level(run: Run, forecast: Forecast, level: LevelForecast) -> Iterator[di
     place, columns = (level.sigma, None, None), columns_of(run.ledger.at(level.sigma))
     whole_run = bool(len(columns)) and not run.missing
     samples = int(columns.samples.sum()) / len(columns) if whole_run else None
-    yield _record(place, COPIES, forecast.copies(level), samples) | {"pilot_copies_that_tell": None}
+    yield _record(place, SAMPLES, forecast.copies(level), samples) | {"pilot_copies_that_tell": None}
     recipe, pilot = run.spec.recipe, forecast.pilot
     seconds = columns.total_seconds() if whole_run else None
     if (recipe.device, recipe.precision) == (pilot.device, pilot.precision):
@@ -309,11 +309,11 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
         return (*place, "not attainable", "-", "-", "-")
     estimate = Estimate(record["forecast"], record["low"], record["high"])
     share, decimals = record["quantity"] == SHARE, 2 if record["quantity"] == SECONDS else 0
-    told = "pilot too short to tell"
+    forecast = "undecided: pilot too short"
     if estimate.value is not None:
-        told = f"{100 * estimate.value:.1f}" if share else f"{estimate.value:,.{decimals}f}"
+        forecast = f"{100 * estimate.value:.1f}" if share else f"{estimate.value:,.{decimals}f}"
     realised = PARTIAL
     if record["realised"] is not None:
         realised = percent_down(record["realised"]) if share else f"{record['realised']:,.{decimals}f}"
     held = {True: "yes", False: "NO", None: "-"}[record["inside"]]
-    return (*place, told, percents(estimate) if share else outwards(estimate, decimals), realised, held)
+    return (*place, forecast, percents(estimate) if share else outwards(estimate, decimals), realised, held)

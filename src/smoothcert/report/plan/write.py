@@ -1,4 +1,4 @@
-"""What a plan leaves in a folder: its record as JSON, a page, one CSV per table, and the figure."""
+"""Write a plan: its record as JSON, a Markdown page, one CSV per table, and the figure."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from smoothcert.yaml_files import write_yaml
 
 
 def reading(planned: Planned) -> Iterator[str]:
-    """Yield how to read a plan, a sentence or two each."""
+    """Yield the notes on how to read a plan, one or two sentences each."""
     asked, reaches = planned.settings, planned.outlook.reaches
     beyond = sum(not each.attainable for each in reaches)
-    rule = "sequential looks" if asked.stopping == "looks" else "a fixed number of copies"
+    rule = "sequential looks" if asked.stopping == "looks" else "a fixed number of samples"
     yield (
-        f"Settings: alpha {full(asked.alpha)}, bound {asked.bound}, up to {asked.n_max:,} noisy copies an image after "
-        f"{asked.n0} for selection, {rule}; {planned.classes} classes, {planned.images:,} images."
+        f"Settings: alpha {full(asked.alpha)}, bound {asked.bound}, up to {asked.n_max:,} noise samples per image "
+        f"after {asked.n0} for selection, {rule}; {planned.classes} classes, {planned.images:,} images."
     )
     yield (
-        f"{beyond} of {len(reaches)} cells {'is' if beyond == 1 else 'are'} not attainable with these settings, "
+        f"{beyond} of {len(reaches)} entries {'is' if beyond == 1 else 'are'} not attainable with these settings, "
         "whatever the classifier."
         if beyond
-        else "Every cell is attainable."
+        else "Every entry is attainable."
     )
     yield (
-        "Unanimous votes: how many one look with all of alpha takes; at look: where the run decides such an image. "
-        "95 % power from p: the probability of the label that suffices if all other votes go, in equal parts, to its k "
-        "strongest rivals, the hardest case."
+        "Unanimous votes: the number needed by a single look that spends all of alpha; at look: where the run decides "
+        "such an image. 95 % power from p: the probability of the label that suffices in the hardest case, where all "
+        "other votes are split equally among its k strongest rivals."
     )
     yield from _forecast(planned)
     yield (
-        "Margin: how far the true radius lies above r, in units of sigma; votes are those of one look with all of "
-        "alpha, against the k strongest rivals in equal parts."
+        "Margin: by how much the true radius exceeds r, in units of sigma; votes are those of a single look that "
+        "spends all of alpha, with the other votes split equally among the k strongest rivals."
     )
     yield (
-        f"Images for >= {percent_exact(asked.population)} %: how many it takes until the 95 % lower bound on the "
-        "robust share of the population is so high, if so large a share of them is certified and they are independent "
-        "draws."
+        f"Images for >= {percent_exact(asked.population)} %: the number of images at which the 95 % lower bound on the "
+        "robust share of the population reaches this value, if this share of them is certified and they are "
+        "independent draws."
     )
     yield from planned.notes
 
@@ -58,31 +58,30 @@ def _forecast(planned: Planned) -> Iterator[str]:
         return
     pilot = forecast.pilot
     yield (
-        f"Pilot: {pilot.images:,} images drawn at random, {pilot.copies:,} noisy copies each at each sigma "
-        f"({pilot.drawn:,} in {pilot.seconds:,.0f} s on {pilot.device}, {pilot.precision}); none of them is a vote of "
-        "the run."
+        f"Pilot: {pilot.images:,} images drawn at random, {pilot.copies:,} noise samples each at each sigma "
+        f"({pilot.drawn:,} in {pilot.seconds:,.0f} s on {pilot.device}, {pilot.precision}). None of them is a vote "
+        "of the run."
     )
     yield (
-        "A forecast is an estimate, not a certificate. Its interval holds the run's own value in about 95 % of pilots; "
-        "it covers which images and which noise the pilot happened to see, and the noise of the run."
+        "A forecast is an estimate, not a certificate. Its interval contains the value of the run in about 95 % of "
+        "pilots; it accounts for the images and the noise of the pilot, and for the noise of the run."
     )
     if any(entry.telling(pilot.copies) for entry in forecast.cells):
         yield (
-            "Pilot too short to tell: even unanimous votes of the pilot leave open whether an image is certified. "
-            "There is no forecast there: the interval says what is possible, and mean copies in brackets are as "
-            "uncertain."
+            "Undecided: even unanimous votes of the pilot do not decide whether an image is certified. Such entries "
+            "have no forecast: the interval gives what is possible, and mean samples in brackets are equally uncertain."
         )
     if basis is not None and basis.abstention is not None:
         yield (
-            f"An estimated {percent_up(basis.abstention)} % of such images would get no prediction at the "
-            "number of votes of the cost table."
+            f"An estimated {percent_up(basis.abstention)} % of such images would get no prediction with the number of "
+            "votes of the cost table."
         )
 
 
 PLAN, RUN_CONFIG = "plan.json", "run.yaml"
 FORMAT = 1
 LARGEST = 1 << 26
-"""Bytes of a plan.json: settings and tables."""
+"""Maximum size of a plan.json, in bytes."""
 
 
 def write_plan(planned: Planned, folder: Path, production: Production | None = None) -> list[Path]:
@@ -90,12 +89,12 @@ def write_plan(planned: Planned, folder: Path, production: Production | None = N
 
     Args:
         planned: the plan.
-        folder: where to; a plan is never overwritten.
-        production: the user's section of that name, for the cost.
+        folder: a new or empty folder; a plan is never overwritten.
+        production: the user's section `production`, for the cost.
 
     Returns:
-        The files: plan.json, plan.md, a CSV a table; with a pilot run.yaml, the settings for `certify --config`, and
-        where matplotlib is there plan.svg and plan.png.
+        The files: plan.json, plan.md and one CSV per table; with a pilot also run.yaml, the settings for
+        `certify --config`, and plan.svg and plan.png if matplotlib is installed.
 
     Raises:
         EvidenceError: the folder is not empty, or cannot be written.
@@ -118,7 +117,7 @@ def write_plan(planned: Planned, folder: Path, production: Production | None = N
 
 
 def settings_yaml(request: Request) -> str:
-    """Return the settings of a run as the YAML that `--config` reads, noise levels as they were typed."""
+    """Return the settings of a run as YAML for `--config`, noise levels as typed."""
     return write_yaml(request.plain())
 
 
@@ -129,7 +128,7 @@ def read_plan(path: Path) -> Forecast:
         path: folder of a plan, or its plan.json.
 
     Raises:
-        EvidenceError: there is no plan, it is damaged, or it was made without a pilot.
+        EvidenceError: there is no plan, the plan is damaged, or it was made without a pilot.
     """
     file = path / PLAN if path.is_dir() else path
     if not file.exists():
@@ -137,11 +136,11 @@ def read_plan(path: Path) -> Forecast:
     try:
         forecast = parse(read_bytes(file, LARGEST), file)["forecast"]
     except (EvidenceError, KeyError, TypeError):
-        raise EvidenceError(f"{file} is not a plan, or it was changed. Plan anew with `smoothcert plan`.") from None
+        raise EvidenceError(f"{file} is not a plan, or it was changed. Run `smoothcert plan` again.") from None
     if forecast is None:
         raise EvidenceError(
-            f"{file} forecasts nothing: it was made without --model and --data. Plan anew with both, or leave "
-            "out --plan."
+            f"{file} contains no forecast, as it was made without --model and --data. Run `smoothcert plan` with both, "
+            "or leave out --plan."
         )
     return Forecast.from_record(forecast)
 
@@ -157,7 +156,7 @@ def _page(planned: Planned, production: Production | None) -> Iterator[str]:
     yield f"# Plan for {images}, {planned.classes} classes\n"
     yield "\n".join(f"* {line}" for line in reading(planned))
     if planned.forecast is not None:
-        yield "\n![Forecast certified accuracy and copies](plan.svg)"
+        yield "\n![Forecast of certified accuracy and samples per image](plan.svg)"
     for name, table in tables(planned, production).items():
         yield f"\n## {TITLES[name]}\n\n{table.render('md')}"
 

@@ -1,4 +1,4 @@
-// Data and small tools. Names from the data reach the page only as text, never as markup.
+// Data and helpers. Names from the data are inserted only as text, never as markup.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const MICRO = 1_000_000;
@@ -31,21 +31,21 @@ function furnish(node, attributes, children) {
 
 const option = (value, text, off = false) => make("option", { value, disabled: off }, text);
 
-/** A name from the data, kept apart from the direction of the text around it. */
+/** A name from the data, isolated from the text direction around it. */
 const named = (text) => make("bdi", {}, text);
 const className = (c) => named(c === NONE ? "–" : data.classNames[c]);
 
-/** s of m in percent, rounded down to one decimal; exact, as 1000 s is a whole number. */
+/** s of m in percent, rounded down to one decimal; exact, as 1000 s is an integer. */
 const percentDown = (s, m) => tenths(Math.floor((1000 * s) / m));
 const tenths = (n) => (n / 10).toFixed(1);
 
-/** Whole millionths as a decimal: all six digits, or as few as it has. */
+/** Whole millionths as a decimal: with six digits, or as few as needed. */
 const decimal = (micro) => (micro / MICRO).toFixed(6);
 const shortDecimal = (micro) => String(Number(decimal(micro)));
 
 const unpacked = new WeakMap();
 
-/** Return the whole numbers of a packed column; each is unpacked once, when it is first asked for. */
+/** Return the integers of a packed column; each column is unpacked once, on first use. */
 function unpack(column) {
   if (!unpacked.has(column)) unpacked.set(column, inflate(column));
   return unpacked.get(column);
@@ -68,7 +68,7 @@ async function unpackAll(record, names = Object.keys(record)) {
   return Object.fromEntries(names.map((name, i) => [name, arrays[i]]));
 }
 
-/** Fill a table head with buttons that sort; `sort` is {by, down}, and `again` is called when it has changed. */
+/** Fill a table head with sort buttons; `sort` is {by, down}, and `again` is called after a change. */
 function sortableHead(row, columns, sort, again) {
   row.replaceChildren(
     ...columns.map(({ key, title, words }) => {
@@ -85,7 +85,7 @@ function sortableHead(row, columns, sort, again) {
   );
 }
 
-/** Tables that are wider than the page can be scrolled with the keyboard, too. */
+/** Make tables that are wider than the page scrollable with the keyboard. */
 function markScrollable() {
   for (const box of document.querySelectorAll(".scroll")) {
     const wide = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;

@@ -1,4 +1,4 @@
-// One image's certificate: what is certified, in words, and the votes and bounds behind it.
+// The certificate of one image: what is certified, in words, with its votes and bounds.
 
 class CertificateView {
   constructor() {
@@ -64,7 +64,7 @@ function hashText(hash, i) {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** What may be said about this image, in one sentence or two. */
+/** What is certified for this image, in one or two sentences. */
 function statement(view) {
   const label = () => className(view.label);
   const sure = ` Wrong with probability at most ${data.alpha}, taken over the noise drawn for this image.`;
@@ -72,7 +72,7 @@ function statement(view) {
   const kept = view.k === 1 ? [] : [` among its ${view.k} most probable classes`];
   const words = {
     [CERTIFIED]: ["Certified: the smoothed classifier keeps ", label(), ...kept, ` ${ball}${sure}`],
-    [ABSTAINED]: ["Abstained: no positive radius is certified for ", label(), ". The image counts as not certified; that does not show that it is open to attack."],
+    [ABSTAINED]: ["Abstained: no positive radius is certified for ", label(), ". The image counts as not certified; that does not show that it can be attacked."],
     [WRONG]: ["Wrong class: the selection votes chose ", className(view.selected), ", the reference label is ", label(), ". The image counts as not certified."],
     [UNDECIDED]: ["No result: the run is partial and has no votes for this image. It counts as not certified."],
   };
@@ -84,7 +84,7 @@ function statement(view) {
 function radiusInWords(micro) {
   const down = (value) => (Math.floor((100 * value * micro) / MICRO) / 100).toFixed(2);
   const patch = data.patch === null ? "" : ` or a change of ${down(data.patch)} grey levels on a patch of 20 x 20 pixels`;
-  return `In image units: a root mean square of ${down(data.rms)} grey levels (of 255) a value, which is also the largest uniform shift of brightness inside the ball${patch}.`;
+  return `In image units: a root mean square of ${down(data.rms)} grey levels (of 255) per value, which is also the largest uniform shift of brightness inside the ball${patch}.`;
 }
 
 function factList(view) {
@@ -96,8 +96,8 @@ function factList(view) {
   if (view.selected !== NONE) {
     pairs.push(["Selection", make("span", {}, className(view.selected), `, ${grouped(view.support)} of ${grouped(data.n0)} votes`)]);
   }
-  if (view.outcome !== UNDECIDED) pairs.push(["Noisy copies", `${grouped(view.copies)}, selection included`]);
-  if (look) pairs.push(["Last look", `${grouped(view.n)} copies, look ${look} of ${data.looks.length}`]);
+  if (view.outcome !== UNDECIDED) pairs.push(["Noise samples", `${grouped(view.copies)}, selection included`]);
+  if (look) pairs.push(["Last look", `${grouped(view.n)} samples, look ${look} of ${data.looks.length}`]);
   if (view.outcome !== UNDECIDED) pairs.push(["Image SHA-256", `${view.hash}... (first ${2 * data.hashBytes} digits)`]);
   return make("dl", {}, ...pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }
@@ -106,7 +106,7 @@ function votesTable(view) {
   const rows = view.votes.map(([c, votes], i) => voteRow(make("span", {}, className(c), i ? "" : " (reference label)"), votes, view.n));
   const rest = view.n - view.votes.reduce((sum, [, votes]) => sum + votes, 0);
   if (rest) rows.push(voteRow("all other classes together", rest, view.n));
-  return table(`Votes at the last look, ${grouped(view.n)} copies`, ["class", "votes", "share %", ""], rows);
+  return table(`Votes at the last look, ${grouped(view.n)} samples`, ["class", "votes", "share %", ""], rows);
 }
 
 function voteRow(name, votes, n) {
@@ -118,7 +118,7 @@ function voteRow(name, votes, n) {
 function boundsTable(view) {
   const row = (name, sign, value) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, `${sign} ${decimal(value)}`));
   const rivals = view.most.map((value, j) => row(view.k === 1 ? "most probable other class" : `other class no. ${j + 1} by probability`, "at most", value));
-  const looks = data.looks.length > 1 ? "; the sharpest of the looks taken, which hold together" : "";
+  const looks = data.looks.length > 1 ? "; the tightest over the looks taken, which hold jointly" : "";
   const caption = `Bounds on the probabilities under noise; for any fixed image one of them is wrong with probability at most ${data.alpha}, over its own noise${looks}`;
   return table(caption, ["class", "probability"], [row(make("span", {}, className(view.label)), "at least", view.least), ...rivals]);
 }

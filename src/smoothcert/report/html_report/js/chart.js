@@ -1,4 +1,4 @@
-// Certified accuracy against radius: one figure a k, drawn as SVG to the width at hand.
+// Certified accuracy against radius: one figure per k, drawn as SVG in the available width.
 
 const DASHES = [null, "8 3", "2 3", "9 3 2 3", "14 4"];
 const SHAPES = [
@@ -9,14 +9,14 @@ const SHAPES = [
   (s) => `M0,${1.2 * s}L${1.15 * s},${-0.9 * s}H${-1.15 * s}z`,
 ];
 const MARGIN = { left: 44, right: 14, top: 44, bottom: 44 };
-const NEAR = 7; // pixels from a radius of the spec within which the pointer means that radius
-const APART = { x: 60, y: 15 }; // pixels that the name of a line takes
+const NEAR = 7; // pixels from a radius of the spec within which the pointer snaps to it
+const APART = { x: 60, y: 15 }; // size of a line label, in pixels
 
 const shape = (i, size) => SHAPES[i % SHAPES.length](size);
 const dashes = (i) => DASHES[i % DASHES.length];
 
 class Chart {
-  /** `view` is shared by all charts: {hidden, radius}; `on` tells what the reader points at. */
+  /** `view` is shared by all charts: {hidden, radius}; `on` has the callbacks of the pointer. */
   constructor(k, view, on) {
     Object.assign(this, { k, view, on, curves: data.curves[k], focused: null });
     this.caption = make("figcaption", {}, make("strong", {}, `k = ${data.ks[k]}. `), chartWords(this.curves));
@@ -24,7 +24,7 @@ class Chart {
     this.figure = make("figure", {}, this.frame, this.caption);
   }
 
-  /** Draw everything anew for the width at hand. */
+  /** Redraw everything for the available width. */
   redraw() {
     const width = Math.max(300, this.frame.clientWidth || 680);
     const height = width < 520 ? 320 : 420;
@@ -102,7 +102,7 @@ class Chart {
       const x = this.x(curve.limit);
       group.append(draw("line", { class: `limit ${pen(i)}`, x1: x, x2: x, y1: MARGIN.top - 2, y2: MARGIN.top + 8 }));
       group.append(draw("path", { class: `limit ${pen(i)}`, d: shape(i, 3.6), transform: `translate(${x},${MARGIN.top - 5})` }));
-      if (x - named < 44) continue; // one word for end marks that lie close together
+      if (x - named < 44) continue; // one label for end marks that are close together
       named = x;
       group.append(draw("text", { x, y: MARGIN.top - 14, "text-anchor": "middle" }, "R_max"));
     }
@@ -177,14 +177,14 @@ function chartWords(curves) {
   const some = curves.some((curve) => curve.partial);
   const partial = some ? " Images without a result count as not certified: lines without a band are only lower limits." : "";
   const exact = "Lines: certified accuracy at every radius, up to R_max.";
-  const least = "Thin lines: at least so much, as sampling stops once the radii of the spec are decided.";
-  const ends = curves[0].exact ? " Bands: exact 95 % intervals, one radius at a time." : " Bands: down to the lower end of the 95 % interval; an upper one there is only at the markers.";
+  const least = "Thin lines: lower limits, as sampling stops once the radii of the spec are decided.";
+  const ends = curves[0].exact ? " Bands: exact 95 % intervals, one radius at a time." : " Bands: down to the lower end of the 95 % interval; only the markers have an upper end.";
   const bands = curves.every((curve) => curve.partial) ? "" : ends;
   const lines = curves[0].exact ? exact : least;
-  return `Markers: the radii of the spec (dashed). ${lines}${partial}${bands} R_max: the largest radius that so many copies can certify; beyond it nothing is attainable, with any classifier.`;
+  return `Markers: the radii of the spec (dashed). ${lines}${partial}${bands} R_max: the largest radius that n_max samples can certify with any classifier; none beyond is attainable.`;
 }
 
-/** Move places up until no two names overlap; none goes below `lowest`. */
+/** Move labels up until none overlap; none goes below `lowest`. */
 function apart(places, lowest) {
   const moved = places.map(({ x, y }) => ({ x, y: Math.min(y, lowest) }));
   const set = [];

@@ -1,8 +1,8 @@
-// Certified accuracy by class, for the k and radius chosen, sorted by any column.
+// Certified accuracy by class at the chosen k and radius, sortable by any column.
 
 const classRanks = ranks(data.classNames);
 
-/** Place of each name in alphabetical order, numbers by their value. */
+/** Position of each name in alphabetical order, numbers by value. */
 function ranks(names) {
   const { compare } = new Intl.Collator(undefined, { numeric: true });
   const place = new Uint32Array(names.length + 1);

@@ -1,4 +1,4 @@
-// Every image that the page holds: filtered, sorted and turned over in pages, so that 100,000 images stay at hand.
+// The table of images: filtered, sorted and paged, for up to 100,000 images.
 
 const OUTCOMES = ["no result", "certified", "abstained", "wrong class"];
 const [UNDECIDED, CERTIFIED, ABSTAINED, WRONG] = [0, 1, 2, 3];
@@ -33,7 +33,7 @@ class Images {
   get level() { return Number(this.choices.sigma.value); }
   get rank() { return Number(this.choices.k.value); }
 
-  /** Unpack the columns of the sigma and k chosen, and show them. */
+  /** Unpack the columns of the chosen sigma and k, and show them. */
   async load() {
     const [shared, votes, certificates] = await Promise.all([
       unpackAll(data.columns, ["index", "label"]),
@@ -45,7 +45,7 @@ class Images {
     this.select();
   }
 
-  /** Offer what can be asked at this sigma and k; keep the choice where it still can be. */
+  /** Offer the filters that apply at this sigma and k; keep the current choice if possible. */
   filters() {
     const grid = data.curves[this.rank][this.level].grid;
     const before = this.choices.show.value;
@@ -102,7 +102,7 @@ class Images {
       { key: "outcome", title: "outcome", words: true },
       { key: "radius", title: "certified radius" },
       { key: "reached", title: "largest r of the spec" },
-      { key: "copies", title: "noisy copies" },
+      { key: "copies", title: "noise samples" },
     ];
   }
 
@@ -119,7 +119,7 @@ class Images {
     byId("images-body").replaceChildren(...Array.from(shown, (i) => this.row(i)));
     const [from, total] = [this.page * size, grouped(this.order.length)];
     const held = this.rows.index.length;
-    const all = `${held < data.images ? `a random sample of ${grouped(held)} of ` : ""}${grouped(data.images)} images.`;
+    const all = `${held < data.images ? `a random subset of ${grouped(held)} of ` : ""}${grouped(data.images)} images.`;
     byId("images-count").textContent = shown.length
       ? `Rows ${grouped(from + 1)} to ${grouped(from + shown.length)} of ${total}, from ${all}`
       : `None of ${all}`;
@@ -149,13 +149,13 @@ class Images {
   }
 }
 
-/** Sort places by their keys, equal ones by their place. */
+/** Sort positions by their keys, ties by position. */
 function sorted(places, keys, down) {
   const sign = down ? -1 : 1;
   return places.sort((a, b) => sign * (keys[a] - keys[b]) || a - b);
 }
 
-/** Read "17, 40-60" as [[17, 17], [40, 60]]; null where it cannot be read, [] where nothing is asked. */
+/** Read "17, 40-60" as [[17, 17], [40, 60]]; null if invalid, [] if empty. */
 function readRanges(text) {
   const parts = text.split(",").map((part) => part.trim()).filter(Boolean);
   const found = parts.map((part) => /^(\d+)(?:\s*[-–]\s*(\d+))?$/.exec(part));

@@ -1,18 +1,18 @@
-// Exact counts at any radius: what the slider, the pointer and the keyboard read from the curves.
+// Exact counts at any radius, read from the curves by slider, pointer and keyboard.
 
-const OUTSIDE = "is not a radius of the spec: it may have been chosen after seeing results, so no population bound is given.";
+const OUTSIDE = "is not a radius of the spec. It may have been chosen after seeing results, so no population bound is given.";
 const AT_LEAST = "Sampling of an image stops once the radii of the spec are decided; at other radii the counts are “at least”.";
-const THINNED = "A curve of very many steps: this page holds some of them, between which its counts are “at least”.";
+const THINNED = "This curve has very many steps; the page contains some of them, and counts between them are “at least”.";
 const BUDGET = "“Not attainable” is a limit of the sampling budget, not a finding about the classifier.";
-const PARTIAL = "At a noise level with missing results those count as not certified, and no interval and no bound is given.";
-const SPOKEN_AFTER = 600; // milliseconds of rest before a screen reader hears the result
+const PARTIAL = "At a noise level with missing results, these count as not certified, and no interval or bound is given.";
+const SPOKEN_AFTER = 600; // milliseconds of rest before the result is announced to screen readers
 
-/** A radius is {micro, spec}: whole millionths, and its place in the spec or -1. */
+/** A radius is {micro, spec}: whole millionths, and its position in the spec or -1. */
 const specRadius = (place) => ({ micro: data.radii[place].micro, spec: place });
 const anyRadius = (micro) => ({ micro, spec: data.radii.findIndex((r) => r.whole && r.micro === micro) });
 const radiusText = ({ micro, spec }) => (spec < 0 ? shortDecimal(micro) : data.radii[spec].text);
 
-/** What one curve says at a radius. `counts`, the unpacked steps, is set on each curve at the start. */
+/** Return the values of one curve at a radius. `counts`, the unpacked steps, is set on each curve at the start. */
 function reading(curve, radius) {
   const { partial } = curve;
   if (radius.spec >= 0) return { partial, least: false, ...curve.grid[radius.spec] };
@@ -28,7 +28,7 @@ function reading(curve, radius) {
   return { partial, attainable: true, least: !curve.exact || Boolean(curve.thinned), thinned: curve.thinned, count: count[from], low: low[from], high: high?.[from], population: null };
 }
 
-/** An interval in percent; where sampling stopped early and the radius is none of the spec, it has no upper end. */
+/** An interval in percent, without upper end if sampling stopped early and the radius is not in the spec. */
 const interval = ({ low, high }) => (high === undefined ? `at least ${tenths(low)}` : `${tenths(low)} to ${tenths(high)}`);
 
 function inWords(found) {
@@ -55,7 +55,7 @@ class Readout {
     return make("button", { type: "button", onclick: () => this.choose(specRadius(place)) }, `r = ${text}`);
   }
 
-  /** The slider moves in steps; a radius of the spec between two of them is met, not passed by. */
+  /** Snap a slider position to a radius of the spec within half a step. */
   nearSpec(micro) {
     const near = data.radii.findIndex((r) => Math.abs(r.micro - micro) < data.step / 2);
     return near >= 0 ? specRadius(near) : anyRadius(micro);
@@ -68,7 +68,7 @@ class Readout {
     if (sound) this.choose(anyRadius(Math.round(value * MICRO)), this.number);
   }
 
-  /** Set the radius; the input it was typed into is left alone. */
+  /** Set the radius; the input that it was typed into is not changed. */
   choose(radius, source = null) {
     this.view.radius = radius;
     this.hovered = null;

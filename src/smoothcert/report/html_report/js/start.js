@@ -1,4 +1,4 @@
-// Put the parts together.
+// Start all parts of the page.
 
 const view = { k: 0, hidden: new Set(), radius: specRadius(0) };
 
