@@ -36,9 +36,9 @@ def plan_folder(project, tmp_path_factory):
 
 def test_without_classifier_and_images_no_torch_is_needed():
     done = subprocess.run([sys.executable, "-c", NO_TORCH], capture_output=True, text=True, check=True)
-    assert "Within reach of these settings" in done.stdout
+    assert "Attainable radii" in done.stdout
     assert "| not attainable |" in re.sub(r" +", " ", done.stdout)
-    assert "What other settings would do" in done.stdout
+    assert "Effect of other settings" in done.stdout
     assert "forecast" not in done.stdout.split("Next:")[0]
 
 
@@ -47,11 +47,11 @@ def test_the_plan_is_printed_and_written(say, project, tmp_path):
     assert said.code == 0
     for title in (
         "Certified accuracy, forecast",
-        "Noisy copies and time, forecast",
+        "Samples and device time, forecast",
         "Cost, extrapolated from the pilot",
     ):
         assert title in said.out
-    assert "Pilot: 8 images drawn at random, 60 noisy copies each at each sigma" in said.out
+    assert "Pilot: 8 images drawn at random, 60 noise samples each at each sigma" in said.out
     settings = f"--config {tmp_path}/plan/run.yaml --model cli_nets:brightness"
     next_command = f"Next: smoothcert certify {settings} --plan {tmp_path}/plan --out RUN"
     assert said.out.splitlines()[-1] == next_command
@@ -107,7 +107,7 @@ def test_the_run_prints_predicted_against_realised(say, project, plan_folder, tm
     )
     assert said.code == 0
     assert "Forecast and results" in said.out
-    assert re.search(r"\d+ of \d+ realised values lie in their 95 % prediction intervals\.", said.out)
+    assert re.search(r"\d+ of \d+ realised values are in their 95 % prediction intervals\.", said.out)
     shown = say("table", tmp_path / "run", "--show", "plan")
     assert shown.code == 0
     assert shown.out.strip() in said.out

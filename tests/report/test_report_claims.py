@@ -51,7 +51,7 @@ def test_the_population_sentence_carries_its_condition(run):
     entry = entries(run.spec, run.ledger)[0]
     said = claims.population(entry, joint=True)
     assert said.startswith("If the 60 images are independent draws")
-    assert "jointly over which images were drawn and over the noise, for all cells of the run together" in said
+    assert "jointly over which images were drawn and over the noise, for all entries of the run together" in said
     assert "groups (one random image of each)" in claims.population(replace(entry, groups=7), joint=True)
 
 

@@ -68,9 +68,9 @@ def as_by_other_code(run):
 def found_of(run, name):
     """What the check of one document finds."""
     opened = open_run(run)
-    written = Written(check._then(opened), opened.directory.results, None)
+    written = Written(check._as_reported(opened), opened.directory.results, None)
     first = FIRST_OF.get(name, name)
-    return check._tried(first, check.CHECKS[first], written)
+    return check._findings(first, check.CHECKS[first], written)
 
 
 def faults_of(run, name):
@@ -264,9 +264,9 @@ FOREIGN = {
     "an annotation": annotated,
     "an attachment": lambda writer: writer.add_attachment("x", b"x"),
     "a script": opening,
-    "a font whose letters are mapped otherwise": other_letters,
-    "a font that is not the memo's": other_font,
-    "a second layer of content on a page": second_layer,
+    "a font with another character mapping": other_letters,
+    "a font that is not of the memo": other_font,
+    "a second content layer on a page": second_layer,
     "optional content, which can be switched on and off": switched_content,
 }
 
@@ -291,7 +291,7 @@ def test_foreign_parts_of_a_pdf_are_named(copy, part):
 def test_parts_appended_to_a_pdf_are_named(reported):
     pdf = (reported / "results" / "memo.pdf").read_bytes()
     assert foreign_parts(pdf) == []
-    assert foreign_parts(pdf + b"trailing") == ["parts appended after it was written"]
+    assert foreign_parts(pdf + b"trailing") == ["appended parts"]
 
 
 def test_a_pdf_with_foreign_parts_is_a_fault_whatever_code_wrote_it(copy):

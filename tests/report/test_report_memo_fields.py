@@ -102,16 +102,16 @@ def test_the_claims_of_a_named_cell_by_scipy_alone(tmp_path):
     assert fields["cell_m_bad"].value == binom.ppf(0.95, m, alpha)
     assert fields["cell_sample"].value == s - binom.ppf(0.95, m, alpha)
     assert fields["cell_bound"].value == pytest.approx((beta.ppf(0.05, s, m - s + 1) - alpha) / (1 - alpha), abs=1e-6)
-    assert "for all cells of the run together" not in fields["population"].printed
+    assert "for all entries of the run together" not in fields["population"].printed
 
 
 def test_without_a_named_cell_the_first_attainable_one_gets_its_joint_bound_only(tmp_path):
     memo = fields_of(tmp_path, radius="0.6,0.7", sigma="0.25,0.5")
     assert memo.fields["claim_heading"].printed == (
-        "No primary cell was named before the run, so the joint bounds apply. Shown is the first attainable cell in "
-        "the run's own order: sigma 0.5, r = 0.6, k = 1"
+        "No primary entry was named before the run, so the joint bounds apply. Shown is the first attainable entry in "
+        "the order of the run: sigma 0.5, r = 0.6, k = 1"
     )
-    assert "for all cells of the run together" in memo.fields["population"].printed
+    assert "for all entries of the run together" in memo.fields["population"].printed
     assert memo.fields["cell_bound"].value == memo.tables["results"].records[2]["joint"]
     assert memo.fields["criteria_words"].printed == text.DESCRIPTIVE
 
@@ -119,7 +119,7 @@ def test_without_a_named_cell_the_first_attainable_one_gets_its_joint_bound_only
 def test_the_first_criterions_cell_is_shown_where_no_primary_is_named(tmp_path):
     memo = fields_of(tmp_path, criteria=CRITERIA)
     assert memo.fields["cell_words"].printed == "sigma 0.5, r = 0.25, k = 1"
-    assert "Primary cell, named before the first image" in memo.fields["claim_heading"].printed
+    assert "Primary entry, named before the first image" in memo.fields["claim_heading"].printed
     assert memo.fields["criteria_words"].printed == (
         "Acceptance criteria fixed before the first image: 2; 1 met, 1 NOT MET (section 8)."
     )
@@ -225,7 +225,7 @@ def test_a_spec_that_was_not_locked_first_names_no_primary(tmp_path):
     ledger = run.directory.ledger / "local-0.jsonl"
     ledger.write_text(re.sub(r'"at":"[^"]*"', '"at":"1999-01-01T00:00:00Z"', ledger.read_text()))
     memo = make_memo(type(run)(run.directory, run.spec, run.directory.read_ledger()), make_sponsor(FULL))
-    assert "No primary cell was named before the run" in memo.fields["claim_heading"].printed
+    assert "No primary entry was named before the run" in memo.fields["claim_heading"].printed
     assert memo.fields["criteria_words"].printed == text.DESCRIPTIVE
     assert memo.tables["criteria"].rows == ()
     assert memo.fields["locked_words"].printed == text.NOT_LOCKED_FIRST
@@ -239,9 +239,9 @@ def test_a_cell_chosen_after_a_pilot_gets_the_joint_bound_only(tmp_path, before)
         forecast = replace(forecast, settings=forecast.settings | named_entries(run.spec))
     append_event(run.directory.events, PLANNED, forecast=forecast.to_record())
     memo = memo_fields(open_run(tmp_path / "run"), make_sponsor(FULL))
-    assert ("for all cells of the run together" in memo["population"].printed) == (not before)
-    assert ("Primary cell, named before the first image" in memo["claim_heading"].printed) == before
-    assert "Before, a plan drew 300 noisy copies of 3 of these images" in memo["locked_words"].printed
+    assert ("for all entries of the run together" in memo["population"].printed) == (not before)
+    assert ("Primary entry, named before the first image" in memo["claim_heading"].printed) == before
+    assert "Before that, a plan drew 300 noise samples of 3 of these images" in memo["locked_words"].printed
 
 
 def test_open_sponsor_fields_are_counted_and_the_status_never_changes(tmp_path):
@@ -258,7 +258,7 @@ def test_production_is_priced_by_the_sponsor_or_not_at_all(tmp_path):
     priced, open_ = (make_memo(run, make_sponsor(given)) for given in (FULL, {}))
     assert priced.tables["cost"].headings[-1] == "certify: price"
     assert "price" not in " ".join(open_.tables["cost"].headings)
-    assert open_.fields["price_row"].printed.startswith("[SPONSOR TO COMPLETE: studies a day, devices, and the price")
+    assert open_.fields["price_row"].printed.startswith("[SPONSOR TO COMPLETE: studies per day, devices, and the price")
     assert priced.fields["price_row"].printed == "2.40 EUR, 2026-10-01; Reader: a quote"
     assert "prices in EUR" in priced.fields["cost_note"].printed
     # one device held for 24 hours at 2.40 an hour is the least there is to pay
@@ -268,8 +268,8 @@ def test_production_is_priced_by_the_sponsor_or_not_at_all(tmp_path):
 def test_a_device_without_a_price_asks_for_it(tmp_path):
     device = {"name": "Accelerator", "source": "assumed", "copies_per_second": 2e5, "watts": 500}
     memo = fields_of(tmp_path, {"production": {"devices": [device]}})
-    assert memo.fields["price_row"].printed == "[SPONSOR TO COMPLETE: price of an hour of device, with its date]"
-    assert "the sponsor's stated 200,000 copies a second" in memo.fields["cost"].printed
+    assert memo.fields["price_row"].printed == "[SPONSOR TO COMPLETE: price per device-hour, with its date]"
+    assert "the sponsor's stated 200,000 samples per second" in memo.fields["cost"].printed
     assert "on Accelerator" in memo.fields["cost_note"].printed
     assert all("unknown" not in row for row in memo.tables["cost"].rows)  # energy from the stated power
 

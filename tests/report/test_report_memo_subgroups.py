@@ -58,7 +58,9 @@ def test_lowest_and_highest_of_enough_images_at_the_cell_shown(tmp_path):
     assert [row[0] for row in memo.tables["subgroups"].rows] == ["site", "sex"]
     assert "few" not in words(memo).split("Subgroup columns")[0].split("by subgroup")[1]
     assert "Subgroup columns: site, sex." in words(memo)
-    assert "at sigma 0.5, k = 1, r = 0.25, up to 1,000 noisy copies an image" in memo.fields["subgroup_caption"].printed
+    assert (
+        "at sigma 0.5, k = 1, r = 0.25, up to 1,000 noise samples per image" in memo.fields["subgroup_caption"].printed
+    )
     assert text.NO_GROUPS not in words(memo)
 
 

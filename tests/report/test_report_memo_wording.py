@@ -101,7 +101,7 @@ def test_a_claim_without_its_conditions_is_refused(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "Certified accuracy is 82 % at r = 0.5 (sigma 0.25, up to 1,000 noisy copies).",
+        "Certified accuracy is 82 % at r = 0.5 (sigma 0.25, up to 1,000 noise samples).",
         "It is adversarially robust in L2 below radius 0.5.",
         "It is provably robust in L2 below radius 0.5 at alpha 0.001.",
         "This holds with confidence over the draw of images.",

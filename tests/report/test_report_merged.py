@@ -26,7 +26,7 @@ def material(parts, tmp_path):
 
 def test_a_noise_level_counts_once_however_many_shards_tested_it(parts, tmp_path):
     found = material(parts, tmp_path)
-    assert statistics(found)["noise_test"].printed == "The noise delivered passed its test at 2 of 2 noise levels."
+    assert statistics(found)["noise_test"].printed == "The delivered noise passed its test at 2 of 2 noise levels."
     assert statistics(found)["self_test"].printed.endswith("2 of 2 noise levels.")
     assert noise_faults(found) == 0
 
@@ -36,7 +36,7 @@ def test_a_test_that_failed_in_one_shard_failed(parts, tmp_path):
     unfinish(parts[1], drop=0)
     append_event(parts[1] / "events.jsonl", LEVEL, sigma=0.5, **failed)
     found = material(parts, tmp_path)
-    assert statistics(found)["noise_test"].printed == "The noise delivered passed its test at 1 of 2 noise levels."
+    assert statistics(found)["noise_test"].printed == "The delivered noise passed its test at 1 of 2 noise levels."
     assert statistics(found)["self_test"].printed.endswith("1 of 2 noise levels.")
     assert noise_faults(found) == 1
     assert not found.run.arithmetic_covered

@@ -108,7 +108,7 @@ def test_script_is_python_and_starts_with_the_words_a_reader_needs():
     head, *entries = re.split(r"^# %%", SCRIPT, flags=re.M)
     assert ast.get_docstring(ast.parse(head))
     assert len(entries) > 30
-    for word in ("noisy copy", "vote", "certificate", "abstention"):
+    for word in ("noise sample", "vote", "certificate", "abstention"):
         assert f"| {word} |" in SCRIPT
 
 
@@ -277,7 +277,7 @@ def test_another_cell_can_be_shown_and_an_unknown_one_is_refused(tmp_path, shown
     path = a_run(tmp_path / "run")
     with pytest.raises(ValueError, match="SHOWN: expected a sigma, k and radius of this run"):
         execute(path, shown, SHOWN="(0.3, 1, 0.1)")
-    with pytest.raises(FileNotFoundError, match=r"set RUN in the box above"):
+    with pytest.raises(FileNotFoundError, match=r"set RUN in the cell above"):
         execute(path, shown, RUN='Path("elsewhere")')
 
 
@@ -319,7 +319,7 @@ def test_without_torch_section_one_is_skipped_and_nothing_else_misses_it(tmp_pat
     monkeypatch.setitem(sys.modules, "torch", None)
     said = execute(path, shown, live='"auto"')
     assert "Skipped: torch is not installed" in said
-    assert "No recomputation from votes can show" in said
+    assert "Recomputation from votes does not show" in said
 
 
 def test_docs_name_every_setting_and_section():
@@ -445,7 +445,7 @@ def test_subgroups_have_a_section_only_where_there_are_some(tmp_path, shown):
     assert "90 more values" in said
     assert "is no test of fairness" in said
     assert f"{NASTY} 1" in said
-    assert "counted apart by sex, id" in said
+    assert "results by sex, id" in said
     assert f"sex: {NASTY}" in said
     none = json.dumps(build.read_script(open_run(a_run(tmp_path / "none")), tmp_path, live=True))
     assert "subgroup_note" not in none

@@ -203,7 +203,7 @@ def test_a_partial_run_says_so_everywhere_and_nothing_about_a_population(tmp_pat
 def test_synthetic_images_and_uncovered_arithmetic_are_named(tmp_path):
     drawn = page(finished(tmp_path / "drawn", data={"reference": "synthetic:60"}))
     assert drawn.raw["title"].endswith("Sealed, SYNTHETIC IMAGES")
-    assert "drawn, not photographed" in drawn.text
+    assert "The images are synthetic" in drawn.text
     plain = page(finished(tmp_path / "plain", noise="float"))
     assert "ARITHMETIC NOT COVERED" in plain.raw["title"]
 
@@ -244,7 +244,7 @@ def test_nothing_is_a_pass_where_nothing_was_promised(tmp_path, seen):
 
 def test_what_an_older_run_did_not_record_is_said(seen):
     assert seen.words.count("not recorded") == 4  # sigma x k, without the classifier's accuracy without noise
-    assert "was not recorded in this run" in seen.text
+    assert "not recorded in this run" in seen.text
 
 
 def test_an_unattainable_cell_is_never_a_percentage(tmp_path):
@@ -309,7 +309,7 @@ def test_runs_of_every_kind_make_a_sound_page(tmp_path, asked):
 def test_groups_are_counted_and_the_largest_come_first(tmp_path):
     run = finished(tmp_path / "run", images=12)
     spec = run.spec.model_copy(update={"data": run.spec.data.model_copy(update={"grouped": True})})
-    assert "the population bound uses one image a group" in page(Run(run.directory, spec, run.ledger)).text
+    assert "the population bound uses one image per group" in page(Run(run.directory, spec, run.ledger)).text
 
 
 def test_the_words_say_no_more_than_a_certificate_does(run, seen):
@@ -353,7 +353,7 @@ def test_of_very_many_images_the_page_holds_a_random_sample_and_says_so(run, mon
     assert "random sample" not in page(run).text
     monkeypatch.setattr("smoothcert.report.html_report.images.LISTED", 20)
     found = page(run)
-    assert "This table holds a random sample of 20 of the 60 images, drawn without looking at results" in found.text
+    assert "This table contains a random subset of 20 of the 60 images, drawn without looking at results" in found.text
     index = unpack(found.data["columns"]["index"])
     assert len(set(index.tolist())) == 20
     assert index.tolist() == sorted(index.tolist())

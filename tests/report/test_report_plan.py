@@ -17,7 +17,7 @@ from smoothcert.formats.plan import Outlook
 from smoothcert.planning.plan import plan
 from smoothcert.report import table_of
 from smoothcert.report.plan.figure import plan_figure, plan_words
-from smoothcert.report.plan.tables import COPIES, SECONDS, TITLES, forecast_table, inside, tables
+from smoothcert.report.plan.tables import SAMPLES, SECONDS, TITLES, forecast_table, inside, tables
 from smoothcert.report.plan.write import read_plan, reading, settings_yaml, write_plan
 from smoothcert.report.results import write_results
 from smoothcert.verify import verify
@@ -58,17 +58,23 @@ def test_what_is_beyond_reach_says_so(bare, piloted):
 
 def test_what_the_pilot_cannot_tell_has_an_interval_and_what_would_tell(piloted):
     row = next(row for row in forecast_table(piloted.forecast).rows if row[2] == "0.5")
-    assert row[3:] == ("pilot too short to tell", "30.0 to 90.0", "pilot too short to tell", "30.0 to 90.0", "3,000")
-    (told,) = (line for line in reading(piloted) if line.startswith("Pilot too short to tell"))
-    assert "whether an image is certified. There is no forecast there: the interval says" in told
+    assert row[3:] == (
+        "undecided: pilot too short",
+        "30.0 to 90.0",
+        "undecided: pilot too short",
+        "30.0 to 90.0",
+        "3,000",
+    )
+    (told,) = (line for line in reading(piloted) if line.startswith("Undecided"))
+    assert "whether an image is certified." in told
 
 
 def test_one_cell_is_and_several_are_beyond_reach(bare):
     (several,) = (line for line in reading(bare) if "not attainable" in line)
     one = plan(make_plan_settings(classes=8, n_max=10_000, sigma="0.25", radius="0.25,1.0"))
     (single,) = (line for line in reading(one) if "not attainable" in line)
-    assert several == "2 of 12 cells are not attainable with these settings, whatever the classifier."
-    assert single == "1 of 2 cells is not attainable with these settings, whatever the classifier."
+    assert several == "2 of 12 entries are not attainable with these settings, whatever the classifier."
+    assert single == "1 of 2 entries is not attainable with these settings, whatever the classifier."
 
 
 def test_intervals_are_rounded_outwards():
@@ -118,12 +124,9 @@ def test_the_figure_draws_every_cell_and_says_what_it_is(piloted):
     crosses = [line for line in first.lines if line.get_marker() == "x"]
     markers = [line for line in first.lines if line.get_marker() in "os"]
     assert (len(crosses), len(markers)) == (2, 2)
-    assert samples.get_xlabel() == "noisy copies an image (logarithmic axis)"
+    assert samples.get_xlabel() == "noise samples per image (logarithmic axis)"
     words = plan_words(piloted, piloted.forecast)
-    assert (
-        words.note == "Synthetic images: drawn, not photographed; of no patient. A forecast from a pilot: nothing "
-        "here is certified."
-    )
+    assert words.note == "Synthetic images, not of patients. A forecast from a pilot: nothing here is certified."
     assert "Dotted, without marker" in words.foot[0]
     assert "not attainable" in words.foot[0]
 
@@ -150,11 +153,11 @@ def test_predicted_beside_realised(predicted):
         if entry.attainable:
             assert each["realised"] == entry.observed
             assert each["inside"] == (0.3 <= entry.observed <= 0.9)
-    taken = {each["sigma"]: each for each in found.records if each["quantity"] == COPIES}
+    taken = {each["sigma"]: each for each in found.records if each["quantity"] == SAMPLES}
     for sigma, each in taken.items():
         lines = run.ledger.at(sigma)
         assert each["realised"] == sum(line.samples for line in lines) / len(lines)
-    assert {each["quantity"] for each in found.records if each["k"] is None} == {COPIES, SECONDS}
+    assert {each["quantity"] for each in found.records if each["k"] is None} == {SAMPLES, SECONDS}
     outside = [row for row in found.rows if row[-1] == "NO"]
     assert f"{len([r for r in found.rows if r[-1] == 'yes'])} of " in inside(run)
     assert all(row[-1] in ("yes", "NO", "-") for row in found.rows)
@@ -179,7 +182,7 @@ def test_unclear_and_unattainable_cells_are_compared_as_what_they_are(predicted)
     found = table_of(predicted(unclear=(0.25,), beyond=(0.5,)), "plan")
     unclear = [row for row in found.rows if row[2] == "0.25"]
     beyond = [row for row in found.rows if row[2] == "0.5"]
-    assert {row[4] for row in unclear} == {"pilot too short to tell"}
+    assert {row[4] for row in unclear} == {"undecided: pilot too short"}
     assert {row[-1] for row in unclear} <= {"yes", "NO"}
     assert {row[4:] for row in beyond} == {("not attainable", "-", "-", "-")}
 
@@ -195,7 +198,7 @@ def test_the_results_hold_the_comparison(predicted, tmp_path):
     run = predicted()
     write_results(run, run.directory.results)
     page = (run.directory.results / "results.md").read_text()
-    assert "## Predicted by the plan, against realised" in page
+    assert "## Forecast of the plan and realised values" in page
     rows = list(csv.DictReader(io.StringIO((run.directory.results / "tables" / "plan.csv").read_text())))
     assert [float(row["forecast"]) for row in rows if row["quantity"].startswith("certified")] == [0.6] * 12
 

@@ -62,7 +62,7 @@ def test_times_are_rounded_up_in_print(x):
 
 def test_one_device_needs_no_column_and_no_price_no_money():
     plain = scenario_table(scenarios(BASIS, Production()))
-    assert plain.headings[:3] == ("studies a day", "task", "noisy copies")
+    assert plain.headings[:3] == ("studies per day", "task", "samples")
     assert "energy" in plain.headings
     assert not any("held" in name for name in plain.headings)
     assert {row[plain.headings.index("energy")] for row in plain.rows} == {"unknown"}
@@ -104,12 +104,12 @@ def test_what_is_assumed_of_each_device_has_its_source():
     assert here[2:] == ("unknown", "0.50 EUR, 2026-10-01", "this run: cpu, fp32, sigma 0.5; quote")
     assert other == ("Accelerator", "100,000, stated", "500 W, stated", "3.00 USD, 2026-10-01", "assumed")
     metered = replace(BASIS, joules=0.0123, energy_source="RAPL")
-    assert devices_table(metered, Production()).rows[0][2] == "12.3 mJ a copy, measured (RAPL)"
+    assert devices_table(metered, Production()).rows[0][2] == "12.3 mJ per sample, measured (RAPL)"
 
 
 def test_the_sentence_of_assumptions():
     told = assumptions(BASIS, Production())
-    assert "up to 1,000 copies at alpha = 0.001" in told
+    assert "up to 1,000 samples at alpha = 0.001" in told
     assert "An estimated 4.0 % (2.0 to 6.0) of such images get no prediction." in told
     assert "It is not known" in assumptions(replace(BASIS, abstention=None), Production())
 
@@ -123,7 +123,7 @@ def test_what_is_unknown_is_named():
         "price of Fast: not stated",
     ]
     partly = replace(BASIS, joules=0.1, joules_run=1.0, metered=400_000)
-    assert "energy of 2,000,000 of 2,400,000 copies: extrapolated from the others" in list(unknown(partly, asked))
+    assert "energy of 2,000,000 of 2,400,000 samples: extrapolated from the others" in list(unknown(partly, asked))
 
 
 @pytest.fixture(scope="module")
@@ -212,12 +212,12 @@ def not_a_record(record):
 CHANGES = {
     scenario: "scenarios",
     rate: "basis",
-    votes: "is not what votes and log give",
+    votes: "does not follow from votes and log",
     price: "scenarios",
     hidden: "unknown",
     unstated: "production is not the section",
-    more: "does not have were not checked: note",
-    less: "a part is missing: basis",
+    more: "not checked: note",
+    less: "missing parts: basis",
     not_a_record: "cannot be read: votes: input should be a valid integer",
 }
 

@@ -92,7 +92,7 @@ def test_a_row_as_it_is_printed():
         "abstained": "1",
         "wrong class": "0",
         "R_max": "1.9057",
-        "copies mean": "1,234",
+        "mean samples": "1,234",
         "median": "600",
     }
 

@@ -33,11 +33,10 @@ RENAMED = {
     ),
     "smoothed: certified at r = 0": "certified accuracy at r = 0",
     "studies a day": "studies per day",
-    "times fewer": "times fewer >=",
     "unsmoothed, no noise: correct": "clean accuracy",
     "what it states": "details",
 }
-"""Headings of older versions, and what they are called today."""
+"""Headings of older versions, and the headings of the same columns today."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,7 @@ def compare_rows(written: PrintedTable, computed: PrintedTable, place: str, foun
 
 def _today(headings: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
     """Return headings with the old ones replaced, except those that are still known."""
-    today = (RENAMED.get(each, f"images {each}" if each.startswith("within ") else each) for each in headings)
-    return tuple(each if each in known else new for each, new in zip(headings, today, strict=True))
+    return tuple(each if each in known else RENAMED.get(each, each) for each in headings)
 
 
 def _columns(headings: Sequence[str]) -> dict[tuple[str, int], int]:

@@ -112,7 +112,7 @@ def _points(run: Run, panels: Sequence[Needs]) -> str:
     """Return in words whether all images of the run are drawn."""
     decided = [np.count_nonzero(columns_of(run.ledger.at(panel.sigma)).looks) for panel in panels]
     complete = all(len(panel.images) == count for panel, count in zip(panels, decided, strict=True))
-    return "images of this run" if complete else f"a random subset of {POINTS:,} images of this run"
+    return "images of this run" if complete else f"at most {POINTS:,} images of this run, drawn at random"
 
 
 @styled
