@@ -74,7 +74,7 @@ def test_a_folder_in_use_is_not_overwritten(say, project, plan_folder):
         ("", "--classes: without --model and --data the number of classes must be given."),
         (
             "--classes 8 --pilot-copies 20",
-            "--pilot-copies: expected from 50 to 100,000 noisy copies an image, got 20; ",
+            "--pilot-copies: expected from 50 to 100,000 ",
         ),
         ("--classes 8 --population 1", "--population: expected a share above 0 and below 1, got 1; "),
         ("--classes 8 --k 8", "--k: expected k below the number of classes (8), got 8."),
