@@ -91,8 +91,8 @@ def test_bundle_of_a_run(say, real_run, tmp_path):
     said = say("bundle", real_run, *CODE, "--sigma", "0.50", "--n", "200", "--alpha", "0.01", "--out", tmp_path / "b")
     assert said.code == 0
     assert said.out.splitlines()[0] == f"Bundle: {tmp_path / 'b'}"
-    assert "sigma 0.5, fp32, up to 200 copies a prediction at alpha 0.01; certified on 12 images, ledger " in said.out
-    assert f"Next: smoothcert predict {tmp_path / 'b'} IMAGE... --model package.module:factory" in said.out
+    assert "up to 200 samples per prediction at alpha 0.01; certified on 12 images, ledger " in said.out
+    assert f"smoothcert predict {tmp_path / 'b'} IMAGE... --model package.module:factory" in said.out
     record = read_bundle(tmp_path / "b")
     assert (record.sigma, record.n, record.alpha) == (0.5, 200, 0.01)
     assert record.certified.ledger_sha256 == open_run(real_run).ledger.sha256()
@@ -101,8 +101,8 @@ def test_bundle_of_a_run(say, real_run, tmp_path):
 REFUSED = {
     "no sigma": ((), r"--sigma: .* has classifiers for sigma 0\.25, 0\.5.*got none. Add --sigma 0\.25"),
     "another sigma": (("--sigma", "1"), r"--sigma: .*got 1\. Add"),
-    "too few copies": (("--sigma", "0.25", "--n", "10"), "expected n >= 11"),
-    "no copies": (("--sigma", "0.25", "--n", "0"), "expected n >= 11"),
+    "too few samples": (("--sigma", "0.25", "--n", "10"), "expected n >= 11"),
+    "no samples": (("--sigma", "0.25", "--n", "0"), "expected n >= 11"),
     "alpha of one": (("--sigma", "0.25", "--alpha", "1"), "alpha"),
     "alpha too large": (("--sigma", "0.25", "--alpha", "0.7"), "alpha: expected a probability"),
     "alpha that nobody means": (("--sigma", "0.25", "--alpha", "0.49"), "alpha: expected at most"),
@@ -147,7 +147,7 @@ def test_predict_prints_a_row_an_image_and_what_it_means(say, bundle, images):
     said = say("predict", bundle, images, *CODE)
     assert said.code == 0
     table = said.out.splitlines()
-    assert re.fullmatch(r"\| image +\| class \| label +\| +share \| copies \|", table[0])
+    assert re.fullmatch(r"\| image +\| class \| label +\| vote share \| samples \|", table[0])
     assert len(table) == 2 + 12
     for line in table[2:]:
         _, name, number, label, share, samples, _ = (entry.strip() for entry in line.split("|"))
@@ -157,9 +157,9 @@ def test_predict_prints_a_row_an_image_and_what_it_means(say, bundle, images):
     assert [line.split("|")[1].strip() for line in table[2:]] == sorted(map(str, images.rglob("*.png")))
     words = " ".join(said.err.split())
     assert "A class is the one most probable under noise (sigma 0.25)" in words
-    assert "wrong with probability at most alpha = 0.001. An abstention is an answer" in words
+    assert "wrong with probability at most alpha = 0.001. An abstention means" in words
     ledger = read_bundle(bundle).certified.ledger_sha256
-    assert f"Tested by the certification run with ledger {ledger[:12]}... (12 images of images.npz)" in words
+    assert f"run with ledger {ledger[:12]}... (12 images of images.npz)" in words
     assert "warning" not in said.err
 
 
@@ -168,7 +168,7 @@ def test_predict_takes_files_and_folders_in_the_order_given(say, bundle, images)
     found = rows(say("predict", bundle, *some, *CODE, "--format", "csv").out)
     first = [str(images / "first" / path.name) for path in sorted((images / "first").iterdir())]
     assert [row["image"] for row in found] == [str(some[0]), *first, str(some[2])]
-    assert list(found[0]) == ["image", "class", "label", "share", "copies", "abstained", "recipe"]
+    assert list(found[0]) == ["image", "class", "label", "share", "samples", "abstained", "recipe"]
     assert {(row["abstained"], row["recipe"]) for row in found} == {("false", "as certified")}
 
 
@@ -185,7 +185,7 @@ def test_certify_gives_class_abstention_and_radius_from_one_procedure(say, bundl
     flags = ("--certify", "--radius", "0.1,0.3", "--format", "csv")
     found = rows(say("predict", bundle, images, *CODE, *flags, "--n-max", "2000", "--alpha", "0.01").out)
     assert asked[0] == ((1, (0.1, 0.3)), {"n_max": 2000, "alpha": 0.01})
-    names = ["image", "class", "label", "copies", "abstained", "radius", "certified_radii", "recipe"]
+    names = ["image", "class", "label", "samples", "abstained", "radius", "certified_radii", "recipe"]
     assert list(found[0]) == names
     for row in found:
         assert row["class"] == re.search(r"_(\d)\.png$", row["image"])[1]
@@ -193,11 +193,11 @@ def test_certify_gives_class_abstention_and_radius_from_one_procedure(say, bundl
         assert row["certified_radii"] == "; ".join(r for r in ("0.1", "0.3") if float(r) <= float(row["radius"]))
 
 
-def test_certify_takes_radii_and_copies_of_the_run(say, bundle, images):
+def test_certify_takes_radii_and_samples_of_the_run(say, bundle, images):
     said = say("predict", bundle, images / "first" / "00_0.png", *CODE, "--certify", "--format", "json")
     record = json.loads(said.out)
     assert (record["procedure"], record["n"], record["radii"]) == ("certify", 200, [0.1, 0.25, 0.9])
-    assert "up to 200 noisy copies certified nothing" in " ".join(said.err.split())
+    assert "up to 200 noise samples" in " ".join(said.err.split())
 
 
 def test_printed_radii_are_rounded_down(say, bundle, images, monkeypatch):
@@ -218,7 +218,7 @@ def test_an_abstention_is_an_answer(say, bundle, tmp_path):
     line = say(*between).out.splitlines()[2]
     assert re.search(r"\| +- +\| abstained +\|", line)
     (row,) = rows(say(*between, "--format", "csv").out)
-    assert (row["class"], row["label"], row["abstained"], row["copies"]) == ("", "", "true", "20")
+    assert (row["class"], row["label"], row["abstained"], row["samples"]) == ("", "", "true", "20")
     (answer,) = json.loads(say(*between, "--format", "json").out)["answers"]
     assert (answer["classes"], answer["labels"], answer["abstained"]) == ([], [], True)
     assert say(*between).code == 0
@@ -252,7 +252,7 @@ def test_answers_are_written_whole(say, bundle, images, tmp_path, monkeypatch):
     assert (said.code, said.out) == (0, "")
     assert f"Answers for 12 images, 0 of them abstentions: {out}" in said.err
     assert len(rows(out.read_text())) == 12
-    assert "exists, and nothing is overwritten" in refused(say("predict", bundle, images, *CODE, "--out", out))
+    assert "never overwritten" in refused(say("predict", bundle, images, *CODE, "--out", out))
     say("predict", bundle, images, *CODE, "--out", tmp_path / "a.json")
     assert len(json.loads((tmp_path / "a.json").read_text())["answers"]) == 12
     say("predict", bundle, images, *CODE, "--out", tmp_path / "a.txt", "--format", "csv")
@@ -324,7 +324,7 @@ def test_another_recipe_is_said_loudly(say, bundle, images, monkeypatch):
     said = say("predict", bundle, images, *CODE, "--format", "csv")
     assert said.code == 0
     assert 'warning: recipe: instructions is "x86_64 sse2", certified was' in said.err
-    assert "the run's certificates hold for the classifier with its numeric recipe" in " ".join(said.err.split())
+    assert "numeric recipe of this machine is not that of the run" in " ".join(said.err.split())
     assert {row["recipe"] for row in rows(said.out)} == {"differs"}
     record = json.loads(say("predict", bundle, images, *CODE, "--format", "json").out)
     assert record["recipe"]["instructions"] == "x86_64 sse2"
@@ -332,7 +332,7 @@ def test_another_recipe_is_said_loudly(say, bundle, images, monkeypatch):
 
 
 BAD = {
-    "no image": ((), "Name image files, or a folder of them"),
+    "no image": ((), "Expected image files"),
     "no such file": (("none.png",), r"none\.png: no such image file or folder"),
     "an empty folder": (("empty",), "contains no image file"),
     "n too small": (("IMAGES", "--n", "10"), "expected n >= 11"),
@@ -340,8 +340,8 @@ BAD = {
     "k too large": (("IMAGES", "--k", "3"), r"k: expected 1 to 2 .*got 3"),
     "k of zero": (("IMAGES", "--k", "0"), "k"),
     "n with certify": (("IMAGES", "--certify", "--n", "300"), "with --certify use --n-max"),
-    "n-max without": (("IMAGES", "--n-max", "300"), "belong to --certify"),
-    "radius without": (("IMAGES", "--radius", "0.1"), "belong to --certify"),
+    "n-max without": (("IMAGES", "--n-max", "300"), "are for --certify"),
+    "radius without": (("IMAGES", "--radius", "0.1"), "are for --certify"),
     "radius not a number": (("IMAGES", "--certify", "--radius", "far"), "--radius"),
     "radius below 0": (("IMAGES", "--certify", "--radius", "-1"), "radius"),
     "n-max too small": (("IMAGES", "--certify", "--n-max", "50"), "n_max: expected at least 100"),
@@ -350,7 +350,7 @@ BAD = {
     "alpha too large to certify": (("IMAGES", "--certify", "--alpha", "0.6"), "alpha: expected a probability"),
     "a seed": (("IMAGES", "--seed", "1"), "--seed"),
     "out without a form": (("IMAGES", "--out", "x.xlsx"), r"ending in \.csv or \.json"),
-    "out nowhere": (("IMAGES", "--out", "none/x.csv"), "lies in a folder that does not exist"),
+    "out nowhere": (("IMAGES", "--out", "none/x.csv"), "in a folder that does not exist"),
     "another form": (("IMAGES", "--format", "md"), "--format"),
     "a weights file as code": (("IMAGES", "--model", "net.pt"), "--model: expected package.module:factory"),
     "code that fails": (("IMAGES", "--model", "cli_nets:fails"), r"RuntimeError: out of order"),

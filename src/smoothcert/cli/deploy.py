@@ -1,4 +1,4 @@
-"""`smoothcert bundle` and `predict`: from a finished run to the object that is deployed, and what it answers."""
+"""`smoothcert bundle` and `predict`: from a finished run to the deployed object and its predictions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bundle(
         weights: Weights file, if it was moved.
         trust_model: Run the code that the run names. Only if you trust the author of classifier and run.
     """
-    from smoothcert.cli.terminal import print_text
+    from smoothcert.cli.terminal import Screen, print_commands, print_text
     from smoothcert.evidence import open_run
     from smoothcert.evidence.directory import refuse_occupied
 
@@ -52,22 +52,24 @@ def bundle(
     print_text(f"Bundle: {out}")
     if certified is not None:
         print_text(
-            f"sigma {made.sigma:g}, {made.recipe.precision}, up to {made.n:,} copies a prediction at alpha "
+            f"sigma {made.sigma:g}, {made.recipe.precision}, up to {made.n:,} samples per prediction at alpha "
             f"{made.alpha:g}; certified on {certified.images:,} images, ledger {certified.ledger_sha256[:12]}...",
             indent=2,
         )
     code = "" if made.model.arch else " --model package.module:factory"
-    print_text(
-        f"Next: smoothcert predict {out} IMAGE...{code}; smoothcert verify {run} --bundle {out} compares the two"
-    )
+    commands = {
+        f"smoothcert predict {out} IMAGE...{code}": "predict image files",
+        f"smoothcert verify {run} --bundle {out}": "compare bundle and run",
+    }
+    print_commands(Screen(), commands)
     return 0
 
 
 Flags = Annotated[PredictSettings, Parameter(name="*", negative="", consume_multiple=True)]
-NOTHING_ASKED = PredictSettings()
+DEFAULTS = PredictSettings()
 
 
-def predict(bundle: Path, /, *images: Path, asked: Flags = NOTHING_ASKED) -> int:
+def predict(bundle: Path, /, *images: Path, settings: Flags = DEFAULTS) -> int:
     """Predict or certify image files with a bundle.
 
     Prints a class or an abstention per image. The probability of returning a class other than the smoothed classifier's
@@ -81,4 +83,4 @@ def predict(bundle: Path, /, *images: Path, asked: Flags = NOTHING_ASKED) -> int
     """
     from smoothcert.cli.predict_work import predict_and_report
 
-    return predict_and_report(bundle, images, asked)
+    return predict_and_report(bundle, images, settings)

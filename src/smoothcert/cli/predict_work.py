@@ -1,4 +1,4 @@
-"""What `predict` does once its flags are read: check every file, predict in parts, print or write the answers.
+"""The work of `predict`: check every file, predict in parts, print or write the answers.
 
 CSV is inert wherever it is opened; JSON is exact.
 """
@@ -41,18 +41,18 @@ if TYPE_CHECKING:
 
 
 N_MAX, RADII = 10_000, (0.25, 0.5, 1.0)
-"""With --certify, where the bundle names no run: copies at most and radii."""
+"""Defaults of --certify if the bundle names no run: maximum samples per image, and radii."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked of a bundle, with every default filled in.
+    """The settings of a prediction or certificate, with every default filled in.
 
     Attributes:
-        k: size of the answer.
-        alpha: probability, at most, that one answer is not the smoothed classifier's.
-        n: noisy copies an image at most.
-        radii: None for a prediction; with a certificate, the radii to decide.
+        k: number of classes in an answer.
+        alpha: error probability of an answer.
+        n: maximum samples per image.
+        radii: L2 radii to decide; None for a prediction.
     """
 
     k: int
@@ -62,71 +62,71 @@ class Question:
 
     @property
     def certify(self) -> bool:
-        """Whether certificates are asked for."""
+        """Whether images are certified."""
         return self.radii is not None
 
 
-def question_of(bundle: Bundle, asked: PredictSettings) -> Question:
-    """Fill in what was left out: what the bundle says, or the run that certified it."""
-    alpha = bundle.alpha if asked.alpha is None else asked.alpha
-    if not asked.certify:
-        n = bundle.n if asked.n is None else asked.n
+def question_of(bundle: Bundle, settings: PredictSettings) -> Question:
+    """Return the settings with the defaults of the bundle, or of the run that certified it."""
+    alpha = bundle.alpha if settings.alpha is None else settings.alpha
+    if not settings.certify:
+        n = bundle.n if settings.n is None else settings.n
         prediction_looks(n, alpha)  # refuses an n that can never decide
-        return Question(asked.k, alpha, n, None)
+        return Question(settings.k, alpha, n, None)
     certified = bundle.certified
     usual = (certified.n_max, certified.radii) if certified else (N_MAX, RADII)
-    n_max = usual[0] if asked.n_max is None else asked.n_max
-    return Question(asked.k, alpha, n_max, asked.radius or usual[1])
+    n_max = usual[0] if settings.n_max is None else settings.n_max
+    return Question(settings.k, alpha, n_max, settings.radius or usual[1])
 
 
-def form_of(asked: PredictSettings) -> str:
-    """Return table, csv or json: what is asked for, or what the file is called."""
-    if asked.out is None:
-        return asked.format or "table"
-    ending = asked.out.suffix.lower().removeprefix(".")
-    if asked.format is None and ending not in ("csv", "json"):
-        raise InputError(f"--out: expected a file name ending in .csv or .json, got {printable(str(asked.out))}.")
-    return asked.format or ending
+def form_of(settings: PredictSettings) -> str:
+    """Return the output format, table, csv or json: that of --format, or the ending of --out."""
+    if settings.out is None:
+        return settings.format or "table"
+    ending = settings.out.suffix.lower().removeprefix(".")
+    if settings.format is None and ending not in ("csv", "json"):
+        raise InputError(f"--out: expected a file name ending in .csv or .json, got {printable(str(settings.out))}.")
+    return settings.format or ending
 
 
-def check_flags(images: Sequence[Path], asked: PredictSettings) -> None:
-    """Refuse flags that contradict each other, and a place to write that cannot be."""
+def check_flags(images: Sequence[Path], settings: PredictSettings) -> None:
+    """Refuse flags that contradict each other, and an output file that cannot be written."""
     if not images:
-        raise InputError("Name image files, or a folder of them.")
-    if asked.certify and asked.n is not None:
-        raise InputError("--n counts the copies of a prediction; with --certify use --n-max.")
-    if not asked.certify and (asked.radius or asked.n_max is not None):
-        raise InputError("--radius and --n-max belong to --certify; add it, or leave them out.")
-    if asked.out is not None and not asked.out.absolute().parent.is_dir():
-        raise _no_place(asked.out, "lies in a folder that does not exist")
+        raise InputError("Expected image files, or a folder of them, got none.")
+    if settings.certify and settings.n is not None:
+        raise InputError("--n is for predictions; with --certify use --n-max.")
+    if not settings.certify and (settings.radius or settings.n_max is not None):
+        raise InputError("--radius and --n-max are for --certify; add it, or remove them.")
+    if settings.out is not None and not settings.out.absolute().parent.is_dir():
+        raise _not_writable(settings.out, "is in a folder that does not exist")
 
 
 @contextmanager
 def reserved(out: Path) -> Iterator[Callable[[str], None]]:
-    """Keep a place for the answers, so that no other process writes there meanwhile; a crash lets go of it.
+    """Reserve the output file, so that no other process writes it; the OS releases the lock on exit.
 
     Yields:
-        What writes the answers beside the place and moves them there in one step.
+        A function that writes the answers to a temporary file and renames it.
 
     Raises:
-        InputError: there is a file already, or another process is about to write it.
+        InputError: the file exists, or another process has reserved it.
     """
     place, fresh = (out.with_name(f".{out.name}.{ending}") for ending in ("lock", "part"))
     with ExitStack() as stack:
         if sys.platform == "win32":
-            stack.callback(_remove, place)  # no open file is removed there
+            stack.callback(_remove, place)  # Windows removes no open file
         file = stack.enter_context(place.open("ab"))
-        with suppress(OSError):  # a network disk may know no locks
+        with suppress(OSError):  # a network disk may have no locks
             held = stack.enter_context(locked(file))
             if not (held and place.exists() and os.path.samestat(place.stat(), os.fstat(file.fileno()))):
-                raise _no_place(out, "is being written by another process")
+                raise _not_writable(out, "is being written by another process")
         stack.callback(_remove, place)
         stack.callback(_remove, fresh)
         if out.exists():
-            raise _no_place(out, "exists, and nothing is overwritten")
+            raise _not_writable(out, "exists, and is never overwritten")
 
         def write(text: str) -> None:
-            with fresh.open("wb") as answers:  # over what a process left that was killed
+            with fresh.open("wb") as answers:  # overwrites what a killed process left
                 answers.write(f"{text}\n".encode())
                 answers.flush()
                 os.fsync(answers.fileno())
@@ -136,12 +136,12 @@ def reserved(out: Path) -> Iterator[Callable[[str], None]]:
 
 
 def _remove(path: Path) -> None:
-    with suppress(PermissionError):  # somebody has it open, on Windows
+    with suppress(PermissionError):  # open in another process, on Windows
         path.unlink(missing_ok=True)
 
 
-def _no_place(out: Path, trouble: str) -> InputError:
-    return InputError(f"--out: {printable(str(out))} {trouble}. Choose another name.")
+def _not_writable(out: Path, reason: str) -> InputError:
+    return InputError(f"--out: {printable(str(out))} {reason}. Choose another name.")
 
 
 ABSTAINED = "abstained"
@@ -149,30 +149,31 @@ ABSTAINED = "abstained"
 
 @dataclass(frozen=True)
 class Answer:
-    """What was answered for one image.
+    """The answer for one image.
 
     Attributes:
         image: the file.
         sha256: hash of its pixels.
         classes: the class, or the k classes; none for an abstention.
-        copies: noisy copies drawn.
-        share: the leader's share of the votes of a prediction.
-        radius: certified L2 radius of a certificate.
-        certified_at: which radii are certified.
+        samples: noise samples drawn.
+        share: vote share of the leading class, for a prediction.
+        radius: certified L2 radius, for a certificate.
+        certified_at: the radii that are certified.
     """
 
     image: Path
     sha256: str
     classes: tuple[int, ...]
-    copies: int
+    samples: int
     share: float | None = None
     radius: float | None = None
     certified_at: tuple[float, ...] = ()
 
 
 def as_table(answers: Sequence[Answer], bundle: Bundle, question: Question) -> Table:
-    """Return the table that people read; texts from elsewhere are printable and on one line."""
-    headings = ("image", "class", "label", *(("radius", "certified at") if question.certify else ("share",)), "copies")
+    """Return the printed table; texts from files are printable and on one line."""
+    measure = ("radius", "certified at") if question.certify else ("vote share",)
+    headings = ("image", "class", "label", *measure, "samples")
     rows = tuple(tuple(_row(answer, bundle, question).values()) for answer in answers)
     return Table(headings, rows, ({},))
 
@@ -189,26 +190,26 @@ def _row(answer: Answer, bundle: Bundle, question: Question) -> dict[str, str]:
         row["certified"] = ", ".join(full(r) for r in answer.certified_at) or "-"
     else:
         row["share"] = format_down(answer.share or 0.0, 4)
-    return {**row, "copies": f"{answer.copies:,}"}
+    return {**row, "samples": f"{answer.samples:,}"}
 
 
 def in_words(bundle: Bundle, question: Question) -> str:
-    """Return what the answers mean, and which run stands behind the classifier."""
+    """Return what the answers mean, and which run certified the classifier."""
     level, alpha = f"sigma {full(bundle.sigma)}", f"with probability at most alpha = {full(question.alpha)}"
     if question.certify:
         stays = "the class" if question.k == 1 else f"among the {question.k} most probable classes"
         meaning = (
-            f"Under every change of an image with L2 norm below its radius, in units of the [0, 1] range, its class "
-            f"stays {stays} of the smoothed classifier ({level}); of one image, class and radius are wrong together "
-            f"{alpha}. An abstention is an answer: up to {question.n:,} noisy copies certified nothing."
+            f"Under every perturbation of an image with L2 norm below its radius, in units of the [0, 1] range, its "
+            f"class stays {stays} of the smoothed classifier ({level}). For each image, class and radius are wrong "
+            f"{alpha}. An abstention means that up to {question.n:,} noise samples certified nothing."
         )
     else:
         what = "A class is the one" if question.k == 1 else f"The {question.k} classes are those"
         meaning = (
-            f"{what} most probable under noise ({level}); of one image, that is wrong {alpha}. An abstention is an "
-            f"answer: up to {question.n:,} noisy copies did not tell the classes apart."
+            f"{what} most probable under noise ({level}). For each image, that is wrong {alpha}. An abstention means "
+            f"that up to {question.n:,} noise samples did not separate the classes."
         )
-    return f"\n{meaning} Nothing here says that a label is true. {_origin(bundle)}"
+    return f"\n{meaning} That the class is true is not certified. {_origin(bundle)}"
 
 
 def _origin(bundle: Bundle) -> str:
@@ -216,7 +217,7 @@ def _origin(bundle: Bundle) -> str:
     if certified is None:
         return "The bundle names no certification run."
     return (
-        f"Tested by the certification run with ledger {certified.ledger_sha256[:12]}... ({certified.images:,} images "
+        f"Certified by the run with ledger {certified.ledger_sha256[:12]}... ({certified.images:,} images "
         f"of {printable(certified.data)})."
     )
 
@@ -233,7 +234,7 @@ def as_csv(answers: Sequence[Answer], bundle: Bundle, question: Question, recipe
         }
         if not question.certify:
             record["share"] = format_down(answer.share or 0.0, 4)
-        record |= {"copies": answer.copies, "abstained": "false" if answer.classes else "true"}
+        record |= {"samples": answer.samples, "abstained": "false" if answer.classes else "true"}
         if question.certify:
             record["radius"] = format_down(answer.radius or 0.0) if answer.classes else ""
             record["certified_radii"] = "; ".join(full(r) for r in answer.certified_at)
@@ -242,18 +243,18 @@ def as_csv(answers: Sequence[Answer], bundle: Bundle, question: Question, recipe
 
 
 def _path(name: str) -> str:
-    """A name that a spreadsheet would take for a formula, as a path that still opens the file."""
+    """Return a path that opens the same file and that no spreadsheet takes for a formula."""
     return f"./{name}" if name.startswith(FORMULA) else name
 
 
 def as_json(answers: Sequence[Answer], bundle: Bundle, question: Question, more: dict[str, Any]) -> str:
-    """Return everything a device should log of these answers; texts are exact."""
-    asked: dict[str, Any] = {"k": question.k, "alpha": question.alpha, "n": question.n}
+    """Return what a device should log of these answers, with exact texts."""
+    settings: dict[str, Any] = {"k": question.k, "alpha": question.alpha, "n": question.n}
     if question.radii is not None:
-        asked["radii"] = list(question.radii)
+        settings["radii"] = list(question.radii)
     head = {
         "procedure": "certify" if question.certify else "predict",
-        **asked,
+        **settings,
         "sigma": bundle.sigma,
         "smoothcert": __version__,
         "weights_sha256": bundle.model.sha256,
@@ -272,7 +273,7 @@ def _record(answer: Answer, bundle: Bundle, question: Question) -> dict[str, Any
         "classes": list(answer.classes),
         "labels": [bundle.class_names[c] for c in answer.classes],
         "abstained": abstained,
-        "copies": answer.copies,
+        "samples": answer.samples,
     }
     if not question.certify:
         return {**record, "share": answer.share}
@@ -280,62 +281,62 @@ def _record(answer: Answer, bundle: Bundle, question: Question) -> dict[str, Any
 
 
 PART, VALUES = 512, 2**26
-"""Images that are read and predicted together, at most; and pixel values."""
+"""Images, and pixel values, that are read and predicted together."""
 
 
-def predict_and_report(path: Path, images: Sequence[Path], asked: PredictSettings) -> int:
+def predict_and_report(path: Path, images: Sequence[Path], settings: PredictSettings) -> int:
     """Predict with a bundle; return the exit status."""
-    form = form_of(asked)
-    check_flags(images, asked)
-    with nullcontext(print) if asked.out is None else reserved(asked.out) as write:
-        return _predicted(path, images, asked, form, write)
+    form = form_of(settings)
+    check_flags(images, settings)
+    with nullcontext(print) if settings.out is None else reserved(settings.out) as write:
+        return _predicted(path, images, settings, form, write)
 
 
 def _predicted(
-    path: Path, images: Sequence[Path], asked: PredictSettings, form: str, write: Callable[[str], None]
+    path: Path, images: Sequence[Path], settings: PredictSettings, form: str, write: Callable[[str], None]
 ) -> int:
     bundle = read_bundle(path)
-    question = question_of(bundle, asked)
+    question = question_of(bundle, settings)
     console = Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
     files = list(image_files(images))
-    with counting(console, "checking", len(files)) as tell:
+    with counting(console, "checking", len(files)) as count:
         for number, file in enumerate(files, 1):
             read_image(file, bundle.shape, bundle.levels)
-            tell(number)
+            count(number)
     with counting(console, "loading", None):
-        g = _load(path, bundle, asked)
+        g = _load(path, bundle, settings)
     for warning in g.warnings:
         console.print(f"warning: {warning}", style="bold yellow", markup=False)
     if g.warnings:
         console.print(_OTHER_RECIPE if bundle.certified else _OTHER_MACHINE, style="yellow", markup=False)
-    with counting(console, "certifying" if asked.certify else "predicting", len(files)) as tell:
-        answers = list(_answers((g, bundle, question), files, tell))
+    with counting(console, "certifying" if settings.certify else "predicting", len(files)) as count:
+        answers = list(_answers((g, bundle, question), files, count))
     content = _rendered(form, answers, (g, bundle, question), path)
     if isinstance(content, Table):
         show(content)
     else:
         write(content)
-    if asked.out is not None and not isinstance(content, Table):
+    if settings.out is not None and not isinstance(content, Table):
         without = sum(not answer.classes for answer in answers)
         count = f"{len(answers):,} image{'' if len(answers) == 1 else 's'}"
-        console.print(f"Answers for {count}, {without:,} of them abstentions: {asked.out}", markup=False)
+        console.print(f"Answers for {count}, {without:,} of them abstentions: {settings.out}", markup=False)
     console.print(in_words(bundle, question), markup=False)
     return 0
 
 
 _OTHER_RECIPE = (
-    "This machine computes otherwise than the certified one: the run's certificates hold for the classifier with its "
-    "numeric recipe, and single votes can differ here. What is answered below is about the classifier as this machine "
+    "The numeric recipe of this machine is not that of the run: the run's certificates hold for the classifier with "
+    "the run's recipe, and single votes can differ here. The answers below are about the classifier as this machine "
     "computes it."
 )
-_OTHER_MACHINE = "This machine computes otherwise than the one that saved the bundle, and single votes can differ."
+_OTHER_MACHINE = "The numeric recipe of this machine is not that of the bundle, and single votes can differ."
 
 
-def _load(path: Path, bundle: Bundle, asked: PredictSettings) -> SmoothedClassifier:
+def _load(path: Path, bundle: Bundle, settings: PredictSettings) -> SmoothedClassifier:
     from smoothcert.sampling import SmoothedClassifier
 
-    model = None if asked.model is None else _built(asked.model, bundle)
-    return SmoothedClassifier.load(path, model, asked.device)
+    model = None if settings.model is None else _built(settings.model, bundle)
+    return SmoothedClassifier.load(path, model, settings.device)
 
 
 def _built(name: str, bundle: Bundle) -> nn.Module:
@@ -351,19 +352,19 @@ def _built(name: str, bundle: Bundle) -> nn.Module:
 
 
 def _answers(
-    deployed: tuple[SmoothedClassifier, Bundle, Question], files: Sequence[Path], tell: Count
+    deployed: tuple[SmoothedClassifier, Bundle, Question], files: Sequence[Path], show_count: Count
 ) -> Iterator[Answer]:
-    """Yield an answer a file, in parts that are read, predicted and forgotten; each part draws fresh secret noise."""
+    """Yield one answer per file, part by part; each part draws fresh secret noise."""
     g, bundle, question = deployed
     part = max(1, min(PART, VALUES // int(np.prod(bundle.shape))))
     decided = 0
 
-    def heard(more: int) -> None:
+    def count(more: int) -> None:
         nonlocal decided
         decided += more
-        tell(decided)
+        show_count(decided)
 
-    g.on_decided = heard
+    g.on_decided = count
     for start in range(0, len(files), part):
         some = files[start : start + part]
         pixels = np.stack([read_image(file, bundle.shape, bundle.levels) for file in some])

@@ -1,4 +1,4 @@
-"""`smoothcert status`, `table`, `radius` and `report`: the verbs that read a run, or votes of any origin. No torch."""
+"""`smoothcert status`, `table`, `radius` and `report`: the verbs that read a run, or counts. No torch."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def status(run: Path, /) -> int:
             raise
         opened, fault = None, str(error)
     print_text(f"{run}: {'damaged' if fault or opened is None else _state(opened)}")
-    for line in () if opened is None else (*_levels(opened), *_settings(opened), *_odd(opened)):
+    for line in () if opened is None else (*_levels(opened), *_settings(opened), *_irregular(opened)):
         print_text(line, indent=2)
     if fault:
         print_text(f"damage: {fault}", indent=2)
@@ -69,7 +69,7 @@ def _levels(run: Run) -> Iterator[str]:
     width = max(len(written) for written, _ in levels)
     for written, decided in levels:
         samples = int(decided.samples.sum())
-        mean = f"{samples / len(decided):,.0f} copies an image" if len(decided) else "not begun"
+        mean = f"{samples / len(decided):,.0f} samples per image" if len(decided) else "not started"
         yield (
             f"sigma {written:<{width}}  {_bar(len(decided), total)}  {len(decided):,}/{total:,} images decided, {mean}"
             f"{_left(decided, total)}"
@@ -77,7 +77,7 @@ def _levels(run: Run) -> Iterator[str]:
 
 
 def _left(decided: Columns, total: int) -> str:
-    """Return the time left at the pace of the images decided so far."""
+    """Return the time left at the rate of the images decided so far."""
     from smoothcert.progress import duration
 
     missing = total - len(decided)
@@ -104,18 +104,18 @@ def _settings(run: Run) -> Iterator[str]:
         yield f"evidence fingerprint: {fingerprint_words(run.directory)}"
 
 
-def _odd(run: Run) -> Iterator[str]:
+def _irregular(run: Run) -> Iterator[str]:
     if run.ledger.torn:
-        yield f"{run.ledger.torn} unfinished ledger line was cut off by a crash; its image is sampled again"
+        yield f"{run.ledger.torn} incomplete ledger line after a crash; its image is sampled again"
     for level, index in run.ledger.differing:
-        yield f"workers differ on sigma {level:g}, image {index}: the one whose name sorts first counts"
+        yield f"workers differ at sigma {level:g}, image {index}: the line of the worker that sorts first counts"
 
 
 def _next(path: Path, run: Run | None, fault: str | None) -> str:
     if fault or run is None:
-        return f"smoothcert verify {path} names what does not hold; restore the damaged file from a copy"
+        return f"smoothcert verify {path} names each fault; restore the damaged file from a copy"
     if run.directory.busy:
-        return f"wait, or interrupt it: nothing is lost; smoothcert table {path} shows what is decided so far"
+        return f"wait, or interrupt it (nothing is lost); smoothcert table {path} prints the results so far"
     if run.directory.share is not None and run.done:
         return "when all shards are finished, smoothcert merge RUN... --out RUN"
     if run.missing or not run.sealed:
@@ -140,11 +140,11 @@ Name = Literal[
 ]
 
 NOTHING = {
-    "criteria": "no acceptance criterion was fixed before this run (docs/criteria.md).",
-    "subgroups": "no column was named for which results are counted apart (certify --subgroup).",
-    "groups": "the images of this run do not come in groups.",
-    "changes": "this run did not measure simple changes of its images.",
-    "rates": "this run did not measure its rate in each precision.",
+    "criteria": "this run has no acceptance criteria (docs/criteria.md).",
+    "subgroups": "this run has no subgroups (certify --subgroup).",
+    "groups": "the images of this run have no groups.",
+    "changes": "this run did not measure perturbations of its images.",
+    "rates": "this run did not measure the rate in each precision.",
     "production": "no image of this run is decided yet.",
     "plan": "this run was certified without --plan (docs/plan.md).",
 }
@@ -226,21 +226,23 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
         f"Partial run: {run.missing:,} of {run.expected:,} results are missing; their images count as not certified. "
         "NOT SEALED."
     )
-    told = ""
+    remark = ""
     if name == "production":
-        found, told = _production(run, sponsor)
+        found, remark = _production(run, sponsor)
     elif name == "results":
         found = results_table(run.results(radii))
     else:
         found = table_of(run, name, r=radii[0] if radii else None)
         where = f"At k = {run.spec.request.first_k}, r = {full(radii[0] if radii else run.spec.request.first_radius)}."
-        told = f"{where} {subgroup_note(run)}" if name == "subgroups" else ""
+        remark = f"{where} {subgroup_note(run)}" if name == "subgroups" else ""
     if not found.rows:
         raise InputError(f"--show {name}: {NOTHING[name]}")
     fault = next(damage(run), None)
     if fault:
-        return found, f"DAMAGED: {fault}. These numbers claim nothing; `smoothcert verify {paths[0]}` names all."
-    return found, "\n\n".join(part for part in (told, seal_remark(run.directory), note if run.missing else "") if part)
+        return found, f"DAMAGED: {fault}. These numbers claim nothing; `smoothcert verify {paths[0]}` names each fault."
+    return found, "\n\n".join(
+        part for part in (remark, seal_remark(run.directory), note if run.missing else "") if part
+    )
 
 
 def _production(run: Run, sponsor: Path | None) -> tuple[Table, str]:
@@ -250,17 +252,18 @@ def _production(run: Run, sponsor: Path | None) -> tuple[Table, str]:
     from smoothcert.report.cost import assumptions, devices_table, production_table, read_stated
     from smoothcert.report.memo import read_sponsor
 
-    named = read_stated(run.directory.results) if sponsor is None else read_sponsor(sponsor).production
-    asked = named or Production()
-    basis = basis_of(run, asked)
-    return production_table(run, asked), f"{devices_table(basis, asked).render('md')}\n\n{assumptions(basis, asked)}"
+    stated = read_stated(run.directory.results) if sponsor is None else read_sponsor(sponsor).production
+    production = stated or Production()
+    basis = basis_of(run, production)
+    remark = f"{devices_table(basis, production).render('md')}\n\n{assumptions(basis, production)}"
+    return production_table(run, production), remark
 
 
 def _of_logs(paths: tuple[Path, ...], radii: tuple[float, ...]) -> tuple[Table, str]:
     from smoothcert.formats.published import read_log
     from smoothcert.report import log_table
 
-    note = "A radius that no image of a log reaches may be out of reach of its samples: no finding about the model."
+    note = "A radius that no image of a log reaches may not be attainable with its samples: no finding about the model."
     return log_table([read_log(path) for path in paths], radii or (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)), note
 
 
@@ -295,18 +298,18 @@ def radius(
     from smoothcert.stats.rounding import format_down, full, percent_of
 
     make_request(model="-", data="-", sigma=(sigma,), alpha=alpha, k=(k,))
-    asked = read_radii(radius)
+    wanted = read_radii(radius)
     votes, labels = read_counts(counts)
     found = radii_from_counts(votes, labels, k, sigma, alpha, bound)
-    if not asked:
+    if not wanted:
         print("\n".join(f"{r:.6f}" for r in found))
         return 0
     limit = r_max_of_counts(votes, k, sigma, alpha, bound)
-    for r in asked:
+    for r in wanted:
         s, m = int((found >= r).sum()), len(found)
         share = f"{s}/{m} = {percent_of(s, m)} %"
-        said = share if r <= limit else f"not attainable (R_max {format_down(limit, 4)})"
-        print(f"certified top-{k} accuracy at r = {full(r)}: {said} ({bound})")
+        value = share if r <= limit else f"not attainable (R_max {format_down(limit, 4)})"
+        print(f"certified top-{k} accuracy at r = {full(r)}: {value} ({bound})")
     return 0
 
 
@@ -328,26 +331,26 @@ def report(run: Path, /, *, sponsor: Path | None = None, live: bool = True) -> i
     share = RunDirectory(run).share
     if share is not None:
         print_text(
-            f"This is shard {share}, a part of a run: the documents say partial. Join the shards by smoothcert merge."
+            f"This is shard {share}, a part of a run: the documents say partial. `smoothcert merge` joins the shards."
         )
     return 0
 
 
-SHOWN = {
-    "results.csv": "the results table (also .md, .tex, .json)",
+DOCUMENTS = {
+    "results.csv": "results table (also .md, .tex, .json)",
     "tables": "further tables: accuracy, classes, cost, image units",
     "cost.json": "cost of this run, of the next, of production",
-    "certificates.parquet": "a row an image, sigma and k",
+    "certificates.parquet": "one row per image, sigma and k",
     "figures": "figures as SVG and PNG",
-    "notebook.ipynb": "the certification notebook, executed",
-    "report.html": "the interactive report, one file",
-    "memo.pdf": "the four-page memo, an unsigned draft (also US Letter)",
+    "notebook.ipynb": "certification notebook, executed",
+    "report.html": "interactive report, one file",
+    "memo.pdf": "four-page memo, an unsigned draft (also US Letter)",
 }
 
 
-def write_with_progress(run: Path, wish: ReportOptions | None = None) -> None:
-    """Write all documents of a run, naming each step, and say where they lie."""
-    from smoothcert.cli.terminal import Screen, print_text, terminated_is_interrupted
+def write_with_progress(run: Path, options: ReportOptions | None = None) -> None:
+    """Write all documents of a run with progress, and print where they are."""
+    from smoothcert.cli.terminal import Screen, print_commands, print_text, terminated_is_interrupted
     from smoothcert.report.write import write_report
 
     console = Screen(stderr=True, highlight=False)
@@ -355,15 +358,15 @@ def write_with_progress(run: Path, wish: ReportOptions | None = None) -> None:
         with terminated_is_interrupted():
             if console.is_terminal and not console.is_dumb_terminal:
                 with console.status("Writing the documents") as shown:
-                    write_report(run, wish, lambda step: shown.update(f"Writing the documents: {step}"))
+                    write_report(run, options, lambda step: shown.update(f"Writing the documents: {step}"))
             else:
-                write_report(run, wish)
+                write_report(run, options)
     except KeyboardInterrupt:
-        text = f"Interrupted; the evidence is untouched. `smoothcert report {run}` writes the documents anew."
+        text = f"Interrupted; the evidence is unchanged. `smoothcert report {run}` writes the documents again."
         console.print(text, markup=False, soft_wrap=not console.is_terminal)
         raise
     print_text(f"Documents in {run / 'results'}:")
-    width = max(map(len, SHOWN))
-    for name, what in SHOWN.items():
+    width = max(map(len, DOCUMENTS))
+    for name, what in DOCUMENTS.items():
         print_text(f"{name:<{width}}  {what}", indent=2)
-    print_text(f"Next: open {run / 'results' / 'report.html'}; smoothcert verify {run} checks evidence and documents")
+    print_commands(Screen(), {f"smoothcert verify {run}": "recompute evidence and documents from the votes"})
