@@ -1,14 +1,14 @@
-"""One tree of errors. Each message says what was expected, what came, and what to do, in text that stays text."""
+"""The errors of the package, one tree. Each message says what was expected, what came, and what to do."""
 
 
 class SmoothcertError(Exception):
-    """Root of every error this package raises on purpose; the command line exits with `exit_code`."""
+    """Base class of the errors of this package; the command line exits with `exit_code`."""
 
     exit_code = 2
 
 
 class InputError(SmoothcertError):
-    """The user's input was refused. Nothing was written, nothing was lost."""
+    """The input is not valid. Nothing was written."""
 
 
 class SpecError(InputError):
@@ -16,31 +16,36 @@ class SpecError(InputError):
 
 
 class DataError(InputError):
-    """Images or labels are not what the run needs."""
+    """Images or labels cannot be used."""
 
 
 class ModelError(InputError):
-    """A classifier cannot be loaded, or does not behave as a classifier."""
+    """A classifier cannot be loaded, or its output is not that of a classifier."""
 
 
 class RecipeError(ModelError):
-    """The classifier cannot be run with the wanted numeric recipe, or not with the recorded one."""
+    """The classifier cannot be run with the requested or recorded numeric recipe."""
 
 
 class EvidenceError(InputError):
-    """A run directory, ledger or log cannot be read, or belongs to something else."""
+    """A run directory, ledger, log or bundle cannot be read, is damaged, or does not match."""
 
 
 class MissingExtraError(SmoothcertError):
-    """Something that only an optional extra of this package installs is not there."""
+    """A package of an optional extra is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        """Name what needs the extra, and the extra."""
+        """Build the message.
+
+        Args:
+            what: the function or flag that needs the extra.
+            extra: name of the extra.
+        """
         super().__init__(f"{what} needs the extra `{extra}`: pip install '.[{extra}]' in a clone of smoothcert.")
 
 
 def printable(text: str) -> str:
-    """A text on one line for people: what could move a cursor, hide or reverse letters is written as its escape.
+    """Return a text on one line, with control characters (also those that hide or reverse letters) as escapes.
 
     >>> printable("a\\x1b[31m\\nb")
     'a\\\\x1b[31m\\\\nb'
@@ -49,7 +54,7 @@ def printable(text: str) -> str:
 
 
 def is_text(name: str) -> bool:
-    """Whether a name can be written as UTF-8; half a character cannot, which stands for a byte of another encoding.
+    """Return whether a name can be encoded as UTF-8; a lone surrogate, from a byte of another encoding, cannot.
 
     >>> is_text("naïve"), is_text(b"\\xff".decode(errors="surrogateescape"))
     (True, False)

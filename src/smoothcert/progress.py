@@ -1,4 +1,4 @@
-"""Progress of things that are counted: a bar with the time left, once it takes longer than a moment."""
+"""Progress bars with the time left, in a terminal or a notebook, for work that takes longer than two seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 SHOWN_AFTER, PLAIN_EVERY = 2.0, 10.0
-"""Seconds after which a bar appears; seconds between two lines where there is no terminal."""
+"""Seconds after which a bar appears; seconds between two lines without a terminal."""
 NOTEBOOK_EVERY = 0.5
 
 Count = Callable[[int], None]
@@ -21,12 +21,12 @@ Count = Callable[[int], None]
 
 @contextmanager
 def counting(console: Console, what: str, total: int | None) -> Iterator[Count]:
-    """Show how many of `total` are done until the block ends; give the number done to the function yielded.
+    """Show progress until the block ends. Yields a function that takes the number of items done.
 
     Args:
-        console: a terminal gets a bar, anything else a plain line now and then.
+        console: a terminal shows a bar, anything else a line every ten seconds.
         what: the activity, such as "predicting".
-        total: how many there are; None where nothing is counted.
+        total: number of items; None if it is not known.
     """
     if not console.is_terminal or console.is_dumb_terminal:
         yield _plain(console, what, total, time.monotonic())
@@ -46,11 +46,11 @@ def counting(console: Console, what: str, total: int | None) -> Iterator[Count]:
 
 @contextmanager
 def interactive(what: str, total: int | None) -> Iterator[Count]:
-    """Show progress to whoever calls from Python: a bar in a terminal, one line in a notebook, nothing elsewhere.
+    """Show progress for a caller from Python: a bar in a terminal, one line in a notebook, nothing elsewhere.
 
     Args:
         what: the activity, such as "certifying".
-        total: how many there are; None where it is not known.
+        total: number of items; None if it is not known.
     """
     if _in_notebook():
         with _notebook_line(what, total) as show:
@@ -63,7 +63,7 @@ def interactive(what: str, total: int | None) -> Iterator[Count]:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit a person would use: seconds, minutes or hours."""
+    """Return a time in seconds, minutes or hours, such as "2 h 05 min"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -91,14 +91,14 @@ def _plain(console: Console, what: str, total: int | None, began: float) -> Coun
 
 
 def _in_notebook() -> bool:
-    """Whether a Jupyter kernel runs this process; IPython is never imported to find out."""
+    """Return whether a Jupyter kernel runs this process, without importing IPython."""
     shell = sys.modules.get("IPython")
     return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 @contextmanager
 def _notebook_line(what: str, total: int | None) -> Iterator[Count]:
-    """Keep one line of a notebook's output up to date; it is cleared at the end."""
+    """Show progress on one line of a notebook's output, and clear it at the end."""
     from IPython.display import DisplayHandle
 
     fresh: Callable[[], Any] = DisplayHandle

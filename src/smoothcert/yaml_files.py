@@ -1,4 +1,4 @@
-"""Files that people write by hand: size, encoding and syntax checked at the door."""
+"""Text and YAML files written by users: size, encoding and syntax are checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from smoothcert.errors import InputError
 
 DEEPEST = 32
-"""Levels of nesting in YAML: more than settings or a sponsor's file need, and few enough for any parser."""
+"""Maximum nesting depth of YAML."""
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -20,13 +20,13 @@ def read_text(path: Path, largest: int) -> str:
 
     Args:
         path: the file.
-        largest: bytes it may have.
+        largest: maximum size in bytes.
 
     Raises:
         InputError: it cannot be read, is too large, or is not UTF-8.
     """
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would never end
+        if path.exists() and not (path.is_file() or path.is_dir()):  # reading a pipe may never end
             raise InputError(f"{path}: expected a regular file, got a pipe or a device.")
         with path.open("rb") as file:
             data = file.read(largest + 1)
@@ -41,11 +41,11 @@ def read_text(path: Path, largest: int) -> str:
 
 
 def parse_yaml(text: str, name: str) -> Any:
-    """Read YAML 1.2: plain values, no tags, no references to other parts, no key twice, nothing nested deep.
+    """Parse YAML 1.2 of plain values: no tags, aliases, merge keys or duplicate keys, nested at most 32 deep.
 
     Args:
         text: the YAML.
-        name: what messages call it.
+        name: its name in messages.
 
     Raises:
         InputError: the text is not YAML, or not plain.
@@ -57,11 +57,12 @@ def parse_yaml(text: str, name: str) -> Any:
         _check_plain(_yaml().parse(text), name)
         return _yaml().load(text)
     except DuplicateKeyError as error:
-        twice = str(error.problem).split('"')[1]
-        raise InputError(f"{name}: `{twice}` is there twice; say it once.") from None
+        key = str(error.problem).split('"')[1]
+        line = error.problem_mark.line + 1
+        raise InputError(f"{name}: duplicate key `{key}` in line {line}; remove one of them.") from None
     except MarkedYAMLError as error:
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{name}: expected YAML, got a mistake{where}: {error.problem}.") from None
+        raise InputError(f"{name}: expected YAML, got an error{where}: {error.problem}.") from None
     except (YAMLError, ValueError, LookupError, AttributeError, TypeError):  # a tag that the value does not fit
         raise InputError(f"{name}: expected YAML, got text that cannot be read as YAML.") from None
 
@@ -78,20 +79,20 @@ def _yaml() -> Any:
 
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style = yaml.sort_base_mapping_type_on_output = yaml.allow_unicode = False
-    yaml.width = sys.maxsize  # a folded line may be read with other blanks
+    yaml.width = sys.maxsize  # a folded line may be read with other spaces
     return yaml
 
 
 def _check_plain(events: Iterable[Any], name: str) -> None:
-    """Stop at the first reference, and where nesting goes deep: a parser takes long there, or all the stack."""
+    """Raise at the first alias, merge key or deep nesting, before a parser needs long or overflows its stack."""
     from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
     depth = 0
     for event in events:
         if isinstance(event, AliasEvent):
-            raise InputError(f"{name}: YAML aliases (*name) are not read here; write the text out.")
+            raise InputError(f"{name}: YAML aliases (*name) are not supported; repeat the value.")
         if isinstance(event, ScalarEvent) and ((event.value == "<<" and event.implicit[0]) or event.tag == _MERGE):
-            raise InputError(f"{name}: merge keys (<<) are not read here; write the text out.")
+            raise InputError(f"{name}: YAML merge keys (<<) are not supported; repeat the values.")
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > DEEPEST:
             raise InputError(f"{name}: expected lists and mappings nested at most {DEEPEST} deep, got more.")

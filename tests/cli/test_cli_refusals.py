@@ -245,8 +245,8 @@ def test_a_path_without_a_run(refused, tmp_path, verb):
 
 
 CONFIGS = [
-    ("model: [", "c.yaml: expected YAML, got a mistake in line 1: expected"),
-    ("model: m\nalpha: 0.01\nalpha: 0.001\n", "c.yaml: `alpha` is there twice; say it once."),
+    ("model: [", "c.yaml: expected YAML, got an error in line 1: expected"),
+    ("model: m\nalpha: 0.01\nalpha: 0.001\n", "c.yaml: duplicate key `alpha` in line 3"),
     ("sigma: " + "[" * 60_000, "c.yaml: expected lists and mappings nested at most 32 deep, got more."),
     ("#" * 100_001, "c.yaml: expected at most 100,000 bytes of text, got more."),
     ("- 1\n", "expected settings such as"),

@@ -318,8 +318,8 @@ def _predicted(
         write(content)
     if settings.out is not None and not isinstance(content, Table):
         without = sum(not answer.classes for answer in answers)
-        count = f"{len(answers):,} image{'' if len(answers) == 1 else 's'}"
-        console.print(f"Answers for {count}, {without:,} of them abstentions: {settings.out}", markup=False)
+        images_text = f"{len(answers):,} image{'' if len(answers) == 1 else 's'}"
+        console.print(f"Answers for {images_text}, {without:,} of them abstentions: {settings.out}", markup=False)
     console.print(in_words(bundle, question), markup=False)
     return 0
 

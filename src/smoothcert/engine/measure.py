@@ -1,4 +1,4 @@
-"""Measurements beside the votes, once per run: clean accuracy, perturbed images, sampling rates, energy.
+"""Measurements beside the votes, once per run: clean accuracy, perturbations, sampling rates, energy.
 
 Energy is read from NVML for CUDA devices and from RAPL for processors; otherwise it is unknown, with the reason.
 """
@@ -32,9 +32,9 @@ class Counter:
     """An energy counter of a device.
 
     Attributes:
-        read: returns the count; raises OSError or RuntimeError where it cannot.
-        unit: joules a count.
-        wraps: count at which it starts again from 0, or None where it never does.
+        read: returns the count; raises OSError or RuntimeError if it cannot be read.
+        unit: joules per count.
+        wraps: count at which it starts again from 0, or None if it never does.
     """
 
     read: Callable[[], int]
@@ -43,25 +43,25 @@ class Counter:
 
 
 class Meter:
-    """Adds up the energy of a device between `start` and `stop`; everything that runs on the device is in it."""
+    """Measures the energy of a device between `start` and `stop`, that of other processes included."""
 
     def __init__(self, source: str, counters: tuple[Counter, ...] = ()) -> None:
-        """Name what is read.
+        """Store the counters.
 
         Args:
             source: "NVML" or "RAPL", or why the energy is unknown.
-            counters: the counters to add; none where the energy is unknown.
+            counters: the counters to add; none if the energy is unknown.
         """
         self.source = source
         self._counters, self._last, self._joules = counters, [0 for _ in counters], 0.0
 
     def start(self) -> None:
-        """Begin at 0."""
+        """Start at 0."""
         self._joules = 0.0
         self._last = [count for _, count in self._counts()]
 
     def poll(self) -> None:
-        """Add what was used since the last call; often enough that no counter wraps twice in between (minutes)."""
+        """Add the energy since the last call; call it every few minutes, before a counter wraps twice."""
         for i, (counter, count) in enumerate(self._counts()):
             used = count - self._last[i]
             if used < 0 and counter.wraps is not None:
@@ -73,7 +73,7 @@ class Meter:
             self._last[i] = count
 
     def stop(self) -> float | None:
-        """Return the joules since `start`, or None where they are unknown; `source` then says why."""
+        """Return the joules since `start`, or None if they are unknown; `source` then says why."""
         self.poll()
         if self._counters and self._joules <= 0:
             self._give_up(f"unknown: the {self.source} counter did not move")
@@ -96,13 +96,13 @@ def meter_of(device: str, powercap: Path = POWERCAP, nvml: Any = None) -> Meter:
     Args:
         device: device of a numeric recipe, such as "cpu" or "cuda (NVIDIA H100)".
         powercap: folder of the processor's counters.
-        nvml: the module `pynvml`; left out, it is imported where it is installed.
+        nvml: the module `pynvml`; imported by default, if it is installed.
     """
     return _nvml_meter(nvml) if device.startswith("cuda") else _rapl_meter(powercap)
 
 
 def _rapl_meter(powercap: Path) -> Meter:
-    """Add the packages of the machine; their parts (`intel-rapl:0:0`) are in them already."""
+    """Return a meter of the processor packages; their parts (`intel-rapl:0:0`) are included in them."""
     packages = [folder for folder in sorted(powercap.glob("intel-rapl:*")) if folder.name.count(":") == 1]
     try:
         counters = tuple(_package(folder) for folder in packages if _name(folder).startswith("package"))
@@ -142,7 +142,7 @@ def _nvml_meter(nvml: Any) -> Meter:
 
 
 def _asked(nvml: Any, handle: Any) -> int:
-    """Return the device's energy since its driver was loaded, in mJ."""
+    """Return the energy of the device since its driver was loaded, in mJ."""
     try:
         return int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
     except nvml.NVMLError as error:
@@ -150,7 +150,7 @@ def _asked(nvml: Any, handle: Any) -> int:
 
 
 def _uuid() -> bytes:
-    """Return the name by which NVML knows the device torch works on, whatever CUDA_VISIBLE_DEVICES hides."""
+    """Return the NVML name of the device that torch uses, whatever CUDA_VISIBLE_DEVICES is."""
     import torch
 
     return f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}".encode()
@@ -163,11 +163,11 @@ def _reason(error: Exception) -> str:
 IMAGES_CHANGED = 200
 BATCH = 256
 RATE_BATCHES, RATE_SECONDS = 24, 1.0
-"""Batches and time that a rate is measured over, whichever is reached first."""
+"""Batches and time for measuring a rate, whichever is reached first."""
 
 
 def measure_clean(work: Workload, sigma: float) -> dict[str, Any]:
-    """Classify every image of a run without noise, by the classifier of one noise level.
+    """Classify every image of a run without noise, with the classifier of one noise level.
 
     Returns:
         `images` and, for each k of the run, `correct`: the number of images of each class whose label is among the k
@@ -189,10 +189,10 @@ def measure_clean(work: Workload, sigma: float) -> dict[str, Any]:
 
 
 def measure_repeats(work: Workload) -> dict[str, Any]:
-    """Count images that are equal to the bit, which independent draws are not.
+    """Count identical images; images drawn independently hardly ever are.
 
     Returns:
-        `images` of the run, and how many `repeats` another one: where images come in groups, one of another group.
+        `images` of the run, and how many `repeats` another one; if images have groups, one of another group.
     """
     images = work.images
     keys = np.array([image_key(images.image_sha256(i)) for i in range(len(images))], dtype=np.uint64)
@@ -201,10 +201,10 @@ def measure_repeats(work: Workload) -> dict[str, Any]:
 
 
 def measure_changes(work: Workload) -> dict[str, Any]:
-    """Measure how far simple changes move the first images of a run.
+    """Measure the L2 norm of simple perturbations of the first images of a run.
 
     Returns:
-        `images` measured, the run's `radius`, and for each change its `median` L2 norm, and how many images it leaves
+        `images` measured, the run's `radius`, and for each perturbation its `median` L2 norm, and the number of images
         `within` each radius.
     """
     images = work.images
@@ -220,9 +220,9 @@ def _spread(norms: list[float], radii: Iterable[float]) -> dict[str, Any]:
 
 
 def measure_rates(work: Workload, sigma: float, seed: int) -> dict[str, Any]:
-    """Measure noisy copies a second in every precision this device can run, never compiled.
+    """Measure samples per second in every precision that this device can run, never compiled.
 
-    The copies are of the test stage, whose votes count nowhere.
+    The samples are of the test stage and are never votes.
 
     Returns:
         `device`, `batch_size`, `rates` by precision, and `left_out`: precisions that do not run here, with the reason.
@@ -244,13 +244,13 @@ def _rate(work: Workload, sigma: float, seed: int, precision: str) -> float:
 
 
 def samples_per_second(sampler: Sampler, index: int, seconds: float, most: int) -> float:
-    """Return noisy copies a second, over whole batches of the test stage, whose votes count nowhere.
+    """Return samples per second, over whole batches of the test stage, which are never votes.
 
     Args:
-        sampler: what draws them.
-        index: the image they are copies of.
-        seconds: time to measure over; one batch at least.
-        most: batches at most.
+        sampler: draws the samples.
+        index: the image.
+        seconds: measuring time; at least one batch is drawn.
+        most: maximum number of batches.
     """
     sampler.load(0, index)
     _draw(sampler, index, 0)  # the first batch also sets up caches and kernels

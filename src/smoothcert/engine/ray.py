@@ -1,4 +1,4 @@
-"""Ray (ray.io): a cluster joined or started here, and its workers as actors. No other module imports Ray."""
+"""Ray (ray.io): joins or starts a cluster, and runs workers as actors. No other module imports Ray."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from smoothcert.engine.worker import Worker
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "(?s).*",  # what Ray would print about lost workers, the run says itself
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "(?s).*",  # the run reports lost workers itself
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-"""Environment in which Ray is started, where nothing else is set: nothing is sent, nothing printed."""
+"""Environment variables for Ray, unless they are set: no usage statistics, no log output."""
 LOOPBACK = "127.0.0.1"
-"""Where a cluster that is started here listens: no other machine reaches it."""
+"""Address of a cluster that is started here: no other machine reaches it."""
 LEAST_SHARED = 256 << 20
-"""Bytes of shared memory beside the images."""
+"""Bytes of shared memory in addition to the images."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster this process is connected to: the module `ray`, and what fits on its machines."""
+    """A cluster this process is connected to: the module `ray`, and the resources of its workers."""
 
     ray: Any
-    room: Resources
+    resources: Resources
 
 
 @contextmanager
 def connected(workers: Workers, device: str, shared_bytes: int) -> Iterator[Cluster]:
-    """Join a Ray cluster, or start one on this machine for as long as the context lasts.
+    """Join a Ray cluster, or start one on this machine until the block ends.
 
-    A process that is connected already stays connected. A cluster that is started here listens to this machine alone,
-    and to those who know its token, which is drawn anew and lies in the environment of its processes.
+    A process that is connected already stays connected. A cluster that is started here accepts connections only from
+    this machine and with its token, which is random and in the environment of its processes.
 
     Args:
         workers: how many, and where.
-        device: of the numeric recipe; on "cuda ..." each worker has a GPU of its own.
-        shared_bytes: size of the images, which lie in shared memory.
+        device: device of the numeric recipe; on "cuda ..." each worker has its own GPU.
+        shared_bytes: size of the images in shared memory.
 
     Raises:
         InputError: no cluster answers at the address.
@@ -80,16 +80,16 @@ def _init(ray: Any, workers: Workers, shared_bytes: int) -> None:
         try:
             ray.init(address=workers.address or "local", log_to_driver=False, logging_level="ERROR", **given)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            told = (str(error).splitlines() or [type(error).__name__])[0]
-            raise no_cluster(workers.address, told) from None
+            text = (str(error).splitlines() or [type(error).__name__])[0]
+            raise no_cluster(workers.address, text) from None
 
 
 @contextmanager
 def _private(ray: Any) -> Iterator[None]:
-    """Have Ray start a cluster with a token of its own, and take the loopback address as it is given."""
+    """Let Ray start a cluster with a token of its own, on the loopback address."""
     constants = ray._private.ray_constants
     before, mode = constants.ENABLE_RAY_CLUSTER, os.environ.get("RAY_AUTH_MODE")
-    constants.ENABLE_RAY_CLUSTER = False  # as where Ray makes no clusters of machines; else it takes another address
+    constants.ENABLE_RAY_CLUSTER = False  # otherwise Ray replaces the loopback address
     _forget_token(ray)
     try:
         with _environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)}):
@@ -101,13 +101,13 @@ def _private(ray: Any) -> Iterator[None]:
 
 
 def _forget_token(ray: Any) -> None:
-    """Have Ray look for a token again: it keeps the last one it found."""
+    """Clear the token that Ray has cached."""
     ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
 def _keeping_sigterm() -> Iterator[None]:
-    """Keep this process's answer to SIGTERM, which Ray replaces by its own: pre-emption must stop at a safe place."""
+    """Restore the SIGTERM handler, which Ray replaces: pre-emption must stop the run at a safe point."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -130,28 +130,28 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 SERVED = 3
-"""Calls an actor answers at a time: it is fed, and asked how far it is, while it samples."""
+"""Concurrent calls of an actor: `feed` and `beat` while `lines` runs."""
 ALLOCATOR = {"MALLOC_ARENA_MAX": "1"}
-"""Environment of an actor. It samples in a thread that is not its first, whose freed blocks glibc would hand back after
-every batch (see `keep_freed_memory`): measured on two cores, 0.87 of the rate of one process without this, 0.96 with
-it."""
+"""Environment of an actor. It does not sample in its main thread, and glibc would return the freed memory of other
+threads after every batch (see `keep_freed_memory`): measured on two cores, 0.87 of the rate of one process without
+this, 0.96 with it."""
 
 
 class RayPool:
-    """Starts workers as actors and listens to their streams."""
+    """Starts workers as actors and receives their messages."""
 
     def __init__(self, cluster: Cluster, job: Job, images: ImageSet) -> None:
-        """Put the images where all workers can read them.
+        """Put the images into shared memory.
 
         Args:
-            cluster: where to start them.
-            job: what they are told.
-            images: copied once to each machine, and read there by all its workers from shared memory.
+            cluster: where to start the workers.
+            job: the job of every worker.
+            images: copied once to each machine; its workers read them from shared memory.
         """
         self._ray, self._job = cluster.ray, job
         self._actor = self._ray.remote(Worker).options(
-            num_cpus=cluster.room.cpus,
-            num_gpus=cluster.room.gpus,
+            num_cpus=cluster.resources.cpus,
+            num_gpus=cluster.resources.gpus,
             max_concurrency=SERVED,
             max_restarts=0,
             runtime_env={"env_vars": ALLOCATOR},
@@ -161,12 +161,12 @@ class RayPool:
         self._sources: dict[Any, str] = {}
 
     def start(self, name: str) -> None:
-        """Create an actor; it comes to life when the cluster has room."""
+        """Create an actor; it starts when the cluster has room."""
         self._actors[name] = actor = self._actor.remote(name, self._job, self._images)
         self._sources[actor.load.remote()] = name
 
     def open(self, name: str, sigma: float) -> None:
-        """Begin the stream of an actor's lines at one noise level."""
+        """Start the stream of an actor's lines at one noise level."""
         self._sources[self._actors[name].lines.options(num_returns="streaming").remote(sigma)] = name
 
     def feed(self, name: str, sigma: float, indices: list[int], last: bool = False) -> None:
@@ -174,34 +174,34 @@ class RayPool:
         self._actors[name].feed.remote(sigma, indices, last)
 
     def ask(self, name: str) -> None:
-        """Ask an actor how far it is."""
+        """Ask an actor for a heartbeat."""
         self._sources[self._actors[name].beat.remote()] = name
 
     def stop(self, name: str) -> None:
-        """Kill an actor, and listen to it no more."""
+        """Kill an actor; its messages are dropped."""
         self._sources = {source: who for source, who in self._sources.items() if who != name}
         actor = self._actors.pop(name, None)
         if actor is not None:
             self._ray.kill(actor)
 
     def close(self) -> None:
-        """Kill all actors: a cluster that is not ours must not keep them, nor the cores they hold."""
+        """Kill all actors, so that a shared cluster gets their cores back."""
         for name in list(self._actors):
             self.stop(name)
 
     def wait(self, seconds: float) -> list[tuple[str, Message]]:
-        """Return one word of each actor that has one, waiting no longer than that for the first."""
+        """Return one message of each actor that has one; block until there is one, for at most so many seconds."""
         sources = list(self._sources)
         if not sources:
             time.sleep(seconds)
             return []
         ready, _ = self._ray.wait(sources, num_returns=1, timeout=seconds, fetch_local=False)
-        if ready:  # whoever else has something to say is heard now, so that nobody waits behind a talkative one
+        if ready:  # all others that are ready are read too, so that a busy actor does not delay them
             ready, _ = self._ray.wait(sources, num_returns=len(sources), timeout=0, fetch_local=False)
-        return [(self._sources[source], self._said(source)) for source in ready]
+        return [(self._sources[source], self._message(source)) for source in ready]
 
-    def _said(self, source: Any) -> Message:
-        """Return what a source says; one that has ended is listened to no more."""
+    def _message(self, source: Any) -> Message:
+        """Return the message of a source; a source that has ended is removed."""
         lost = (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError)
         try:
             if isinstance(source, self._ray.ObjectRef):
@@ -224,12 +224,12 @@ class RayPool:
 
 
 def reason(text: str) -> str:
-    """Return the telling sentence of what Ray says about an actor that is gone.
+    """Return the cause from the message of Ray about an actor that is gone.
 
     >>> reason("The actor died unexpectedly.\\n\\tpid: 7\\nWorker exit detail: Out of memory. Try less.")
     'Out of memory'
     """
     detail = re.search(r"exit detail: ([^.]*)", text)
-    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no reason is known"]
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["unknown reason"]
     created = "creation task" in lines[0] and len(lines) > 1
     return (detail[1] if detail else lines[-1] if created else lines[0]).rstrip(".")

@@ -1,4 +1,4 @@
-"""Where a run is sampled, and whether the workers asked for can be had. No result depends on it."""
+"""Where a run is sampled, and whether those workers are available. No result depends on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from smoothcert.errors import InputError, MissingExtraError
 
 
 class Workers(Frozen):
-    """Who samples. Every field is a flag of `smoothcert certify` and `smoothcert resume`; none is part of the spec."""
+    """The workers. Every field is a flag of `smoothcert certify` and `smoothcert resume`; none is part of the spec."""
 
     engine: Literal["local", "ray"] = "local"
     """This process, or Ray workers. local: this process. ray: worker processes, here or on a Ray cluster (extra `ray`).
@@ -29,7 +29,7 @@ class Workers(Frozen):
 
 
 class Placement(Workers):
-    """Who samples, which part of the images, and who signs that the spec was locked before."""
+    """The workers, the shard, and the key that signs the locked spec."""
 
     shard: str | None = None
     """Part i/n of the images, such as 0/4; needs --seed. i counts from 0; `smoothcert merge` joins the parts."""
@@ -42,13 +42,13 @@ KNOCK_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Resources:
-    """How many workers, and what each has.
+    """The number of workers, and the resources of each.
 
     Attributes:
-        workers: how many are wanted; fewer are at work while there is no room for them.
-        threads: threads of each.
-        cpus: processor cores the cluster keeps for each.
-        gpus: GPUs the cluster keeps for each.
+        workers: number of workers; fewer run while the cluster has no room for them.
+        threads: threads per worker.
+        cpus: processor cores that the cluster reserves per worker.
+        gpus: GPUs that the cluster reserves per worker.
     """
 
     workers: int
@@ -58,11 +58,11 @@ class Resources:
 
 
 def resources_for(workers: Workers, device: str, nodes: Iterable[Mapping[str, float]]) -> Resources:
-    """Return how many workers a cluster gets, and what each has.
+    """Return how many workers a cluster gets, and the resources of each.
 
     Args:
-        workers: how many are asked for; left out, one a GPU where CUDA is used, else one a core.
-        device: of the numeric recipe.
+        workers: how many are asked for; by default one per GPU if CUDA is used, else one per core.
+        device: device of the numeric recipe.
         nodes: resources of each machine, "CPU" and "GPU".
 
     >>> resources_for(Workers(workers=3), "cpu", [{"CPU": 8.0}, {"CPU": 4.0}])
@@ -80,10 +80,10 @@ def resources_for(workers: Workers, device: str, nodes: Iterable[Mapping[str, fl
 
 
 def check_workers(workers: Workers) -> None:
-    """Refuse workers that cannot be had, before anything is loaded.
+    """Check that the workers are available, before anything is loaded.
 
     Raises:
-        MissingExtraError: Ray is wanted and not installed.
+        MissingExtraError: Ray is not installed.
         InputError: a setting of Ray is given for another engine, or no cluster answers at the address.
     """
     if workers.engine == "ray":
@@ -94,19 +94,21 @@ def check_workers(workers: Workers) -> None:
     given = {"workers": workers.workers, "address": workers.address, "worker-timeout": workers.worker_timeout}
     for name, value in given.items():
         if value is not None:
-            raise InputError(f"--{name} is for --engine ray; the local engine is one process. Add --engine ray.")
+            raise InputError(
+                f"--{name} is for --engine ray; the local engine is one process. Add --engine ray, or remove it."
+            )
 
 
-def no_cluster(address: str | None, told: str) -> InputError:
-    """Return the refusal of an address at which there is no cluster, or of a machine that cannot start one."""
+def no_cluster(address: str | None, reason: str) -> InputError:
+    """Return the error for an address without a cluster, or a machine that cannot start one."""
     where = f"at {address}" if address else "on this machine"
     return InputError(
-        f"No Ray cluster {where} ({told.rstrip('.')}). Start one with `ray start --head`, or leave out --address."
+        f"No Ray cluster {where} ({reason.rstrip('.')}). Start one with `ray start --head`, or remove --address."
     )
 
 
 def _check_address(address: str | None) -> None:
-    """Knock at HOST:PORT: Ray itself would wait for minutes."""
+    """Try to connect to HOST:PORT: Ray itself would wait for minutes."""
     if address in (None, "auto", "local"):
         return
     found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:/]+)):(\d{1,5})", address or "")

@@ -44,15 +44,15 @@ from smoothcert.version import __version__
 
 @contextmanager
 def open_engine(workers: Workers, spec: Spec, local: LocalEngine) -> Iterator[Engine]:
-    """Have an engine ready for as long as the context lasts.
+    """Yield an engine; it is closed at the end of the block.
 
     Args:
-        workers: who samples.
+        workers: which engine, with how many workers.
         spec: the locked spec.
         local: this process as an engine, with images and classifiers of that spec.
 
     Raises:
-        InputError: there is no cluster where one was expected.
+        InputError: there is no cluster at the address.
     """
     if workers.engine == "local":
         yield local
@@ -64,9 +64,9 @@ def open_engine(workers: Workers, spec: Spec, local: LocalEngine) -> Iterator[En
     work = local.work
     with connected(workers, work.recipe.device, work.images.images.nbytes) as cluster:
         seconds = workers.worker_timeout or WORKER_SECONDS
-        job = Job(spec.to_json(), work.resolved, work.recipe, os.getcwd(), cluster.room.threads, work.consent)
+        job = Job(spec.to_json(), work.resolved, work.recipe, os.getcwd(), cluster.resources.threads, work.consent)
         with closing(RayPool(cluster, job, work.images)) as pool:
-            yield WorkerPool(pool, spec, work.images, cluster.room.workers, local.recipe_name, seconds)
+            yield WorkerPool(pool, spec, work.images, cluster.resources.workers, local.recipe_name, seconds)
 
 
 def certify(
@@ -77,7 +77,7 @@ def certify(
     placement: Placement | None = None,
     consent: Consent | None = None,
 ) -> RunDirectory:
-    """Certify every image of a request, or one part of them, from nothing to a sealed run directory.
+    """Certify the images of a request, or one shard of them, and write a sealed run directory.
 
     Nothing is written before images, classifiers and preflight have passed.
 
@@ -86,13 +86,12 @@ def certify(
         out: a new or empty folder.
         hooks: progress callbacks.
         plan: the forecast this run was planned with; it is recorded before the first image.
-        placement: which engine samples, which part of the images, and which key signs the locked spec; a part is
-            finished but not sealed.
-        consent: what may be run; None: whatever the request names, as its maker named it here and now. Give one for
-            a request that was read from a file.
+        placement: engine, shard, and key that signs the locked spec; a shard is finished but not sealed.
+        consent: which code may be run; None: the code that the request names. Give one for a request that was read from
+            a file.
 
     Raises:
-        InputError: the request was refused, or it is not what was planned; nothing was written.
+        InputError: the request is not valid or not that of the plan; nothing was written.
     """
     hooks, placement = hooks or Hooks(), placement or Placement()
     check_placement(request, out, placement)
@@ -138,7 +137,7 @@ def certify_workload(
 
 
 def _share(request: Request, placement: Placement) -> Share | None:
-    """Return the part of the images that is asked for; every part must lock the same spec, hence the same seed."""
+    """Return the shard that is asked for. All shards must lock the same spec, and so need the same seed."""
     if placement.shard is None:
         return None
     share = parse_share(placement.shard)
@@ -155,19 +154,19 @@ def _check_planned(plan: Forecast | None, spec: Spec) -> None:
         return
     if (found := difference(plan, spec)) is not None:
         raise SpecError(
-            f"This run is not the one that was planned ({found}). Certify with the settings, classifiers and images of "
-            "the plan, plan anew, or leave out --plan."
+            f"This run is not the planned one ({found}). Use the settings, classifiers and images of the plan, make a "
+            "new plan, or remove --plan."
         )
     if (place := first_unnamed(plan, spec)) is not None:
         raise SpecError(
-            f"primary, criteria: {place.words} was not named in the plan, whose pilot looked at images of this run, so "
-            "that a bound for this cell alone would not hold. Leave it out, and quote the bound for all cells "
-            "together; or name it in the settings of the plan."
+            f"primary, criteria: {place.words} is not in the plan, whose pilot used images of this run: a bound for "
+            "this entry alone would not hold. Remove it, and quote the joint bound of all entries; or name it in "
+            "the settings of the plan."
         )
 
 
 def freeze_spec(work: Workload) -> Spec:
-    """Return the spec of a run: the request and every fact found before the first image."""
+    """Return the spec of a run: the request and all facts that are known before the first image."""
     request = work.request
     given = request.seed is not None
     return Spec(
@@ -195,11 +194,11 @@ def resume(
 
     Args:
         run: an interrupted run.
-        moved: `model`, `weights`, `data`, named anew; their content must be unchanged. Whatever of them is code must
-            be named, for a run is data and names none.
-        accept_recipe: go on with another numeric recipe; each new line then names it.
+        moved: new `model`, `weights` or `data`; their content must be unchanged. Code must be named here: a run is data
+            and never names code.
+        accept_recipe: continue with another numeric recipe; each new line names it.
         hooks: progress callbacks.
-        workers: which engine samples; any may go on with what any other began.
+        workers: which engine samples; it may differ from that of earlier sessions.
         trust_model: run files that are code, and code that only the run names.
 
     Returns:

@@ -29,7 +29,7 @@ Reading = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """Images, one classifier a noise level, the numeric recipe they share, and what was allowed to be run for it."""
+    """Images, one classifier per noise level, their numeric recipe, and the consent to run code."""
 
     request: Request
     images: ImageSet
@@ -52,28 +52,28 @@ class Workload:
         return make_noise(self.request.noise, float(sigma), self.images.levels, seed)
 
     def sampler(self, sigma: float, seed: int, recipe: Recipe | None = None) -> Sampler:
-        """Return a sampler of one noise level; its classifier is prepared by the run's recipe, or by another."""
+        """Return a sampler of one noise level, with the recipe of the run or another one."""
         classifier, recipe = self.classifiers[sigma], recipe or self.recipe
         return Sampler(classifier, prepare(classifier, recipe), self.noise(sigma, seed), recipe, self.source)
 
     @property
     def resolved(self) -> Request:
-        """The request with what was found for it, so that another process prepares the same: batch shape, device."""
+        """The request with its batch size and device filled in, so that another process prepares the same recipe."""
         device = "cuda" if self.recipe.device.startswith("cuda") else "cpu"
         return self.request.model_copy(update={"batch_size": self.recipe.batch_size, "device": device})
 
     def recipe_as(self, sigma: float, **changes: str | int) -> Recipe:
-        """Return the recipe that other settings would lead to, never compiled; the batch size stays unless changed.
+        """Return the recipe for other settings, never compiled; the batch size stays unless changed.
 
         Raises:
             RecipeError: it cannot be run here.
         """
-        asked = {"compile": "off", "batch_size": self.recipe.batch_size, **changes}
-        return choose_recipe(self.classifiers[sigma], self.request.model_copy(update=asked), self.images.shape)
+        settings = {"compile": "off", "batch_size": self.recipe.batch_size, **changes}
+        return choose_recipe(self.classifiers[sigma], self.request.model_copy(update=settings), self.images.shape)
 
 
 def consent_of(request: Request) -> Consent:
-    """Return the consent of a person who made a request, in Python or by flags: no request out of a file gives any."""
+    """Return the consent that a request made in Python gives; a request read from a file gives none."""
     return Consent(model=True, data=True, trust=request.trust_model)
 
 
@@ -86,14 +86,14 @@ def load_workload(
     """Load what a request names and check that images and classifiers fit together.
 
     Args:
-        request: what is asked.
-        progress: told how many images are read, and of how many.
-        images: the images of that request where they are at hand; they are not read again.
-        consent: what may be run; by default nothing.
+        request: the settings.
+        progress: called with the number of images read, and of all.
+        images: the images of that request, if they are loaded already.
+        consent: which code may be run; none by default.
 
     Raises:
-        DataError: images or labels cannot be used, or are code to which nobody consented.
-        ModelError: a classifier is such code, cannot be loaded, or does not fit the images.
+        DataError: images or labels cannot be used, or are code without consent.
+        ModelError: a classifier is code without consent, cannot be loaded, or does not fit the images.
         SpecError: k is not below the number of classes.
         RecipeError: the numeric recipe cannot be run here.
     """
@@ -152,7 +152,7 @@ def _check_fit(classifier: Classifier, images: ImageSet) -> None:
 
 
 def _with_classes(work: Workload) -> Workload:
-    """Settle what the classifiers return, and for how many classes, by a look at the first images."""
+    """Find the output and the number of classes of the classifiers by classifying the first images."""
     classifiers = {sigma: _with_head(work, sigma) for sigma in work.classifiers}
     found = {sigma: each.num_classes or 0 for sigma, each in classifiers.items()}
     counts = set(found.values())
@@ -163,7 +163,7 @@ def _with_classes(work: Workload) -> Workload:
     if max(work.request.k) >= classes:
         raise SpecError(
             f"k: expected k below the number of classes ({classes}), got {max(work.request.k)}; "
-            "a top-k certificate over all classes says nothing."
+            "a top-k certificate over all classes is empty."
         )
     names = work.images.class_names + tuple(str(c) for c in range(work.images.num_classes, classes))
     return replace(work, images=replace(work.images, class_names=names), classifiers=classifiers)
@@ -226,7 +226,7 @@ def clean_logits(
         came = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
         raise ModelError(
             f"{classifier.reference}: expected logits of shape (n, classes) with n = {len(places)} and 2 classes or "
-            f"more, got {came}. Wrap the classifier so that it returns one row of class scores an image."
+            f"more, got {came}. Wrap the classifier so that it returns one row of class scores per image."
         )
     array: NDArray[np.float32] = logits.float().cpu().numpy()
     return array
@@ -254,7 +254,7 @@ def data_facts(images: ImageSet) -> DataFacts:
 
 
 def model_facts(work: Workload) -> tuple[ModelFacts, ...]:
-    """Return what `spec.json` records about the classifiers, one a noise level."""
+    """Return what `spec.json` records about the classifiers, one per noise level."""
     return tuple(_facts(work, sigma, each) for sigma, each in work.classifiers.items())
 
 
@@ -300,6 +300,6 @@ def check_models(spec: Spec, work: Workload) -> None:
 def _check_source(flag: str, reference: str, ours: str | None, theirs: str | None) -> None:
     if ours is not None and ours != theirs:
         raise EvidenceError(
-            f"{reference}: the source file of this code is not the one of this run ({ours[:19]}...). Restore that "
-            f"file, or name it with {flag} where it lies unchanged."
+            f"{reference}: the source file of this code is not that of this run ({ours[:19]}...). Restore the file, or "
+            f"give {flag} with an unchanged copy."
         )
