@@ -457,7 +457,7 @@ def test_verify_names_each_difference_and_each_changed_file(say, real_run, bundl
     assert f"{bundle} is NOT what this run certified: 2 differences named." in said.out
     said = say("verify", real_run, "--bundle", hostile)
     assert said.code == 1
-    assert "sigma is 0.05, certified were 0.25 and 0.5" in said.out
+    assert "sigma is 0.05, certified: 0.25 and 0.5" in said.out
     assert "Expected a bundle directory" in refused(say("verify", real_run, "--bundle", real_run))
 
 

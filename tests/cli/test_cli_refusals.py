@@ -213,11 +213,11 @@ def test_out_is_needed_and_must_be_free(refused, project, tmp_path):
     flags = [word for pair in GOOD.items() for word in pair]
     assert refused("certify", *flags) == "--out: name the run directory to create."
     run = project / "run"
-    assert f"{run} already holds a run, and a run is never overwritten." in refused("certify", *flags, "--out", run)
+    assert f"{run} already contains a run." in refused("certify", *flags, "--out", run)
     (tmp_path / "file").write_text("mine")
     assert "is not an empty folder" in refused("certify", *flags, "--out", tmp_path / "file")
     assert "is not an empty folder" in refused("certify", *flags, "--out", tmp_path)
-    assert "is not a folder" in refused("certify", *flags, "--out", tmp_path / "file" / "run")
+    assert "is below a file" in refused("certify", *flags, "--out", tmp_path / "file" / "run")
 
 
 def test_what_is_required(refused):

@@ -67,4 +67,4 @@ def test_every_further_table_is_printed(say, real_run, name):
 def test_a_table_of_changed_evidence_says_so(say, real_run):
     ledger = real_run / "ledger" / "local-0.jsonl"
     ledger.write_text(ledger.read_text().replace('"label":1', '"label":2', 1))
-    assert "DAMAGED: ledger: the lines are not the ones that were sealed" in say("table", real_run).out
+    assert "DAMAGED: ledger: the lines are not those that were sealed" in say("table", real_run).out

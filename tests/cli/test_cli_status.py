@@ -44,7 +44,7 @@ def test_running(say, unfinished):
 @pytest.mark.parametrize(
     ("name", "old", "new", "reason"),
     [
-        ("ledger/local-0.jsonl", '"label":1', '"label":2', "not the ones that were sealed"),
+        ("ledger/local-0.jsonl", '"label":1', '"label":2', "not those that were sealed"),
         ("ledger/local-0.jsonl", '{"sigma"', "?", "Line 1 of "),
         ("events.jsonl", '"event": "start"', '"event": "began"', "does not follow the line before it"),
         ("spec.json", '"alpha": 0.001', '"alpha": 0.01', "not the spec that was locked"),

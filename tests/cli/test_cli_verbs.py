@@ -195,7 +195,7 @@ def test_verify_of_a_changed_run(say, real_run):
     said = say("verify", real_run)
     assert said.code == 1
     assert said.out.startswith(
-        "FAULT  results/results.json: not what the votes give: cells[sigma 0.25, k 1, r 0.1].certified"
+        "FAULT  results/results.json does not follow from the votes: cells[sigma 0.25, k 1, r 0.1].certified"
     )
     assert "does NOT verify: 1 fault named." in said.out
 

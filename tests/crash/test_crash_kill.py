@@ -110,7 +110,7 @@ def test_a_second_process_on_the_same_run_is_refused(folder, undisturbed, calm_l
     wait_until(lambda: bool(whole_lines(run)))
     for arguments, reason in (
         (["resume", str(run), "--trust-model"], "Another process"),
-        (certify_arguments(run), "already holds a run"),
+        (certify_arguments(run), "already contains a run"),
     ):
         status, said = Process(folder, arguments).wait()
         assert status == 2

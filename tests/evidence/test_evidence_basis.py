@@ -97,7 +97,7 @@ def test_energy_is_added_up_and_unknown_parts_are_not_zero():
     assert energy_of([]).joules is None
     assert energy_of([energy(None, source="unknown: why")]).source == "unknown: why"
     found = energy_of([energy(5.0), energy(None), energy(7.0, 300, 0.5)])
-    assert (found.joules, found.copies, found.source, found.each) == (12.0, 400, "RAPL", 0.03)
+    assert (found.joules, found.samples, found.source, found.each) == (12.0, 400, "RAPL", 0.03)
     assert energy_of([energy(5.0), energy(7.0, 300, 0.5)], 0.5).each == pytest.approx(7 / 300)
 
 

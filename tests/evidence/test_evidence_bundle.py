@@ -138,8 +138,8 @@ RECORDS = {
     "another grid": ({"levels": 256}, "levels"),
     "no pixels": ({"shape": [3, 0, 28]}, "shape"),
     "one class": ({"class_names": ["a"]}, "class_names: expected 2 class names or more, got 1"),
-    "std of zero": ({"std": [0.0], "mean": [0.0]}, "std: expected one usable number a channel"),
-    "two means": ({"mean": [0.5, 0.5]}, "mean: expected one usable number a channel"),
+    "std of zero": ({"std": [0.0], "mean": [0.0]}, "std: expected one finite number per channel"),
+    "two means": ({"mean": [0.5, 0.5]}, "mean: expected one finite number per channel"),
     "no copies": ({"n": 0}, "n: expected a whole number from 1 to 10,000,000, got 0"),
     "alpha of one": ({"alpha": 1}, "alpha: expected a probability"),
     "no certificate facts": ({"certified": {}}, "certified"),
@@ -199,18 +199,18 @@ def test_a_place_without_a_bundle_is_refused(tmp_path, place):
 DIFFERENT = {
     "weights": ("model", lambda m: m.model_copy(update={"sha256": "sha256:" + "9" * 64}), "weights are sha256:9999"),
     "architecture": ("model", lambda m: m.model_copy(update={"arch": "resnet8"}), 'architecture is "resnet8"'),
-    "noise": ("noise", lambda _: "float", 'noise is "float", certified was "grid"'),
-    "grid": ("levels", lambda _: 4095, "grid is 4095, certified was 255"),
-    "shape": ("shape", lambda _: (3, 28, 29), r"image shape is \[3, 28, 29\], certified was \[3, 28, 28\]"),
+    "noise": ("noise", lambda _: "float", 'noise is "float", certified: "grid"'),
+    "grid": ("levels", lambda _: 4095, "grid is 4095, certified: 255"),
+    "shape": ("shape", lambda _: (3, 28, 29), r"image shape is \[3, 28, 29\], certified: \[3, 28, 28\]"),
     "preprocessing": ("preprocessing", lambda _: ("quantised to 8 bits",), r"preprocessing is \[\"quantised to 8"),
-    "mean": ("mean", lambda _: (0.5,), r"normalisation mean is \[0.5\], certified was \[\]"),
+    "mean": ("mean", lambda _: (0.5,), r"normalisation mean is \[0.5\], certified: \[\]"),
     "std": ("std", lambda _: (0.5,), r"normalisation std is \[0.5\]"),
-    "class name": ("class_names", lambda n: ("a", "x", "c", "d"), 'class 1 is called "x", certified was "b"'),
-    "class order": ("class_names", lambda n: n[::-1], 'class 0 is called "d", certified was "a"'),
-    "class count": ("class_names", lambda n: n[:3], "there are 3 class names, certified were 4"),
+    "class name": ("class_names", lambda n: ("a", "x", "c", "d"), 'class 1 is "x", certified: "b"'),
+    "class order": ("class_names", lambda n: n[::-1], 'class 0 is "d", certified: "a"'),
+    "class count": ("class_names", lambda n: n[:3], "there are 3 class names, certified: 4"),
     "precision": ("recipe", lambda r: r.model_copy(update={"precision": "bf16"}), 'recipe: precision is "bf16", cert'),
-    "batch": ("recipe", lambda r: r.model_copy(update={"batch_size": 8}), "recipe: batch size is 8, certified was 512"),
-    "folded": ("recipe", lambda r: r.model_copy(update={"folded": True}), "recipe: folded is true, certified was fal"),
+    "batch": ("recipe", lambda r: r.model_copy(update={"batch_size": 8}), "recipe: batch size is 8, certified: 512"),
+    "folded": ("recipe", lambda r: r.model_copy(update={"folded": True}), "recipe: folded is true, certified: fal"),
     "torch": ("recipe", lambda r: r.model_copy(update={"torch": "3.0"}), 'recipe: torch is "3.0"'),
 }
 
@@ -229,11 +229,11 @@ def test_an_equal_object_has_no_difference_and_sigma_is_one():
     for sigma in (0.25, 0.5):
         assert differences(a_bundle(SPEC, sigma), SPEC) == ()
     other = a_bundle(SPEC).model_copy(update={"sigma": 1.0})
-    assert differences(other, SPEC) == ("sigma is 1, certified were 0.25 and 0.5",)
+    assert differences(other, SPEC) == ("sigma is 1, certified: 0.25 and 0.5",)
     single = with_weights(a_spec(sigma="0.25"))
     assert differences(other.model_copy(update={"levels": 4095}), single) == (
-        "sigma is 1.0, certified was 0.25",
-        "grid is 4095, certified was 255",
+        "sigma is 1.0, certified: 0.25",
+        "grid is 4095, certified: 255",
     )
 
 
@@ -293,11 +293,11 @@ def test_hostile_texts_are_inert(names, data):
 def test_the_page_says_what_it_must(folder):
     page = " ".join((folder / "README.md").read_text().split())
     for words in (
-        "An abstention is an answer",
-        "drawn fresh and secret at each call",
+        "Treat an abstention as a result",
+        "fresh secret noise at each call",
         "the certificates hold for the classifier with its recipe (fp32, batches of 512, cpu, torch 2.11.0)",
-        "They are no signature",
-        "Tested by a certification run over 5 images",
+        "They are not a signature",
+        "Certified by a run over 5 images",
         "add `--model package.module:factory`",
     ):
         assert words in page

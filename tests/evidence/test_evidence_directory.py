@@ -42,7 +42,7 @@ def test_an_empty_folder_is_taken(tmp_path):
 def test_a_run_is_never_overwritten(tmp_path):
     run = create_run(tmp_path / "run", SPEC, {})
     before = {path: path.read_bytes() for path in run.path.rglob("*.json*")}
-    with pytest.raises(EvidenceError, match=r"already holds a run, .*smoothcert resume .*run`"):
+    with pytest.raises(EvidenceError, match=r"already contains a run, .*smoothcert resume .*run`"):
         create_run(run.path, a_spec(alpha=0.01), {})
     assert {path: path.read_bytes() for path in run.path.rglob("*.json*")} == before
 
@@ -144,7 +144,7 @@ def test_a_disk_that_keeps_no_locks_is_not_taken_for_a_second_process(tmp_path, 
 
     run = create_run(tmp_path / "run", SPEC, {})
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(EvidenceError, match=r"keeps no locks \(No locks available\)"), run.locked():
+    with pytest.raises(EvidenceError, match=r"does not support locks \(No locks available\)"), run.locked():
         pass
 
 

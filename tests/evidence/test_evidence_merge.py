@@ -207,7 +207,7 @@ def test_a_shard_that_another_machine_resumed_is_one_shard(whole, tmp_path):
         (run.ledger / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in some))
     unfinish(parts[2], drop=0)
     ledger = run.read_ledger()
-    with pytest.raises(EvidenceError, match=rf"names the numeric recipe '{recipe.name}', which no event accepted"):
+    with pytest.raises(EvidenceError, match=rf"has the numeric recipe '{recipe.name}'"):
         merge(parts, tmp_path / "merged")
     append_event(run.events, RESUMED, lines=4, recipe=recipe.model_dump())
     append_event(run.events, SHARD_FINISHED, shard="2/3", lines=6, ledger_sha256=ledger.sha256())
@@ -272,20 +272,20 @@ def stranger(run):
 
 
 REFUSED = {
-    "another seed": (seed, r"seed is 0 in the first, 8 in the second\. Shards are certified with the same .* --seed"),
+    "another seed": (seed, r"seed is 0 in the first, 8 in the second\. Shards need the same .* --seed"),
     "another recipe": (torch, r'recipe\.torch is "2\.11\.0" in the first, "2\.12\.0" in the second'),
     "other radii": (radii, r"request\.radius is \[0\.1, 0\.25\] in the first, \[0\.1\] in the second"),
-    "a spec written otherwise": (layout, r"not shards of one run: spec\.json is laid out differently"),
+    "a spec written otherwise": (layout, r"not shards of one run: spec.json is formatted differently"),
     "a spec changed after the lock": (
         events(lambda lines: [re.sub(r'(?<=spec_sha256": ")....', "0000", lines[0]), *lines[1:]]),
-        r"part1 cannot be merged\. events\.jsonl: line 2 does not follow",
+        r"part1 cannot be merged: events\.jsonl: line 2 does not follow",
     ),
-    "a log without the lock": (unlocked, r"part1 cannot be merged\. events\.jsonl: line 1 does not follow"),
+    "a log without the lock": (unlocked, r"part1 cannot be merged: events\.jsonl: line 1 does not follow"),
     "a reordered log": (
         events(lambda lines: [lines[0], lines[2], lines[1], *lines[3:]]),
-        r"part1 cannot be merged\. events\.jsonl: line 2 does not follow the line before it",
+        r"part1 cannot be merged: events\.jsonl: line 2 does not follow the line before it",
     ),
-    "an empty log": (events(lambda lines: []), r"the first event is not the locking of the spec"),
+    "an empty log": (events(lambda lines: []), r"the first event is not the lock of the spec"),
     "a damaged event": (events(lambda lines: [*lines, "[1]\n"]), r"Line \d+ of .*part1/events\.jsonl is not an event"),
     "no log": (lambda run: (run / "events.jsonl").unlink(), r"Expected the event log .*part1/events\.jsonl"),
     "a damaged ledger": (
@@ -294,11 +294,11 @@ REFUSED = {
     ),
     "a deleted line": (
         lambda run: edit_lines(run, lambda lines: lines.pop()),
-        r"part1 cannot be merged\. ledger: 5 lines, but 6 were sealed; lines were added or deleted\. Restore it",
+        r"part1 cannot be merged: ledger: 5 lines, but 6 were sealed; lines were added or deleted\. Restore it",
     ),
     "a changed vote": (
         lambda run: edit_lines(run, lambda lines: lines[0]["looks"][0][1].update({"5": 1})),
-        r"the lines are not the ones that were sealed",
+        r"the lines are not those that were sealed",
     ),
     "a line older than the lock": (older, r"sigma [\d.]+, image \d was decided before the spec was locked \(2"),
     "an image of another run": (stranger, r"sigma 0\.25, image 99 is not an image of the spec"),
@@ -321,7 +321,7 @@ def test_what_does_not_belong_is_refused_and_nothing_is_written(parts, tmp_path,
 def test_a_spec_that_its_log_did_not_lock_is_refused(parts, tmp_path):
     for part in parts:
         edit_json(part / "spec.json", lambda spec: spec["request"].update(alpha=0.01))
-    with pytest.raises(EvidenceError, match=r"part0 cannot be merged\. spec\.json is not the spec that was locked"):
+    with pytest.raises(EvidenceError, match=r"part0 cannot be merged: spec\.json is not the spec that was locked"):
         merge(parts, tmp_path / "merged")
 
 
@@ -330,20 +330,20 @@ def test_shards_with_an_image_in_common_are_refused_even_where_they_agree(whole,
     lines = [line for line in run.ledger.lines if line.index in (1, 4)]
     other = a_shard(tmp_path / "other", run, "3/4", lines)
     with pytest.raises(
-        EvidenceError, match=r"part1 and .*other both hold sigma 0\.25, image 1 \(results held twice: 4\)"
+        EvidenceError, match=r"part1 and .*other both have a result for sigma 0.25, image 1 \(results in common: 4\)"
     ):
         merge([*parts, other], tmp_path / "deep" / "merged")
     assert not (tmp_path / "deep").exists()
 
 
 def test_the_same_run_twice(parts, tmp_path):
-    with pytest.raises(EvidenceError, match=r"part0 is named twice; name each run once"):
+    with pytest.raises(EvidenceError, match=r"Duplicate run .*part0; name each run once"):
         merge([parts[0], parts[1], tmp_path / "part1" / ".." / "part0"], tmp_path / "merged")
     (tmp_path / "link").symlink_to(parts[0])
-    with pytest.raises(EvidenceError, match=r"link is named twice"):
+    with pytest.raises(EvidenceError, match=r"Duplicate run .*link"):
         merge([parts[0], tmp_path / "link"], tmp_path / "merged")
     copy = shutil.copytree(parts[0], tmp_path / "copy")
-    with pytest.raises(EvidenceError, match=r"copy is a copy of .*part0 \(equal logs of events\)"):
+    with pytest.raises(EvidenceError, match=r"copy is a copy of .*part0 \(equal event logs\)"):
         merge([*parts, copy], tmp_path / "merged")
 
 
@@ -355,14 +355,14 @@ def test_fewer_than_two(parts, tmp_path, count):
 
 def test_a_merged_run_is_not_merged_again(parts, tmp_path):
     merged = merge(parts[:2], tmp_path / "merged")
-    with pytest.raises(EvidenceError, match="is a merged run itself; merge the runs it was made of"):
+    with pytest.raises(EvidenceError, match="is a merged run; merge the runs"):
         merge([merged.path, parts[2]], tmp_path / "again")
 
 
 def test_an_occupied_place(parts, tmp_path):
     before = bytes_of(tmp_path)
     for out in (parts[2], tmp_path):
-        with pytest.raises(EvidenceError, match=r"already holds a run|is not an empty folder"):
+        with pytest.raises(EvidenceError, match=r"already contains a run|is not an empty folder"):
             merge(parts[:2], out)
     assert bytes_of(tmp_path) == before
 
@@ -370,7 +370,7 @@ def test_an_occupied_place(parts, tmp_path):
 def test_a_shard_that_is_being_written(parts, tmp_path):
     with (
         RunDirectory(parts[1]).locked(),
-        pytest.raises(EvidenceError, match=r"part1 is being written at this moment\. Wait for it"),
+        pytest.raises(EvidenceError, match=r"Another process is writing .*part1\. Wait for it"),
     ):
         merge(parts, tmp_path / "merged")
     assert merge(parts, tmp_path / "merged").seal() is not None

@@ -168,10 +168,10 @@ BY_VERIFY = {
     changed_count: r"has \d+ votes, not \d+; a count was changed",
     swapped_labels: r"the labels are not those of the spec; a label was changed",
     deleted_abstention: r"lines were added or deleted",
-    another_alpha: r"a setting such as alpha was changed",
+    another_alpha: r"a setting was changed",
     reordered_log: r"the log was reordered or changed",
     replaced_spec: r"the class counts are not those of the spec",
-    other_results: r"results/results.json: not what the votes give: .*certified",
+    other_results: r"results/results.json does not follow from the votes: .*certified",
 }
 BY_DOCUMENTS = {
     digit_in_the_pdf: r"results/memo.pdf, page 1: the number [\d.]+ comes from no field, table or reviewed text",

@@ -103,7 +103,7 @@ def test_nothing_finished_nothing_reported(tmp_path):
 def test_changed_evidence_gets_no_document(tmp_path):
     path = simulate(tmp_path / "run", images=4)
     edit_lines(path, lambda records: records[0].update(label=(records[0]["label"] + 1) % 6))
-    with pytest.raises(EvidenceError, match=r"not the ones that were sealed.*No document is written"):
+    with pytest.raises(EvidenceError, match=r"not those that were sealed.*No document is written"):
         write_report(path)
     assert sorted(file.name for file in (path / "results").iterdir()) == ["results.json"]
 

@@ -228,7 +228,7 @@ def test_save_with_the_run_that_certified_it(runs, workshop, tmp_path, monkeypat
 NOT_IT = {
     "other weights": (lambda: Conv(), {}, "weights are sha256:"),
     "other precision": (None, {"precision": "bf16"}, "recipe: precision is"),
-    "other batch": (None, {"batch_size": 32}, "recipe: batch size is 32, certified was 64"),
+    "other batch": (None, {"batch_size": 32}, "recipe: batch size is 32, certified: 64"),
     "other noise": (None, {"noise": "gaussian"}, "noise is"),
 }
 
@@ -317,10 +317,10 @@ def edit(folder, **changed):
 
 
 UNCERTIFIED = {
-    "sigma": ({"sigma": 0.2}, "sigma is 0.2, certified was 0.25"),
+    "sigma": ({"sigma": 0.2}, "sigma is 0.2, certified: 0.25"),
     "preprocessing": ({"preprocessing": ["resized"]}, r"preprocessing is \[.resized.\]"),
     "shape": ({"shape": [3, 8, 9]}, "image shape is"),
-    "grid": ({"levels": 4095}, "grid is 4095, certified was 255"),
+    "grid": ({"levels": 4095}, "grid is 4095, certified: 255"),
     "normalisation": ({"mean": [0.4, 0.4, 0.4]}, "normalisation mean is"),
     "noise": ({"noise": "float"}, "noise is"),
     "class names": ({"class_names": ["0", "2", "1", "3"]}, "class 1 is called"),
@@ -360,7 +360,7 @@ def test_another_recipe_loads_and_is_said(own, monkeypatch):
     monkeypatch.setattr("smoothcert.sampling.recipe._instructions", lambda: "x86_64 sse2")
     g, unsaid = SmoothedClassifier.load(own), SmoothedClassifier.load(own.parent / "plain", Conv())
     (warning,) = g.warnings
-    assert warning.startswith('recipe: instructions is "x86_64 sse2", certified was "')
+    assert warning.startswith('recipe: instructions is "x86_64 sse2", certified: "')
     assert g.predict(pixels(), n=50)
     assert unsaid.warnings[0].startswith('recipe: instructions is "x86_64 sse2", saved was "')
 
@@ -389,7 +389,7 @@ def test_a_bundle_for_an_accelerator_says_so_elsewhere(own):
     record = json.loads((own / "bundle.json").read_text())
     recipe = {**record["recipe"], "device": "cuda (X)"}
     edit(own, recipe=recipe, certified={**record["certified"], "recipe": recipe})
-    assert SmoothedClassifier.load(own).warnings == ('recipe: device is "cpu", certified was "cuda (X)"',)
+    assert SmoothedClassifier.load(own).warnings == ('recipe: device is "cpu", certified: "cuda (X)"',)
     with pytest.raises(RecipeError, match="Expected a CUDA device"):
         SmoothedClassifier.load(own, device="cuda")
     half = {**recipe, "precision": "fp16"}

@@ -203,5 +203,5 @@ def test_a_packed_ledger_with_an_endless_line(tmp_path):
         for _ in range(128):
             file.write(bytes(2**20))
     assert (tmp_path / "local-0.jsonl.gz").stat().st_size < 200_000
-    with pytest.raises(EvidenceError, match="holds a line of 67,108,864 bytes or more"):
+    with pytest.raises(EvidenceError, match="expected lines below 67,108,864 bytes"):
         read_ledger(tmp_path)

@@ -125,7 +125,7 @@ def resummed(path, name, change):
         ("bundle.json", '"alpha": 0.002', '"alpha": 0.49'),
         ("bundle.json", '"n": 1000', '"n": 1'),
         ("bundle.json", '"value_range": [\n  0.0,\n  1.0', '"value_range": [\n  0.0,\n  255.0'),
-        ("README.md", "probability at most 0.002", "probability at most 0"),
+        ("README.md", "is at most 0.002", "is at most 0"),
     ],
 )
 def test_nonsense_and_another_page_are_named(name, before, after, certified, tmp_path):
@@ -155,7 +155,7 @@ def test_a_bundle_without_origin_can_still_be_the_object(certified, tmp_path):
 def test_other_weights_are_named_though_every_hash_fits(certified, tmp_path):
     run = certified()
     report = verify_bundle(run, bundle_of(run, tmp_path / "b", b"other weights"))
-    assert report.faults == (f"weights.safetensors does not hold the weights this run certified, {FILE[:19]}...",)
+    assert report.faults == (f"weights.safetensors does not contain the certified weights, {FILE[:19]}...",)
 
 
 def test_each_difference_is_named(certified, tmp_path):
@@ -163,16 +163,16 @@ def test_each_difference_is_named(certified, tmp_path):
     recipe = run.spec.recipe.model_copy(update={"precision": "bf16"})
     path = bundle_of(run, tmp_path / "b", levels=4095, preprocessing=("resized",), recipe=recipe)
     assert verify_bundle(run, path).faults == (
-        "grid is 4095, certified was 255",
-        'preprocessing is ["resized"], certified was []',
-        'recipe: precision is "bf16", certified was "fp32"',
+        "grid is 4095, certified: 255",
+        'preprocessing is ["resized"], certified: []',
+        'recipe: precision is "bf16", certified: "fp32"',
     )
 
 
 def test_another_noise_level_is_named(certified, tmp_path):
     run = certified()
     report = verify_bundle(run, bundle_of(run, tmp_path / "b", sigma=1.0))
-    assert report.faults == ("sigma is 1, certified were 0.25 and 0.5",)
+    assert report.faults == ("sigma is 1, certified: 0.25 and 0.5",)
 
 
 def test_another_run_as_origin_is_named(certified, tmp_path):
@@ -182,7 +182,7 @@ def test_another_run_as_origin_is_named(certified, tmp_path):
     assert report.faults == ("the bundle names another run as its origin (ledger ffffffffffff...)",)
     told = certified_of(run, 0.25).model_copy(update={"images": 100_000})
     report = verify_bundle(run, bundle_of(run, tmp_path / "c", certified=told))
-    assert report.faults == ("the bundle tells the facts of this run otherwise than the run does",)
+    assert report.faults == ("bundle.json: `certified` does not match this run",)
 
 
 def test_an_unsealed_run_certifies_nothing(certified, tmp_path):

@@ -159,7 +159,7 @@ def lines_of(name):
     return f"ledger/shard-{name}-of-3-local-0.jsonl"
 
 
-NOT_MERGED = r"its {} lines are not the 6 that were merged; a line was changed, added, deleted or moved"
+NOT_MERGED = r"its {} lines are not the 6 lines that were merged; a line was changed, added, deleted or moved"
 
 
 def other_head(lines):
@@ -173,7 +173,7 @@ MUTATIONS = {
     ),
     "a changed event of a shard, chained anew": (
         forged(log(1), lambda records: records[1].update(lines=1)),
-        r"shards/shard-1-of-3/events\.jsonl: its last event is not the one that the merge event names",
+        r"shards/shard-1-of-3/events\.jsonl: its last event is not the one in the merge event",
     ),
     "the end of a shard's log taken away": (
         edited(log(2), lambda lines: lines[:-1]),
@@ -183,14 +183,17 @@ MUTATIONS = {
         lambda run: append_event(run / log(2), "resume", lines=6),
         r"shards/shard-2-of-3/events\.jsonl: its last event is not the one",
     ),
-    "the logs of two shards exchanged": (exchanged, r"merge event calls shard-0-of-3 shard 0/3, its own log 1/3"),
+    "the logs of two shards exchanged": (
+        exchanged,
+        r"shard-0-of-3 is shard 0/3 in the merge event",
+    ),
     "a shard's lock of another spec": (
         forged(log(0), lambda records: records[0].update(spec_sha256="0" * 64)),
         r"shards/shard-0-of-3/events\.jsonl: spec\.json is not the spec that was locked",
     ),
     "a shard's lock removed": (
         forged(log(0), lambda records: records.pop(0)),
-        r"shards/shard-0-of-3/events\.jsonl: the first event is not the locking of the spec",
+        r"shards/shard-0-of-3/events\.jsonl: the first event is not the lock of the spec",
     ),
     "a shard's lock later than its first line": (
         forged(log(0), lambda records: records[0].update(at="2999-01-01T00:00:00Z")),
@@ -201,7 +204,7 @@ MUTATIONS = {
         lambda run: shutil.rmtree(run / "shards" / "shard-2-of-3"),
         r"Expected the event log .*shard-2-of-3/events",
     ),
-    "a folder more": (lambda run: (run / "shards" / "shard-9").mkdir(), r"shards/shard-9 is not named by a merge eve"),
+    "a folder more": (lambda run: (run / "shards" / "shard-9").mkdir(), r"shards/shard-9 is not in the merge event"),
     "a changed group in a shard": (
         edited(lines_of(1), lambda lines: [lines[0].replace('"group":null', '"group":"p"'), *lines[1:]]),
         rf"shard-1-of-3: ledger: {NOT_MERGED.format(6)}",
@@ -214,16 +217,19 @@ MUTATIONS = {
     "a second line that would count": (overruled, rf"shard-0-of-3: ledger: {NOT_MERGED.format(6)}"),
     "a line of a recipe that nobody accepted": (
         edited(lines_of(0), other_recipe),
-        r"image 0 names the numeric recipe '0123456789ab', which no event accepted",
+        r"image 0 has the numeric recipe '0123456789ab'",
     ),
-    "a file of no shard": (stray, r"ledger/local-0\.jsonl belongs to no shard, and the merged run was not resumed"),
+    "a file of no shard": (
+        stray,
+        r"ledger/local-0\.jsonl is not a file of a shard",
+    ),
     "the merge event removed": (
         forged("events.jsonl", lambda records: records.pop(1)),
-        r"shards/shard-0-of-3 is not named by a merge event",
+        r"shards/shard-0-of-3 is not in the merge event",
     ),
     "a second merge event": (
         forged("events.jsonl", lambda records: records.append(records[1])),
-        r"events\.jsonl: the merge is not the second event, and the only one of its kind",
+        r"events\.jsonl: expected one merge event",
     ),
     "a merge event with another hash": (
         edited(
@@ -238,7 +244,7 @@ MUTATIONS = {
     ),
     "a merge event without one shard": (
         forged("events.jsonl", lambda records: records[1]["shards"].pop()),
-        r"shards/shard-2-of-3 is not named by a merge event",
+        r"shards/shard-2-of-3 is not in the merge event",
     ),
     "a merge event that is none": (
         forged("events.jsonl", lambda records: records[1].update(shards=3)),
@@ -261,14 +267,17 @@ def test_shards_whose_own_end_says_otherwise(run):
     head = hashlib.sha256((run / log(0)).read_bytes().splitlines()[-1]).hexdigest()
     forged("events.jsonl", lambda records: records[1]["shards"][0].update(head=head))(run)
     (fault,) = verify(run).faults
-    assert fault.startswith("shard-0-of-3: ledger: the lines are not the ones that were sealed")
+    assert fault.startswith("shard-0-of-3: ledger: the lines are not those that were sealed")
 
 
 @pytest.mark.parametrize(
     ("mutate", "message"),
     [
-        (edited(lines_of(1), lambda lines: lines[:-1]), "its 4 lines are not the 5 that were merged"),
-        (edited("events.jsonl", lambda lines: [lines[0], lines[1].replace('"0/3"', '"2/3"')]), "calls shard-0-of-3"),
+        (edited(lines_of(1), lambda lines: lines[:-1]), "its 4 lines are not the 5 lines that were merged"),
+        (
+            edited("events.jsonl", lambda lines: [lines[0], lines[1].replace('"0/3"', '"2/3"')]),
+            "shard-0-of-3 is shard 2/3 in the merge event",
+        ),
         (edited("events.jsonl", lambda lines: [lines[0], lines[1].replace("shard-0", "shard-2")]), "Expected the ev"),
     ],
 )
@@ -284,13 +293,13 @@ def test_what_a_resumed_run_sampled_itself_must_have_been_accepted(partial, run)
     recipe = merged.read_spec().recipe.model_copy(update={"torch": "1.0"})
     own = merged.ledger / "local-0.jsonl"
     own.write_text(line.replace('"at":', f'"recipe":"{recipe.name}","at":').replace("2026-", "2998-"))
-    assert any("belongs to no shard" in fault for fault in verify(partial).faults)
+    assert any("is not a file of a shard" in fault for fault in verify(partial).faults)
     append_event(merged.events, RESUMED, lines=11, recipe=None)
-    assert any("which no event accepted" in fault for fault in verify(partial).faults)
+    assert any("which no event of the log names" in fault for fault in verify(partial).faults)
     append_event(merged.events, RESUMED, lines=11, recipe={"torch": 1})
-    assert any("which no event accepted" in fault for fault in verify(partial).faults)
+    assert any("which no event of the log names" in fault for fault in verify(partial).faults)
     append_event(merged.events, RESUMED, lines=11, recipe=recipe.model_dump())
-    assert any("no noise test that passed" in fault for fault in verify(partial).faults)
+    assert any("no passed noise test" in fault for fault in verify(partial).faults)
     append_event(merged.events, LEVEL, sigma=0.25, **PASSED)
     assert verify(partial).faults == ()
 

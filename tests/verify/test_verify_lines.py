@@ -31,22 +31,25 @@ def test_a_line_that_can_be_has_no_fault(line):
 BAD = {
     "another image": (replace(GOOD, index=5), "sigma 0.25, image 5 is not an image of the spec"),
     "another sigma": (replace(GOOD, sigma=0.75), "sigma 0.75, image 1 is not an image of the spec"),
-    "a look of another number": (replace(GOOD, looks=((101, {1: 101}),)), "looks at [101] are not the spec's"),
-    "a look left out": (replace(GOOD, looks=GOOD.looks[1:]), "looks at [200] are not the spec's"),
+    "a look of another number": (replace(GOOD, looks=((101, {1: 101}),)), "looks at [101] are not those of the spec"),
+    "a look left out": (replace(GOOD, looks=GOOD.looks[1:]), "looks at [200] are not those of the spec"),
     "a look too many": (
         replace(GOOD, looks=(*GOOD.looks, (400, {1: 400}))),
-        "looks at [100, 200, 400] are not the spec's",
+        "looks at [100, 200, 400] are not those of the spec",
     ),
     "votes too many": (replace(GOOD, looks=((100, {1: 101}),)), "look 100 has 101 votes, not 100"),
     "votes lost": (
         replace(GOOD, looks=((100, {1: 100}), (200, {1: 99, 0: 101}))),
         "look 200 has fewer votes of a class",
     ),
-    "a class too many": (replace(GOOD, looks=((100, {4: 100}),)), "look 100 has votes for a class that does not exist"),
+    "a class too many": (
+        replace(GOOD, looks=((100, {4: 100}),)),
+        "look 100 has votes for a class",
+    ),
     "no selection": (replace(GOOD, selection=None), "selection votes are missing"),
     "selection too small": (replace(GOOD, selection={1: 99}), "selection has 99 votes, not 100"),
     "a label that is no class": (replace(GOOD, label=4), "label 4 is not a class"),
-    "a column too many": (replace(GOOD, subgroups={"sex": "F"}), "subgroup columns are ['sex'], those of the spec []"),
+    "a column too many": (replace(GOOD, subgroups={"sex": "F"}), "expected the subgroup columns [], got ['sex']"),
 }
 
 

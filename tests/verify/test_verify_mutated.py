@@ -119,7 +119,7 @@ MUTATIONS = {
 NAMED = {
     "population_bound": r"is not the (population|joint) bound of \d+ certified of 30",
     "claims": r"is not the joint bound of \d+ certified of 30",
-    "bad_runs": r"is not the least number of robust images of this sample, \d+ certified of 30",
+    "bad_runs": r"is not the lower bound on the robust images of this sample, \d+ certified of 30",
     "interval": r"is not the (lower|upper) end of the exact 95 % interval of \d+ in 30",
 }
 
@@ -137,7 +137,7 @@ def test_wrong_claims_are_named(tmp_path, monkeypatch, name):
 def test_a_wrong_number_of_bad_runs_is_named_where_no_cell_shows_it(tmp_path, monkeypatch):
     monkeypatch.setattr("smoothcert.verify.table.bad_runs", lambda *_: 9)
     (fault,) = verify(honest(tmp_path / "run")).faults
-    assert fault == "results table: 9 is not the most wrong certificates among 30, with 95 % confidence"
+    assert fault == "results table: 9 is not the 95 % upper bound on the wrong certificates among 30"
 
 
 def test_no_criterion_is_judged_by_a_wrong_bound(tmp_path, monkeypatch):
@@ -182,8 +182,8 @@ exact_cells = results.entries
         ({"samples_mean": 1e-6}, r"samples_mean is [\d.]+, not [\d.]+"),
         ({"samples_median": 1}, r"samples_median is [\d.]+, not [\d.]+"),
         ({"samples_max": 1}, r"samples_max is \d+, not \d+"),
-        ({"attainable": -1}, r"it is not attainable as R_max says"),
-        ({"radius": 1e-9}, r"its rows are not the cells of the spec"),
+        ({"attainable": -1}, r"which contradicts R_max"),
+        ({"radius": 1e-9}, r"its rows are not the entries"),
     ],
 )
 def test_every_other_figure_is_checked_too(tmp_path, monkeypatch, change, named):

@@ -150,14 +150,14 @@ MUTATIONS = {
         r"image 2: selection votes are missing",
     ),
     "fewer votes later": (forged(records(shrink)), r"image 1: look 1000 has fewer votes of a class than the look bef"),
-    "a class that does not exist": (
+    "a class that is not in the spec": (
         forged(records(lambda lines: lines[3].update(selection={"6": 100}))),
-        r"image 3: selection has votes for a class that does not exist",
+        r"image 3: selection has votes for a class that is not in the spec",
     ),
     "a deleted line": (records(lambda lines: lines.pop(5)), rf"15 lines, but 16 were sealed; {LINES}"),
     "a deleted line, sealed anew": (
         forged(records(lambda lines: lines.pop(5))),
-        r"1 images without a line, the first is sigma 0\.25, image 5",
+        r"1 results are missing, the first is sigma 0\.25, image 5",
     ),
     "an added image": (records(lambda lines: lines.append({**lines[0], "index": 8})), rf"17 lines, but 16.*{LINES}"),
     "an added image, sealed anew": (
@@ -179,18 +179,18 @@ MUTATIONS = {
     "a changed group": (records(lambda lines: lines[0].update(group="p1")), COUNT_FIELD),
     "a subgroup that the spec does not name": (
         forged(records(lambda lines: lines[2].update(subgroups={"sex": "F"}))),
-        r"image 2: subgroup columns are \['sex'\], those of the spec \[\]",
+        r"image 2: expected the subgroup columns \[\], got \['sex'\]",
     ),
     "a changed image hash": (records(lambda lines: lines[0].update(image="sha256:0")), COUNT_FIELD),
     "another alpha": (
         spec(lambda s: s["request"].update(alpha=0.01)),
-        r"not the spec that was locked before the first image \(a setting such as alpha was changed\)",
+        r"not the spec that was locked before the first image; a setting was changed",
     ),
     "another seed": (spec(lambda s: s.update(seed=5)), r"not the spec that was locked"),
     "an edited eta": (spec(lambda s: s["models"][0].update(eta=1e-20)), r"not the spec that was locked"),
     "an edited eta, locked anew": (
         forged(spec(lambda s: s["models"][1].update(eta=1e-20))),
-        r"the total-variation term at sigma 0\.5 is 1e-20, not 2\.95e-13",
+        r"eta \(total variation\) at sigma 0\.5 is 1e-20, not 2\.95e-13",
     ),
     "an eta that is no number": (
         spec(lambda s: s["models"][0].update(eta=float("nan"))),
@@ -202,7 +202,7 @@ MUTATIONS = {
     ),
     "a look moved": (
         forged(records(lambda lines: lines[1]["looks"][0].__setitem__(0, 130))),
-        r"image 1: looks at \[130, 197, .*\] are not the spec's",
+        r"image 1: looks at \[130, 197, .*\] are not those of the spec",
     ),
     "one classifier too few": (
         spec(lambda s: s["models"].pop()),
@@ -213,26 +213,29 @@ MUTATIONS = {
         r"events\.jsonl: line 2 does not follow the line before it; the log was reordered or changed",
     ),
     "a changed event": (event_log(change_event), r"events\.jsonl: line 3 does not follow the line before it"),
-    "a removed first event": (event_log(lambda lines: lines[1:]), r"the first event is not the locking of the spec"),
-    "an empty event log": (text("events.jsonl", ""), r"the first event is not the locking of the spec"),
+    "a removed first event": (event_log(lambda lines: lines[1:]), r"the first event is not the lock of the spec"),
+    "an empty event log": (text("events.jsonl", ""), r"the first event is not the lock of the spec"),
     "a damaged event log": (text("events.jsonl", "[1]\n"), r"Line 1 of .*events\.jsonl is not an event"),
     "a changed number in the results": (
         result(lambda r: r["cells"][1].update(certified=99)),
-        r"results\.json: .*sigma 0\.25, k 1, r 0\.25\]\.certified",
+        r"results\.json .*sigma 0\.25, k 1, r 0\.25\]\.certified",
     ),
     "a changed bound in the results": (
         result(lambda r: r["cells"][-1].update(population=r["cells"][-1]["population"] + 1e-9)),
-        r"results\.json: .*sigma 0\.5, k 3, r 0\.25\]\.population",
+        r"results\.json .*sigma 0\.5, k 3, r 0\.25\]\.population",
     ),
     "results of another ledger": (
         result(lambda r: r.update(ledger_sha256="0" * 64)),
-        r"results\.json: not what the votes give: ledger_sha256",
+        r"results\.json does not follow from the votes: ledger_sha256",
     ),
     "a cell removed from the results": (
         result(lambda r: r["cells"].pop()),
-        r"results\.json: not what the votes give: cells",
+        r"results\.json does not follow from the votes: cells",
     ),
-    "results that are something else": (text("results/results.json", "[]"), r"results\.json.*not what the votes give"),
+    "results that are something else": (
+        text("results/results.json", "[]"),
+        r"results\.json: expected a record of results",
+    ),
     "damaged results": (text("results/results.json", "{"), r"results\.json cannot be read"),
     "a damaged spec": (text("spec.json", "{"), r"spec\.json: Expected a spec\.json of format 1"),
     "a damaged line": (cut_line, r"Line 1 of .*local-0\.jsonl is damaged: .*lable"),
@@ -251,7 +254,7 @@ def test_each_change_is_named(run, name):
 def test_a_plausible_count_is_seen_by_the_seal_alone(run):
     edit_lines(run, move_a_vote)
     (fault,) = verify(run).faults
-    assert fault == f"ledger: the lines are not the ones that were sealed; {COUNT_FIELD}"
+    assert fault == f"ledger: the lines are not those that were sealed; {COUNT_FIELD}"
 
 
 def test_faults_are_counted_up_to_twenty(run):
@@ -311,7 +314,7 @@ def test_the_canonical_ledger_knows_neither_order_nor_time_and_the_seal_knows_bo
     edit_lines(run, shuffle)
     assert RunDirectory(run).read_ledger().sha256() == before
     (fault,) = verify(run).faults
-    assert fault.startswith("ledger/local-0.jsonl is not what was sealed")
+    assert fault.startswith("ledger/local-0.jsonl is not as sealed")
 
 
 FILES = ("spec.json", "events.jsonl", "ledger/local-0.jsonl", "results/results.json")
@@ -370,7 +373,7 @@ def test_a_broken_decision_and_a_broken_minimum_are_noticed(sealed, monkeypatch)
         return found
 
     monkeypatch.setattr(numbers, "derived", without_running_minimum)
-    assert any("the running bounds differ" in fault for fault in verify(sealed).faults)
+    assert any("the running bounds of the two implementations differ" in fault for fault in verify(sealed).faults)
 
     def generous(*arguments):
         found = derived(*arguments)
@@ -379,7 +382,7 @@ def test_a_broken_decision_and_a_broken_minimum_are_noticed(sealed, monkeypatch)
         return found
 
     monkeypatch.setattr(numbers, "derived", generous)
-    assert any("the two implementations decide r = " in fault for fault in verify(sealed).faults)
+    assert any("the two implementations disagree on r = " in fault for fault in verify(sealed).faults)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=9))
@@ -403,13 +406,19 @@ SUBGROUPS = {"sex": list("FMFMFMFM"), "a\nb": list("00112233")}
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda line: line["subgroups"].pop("sex"), r"image 3: subgroup columns are \['a\\nb'\], those of the spec"),
+        (lambda line: line["subgroups"].pop("sex"), r"image 3: expected the subgroup columns .*, got \['a\\nb'\]"),
         (
             lambda line: line.pop("subgroups"),
-            r"image 3: subgroup columns are \[\], those of the spec \['a\\nb', 'sex'\]",
+            r"image 3: expected the subgroup columns \['a\\nb', 'sex'\], got \[\]",
         ),
-        (lambda line: line["subgroups"].update(age="70"), r"subgroup columns are \['a\\nb', 'age', 'sex'\], those"),
-        (lambda line: line["subgroups"].update(sex="F"), r"subgroups are not those of the same image at sigma 0\.25"),
+        (
+            lambda line: line["subgroups"].update(age="70"),
+            r"expected the subgroup columns .*, got \['a\\nb', 'age'",
+        ),
+        (
+            lambda line: line["subgroups"].update(sex="F"),
+            r"subgroups differ from those of the same image",
+        ),
         (lambda line: line["subgroups"].update(sex=1), r"Line 12 .*damaged: .*expected subgroups as texts by column"),
         (lambda line: line["subgroups"].update(sex=None), r"expected subgroups as texts by column"),
         (lambda line: line.update(subgroups=["F"]), r"expected subgroups as texts by column, got \['F'\]"),

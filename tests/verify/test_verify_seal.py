@@ -295,4 +295,4 @@ def test_sampling_after_a_failed_test_is_named(tmp_path):
     assert verify(run).faults == ()
     append_event(run / "events.jsonl", LEVEL, sigma=0.25, **{**PASSED, "noise_test": {"passed": False}})
     append_event(run / "events.jsonl", ENERGY, sigma=0.25, copies=1, joules=None, source="unknown", seconds=1.0)
-    assert any("after a noise test that failed" in fault for fault in verify(run).faults)
+    assert any("after a failed noise test" in fault for fault in verify(run).faults)

@@ -1,4 +1,4 @@
-"""The evidence: run directory, ledger of votes, event log, and what follows from them. No torch."""
+"""The evidence of a run: directory, ledger of votes, event log, and what is derived from them. No torch."""
 
 from smoothcert.evidence.creation import merge
 from smoothcert.evidence.directory import RunDirectory

@@ -1,6 +1,6 @@
-"""What certifying cost, from the ledger: forward passes, time, energy, and what stopping early saved.
+"""The cost of a run, from its ledger: noise samples, time, energy, and savings of early stopping.
 
-The basis of cost scenarios is the measured rate with its spread, energy, samples and abstention.
+Also the basis of cost scenarios: the measured rate with its spread, energy, samples and abstention.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from smoothcert.stats.rounding import format_down
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of one noise level, or of all (sigma None).
+    """The cost of one noise level, or of all.
 
     Attributes:
-        sigma: noise level, or None for the whole run.
+        sigma: noise level; None for the whole run.
         images: images decided.
-        passes: noisy copies classified, selection included; images without a ledger line are left out.
-        fixed_passes: copies a fixed number of samples (n0 + n_max an image) would have taken for the same images.
-        seconds: time of the device, as the ledger records it.
+        passes: noise samples classified, selection included, of images with a ledger line.
+        fixed_passes: noise samples that fixed sampling (n0 + n_max per image) takes for the same images.
+        seconds: device time recorded in the ledger.
     """
 
     sigma: float | None
@@ -43,17 +43,17 @@ class Cost:
 
     @property
     def times_fewer(self) -> str:
-        """How many times fewer copies than fixed sampling, as it is printed."""
+        """How many times fewer noise samples than fixed sampling, as printed."""
         return times_fewer(self.fixed_passes, self.passes)
 
     @property
     def rate(self) -> float:
-        """Copies a second; 0 where no time was recorded."""
+        """Noise samples per second; 0 if no time was recorded."""
         return self.passes / self.seconds if self.seconds > 0 else 0.0
 
 
 def times_fewer(fixed: int, drawn: int) -> str:
-    """Print how many times fewer copies were drawn than fixed sampling takes: to one decimal, rounded down.
+    """Format how many times fewer noise samples were drawn than by fixed sampling: one decimal, rounded down.
 
     >>> times_fewer(1_201_200_000, 159_079_231), times_fewer(0, 0)
     ('7.5', '1.0')
@@ -62,7 +62,7 @@ def times_fewer(fixed: int, drawn: int) -> str:
 
 
 def costs(run: Run) -> list[Cost]:
-    """Return the cost of each noise level of a run, and of all together as the last entry."""
+    """Return the cost of each noise level of a run, and that of all together as the last item."""
     each = [_cost(run, sigma) for sigma in run.spec.request.sigma]
     total = Cost(
         None,
@@ -87,34 +87,34 @@ NOT_METERED = "not recorded in this run"
 
 @dataclass(frozen=True)
 class Energy:
-    """Energy of the copies that were metered.
+    """Energy of the metered noise samples.
 
     Attributes:
-        joules: in all, or None where no copy was.
-        copies: noisy copies whose energy was metered.
+        joules: total; None if nothing was metered.
+        samples: noise samples whose energy was metered.
         source: "NVML" or "RAPL", or why it is unknown.
     """
 
     joules: float | None
-    copies: int
+    samples: int
     source: str
 
     @property
     def each(self) -> float | None:
-        """Joules a noisy copy."""
-        return self.joules / self.copies if self.joules is not None and self.copies else None
+        """Joules per noise sample."""
+        return self.joules / self.samples if self.joules is not None and self.samples else None
 
 
 def basis_of(run: Run, production: Production) -> Basis:
-    """Measure what scenarios are extrapolated from; a pure function of ledger, events and settings.
+    """Return what scenarios are extrapolated from: a pure function of ledger, events and settings.
 
     Args:
         run: the run, complete or partial, with at least one decided image.
-        production: votes and alpha of a prediction.
+        production: maximum samples and alpha of a prediction.
     """
     request, recipe = run.spec.request, run.spec.recipe
-    wanted = [request.primary.sigma] if request.primary else []
-    sigma = next((float(s) for s in (*wanted, *request.sigma) if run.ledger.at(s)), float(request.sigma[0]))
+    primary = [request.primary.sigma] if request.primary else []
+    sigma = next((float(s) for s in (*primary, *request.sigma) if run.ledger.at(s)), float(request.sigma[0]))
     lines, total = run.ledger.at(sigma), costs(run)[-1]
     rate = rate_of(lines)
     energy, whole = energy_of(run.events, sigma), energy_of(run.events)
@@ -147,14 +147,14 @@ def basis_of(run: Run, production: Production) -> Basis:
         prediction_error=drawn[1] if drawn else 0.0,
         done=len(run.ledger.lines) / run.expected,
         joules_run=whole.joules,
-        metered=whole.copies,
+        metered=whole.samples,
         batch=recipe.batch_size,
         alone=_alone(run, sigma, production) if lines else {},
     )
 
 
 def _alone(run: Run, sigma: float, production: Production) -> dict[str, float]:
-    """Return the copies a lone study waits for, by task: a look that fills no batch takes a whole one."""
+    """Return the samples that a single study waits for, by task: each look is padded to whole batches."""
     size, spec, lines = run.spec.recipe.batch_size, run.spec, run.ledger.at(sigma)
     first = sum(lines[0].selection.values()) if lines[0].selection else 0
     steps = (first, *(first + n for n in spec.looks))
@@ -172,9 +172,9 @@ def _alone(run: Run, sigma: float, production: Production) -> dict[str, float]:
 
 
 def rate_of(lines: Sequence[Line]) -> tuple[float, float, float] | tuple[None, None, None]:
-    """Return noisy copies a second of some lines, with the lowest and highest rate of ten consecutive parts.
+    """Return the noise samples per second of some lines, and the lowest and highest rate of ten consecutive parts.
 
-    None three times where no time was recorded.
+    Three times None if no time was recorded.
     """
     columns = columns_of(lines)
     seconds = columns.total_seconds()
@@ -190,7 +190,7 @@ def rate_of(lines: Sequence[Line]) -> tuple[float, float, float] | tuple[None, N
 
 
 def energy_of(events: Iterable[Event], sigma: float | None = None) -> Energy:
-    """Add up the energy that a run recorded, at one noise level or at all."""
+    """Sum the energy that a run recorded, at one noise level or at all."""
     found = [event.facts for event in events if event.event == ENERGY and sigma in (None, event.facts.get("sigma"))]
     metered = [facts for facts in found if facts.get("joules") is not None]
     if not metered:

@@ -1,6 +1,6 @@
-"""How a run directory comes into being: new, or merged from shards; whole or not at all, and never over another.
+"""Creating run directories, new or merged from shards: atomically, and never over an existing run.
 
-What may be merged are sound runs of one spec, each once; anything else is refused by name.
+Only sound runs of the same spec can be merged, each once; anything else is refused with its name.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from smoothcert.evidence.soundness import log_faults, own_faults
 
 @contextmanager
 def fresh_run(path: Path) -> Iterator[RunDirectory]:
-    """Have a run directory written beside its place, and move it there when the context ends: all of it or nothing.
+    """Create a run directory atomically: in a temporary folder, renamed to `path` when the context ends.
 
     Raises:
-        EvidenceError: the place already holds something, or cannot be written.
+        EvidenceError: the path is occupied or cannot be written.
     """
     refuse_occupied(path)
     try:
@@ -51,7 +51,7 @@ def fresh_run(path: Path) -> Iterator[RunDirectory]:
 
 
 def lock_spec(fresh: RunDirectory, spec: Spec, **part: str) -> None:
-    """Write the first event of a log: the hashes of the spec and of environment.json, which lie there."""
+    """Write the first event of a log: the hashes of the spec and of environment.json."""
     hashes = {"spec_sha256": spec.sha256(), "environment_sha256": file_sha256(fresh.environment)}
     append_event(fresh.events, LOCKED, smoothcert=spec.smoothcert, **hashes, **part)
 
@@ -59,18 +59,18 @@ def lock_spec(fresh: RunDirectory, spec: Spec, **part: str) -> None:
 def create_run(
     path: Path, spec: Spec, environment: dict[str, Any], share: Share | None = None, sign_lock: Path | None = None
 ) -> RunDirectory:
-    """Lock a spec into a new run directory, all of it or nothing.
+    """Create a run directory and lock its spec, atomically.
 
     Args:
         path: a new or empty folder.
         spec: the spec.
-        environment: what is known of this machine.
-        share: the part of the images that this directory is about; left out, all of them.
+        environment: record of this machine.
+        share: shard of the images that this directory samples (default: all images).
         sign_lock: SSH key that signs the lock.
 
     Raises:
-        EvidenceError: the place already holds something, or cannot be written.
-        InputError: the key cannot sign.
+        EvidenceError: the path is occupied or cannot be written.
+        InputError: signing failed.
     """
     with fresh_run(path) as fresh:
         fresh.spec.write_bytes(spec.to_json().encode())
@@ -86,32 +86,32 @@ def create_run(
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One run that is merged: where it is, and how the merge event names it."""
+    """One run that is merged: its directory, and its record in the merge event."""
 
     run: RunDirectory
     shard: Shard
 
 
 def refuse_differing(runs: Sequence[RunDirectory]) -> Spec:
-    """Return the spec that all runs have, byte for byte.
+    """Return the spec of all runs, which must be equal byte for byte.
 
     Raises:
-        EvidenceError: a run is named twice, or two specs differ; the sentence names the first field that does.
+        EvidenceError: a run is named twice, or two specs differ; the message names the first field that differs.
         SpecError: a spec is damaged.
     """
     for i, run in enumerate(runs):
         if run.path.resolve() in [other.path.resolve() for other in runs[:i]]:
-            raise EvidenceError(f"{run.path} is named twice; name each run once.")
+            raise EvidenceError(f"Duplicate run {run.path}; name each run once.")
     first, spec = runs[0], runs[0].read_spec()
     text = first.spec.read_bytes()
     for run in runs[1:]:
         run.read_spec()
         if run.spec.read_bytes() != text:
             found = _differences(json.loads(text), json.loads(run.spec.read_bytes()), "")
-            told = next(found, "spec.json is laid out differently")
+            difference = next(found, "spec.json is formatted differently")
             raise EvidenceError(
-                f"{first.path} and {run.path} are not shards of one run: {told}. Shards are certified with the same "
-                "settings, classifiers, images, numeric recipe and --seed."
+                f"{first.path} and {run.path} are not shards of one run: {difference}. Shards need the same settings, "
+                "classifiers, images, numeric recipe and --seed."
             )
     return spec
 
@@ -134,20 +134,20 @@ def _shown(value: Any) -> str:
 
 
 def parts_of(runs: Sequence[RunDirectory], spec: Spec) -> list[Part]:
-    """Return the runs as parts of one, in the order of their shards.
+    """Return the runs as parts of one run, in the order of their shards.
 
     Raises:
-        EvidenceError: a run is damaged, merged itself, a copy of another, or has an image that another has.
+        EvidenceError: a run is damaged, a merged run, a copy of another, or has an image in common with another.
     """
     heads: dict[str, RunDirectory] = {}
     found = []
     for run in runs:
         if run.shards:
-            raise EvidenceError(f"{run.path} is a merged run itself; merge the runs it was made of.")
+            raise EvidenceError(f"{run.path} is a merged run; merge the runs that it was merged from.")
         head = last_digest(run.events)
         other = heads.setdefault(head, run)
         if other is not run:
-            raise EvidenceError(f"{run.path} is a copy of {other.path} (equal logs of events); name each run once.")
+            raise EvidenceError(f"{run.path} is a copy of {other.path} (equal event logs); name each run once.")
         found.append((run, _sound(run, spec), head))
     found.sort(key=lambda each: _place(each[0].share))
     _refuse_overlap([run for run, _, _ in found], [ledger.columns for _, ledger, _ in found])
@@ -161,32 +161,32 @@ def parts_of(runs: Sequence[RunDirectory], spec: Spec) -> list[Part]:
 
 
 def _sound(run: RunDirectory, spec: Spec) -> Ledger:
-    """Return the ledger of a run after everything was checked that its log says of it."""
+    """Return the ledger of a run after checking it against its log."""
     fault = next(log_faults(run.events, spec), None)
     ledger = run.read_ledger(spec)
     fault = fault or next(own_faults(run, spec, ledger), None)
     if fault is not None:
-        raise EvidenceError(f"{run.path} cannot be merged. {fault}. Restore it from a copy, or leave it out.")
+        raise EvidenceError(f"{run.path} cannot be merged: {fault}. Restore it from a copy, or leave it out.")
     return ledger
 
 
 def _place(share: Share | None) -> tuple[int, int]:
-    """Return by what parts are sorted: shard i of n by n and i, a run that is no shard before all."""
+    """Return the sort key of a part: shard i of n by n and i; a run that is not a shard comes first."""
     return (0, 0) if share is None else (share.of, share.number)
 
 
 def _name(share: Share | None, taken: Sequence[str]) -> str:
-    """Return a name for folder and files, such as shard-03-of-16."""
+    """Return an unused name for folder and files, such as shard-03-of-16."""
     name = "run-0" if share is None else f"shard-{share.number:0{len(str(share.of))}}-of-{share.of}"
     again = sum(other == name or other.startswith(f"{name}.") for other in taken)
     return f"{name}.{again}" if again else name
 
 
 def _refuse_overlap(runs: Sequence[RunDirectory], columns: Sequence[Columns]) -> None:
-    """Refuse runs that have a (sigma, image) in common, even where they agree on it; name the first.
+    """Raise if two runs have a (sigma, image) in common, even if they agree on it.
 
     Raises:
-        EvidenceError: two have.
+        EvidenceError: two runs overlap; the message names the first overlap.
     """
     owner = np.repeat(np.arange(len(runs)), [len(each) for each in columns])
     sigma, index = (np.concatenate([getattr(each, name) for each in columns]) for name in ("sigma", "index"))
@@ -196,8 +196,8 @@ def _refuse_overlap(runs: Sequence[RunDirectory], columns: Sequence[Columns]) ->
     for i in again[:1].tolist():
         one, other = (runs[owner[place]].path for place in (i, i + 1))
         raise EvidenceError(
-            f"{one} and {other} both hold sigma {sigma[i]:g}, image {index[i]} (results held twice: {len(again):,}). "
-            "Shards must be disjoint, so that nobody chooses between two results; leave out one of them."
+            f"{one} and {other} both have a result for sigma {sigma[i]:g}, image {index[i]} (results in common: "
+            f"{len(again):,}). Leave out one of them: shards must be disjoint, so that no result is chosen."
         )
 
 
@@ -205,17 +205,17 @@ _BLOCK = 1 << 16
 
 
 def merge(runs: Sequence[Path], out: Path) -> RunDirectory:
-    """Merge runs of one spec and disjoint images into one, all of it or nothing; the runs are not changed.
+    """Merge runs of one spec and disjoint images into one run, atomically; the runs are not changed.
 
-    Logs and ledger files are copied byte for byte (half a line at the end of a file, left by a crash, is cut off). If
-    every image is there, the run is sealed as one that sampled all itself, with the same hash; else `resume` goes on.
+    Logs and ledger files are copied byte for byte (an incomplete last line is cut off). If no image is
+    missing, the merged run is sealed and has the same ledger hash as an unsharded run; otherwise `resume` continues it.
 
     Args:
-        runs: run directories, finished shards or interrupted ones, two or more.
+        runs: two or more run directories: shards, finished or interrupted.
         out: a new or empty folder.
 
     Raises:
-        EvidenceError: the runs do not belong together, one is damaged or being written, or `out` is occupied.
+        EvidenceError: the runs do not fit together, one is damaged or being written, or `out` is occupied.
     """
     if len(runs) < 2:
         raise EvidenceError(f"Expected two or more run directories to merge, got {len(runs)}.")
@@ -237,7 +237,7 @@ def merge(runs: Sequence[Path], out: Path) -> RunDirectory:
 
 
 def _copy(parts: Sequence[Part], fresh: RunDirectory) -> None:
-    """Copy spec, logs, environments and ledger files; each ledger file gets its shard's name before its own."""
+    """Copy spec, logs, environments and ledger files; each ledger file is prefixed with the name of its shard."""
     _copy_file(parts[0].run.spec, fresh.spec)
     records = []
     for part in parts:
@@ -255,7 +255,7 @@ def _copy(parts: Sequence[Part], fresh: RunDirectory) -> None:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """Copy a file durably; of JSON lines, half a line at the end is left out."""
+    """Copy a file durably; an incomplete last line of a .jsonl file is cut off."""
     shutil.copyfile(source, target)
     with target.open("r+b") as file:
         if target.suffix == ".jsonl":
@@ -264,7 +264,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _end_of_lines(path: Path) -> int:
-    """Return the length of a file up to its last line break, found from the end."""
+    """Return the length of a file up to its last line break, searched from the end."""
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         while end > 0:
@@ -278,12 +278,12 @@ def _end_of_lines(path: Path) -> int:
 
 
 def _common(records: Sequence[Any]) -> Any:
-    """Return what shards recorded of their machines as one record: equal values once, others beside each other."""
+    """Combine the machine records of shards: equal values once, different values joined by slashes."""
     if all(isinstance(record, dict) for record in records):
         names = dict.fromkeys(name for record in records for name in record)
         return {name: _common([record.get(name) for record in records]) for name in names}
-    told = list(dict.fromkeys(map(str, records)))
-    if len(told) == 1:
+    values = list(dict.fromkeys(map(str, records)))
+    if len(values) == 1:
         return records[0]
-    together = " / ".join(told)
-    return together if len(together) <= 60 else f"{len(told)} in the shards, see shards/"
+    joined = " / ".join(values)
+    return joined if len(joined) <= 60 else f"{len(values)} in the shards, see shards/"

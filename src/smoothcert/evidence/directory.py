@@ -1,7 +1,7 @@
-"""The run directory: where spec, evidence and results lie, how they are read, and how derived files are written.
+"""The run directory: paths of spec, evidence and results, reading them, and writing derived files atomically.
 
-A derived file is written beside its place and moved there in one step, and is known by its hash. A run merged from
-shards keeps one log of events that documents read.
+A derived file is written to a temporary file in the same folder and then renamed. For a run merged from shards,
+`merged_events` combines the logs of all shards into the one log that reports read.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from smoothcert.formats.strict import parse, read_bytes
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a derived JSON file in one step."""
+    """Write a derived JSON file atomically."""
     write_derived(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def write_derived(path: Path, content: str | bytes) -> None:
-    """Write a derived file beside its place and move it there in one step."""
+    """Write a derived file atomically."""
     with written_beside(path) as beside:
         beside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Have a file written beside its place, and move it there when the context ends.
+    """Write a file atomically: to a temporary path in the same folder, renamed to `path` when the context ends.
 
     Yields:
-        Where to write. What is half written, on a full disk or after Ctrl-C, is of no use to anybody and deleted.
+        The temporary path. It is deleted if the context ends with an exception, such as a full disk or Ctrl-C.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -59,21 +59,20 @@ def file_sha256(path: Path) -> str:
 
 
 _LEFT_OUT = (LOCKED, FINISHED, REPORTED)
-"""Events of a shard that say nothing of the merged run: its lock is the merged run's, its documents were not taken."""
+"""Events of a shard that are left out of the log of the merged run, which has its own lock and documents."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One of the runs that were merged, as the merge event names it.
+    """One of the merged runs, as recorded by the merge event.
 
     Attributes:
-        name: its folder in `shards/`; its ledger files begin with it and a hyphen.
-        shard: its part of the images, "i/n", or None for a run that was no shard.
-        lines: results in its ledger.
+        name: its folder in `shards/`; its ledger files begin with this name and a hyphen.
+        shard: its part of the images, "i/n"; None for a run that was not a shard.
+        lines: number of results in its ledger.
         ledger_sha256: hash of its canonical ledger.
-        head: SHA-256 of the last line of its log of events, which vouches for all lines before it.
-        files: number of lines and hash of each of its ledger files, as a seal records them; None where version 0.1.0
-            merged.
+        head: SHA-256 of the last line of its event log, which covers all lines before it.
+        files: number of lines and hash of each of its ledger files, as in a seal; None if version 0.1.0 merged it.
     """
 
     name: str
@@ -85,7 +84,7 @@ class Shard:
 
 
 def share_of(events: Sequence[Event]) -> Share | None:
-    """Return which shard a run is, from the first event of its own log; None for a run that is no shard."""
+    """Return which shard a run is, by the first event of its own log; None for a run that is not a shard."""
     share = events[0].facts.get("shard") if events and events[0].event == LOCKED else None
     try:
         return parse_share(share) if isinstance(share, str) else None
@@ -94,7 +93,7 @@ def share_of(events: Sequence[Event]) -> Share | None:
 
 
 def shards_of(events: Sequence[Event]) -> tuple[Shard, ...]:
-    """Return the shards that a log of events says its run was merged from; none for a run that sampled all itself."""
+    """Return the shards that a run was merged from, by its event log; empty for a run that was not merged."""
     merged = next((event for event in events if event.event == MERGED), None)
     if merged is None:
         return ()
@@ -103,9 +102,9 @@ def shards_of(events: Sequence[Event]) -> tuple[Shard, ...]:
 
 
 def merged_events(own: Sequence[Event], logs: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
-    """Return one log for documents: the first lock of the spec, what each shard did, then the merge and what followed.
+    """Return one log for reports: the earliest lock of the spec, the events of each shard, the merge and what followed.
 
-    Every shard locked the same spec; the first of these locks came before the first image of any.
+    Every shard locked the same spec; the earliest of these locks precedes the first image of any shard.
 
     Args:
         own: the log of the merged run.
@@ -118,7 +117,7 @@ def merged_events(own: Sequence[Event], logs: Sequence[Sequence[Event]]) -> tupl
 
 
 MOST_TIMES, SPARE = 10, 1000
-"""Lines that a ledger may hold for each result, and beyond: after a crash, workers may have sampled an image again."""
+"""A ledger may have MOST_TIMES lines per result plus SPARE: after a crash, an image may have been sampled again."""
 
 
 FOLDERS = ("ledger", "results", "shards")
@@ -147,19 +146,19 @@ class RunDirectory:
 
     @property
     def environment(self) -> Path:
-        """Versions and machine with which the run was made."""
+        """Package versions and machine of the run."""
         return self.path / "environment.json"
 
     @property
     def results(self) -> Path:
-        """The folder of everything derived."""
+        """The folder of all derived files."""
         return self.path / "results"
 
     def read_spec(self) -> Spec:
         """Read the locked spec.
 
         Raises:
-            EvidenceError: there is no run here.
+            EvidenceError: the directory is not a run.
             SpecError: the spec is damaged.
         """
         if not os.path.lexists(self.spec):
@@ -168,10 +167,10 @@ class RunDirectory:
         return read_spec(read_bytes(self.spec, LARGEST))
 
     def read_ledger(self, spec: Spec | None = None) -> Ledger:
-        """Read the evidence.
+        """Read the ledger.
 
         Args:
-            spec: the locked spec, which bounds the number of lines; left out, there may be any number.
+            spec: the locked spec, which bounds the number of lines (default: unbounded).
 
         Raises:
             EvidenceError: a file is damaged; the message names file and line.
@@ -181,11 +180,11 @@ class RunDirectory:
     def _refuse_strange(self) -> None:
         """Refuse links, pipes and devices in a run.
 
-        What is written through a link changes files outside, what is read through it is in no copy, and a pipe never
-        ends. The run directory itself may be a link.
+        Writing through a link changes files outside of the run, a copy of the run lacks what a link points to, and
+        reading a pipe may block. The run directory itself may be a link.
 
         Raises:
-            EvidenceError: there is one.
+            EvidenceError: the run contains one.
         """
         for name in ("spec.json", "events.jsonl", "environment.json", "lock", "lock.sig", "evidence.sig", *FOLDERS):
             _refuse_strange(self.path / name)
@@ -194,7 +193,7 @@ class RunDirectory:
                     _refuse_strange(Path(folder, each))
 
     def read_environment(self) -> dict[str, Any]:
-        """Read what was recorded of the machine; empty where the record is missing or is none."""
+        """Read the record of the machine; empty if it is missing or invalid."""
         try:
             record = parse(read_bytes(self.environment, LARGEST), self.environment)
         except EvidenceError:
@@ -202,11 +201,11 @@ class RunDirectory:
         return record if isinstance(record, dict) else {}
 
     def ledger_files(self, begin: str = "") -> list[Path]:
-        """Return the ledger files whose names begin so, plain or packed."""
+        """Return the ledger files, plain or packed, whose names start with `begin`."""
         return files_of(self.ledger, begin)
 
     def read_events(self) -> tuple[Event, ...]:
-        """Read the log of events; of a merged run, with the logs of its shards."""
+        """Read the event log; for a merged run, combined with the logs of its shards."""
         own = self.own_events()
         shards = shards_of(own)
         return merged_events(own, [read_events(self.of_shard(one.name).events) for one in shards]) if shards else own
@@ -216,16 +215,16 @@ class RunDirectory:
         return read_events(self.events)
 
     def seal(self) -> Event | None:
-        """Return the first finish event, which no later one replaces; None for a run that is not sealed."""
+        """Return the first finish event, which no later one replaces; None if the run is not sealed."""
         return next((event for event in self.own_events() if event.event == FINISHED), None)
 
     def vouched(self) -> Event | None:
-        """Return the first event that vouches for the ledger: the seal, or for a shard the end of its part."""
+        """Return the first event that vouches for the ledger: the seal, or for a shard its `shard finished`."""
         return end_of(self.own_events())
 
     @property
     def shards(self) -> tuple[Shard, ...]:
-        """The runs this one was merged from; none for a run that sampled all itself."""
+        """The runs that this run was merged from; empty for a run that was not merged."""
         return shards_of(self.own_events())
 
     @property
@@ -234,20 +233,20 @@ class RunDirectory:
         return share_of(self.own_events())
 
     def of_shard(self, name: str) -> RunDirectory:
-        """Return the folder that keeps log and environment of one of the shards."""
+        """Return the folder with the log and environment of a shard."""
         return RunDirectory(self.path / "shards" / name)
 
     @property
     def busy(self) -> bool:
-        """Whether a process is writing this run at this moment."""
+        """Whether a process is currently writing this run."""
         return is_written(self.path / "lock")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process; a crash releases it. Its folders are there, also those that were empty.
+        """Lock the run for writing by this process; the OS releases the lock on exit. Creates missing folders.
 
         Raises:
-            EvidenceError: another process is writing this run, or something lies where one of its folders belongs.
+            EvidenceError: another process is writing this run, or a file is in the place of one of its folders.
         """
         self._refuse_strange()
         with writing(self.path / "lock"):
@@ -256,10 +255,10 @@ class RunDirectory:
             yield
 
     def at_rest(self) -> AbstractContextManager[None]:
-        """Keep other processes from writing this run.
+        """Prevent other processes from writing this run.
 
         Raises:
-            EvidenceError: a process is writing it.
+            EvidenceError: another process is writing it.
         """
         return at_rest(self.path / "lock")
 
@@ -270,9 +269,9 @@ def _refuse_strange(path: Path) -> None:
     except OSError:  # not there, or gone
         return
     if stat.S_ISLNK(mode):
-        raise EvidenceError(f"{path} is a symbolic link. A run holds its own files: put in what the link points to.")
+        raise EvidenceError(f"{path} is a symbolic link. Replace it by its target: a run contains its own files.")
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise EvidenceError(f"{path} is neither a file nor a folder: expected a run, which holds nothing else.")
+        raise EvidenceError(f"{path} is neither a file nor a folder. Remove it: a run contains only files and folders.")
 
 
 def _have_folder(path: Path) -> None:
@@ -283,17 +282,17 @@ def _have_folder(path: Path) -> None:
 
 
 def refuse_occupied(path: Path) -> None:
-    """Refuse a place that already holds something.
+    """Raise if an output path is occupied.
 
     Raises:
-        EvidenceError: the place is a file, or a folder that is not empty.
+        EvidenceError: the path is a file, a folder that is not empty, or below a file.
     """
     if RunDirectory(path).spec.exists():
         raise EvidenceError(
-            f"{path} already holds a run, and a run is never overwritten. "
+            f"{path} already contains a run, and a run is never overwritten. "
             f"Continue it with `smoothcert resume {path}`, or choose another --out."
         )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise EvidenceError(f"{path} exists and is not an empty folder. Choose another --out.")
     if any(parent.exists() and not parent.is_dir() for parent in path.parents):
-        raise EvidenceError(f"{path} lies below something that is not a folder. Choose another --out.")
+        raise EvidenceError(f"{path} is below a file. Choose another --out.")

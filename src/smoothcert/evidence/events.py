@@ -1,6 +1,6 @@
-"""The event log: each line names the hash of the line before it, so that a changed or reordered log shows.
+"""The event log, a hash chain: each line contains the hash of the previous one, so that changes are detected.
 
-Beside it: where and with what a run was made (`provenance`), and what it measured beside its votes.
+Also the record of the environment in which a run was made, and the measurements that a log contains besides votes.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from smoothcert.formats.strict import read_bytes
 PACKAGES = ("smoothcert", "torch", "numpy", "scipy", "numba", "mpmath", "safetensors", "pydantic")
 SOURCES = (".py", ".typ", ".j2", ".css", ".js")
 DRAWING = ("matplotlib", "typst")
-"""Libraries on whose version the bytes of figures and memo depend."""
+"""Libraries whose versions determine the bytes of figures and memo."""
 
 
 def environment(threads: int) -> dict[str, Any]:
-    """Return versions, processor and thread count as a plain record."""
+    """Return package versions, processor and thread count as a plain record."""
     return {
         "packages": {**{name: _version(name) for name in PACKAGES}, "smoothcert": version.__version__},
         "python": sys.version.split()[0],
@@ -63,13 +63,13 @@ def environment(threads: int) -> dict[str, Any]:
 
 
 def writer() -> dict[str, Any]:
-    """Return which code writes documents here: what must be equal for their wording, and their bytes, to be equal."""
+    """Return the code and library versions that determine the wording and the bytes of documents."""
     libraries = {name: _version(name) for name in DRAWING}
     return {"smoothcert": version.__version__, "code_sha256": code_sha256(), "libraries": libraries}
 
 
 def processor() -> str:
-    """Return the processor's name, as far as the operating system tells it."""
+    """Return the name of the processor, if the operating system provides it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -79,7 +79,7 @@ def processor() -> str:
 
 
 def code_sha256() -> str:
-    """Return one hash over this package's source files: code, and the templates of its documents."""
+    """Return one hash over the source files of this package: code, and the templates of documents."""
     digest = hashlib.sha256()
     root = Path(__file__).parents[1]
     for path in sorted(path for path in root.rglob("*") if path.suffix in SOURCES):
@@ -126,7 +126,7 @@ __all__ = [
 
 BEGINNING = "0" * 64
 LARGEST = 1 << 26
-"""Bytes of a log: a million events take more, and no run has so many."""
+"""Largest number of bytes of a log."""
 
 
 def utc_now() -> str:
@@ -135,12 +135,12 @@ def utc_now() -> str:
 
 
 def append_event(path: Path, event: str, not_before: str = "", /, **facts: Any) -> None:
-    """Append one event, chained to the last, and make it durable; never dated before the last, whatever the clock.
+    """Append one event to the chain, durably; its time is never before that of the last event.
 
     Args:
         path: the log.
-        event: what happened.
-        not_before: another time that the event is not dated before.
+        event: the kind of event.
+        not_before: another lower bound for its time.
         facts: its facts.
     """
     lines = _whole_lines(path)
@@ -155,10 +155,10 @@ def append_event(path: Path, event: str, not_before: str = "", /, **facts: Any) 
 
 
 def read_events(path: Path) -> tuple[Event, ...]:
-    """Read the log without judging its chain.
+    """Read the log without checking its chain.
 
     Raises:
-        EvidenceError: the log is missing or too large, or a line is not an event of this format; the message names it.
+        EvidenceError: the log is missing or too large, or a line is not an event; the message names it.
     """
     if not path.exists():
         raise EvidenceError(f"Expected the event log {path}, found none.")
@@ -166,7 +166,7 @@ def read_events(path: Path) -> tuple[Event, ...]:
 
 
 def broken_link(path: Path) -> int | None:
-    """Return the number of the first line that does not follow the one before it, or None for a sound chain."""
+    """Return the number of the first line that does not continue the chain; None if the chain is sound."""
     previous = BEGINNING
     for number, (line, event) in enumerate(zip(_whole_lines(path), read_events(path), strict=True), 1):
         if event.previous != previous:
@@ -176,25 +176,25 @@ def broken_link(path: Path) -> int | None:
 
 
 def end_of(events: Sequence[Event]) -> Event | None:
-    """Return the first event that vouches for the ledger: the finish, or for a shard the end of its part."""
+    """Return the first event that vouches for the ledger: `finish`, or `shard finished`."""
     return next((event for event in events if event.event in (FINISHED, SHARD_FINISHED)), None)
 
 
 def finish_digest(path: Path) -> str | None:
-    """Return the SHA-256 of the first finish line of a log, None where there is none."""
+    """Return the SHA-256 of the first finish line of a log, or None."""
     places = (i for i, event in enumerate(read_events(path)) if event.event == FINISHED)
     place = next(places, None)
     return None if place is None else _digest(_whole_lines(path)[place])
 
 
 def first_digest(path: Path) -> str:
-    """Return the SHA-256 of the first whole line of a log: the lock of the spec."""
+    """Return the SHA-256 of the first line of a log: the lock of the spec."""
     lines = _whole_lines(path)
     return _digest(lines[0]) if lines else BEGINNING
 
 
 def last_digest(path: Path) -> str:
-    """Return the SHA-256 of the last whole line of a log; the chain makes it vouch for every line before."""
+    """Return the SHA-256 of the last complete line of a log, which covers all lines before it."""
     lines = _whole_lines(path)
     return _digest(lines[-1]) if lines else BEGINNING
 
@@ -216,12 +216,12 @@ def _digest(line: bytes) -> str:
 
 @dataclass(frozen=True)
 class Clean:
-    """The classifier of one noise level on the run's images without noise and without smoothing.
+    """Clean accuracy of the base classifier of one noise level on the images of the run.
 
     Attributes:
-        sigma: the noise level it belongs to.
+        sigma: the noise level.
         images: m, all images of the run.
-        correct: for each k, the images of each class whose label is among the k highest logits.
+        correct: for each k, the number of images of each class whose label is among the k highest logits.
     """
 
     sigma: float
@@ -231,13 +231,13 @@ class Clean:
 
 @dataclass(frozen=True)
 class Change:
-    """A simple change of the images, measured in L2.
+    """A simple perturbation of the images, measured in L2.
 
     Attributes:
-        name: the change in words.
+        name: name of the perturbation.
         median: median L2 norm, in units of the [0, 1] range.
-        within: (r, images that the change leaves within r), for each radius of the run.
-        images: images it was measured on.
+        within: (r, number of images with an L2 norm below r), for each radius of the run.
+        images: number of images measured.
     """
 
     name: str
@@ -248,13 +248,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Rates:
-    """Noisy copies a second on the device of the run, in each precision it can run, not compiled.
+    """Noise samples per second on the device of the run, in each precision it supports, not compiled.
 
     Attributes:
         device: the device.
-        batch_size: copies a forward pass.
-        rates: copies a second by precision.
-        left_out: precisions that do not run there, with the reason.
+        batch_size: noise samples per forward pass.
+        rates: noise samples per second, by precision.
+        left_out: precisions that do not run on the device, with the reason.
     """
 
     device: str
@@ -264,7 +264,7 @@ class Rates:
 
 
 def clean_of(events: Iterable[Event], sigma: float) -> Clean | None:
-    """Return the accuracy without noise at one noise level, or None where none was recorded."""
+    """Return the clean accuracy of the base classifier of one noise level; None if it was not recorded."""
     for event in events:
         if event.event == CLEAN and event.facts.get("sigma") == sigma:
             correct = {int(k): tuple(each) for k, each in event.facts["correct"].items()}
@@ -273,7 +273,7 @@ def clean_of(events: Iterable[Event], sigma: float) -> Clean | None:
 
 
 def changes_of(events: Iterable[Event]) -> tuple[Change, ...]:
-    """Return the changes that were measured, in their order; none where a run recorded none."""
+    """Return the perturbations that were measured, in order; empty if there are none."""
     for event in events:
         if event.event == CHANGED:
             return tuple(_change(name, found, event.facts) for name, found in event.facts["changes"].items())
@@ -281,7 +281,7 @@ def changes_of(events: Iterable[Event]) -> tuple[Change, ...]:
 
 
 def rates_of(events: Iterable[Event]) -> Rates | None:
-    """Return the rate in each precision, or None where a run recorded none."""
+    """Return the rates in each precision; None if they were not recorded."""
     for event in events:
         if event.event == RATES:
             facts = event.facts

@@ -1,4 +1,4 @@
-"""The ledger: one line per (sigma, image), append-only, written when the image is decided, checked when it is read."""
+"""The ledger: one line per (sigma, image), append-only, written when the image is decided, checked on reading."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from smoothcert.formats.line import Key, Line, parse_line
 from smoothcert.formats.strict import open_regular
 
 LONGEST = 2**26
-"""Bytes of a line: votes of a million classes at every look take less."""
+"""Largest number of bytes of a line; votes of a million classes at every look take less."""
 MOST_TIMES, SMALL = 100, 2**20
-"""How much larger a packed file may become, and bytes that any may have: lines hold hashes, which pack badly."""
+"""A packed file may unpack to SMALL bytes plus MOST_TIMES its size: lines contain hashes, which compress badly."""
 
 PACKED = ".gz"
 
@@ -37,11 +37,11 @@ Uncounted = Mapping[tuple[str, str], int]
 
 @dataclass
 class LedgerFile:
-    """What a seal says of one ledger file: its whole lines, in their order, as they are unpacked.
+    """Running hash of the complete lines of one ledger file, unpacked, as recorded by a seal.
 
     Attributes:
-        lines: whole lines.
-        torn: whether an unfinished last line follows them.
+        lines: number of complete lines.
+        torn: whether an incomplete last line follows them.
     """
 
     lines: int = 0
@@ -49,22 +49,22 @@ class LedgerFile:
     _digest: Any = field(default_factory=hashlib.sha256, repr=False)
 
     def add(self, text: bytes) -> None:
-        """Add whole lines."""
+        """Add complete lines."""
         self._digest.update(text)
         self.lines += text.count(b"\n")
 
     def record(self) -> dict[str, Any]:
-        """Return the number of lines and their SHA-256, as a seal records them."""
+        """Return the number of lines and their SHA-256, as in a seal."""
         return {"lines": self.lines, "sha256": self._digest.hexdigest()}
 
 
 def plain_name(path: Path) -> str:
-    """Return the name of a ledger file, whether packed or not: packing changes no evidence."""
+    """Return the name of a ledger file without .gz: packing does not change the evidence."""
     return path.name.removesuffix(PACKED)
 
 
 def reading_order(path: Path) -> tuple[str, bool]:
-    """Return what ledger files are sorted by: a packed file comes before the plain one of its name, begun after it."""
+    """Return the sort key of ledger files: a packed file comes before the plain one of its name, which is newer."""
     return plain_name(path), not path.name.endswith(PACKED)
 
 
@@ -74,16 +74,16 @@ def read_lines(
     """Read ledger files.
 
     Args:
-        paths: plain files, and files packed by gzip, whose names end with .gz.
-        most: lines they may hold together; left out, any number.
+        paths: plain files, and gzip files, whose names end with .gz.
+        most: maximum number of lines in total (default: unbounded).
 
     Returns:
-        The lines that count, sorted; keys that two workers reported differently; unfinished last lines; what a seal
-        says of each file, by its plain name; lines that do not count.
+        The lines that count, sorted; keys that two workers reported differently; number of incomplete last lines; the
+        `LedgerFile` of each file, by its plain name; lines that do not count.
 
     Raises:
-        EvidenceError: a line other than an unfinished last one cannot be read; the message names file and line. A file
-            is no regular one, holds too many lines, or is packed from far more bytes than lines of votes can be.
+        EvidenceError: a line other than an incomplete last one cannot be read; the message names file and line. A file
+            is not a regular file, has too many lines, or unpacks to far more bytes than a ledger can have.
     """
     reader = _Reader(most)
     for path in sorted(paths, key=reading_order):
@@ -94,32 +94,32 @@ def read_lines(
 
 
 def prefixes(paths: Iterable[Path], lengths: Mapping[str, set[int]]) -> dict[tuple[str, int], str]:
-    """Return the SHA-256 of the first lines of ledger files, which are only ever appended to.
+    """Return the SHA-256 of the first lines of ledger files, which are append-only.
 
     Args:
         paths: ledger files.
-        lengths: numbers of lines, by the plain name of a file.
+        lengths: numbers of lines, by plain file name.
 
     Returns:
-        Hashes by (plain name, number of lines); a file with fewer lines has none.
+        Hashes by (plain name, number of lines); none for a file with fewer lines.
     """
     found: dict[tuple[str, int], str] = {}
     records: dict[str, LedgerFile] = {}
     for path in sorted(paths, key=reading_order):
         name = plain_name(path)
-        record, wanted = records.setdefault(name, LedgerFile()), lengths.get(name, set())
-        if wanted and not record.lines:
+        record, counts = records.setdefault(name, LedgerFile()), lengths.get(name, set())
+        if counts and not record.lines:
             found[name, 0] = record.record()["sha256"]
-        for text in _texts(path) if wanted else ():
+        for text in _texts(path) if counts else ():
             if text.endswith(b"\n"):
                 record.add(text)
-                if record.lines in wanted:
+                if record.lines in counts:
                     found[name, record.lines] = record.record()["sha256"]
     return found
 
 
 class _Reader:
-    """Gathers columns and places of lines, file by file."""
+    """Collects columns and places of lines, file by file."""
 
     def __init__(self, most: int | None) -> None:
         self.torn, self._most = 0, most
@@ -172,9 +172,9 @@ def _texts(path: Path) -> Iterator[bytes]:
         while text := lines.readline(LONGEST):
             left -= len(text)
             if len(text) == LONGEST:
-                raise EvidenceError(f"{path} holds a line of {LONGEST:,} bytes or more, which no worker writes.")
+                raise EvidenceError(f"{path}: expected lines below {LONGEST:,} bytes, got a longer one.")
             if packed and left < 0:
-                raise EvidenceError(f"{path} grows to more than {MOST_TIMES} times its size, as no ledger does.")
+                raise EvidenceError(f"{path} unpacks to more than {MOST_TIMES} times its size, as no ledger does.")
             yield text
 
 
@@ -183,15 +183,15 @@ def _parsed(text: bytes, number: int, path: Path) -> Line:
         return parse_line(text)
     except EvidenceError as error:
         raise EvidenceError(
-            f"Line {number} of {path} is damaged: {error}. Restore the file from a copy; "
-            "of a run that is not sealed, removing the line makes its image be sampled again on resume."
+            f"Line {number} of {path} is damaged: {error}. Restore the file from a copy, or, if the run is not sealed, "
+            "remove the line and resume: its image is then sampled again."
         ) from None
 
 
 def _decided(lines: StoredLines) -> tuple[Whole | None, tuple[Key, ...], Uncounted]:
-    """Return the places of the lines that count, None for all; the keys of which lines differ in their votes; the rest.
+    """Return the indices of the lines that count (None: all), keys whose lines differ in votes, and duplicates.
 
-    Of several lines of one key that of the worker whose name sorts first counts: a rule blind to the votes.
+    Among lines with the same key, that of the worker whose name sorts first counts: a rule that ignores the votes.
     """
     again = _repeated(lines.columns)
     if not again.any():
@@ -222,14 +222,14 @@ def _repeated(columns: Columns) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All evidence of a run, a line a (sigma, image), sorted.
+    """The votes of a run, one line per (sigma, image), sorted.
 
     Attributes:
-        lines: the lines that count, sorted by sigma and index; those of a run directory stay on the disk until they are
-            asked for (`StoredLines`).
+        lines: the lines that count, sorted by sigma and index; those of a run directory are read from disk on access
+            (`StoredLines`).
         differing: keys that two workers reported differently; the worker whose name sorts first counts.
-        torn: unfinished last lines that were ignored (their images are redone on resume).
-        files: what a seal says of each file, by its name without .gz; none for lines in memory.
+        torn: number of incomplete last lines that were ignored (their images are sampled again on resume).
+        files: `LedgerFile` of each file, by its name without .gz; empty for lines in memory.
         uncounted: lines with a duplicate key that do not count, by (worker whose line counts, worker whose does not).
     """
 
@@ -246,12 +246,12 @@ class Ledger:
         return tuple(line for line in self.lines if line.sigma == sigma)
 
     def keys(self) -> AbstractSet[Key]:
-        """Return the (sigma, index) pairs that are done."""
+        """Return the (sigma, index) pairs that are decided."""
         return Keys(self.columns)
 
     @cached_property
     def columns(self) -> Columns:
-        """What the lines say besides their votes, as arrays."""
+        """All of the lines but their votes, as arrays."""
         return columns_of(self.lines)
 
     def sha256(self) -> str:
@@ -267,10 +267,10 @@ class Ledger:
 
 
 class Keys(AbstractSet[Key]):
-    """The keys of sorted lines: a set without an object for each."""
+    """The keys of sorted lines: a set that creates no object per key."""
 
     def __init__(self, columns: Columns) -> None:
-        """Take the columns of lines that are sorted by sigma and index."""
+        """Store the columns of lines sorted by sigma and index."""
         self._levels: dict[float, np.ndarray] = {}
         ends = np.flatnonzero(np.diff(columns.sigma, append=np.nan)) + 1
         for first, last in zip((0, *ends.tolist()), ends.tolist(), strict=False):
@@ -295,38 +295,38 @@ class Keys(AbstractSet[Key]):
 
 
 def read_ledger(folder: Path, most: int | None = None) -> Ledger:
-    """Read every `*.jsonl` of a ledger folder, and every `*.jsonl.gz`: what gzip has packed counts as before.
+    """Read all `*.jsonl` and `*.jsonl.gz` files of a ledger folder.
 
-    Each line is checked now and read again when it is asked for.
+    Each line is checked now and read again on access.
 
     Args:
         folder: the folder.
-        most: lines it may hold; left out, any number.
+        most: maximum number of lines (default: unbounded).
 
     Raises:
-        EvidenceError: a line other than an unfinished last one cannot be read; the message names file and line.
+        EvidenceError: a line other than an incomplete last one cannot be read; the message names file and line.
     """
     return Ledger(*read_lines(files_of(folder), most))
 
 
 def files_of(folder: Path, begin: str = "") -> list[Path]:
-    """Return the files of a ledger folder whose names begin so, plain or packed."""
+    """Return the files of a ledger folder, plain or packed, whose names start with `begin`."""
     found = [*folder.glob(f"{begin}*.jsonl"), *folder.glob(f"{begin}*.jsonl{PACKED}")]
     return sorted(found, key=reading_order)
 
 
 class LedgerWriter:
-    """Appends lines to one worker's file, durably; use it as a context.
+    """Appends lines to the file of one worker, durably; a context manager.
 
-    An unfinished last line left by a crash is cut off before the first write.
+    An incomplete last line left by a crash is cut off before the first write.
     """
 
     def __init__(self, path: Path, so_far: LedgerFile | None = None) -> None:
-        """Name the file; it is opened by entering the context.
+        """Store the path; the file is opened on entering the context.
 
         Args:
             path: the file.
-            so_far: what `Ledger.files` says of it; left out, nothing has been written yet.
+            so_far: its entry in `Ledger.files` (default: the file is new).
         """
         self._path = path
         self.written = so_far or LedgerFile()
@@ -339,15 +339,15 @@ class LedgerWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Close the file; what was appended is on the disk already."""
+        """Close the file; all lines are on disk already."""
         if self._file is not None:
             self._file.close()
 
     def append(self, lines: Iterable[Line]) -> None:
-        """Write lines and wait until they are on the disk.
+        """Write lines and wait until they are on disk (fsync).
 
         Raises:
-            OSError: the disk is full or gone; an unfinished line is cut off when the run is resumed.
+            OSError: writing failed, as on a full disk; an incomplete line is cut off when the run is resumed.
         """
         data = b"".join(line.to_json().encode() + b"\n" for line in lines)
         if data and self._file is not None:

@@ -1,4 +1,4 @@
-"""Ledger lines by the million: small facts as arrays, tens of bytes per line; the rest is read from disk in blocks."""
+"""Ledger lines by the million: all but votes as arrays, tens of bytes per line; votes are read from disk in blocks."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ Rows = slice | Whole
 _MOST = 2**63 - 1
 
 Pairs = tuple[tuple[str, str], ...]
-"""A line's value in each column for which results are counted apart, by name."""
+"""Value of a line in each column for which results are counted separately, sorted by name."""
 
 
 @dataclass(frozen=True, eq=False)
 class Coded(Generic[T]):
-    """Values that repeat from line to line.
+    """A categorical column: values that repeat from line to line.
 
     Attributes:
-        codes: int32 (m,): place of each line's value in `values`.
-        values: the different ones.
+        codes: int32 (m,): index of the value of each line in `values`.
+        values: the distinct values.
     """
 
     codes: NDArray[np.int32]
@@ -46,15 +46,15 @@ class Coded(Generic[T]):
         return (self.values[code] for code in self.codes)
 
     def __getitem__(self, rows: Rows) -> Coded[T]:
-        """Return those of some lines."""
+        """Return the column of some lines."""
         return Coded(self.codes[rows], self.values)
 
     def distinct(self) -> list[T]:
-        """Return the values that occur: `values` may hold others, of lines that were left out."""
+        """Return the values that occur; `values` may have others, of lines that are not selected."""
         return [self.values[code] for code in np.unique(self.codes)]
 
     def counts(self) -> dict[T, int]:
-        """Return how many lines have each value, in the order in which they first come; those that occur."""
+        """Return the number of lines per value that occurs, in order of first occurrence."""
         first = np.unique(self.codes, return_index=True)[1]
         many = np.bincount(self.codes, minlength=len(self.values))
         return {self.values[code]: int(many[code]) for code in self.codes[np.sort(first)].tolist()}
@@ -62,20 +62,20 @@ class Coded(Generic[T]):
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """What m lines say besides their votes, and how many votes they hold; arrays of shape (m,).
+    """All of m lines but their votes; arrays of shape (m,).
 
     Attributes:
         sigma: noise level.
         index: the image's index in its source.
         label: reference label.
-        samples: noisy copies drawn, selection included.
+        samples: noise samples drawn, selection included.
         looks: number of looks taken.
         seconds: time spent.
         at: UTC time at which each was decided.
         group: the patient or other group, or None.
-        recipe: name of the numeric recipe where it is not the spec's own.
+        recipe: name of the numeric recipe if it is not the spec's own.
         subgroups: (column, value) pairs, sorted.
-        image: uint64 of the image's hash (`image_key`); equal where images repeat.
+        image: uint64 of the image hash (`image_key`), equal for repeated images.
     """
 
     sigma: NDArray[np.float64]
@@ -95,34 +95,34 @@ class Columns:
         return len(self.index)
 
     def of(self, rows: Rows) -> Columns:
-        """Return the columns of some lines; a slice copies nothing."""
+        """Return the columns of some lines; for a slice these are views."""
         parts: dict[str, Any] = {part.name: getattr(self, part.name)[rows] for part in fields(self)}
         return Columns(**parts)
 
     def total_seconds(self) -> float:
-        """Return the time of all lines, added up in their order, so that every machine gets the same sum."""
+        """Return the total time, summed in the order of the lines, so that every machine gets the same sum."""
         return float(np.cumsum(self.seconds)[-1]) if len(self) else 0.0
 
     def time_order(self) -> Whole:
-        """Return the lines' places by the time at which they were decided, then by index."""
+        """Return the permutation that sorts the lines by the time at which they were decided, then by index."""
         rank = np.empty(len(self.at.values), dtype=np.int64)
         rank[sorted(range(len(rank)), key=self.at.values.__getitem__)] = np.arange(len(rank))
         return np.lexsort((self.index, rank[self.at.codes]))
 
 
 def votes_of(line: Line) -> int:
-    """Return the noisy copies of a line; at most what 64 bits hold, as a hostile line may name any votes."""
+    """Return the noise samples of a line, clipped to int64, since a forged line may have any numbers."""
     return min(line.samples, _MOST)
 
 
 def repeated(image: NDArray[np.uint64], owner: Whole | NDArray[np.int32]) -> int:
     """Return how many images repeat another one.
 
-    Images of one owner may repeat each other: what counts is in how many owners, beyond the first, each is found.
+    Images of one owner may repeat each other: each image counts once per owner beyond the first.
 
     Args:
         image: uint64 (m,): `image_key` of each image.
-        owner: whole numbers (m,): the image itself, or its group.
+        owner: int (m,): index of the image, or of its group.
 
     >>> repeated(np.array([7, 7, 7, 8], dtype=np.uint64), np.arange(4))
     2
@@ -132,7 +132,7 @@ def repeated(image: NDArray[np.uint64], owner: Whole | NDArray[np.int32]) -> int
 
 
 def image_key(image: str) -> int:
-    """Return 64 bits that are equal for equal image hashes, whatever text a line has in that place."""
+    """Return 64 bits of the hash of an image hash, which may be any text."""
     return int.from_bytes(hashlib.sha256(image.encode("utf-8", "surrogatepass")).digest()[:8], "little")
 
 
@@ -154,10 +154,10 @@ _VALUES: dict[str, Callable[[Line], Any]] = {
 
 
 class Collector:
-    """Gathers columns line by line."""
+    """Collects columns line by line."""
 
     def __init__(self) -> None:
-        """Begin without a line."""
+        """Start without lines."""
         self._numbers = {name: array(code) for name, (code, _) in _NUMBERS.items()}
         self._codes = {name: array("i") for name in _VALUES}
         self._values: dict[str, dict[Any, int]] = {name: {} for name in _VALUES}
@@ -171,11 +171,11 @@ class Collector:
             self._codes[name].append(known.setdefault(value(line), len(known)))
 
     def order(self) -> Whole:
-        """Return the places of the lines by sigma and index; lines of one key in the order in which they came."""
+        """Return the permutation that sorts the lines by sigma and index; stable."""
         return np.lexsort((np.array(self._numbers["index"]), np.array(self._numbers["sigma"])))
 
     def done(self, order: Rows = slice(None)) -> Columns:
-        """Return the columns of the lines added, in an order; what was gathered is given up piece by piece."""
+        """Return the columns in a given order; the collected data are released piece by piece."""
         columns: dict[str, Any] = {name: np.array(self._numbers.pop(name))[order] for name in _NUMBERS}
         for name in _VALUES:
             columns[name] = Coded(np.array(self._codes.pop(name))[order], tuple(self._values.pop(name)))
@@ -183,7 +183,7 @@ class Collector:
 
 
 def gathered(lines: Iterable[Line]) -> Columns:
-    """Return the columns of lines that are in memory."""
+    """Return the columns of lines in memory."""
     collector = Collector()
     for line in lines:
         collector.append(line)
@@ -197,17 +197,17 @@ def indices_of(spec: Spec) -> Whole:
 
 
 BLOCK = 2048
-"""Lines that are held at a time: some kilobytes each."""
+"""Number of lines in memory at a time, some kilobytes each."""
 
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """Where lines lie; arrays of shape (m,).
+    """Positions of lines in files; arrays of shape (m,).
 
     Attributes:
         file: number of the file.
         offset: first byte.
-        length: bytes, the end of the line included.
+        length: number of bytes, line break included.
     """
 
     file: NDArray[np.int32]
@@ -215,29 +215,29 @@ class Places:
     length: Whole
 
     def of(self, rows: Rows) -> Places:
-        """Return the places of some lines; a slice copies nothing."""
+        """Return the places of some lines; for a slice these are views."""
         return Places(self.file[rows], self.offset[rows], self.length[rows])
 
 
 class Files:
-    """Ledger files by number. What gzip has packed cannot be read out of order: it is copied, unpacked, once.
+    """Ledger files by number. Packed files cannot be read in random order, so each is unpacked once.
 
-    The copy is one temporary file without a name, which ends with this object.
+    Unpacked bytes are in one unnamed temporary file, which is closed with this object.
     """
 
     def __init__(self) -> None:
-        """Begin without a file."""
+        """Start without files."""
         self.paths: list[Path] = []
         self._packed: set[int] = set()
         self._copy: IO[bytes] | None = None
 
     def add(self, path: Path) -> int:
-        """Return the number of one more file."""
+        """Add a file; return its number."""
         self.paths.append(path)
         return len(self.paths) - 1
 
     def unpacked(self, file: int) -> IO[bytes]:
-        """Return where the content of a packed file is to be written, behind that of others."""
+        """Return the file to which the content of a packed file is to be appended."""
         self._packed.add(file)
         if self._copy is None:
             self._copy = tempfile.TemporaryFile(prefix="smoothcert-")  # noqa: SIM115  # lives as long as this object
@@ -245,10 +245,10 @@ class Files:
         return self._copy
 
     def read(self, file: int, spans: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return the bytes at (offset, length) of one file.
+        """Return the bytes at each (offset, length) of one file.
 
         Raises:
-            EvidenceError: the file is gone.
+            EvidenceError: the file cannot be read any more.
         """
         try:
             if self._copy is not None and file in self._packed:
@@ -267,13 +267,13 @@ def _pieces(file: IO[bytes], spans: Sequence[tuple[int, int]]) -> list[bytes]:
 
 
 class StoredLines(Sequence[Line]):
-    """Lines of ledger files, sorted by sigma and index; holds their columns, not their votes.
+    """Lines of ledger files, sorted by sigma and index; keeps their columns in memory, not their votes.
 
     A slice is such a sequence too. Equal to any sequence of the same lines.
     """
 
     def __init__(self, columns: Columns, places: Places, files: Files) -> None:
-        """Take columns and places of the same lines, in the same order."""
+        """Store columns and places of the same lines, in the same order."""
         self.columns, self._places, self._files = columns, places, files
 
     def __len__(self) -> int:
@@ -290,7 +290,7 @@ class StoredLines(Sequence[Line]):
         return next(iter(self.of(slice(place, place + 1))))
 
     def of(self, rows: Rows) -> StoredLines:
-        """Return some of the lines, by a slice or by their places."""
+        """Return some of the lines, by a slice or by their indices."""
         return StoredLines(self.columns.of(rows), self._places.of(rows), self._files)
 
     def __iter__(self) -> Iterator[Line]:
@@ -302,7 +302,7 @@ class StoredLines(Sequence[Line]):
             return NotImplemented
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
-    __hash__ = None  # type: ignore[assignment]  # as large as the files, so never a key
+    __hash__ = None  # type: ignore[assignment]  # hashing would read all files
 
     def at(self, sigma: float) -> StoredLines:
         """Return the lines of one noise level."""
@@ -310,10 +310,10 @@ class StoredLines(Sequence[Line]):
         return self[first:last]
 
     def _read(self) -> list[Line]:
-        """Read all lines, each file from front to back.
+        """Read all lines, each file from start to end.
 
         Raises:
-            EvidenceError: a file is gone, or was changed since it was opened.
+            EvidenceError: a file cannot be read any more, or was changed since it was opened.
         """
         places, found = self._places, np.empty(len(self), dtype=object)
         for file in np.unique(places.file).tolist():
@@ -335,17 +335,17 @@ class StoredLines(Sequence[Line]):
 
 
 def columns_of(lines: Sequence[Line]) -> Columns:
-    """Return the columns of lines, on the disk or in memory."""
+    """Return the columns of lines, on disk or in memory."""
     return lines.columns if isinstance(lines, StoredLines) else gathered(lines)
 
 
 def some_of(lines: Sequence[Line], places: Whole) -> Iterable[Line]:
-    """Return the lines at some places, read in blocks where they are on the disk."""
+    """Return the lines at some indices, read in blocks if they are on disk."""
     return lines.of(places) if isinstance(lines, StoredLines) else [lines[place] for place in places.tolist()]
 
 
 def in_blocks(lines: Sequence[Line]) -> Iterator[tuple[slice, Sequence[Line]]]:
-    """Yield consecutive lines, a few thousand in memory at a time, with their places among all."""
+    """Yield blocks of consecutive lines, a few thousand at a time, with their slice of all lines."""
     for start in range(0, len(lines), BLOCK):
         rows = slice(start, min(start + BLOCK, len(lines)))
         yield rows, tuple(lines[rows])

@@ -1,7 +1,7 @@
-"""Who may touch a run: one process that writes it, or several that read it and need it at rest; a crash lets go.
+"""The lock of a run: one writer or many readers; the operating system releases it on exit.
 
-The lock is the operating system's: `flock` of the whole file or, on Windows, ranges of bytes far behind its end, where
-a writer holds all of `READERS` bytes and each reader one of them.
+On POSIX the whole file is locked with `flock`; on Windows, byte ranges far beyond its end: a writer locks all `READERS`
+bytes, a reader one of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if sys.platform == "win32":
 
     @contextmanager
     def locked(file: IO[Any], shared: bool = False) -> Iterator[bool]:
-        """Lock an open file as on other systems."""
+        """Lock an open file, as on POSIX."""
         handle, count = file.fileno(), 1 if shared else READERS
         places = range(FAR, FAR + READERS, count)
         place = next((place for place in places if _range(handle, msvcrt.LK_NBLCK, place, count)), None)
@@ -46,17 +46,17 @@ else:
 
     @contextmanager
     def locked(file: IO[Any], shared: bool = False) -> Iterator[bool]:
-        """Lock an open file, for as long as the context lasts and the file is open, or until the process ends.
+        """Lock an open file until the context ends.
 
         Args:
-            file: the file; reading it is enough.
-            shared: whether others may hold it shared as well.
+            file: the file, open for reading or writing.
+            shared: whether other processes may hold a shared lock too.
 
         Yields:
-            Whether it is locked: False where somebody else holds it.
+            Whether the lock was acquired; False if another process holds it.
 
         Raises:
-            OSError: the disk keeps no locks.
+            OSError: the file system does not support locks.
         """
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -67,7 +67,7 @@ else:
 
 
 def is_written(file: Path) -> bool:
-    """Whether a process holds a lock file for writing at this moment."""
+    """Whether a process holds the lock file for writing."""
     try:
         with open_regular(file) as opened, locked(opened, shared=True) as held:
             return not held
@@ -77,10 +77,10 @@ def is_written(file: Path) -> bool:
 
 @contextmanager
 def writing(file: Path) -> Iterator[None]:
-    """Hold a lock file for this process alone.
+    """Hold the lock file exclusively.
 
     Raises:
-        EvidenceError: another process is writing the run, or the disk keeps no locks.
+        EvidenceError: another process is writing the run, or the file system does not support locks.
     """
     if os.path.lexists(file) and not file.is_file():
         raise EvidenceError(f"Expected a file at {file}, found something else; move it away and try again.")
@@ -90,8 +90,8 @@ def writing(file: Path) -> Iterator[None]:
             held = stack.enter_context(locked(opened))
         except OSError as error:
             raise EvidenceError(
-                f"The disk of {file.parent} keeps no locks ({error.strerror}): two processes could write the run at "
-                "once. Write it on another disk, and copy it when it is done."
+                f"The file system of {file.parent} does not support locks ({error.strerror}), so two processes could "
+                "write the run at once. Write it on another file system and copy it when it is done."
             ) from None
         if not held:
             raise EvidenceError(f"Another process is writing {file.parent}. Wait for it, or stop it.")
@@ -100,18 +100,18 @@ def writing(file: Path) -> Iterator[None]:
 
 @contextmanager
 def at_rest(file: Path) -> Iterator[None]:
-    """Keep other processes from writing a run, so far as it has a lock file: an archived copy may have none.
+    """Prevent other processes from writing a run; without a lock file, as in an archived copy, do nothing.
 
     Raises:
-        EvidenceError: a process is writing the run.
+        EvidenceError: another process is writing the run.
     """
     with ExitStack() as stack:
         try:
             held = stack.enter_context(locked(stack.enter_context(open_regular(file)), shared=True))
-        except (OSError, EvidenceError):  # no lock file, or a network disk that knows no locks
+        except (OSError, EvidenceError):  # no lock file, or a file system without locks
             held = True
         if not held:
             raise EvidenceError(
-                f"{file.parent} is being written at this moment. Wait for it, or interrupt it: nothing is lost."
+                f"Another process is writing {file.parent}. Wait for it, or interrupt it: nothing is lost."
             )
         yield

@@ -1,6 +1,6 @@
 """From ledger lines to certificates: bounds, radii and decisions of every image, a pure function of votes.
 
-The same votes also estimate what prediction would do: how often it abstains and how many samples it takes.
+The same votes also estimate how often a prediction abstains and how many samples it takes.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from smoothcert.stats.prediction import prediction_power
 from smoothcert.stats.rounding import round_down
 
 Mask = NDArray[np.bool_]
-_AT_A_TIME = 65_536  # images, where numbers between input and answer take more room than these
+_AT_A_TIME = 65_536  # images per block, where intermediate arrays are larger than the result
 
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """What the votes say about m images at one sigma and k.
+    """Certificates of m images at one sigma and k.
 
     Attributes:
-        plan: looks, levels, bound, sigma.
+        plan: looks, alpha, bound, sigma.
         k: rank of the certificates.
         index: int (m,): index of each image in its source.
-        label: int (m,): reference labels, the classes that were bounded.
-        wrong: bool (m,): the selection winner is another class, so the image is not certified-correct.
+        label: int (m,): reference labels, whose probabilities are bounded.
+        wrong: bool (m,): the selection winner is another class, so the image counts as not certified.
         bounds: running bounds at the last look taken, q (m,) and u (m, k).
-        radius: float (m,): exact certified radius; 0 or less where nothing is certified.
-        samples: int (m,): noisy copies drawn, selection included.
+        radius: float (m,): certified L2 radius, not rounded; <= 0 if nothing is certified.
+        samples: int (m,): noise samples drawn, selection included.
     """
 
     plan: Plan
@@ -53,16 +53,16 @@ class Outcomes:
 
     @property
     def abstained(self) -> Mask:
-        """Images of the right class for which no positive radius is certified, bool (m,)."""
+        """bool (m,): images that are not `wrong` and have no positive certified radius."""
         return ~self.wrong & (self.radius <= 0)
 
     def of(self, rows: slice) -> Outcomes:
-        """Return those of consecutive images; nothing is copied."""
+        """Return the outcomes of consecutive images, as views."""
         parts = {name: getattr(self, name)[rows] for name in ("index", "label", "wrong", "radius", "samples")}
         return replace(self, bounds=Bounds(self.bounds.q[rows], self.bounds.u[rows]), **parts)
 
     def certified_correct(self, r: float) -> Mask:
-        """Images certified for their reference label at radius r, bool (m,); r = 0 asks for any positive radius."""
+        """Return bool (m,): certified for the reference label at radius r; r = 0 means any positive radius."""
         kept = ~self.wrong & (self.radius > 0)
         for start in range(0, max(len(kept), 1), _AT_A_TIME):
             rows = slice(start, start + _AT_A_TIME)
@@ -71,7 +71,7 @@ class Outcomes:
         return kept
 
     def certificates(self, radii: Sequence[float]) -> list[Certificate]:
-        """Return one certificate an image; label None is an abstention or a wrong class."""
+        """Return one certificate per image; label None for an abstention or a wrong class."""
         at = {r: self.certified_correct(r) for r in radii}
         down = round_down(np.maximum(self.radius, 0.0))
         held = ~self.wrong & (self.radius > 0)
@@ -95,19 +95,18 @@ def plan_of(spec: Spec, sigma: float) -> Plan:
 
 
 def only_at_least(spec: Spec, r: float) -> bool:
-    """Whether counts of certified images at radius r are only "at least".
+    """Whether the number of certified images at radius r is only a lower bound ("at least").
 
-    What is counted is always sound: each image counted is certified at r. The question is whether more images would
-    have been, had r been a radius of the spec.
+    Every image counted is certified at r. The question is whether more images would be if r were a radius of the spec.
 
-    Exact, for every r: each image took all looks, as with `stopping: fixed`, or with a plan of one look.
-    Exact, under early stopping: the radii of the spec. An image stops once each of them is certified or out of reach,
-    so the count is the outcome of the procedure that was fixed before the first vote, and its interval holds.
-    At least, under early stopping: every other r, larger or smaller, 0 ("any positive radius") included. An image that
-    is certified at all radii of the spec stopped there, though more copies may have certified it beyond the largest or
-    between two of them; one that was given up at the smallest of them may be certified below it. Running bounds only
-    sharpen with more looks, so no count is too high; the lower end of its interval holds, an upper end does not, and
-    images counted as abstentions are "at most".
+    Exact for every r if each image took all looks, as with `stopping: fixed` or a single look.
+    Exact for the radii of the spec under early stopping: an image stops once each of them is certified or no longer
+    reachable, so the count is the outcome of the procedure fixed before the first vote, and its interval holds.
+    Only "at least" for every other r under early stopping, 0 ("any positive radius") included: an image certified at
+    all radii of the spec stopped there, although more samples might have certified it beyond the largest or between two
+    of them; one that stopped for futility at the smallest might be certified below it. Running bounds only tighten with
+    more looks, so no count is too high: the lower end of its interval holds, the upper end does not, and the number of
+    abstentions is "at most".
 
     Args:
         spec: the locked spec.
@@ -132,7 +131,7 @@ def outcomes(spec: Spec, lines: Sequence[Line], sigma: float, k: int) -> Outcome
 
 
 def outcomes_by_k(spec: Spec, lines: Sequence[Line], sigma: float, ks: Sequence[int]) -> dict[int, Outcomes]:
-    """Derive the certificates of one sigma and several k, going through the lines once, a block at a time."""
+    """Derive the certificates of one sigma and several k in one pass over the lines, block by block."""
     columns = columns_of(lines)
     looks, most = len(spec.looks), max(ks)
     parts = [derived(spec, seen(block, columns.of(rows), looks, most), sigma, ks) for rows, block in in_blocks(lines)]
@@ -142,12 +141,12 @@ def outcomes_by_k(spec: Spec, lines: Sequence[Line], sigma: float, ks: Sequence[
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """The votes of m lines as arrays, from which outcomes under any alpha, bound and smaller k are derived.
+    """The votes of m lines as arrays, from which outcomes at any alpha, bound and k <= K are derived.
 
     Attributes:
-        columns: what the lines say besides their votes.
+        columns: all of the lines but their votes.
         votes: n and label_votes (m, looks), rivals (m, looks, K); n = 0 where no look was taken.
-        others: bool (m,): the selection winner is another class than the label, or none.
+        others: bool (m,): the selection winner is not the label, or there is none.
     """
 
     columns: Columns
@@ -156,7 +155,7 @@ class Seen:
 
 
 def seen(lines: Sequence[Line], columns: Columns, looks: int, k: int) -> Seen:
-    """Return the votes of lines in memory as arrays: of so many looks, with the k strongest rivals."""
+    """Return the votes of lines in memory as arrays, with `looks` looks and the k strongest rivals."""
     others = np.array([winner(line) != line.label for line in lines], dtype=np.bool_)
     return Seen(columns, line_tallies(lines, looks, k), others)
 
@@ -180,7 +179,7 @@ def derived(spec: Spec, block: Seen, sigma: float, ks: Sequence[int]) -> dict[in
 
 
 def joined(parts: Sequence[Outcomes], columns: Columns) -> Outcomes:
-    """Return the outcomes of consecutive blocks of lines as one, at one sigma and k; `columns` of all these lines."""
+    """Concatenate the outcomes of consecutive blocks of lines at one sigma and k; `columns` are those of all lines."""
     return Outcomes(
         plan=parts[0].plan,
         k=parts[0].k,
@@ -194,7 +193,7 @@ def joined(parts: Sequence[Outcomes], columns: Columns) -> Outcomes:
 
 
 def winner(line: Line) -> int | None:
-    """Return the class most selection copies voted for (the lowest on a tie), or None without selection."""
+    """Return the class with most selection votes (the lowest on a tie); None without selection."""
     if not line.selection:
         return None
     votes = line.selection
@@ -202,9 +201,9 @@ def winner(line: Line) -> int | None:
 
 
 def final_bounds(votes: Tally, plan: Plan, k: int) -> Bounds:
-    """Return the running bounds after the last of the plan's looks that was taken, q (m,) and u (m, k); 1 without any.
+    """Return the running bounds after the last look taken, q (m,) and u (m, k); 1 where no look was taken.
 
-    The last column of `stats.running`, but only for looks that were taken, and for each count that occurs once.
+    The last column of `stats.running`, computed only for looks that were taken and once per distinct count.
 
     Raises:
         SpecError: a sample number is neither 0 nor the plan's.
@@ -222,13 +221,13 @@ def final_bounds(votes: Tally, plan: Plan, k: int) -> Bounds:
 
 
 def taken_at(votes: Tally, look: int) -> tuple[NDArray[np.int64], Tally]:
-    """Return which images took a look, and their votes at it."""
+    """Return the indices of the images that took a look, and their votes at it."""
     at = np.flatnonzero(votes.n[:, look])
     return at, Tally(votes.n[at, look], votes.label_votes[at, look], votes.rivals[at, look])
 
 
 def line_tallies(lines: Sequence[Line], looks: int, k: int) -> Tally:
-    """Collect the votes of lines: n and label_votes (m, looks), rivals (m, looks, k); n = 0 where no look was taken."""
+    """Return the votes of lines: n and label_votes (m, looks), rivals (m, looks, k); n = 0 where no look was taken."""
     shape = (len(lines), looks)
     n, label_votes = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     rivals = np.zeros((*shape, k), dtype=np.int64)
@@ -242,32 +241,32 @@ def line_tallies(lines: Sequence[Line], looks: int, k: int) -> Tally:
 
 FloatArray = NDArray[np.float64]
 TOGETHER = 64
-"""Studies that share a batch where many are predicted at once, as the sampler's window holds them."""
+"""Number of studies that share a batch when many are predicted at once (the window of the sampler)."""
 _STEPS = 400  # of the grid over p
 
 
 def prediction_estimate(
     chances: FloatArray, production: Production, first: int = 1
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Estimate, from stored votes, how often adaptive prediction abstains and how many copies it takes.
+    """Estimate from stored votes how often adaptive prediction abstains and how many samples it takes.
 
-    The votes of selection and of the last look are pooled. An estimate: an image's share is not its probability, and an
-    image stopped because of its votes.
+    The votes of selection and of the last look are pooled. This is an estimate: a vote share is not a probability, and
+    sampling stopped because of the votes.
 
     Args:
         chances: `pairwise_probabilities` of one noise level, at least one.
-        production: votes and alpha of a prediction.
-        first: least copies of a look: a share of a batch where many studies are predicted at once, a batch for one.
+        production: maximum samples and alpha of a prediction.
+        first: minimum samples of a look: a share of a batch if many studies are predicted at once, a batch for one.
 
     Returns:
-        Mean over the images and its standard error, of abstention and of copies.
+        Mean over the images and its standard error, for abstention and for samples.
     """
     abstain, samples = expected(chances, production, first)
     return mean(abstain), mean(samples)
 
 
 def pairwise_probabilities(lines: Sequence[Line]) -> FloatArray:
-    """Return the duel of each image's two leading classes, float (m,), from its pooled votes."""
+    """Return the pairwise probability of the two leading classes of each image, float (m,), from its pooled votes."""
     chances = np.empty(len(lines))
     for rows, block in in_blocks(lines):
         chances[rows] = pairwise_probability(*np.array([_leaders(line) for line in block], dtype=np.float64).T)
@@ -275,15 +274,15 @@ def pairwise_probabilities(lines: Sequence[Line]) -> FloatArray:
 
 
 def pairwise_probability(leader: FloatArray, runner_up: FloatArray, drawn: FloatArray | float) -> FloatArray:
-    """Return the probability of a duel of two classes that is as hard to decide, float (m,).
+    """Return the success probability of the two-class problem that is as hard to decide, float (m,).
 
-    With a share s of the votes for the two leading classes and p of these for the leader, n copies move the test as far
-    as n copies of a duel at (1 + sqrt(s) (2 p - 1)) / 2.
+    With a share s of the votes for the two leading classes and a share p of these for the leader, n samples move the
+    test as far as n samples of a two-class problem with probability (1 + sqrt(s) (2 p - 1)) / 2.
 
     Args:
         leader: votes (or probability) of the leading class, (m,).
-        runner_up: of the second, (m,).
-        drawn: of all classes together; 0 gives an even duel.
+        runner_up: those of the second class, (m,).
+        drawn: those of all classes; 0 gives 1/2.
 
     >>> pairwise_probability(np.array([90.0]), np.array([10.0]), 100.0).tolist()
     [0.9]
@@ -294,14 +293,14 @@ def pairwise_probability(leader: FloatArray, runner_up: FloatArray, drawn: Float
 
 
 def expected(chances: FloatArray, production: Production, first: int) -> tuple[FloatArray, FloatArray]:
-    """Return for each duel the probability that adaptive prediction abstains, and the copies it takes on average."""
+    """Return, for each pairwise probability, the probability of an abstention and the mean number of samples."""
     grid = np.linspace(0.5, 1, _STEPS + 1)
     abstain, samples = (np.interp(chances, grid, each) for each in _odds(production.votes, production.alpha, first))
     return abstain, samples
 
 
 def _leaders(line: Line) -> tuple[int, int, int]:
-    """Votes of the leading class, of the second and of all, selection and last look together."""
+    """Return the votes of the leading class, of the second, and of all, selection and last look pooled."""
     last, first = line.looks[-1][1] if line.looks else {}, line.selection or {}
     votes = sorted((first.get(c, 0) + last.get(c, 0) for c in {*first, *last}), reverse=True)
     return (*votes, 0, 0)[0], (*votes, 0, 0)[1], sum(votes)
@@ -314,12 +313,12 @@ def _odds(votes: int, alpha: float, first: int = 1) -> tuple[FloatArray, FloatAr
 
 
 def padded(looks: Sequence[int], size: int) -> int:
-    """Return the copies of a lone image at cumulative sample numbers, each step rounded up to whole batches."""
+    """Return the samples of a single image at cumulative sample numbers, each step padded to whole batches."""
     return sum(-(-(after - before) // size) * size for before, after in pairwise((0, *looks)))
 
 
 def mean(values: Sequence[float] | NDArray[Any]) -> tuple[float, float]:
-    """Return the mean over images and its standard error; 0 for the error of a single image."""
+    """Return the mean over images and its standard error, which is 0 for a single image."""
     array = np.asarray(values, dtype=np.float64)
     if not len(array):
         return 0.0, 0.0

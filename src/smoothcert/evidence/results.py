@@ -37,10 +37,10 @@ def entries(
         ledger: the evidence, complete or partial.
         radii: radii to report instead of the spec's own. A radius outside the spec may have been chosen after seeing
             results, so no population bound is given for it.
-        certificates: where the certificates of a (sigma, k) come from, if they are already known.
+        certificates: returns the certificates of a (sigma, k), if they are already known.
 
     Returns:
-        One cell a (sigma, k, r), in that order.
+        One entry per (sigma, k, r), in that order.
     """
     return _entries(spec, ledger, radii, certificates)
 
@@ -52,7 +52,7 @@ def _entries(
     certificates: Certificates | None,
     repeats_count: bool = True,
 ) -> list[Entry]:
-    """Return the table; unless repeats count, as form 1 had it."""
+    """Return the table; without `repeats_count`, repeated images do not withhold population bounds, as in form 1."""
     whole, table = len(ledger.lines) == spec.expected, []
     for sigma in spec.request.sigma:
         lines, ks = ledger.at(sigma), spec.request.k
@@ -68,27 +68,27 @@ def _entries(
 
 
 def repeats(spec: Spec, columns: Columns) -> int:
-    """Return how many images repeat another one, so that no bound on a population is given.
+    """Return how many images repeat another one; if any does, no population bound is given.
 
-    Independent draws do not repeat to the bit: of 300 images of which 30 differ, 270 repeat. Where images come in
-    groups the bound uses one image a group: copies inside a group are then harmless, those across groups count.
+    Independent draws are not bit-identical: 300 images of which 30 are distinct have 270 repeats. If images come in
+    groups, the bound uses one image per group, so that repeats within a group are harmless and are not counted.
 
     Args:
         spec: the locked spec.
-        columns: the lines of one noise level.
+        columns: columns of the lines of one noise level.
     """
     return repeated(columns.image, columns.group.codes if spec.data.grouped else columns.index)
 
 
 def _draw(spec: Spec, lines: Sequence[Line]) -> Draw:
-    """Return the positions of one image a group, or None where images do not come in groups."""
+    """Return the positions of one image per group; None if images do not come in groups."""
     if not spec.data.grouped:
         return None
     return np.asarray(one_per_group((group or "" for group in columns_of(lines).group), spec.seed), dtype=np.int64)
 
 
 def _entry(spec: Spec, found: Outcomes, draw: Draw, at: tuple[float, float], withheld: str | None) -> Entry:
-    """Return one cell at (r, R_max), without a population bound where it is withheld."""
+    """Return the entry at (r, R_max), without a population bound if it is withheld."""
     (r, limit), m = at, spec.data.images
     kept = found.certified_correct(r)
     claim, at_least = claims(int(kept.sum()), m, spec.request.alpha, spec.cells, CONFIDENCE), only_at_least(spec, r)
@@ -121,7 +121,7 @@ def _entry(spec: Spec, found: Outcomes, draw: Draw, at: tuple[float, float], wit
 
 
 def _population(spec: Spec, kept: Mask, draw: Draw, claim: Claim) -> tuple[float | None, float | None]:
-    """Return the single and the joint population bound, from one image a group where images come in groups."""
+    """Return the single and the joint population bound, from one image per group if images come in groups."""
     if draw is None:
         return claim.population, claim.joint
     chosen = int(kept[draw].sum())
@@ -147,20 +147,20 @@ def results_record(
 NAMES = {
     "observed": "certified accuracy of this sample",
     "population": "95 % lower bound on certified accuracy of the population",
-    "joint": "95 % lower bound on certified accuracy of the population, jointly over all cells,",
+    "joint": "95 % lower bound on certified accuracy of the population, jointly over all entries,",
 }
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether one criterion holds.
+    """Whether an acceptance criterion is met.
 
     Attributes:
-        criterion: what was promised before the first image.
-        value: the fraction that was reached; None where nothing can be said, and `withheld` says why.
-        attainable: whether the sampling budget can certify this radius at all.
-        met: value >= at_least, compared exactly: at_least is the decimal that was typed, and an observed share is the
-            fraction certified / images. None where value is. An unattainable radius does not meet a criterion.
+        criterion: the criterion, fixed before the first image.
+        value: the fraction reached; None if it cannot be stated, for the reason `withheld`.
+        attainable: whether the sampling budget can certify this radius.
+        met: value >= at_least, compared exactly: at_least is the decimal as typed, and an observed share is the
+            fraction certified / images. None if value is. An unattainable radius does not meet a criterion.
         withheld: why there is no value.
     """
 
@@ -172,13 +172,13 @@ class Verdict:
 
     @property
     def promised(self) -> str:
-        """What was promised, in words."""
+        """The criterion as text."""
         at_least = f"{percent_exact(self.criterion.at_least)} %"
         return f"{NAMES[self.criterion.of]} at least {at_least} at {self.criterion.words}"
 
     @property
     def reached(self) -> str:
-        """What was reached, in words: rounded down, to no fewer decimals than were promised, so both agree with met."""
+        """The value as text, rounded down to at least the decimals of the criterion, so that it agrees with met."""
         if not self.attainable:
             return "not attainable with this sampling budget"
         if self.value is None:
@@ -194,18 +194,18 @@ class Verdict:
 
 
 def verdicts(spec: Spec, entries: Sequence[Entry]) -> list[Verdict]:
-    """Judge every criterion of a spec by the cells of its results table, in their order; none of a partial run."""
+    """Judge every criterion of a spec by the results table, in order; all are undecided for a partial run."""
     whole = all(entry.lines == entry.images for entry in entries)
     return [judge(criterion, _entry_of(criterion, entries), whole) for criterion in spec.request.criteria]
 
 
 def _entry_of(criterion: Criterion, entries: Sequence[Entry]) -> Entry:
-    wanted = (float(criterion.sigma), criterion.k, criterion.radius)
-    return next(entry for entry in entries if (entry.sigma, entry.k, entry.radius) == wanted)
+    key = (float(criterion.sigma), criterion.k, criterion.radius)
+    return next(entry for entry in entries if (entry.sigma, entry.k, entry.radius) == key)
 
 
 def judge(criterion: Criterion, entry: Entry, whole: bool) -> Verdict:
-    """Judge one criterion by its cell; undecided unless the whole run is there."""
+    """Judge one criterion by its entry; undecided unless the run is complete (`whole`)."""
     if not whole:
         return Verdict(criterion, None, entry.attainable, None, PARTIAL)
     value = {"observed": entry.observed, "population": entry.population, "joint": entry.joint}[criterion.of]

@@ -22,7 +22,7 @@ from smoothcert.stats.rounding import scientific_up
 
 @dataclass(frozen=True)
 class Run:
-    """Spec and evidence of one run directory; everything else is derived on demand."""
+    """Spec and ledger of a run directory; everything else is derived on demand."""
 
     directory: RunDirectory
     spec: Spec
@@ -30,7 +30,7 @@ class Run:
 
     @property
     def expected(self) -> int:
-        """Number of results a whole run has: one a (sigma, image)."""
+        """Number of results of a complete run: one per (sigma, image)."""
         return self.spec.expected
 
     @property
@@ -40,18 +40,18 @@ class Run:
 
     @cached_property
     def images(self) -> int:
-        """Number of images this directory is about: all of the spec, or those of its shard."""
+        """Number of images of this directory: all of the spec, or those of its shard."""
         share = self.directory.share
         return self.spec.data.images if share is None else len(share.part(self.spec.indices))
 
     @cached_property
     def unsampled(self) -> int:
-        """Number of (sigma, image) pairs this directory is about without a line."""
+        """Number of (sigma, image) pairs of this directory without a line."""
         return len(self.spec.request.sigma) * self.images - len(self.ledger.lines)
 
     @cached_property
     def done(self) -> bool:
-        """Whether nothing is left to sample here, and an event vouches for the lines: sealed, or a finished shard."""
+        """Whether nothing is left to sample and an event vouches for the lines: a sealed run or a finished shard."""
         return self.unsampled == 0 and self.directory.vouched() is not None
 
     @cached_property
@@ -65,22 +65,22 @@ class Run:
         return self.directory.read_events()
 
     def clean(self, sigma: float) -> Clean | None:
-        """Return the accuracy without noise at one noise level, or None where none was recorded."""
+        """Return the clean accuracy of the base classifier of one noise level; None if it was not recorded."""
         return clean_of(self.events, float(sigma))
 
     @cached_property
     def changes(self) -> tuple[Change, ...]:
-        """How far simple changes move the images; empty where that was not measured."""
+        """L2 norms of simple perturbations of the images; empty if they were not measured."""
         return changes_of(self.events)
 
     @cached_property
     def rates(self) -> Rates | None:
-        """Noisy copies a second in each precision; None where that was not measured."""
+        """Noise samples per second in each precision; None if they were not measured."""
         return rates_of(self.events)
 
     @cached_property
     def arithmetic(self) -> str:
-        """Whether computer arithmetic is covered by the certificates, in words."""
+        """Whether the certificates cover floating-point arithmetic, as text."""
         levels = [event for event in self.events if event.event == LEVEL]
         if self.spec.request.noise == "float":
             return "not covered (ordinary floating-point noise)"
@@ -88,7 +88,7 @@ class Run:
             return "not tested yet (no image has been sampled)"
         tests = [event.facts.get("self_test") for event in levels]
         if not all(isinstance(test, dict) and test.get("bit_equal") is True for test in tests):
-            return "not covered (self-test: the classifier's numbers depend on a copy's neighbours in the batch)"
+            return "not covered (self-test: the logits of a noise sample depend on the other rows of its batch)"
         worst = max(model.eta for model in self.spec.models)
         step = f"1/{self.spec.data.levels}"
         return (
@@ -97,7 +97,7 @@ class Run:
 
     @property
     def arithmetic_covered(self) -> bool:
-        """Whether computer arithmetic is covered by the certificates."""
+        """Whether the certificates cover floating-point arithmetic."""
         return self.arithmetic.startswith("covered")
 
     def results(self, radii: Sequence[float] = ()) -> Sequence[Entry]:
@@ -105,16 +105,15 @@ class Run:
         return entries(self.spec, self.ledger, radii, self.certificates)
 
     def certificates(self, sigma: float, k: int = 1) -> Outcomes:
-        """Return the certificates of one noise level and k; those of all k are derived together, once."""
+        """Return the certificates of one noise level and k; those of all k of the spec are derived together, once."""
         level, ks = float(sigma), self.spec.request.k
         if (level, k) not in self._known:
-            asked = ks if k in ks else (k,)
-            found = outcomes_by_k(self.spec, self.ledger.at(level), level, asked)
-            self._known.update({(level, each): outcomes for each, outcomes in found.items()})
+            by_k = outcomes_by_k(self.spec, self.ledger.at(level), level, ks if k in ks else (k,))
+            self._known.update({(level, each): outcomes for each, outcomes in by_k.items()})
         return self._known[level, k]
 
     def pairwise_probabilities(self, sigma: float) -> NDArray[np.float64]:
-        """Return the duel of each image's two leading classes at one noise level; see `estimate.duels`."""
+        """Return the pairwise probability of the two leading classes of each image; see `pairwise_probabilities`."""
         if float(sigma) not in self._pairwise:
             self._pairwise[float(sigma)] = pairwise_probabilities(self.ledger.at(sigma))
         return self._pairwise[float(sigma)]
@@ -135,7 +134,7 @@ def open_run(path: str | Path) -> Run:
         path: the run directory.
 
     Raises:
-        EvidenceError: there is no run there, or its ledger is damaged.
+        EvidenceError: the path is not a run, or its ledger is damaged.
         SpecError: its spec is damaged.
     """
     directory = RunDirectory(Path(path))

@@ -1,7 +1,7 @@
-"""The end of a run in which nothing is missing: its results, the event that vouches for its ledger, and signatures.
+"""Sealing a complete run: its results, the event that vouches for its ledger, and signatures.
 
-Signatures are made and checked by ssh-keygen; no cryptography is done here. What is signed is a short text of hashes
-that anybody can compute from the run.
+Signatures are made and checked by ssh-keygen; this package does no cryptography. What is signed is a short text of
+hashes that anyone can compute from the run.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def seal_run(run: RunDirectory, spec: Spec, ledger: Ledger) -> None:
     """Write `results.json`, and the finish event with the hashes of the ledger.
 
     Args:
-        run: a run directory that nobody else writes.
+        run: a run directory that no other process writes.
         spec: its locked spec.
-        ledger: its ledger, a line for every result of the spec.
+        ledger: its ledger, with a line for every result of the spec.
 
     Raises:
-        EvidenceError: the run is sealed already; a seal is never renewed.
+        EvidenceError: the run is already sealed; a seal is never replaced.
     """
     refuse_finished(run)
     write_json(run.results / "results.json", results_record(spec, ledger))
@@ -46,22 +46,22 @@ def seal_run(run: RunDirectory, spec: Spec, ledger: Ledger) -> None:
 
 
 def finish_shard(run: RunDirectory, ledger: Ledger) -> None:
-    """Write the event that vouches for the ledger of a shard, which nothing is missing in.
+    """Write the event that vouches for the ledger of a complete shard.
 
     Raises:
-        EvidenceError: the shard is finished already.
+        EvidenceError: the shard is already finished.
     """
     refuse_finished(run)
     append_event(run.events, SHARD_FINISHED, _last_date(ledger), shard=str(run.share), **seal_facts(ledger))
 
 
 def seal_facts(ledger: Ledger) -> dict[str, Any]:
-    """Return what a seal says of a ledger.
+    """Return the facts of a seal.
 
     Returns:
-        `lines` and `ledger_sha256`: the lines that count, as the canonical ledger. `files`: for every file, by its name
-        without .gz, the number of its lines and their hash as they stand in it, duplicates and dates included.
-        `unfinished`: names of files that end in half a line; left out where none does.
+        `lines` and `ledger_sha256`: number of lines that count, and canonical hash. `files`: for each file,
+        by its name without .gz, number and hash of its lines as they are, duplicates and times included. `unfinished`:
+        names of files with an incomplete last line; left out if there are none.
     """
     torn = sorted(name for name, file in ledger.files.items() if file.torn)
     facts = {"lines": len(ledger.lines), "ledger_sha256": ledger.sha256(), "files": seal_files(ledger)}
@@ -69,30 +69,30 @@ def seal_facts(ledger: Ledger) -> dict[str, Any]:
 
 
 def seal_files(ledger: Ledger) -> dict[str, Any]:
-    """Return the number of lines and the hash of each file of a ledger, by its name without .gz."""
+    """Return number and hash of the lines of each file of a ledger, by its name without .gz."""
     return {name: file.record() for name, file in sorted(ledger.files.items())}
 
 
 def refuse_finished(run: RunDirectory) -> None:
-    """Refuse to write evidence into a run that is sealed, or a shard that is finished.
+    """Raise if a run is sealed, or is a finished shard.
 
     Raises:
         EvidenceError: it is.
     """
     if end_of(run.own_events()) is not None:
         raise EvidenceError(
-            f"{run.path} is finished: its seal stands for ever, and nothing may be added to it or sampled again. "
-            "Restore what was changed from a copy, or certify anew into another --out."
+            f"{run.path} is finished, and nothing can be added or sampled again. "
+            "Restore what was changed from a copy, or certify again into another --out."
         )
 
 
 def fingerprint(run: RunDirectory) -> str | None:
-    """Return the evidence fingerprint of a run: the SHA-256 of its first finish event, as it stands in the log.
+    """Return the evidence fingerprint of a run: the SHA-256 of the line of its first finish event.
 
-    The event names the hash of the ledger, and the chain before it the hash of the spec and everything measured.
+    The event contains the hash of the ledger, and the chain before it the hash of the spec and all measurements.
 
     Returns:
-        64 hex digits; None where the run is not sealed.
+        64 hex digits; None if the run is not sealed.
 
     Raises:
         EvidenceError: there is no log, or a line is not an event.
@@ -101,15 +101,15 @@ def fingerprint(run: RunDirectory) -> str | None:
 
 
 def supersedes(event: Event, first: str | None) -> bool:
-    """Whether a later finish event says which one it supersedes, by its hash, and why; the first counts still."""
+    """Whether a later finish event names the first one by its hash and gives a reason; the first still counts."""
     reason = event.facts.get("reason")
     return first is not None and event.facts.get("supersedes") == first and isinstance(reason, str) and bool(reason)
 
 
 def seal_remark(run: RunDirectory) -> str:
-    """Return what every document must say of a run's seal; "" where there is nothing to say, as of every run so far.
+    """Return the remark that every document must have if a later finish event claims to supersede the seal, else "".
 
-    No version writes a finish event that supersedes another: one that does was added by other means.
+    No version writes such an event; it was added by other means.
     """
     first = fingerprint(run)
     for event in run.own_events():
@@ -120,7 +120,7 @@ def seal_remark(run: RunDirectory) -> str:
 
 
 def in_groups(sha256: str) -> str:
-    """Return the first 32 hex digits of a hash in groups of four, as documents print a fingerprint.
+    """Format the first 32 hex digits of a hash in groups of four.
 
     Example:
         >>> in_groups("0123456789abcdef" * 4)
@@ -130,50 +130,50 @@ def in_groups(sha256: str) -> str:
 
 
 def fingerprint_words(run: RunDirectory) -> str:
-    """Return the fingerprint of a run as documents print it, with what they must say of its seal."""
+    """Return the fingerprint of a run as text, with `seal_remark`."""
     found, remark = fingerprint(run), seal_remark(run)
     words = "none, as the run is not sealed" if found is None else in_groups(found)
     return f"{words}. {remark}" if remark else words
 
 
 def _last_date(ledger: Ledger) -> str:
-    """Return the latest time of a line: no seal is older than what it seals, even where a clock was set back."""
+    """Return the latest time of a line: a seal is never older than its lines, even if a clock was set back."""
     return max(ledger.columns.at.distinct(), default="")
 
 
 EVIDENCE_SIGNATURE, LOCK_SIGNATURE = "evidence.sig", "lock.sig"
 SIGNATURES = (EVIDENCE_SIGNATURE, LOCK_SIGNATURE)
 _NAMESPACE = "smoothcert"
-_SIGNING, _CHECKING = 300, 30  # seconds: whoever signs may have to type a passphrase
+_SIGNING, _CHECKING = 300, 30  # timeouts in seconds; signing may ask for a passphrase
 _LARGEST = 100_000  # bytes of a signature; those of ssh-keygen have a few hundred
 _KEY = re.compile(r"key (SHA256:[A-Za-z0-9+/=]+)")
 
 
 def lock_text(log: Path) -> bytes:
-    """Return what `lock.sig` signs: the hashes of spec.json and of the event that locked it.
+    """Return the text that `lock.sig` signs: the hashes of spec.json and of the event that locked it.
 
     Args:
-        log: the run's log of events.
+        log: the event log of the run.
 
     Raises:
-        EvidenceError: the log does not begin with a lock.
+        EvidenceError: the log does not start with the lock of a spec.
     """
     events = read_events(log)
     if not events or events[0].event != LOCKED:
-        raise EvidenceError(f"{log} does not begin with the locking of a spec.")
+        raise EvidenceError(f"{log} does not start with the lock of a spec.")
     spec = printable(str(events[0].facts.get("spec_sha256")))
     return f"smoothcert lock, version 1\nspec.json SHA-256 {spec}\nlock event SHA-256 {first_digest(log)}\n".encode()
 
 
 def evidence_text(run: RunDirectory) -> bytes:
-    """Return what `evidence.sig` signs: the hashes of spec.json and of the canonical ledger, and the fingerprint.
+    """Return the text that `evidence.sig` signs: the hashes of spec.json and canonical ledger, and the fingerprint.
 
     Raises:
         EvidenceError: the run is not sealed.
     """
     seal, found = run.seal(), fingerprint(run)
     if seal is None or found is None:
-        raise EvidenceError(f"{run.path} is not sealed, so there is no evidence to sign yet.")
+        raise EvidenceError(f"{run.path} is not sealed, so its evidence cannot be signed yet.")
     ledger = printable(str(seal.facts.get("ledger_sha256")))
     return (
         f"smoothcert evidence, version 1\nspec.json SHA-256 {file_sha256(run.spec)}\nledger SHA-256 {ledger}\n"
@@ -185,70 +185,70 @@ def sign(text: bytes, key: Path) -> bytes:
     """Sign a text with an SSH key.
 
     Args:
-        text: what to sign.
-        key: file of the private key, or of the public one where an agent holds the private one. ssh-keygen itself asks
-            for a passphrase.
+        text: the text to sign.
+        key: file of the private key, or of the public key if an agent holds the private one. ssh-keygen asks for the
+            passphrase.
 
     Returns:
-        The signature, armored.
+        The armored signature.
 
     Raises:
-        InputError: there is no such key, no ssh-keygen, or it refused.
+        InputError: the key or ssh-keygen is missing, or ssh-keygen failed.
     """
     expect_key(key)
     return _ssh_keygen(["-Y", "sign", "-f", str(key), "-n", _NAMESPACE], text, _SIGNING).encode()
 
 
 def expect_key(key: Path) -> None:
-    """Refuse a key that is no file.
+    """Raise if the file of a key does not exist.
 
     Raises:
-        InputError: it is none.
+        InputError: it does not.
     """
     if not key.is_file():
-        raise InputError(f"Expected the file of an SSH key, found none at {key}; ssh-keygen -t ed25519 makes one.")
+        raise InputError(f"Expected the file of an SSH key, found none at {key}; ssh-keygen -t ed25519 creates one.")
 
 
 def signed_by(text: bytes, signature: Path, allowed: Path, signer: str | None = None) -> str:
     """Return who signed a text.
 
     Args:
-        text: what must have been signed.
+        text: the text that must have been signed.
         signature: file of the signature.
         allowed: file of allowed signers, as ssh-keygen reads it.
-        signer: who must have signed; left out, anybody whom `allowed` names.
+        signer: who must have signed (default: anyone in `allowed`).
 
     Returns:
-        The signer as `allowed` names him, and the fingerprint of his key.
+        Name of the signer in `allowed`, and the fingerprint of the key.
 
     Raises:
-        EvidenceError: nobody who may has signed this text.
-        InputError: there is no ssh-keygen.
+        EvidenceError: no allowed signer has signed this text.
+        InputError: ssh-keygen is missing.
     """
     if signature.is_symlink() or not signature.is_file() or signature.stat().st_size > _LARGEST:
-        raise EvidenceError(f"{signature.name} is missing or no signature")
+        raise EvidenceError(f"{signature.name} is missing or not a signature")
     common = ["-f", str(allowed), "-s", str(signature)]
     try:
         if signer is None:
             found = _ssh_keygen(["-Y", "find-principals", *common], b"", _CHECKING)
             signer = re.split(r"[,\n]", found)[0].strip('" ')
-        told = _ssh_keygen(["-Y", "verify", *common, "-I", signer, "-n", _NAMESPACE], text, _CHECKING)
+        output = _ssh_keygen(["-Y", "verify", *common, "-I", signer, "-n", _NAMESPACE], text, _CHECKING)
     except _RefusedError:
-        who = "nobody whom the file of allowed signers names" if signer is None else printable(signer)
-        raise EvidenceError(f"{signature.name} is no signature of this run by {who}") from None
-    key = _KEY.search(told)
+        who = "anyone in the file of allowed signers" if signer is None else printable(signer)
+        raise EvidenceError(f"{signature.name} is not a signature of this run by {who}") from None
+    key = _KEY.search(output)
     return f"{printable(signer)}{f', key {key[1]}' if key else ''}"
 
 
 class _RefusedError(InputError):
-    """What ssh-keygen said instead of doing it."""
+    """ssh-keygen failed; the message is its last line."""
 
 
 def _ssh_keygen(arguments: list[str], text: bytes, seconds: float) -> str:
-    """Run ssh-keygen, without a shell, and return what it prints."""
+    """Run ssh-keygen without a shell and return its output."""
     try:
         done = subprocess.run(  # fixed arguments; paths and names follow flags that take a value
-            ["ssh-keygen", *arguments],  # the user's own, as at the shell
+            ["ssh-keygen", *arguments],  # found on PATH, as at the shell
             input=text,
             capture_output=True,
             timeout=seconds,
@@ -256,11 +256,11 @@ def _ssh_keygen(arguments: list[str], text: bytes, seconds: float) -> str:
         )
     except FileNotFoundError:
         raise InputError(
-            "Signatures need the program ssh-keygen 8.2 or later; on Debian, `apt install openssh-client` installs it."
+            "Signatures need ssh-keygen 8.2 or later; on Debian, install it with `apt install openssh-client`."
         ) from None
     except subprocess.TimeoutExpired:
-        raise InputError(f"ssh-keygen gave no answer within {seconds:.0f} seconds.") from None
+        raise InputError(f"ssh-keygen did not finish within {seconds:.0f} seconds.") from None
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise _RefusedError(f"ssh-keygen: {printable(lines[-1]) if lines else 'it gave no reason'}.")
+        raise _RefusedError(f"ssh-keygen: {printable(lines[-1]) if lines else 'failed without a message'}.")
     return done.stdout.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""What must hold of every run, merged or not: a chained log that locks the spec, tests passed, the ledger as sealed."""
+"""Soundness of a run, merged or not: an unbroken log that locks the spec, tests passed, the ledger as sealed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LEDGER_NAME = re.compile(r"[^.].*\.jsonl(\.gz)?", re.DOTALL)
 
 
 def own_faults(run: RunDirectory, spec: Spec, ledger: Ledger) -> Iterator[str]:
-    """Yield what is wrong with a run's own log and its ledger; of a merged run, not what concerns its shards' logs.
+    """Yield the faults of a run's own log and of its ledger; for a merged run, not those of the logs of its shards.
 
     Raises:
         EvidenceError: there is no log, or a line is not an event.
@@ -56,12 +56,12 @@ def own_faults(run: RunDirectory, spec: Spec, ledger: Ledger) -> Iterator[str]:
 
 
 def log_faults(log: Path, spec: Spec, name: str = "events.jsonl") -> Iterator[str]:
-    """Yield what is wrong with a log of events: a broken chain, another spec than the one locked first.
+    """Yield the faults of an event log: a broken chain, or a spec other than the locked one.
 
     Args:
         log: the file.
         spec: the spec of the run.
-        name: how the log is called in a fault.
+        name: name of the log in the message.
 
     Raises:
         EvidenceError: there is no log, or a line is not an event.
@@ -70,60 +70,60 @@ def log_faults(log: Path, spec: Spec, name: str = "events.jsonl") -> Iterator[st
     if number is not None:
         yield f"{name}: line {number} does not follow the line before it; the log was reordered or changed"
     if not events or events[0].event != LOCKED:
-        yield f"{name}: the first event is not the locking of the spec"
+        yield f"{name}: the first event is not the lock of the spec"
     elif events[0].facts.get("spec_sha256") != spec.sha256():
-        told = "the spec that was locked before the first image (a setting such as alpha was changed)"
-        yield f"spec.json is not {told}" if name == log.name else f"{name}: spec.json is not {told}"
+        where = "" if name == log.name else f"{name}: "
+        yield f"{where}spec.json is not the spec that was locked before the first image; a setting was changed"
 
 
 def late_faults(events: Sequence[Event], first: str | None, name: str = "events.jsonl") -> Iterator[str]:
-    """Yield what a log says after the event that vouches for the ledger: documents may follow it, evidence may not.
+    """Yield events after the one that vouches for the ledger, other than reports.
 
     Args:
         events: the log.
         first: SHA-256 of its first finish event, or None.
-        name: how the log is called in a fault.
+        name: name of the log in the message.
     """
     end = end_of(events)
     if end is None:
         return
     for event in events[events.index(end) + 1 :]:
         if event.event == FINISHED and not supersedes(event, first):
-            yield f"{name}: a second finish event of {event.at}; the first, of {end.at}, stands for ever"
+            yield f"{name}: a second finish event, of {event.at}; the run was sealed at {end.at}"
         elif event.event not in (FINISHED, REPORTED):
-            yield f"{name}: {event.event!r:.40} of {event.at} follows the seal of {end.at}; nothing was left to sample"
+            yield f"{name}: event {event.event!r:.40} of {event.at} follows the seal of {end.at}"
 
 
 def environment_faults(run: RunDirectory) -> Iterator[str]:
-    """Yield where environment.json is not the file that was there when the spec was locked, as far as the log says."""
+    """Yield a fault if environment.json is not the file whose hash is in the lock of the spec."""
     events = run.own_events()
-    wanted = events[0].facts.get("environment_sha256") if events else None
-    if wanted is not None and not (run.environment.is_file() and file_sha256(run.environment) == wanted):
-        yield "environment.json is not the one that was there when the spec was locked, or is missing"
+    expected = events[0].facts.get("environment_sha256") if events else None
+    if expected is not None and not (run.environment.is_file() and file_sha256(run.environment) == expected):
+        yield "environment.json is missing, or was changed after the spec was locked"
 
 
 def signature_faults(run: RunDirectory) -> Iterator[str]:
-    """Yield where the signature of the lock is not the one that the log names; whose it is takes ssh-keygen to say."""
+    """Yield a fault if the signature of the lock is not the file in the log; who signed is checked by ssh-keygen."""
     for event in run.own_events():
         path = run.path / LOCK_SIGNATURE
         if event.event == SIGNED and not (path.is_file() and file_sha256(path) == event.facts["sha256"]):
-            yield f"{LOCK_SIGNATURE} is not the signature that was made when the spec was locked, or is missing"
+            yield f"{LOCK_SIGNATURE} is missing, or was changed after the spec was locked"
 
 
 def folder_faults(folder: Path) -> Iterator[str]:
-    """Yield what lies in a ledger folder and is no ledger file: another name, a hidden file, a folder, a device."""
+    """Yield what is in a ledger folder but is not a ledger file: another name, a hidden file, a folder, a device."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if not path.is_file() or not _LEDGER_NAME.fullmatch(path.name):
             yield f"ledger/{path.name!r:.80} is not a ledger file"
 
 
 def seal_faults(seal: Event | None, ledger: Ledger, events: Sequence[Event]) -> Iterator[str]:
-    """Yield the first way in which a ledger is not the one that an event vouches for.
+    """Yield the first difference between a ledger and the event that vouches for it.
 
     Args:
-        seal: the event, or None where there is none yet.
+        seal: the event, or None if there is none yet.
         ledger: the ledger.
-        events: all events on the workers that wrote it, those of shards included.
+        events: all events of the workers that wrote it, including those of shards.
     """
     if seal is None:
         return
@@ -131,7 +131,7 @@ def seal_faults(seal: Event | None, ledger: Ledger, events: Sequence[Event]) -> 
     if lines != ours["lines"]:
         yield f"ledger: {ours['lines']} lines, but {lines} were sealed; lines were added or deleted"
     elif seal.facts.get("ledger_sha256") != ours["ledger_sha256"]:
-        yield "ledger: the lines are not the ones that were sealed; a count, a label or another field was changed"
+        yield "ledger: the lines are not those that were sealed; a count, a label or another field was changed"
     elif "files" in seal.facts:
         yield from _file_faults(seal.facts, ours)
     else:
@@ -139,33 +139,33 @@ def seal_faults(seal: Event | None, ledger: Ledger, events: Sequence[Event]) -> 
 
 
 def _file_faults(sealed: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the first file that is not as it was sealed; its lines may not count, but they are evidence."""
+    """Yield the first file that differs from its sealed state, also if its lines do not count."""
     files = sealed["files"] if isinstance(sealed["files"], dict) else {}
     for name in sorted({*files, *ours["files"]}):
         if name not in ours["files"]:
             yield f"ledger/{name} was sealed and is missing"
         elif name not in files:
-            yield f"ledger/{name} was not there when the ledger was sealed"
+            yield f"ledger/{name} was added after the ledger was sealed"
         elif files[name] != ours["files"][name]:
-            yield f"ledger/{name} is not what was sealed; a line was changed, added, deleted or moved"
+            yield f"ledger/{name} is not as sealed; a line was changed, added, deleted or moved"
         elif name in ours.get("unfinished", ()) and name not in _texts(sealed.get("unfinished")):
-            yield f"ledger/{name} ends in half a line that was not there when the ledger was sealed"
+            yield f"ledger/{name} ends in an incomplete line that was added after the ledger was sealed"
         else:
             continue
         return
 
 
 def _unsealed_faults(ledger: Ledger, events: Sequence[Event]) -> Iterator[str]:
-    """Yield what a seal that names no files, as version 0.1.0 wrote it, does not cover and no log explains."""
+    """Yield lines and files that a seal without file names (version 0.1.0) does not cover and no log explains."""
     named = {event.facts.get("worker") for event in events if event.event in (STARTED, RESUMED, WORKER)}
     for worker, other in sorted(ledger.uncounted):
         if worker == other or not {worker, other} <= named:
-            number, told = ledger.uncounted[worker, other], f"{worker!r:.40} and {other!r:.40}"
-            yield f"ledger: {number} lines with a duplicate key, of workers {told}; no session of the log wrote both"
+            number, names = ledger.uncounted[worker, other], f"{worker!r:.40} and {other!r:.40}"
+            yield f"ledger: {number} lines with a duplicate key, of workers {names}; the log does not name both"
     writers = {event.facts.get("worker") for event in events if event.event in (STARTED, RESUMED)}
     for name in sorted(ledger.files) if None not in writers else ():
         if not any(name == f"{writer}.jsonl" or name.endswith(f"-{writer}.jsonl") for writer in writers):
-            yield f"ledger/{name} is of a worker that no session of the log names"
+            yield f"ledger/{name} belongs to a worker that the log does not name"
 
 
 def _texts(value: object) -> list[str]:
@@ -173,11 +173,11 @@ def _texts(value: object) -> list[str]:
 
 
 def sampling_faults(events: Sequence[Event], ledger: Ledger) -> Iterator[str]:
-    """Yield what is wrong with how the lines of one log came about: their dates, their recipes, the tests before them.
+    """Yield faults in how the lines of one log were sampled: their times, their recipes, the tests before them.
 
     Args:
-        events: a run's own log, or a shard's, which begins with the lock.
-        ledger: the lines it is about; none of them is read.
+        events: the own log of a run or shard, which starts with the lock.
+        ledger: its lines; only their columns are used.
     """
     if not events or not len(ledger.columns):
         return
@@ -186,11 +186,11 @@ def sampling_faults(events: Sequence[Event], ledger: Ledger) -> Iterator[str]:
 
 
 def origin_faults(events: Sequence[Event], ledger: Ledger) -> Iterator[str]:
-    """Yield the first line older than the lock of the spec, newer than the seal, or of a recipe that no event accepted.
+    """Yield the first line older than the lock of the spec, newer than the seal, or with an unknown recipe.
 
     Args:
-        events: the run's own log, which begins with the lock.
-        ledger: its ledger; no line of it is read.
+        events: the own log of the run, which starts with the lock.
+        ledger: its ledger; only its columns are used.
     """
     columns, locked, end, accepted = ledger.columns, events[0].at, end_of(events), {None, *_recipes(events)}
     for i in _first([at < locked for at in columns.at.values], columns.at.codes):
@@ -199,19 +199,19 @@ def origin_faults(events: Sequence[Event], ledger: Ledger) -> Iterator[str]:
         yield f"ledger: {_place(ledger, i)} was decided after the ledger was sealed ({end.at if end else ''})"
     for i in _first([recipe not in accepted for recipe in columns.recipe.values], columns.recipe.codes):
         recipe = columns.recipe.values[columns.recipe.codes[i]]
-        yield f"ledger: {_place(ledger, i)} names the numeric recipe {recipe!r:.40}, which no event accepted"
+        yield f"ledger: {_place(ledger, i)} has the numeric recipe {recipe!r:.40}, which no event of the log names"
 
 
 def _test_faults(events: Sequence[Event], ledger: Ledger) -> Iterator[str]:
-    """Yield noise levels with lines but no passed noise test and self-test, and sampling after a failed test."""
+    """Yield noise levels that have lines but no passed tests, and sampling after a failed test."""
     levels = [event for event in events if event.event == LEVEL]
     for sigma in np.unique(ledger.columns.sigma).tolist():
         own = [event for event in levels if event.facts.get("sigma") == sigma]
         if not any(_passed(event) for event in own):
-            yield f"events.jsonl: no noise test that passed, with a self-test, is on record for sigma {sigma:g}"
+            yield f"events.jsonl: no passed noise test with a self-test is recorded for sigma {sigma:g}"
     for event, then in pairwise(events):
         if event.event == LEVEL and not _passed(event) and then.event not in (RESUMED, SESSION_ENDED, REPORTED):
-            yield f"events.jsonl: sampling went on at {then.at} after a noise test that failed"
+            yield f"events.jsonl: sampling continued at {then.at} after a failed noise test"
 
 
 def _passed(level: Event) -> bool:
@@ -220,7 +220,7 @@ def _passed(level: Event) -> bool:
 
 
 def image_faults(spec: Spec, ledger: Ledger) -> Iterator[str]:
-    """Yield each line that is about an image, or a noise level, which the spec does not have; no line is read."""
+    """Yield each line whose image or noise level is not in the spec; only columns are used."""
     sigmas = [float(sigma) for sigma in spec.request.sigma]
     known = np.isin(ledger.columns.index, indices_of(spec)) & np.isin(ledger.columns.sigma, sigmas)
     for i in np.flatnonzero(~known).tolist():
@@ -228,7 +228,7 @@ def image_faults(spec: Spec, ledger: Ledger) -> Iterator[str]:
 
 
 def _first(faulty: Sequence[bool], codes: NDArray[np.int32]) -> list[int]:
-    """Return the first line whose value is a faulty one, or none."""
+    """Return the index of the first line with a faulty value, if any."""
     places: list[int] = np.flatnonzero(np.array(faulty, dtype=np.bool_)[codes])[:1].tolist()
     return places
 
@@ -238,7 +238,7 @@ def _place(ledger: Ledger, i: int) -> str:
 
 
 def _recipes(events: Sequence[Event]) -> Iterator[str]:
-    """Yield the names of the recipes, other than the spec's, with which a run was begun or resumed."""
+    """Yield the names of the recipes other than the spec's with which a run was started or resumed."""
     for event in events:
         recipe = event.facts.get("recipe")
         if event.event in (STARTED, RESUMED) and isinstance(recipe, dict):

@@ -1,4 +1,4 @@
-"""The evidence, recomputed: hashes, chains, votes; bounds, radii and claims by two implementations. No torch."""
+"""Recomputation of the evidence: hashes, chains and votes; bounds, radii and claims by two implementations."""
 
 from smoothcert.verify.bundle import NOT_SHOWN_OF_BUNDLE, BundleReport, verify_bundle
 from smoothcert.verify.chains import Signed, check_signatures

@@ -1,4 +1,4 @@
-"""The deployment check: is a bundle the object that a run certified? Hashes and records only, no torch."""
+"""The deployment check: whether a bundle is the classifier that a run certified. Hashes and records only, no torch."""
 
 from __future__ import annotations
 
@@ -18,28 +18,27 @@ TIES: dict[Tie, str] = {
     "same file": "the weights file the run certified, byte for byte",
     "same tensors": "the tensors the run certified",
     "not known": (
-        "they were written anew from another form of file, and this run, by an earlier version, recorded no hash of "
-        "their state. Make a bundle anew from the run's own file and compare the two weights.safetensors, or certify "
-        "anew"
+        "they were converted from another file format, and this run, by an earlier version, recorded no hash of their "
+        "state dict. Make a bundle from the run's own file and compare the two weights.safetensors, or certify again"
     ),
 }
 NOT_SHOWN_OF_BUNDLE = (
-    "that a device runs this bundle and nothing else, that images come to it prepared as the certified ones were, or "
-    "that its arithmetic is the certified recipe's (`smoothcert predict` says where it is not)"
+    "that a device runs this bundle, that its images are preprocessed like the certified ones, or that its arithmetic "
+    "follows the certified recipe (`smoothcert predict` warns if it does not)"
 )
 
 
 @dataclass(frozen=True)
 class BundleReport:
-    """What the deployment check found.
+    """The result of the deployment check.
 
     Attributes:
-        sigma: noise level of the bundle; None where its record cannot be trusted.
-        faults: where the bundle is not the certified object, in words; empty where it is.
-        weights: how its weights hang together with the certified ones, in words.
-        tied: whether a hash ties its weights to the certified ones; otherwise that could not be checked.
-        named: whether the bundle itself names this run as its origin.
-        chosen: settings of its predictions that are not the run's, in words: alpha, n, n0, bound.
+        sigma: noise level of the bundle; None if its record cannot be trusted.
+        faults: differences from the certified classifier, as text; empty if there are none.
+        weights: how its weights are related to the certified ones, as text.
+        tied: whether its weights have a certified hash; otherwise they could not be checked.
+        named: whether the bundle names this run as its origin.
+        chosen: prediction settings (alpha, n, n0, bound) that differ from those of the run, as text.
         notes: what else was not checked, and why.
     """
 
@@ -53,19 +52,19 @@ class BundleReport:
 
     @property
     def passed(self) -> bool:
-        """Whether the bundle is the certified object, weights included."""
+        """Whether the bundle is the certified classifier, weights included."""
         return not self.faults and self.tied
 
 
 def verify_bundle(run: Run, path: Path) -> BundleReport:
-    """Compare a bundle with a run, whose evidence has been verified.
+    """Compare a bundle with a run whose evidence has been verified.
 
     Args:
-        run: a run.
+        run: the run.
         path: the bundle directory.
 
     Raises:
-        EvidenceError: there is no bundle there.
+        EvidenceError: the path is not a bundle.
     """
     faults = tuple(bundle_faults(path))
     if faults:
@@ -79,12 +78,15 @@ def verify_bundle(run: Run, path: Path) -> BundleReport:
     certified = certified_of(run, bundle.sigma)
     tie = tie_of((path / WEIGHTS).read_bytes(), certified.model)
     if tie == "other weights":
-        faults += (f"{WEIGHTS} does not hold the weights this run certified, {certified.model.sha256[:19]}...",)
+        faults += (f"{WEIGHTS} does not contain the certified weights, {certified.model.sha256[:19]}...",)
     faults += (*_of_origin(bundle, certified), *_of_prediction(bundle))
-    same_words = (path / README).read_bytes() == readme(bundle).encode()
-    other = bundle.smoothcert != version("smoothcert")
-    if not same_words and not other:
-        faults += (f"{README} does not say what {RECORD} says",)
+    same_text = (path / README).read_bytes() == readme(bundle).encode()
+    other_version = bundle.smoothcert != version("smoothcert")
+    if not same_text and not other_version:
+        faults += (f"{README} is not the text that follows from {RECORD}",)
+    notes = (
+        (f"{README}: its text is that of smoothcert {bundle.smoothcert}",) if other_version and not same_text else ()
+    )
     return BundleReport(
         sigma=bundle.sigma,
         faults=faults,
@@ -92,12 +94,12 @@ def verify_bundle(run: Run, path: Path) -> BundleReport:
         tied=tie in ("same file", "same tensors"),
         named=bundle.certified is not None,
         chosen=tuple(chosen(bundle, run.spec.request)),
-        notes=(f"{README}: it has the words of smoothcert {bundle.smoothcert}",) if other and not same_words else (),
+        notes=notes,
     )
 
 
 def _of_prediction(bundle: Bundle) -> Iterator[str]:
-    """Yield where a bundle's predictions can decide nothing."""
+    """Yield a fault if the predictions of a bundle can never decide."""
     try:
         prediction_looks(bundle.n, bundle.alpha)
     except InputError as error:
@@ -105,11 +107,11 @@ def _of_prediction(bundle: Bundle) -> Iterator[str]:
 
 
 def _of_origin(bundle: Bundle, certified: Certified) -> Iterator[str]:
-    """Yield where a bundle names another run as its origin, or tells this one's facts otherwise."""
-    told = bundle.certified
-    if told is None or told == certified:
+    """Yield a fault if a bundle names another run as its origin, or has other facts of this run."""
+    origin = bundle.certified
+    if origin is None or origin == certified:
         return
-    if (told.spec_sha256, told.ledger_sha256) != (certified.spec_sha256, certified.ledger_sha256):
-        yield f"the bundle names another run as its origin (ledger {told.ledger_sha256[:12]}...)"
+    if (origin.spec_sha256, origin.ledger_sha256) != (certified.spec_sha256, certified.ledger_sha256):
+        yield f"the bundle names another run as its origin (ledger {origin.ledger_sha256[:12]}...)"
     else:
-        yield "the bundle tells the facts of this run otherwise than the run does"
+        yield f"{RECORD}: `certified` does not match this run"

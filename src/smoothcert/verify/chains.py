@@ -1,4 +1,4 @@
-"""Whether the event logs are sound in every shard: chained, spec unchanged, ledger as sealed and merged; who signed."""
+"""Event logs of a run and its shards: unbroken chains, spec unchanged, ledger as sealed and merged; signatures."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from smoothcert.formats.event import unknown_of
 
 @dataclass(frozen=True)
 class Signed:
-    """What the signatures of a run say.
+    """The result of checking the signatures of a run.
 
     Attributes:
-        faults: signatures that are missing, of another text, or of nobody who may sign.
-        notes: who signed what; and what nobody signed.
+        faults: signatures that are missing, of another text, or not by an allowed signer.
+        notes: who signed what, and what is not signed.
     """
 
     faults: tuple[str, ...]
@@ -39,15 +39,15 @@ class Signed:
 
 
 def check_signatures(path: Path, allowed: Path, signer: str | None = None) -> Signed:
-    """Check the signatures of a run whose evidence has been verified; evidence that nobody signed is a fault.
+    """Check the signatures of a run whose evidence has been verified; unsigned evidence is a fault.
 
     Args:
         path: the run directory.
         allowed: file of allowed signers, as ssh-keygen reads it.
-        signer: who must have signed; left out, anybody whom `allowed` names.
+        signer: who must have signed (default: anyone in `allowed`).
 
     Raises:
-        InputError: there is no such file, or no ssh-keygen.
+        InputError: the file or ssh-keygen is missing.
     """
     if not allowed.is_file():
         raise InputError(
@@ -56,7 +56,7 @@ def check_signatures(path: Path, allowed: Path, signer: str | None = None) -> Si
     run = RunDirectory(path)
     faults, notes = list[str](), list[str]()
     if run.seal() is None:
-        faults.append("the run is not sealed, so nobody has signed its evidence")
+        faults.append("the run is not sealed, so its evidence is not signed")
     else:
         _check(evidence_text(run), path / EVIDENCE_SIGNATURE, (allowed, signer), (faults, notes), "the evidence")
     for folder, words in _locks(run):
@@ -66,12 +66,12 @@ def check_signatures(path: Path, allowed: Path, signer: str | None = None) -> Si
                 text, folder.path / LOCK_SIGNATURE, (allowed, signer), (faults, notes), f"the spec{words}, when locked"
             )
         else:
-            notes.append(f"nobody signed the spec{words} when it was locked: there is no {LOCK_SIGNATURE}")
+            notes.append(f"the spec{words} was not signed when it was locked: there is no {LOCK_SIGNATURE}")
     return Signed(tuple(faults), tuple(notes))
 
 
 def _locks(run: RunDirectory) -> Iterator[tuple[RunDirectory, str]]:
-    """Yield the folders in which a spec was locked before votes were counted: the run, or its shards."""
+    """Yield the folders in which the spec was locked before sampling: the run, or its shards."""
     shards = run.shards
     if not shards:
         yield run, ""
@@ -94,7 +94,7 @@ SHOWN = 6
 
 
 def check_merged(run: RunDirectory, spec: Spec) -> Iterator[str]:
-    """Yield what is wrong with how a run was merged, and with the logs of its shards; nothing for a run of one log."""
+    """Yield the faults of a merge and of the logs of its shards; none for a run that was not merged."""
     shards = run.shards
     yield from _check_merge(run, shards)
     for shard in shards:
@@ -103,27 +103,27 @@ def check_merged(run: RunDirectory, spec: Spec) -> Iterator[str]:
         yield from late_faults(kept.own_events(), None, name)
         yield from (f"{shard.name}: {fault}" for fault in signature_faults(kept))
         if last_digest(kept.events) != shard.head:
-            yield f"{name}: its last event is not the one that the merge event names; the log was changed after it"
+            yield f"{name}: its last event is not the one in the merge event; the log was changed after the merge"
         own = None if kept.share is None else str(kept.share)
         if own != shard.shard:
-            yield f"events.jsonl: the merge event calls {shard.name} shard {shard.shard}, its own log {own}"
+            yield f"events.jsonl: {shard.name} is shard {shard.shard} in the merge event, but {own} in its own log"
 
 
 def _check_merge(run: RunDirectory, shards: Sequence[Shard]) -> Iterator[str]:
-    """Yield where the merge event, the folder of shards and the ledger files do not belong together."""
+    """Yield contradictions between the merge event, the folder of shards and the ledger files."""
     own = [event.event for event in run.own_events()]
     if MERGED in own and (own.count(MERGED) > 1 or own.index(MERGED) != 1):
-        yield "events.jsonl: the merge is not the second event, and the only one of its kind"
+        yield "events.jsonl: expected one merge event, as the second event"
     named = {shard.name for shard in shards}
     kept = {path.name for path in (run.path / "shards").iterdir()} if (run.path / "shards").is_dir() else set()
     for name in sorted(kept - named):
-        yield f"shards/{name} is not named by a merge event"
+        yield f"shards/{name} is not in the merge event"
     if shards and RESUMED not in own and _own_files(run, shards):
-        yield f"ledger/{_own_files(run, shards)[0].name} belongs to no shard, and the merged run was not resumed"
+        yield f"ledger/{_own_files(run, shards)[0].name} is not a file of a shard, and the merged run was not resumed"
 
 
 def check_shards(run: RunDirectory) -> Iterator[str]:
-    """Yield where a merged run's ledger files do not hold what each shard sealed, and what was merged; reads each once.
+    """Yield differences between the ledger files of a merged run and what was sealed and merged; reads each file once.
 
     Raises:
         EvidenceError: a log or a ledger file is damaged.
@@ -137,7 +137,7 @@ def check_shards(run: RunDirectory) -> Iterator[str]:
 
 
 def _of_shard(run: RunDirectory, begin: str) -> Ledger:
-    """Return the ledger of one shard, its files named as they were there."""
+    """Return the ledger of one shard, with the file names it had there."""
     ledger = Ledger(*read_lines(run.ledger_files(begin)))
     return replace(ledger, files={name.removeprefix(begin): file for name, file in ledger.files.items()})
 
@@ -147,7 +147,7 @@ def _shard_faults(kept: RunDirectory, shard: Shard, ledger: Ledger) -> Iterator[
     merged = {"lines": shard.lines, "ledger_sha256": shard.ledger_sha256, "files": shard.files or ours["files"]}
     if any(ours[name] != merged[name] for name in merged):
         yield (
-            f"ledger: its {ours['lines']} lines are not the {shard.lines} that were merged; "
+            f"ledger: its {ours['lines']} lines are not the {shard.lines} lines that were merged; "
             "a line was changed, added, deleted or moved"
         )
     else:
@@ -156,13 +156,13 @@ def _shard_faults(kept: RunDirectory, shard: Shard, ledger: Ledger) -> Iterator[
 
 
 def _own_files(run: RunDirectory, shards: Sequence[Shard]) -> list[Path]:
-    """Return the ledger files that the merged run wrote itself, when it was resumed."""
+    """Return the ledger files that a merged run wrote itself when it was resumed."""
     begins = tuple(f"{shard.name}-" for shard in shards)
     return [path for path in run.ledger_files() if not path.name.startswith(begins)]
 
 
 def log_notes(run: Run) -> Iterator[str]:
-    """Yield what the logs and the ledger of a run show that contradicts nothing, and a reader should know.
+    """Yield what a reader of a run should know, although it is not a fault.
 
     Raises:
         EvidenceError: a log or a ledger file is damaged.
@@ -171,11 +171,11 @@ def log_notes(run: Run) -> Iterator[str]:
     later = [f"{name} of spec.json" for name in run.spec.unknown]
     later += dict.fromkeys(name for event in run.events for name in unknown_of(event))
     if later:
-        yield f"a newer version wrote what this one does not know and did not check: {', '.join(later[:SHOWN])}"
+        yield f"written by a newer version and not checked: {', '.join(later[:SHOWN])}"
     if remark := seal_remark(directory):
         yield remark
     if number := sum(run.ledger.uncounted.values()):
-        yield f"{number} lines with a duplicate key do not count: of two workers, the one whose name sorts first counts"
+        yield f"{number} lines with a duplicate key do not count; the worker whose name sorts first counts"
     shards = directory.shards
     yield from _lost(directory.own_events(), _own_files(directory, shards), "")
     for shard in shards:
@@ -184,7 +184,7 @@ def log_notes(run: Run) -> Iterator[str]:
 
 
 def _lost(events: Sequence[Event], paths: Sequence[Path], begin: str) -> Iterator[str]:
-    """Yield where a ledger file no longer begins with the lines that the log says were in it."""
+    """Yield ledger files that no longer start with the lines that the log recorded."""
     marks = list(_marks(events, begin))
     lengths: dict[str, set[int]] = {}
     for _, name, lines, _ in marks:
@@ -193,20 +193,20 @@ def _lost(events: Sequence[Event], paths: Sequence[Path], begin: str) -> Iterato
     for when, name, lines, sha256 in marks:
         if found.get((name, lines)) != sha256:
             yield (
-                f"ledger/{name}: of the {lines:,} lines recorded {when}, at least one was removed or changed since; "
-                "what is missing was sampled again, or is to be"
+                f"ledger/{name}: at least one of the {lines:,} lines recorded {when} was removed or changed; "
+                "its image was or will be sampled again"
             )
 
 
 def _marks(events: Sequence[Event], begin: str) -> Iterator[tuple[str, str, int, str]]:
-    """Yield what the log says of a file where a session begins or ends: when, its name, its lines, their hash."""
+    """Yield the recorded states of files at the start or end of a session: when, file name, lines, hash."""
     session = 0
     for event in events:
         session += event.event in (STARTED, RESUMED)
         files = event.facts.get("files")
         if event.event not in (STARTED, RESUMED, SESSION_ENDED) or not isinstance(files, dict):
             continue
-        when = f"at the {'end' if event.event == SESSION_ENDED else 'beginning'} of session {session}"
+        when = f"at the {'end' if event.event == SESSION_ENDED else 'start'} of session {session}"
         for name, file in files.items():
             lines, sha256 = (file.get("lines"), file.get("sha256")) if isinstance(file, dict) else (None, None)
             if type(lines) is int and lines > 0 and isinstance(sha256, str):

@@ -1,4 +1,4 @@
-"""`verify`: recompute everything a run says from its stored votes, and name what does not hold."""
+"""`verify`: recompute all results of a run from its stored votes and report every fault."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from smoothcert.verify.structure import check_lines, damage
 from smoothcert.verify.table import check_repeats, check_table, claims_of
 
 NOT_SHOWN = (
-    "that the counts came from these weights and images, that the labels are right, that the images are independent, "
+    "that the counts came from these weights and images, that the labels are correct, that the images are independent, "
     "that no earlier result on them was seen or discarded, or who ran it"
 )
 
 
 @dataclass(frozen=True)
 class Report:
-    """What verify found.
+    """The result of verifying a run.
 
     Attributes:
-        lines: ledger lines checked.
-        missing: (sigma, image) pairs without a line.
-        bounds: confidence bounds on votes, checked by evaluating the binomial tail in plain Python.
-        decisions: decisions at a radius taken by both implementations.
-        sealed: whether the run is finished and sealed.
-        faults: what does not hold, in words (the first 20); empty where everything does.
-        criteria: the acceptance criteria of the spec, judged; empty where faults were found or none were fixed.
-        radii: certified radii R, one an image and k, checked by comparing the probabilities on both sides of each.
-        claims: intervals and bounds over the data set, checked by adding up the binomial tail at each.
-        notes: what was not checked and why, and what a reader should know; they never decide whether a run passed.
-        fingerprint: of the evidence, 64 hex digits; None where the run is not sealed.
-        run: the run that was checked; None where it could not be opened.
+        lines: number of ledger lines checked.
+        missing: number of (sigma, image) pairs without a line.
+        bounds: number of confidence bounds on votes, checked by evaluating the binomial tail in plain Python.
+        decisions: number of decisions at a radius, made by both implementations.
+        sealed: whether the run is sealed.
+        faults: the first 20 faults, as text; empty if there are none.
+        criteria: verdicts on the acceptance criteria of the spec; empty if there are faults or no criteria.
+        radii: number of certified radii R, one per image and k, checked by the margins just below and above each.
+        claims: number of intervals and bounds over the data set, checked by summing the binomial tail at each.
+        notes: what was not checked and why, and remarks; they do not decide whether a run passes.
+        fingerprint: evidence fingerprint, 64 hex digits; None if the run is not sealed.
+        run: the run that was checked; None if it could not be opened.
     """
 
     lines: int
@@ -57,22 +57,22 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether no fault was found."""
+        """Whether there are no faults."""
         return not self.faults
 
 
 def verify(path: Path, opened: Run | None = None) -> Report:
-    """Check a run directory from its votes alone; writes nothing, needs no torch, no model and no image.
+    """Verify a run from its votes alone; writes nothing and needs no torch, no model and no images.
 
     Args:
         path: the run directory.
-        opened: that run, where it is open already: its ledger is not gone through once more to find its lines.
+        opened: the same run, if it is open already, so that its ledger is not scanned again.
 
     Returns:
-        A report; its `faults` name everything that does not hold.
+        A report; `faults` is empty if everything holds.
 
     Raises:
-        EvidenceError: there is no run there.
+        EvidenceError: the path is not a run.
     """
     try:
         return _check(opened or open_run(path))

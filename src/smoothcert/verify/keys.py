@@ -1,4 +1,4 @@
-"""Two records compared by their keys, so that a record that another version wrote can be checked by this one."""
+"""Comparison of two records by their keys, so that this version can check records written by another one."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CLOSE = 1e-11
-"""Relative difference below which two floats are one number: libraries of numbers differ in their last digits."""
+"""Relative difference up to which two floats count as equal: numeric libraries differ in the last digits."""
 SHOWN = 6
 _LITERAL = re.compile(r"[0-9a-f]{16,}|[-+]?\d+(\.\d+)?(e[-+]?\d+)?|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d.*")
 
 
 @dataclass
 class Compared:
-    """Where a written record differs from the computed one; each entry is a path such as `curves[0].r_max`.
+    """Differences between a written and a computed record; each item is a path such as `curves[0].r_max`.
 
     Attributes:
         wrong: numbers, hashes and times that differ, lists of another length, values of another type.
         unknown: keys that only the written record has.
         absent: keys that only the computed record has.
-        worded: words that differ, and values of what is not attainable.
+        worded: texts that differ, and values of entries that are not attainable.
     """
 
     wrong: list[str] = field(default_factory=list)
@@ -51,10 +51,10 @@ class Compared:
 
 
 def compare(written: Any, computed: Any) -> Compared:
-    """Return where a written record differs from the computed one, both as plain JSON values.
+    """Return the differences between a written and a computed record, both plain JSON values.
 
-    >>> compare({"a": 1, "said": "yes", "b": 0}, {"a": 2, "said": "no", "c": 0})
-    Compared(wrong=['a'], unknown=['b'], absent=['c'], worded=['said'])
+    >>> compare({"a": 1, "text": "yes", "b": 0}, {"a": 2, "text": "no", "c": 0})
+    Compared(wrong=['a'], unknown=['b'], absent=['c'], worded=['text'])
     """
     found = Compared()
     found.walk(written, computed)
@@ -62,7 +62,7 @@ def compare(written: Any, computed: Any) -> Compared:
 
 
 def some(paths: Sequence[str]) -> str:
-    """Return the first paths as a list in words.
+    """Join the first paths to a text.
 
     >>> some(["a", "b"]), some(["a"] * 9)
     ('a, b', 'a, a, a, a, a, a and 3 more')
@@ -72,7 +72,7 @@ def some(paths: Sequence[str]) -> str:
 
 
 def close(one: float, other: float) -> bool:
-    """Whether two numbers are one, but for the last digits of a float."""
+    """Whether two numbers are equal up to the last digits of a float."""
     return one == other or math.isclose(one, other, rel_tol=CLOSE, abs_tol=1e-15)
 
 
@@ -93,7 +93,7 @@ def _words(value: Any) -> bool:
 
 
 def _place(record: Any) -> str:
-    """Return the entry of the results that a record is about, in words; empty where it is about none."""
+    """Return the entry of the results table that a record describes, as text; empty if it describes none."""
     if not isinstance(record, dict) or not {"sigma", "k", "radius"} <= {*record}:
         return ""
     return f"sigma {record['sigma']:g}, k {record['k']}, r {record['radius']:g}"

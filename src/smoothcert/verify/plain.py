@@ -1,9 +1,9 @@
-"""A second implementation in plain Python: no NumPy, no SciPy, nothing shared with `smoothcert.stats`.
+"""A second implementation in plain Python: no NumPy, no SciPy, no code shared with `smoothcert.stats`.
 
-Bounds are not inverted again; the binomial tail is *evaluated* at the bound that was claimed. Radii are not solved for
-again either: the probabilities are compared at them, with `math.erfc` in place of SciPy's normal distribution. Claims
-over a data set are checked likewise: binomial terms follow from their ratios, outwards from the most probable number,
-and are divided by their own sum, so that no factorial and no gamma function is needed.
+It checks claimed values instead of computing them. A confidence bound is checked by *evaluating* the binomial tail at
+it; a radius by the margins (Jia et al., ICLR 2020, arXiv:1912.09899, Theorem 1) just below and above it, with
+`math.erfc` for the normal distribution. Claims over a data set are checked likewise, with binomial terms computed from
+their ratios, outwards from the mode, and divided by their sum: no factorial and no gamma function is needed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from statistics import NormalDist
 
 _NORMAL = NormalDist()
 SLACK = 1e-9
-"""How far a radius may be from the one at which the margin changes its sign, in units of sigma."""
+"""Tolerance of a radius, in units of sigma, around the point where the margin changes sign."""
 R_MAX_SLACK = 1e-7
-"""The same for R_max, whose bounds are computed anew: those that were claimed are larger by up to 1e-9 of their own."""
+"""Tolerance of R_max, whose bounds are computed here: the claimed ones are larger by up to 1e-9 relative."""
 
 
 def binomial_tail(x: int, n: int, p: float) -> float:
-    """Return P(X <= x), X binomial (n, p), summed from its largest term downwards.
+    """Return P(X <= x) for X ~ Binomial(n, p), summed from its largest term downwards.
 
     Args:
-        x: successes, 0 <= x < n, not above n p (the tail sums downwards).
+        x: successes, 0 <= x < n, at most n p (the sum runs downwards).
         n: trials.
         p: success probability, in (0, 1).
 
@@ -47,16 +47,16 @@ def binomial_tail(x: int, n: int, p: float) -> float:
 
 
 def _log_choose(n: int, x: int) -> float:
-    if x <= 1000:  # exact: at n = 10,000,000 lgamma's rounding would be as large as what is looked for
+    if x <= 1000:  # exact: at n = 10^7 the rounding error of lgamma would be as large as the tolerance
         return math.log(math.comb(n, x))
     return math.lgamma(n + 1) - math.lgamma(x + 1) - math.lgamma(n - x + 1)
 
 
 @lru_cache(maxsize=100_000)
 def is_upper_bound(u: float, x: int, n: int, level: float) -> bool:
-    """Whether u is a sound and not needlessly loose upper confidence bound for x successes of n at a level.
+    """Whether u is a sound and tight upper confidence bound for x successes out of n at a level.
 
-    Sound: P(X <= x) at u is at most the level (u = 1 always is). Not loose: at a bound smaller by 4e-9 it is not.
+    Sound: P(X <= x) at u is at most the level (u = 1 always is). Tight: at a bound smaller by 4e-9 relative it is not.
     """
     if not 0.0 < u < 1.0:
         return u >= 1.0
@@ -74,12 +74,12 @@ def quantile(p: float) -> float:
 
 
 def margin(q: float, rivals: Sequence[float], r: float, eta: float) -> float:
-    """Return by how much a label survives at radius r / sigma: above 0 it does, below 0 it does not.
+    """Return the margin of a label at a radius: positive if it is certified, negative if not.
 
     Args:
-        q: upper bound of 1 - p_label.
+        q: upper bound of 1 - P(label).
         rivals: upper bounds of the k most probable rivals, descending.
-        r: radius divided by sigma, 0 or more.
+        r: radius divided by sigma, >= 0.
         eta: total-variation term.
 
     Returns:
@@ -101,24 +101,24 @@ def _log(p: float) -> float:
 
 
 def is_radius(r: float, q: float, rivals: Sequence[float], eta: float, slack: float = SLACK) -> bool:
-    """Whether r is the largest radius / sigma at which a label survives, by the sign of its margin on both sides of r.
+    """Whether r is the largest certified radius / sigma, by the sign of the margin on both sides of r.
 
-    Sound: at r - slack the label survives. Not too small: at r + slack it does not. An r of 0 or less claims nothing,
-    so it has only to be true that no positive radius holds. Not a number is no radius.
+    Sound: the margin at r - slack is >= 0. Tight: at r + slack it is <= 0. For r <= 0, which claims nothing, only the
+    second condition applies. False for NaN.
 
     Args:
         r: radius divided by sigma.
-        q: upper bound of 1 - p_label.
+        q: upper bound of 1 - P(label).
         rivals: upper bounds of the k most probable rivals, descending.
         eta: total-variation term.
-        slack: what rounding may do to r.
+        slack: tolerance of r.
     """
     sound = r <= 0.0 or margin(q, rivals, r - slack, eta) >= 0.0
     return sound and margin(q, rivals, max(r, 0.0) + slack, eta) <= 0.0
 
 
 def winner(votes: Mapping[int, int] | None) -> int | None:
-    """Return the class with most votes, the lowest of several; None without votes."""
+    """Return the class with most votes (the lowest on a tie); None without votes."""
     if not votes:
         return None
     most = max(votes.values())
@@ -126,30 +126,30 @@ def winner(votes: Mapping[int, int] | None) -> int | None:
 
 
 def unanimous(n: int, level: float) -> float:
-    """Return the upper confidence bound of 0 successes among n: the u with (1 - u)^n = level."""
+    """Return the upper confidence bound for 0 successes out of n: the u with (1 - u)^n = level."""
     return -math.expm1(math.log(level) / n)
 
 
 def shares(bound: str, classes: int, k: int, level: float) -> tuple[float, float | None]:
-    """Return the levels of the label's bound and of each rival's; None where rivals have no bound of their own."""
+    """Return the error levels of the label and of each rival; None if rivals have no bound of their own."""
     if bound == "cohen" or (bound == "rankcp" and classes == 2):
         return level, None
     return (0.7 * level, 0.3 * level / k) if bound == "rankcp" else (level / classes,) * 2
 
 
 def total_variation(values: int, sigma: float, levels: int) -> float:
-    """Return the total-variation term of one image of so many values: max(T, 4) 2^-64 each, T thresholds."""
+    """Return eta of one noisy image: max(T, 4) 2^-64 per value, T the number of thresholds."""
     return values * max(thresholds(sigma, levels), 4) * 2.0**-64
 
 
 def thresholds(sigma: float, levels: int) -> int:
-    """Return how many 64-bit thresholds integer noise needs: grid points whose tail is at least 2^-64, both sides."""
+    """Return the number T of thresholds of integer noise: grid points whose tail is at least 2^-64, on both sides."""
     widest = -quantile(2.0**-64) * sigma * levels
     return 2 * (math.floor(widest - 0.5) + 1)
 
 
 def schedule(n_max: int, stopping: str) -> tuple[int, ...]:
-    """Return the looks a request leads to: n_max, then two thirds of the look after it, down to 100."""
+    """Return the schedule of looks: n_max, then repeatedly two thirds (floor), down to 100."""
     looks = [n_max]
     while stopping == "looks" and 2 * looks[0] // 3 >= 100:
         looks.insert(0, 2 * looks[0] // 3)
@@ -157,7 +157,7 @@ def schedule(n_max: int, stopping: str) -> tuple[int, ...]:
 
 
 def levels(looks: Sequence[int], alpha: float) -> tuple[float, ...]:
-    """Return the error level of each look: 0.3 alpha for the last; the rest half equally, half by growth of sqrt(n)."""
+    """Return the alpha spent at each look: 0.3 alpha at the last; the rest half equally, half by growth of sqrt(n)."""
     if len(looks) == 1:
         return (alpha,)
     early = list(looks[:-1])
@@ -167,13 +167,13 @@ def levels(looks: Sequence[int], alpha: float) -> tuple[float, ...]:
 
 
 CLAIM_SLACK = 1e-8
-"""How far a claimed share may be on the safe side of the exact one."""
-_ROUNDING = 1e-8  # relative, of a tail; what is claimed keeps a distance of 1e-9 of its share, so sound claims pass
+"""Tolerance of a claimed share on the safe side of the exact one."""
+_ROUNDING = 1e-8  # relative tolerance of a tail; claims are inflated by 1e-9 of their share, so sound claims pass
 _LEAST = 1e-25  # terms below this share of the largest are left out
 
 
 def at_least(x: int, n: int, p: float) -> float:
-    """Return P(X >= x), X binomial (n, p).
+    """Return P(X >= x) for X ~ Binomial(n, p).
 
     Example:
         >>> round(at_least(2, 3, 0.5), 12)
@@ -186,7 +186,7 @@ def at_least(x: int, n: int, p: float) -> float:
 
 
 def at_most(x: int, n: int, p: float) -> float:
-    """Return P(X <= x), X binomial (n, p).
+    """Return P(X <= x) for X ~ Binomial(n, p).
 
     Example:
         >>> round(at_most(1, 3, 0.5), 12)
@@ -219,10 +219,10 @@ def _terms(n: int, p: float) -> Iterator[tuple[int, float]]:
 
 
 def is_lower_limit(p: float, s: int, m: int, level: float, floor: float = 0.0) -> bool:
-    """Whether p is a sound and not needlessly small lower confidence limit for s successes of m at a level.
+    """Whether p is a sound and tight lower confidence bound for s successes out of m at a level.
 
-    Sound: P(X >= s) at p is at most the level (p = floor, below which nothing is claimed, always is). Not too small:
-    at a limit larger by `SLACK` it is not.
+    Sound: P(X >= s) at p is at most the level (p = floor, below which nothing is claimed, always is). Tight: at a bound
+    larger by `CLAIM_SLACK` it is not.
     """
     if not floor <= p < 1.0:
         return False
@@ -231,7 +231,7 @@ def is_lower_limit(p: float, s: int, m: int, level: float, floor: float = 0.0) -
 
 
 def is_upper_limit(p: float, s: int, m: int, level: float) -> bool:
-    """Whether p is a sound and not needlessly large upper confidence limit for s successes of m at a level."""
+    """Whether p is a sound and tight upper confidence bound for s successes out of m at a level."""
     if not 0.0 < p <= 1.0:
         return False
     sound = p == 1.0 or at_most(s, m, p) <= level * (1 + _ROUNDING)
@@ -239,15 +239,15 @@ def is_upper_limit(p: float, s: int, m: int, level: float) -> bool:
 
 
 def is_population_bound(p: float, s: int, m: int, alpha: float, level: float) -> bool:
-    """Whether p is the lower limit of the robust share of a population, of whose m draws s were certified.
+    """Whether p is the lower bound on the robust fraction of a population, of whose m draws s were certified.
 
-    P(certified) <= p + alpha (1 - p), so the right-hand side is the lower limit of the probability of being certified.
+    P(certified) <= p + alpha (1 - p), so the right-hand side is the lower bound on P(certified).
     """
     return p >= 0.0 and is_lower_limit(alpha + (1.0 - alpha) * p, s, m, level, floor=alpha)
 
 
 def is_bad_runs(bad: int, m: int, alpha: float, level: float) -> bool:
-    """Whether `bad` is the smallest number that more than that many of m certificates are wrong with P <= level."""
+    """Whether `bad` is the smallest b with P(X > b) <= level for X ~ Binomial(m, alpha)."""
     if not 0 <= bad <= m:
         return False
     sound = at_least(bad + 1, m, alpha) <= level * (1 + _ROUNDING)
@@ -255,7 +255,7 @@ def is_bad_runs(bad: int, m: int, alpha: float, level: float) -> bool:
 
 
 def one_each(groups: Iterable[str | None], seed: int) -> list[int]:
-    """Return the place of one image a group: that with the smallest SHA-256 of the JSON list [seed, group, place]."""
+    """Return the index of one image per group: that with the smallest SHA-256 of the JSON list [seed, group, index]."""
     least: dict[str, tuple[str, int]] = {}
     for place, name in enumerate(group or "" for group in groups):
         mark = hashlib.sha256(json.dumps([seed, name, place]).encode()).hexdigest()
@@ -265,14 +265,14 @@ def one_each(groups: Iterable[str | None], seed: int) -> list[int]:
 
 
 def spread(counts: Counter[int]) -> tuple[float, float, int]:
-    """Return mean, median and largest of whole numbers, each given with how often it occurs; 0 of none."""
+    """Return mean, median and maximum of whole numbers given by their multiplicities; 0 if there are none."""
     total = sum(counts.values())
     if not total:
         return 0.0, 0.0, 0
     mean = sum(value * times for value, times in counts.items()) / total
     middle, passed = [], 0
     for value in sorted(counts):
-        wanted = {(total - 1) // 2, total // 2}
-        middle += [value for place in wanted if passed <= place < passed + counts[value]]
+        ranks = {(total - 1) // 2, total // 2}
+        middle += [value for rank in ranks if passed <= rank < passed + counts[value]]
         passed += counts[value]
     return mean, sum(middle) / len(middle), max(counts)

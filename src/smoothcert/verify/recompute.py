@@ -1,6 +1,6 @@
-"""Whether the numbers follow from the votes: schedule, bounds, radii and decisions, by two implementations.
+"""Recomputation of schedule, bounds, radii and decisions from the votes by two implementations.
 
-SciPy claims, plain Python checks.
+`smoothcert.stats` (SciPy) computes them, `smoothcert.verify.plain` (plain Python) checks them.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from smoothcert.verify.keys import compare, some
 from smoothcert.verify.structure import images_of, line_faults
 
 Walked = tuple[float, list[float]]
-"""Running bounds q and u of one image, as plain Python has them."""
+"""Running bounds q and u of one image, in plain Python."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """What was recomputed of a block of lines of one sigma.
+    """Recomputed certificates of a block of lines of one sigma.
 
     Attributes:
-        outcomes: the certificates by k.
-        bounds: bounds checked.
-        faults: what does not hold.
+        outcomes: certificates by k.
+        bounds: number of bounds checked.
+        faults: the faults, as text.
     """
 
     outcomes: dict[int, Outcomes]
@@ -48,10 +48,16 @@ class Block:
 
 
 def check_block(spec: Spec, lines: Sequence[Line], columns: Columns, sigma: float) -> Block:
-    """Recompute bounds, radii and decisions of some lines of one sigma, whose columns these are, at every k, both ways.
+    """Recompute bounds, radii and decisions of some lines of one sigma at every k by both implementations.
 
-    SciPy claims the bounds; plain Python evaluates the binomial tail at each of them, takes the running minima,
-    compares the probabilities just below and just above each certified radius R, and decides every radius anew.
+    SciPy computes the bounds; plain Python evaluates the binomial tail at each of them, takes the running minima,
+    evaluates the margins just below and just above each certified radius R, and decides every radius again.
+
+    Args:
+        spec: the locked spec.
+        lines: the lines.
+        columns: their columns.
+        sigma: their noise level.
     """
     ks = spec.request.k
     votes = seen(lines, columns, len(spec.looks), max(ks))
@@ -72,7 +78,7 @@ def check_block(spec: Spec, lines: Sequence[Line], columns: Columns, sigma: floa
 
 
 def _claimed(votes: Tally, plan: Plan, k: int) -> Bounds:
-    """Return the bounds of each look, q (m, looks) and u (m, looks, k); 1 where it was not taken."""
+    """Return the bounds at each look, q (m, looks) and u (m, looks, k); 1 where the look was not taken."""
     claimed = Bounds(np.ones(votes.n.shape), np.ones((*votes.n.shape, k)))
     for look, level in enumerate(plan.spent_alpha):
         at, taken = taken_at(votes, look)
@@ -84,7 +90,7 @@ def _claimed(votes: Tally, plan: Plan, k: int) -> Bounds:
 
 @dataclass(frozen=True)
 class _Check:
-    """What the lines of one sigma and k are checked with: the levels and R_max, the levels in plain Python."""
+    """Checks of the lines of one sigma and k in plain Python; `levels` is the spent alpha, `limit` is R_max."""
 
     spec: Spec
     found: Outcomes
@@ -92,7 +98,7 @@ class _Check:
     limit: float
 
     def walk(self, line: Line, claimed: Bounds) -> tuple[Walked, int, list[str]]:
-        """Go through the looks of one line, checking each claimed bound; return the running bounds."""
+        """Check each claimed bound along the looks of one line; return the running bounds, their number and faults."""
         best, best_rivals, checked, faults = 1.0, [1.0] * self.found.k, 0, []
         for j, (n, votes) in enumerate(line.looks):
             q, rivals = float(claimed.q[j]), claimed.u[j].tolist()
@@ -107,7 +113,7 @@ class _Check:
     def _claims(
         self, claimed: Walked, votes: tuple[int, Votes, int], level: float
     ) -> Iterator[tuple[float, int, float]]:
-        """Yield (claimed bound, successes, level) of every confidence bound of one look, its level written out anew."""
+        """Yield (claimed bound, successes, level) of every confidence bound of one look."""
         (q, rivals), (n, counts, label), plan = claimed, votes, self.found.plan
         mine, each = plain.shares(plan.bound, plan.classes, len(rivals), level)
         yield q, n - counts.get(label, 0), mine
@@ -118,10 +124,10 @@ class _Check:
             yield u, ranked[j] if j < len(ranked) else 0, each
 
     def against(self, i: int, walked: Walked) -> list[str]:
-        """Return where the running bounds, or the radius, of image i are not what the walk gives."""
+        """Return the faults of the running bounds and the radius of image i."""
         faults, (q, rivals), plan, r = [], walked, self.found.plan, float(self.found.radius[i])
         if q != self.found.bounds.q[i] or rivals != self.found.bounds.u[i].tolist():
-            faults.append("the running bounds differ")
+            faults.append("the running bounds of the two implementations differ")
         if not plain.is_radius(r / plan.sigma, q, rivals, plan.eta):
             faults.append(f"{r:.9g} is not the largest radius that the bounds certify")
         if r > self.limit + 1e-9:
@@ -129,33 +135,33 @@ class _Check:
         return faults
 
     def decisions(self, line: Line, walked: Walked, decided: dict[float, bool], theirs_wrong: bool) -> list[str]:
-        """Return the radii that plain Python decides otherwise."""
+        """Return the radii on which the two implementations disagree."""
         plan, by_prediction = self.found.plan, self.spec.request.target_of(self.found.k) == "prediction"
         wrong = by_prediction and plain.winner(line.selection) != line.label
-        faults = [] if wrong == theirs_wrong else ["the two implementations read the selection differently"]
+        faults = [] if wrong == theirs_wrong else ["the two implementations disagree on the selection winner"]
         for r, theirs in decided.items():
             margin = plain.margin(*walked, r / plan.sigma, plan.eta)
             if abs(margin) >= 1e-9 and theirs != (margin > 0 and not wrong):
-                faults.append(f"the two implementations decide r = {full(r)} differently")
+                faults.append(f"the two implementations disagree on r = {full(r)}")
         return faults
 
 
 LARGEST = 100_000_000
-"""Bytes of results.json."""
+"""Largest number of bytes of results.json."""
 NAMED_AT_MOST = 20
-"""Faults that are named: of a million lines that do not hold nobody reads more."""
+"""Maximum number of faults that are reported."""
 
 
 @dataclass(frozen=True)
 class Recomputed:
-    """What was recomputed at one sigma.
+    """Recomputed certificates of one sigma.
 
     Attributes:
-        bounds: bounds checked.
-        radii: certified radii checked.
-        decisions: decisions taken by both implementations.
-        faults: what does not hold, the first of them.
-        outcomes: the certificates by k; empty where faults were found.
+        bounds: number of bounds checked.
+        radii: number of certified radii checked.
+        decisions: number of decisions made by both implementations.
+        faults: the first faults, as text.
+        outcomes: certificates by k; empty if there are faults.
     """
 
     bounds: int
@@ -166,26 +172,26 @@ class Recomputed:
 
 
 def check_plan(spec: Spec) -> Iterator[str]:
-    """Yield where looks, or the total-variation terms of integer noise, are not what the request leads to."""
+    """Yield faults of the looks, and of the total-variation terms of integer noise, given the request."""
     request = spec.request
     if spec.looks != plain.schedule(request.n_max, request.stopping):
         yield f"spec.json: looks {spec.looks} are not those of n_max = {request.n_max}, {request.stopping}"
     for model in spec.models:
         values = spec.data.shape[0] * spec.data.shape[1] * spec.data.shape[2]
         grid = request.noise == "grid"
-        wanted = plain.total_variation(values, model.sigma, spec.data.levels) if grid else 0.0
-        if not abs(model.eta - wanted) <= 1e-3 * wanted:
-            yield f"spec.json: the total-variation term at sigma {model.sigma:g} is {model.eta:.3g}, not {wanted:.3g}"
+        eta = plain.total_variation(values, model.sigma, spec.data.levels) if grid else 0.0
+        if not abs(model.eta - eta) <= 1e-3 * eta:
+            yield f"spec.json: eta (total variation) at sigma {model.sigma:g} is {model.eta:.3g}, not {eta:.3g}"
 
 
 def check_level(spec: Spec, lines: Sequence[Line], sigma: float, sound: bool = True) -> Recomputed:
-    """Check the lines of one sigma, a block at a time: each on its own, then bounds, radii and decisions at every k.
+    """Check the lines of one sigma block by block: each line alone, then bounds, radii and decisions at every k.
 
     Args:
         spec: the locked spec.
         lines: all lines of that sigma.
         sigma: one of the spec's noise levels.
-        sound: whether to go on to the numbers, for as long as the lines hold; votes that cannot be have none.
+        sound: whether to recompute numbers too, as long as no line has a fault.
     """
     images, request, columns = images_of(spec), spec.request, columns_of(lines)
     faults: list[str] = []
@@ -209,7 +215,7 @@ def check_level(spec: Spec, lines: Sequence[Line], sigma: float, sound: bool = T
 
 
 def check_results(run: RunDirectory, spec: Spec, ledger: Ledger, certificates: Certificates) -> Iterator[str]:
-    """Compare `results/results.json`, where there is one, with what the votes say, by the rule of its own form."""
+    """Compare `results/results.json`, if it exists, with the results of the votes, by the rule of its own form."""
     path = run.results / "results.json"
     if not path.is_file():
         return
@@ -220,10 +226,10 @@ def check_results(run: RunDirectory, spec: Spec, ledger: Ledger, certificates: C
         return
     form = form_of(printed)
     if form is None:
-        yield "results/results.json is not what the votes give: expected a record of results, got something else"
+        yield "results/results.json: expected a record of results, got another JSON value"
         return
     if form == 1 and any(event.event == REPEATED for event in run.read_events()):
-        yield f"results/results.json: expected format {FORMAT}, as this run's log has, got format 1"
+        yield f"results/results.json: expected format {FORMAT}, as the log of this run shows, got format 1"
         return
     computed = json.loads(json.dumps(results_record(spec, ledger, certificates, form)))
     found = compare({**printed, "format": computed.get("format")} if form > 1 else printed, computed)
@@ -231,4 +237,4 @@ def check_results(run: RunDirectory, spec: Spec, ledger: Ledger, certificates: C
     if printed.get("format", 1) == form:  # of a form that is known whole, nothing may be missing or reworded
         wrong = [*wrong, *found.absent, *found.worded, *(found.unknown if form == 1 else ())]
     if wrong:
-        yield f"results/results.json: not what the votes give: {some(wrong)}"
+        yield f"results/results.json does not follow from the votes: {some(wrong)}"

@@ -1,4 +1,4 @@
-"""Is the evidence whole: votes that can be, the images of the spec and no others, labels unchanged?"""
+"""Whether the evidence is complete and consistent: possible votes, the images of the spec, labels unchanged."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from smoothcert.verify.chains import check_merged
 
 
 def damage(run: Run) -> Iterator[str]:
-    """Yield what shows at a glance that a run was changed: its chain of events, its spec, its tests, its seal."""
+    """Yield the faults of the event chain, spec, tests and seal of a run, without recomputing any number."""
     yield from own_faults(run.directory, run.spec, run.ledger)
     yield from check_merged(run.directory, run.spec)
 
 
 def check_lines(spec: Spec, ledger: Ledger, sealed: bool) -> Iterator[str]:
-    """Yield what is wrong with the lines as a whole: missing images, changed labels; no line is read."""
+    """Yield faults of the ledger as a whole: missing images, changed labels; only columns are used."""
     indices, sigmas = indices_of(spec), sorted(float(sigma) for sigma in spec.request.sigma)
     missing = [(sigma, np.setdiff1d(indices, columns_of(ledger.at(sigma)).index)) for sigma in sigmas]
     count = sum(len(found) for _, found in missing)
     if count and sealed:
         sigma, found = next((sigma, found) for sigma, found in missing if len(found))
-        yield f"ledger: {count} images without a line, the first is sigma {sigma:g}, image {found[0]}"
+        yield f"ledger: {count} results are missing, the first is sigma {sigma:g}, image {found[0]}"
     for sigma in spec.request.sigma:
         yield from _check_labels(spec, columns_of(ledger.at(sigma)), sigma)
     yield from _check_subgroups(spec, ledger.columns)
 
 
 def images_of(spec: Spec) -> Container[int]:
-    """Return the indices of a spec's images, for many questions of whether one is among them."""
+    """Return the image indices of a spec as a container with fast membership tests."""
     return range(spec.data.images) if spec.data.indices is None else frozenset(spec.data.indices)
 
 
 def line_faults(spec: Spec, line: Line, images: Container[int] | None = None) -> Iterator[str]:
-    """Yield what one line shows on its own: an image, look, class or column that the spec does not have; wrong sums.
+    """Yield the faults of a single line: an image, look, class or column that is not in the spec; wrong sums.
 
     Args:
         spec: the locked spec.
-        line: any line, from a ledger or on its way into one.
-        images: `images_of(spec)`, where many lines are asked about.
+        line: any line, from a ledger or about to be written.
+        images: `images_of(spec)`, to be reused for many lines.
     """
     known = line.index in (images_of(spec) if images is None else images)
     if not known or line.sigma not in spec.request.sigma:
@@ -56,7 +56,7 @@ def line_faults(spec: Spec, line: Line, images: Container[int] | None = None) ->
     yield from _check_votes(spec, line)
     columns = sorted(spec.data.subgroups)
     if sorted(line.subgroups) != columns:
-        yield f"{_name(line)} subgroup columns are {sorted(line.subgroups)}, those of the spec {columns}"
+        yield f"{_name(line)} expected the subgroup columns {columns}, got {sorted(line.subgroups)}"
 
 
 def _name(line: Line) -> str:
@@ -66,26 +66,25 @@ def _name(line: Line) -> str:
 def _check_votes(spec: Spec, line: Line) -> Iterator[str]:
     name = _name(line)
     if tuple(n for n, _ in line.looks) != spec.looks[: len(line.looks)]:
-        yield f"{name} looks at {[n for n, _ in line.looks]} are not the spec's"
-    wants_selection = spec.request.selects
-    if wants_selection != (line.selection is not None):
-        yield f"{name} selection votes are {'missing' if wants_selection else 'there, but no class was selected'}"
+        yield f"{name} looks at {[n for n, _ in line.looks]} are not those of the spec"
+    if spec.request.selects != (line.selection is not None):
+        yield f"{name} selection votes are {'missing' if spec.request.selects else 'not expected'}"
     stages = [("selection", spec.request.n0, line.selection)] if line.selection is not None else []
     stages += [(f"look {n}", n, votes) for n, votes in line.looks]
     for stage, n, votes in stages:
         if sum((votes or {}).values()) != n:
             yield f"{name} {stage} has {sum((votes or {}).values())} votes, not {n}; a count was changed"
         if any(c >= spec.classes for c in votes or {}):
-            yield f"{name} {stage} has votes for a class that does not exist"
+            yield f"{name} {stage} has votes for a class that is not in the spec"
     for (_, before), (n, after) in zip(line.looks, line.looks[1:], strict=False):
         if any(after.get(c, 0) < votes for c, votes in before.items()):
             yield f"{name} look {n} has fewer votes of a class than the look before; a count was changed"
     if not 0 <= line.label < spec.classes:
-        yield f"{name} label {line.label} is not a class"
+        yield f"{name} label {line.label} is not a class of the spec"
 
 
 def _check_labels(spec: Spec, columns: Columns, sigma: float) -> Iterator[str]:
-    """Labels must be the ones hashed before the first image, for every noise level that is complete."""
+    """Yield a fault if the labels of a complete noise level are not those hashed in the spec."""
     indices = indices_of(spec)
     if not np.isin(indices, columns.index).all():
         return
@@ -98,17 +97,17 @@ def _check_labels(spec: Spec, columns: Columns, sigma: float) -> Iterator[str]:
 
 
 def _check_subgroups(spec: Spec, columns: Columns) -> Iterator[str]:
-    """Each image must have the same values in the columns of the spec at every noise level."""
+    """Yield lines whose subgroup values differ from those of the same image at another noise level."""
     names, codes = sorted(spec.data.subgroups), columns.subgroups.codes
     whole = np.array([[name for name, _ in pairs] == names for pairs in columns.subgroups.values], dtype=np.bool_)
     first = np.unique(columns.index, return_index=True)[1]
     same = first[np.searchsorted(columns.index[first], columns.index)]
     for i in np.flatnonzero((codes != codes[same]) & whole[codes]).tolist():
         name = f"ledger: sigma {columns.sigma[i]:g}, image {columns.index[i]}:"
-        yield f"{name} subgroups are not those of the same image at sigma {columns.sigma[same[i]]:g}"
+        yield f"{name} subgroups differ from those of the same image at sigma {columns.sigma[same[i]]:g}"
 
 
 def labels_sha256(labels: ArrayLike) -> str:
-    """Return the hash of labels as `spec.json` records it: shape and type in words, then little-endian int64."""
+    """Return the hash of labels as in `spec.json`: shape and type as text, then little-endian int64."""
     whole = np.asarray(labels, dtype="<i8")
     return "sha256:" + hashlib.sha256(f"({len(whole)},) int64\n".encode() + whole.tobytes()).hexdigest()

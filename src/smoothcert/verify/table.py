@@ -1,4 +1,4 @@
-"""Does the results table follow from the decisions: every figure of it again, its claims by plain binomial tails?"""
+"""Whether the results table follows from the decisions: counts again, claims by binomial tails in plain Python."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ from smoothcert.verify import plain
 from smoothcert.verify import plain as shares
 
 DELTA = 0.05
-"""Error probability of every claim of the table: the 5 % beside its 95 %, written out anew."""
+"""Error probability of every claim of the table, at 95 % confidence; deliberately not imported."""
 
 
 def claims_of(table: Sequence[Entry]) -> int:
-    """Return how many claims `check_table` checks: interval ends, this sample, population and joint bounds."""
+    """Return the number of claims that `check_table` checks: interval ends, sample, population and joint bounds."""
     return sum(2 + sum(bound is not None for bound in (entry.high, entry.population, entry.joint)) for entry in table)
 
 
 def check_table(spec: Spec, ledger: Ledger, table: Sequence[Entry], certificates: Certificates) -> Iterator[str]:
-    """Yield where the results table is not what the decisions give, image by image checked before.
+    """Yield differences between the results table and the decisions, which have been checked image by image.
 
-    Counts are counted again. Interval, this sample, population and joint bound are not computed a second time: the
-    binomial tail is added up at each of them, and a little beyond, so a figure wrong to either side is named.
+    Counts are counted again. Interval, sample, population and joint bound are not computed a second time: the binomial
+    tail is summed at each of them and a little beyond, so that an error to either side is found.
 
     Args:
         spec: the locked spec.
         ledger: the evidence, complete or partial.
-        table: the cells, as the results table prints them.
-        certificates: the certificates of a (sigma, k), whose radii and decisions have been checked.
+        table: entries of the results table.
+        certificates: returns the certificates of a (sigma, k), whose radii and decisions have been checked.
     """
     request, m = spec.request, spec.data.images
     asked = [(float(sigma), k, r) for sigma in request.sigma for k in request.k for r in request.radius]
     if [(entry.sigma, entry.k, entry.radius) for entry in table] != asked:
-        yield "results table: its rows are not the cells of the spec"
+        yield "results table: its rows are not the entries (sigma, k, r) of the spec"
         return
     bad = bad_runs(m, request.alpha)
     if not shares.is_bad_runs(bad, m, request.alpha, DELTA):
-        yield f"results table: {bad} is not the most wrong certificates among {m}, with 95 % confidence"
+        yield f"results table: {bad} is not the 95 % upper bound on the wrong certificates among {m}"
     whole = sum(len(ledger.at(sigma)) for sigma in request.sigma) == len(request.sigma) * m
     draws = {float(sigma): _draw(spec, ledger, sigma) for sigma in request.sigma}
     for entry in table:
@@ -62,19 +62,19 @@ def check_table(spec: Spec, ledger: Ledger, table: Sequence[Entry], certificates
 
 
 def check_repeats(events: Sequence[Event], spec: Spec, ledger: Ledger) -> Iterator[str]:
-    """Yield where an event says of another number of images than the ledger that they repeat; older runs have none."""
-    told = [event.facts.get("repeats") for event in events if event.event == REPEATED]
-    for sigma in spec.request.sigma if told else ():
+    """Yield a fault if the recorded number of repeated images is not that of the ledger; older runs recorded none."""
+    recorded = [event.facts.get("repeats") for event in events if event.event == REPEATED]
+    for sigma in spec.request.sigma if recorded else ():
         columns = columns_of(ledger.at(sigma))
         found = copied(spec, columns)
-        if len(columns) == spec.data.images and any(each != found for each in told):
-            yield f"events.jsonl: {told[0]!r:.40} images were said to repeat; at sigma {full(sigma)} they are {found}"
+        if len(columns) == spec.data.images and any(each != found for each in recorded):
+            yield f"events.jsonl: {recorded[0]!r:.40} repeated images recorded, {found} found at sigma {full(sigma)}"
 
 
 def copied(spec: Spec, columns: Columns) -> int:
-    """Return how many images repeat another one; in groups, in how many groups beyond the first images are found.
+    """Return how many images repeat another one; if images come in groups, one of another group.
 
-    A second count: images are sorted, and neighbours compared.
+    A second implementation of `evidence.results.repeats`: images are sorted and neighbours compared.
     """
     owner = columns.group.codes if spec.data.grouped else columns.index
     order = np.lexsort((owner, columns.image))
@@ -88,29 +88,29 @@ def _draw(spec: Spec, ledger: Ledger, sigma: float) -> list[int] | None:
 
 @dataclass(frozen=True)
 class _Check:
-    """One cell, and what it is checked with.
+    """Checks of one entry.
 
     Attributes:
         spec: the locked spec.
-        cell: the cell.
-        found: the certificates of its sigma and k.
-        kept: bool (m,): images certified-correct at its radius.
-        draw: one place a group; None where images do not come in groups.
+        entry: the entry of the results table.
+        found: certificates of its sigma and k.
+        kept: bool (m,): images certified at its radius with the correct label.
+        draw: position of one image per group; None if images do not come in groups.
         sole: whether no image is missing at any sigma, and none repeats another.
     """
 
     spec: Spec
-    cell: Entry
+    entry: Entry
     found: Outcomes
     kept: Mask
     draw: list[int] | None
     sole: bool
 
     def counts(self) -> Iterator[str]:
-        """Yield which counts, and shares of counts, are others."""
-        entry, found, mean_median_max = self.cell, self.found, shares.spread(_counted(self.found))
+        """Yield the counts and shares that differ."""
+        entry, found, mean_median_max = self.entry, self.found, shares.spread(_counted(self.found))
         right = ~found.wrong
-        wanted: dict[str, Any] = {
+        expected: dict[str, Any] = {
             "images": self.spec.data.images,
             "lines": len(found.index),
             "certified": np.count_nonzero(self.kept),
@@ -121,15 +121,15 @@ class _Check:
             "at_least": len(self.spec.looks) > 1 and entry.radius not in self.spec.request.radius,
             **dict(zip(("samples_mean", "samples_median", "samples_max"), mean_median_max, strict=True)),
         }
-        for name, value in wanted.items():
+        for name, value in expected.items():
             claimed = getattr(entry, name)
             same = claimed is value if None in (claimed, value) else math.isclose(claimed, value, rel_tol=1e-12)
             if not same:
                 yield f"{name} is {claimed}, not {value}"
 
     def attainable(self) -> Iterator[str]:
-        """Yield where R_max is not the radius of unanimous votes, or the radius not judged by it."""
-        entry, plan = self.cell, self.found.plan
+        """Yield a fault if R_max is not the radius of unanimous votes, or `attainable` does not follow from it."""
+        entry, plan = self.entry, self.found.plan
         levels = plain.levels(self.spec.looks, self.spec.request.alpha)
         split = [plain.shares(plan.bound, plan.classes, entry.k, level) for level in levels]
         looks = list(zip(self.spec.looks, split, strict=True))
@@ -138,18 +138,18 @@ class _Check:
         if not plain.is_radius(entry.r_max / plan.sigma, q, [u] * entry.k, plan.eta, plain.R_MAX_SLACK):
             yield f"R_max is {entry.r_max:.9g}, which is not the radius of unanimous votes"
         if entry.attainable != (entry.radius <= entry.r_max):
-            yield "it is not attainable as R_max says"
+            yield f"attainable is {entry.attainable}, which contradicts R_max"
 
     def claims(self) -> Iterator[str]:
-        """Yield which intervals and bounds over the data set do not follow from the counts."""
-        entry, m, alpha = self.cell, self.spec.data.images, self.spec.request.alpha
+        """Yield the intervals and bounds over the data set that do not follow from the counts."""
+        entry, m, alpha = self.entry, self.spec.data.images, self.spec.request.alpha
         s = int(np.count_nonzero(self.kept))
         if not shares.is_lower_limit(entry.low, s, m, DELTA / 2):
             yield f"{entry.low:.9g} is not the lower end of the exact 95 % interval of {s} in {m}"
         if entry.high is None or not shares.is_upper_limit(entry.high, s, m, DELTA / 2):
             yield f"{entry.high} is not the upper end of the exact 95 % interval of {s} in {m}"
         if not self._is_sample(s):
-            yield f"{entry.sample} is not the least number of robust images of this sample, {s} certified of {m}"
+            yield f"{entry.sample} is not the lower bound on the robust images of this sample, {s} certified of {m}"
         if self.draw is not None:
             s, m = sum(map(bool, self.kept[self.draw])), len(self.draw)
         entries = len(self.spec.request.sigma) * len(self.spec.request.k) * len(self.spec.request.radius)
@@ -163,15 +163,15 @@ class _Check:
                 yield f"{bound:.9g} is not the {name} bound of {s} certified of {m}"
 
     def _is_sample(self, s: int) -> bool:
-        """Whether so many images of this sample are robust at least: the certified ones without the wrong ones."""
-        sample, m, alpha = self.cell.sample, self.spec.data.images, self.spec.request.alpha
-        if sample == 0:  # the wrong ones are s at least
+        """Whether `sample` is the lower bound on the robust images of this sample: s minus the wrong certificates."""
+        sample, m, alpha = self.entry.sample, self.spec.data.images, self.spec.request.alpha
+        if sample == 0:  # then at least s certificates may be wrong
             return s == 0 or shares.at_least(s, m, alpha) >= DELTA * (1 - shares.CLAIM_SLACK)
         return shares.is_bad_runs(s - sample, m, alpha, DELTA)
 
 
 def _counted(found: Outcomes) -> Counter[int]:
-    """Return how many images have so many copies, counted a block at a time."""
+    """Return the number of images by number of samples, counted block by block."""
     counts: Counter[int] = Counter()
     for start in range(0, len(found.samples), BLOCK):
         counts.update(found.samples[start : start + BLOCK].tolist())

@@ -1,4 +1,4 @@
-"""Whether a bundle is the object that a run certified; otherwise each difference in words. Weights go by hash alone."""
+"""Whether a bundle is the classifier that a run certified, and each difference as text. Weights go by hash."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def certified_of(run: Run, sigma: float) -> Certified:
 
 
 def differences(bundle: Facts, spec: Spec) -> tuple[str, ...]:
-    """Return in words where a bundle is not the object a run certified; empty where it is.
+    """Describe the differences between a bundle and the classifier that a run certified; empty if there are none.
 
     Args:
         bundle: the record of a bundle.
@@ -44,25 +44,25 @@ def differences(bundle: Facts, spec: Spec) -> tuple[str, ...]:
     """
     levels = [model.sigma for model in spec.models]
     if bundle.sigma not in levels and len(levels) > 1:
-        return (f"sigma is {bundle.sigma:g}, certified were {' and '.join(f'{sigma:g}' for sigma in levels)}",)
+        return (f"sigma is {bundle.sigma:g}, certified: {' and '.join(f'{sigma:g}' for sigma in levels)}",)
     certified = Facts(**_facts_of(spec, bundle.sigma if bundle.sigma in levels else levels[0]))
     return (*unlike(bundle, certified), *unlike_recipe(bundle.recipe, certified.recipe))
 
 
 def unlike(bundle: Facts, certified: Facts) -> Iterator[str]:
-    """Yield in words where two smoothed classifiers differ, apart from their numeric recipes."""
+    """Describe the differences between two smoothed classifiers, apart from their numeric recipes."""
     if bundle.model.sha256 != certified.model.sha256:
-        yield f"weights are {bundle.model.sha256[:19]}..., certified were {certified.model.sha256[:19]}..."
+        yield f"weights are {bundle.model.sha256[:19]}..., certified: {certified.model.sha256[:19]}..."
     for word, name in _PARTS.items():
         mine, theirs = (_part(each, name) for each in (bundle, certified))
         recorded = name != "state_sha256" or None not in (mine, theirs)  # version 0.1.0 recorded none
         if recorded and mine != theirs:
-            yield f"{word} is {_shown(mine)}, certified was {_shown(theirs)}"
+            yield f"{word} is {_shown(mine)}, certified: {_shown(theirs)}"
     yield from _unlike_names(bundle.class_names, certified.class_names)
 
 
 def chosen(bundle: Bundle, request: Request) -> Iterator[str]:
-    """Yield in words where the settings of a bundle's predictions differ from those of the run: they may be chosen."""
+    """Describe where the prediction settings of a bundle differ from those of the run, which is allowed."""
     for word, mine, theirs in (
         ("alpha", bundle.alpha, request.alpha),
         ("n", bundle.n, request.n_max),
@@ -75,20 +75,20 @@ def chosen(bundle: Bundle, request: Request) -> Iterator[str]:
 
 def _unlike_names(names: tuple[str, ...], certified: tuple[str, ...]) -> Iterator[str]:
     if len(names) != len(certified):
-        yield f"there are {len(names)} class names, certified were {len(certified)}"
+        yield f"there are {len(names)} class names, certified: {len(certified)}"
         return
     for number, (mine, theirs) in enumerate(zip(names, certified, strict=True)):
         if mine != theirs:
-            yield f"class {number} is called {_shown(mine)}, certified was {_shown(theirs)}"
+            yield f"class {number} is {_shown(mine)}, certified: {_shown(theirs)}"
             return
 
 
 def unlike_recipe(present: Recipe, before: Recipe, when: str = "certified") -> Iterator[str]:
-    """Yield in words where a numeric recipe differs from the one that was certified, or saved."""
+    """Describe where a numeric recipe differs from the one that was certified, or saved."""
     ours, theirs = present.model_dump(), before.model_dump()
     for name, mine in ours.items():
         if mine != theirs[name]:
-            yield f"recipe: {name.replace('_', ' ')} is {_shown(mine)}, {when} was {_shown(theirs[name])}"
+            yield f"recipe: {name.replace('_', ' ')} is {_shown(mine)}, {when}: {_shown(theirs[name])}"
 
 
 _PARTS = {
@@ -103,7 +103,7 @@ _PARTS = {
     "normalisation mean": "mean",
     "normalisation std": "std",
 }
-"""What is compared beside weights, class names and recipe: the word for it, and its field."""
+"""What is compared besides weights, class names and recipe: its name in messages, and its field."""
 
 
 _OF_THE_MODEL = ("arch", "own", "state_sha256")
@@ -114,7 +114,7 @@ def _part(facts: Facts, name: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """Return a value for a message: short, and plain ASCII, since class names may hold anything."""
+    """Format a value for a message: short and plain ASCII, since class names may be any text."""
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -143,10 +143,10 @@ def _facts_of(spec: Spec, sigma: float) -> dict[str, Any]:
 
 
 Tie = Literal["same file", "same tensors", "not known", "other weights"]
-"""How the weights of a bundle hang together with those a run certified."""
+"""How the weights of a bundle are related to the certified ones."""
 
 OTHER_FORMS = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".pt2", ".ts")
-"""Forms of weights that a bundle does not copy but writes anew: the hash of the state ties the two."""
+"""Formats that a bundle converts instead of copying: then only the hash of the state dict can be compared."""
 
 _TORCH = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"}
 _BITS = (("I", "int", (8, 16, 32, 64)), ("U", "uint", (8, 16, 32, 64)))
@@ -154,7 +154,7 @@ _TORCH |= {f"{short}{bits}": f"{name}{bits}" for short, name, sizes in _BITS for
 
 
 def tie_of(weights: bytes, certified: BundledModel) -> Tie:
-    """Return how the weights of a bundle hang together with those a run certified.
+    """Return how the weights of a bundle are related to those that a run certified.
 
     Args:
         weights: the bytes of `weights.safetensors`.
@@ -172,9 +172,10 @@ def tie_of(weights: bytes, certified: BundledModel) -> Tie:
 
 
 def state_sha256_of(data: bytes) -> str | None:
-    """Return the hash ("sha256:...") of the tensors of a safetensors file by name, type, shape and bytes.
+    """Return the hash ("sha256:...") of the tensors of a safetensors file: name, type, shape and bytes of each.
 
-    A classifier that came without a weights file is known by this hash of its state dict. None: no file of tensors.
+    Equals the hash of the state dict, which identifies a classifier without a weights file. None if the data are not a
+    safetensors file.
     """
     start = 8 + int.from_bytes(data[:8], "little")
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""A bundle directory: its four files, how they are written whole, and how every read checks every byte."""
+"""A bundle directory: four files that are written atomically, and checked byte for byte on every read."""
 
 from __future__ import annotations
 
@@ -29,42 +29,42 @@ range of pixels) is added to the image. Images: {size}, {bits} bits a value, {do
     smoothcert verify RUN --bundle BUNDLE           is this what the run certified?
     sha256sum -c SHA256SUMS                         are the files as they were written?
 {code}
-## What it says
+## What it guarantees
 
-* A prediction takes up to {n} noisy copies of the image, whose noise is drawn fresh and secret at each call. It names a
-  class other than the most probable one under noise with probability at most {alpha}; if it cannot tell, it abstains.
-  An abstention is an answer: it is to be handled, not retried until it goes away.
-* A certified radius says that no change of the image with an L2 norm below it changes the class of the smoothed
-  classifier. Class, abstention and radius come from one procedure, wrong with probability at most alpha.
+* A prediction draws up to {n} noise samples of the image, with fresh secret noise at each call. The probability of
+  returning a class other than the smoothed classifier's is at most {alpha}; if the votes do not decide, it abstains.
+  Treat an abstention as a result; do not repeat the prediction until it goes away.
+* A certified radius means that no perturbation of the image with an L2 norm below it changes the class of the smoothed
+  classifier. Class, abstention and radius come from one procedure, which is wrong with probability at most alpha.
 
-## What it does not say
+## What it does not guarantee
 
-* That a class is right. Robust and right are two things.
-* Anything about the network run without its noise, or with weights, preprocessing, sigma or numeric recipe other than
-  those in `bundle.json`: the certificates hold for the classifier with its recipe ({recipe}).
-* Anything about changes that are larger, or that are no change of pixels.
+* That a class is correct: a robust class can be wrong.
+* Anything about the network without noise, or with other weights, preprocessing, sigma or numeric recipe than those in
+  `bundle.json`: the certificates hold for the classifier with its recipe ({recipe}).
+* Anything about larger perturbations, or about changes other than to pixels.
 
-## Where it comes from
+## Origin
 
 {evidence}
 
-The hashes show that a file was changed. They are no signature: whoever can change all files can change the hashes too.
+The hashes detect changed files. They are not a signature: anyone who can change all files can change the hashes too.
 
 ## Classes
 
 {names}
 """
-_RUN = """Tested by a certification run over {images} images of {data} with up to {n_max} copies an image at alpha
-{alpha}: spec sha256 {spec}, ledger sha256 {ledger}."""
-_NO_RUN = "No certification run is recorded: nothing is known here about how robust this classifier is over a data set."
+_RUN = """Certified by a run over {images} images of {data} with up to {n_max} noise samples per image at alpha {alpha}:
+spec sha256 {spec}, ledger sha256 {ledger}."""
+_NO_RUN = "No certification run is recorded, so the robustness of this classifier over a data set is unknown."
 _OTHER_CODE = """
-The network is not one of smoothcert's own, so its code must be at hand: add `--model package.module:factory`. A bundle
-never names code that is run by itself.
+The network is not built into smoothcert, so its code is needed: add `--model package.module:factory`. A bundle never
+names code to run.
 """
 
 
 def readme(bundle: Bundle) -> str:
-    """Return the page of a bundle in Markdown; texts that came with the data are quoted as plain ASCII."""
+    """Return the README of a bundle in Markdown; texts from the data set are quoted as plain ASCII."""
     recipe, certified = bundle.recipe, bundle.certified
     return _PAGE.format(
         version=bundle.smoothcert,
@@ -108,7 +108,7 @@ def _quoted(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Return a text as a code span that no backtick in it can end."""
+    """Return a text as a code span; backticks in it are replaced."""
     return f"`{_quoted(text).replace('`', chr(39))}`"
 
 
@@ -121,13 +121,13 @@ def _names(names: tuple[str, ...]) -> str:
 RECORD, WEIGHTS, README, SUMS = "bundle.json", "weights.safetensors", "README.md", "SHA256SUMS"
 SUMMED = (README, RECORD, WEIGHTS)
 LARGEST = 1 << 26
-"""Bytes of a record: the names of a million classes."""
+"""Largest number of bytes of a record: the names of a million classes."""
 LARGEST_WEIGHTS = 1 << 37
 _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 def write_bundle(path: Path, bundle: Bundle, weights: bytes) -> None:
-    """Write a bundle directory, all of it or nothing.
+    """Write a bundle directory atomically.
 
     Args:
         path: a new or empty folder.
@@ -135,7 +135,7 @@ def write_bundle(path: Path, bundle: Bundle, weights: bytes) -> None:
         weights: the bytes of a safetensors file.
 
     Raises:
-        EvidenceError: the place already holds something, or cannot be written.
+        EvidenceError: the path is occupied or cannot be written.
     """
     refuse_occupied(path)
     files = {RECORD: bundle.to_json().encode(), WEIGHTS: weights, README: readme(bundle).encode()}
@@ -155,34 +155,34 @@ def write_bundle(path: Path, bundle: Bundle, weights: bytes) -> None:
 
 
 def read_bundle(path: Path) -> Bundle:
-    """Read a bundle's record after checking every file of it.
+    """Read the record of a bundle after checking every file of it.
 
     Raises:
-        EvidenceError: there is no bundle here, a file was changed, is missing or was added, or the record is not one.
+        EvidenceError: the path is not a bundle, a file was changed, added or is missing, or the record is invalid.
     """
     fault = next(bundle_faults(path), None)
     if fault:
         raise EvidenceError(
             f"{path} is not the bundle that was written: {fault}. "
-            "Copy the whole bundle again from where it was made, or make it anew with `smoothcert bundle`."
+            "Copy the bundle again from its origin, or make it again with `smoothcert bundle`."
         )
     return read_record(path)
 
 
 def read_record(path: Path) -> Bundle:
-    """Read a bundle's record alone, for a reader who has just checked its files (`bundle_faults`).
+    """Read the record of a bundle whose files were checked already (`bundle_faults`).
 
     Raises:
-        EvidenceError: the record is not one.
+        EvidenceError: the record is invalid.
     """
     return Bundle.from_json(read_bytes(path / RECORD, LARGEST))
 
 
 def bundle_faults(path: Path) -> Iterator[str]:
-    """Yield each file of a bundle that was changed, is missing or was added; nothing for a whole one.
+    """Yield each file of a bundle that was changed, was added or is missing.
 
     Raises:
-        EvidenceError: there is no bundle here.
+        EvidenceError: the path is not a bundle.
     """
     expect_bundle(path)
     try:
@@ -192,10 +192,10 @@ def bundle_faults(path: Path) -> Iterator[str]:
 
 
 def expect_bundle(path: Path) -> None:
-    """Refuse a place that is no bundle directory.
+    """Raise if a path is not a bundle directory.
 
     Raises:
-        EvidenceError: there is no bundle here.
+        EvidenceError: it is not.
     """
     if not path.is_dir() or not ((path / RECORD).exists() or (path / SUMS).exists()):
         raise EvidenceError(f"Expected a bundle directory with a {RECORD}, found none in {path}.")
@@ -216,7 +216,7 @@ def _faults(path: Path) -> Iterator[str]:
             return
     sums = _sums(path / SUMS) if (path / SUMS).is_file() else {}
     if sums is None:
-        yield f"{SUMS} was changed: it must hold one line a file, the hash and the name"
+        yield f"{SUMS} was changed: expected one line per file, the hash and the name"
         return
     hashes = {name: file_sha256(path / name) for name in SUMMED if name in sums and (path / name).is_file()}
     for name, found in hashes.items():
@@ -227,7 +227,7 @@ def _faults(path: Path) -> Iterator[str]:
 
 
 def _sums(path: Path) -> dict[str, str] | None:
-    """Return the hash of each file as `SHA256SUMS` has it, or None where its lines are not what was written."""
+    """Return the hash of each file by `SHA256SUMS`; None if its lines are not as written."""
     lines = read_bytes(path, LARGEST).decode("utf-8", "replace").split("\n")
     found = [_SUM.fullmatch(line) for line in lines[:-1]]
     sums = {match[2]: match[1] for match in found if match}

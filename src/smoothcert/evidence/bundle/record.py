@@ -1,4 +1,4 @@
-"""What a deployed smoothed classifier is: the record in `bundle.json`."""
+"""`bundle.json`, version 1: the record of a deployed smoothed classifier; each attribute of `Bundle` is a key."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from smoothcert.formats.strict import parse
 FORMAT: Literal[1] = 1
 MOST_CLASSES = 1_000_000
 MOST_ALPHA = 0.1
-"""The largest probability of a wrong prediction that can be meant."""
+"""The largest error probability of a prediction that is accepted."""
 OF_THE_MACHINE = ("device", "instructions", "torch")
-"""Fields of a numeric recipe that a machine has; the others were chosen, and a bundle carries them along."""
+"""Fields of a numeric recipe that belong to the machine; the others are settings, which a bundle keeps."""
 
 
 class BundledModel(Frozen):
-    """The base classifier under the noise."""
+    """The base classifier."""
 
     arch: str | None
-    """Name of one of our architectures, or None: only the user's own code can rebuild the network."""
+    """Name of a built-in architecture; None if only the user's own code can build the network."""
     own: bool
     reference: str
-    """The classifier as it was named; a note for people, never run."""
+    """The classifier as given; for people, never run."""
     weights: str | None
-    """The weights file as it was named, where it was named beside the classifier."""
+    """The weights file as given, if it was given separately."""
     sha256: str
-    """Hash of the weights as they were certified: of their file, or of the state dict where there was no file."""
+    """Hash of the weights as certified: of their file, or of the state dict if there was no file."""
     state_sha256: str | None = None
-    """Hash of the state that was certified, by name, type, shape and bytes of every tensor; left out where unknown."""
+    """Hash of the certified state dict (name, type, shape and bytes of every tensor); left out if unknown."""
 
 
 class Facts(Frozen):
-    """Everything that makes a smoothed classifier the one it is; where one of these differs, it is another object."""
+    """Everything that defines a smoothed classifier: if one of these differs, it is another classifier."""
 
     sigma: float
     noise: Literal["grid", "float"]
@@ -46,7 +46,7 @@ class Facts(Frozen):
     shape: tuple[int, int, int]
     """(C, H, W) of an image."""
     preprocessing: tuple[str, ...]
-    """What was done to the pixels before they came to the classifier, in words."""
+    """Preprocessing of the pixels before the classifier, as text."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     class_names: tuple[str, ...]
@@ -73,7 +73,7 @@ class Facts(Frozen):
         channels = others.data.get("shape", (0,))[0]
         least = 0.0 if others.field_name == "std" else -math.inf
         if len(values) not in (0, 1, channels) or not all(math.isfinite(x) and x > least for x in values):
-            raise ValueError(f"expected one usable number a channel, or none, got {values}")
+            raise ValueError(f"expected one finite number per channel (std above 0), or none, got {values}")
         return values
 
     @field_validator("class_names")
@@ -85,13 +85,13 @@ class Facts(Frozen):
 
 
 class Certified(Facts):
-    """What a run certified at one noise level, and the run's own facts."""
+    """What a run certified at one noise level, and the facts of that run."""
 
     spec_sha256: str
     ledger_sha256: str
     sealed: bool
     data: str
-    """The images of the run, as they were named."""
+    """The images of the run, as given."""
     data_sha256: str
     images: int
     k: tuple[int, ...]
@@ -108,18 +108,18 @@ class Bundle(Facts):
     smoothcert: str
     """Version that wrote the bundle."""
     file_sha256: str
-    """Hash of weights.safetensors; equal to the certified hash where the very file was copied."""
+    """Hash of weights.safetensors; equal to the certified hash if the file was copied."""
     value_range: tuple[float, float] = (0.0, 1.0)
     n: Count
-    """Noisy copies a prediction takes at most."""
+    """Maximum number of noise samples per prediction."""
     alpha: Alpha
-    """Probability that one prediction is wrong."""
+    """Probability of returning a class other than the smoothed classifier's."""
     n0: Count
-    """Noisy copies that select the class of a certificate."""
+    """Noise samples that select the class of a certificate."""
     bound: Literal["rankcp", "simuem", "cohen"]
     """Confidence bounds behind a certificate."""
     probe: tuple[tuple[float, ...], ...] = ()
-    """First logits of a few fixed images, for a network whose code is not ours: other code shows by other logits."""
+    """First logits of a few fixed images, for a network that is not built in: they detect other code."""
     certified: Certified | None
 
     @field_validator("alpha")
@@ -133,15 +133,15 @@ class Bundle(Facts):
     @classmethod
     def _range(cls, pair: tuple[float, float]) -> tuple[float, float]:
         if pair != (0.0, 1.0):
-            raise ValueError(f"expected 0 and 1, which noise, sigma and radii are in units of, got {pair}")
+            raise ValueError(f"expected 0 and 1, the range of noise, sigma and radii, got {pair}")
         return pair
 
     def recipe_on(self, machine: Recipe) -> Recipe:
-        """Return the recipe of this bundle where it is run: what was chosen, on the machine another recipe names."""
+        """Return the recipe of this bundle with the machine (device, instructions, torch) of another recipe."""
         return self.recipe.model_copy(update={name: getattr(machine, name) for name in OF_THE_MACHINE})
 
     def to_json(self) -> str:
-        """Return the text of `bundle.json`; plain ASCII, whatever the class names hold."""
+        """Return the text of `bundle.json`, in plain ASCII."""
         record = self.model_dump(mode="json")
         for each in filter(None, (record, record["certified"])):
             if each["model"]["state_sha256"] is None:
