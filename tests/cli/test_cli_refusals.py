@@ -213,7 +213,7 @@ def test_out_is_needed_and_must_be_free(refused, project, tmp_path):
     flags = [word for pair in GOOD.items() for word in pair]
     assert refused("certify", *flags) == "--out: name the run directory to create."
     run = project / "run"
-    assert f"{run} already contains a run." in refused("certify", *flags, "--out", run)
+    assert f"{run} already contains a run" in refused("certify", *flags, "--out", run)
     (tmp_path / "file").write_text("mine")
     assert "is not an empty folder" in refused("certify", *flags, "--out", tmp_path / "file")
     assert "is not an empty folder" in refused("certify", *flags, "--out", tmp_path)

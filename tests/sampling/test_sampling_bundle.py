@@ -323,7 +323,7 @@ UNCERTIFIED = {
     "grid": ({"levels": 4095}, "grid is 4095, certified: 255"),
     "normalisation": ({"mean": [0.4, 0.4, 0.4]}, "normalisation mean is"),
     "noise": ({"noise": "float"}, "noise is"),
-    "class names": ({"class_names": ["0", "2", "1", "3"]}, "class 1 is called"),
+    "class names": ({"class_names": ["0", "2", "1", "3"]}, "class 1 is"),
 }
 
 
@@ -362,7 +362,7 @@ def test_another_recipe_loads_and_is_said(own, monkeypatch):
     (warning,) = g.warnings
     assert warning.startswith('recipe: instructions is "x86_64 sse2", certified: "')
     assert g.predict(pixels(), n=50)
-    assert unsaid.warnings[0].startswith('recipe: instructions is "x86_64 sse2", saved was "')
+    assert unsaid.warnings[0].startswith('recipe: instructions is "x86_64 sse2", saved: "')
 
 
 def test_a_recipe_changed_in_the_record_is_said(own):
