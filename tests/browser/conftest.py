@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from report.finished import finished
+from factories import make_run
 from smoothcert.report.html_report import write_page
 
 WIDE = {"width": 1400, "height": 900}
@@ -66,7 +66,7 @@ def visit(chromium, tmp_path):
 def run(tmp_path_factory):
     """A run of 120 images at three noise levels, k = 1 and 2."""
     path = tmp_path_factory.mktemp("browser") / "run"
-    return finished(path, images=120, sigma="0.25,0.5,1.0", k="1,2", radius="0.1,0.25,0.5", primary=PRIMARY)
+    return make_run(path, images=120, sigma="0.25,0.5,1.0", k="1,2", radius="0.1,0.25,0.5", primary=PRIMARY)
 
 
 PRIMARY = {"sigma": 0.5, "radius": 0.25, "k": 1}

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from browser.conftest import NARROW, PRIMARY
-from report.finished import finished
+from factories import make_run
 from smoothcert.report.html_report import write_page
 from smoothcert.report.html_report.build import SECTIONS
 
@@ -62,7 +62,7 @@ PENS = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_and_lines_stand_out(visit, tmp_path, scheme):
-    run = finished(tmp_path / "run", drop=1, sigma="0.25,0.5,1.0", noise="float", data={"reference": "synthetic:60"})
+    run = make_run(tmp_path / "run", drop=1, sigma="0.25,0.5,1.0", noise="float", data={"reference": "synthetic:60"})
     page = visit(run, color_scheme=scheme)
     assert page.evaluate(CONTRAST) == []
     assert min(page.evaluate(PENS)) >= 3
@@ -132,7 +132,7 @@ def test_the_skip_link_and_the_contents_lead_where_they_say(visit, run):
 @pytest.mark.parametrize("viewport", [{"width": 1400, "height": 900}, NARROW, {"width": 320, "height": 640}])
 def test_nothing_sticks_out_and_the_status_stays_in_sight(visit, tmp_path, viewport):
     name = "averylongclassnamewithoutanyspace" * 3
-    run = finished(tmp_path / "run", drop=1, sigma="0.25,0.5,1.0", data={"class_names": (name, "b", "c", "d")})
+    run = make_run(tmp_path / "run", drop=1, sigma="0.25,0.5,1.0", data={"class_names": (name, "b", "c", "d")})
     page = visit(run, viewport=viewport)
     assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
     for place in ("#curve", "#images", "#provenance"):
@@ -150,7 +150,7 @@ def test_nothing_sticks_out_and_the_status_stays_in_sight(visit, tmp_path, viewp
 
 def test_paper_has_all_sections_no_controls_and_the_status_on_every_sheet(visit, tmp_path):
     apart = {"sex": ["F", "M", "F"] * 40, "scanner": ["A"] * 100 + ["B"] * 20}
-    run = finished(
+    run = make_run(
         tmp_path / "run", images=120, drop=1, k="1,2", sigma="0.25,0.5,1.0", primary=PRIMARY, subgroups=apart
     )
     page = visit(run)
@@ -176,7 +176,7 @@ def test_paper_has_all_sections_no_controls_and_the_status_on_every_sheet(visit,
 
 def test_names_from_the_data_stay_text(visit, tmp_path):
     data = {"class_names": (HOSTILE, "</script><script>alert(2)</script>", "'\"&amp;", "血小板 \u202egnorw")}
-    run = finished(tmp_path / "run", data={**data, "reference": HOSTILE, "preprocessing": (HOSTILE,)})
+    run = make_run(tmp_path / "run", data={**data, "reference": HOSTILE, "preprocessing": (HOSTILE,)})
     page = visit(run)
     page.locator("#images-body tr").first.click()
     page.wait_for_selector("dialog[open]")
@@ -224,7 +224,7 @@ def test_without_script_the_tables_of_results_remain(visit, run):
     ids=str,
 )
 def test_runs_of_every_kind_open_without_complaint(visit, tmp_path, asked):
-    page = visit(finished(tmp_path / "run", **asked))
+    page = visit(make_run(tmp_path / "run", **asked))
     assert page.locator("#readout tr").count() == page.locator("#legend button").count() > 0
     assert page.locator("#images-body tr").count() == min(25, asked.get("images", 60))
     page.locator("#images-body tr").first.click()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from report.finished import finished
+from factories import make_run
 from smoothcert.evidence.results import entries
 from smoothcert.stats.rounding import format_down, format_up
 
@@ -32,7 +32,7 @@ def printed(entry, of_the_spec, least):
 
 @pytest.mark.parametrize("stopping", ["looks", "fixed"])
 def test_the_slider_reads_exact_counts_at_any_radius(visit, tmp_path, stopping):
-    run = finished(tmp_path / "run", images=120, k="1,2", radius="0.1,0.25,0.5", stopping=stopping)
+    run = make_run(tmp_path / "run", images=120, k="1,2", radius="0.1,0.25,0.5", stopping=stopping)
     page = visit(run)
     radii = [0.0, 0.1, 0.25, 0.5, *np.round(np.random.default_rng(2).uniform(0, 1.4, 25), 6).tolist()]
     for i, k in enumerate(run.spec.request.k):
@@ -136,7 +136,7 @@ def test_legend_buttons_hide_a_noise_level(visit, run):
 
 def test_lines_end_where_evidence_ends(visit, tmp_path):
     for stopping in ("looks", "fixed"):
-        page = visit(finished(tmp_path / stopping, stopping=stopping, sigma="0.25", radius="0.1,0.25,0.5"))
+        page = visit(make_run(tmp_path / stopping, stopping=stopping, sigma="0.25", radius="0.1,0.25,0.5"))
         kinds = [line.get_attribute("class") for line in page.locator("figure:visible .line").all()]
         assert kinds == (["line least pen0"] if stopping == "looks" else ["line pen0"])
         box = "name => {const {x, width} = document.querySelector(`figure ${name}`).getBBox(); return x + width}"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from browser.large import large
-from report.finished import finished
+from factories import make_run
 from smoothcert.report.certificates import certificate_columns
 from smoothcert.report.groups import class_rows
 
@@ -33,7 +33,7 @@ def certificates(run, sigma=0.25, k=1):
 
 def test_classes_sort_by_any_column(visit, tmp_path):
     names = ("zebra", "Äpfel", "b10", "b9")
-    run = finished(tmp_path / "run", images=240, radius="0.1,0.25", data={"class_names": names})
+    run = make_run(tmp_path / "run", images=240, radius="0.1,0.25", data={"class_names": names})
     page = visit(run)
     assert column(page, "classes", 0) == list(names)
     head(page, "classes", "name").click()
@@ -80,7 +80,7 @@ def test_images_sort_by_any_column(visit, run):
     ],
 )
 def test_images_are_filtered(visit, tmp_path, show, wanted):
-    run = finished(tmp_path / "run", images=200, p=0.48, radius="0.02,0.06")
+    run = make_run(tmp_path / "run", images=200, p=0.48, radius="0.02,0.06")
     page = visit(run)
     page.select_option("#images-rows", value="500")
     page.select_option("#images-show", value=show)
@@ -131,7 +131,7 @@ def test_a_rank_without_selection_shows_none(visit, run):
 
 
 def test_radii_out_of_reach_cannot_be_asked_for(visit, tmp_path):
-    page = visit(finished(tmp_path / "run", radius="0.1,0.8"))
+    page = visit(make_run(tmp_path / "run", radius="0.1,0.8"))
     assert page.is_disabled("#images-show option[value=kept1]")
     page.select_option("#images-sigma", index=1)
     page.locator("#images-caption", has_text="0.5").wait_for()
@@ -167,7 +167,7 @@ def test_a_certificate_opens_from_row_or_key_and_gives_the_focus_back(visit, run
 
 
 def test_every_outcome_has_its_sentence(visit, tmp_path):
-    run = finished(tmp_path / "run", images=200, p=0.42, drop=1, sigma="0.25")
+    run = make_run(tmp_path / "run", images=200, p=0.42, drop=1, sigma="0.25")
     page = visit(run)
     page.select_option("#images-rows", value="500")
     words = {

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from report.finished import finished
+from factories import make_run
 from smoothcert.cli import main
 from smoothcert.formats.card import Card
 from smoothcert.models.checkpoints import save_weights
@@ -29,7 +29,7 @@ SETTINGS = f"{CLASSIFIER} --n0 10 --n-max 100 --radius 0.1 --seed 1 --batch-size
 def folder(tmp_path, monkeypatch):
     """A working directory with a run, the same under a name that is no text, images and weights."""
     monkeypatch.chdir(tmp_path)
-    finished(Path("run"), images=12, classes=3, data={"class_names": NAMES}, k="1,2")
+    make_run(Path("run"), images=12, classes=3, data={"class_names": NAMES}, k="1,2")
     shutil.copytree("run", f"run{ODD}")
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     np.savez("images.npz", images=images, labels=np.arange(6) % 3, class_names=np.array(NAMES))

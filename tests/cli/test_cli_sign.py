@@ -7,20 +7,20 @@ import subprocess
 
 import pytest
 
-from evidence.shards import a_shard
+from factories import make_shard, simulate_run
 from smoothcert.cli import main
 from smoothcert.evidence import RunDirectory, merge, open_run
 from smoothcert.evidence.creation import create_run
 from smoothcert.evidence.events import LOCKED, SIGNED
 from smoothcert.evidence.seal import evidence_text, fingerprint, in_groups, lock_text
-from verify.simulated import edit_lines, rechain, simulate
+from tampering import edit_lines, rechain
 
 needs_keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen")
 
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory):
-    return simulate(tmp_path_factory.mktemp("sealed") / "run", images=4)
+    return simulate_run(tmp_path_factory.mktemp("sealed") / "run", images=4)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_another_run_that_verifies_has_another_fingerprint(run):
 
 
 def test_a_run_that_is_not_sealed_has_no_fingerprint(tmp_path):
-    run = simulate(tmp_path / "run", images=4, drop=1)
+    run = simulate_run(tmp_path / "run", images=4, drop=1)
     assert fingerprint(RunDirectory(run)) is None
     assert code("verify", run) == 0
     assert code("verify", run, "--expect", "0" * 16) == 1
@@ -128,7 +128,7 @@ FORGED = {
 @pytest.mark.parametrize("name", FORGED)
 def test_what_nobody_allowed_signed_is_a_fault(run, keys, tmp_path, name):
     assert code("sign", run, "--key", keys / "alice") == 0
-    FORGED[name](run, keys, simulate(tmp_path / "other", images=4, seed=1))
+    FORGED[name](run, keys, simulate_run(tmp_path / "other", images=4, seed=1))
     assert code("verify", run, "--allowed-signers", keys / "allowed") == 1
 
 
@@ -144,7 +144,7 @@ def test_what_is_not_there_is_one_sentence(run, tmp_path, monkeypatch):
     assert code("verify", run, "--allowed-signers", tmp_path / "none") == 2
     assert code("verify", run, "--signer", "alice") == 2
     (tmp_path / "key").touch()
-    assert code("sign", simulate(tmp_path / "partial", images=4, drop=1), "--key", tmp_path / "key") == 2
+    assert code("sign", simulate_run(tmp_path / "partial", images=4, drop=1), "--key", tmp_path / "key") == 2
     monkeypatch.setenv("PATH", str(tmp_path))
     assert code("sign", run, "--key", tmp_path / "key") == 2
     assert not (run / "evidence.sig").exists()
@@ -161,7 +161,7 @@ def test_a_file_that_is_no_key_signs_nothing(run, tmp_path):
 @pytest.fixture
 def locked(keys, tmp_path):
     """A run whose lock alice signed before the first vote."""
-    return simulate(tmp_path / "run", images=4, sign_lock=keys / "alice")
+    return simulate_run(tmp_path / "run", images=4, sign_lock=keys / "alice")
 
 
 @needs_keygen
@@ -189,7 +189,7 @@ def test_a_replaced_signature_of_the_lock_is_a_fault_without_any_key(locked, key
 
 @needs_keygen
 def test_a_signature_of_the_lock_by_another_key_is_a_fault(keys, tmp_path):
-    run = simulate(tmp_path / "run", images=4, sign_lock=keys / "mallory")
+    run = simulate_run(tmp_path / "run", images=4, sign_lock=keys / "mallory")
     assert code("verify", run) == 0
     assert code("sign", run, "--key", keys / "alice") == 0
     assert code("verify", run, "--allowed-signers", keys / "allowed") == 1
@@ -198,9 +198,9 @@ def test_a_signature_of_the_lock_by_another_key_is_a_fault(keys, tmp_path):
 @needs_keygen
 def test_shards_keep_the_signatures_of_their_locks_when_they_are_merged(sealed, keys, tmp_path, monkeypatch, capsys):
     whole = open_run(sealed)
-    monkeypatch.setattr("evidence.shards.create_run", lambda *given: create_run(*given, sign_lock=keys / "alice"))
+    monkeypatch.setattr("factories.create_run", lambda *given: create_run(*given, sign_lock=keys / "alice"))
     lines = list(whole.ledger.lines)
-    parts = [a_shard(tmp_path / f"part{i}", whole, f"{i}/2", lines[i::2]) for i in range(2)]
+    parts = [make_shard(tmp_path / f"part{i}", whole, f"{i}/2", lines[i::2]) for i in range(2)]
     merged = merge(parts, tmp_path / "merged").path
     assert code("sign", merged, "--key", keys / "alice") == 0
     capsys.readouterr()

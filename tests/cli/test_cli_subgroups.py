@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from report.finished import finished
+from factories import make_run
 
 SEX = ["FM"[i % 2] for i in range(120)]
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    return finished(tmp_path_factory.mktemp("shown") / "run", images=120, subgroups={"sex": SEX}).directory.path
+    return make_run(tmp_path_factory.mktemp("shown") / "run", images=120, subgroups={"sex": SEX}).directory.path
 
 
 def test_the_table_stands_above_what_it_does_not_say(say, path):

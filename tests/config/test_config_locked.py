@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidence.handmade import a_spec, refusal
+from factories import error_of, make_spec
 from smoothcert.config import read_spec
 from smoothcert.errors import SpecError
 
-SPEC = a_spec(sigma="0.50,1", k="1,3", radius="0.25,0.5", seed=2**64 - 1)
+SPEC = make_spec(sigma="0.50,1", k="1,3", radius="0.25,0.5", seed=2**64 - 1)
 
 
 @st.composite
@@ -24,7 +24,7 @@ def specs(draw):
         "model": draw(st.text(max_size=9)),
         "noise": draw(st.sampled_from(["grid", "float"])),
     }
-    return a_spec(labels, looks=looks, seed=seed, **request)
+    return make_spec(labels, looks=looks, seed=seed, **request)
 
 
 @settings(max_examples=60)
@@ -113,7 +113,7 @@ def test_hostile_text_never_raises_anything_else(text):
     if isinstance(text, tuple):
         start, length, inserted = text
         text = SPEC.to_json()[:start] + inserted + SPEC.to_json()[start + length :]
-    sentence = refusal(SpecError, read_spec, text)
+    sentence = error_of(SpecError, read_spec, text)
     assert sentence is None or "\n" not in sentence
 
 
@@ -129,4 +129,4 @@ def test_hostile_text_never_raises_anything_else(text):
     ],
 )
 def test_only_images_that_this_package_drew_are_called_synthetic(reference, synthetic):
-    assert a_spec().data.model_copy(update={"reference": reference}).synthetic is synthetic
+    assert make_spec().data.model_copy(update={"reference": reference}).synthetic is synthetic

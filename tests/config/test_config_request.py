@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from evidence.handmade import refusal
+from factories import error_of
 from smoothcert.config import Request, Sigma, make_request
 from smoothcert.errors import SpecError
 
@@ -76,7 +76,7 @@ anything = st.recursive(
 @given(st.sampled_from(sorted(Request.model_fields)), anything)
 @example("k", [10**400, 10**400])
 def test_any_value_is_taken_or_refused_in_one_short_sentence(name, value):
-    message = refusal(SpecError, lambda: asked(**{name: value}))
+    message = error_of(SpecError, lambda: asked(**{name: value}))
     if message is not None:
         assert message.startswith((f"{name}: ", f"{name}."))
         assert message.endswith(".")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from factories import simulate_run
 from smoothcert.cli import main
 from smoothcert.evidence import open_run
-from verify.simulated import simulate
 
 from .conftest import ROOT, scripts
 from .markdown import anchors, links
@@ -69,8 +69,8 @@ def certified(run, k, r):
 
 
 def test_agreement_counts_each_image_that_both_runs_decided(page, tmp_path):
-    early = open_run(simulate(tmp_path / "early", images=40))
-    fixed = open_run(simulate(tmp_path / "fixed", images=40, seed=1, stopping="fixed", drop=15))
+    early = open_run(simulate_run(tmp_path / "early", images=40))
+    fixed = open_run(simulate_run(tmp_path / "fixed", images=40, seed=1, stopping="fixed", drop=15))
     for found in page["learned"].agreement(early, fixed, 0.5):
         expected = {(True, True): 0, (False, False): 0, (True, False): 0, (False, True): 0}
         one, other = (certified(each, found.k, found.radius) for each in (early, fixed))
@@ -82,8 +82,8 @@ def test_agreement_counts_each_image_that_both_runs_decided(page, tmp_path):
 
 def test_images_on_which_runs_differ_are_those_that_agreement_counts(page, tmp_path):
     learned = page["learned"]
-    early = open_run(simulate(tmp_path / "early", images=40))
-    fixed = open_run(simulate(tmp_path / "fixed", images=40, seed=1, stopping="fixed", drop=15))
+    early = open_run(simulate_run(tmp_path / "early", images=40))
+    fixed = open_run(simulate_run(tmp_path / "fixed", images=40, seed=1, stopping="fixed", drop=15))
     differ = learned.apart(early, fixed, 0.5)
     assert differ, "the simulated runs are close to some radius somewhere"
     for found in learned.agreement(early, fixed, 0.5):
@@ -97,7 +97,7 @@ def test_images_on_which_runs_differ_are_those_that_agreement_counts(page, tmp_p
 
 
 def test_the_budget_is_all_copies_of_all_images(page, tmp_path):
-    run = open_run(simulate(tmp_path / "run", images=30))
+    run = open_run(simulate_run(tmp_path / "run", images=30))
     for sigma in run.spec.request.sigma:
         taken = [line.samples for line in run.ledger.at(float(sigma))]
         found, most = page["learned"].budget(run, sigma), run.spec.request.max_samples

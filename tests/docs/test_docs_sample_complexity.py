@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from report.finished import finished
+from factories import make_run
 from smoothcert.stats import Plan, power, votes_needed
 from smoothcert.stats.power import least_margin
 
@@ -95,7 +95,7 @@ def test_conclusions_in_words_are_true_of_the_numbers(stored):
 
 def test_the_measured_part_is_what_the_votes_say(page, tmp_path):
     measured = page["measured"]
-    run = finished(tmp_path / "run", images=40, radius="0.1,0.25,3")
+    run = make_run(tmp_path / "run", images=40, radius="0.1,0.25,3")
     found = measured.measured(run)
     assert (found.images, found.n_max, found.ks) == (40, run.spec.request.n_max, run.spec.request.k)
     for level in found.levels:

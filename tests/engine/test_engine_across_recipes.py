@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from networks import SEED, loaded, small_request, write_resnet
 from smoothcert.engine.run import certify
 from smoothcert.engine.workload import Workload
 from smoothcert.evidence import open_run
 from smoothcert.noise import Rows, Stage
-
-from .tiny import SEED, loaded, request, write_resnet
 
 pytestmark = [
     pytest.mark.slow,
@@ -57,7 +56,7 @@ def test_how_often_two_recipes_differ(images, tmp_path, capsys, request_id, arch
     net = write_resnet(tmp_path / "net.safetensors", arch=arch, images=images)
     seen, decided = [], []
     for name, settings in (("one", one), ("other", other)):
-        asked = request(net, images, precision=precision, n_max=1000, radius=RADII, target="label", **settings)
+        asked = small_request(net, images, precision=precision, n_max=1000, radius=RADII, target="label", **settings)
         seen.append(votes(loaded(asked)))
         run = open_run(certify(asked, tmp_path / name).path)
         decided.append(np.array([run.certificates(0.25).certified_correct(r) for r in RADII]))

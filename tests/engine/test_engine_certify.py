@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from networks import SEED, small_request, write_grey_images, write_resnet
 from smoothcert.data import load_images
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.resources import Placement
@@ -18,13 +19,11 @@ from smoothcert.evidence.events import LOCKED, SIGNED, STARTED, broken_link
 from smoothcert.noise import Rows, Stage, make_noise
 from smoothcert.verify import check_signatures, verify
 
-from .tiny import SEED, request, write_grey, write_resnet
-
 
 def test_a_run_holds_a_line_an_image_and_is_sealed(grey, tmp_path):
     heard: list[Progress | Preflight] = []
     hooks = Hooks(on_preflight=heard.append, on_progress=heard.append)
-    certify(request("nets:robust", grey, k=(1, 3)), tmp_path / "run", hooks)
+    certify(small_request("nets:robust", grey, k=(1, 3)), tmp_path / "run", hooks)
     run, images = open_run(tmp_path / "run"), load_images(str(grey))
     assert run.sealed
     assert run.missing == 0
@@ -48,7 +47,9 @@ def test_a_run_holds_a_line_an_image_and_is_sealed(grey, tmp_path):
 
 def test_each_vote_is_the_class_of_one_addressed_copy(grey, tmp_path):
     """The mean of a noisy copy, computed here, names the grey level its vote went to."""
-    certify(request("nets:brittle", write_grey(tmp_path / "near.npz", (100, 101, 102, 103))), tmp_path / "run")
+    certify(
+        small_request("nets:brittle", write_grey_images(tmp_path / "near.npz", (100, 101, 102, 103))), tmp_path / "run"
+    )
     noise, images = make_noise("grid", 0.25, 255, SEED), load_images(str(tmp_path / "near.npz"))
     for line in open_run(tmp_path / "run").ledger.lines:
         for stage, votes in ((Stage.SELECTION, line.selection), *((Stage.ESTIMATION, v) for _, v in line.looks[-1:])):
@@ -61,8 +62,8 @@ def test_each_vote_is_the_class_of_one_addressed_copy(grey, tmp_path):
 
 
 def test_groups_go_into_the_lines_and_the_spec(grey, tmp_path):
-    data = write_grey(tmp_path / "grouped.npz", groups=np.array([f"patient {i // 4}" for i in range(12)]))
-    certify(request("nets:robust", data, limit=6), tmp_path / "run")
+    data = write_grey_images(tmp_path / "grouped.npz", groups=np.array([f"patient {i // 4}" for i in range(12)]))
+    certify(small_request("nets:robust", data, limit=6), tmp_path / "run")
     run = open_run(tmp_path / "run")
     assert run.spec.data.grouped
     assert [line.group for line in run.ledger.lines] == ["patient 0"] * 4 + ["patient 1"] * 2
@@ -71,8 +72,8 @@ def test_groups_go_into_the_lines_and_the_spec(grey, tmp_path):
 def test_each_noise_level_has_its_own_classifier(tmp_path):
     for sigma in ("0.25", "0.50"):
         write_resnet(tmp_path / f"r_{sigma}.safetensors", float(sigma), seed=int(float(sigma) * 100))
-    data = write_grey(tmp_path / "grey.npz", each=1)
-    asked = request(tmp_path / "r_{sigma}.safetensors", data, sigma="0.25,0.50")
+    data = write_grey_images(tmp_path / "grey.npz", each=1)
+    asked = small_request(tmp_path / "r_{sigma}.safetensors", data, sigma="0.25,0.50")
     run = open_run(certify(asked, tmp_path / "run").path)
     assert [(m.sigma, m.written, m.reference[-16:]) for m in run.spec.models] == [
         (0.25, "0.25", "0.25.safetensors"),
@@ -85,7 +86,7 @@ def test_each_noise_level_has_its_own_classifier(tmp_path):
 
 def test_without_a_seed_each_run_draws_its_own(grey, tmp_path):
     seeds = {"a": None, "b": None, "c": 5}
-    runs = [certify(request("nets:robust", grey, seed=s, limit=1), tmp_path / name) for name, s in seeds.items()]
+    runs = [certify(small_request("nets:robust", grey, seed=s, limit=1), tmp_path / name) for name, s in seeds.items()]
     specs = [run.read_spec() for run in runs]
     assert specs[0].seed != specs[1].seed
     assert [spec.seed_source for spec in specs] == ["operating system", "operating system", "user"]
@@ -107,25 +108,25 @@ def test_what_fails_before_the_first_image_leaves_nothing_behind(grey, tmp_path,
     before = sorted(p.name for p in tmp_path.iterdir() if p.name != "__pycache__")
     data = settings.pop("data", grey)
     with pytest.raises(error, match=named):
-        certify(request(model, data, **settings), tmp_path / "deep" / "run")
+        certify(small_request(model, data, **settings), tmp_path / "deep" / "run")
     assert sorted(p.name for p in tmp_path.iterdir() if p.name != "__pycache__") == before
 
 
 def test_a_run_is_never_overwritten(grey, tmp_path):
-    out = certify(request("nets:robust", grey, limit=1), tmp_path / "run").path
+    out = certify(small_request("nets:robust", grey, limit=1), tmp_path / "run").path
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     with pytest.raises(EvidenceError, match="smoothcert resume"):
-        certify(request("nets:robust", grey, limit=1), out)
+        certify(small_request("nets:robust", grey, limit=1), out)
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
     with pytest.raises(EvidenceError, match="not an empty folder"):
-        certify(request("nets:robust", grey), tmp_path)
+        certify(small_request("nets:robust", grey), tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen")
 def test_the_lock_is_signed_before_anything_is_sampled(grey, tmp_path):
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    run = certify(request("nets:robust", grey), tmp_path / "run", placement=Placement(sign_lock=key))
+    run = certify(small_request("nets:robust", grey), tmp_path / "run", placement=Placement(sign_lock=key))
     assert [event.event for event in run.own_events()[:3]] == [LOCKED, SIGNED, STARTED]
     assert verify(run.path).faults == ()
     (tmp_path / "allowed").write_text(f"me {key.with_suffix('.pub').read_text()}")
@@ -136,5 +137,5 @@ def test_the_lock_is_signed_before_anything_is_sampled(grey, tmp_path):
 
 def test_a_key_that_is_none_is_refused_before_anything_is_written(grey, tmp_path):
     with pytest.raises(InputError):
-        certify(request("nets:robust", grey), tmp_path / "run", placement=Placement(sign_lock=tmp_path / "none"))
+        certify(small_request("nets:robust", grey), tmp_path / "run", placement=Placement(sign_lock=tmp_path / "none"))
     assert not (tmp_path / "run").exists()

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
+from networks import loaded, small_request, write_grey_images
 from smoothcert.engine.preflight import preflight, spread
 from smoothcert.engine.warnings import better_convention
 from smoothcert.engine.workload import clean_forward, clean_logits
-
-from .tiny import loaded, request, write_grey
 
 NETS = """
 import torch
@@ -58,11 +57,11 @@ def blue():
 def nets(tmp_path, monkeypatch):
     (tmp_path / "fed.py").write_text(NETS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    return write_grey(tmp_path / "grey.npz", each=10)
+    return write_grey_images(tmp_path / "grey.npz", each=10)
 
 
 def warning_of(model, data):
-    work = loaded(request(model, data))
+    work = loaded(small_request(model, data))
     places = spread(len(work.images), 64)
     right = clean_logits(work, 0.25, places, clean_forward(work, 0.25)).argmax(axis=1) == work.images.labels[places]
     found = better_convention(work, 0.25, places, right)
@@ -81,11 +80,11 @@ def test_the_way_it_was_trained_is_found(nets, net, remedy):
     warning = warning_of(f"fed:{net}", nets)
     assert "100% with" in warning
     assert warning.endswith(remedy)
-    assert preflight(loaded(request(f"fed:{net}", nets)), 0.25, seed=1).warnings == (warning,)
+    assert preflight(loaded(small_request(f"fed:{net}", nets)), 0.25, seed=1).warnings == (warning,)
 
 
 def test_normalisation_done_twice(nets):
-    grey = write_grey(nets.with_name("one.npz"), each=10)
+    grey = write_grey_images(nets.with_name("one.npz"), each=10)
     with np.load(grey) as arrays:
         np.savez(grey, images=arrays["images"][..., :1], labels=arrays["labels"])
     assert "0 to 1 without normalisation" in warning_of("fed:declares_what_it_does_itself", grey)

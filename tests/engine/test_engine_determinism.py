@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
+from networks import loaded, small_request, write_resnet
 from smoothcert.engine.preflight import check_determinism
 from smoothcert.engine.workload import clean_forward
 from smoothcert.errors import ModelError
-
-from .tiny import loaded, request, write_resnet
 
 NETS = """
 import torch
@@ -54,7 +53,7 @@ def nets(grey, tmp_path):
 
 
 def look(model, data, count=12, **settings):
-    work = loaded(request(model, data, **settings))
+    work = loaded(small_request(model, data, **settings))
     check_determinism(work, 0.25, np.arange(count), clean_forward(work, 0.25))
 
 

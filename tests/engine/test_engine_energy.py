@@ -2,6 +2,7 @@
 
 import pytest
 
+from networks import small_request
 from smoothcert.config import Production
 from smoothcert.engine import local
 from smoothcert.engine import measure as energy
@@ -11,8 +12,6 @@ from smoothcert.evidence import open_run
 from smoothcert.evidence.cost import basis_of
 from smoothcert.evidence.events import ENERGY
 from smoothcert.verify import verify
-
-from .tiny import request
 
 WRAPS = 262_143_328_850  # microjoules, as a package of a server reports it
 
@@ -173,7 +172,7 @@ def test_a_run_records_its_energy_a_noise_level_and_verifies(grey, tmp_path, mon
     counts = iter(range(0, 10**9, 500))
     meter = lambda device: Meter("RAPL", (Counter(lambda: next(counts), 1e-3),))  # noqa: E731
     monkeypatch.setattr(local, "meter_of", meter)
-    certify(request("nets:robust", grey, sigma="0.25,0.5"), tmp_path / "run")
+    certify(small_request("nets:robust", grey, sigma="0.25,0.5"), tmp_path / "run")
     found, run = events(tmp_path / "run"), open_run(tmp_path / "run")
     assert [facts["sigma"] for facts in found] == [0.25, 0.5]
     assert all(facts["joules"] > 0 and facts["source"] == "RAPL" for facts in found)
@@ -187,7 +186,7 @@ def test_a_run_records_its_energy_a_noise_level_and_verifies(grey, tmp_path, mon
 
 def test_where_nothing_is_reported_a_run_says_so(grey, tmp_path, monkeypatch):
     monkeypatch.setattr(local, "meter_of", lambda device: meter_of(device, tmp_path / "nothing"))
-    certify(request("nets:robust", grey), tmp_path / "run")
+    certify(small_request("nets:robust", grey), tmp_path / "run")
     (facts,) = events(tmp_path / "run")
     assert (facts["joules"], facts["source"]) == (None, "unknown: this machine reports no RAPL energy")
     assert basis_of(open_run(tmp_path / "run"), Production()).joules is None

@@ -5,11 +5,10 @@ import random
 import pytest
 import torch
 
+from networks import small_request
 from smoothcert.engine.run import certify
 from smoothcert.engine.session import Hooks
 from smoothcert.evidence import open_run
-
-from .tiny import request
 
 
 @pytest.mark.parametrize(
@@ -22,7 +21,9 @@ from .tiny import request
     ],
 )
 def test_order_and_threads_change_nothing(resnet, tmp_path, precision, noise):
-    asked = request(*resnet, precision=precision, noise=noise, k=(1, 2), radius=(0.02, 0.1), n0=10, n_max=200, limit=8)
+    asked = small_request(
+        *resnet, precision=precision, noise=noise, k=(1, 2), radius=(0.02, 0.1), n0=10, n_max=200, limit=8
+    )
     shuffled = Hooks(order=lambda indices: random.Random(1).sample(indices, len(indices)))
     hashes = set()
     for name, hooks, threads in (("plain", Hooks(), 1), ("threads", Hooks(), 2), ("order", shuffled, 1)):
@@ -37,5 +38,5 @@ def test_order_and_threads_change_nothing(resnet, tmp_path, precision, noise):
 
 
 def test_another_seed_gives_other_votes(resnet, tmp_path):
-    hashes = {open_run(certify(request(*resnet, seed=s), tmp_path / str(s)).path).ledger.sha256() for s in (1, 2)}
+    hashes = {open_run(certify(small_request(*resnet, seed=s), tmp_path / str(s)).path).ledger.sha256() for s in (1, 2)}
     assert len(hashes) == 2

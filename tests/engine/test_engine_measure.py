@@ -3,17 +3,16 @@
 import numpy as np
 import torch
 
+from networks import small_request
 from smoothcert.data import PERTURBATIONS, load_images, perturbation_norms
 from smoothcert.engine.run import certify, resume
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import CHANGED, CLEAN, RATES
 
-from .tiny import request
-
 
 def test_accuracy_without_noise_is_that_of_the_plain_classifier(resnet, tmp_path):
     model, data = resnet
-    certify(request(model, data, k=(1, 2)), tmp_path / "run")
+    certify(small_request(model, data, k=(1, 2)), tmp_path / "run")
     run, images = open_run(tmp_path / "run"), load_images(str(data))
     from smoothcert.models import ModelOptions, load_classifier
 
@@ -32,7 +31,7 @@ def test_accuracy_without_noise_is_that_of_the_plain_classifier(resnet, tmp_path
 
 
 def test_changes_are_medians_and_counts_over_the_images(grey, tmp_path):
-    certify(request("nets:robust", grey, radius=(0.05, 0.2)), tmp_path / "run")
+    certify(small_request("nets:robust", grey, radius=(0.05, 0.2)), tmp_path / "run")
     run, images = open_run(tmp_path / "run"), load_images(str(grey))
     norms = [perturbation_norms(images.pixels(i), images.levels) for i in range(len(images))]
     assert {change.name for change in run.changes} == set(PERTURBATIONS)
@@ -44,7 +43,7 @@ def test_changes_are_medians_and_counts_over_the_images(grey, tmp_path):
 
 
 def test_both_are_recorded_once_in_a_run_that_was_interrupted(grey, tmp_path):
-    run = certify(request("nets:robust", grey), tmp_path / "run")
+    run = certify(small_request("nets:robust", grey), tmp_path / "run")
     lines = run.events.read_text().splitlines(keepends=True)
     run.events.write_text("".join(lines[:-1]))
     resume(RunDirectory(run.path), {"model": "nets:robust"}, False)
@@ -54,7 +53,7 @@ def test_both_are_recorded_once_in_a_run_that_was_interrupted(grey, tmp_path):
 
 
 def test_a_run_without_these_records_says_none(grey, tmp_path):
-    run = certify(request("nets:robust", grey), tmp_path / "run")
+    run = certify(small_request("nets:robust", grey), tmp_path / "run")
     lines = run.events.read_text().splitlines(keepends=True)
     run.events.write_text(lines[0])
     opened = open_run(run.path)
@@ -63,7 +62,7 @@ def test_a_run_without_these_records_says_none(grey, tmp_path):
 
 
 def test_the_rate_is_measured_once_in_each_precision_the_device_runs(resnet, tmp_path):
-    certify(request(*resnet), tmp_path / "run")
+    certify(small_request(*resnet), tmp_path / "run")
     rates = open_run(tmp_path / "run").rates
     assert set(rates.rates) | set(rates.left_out) == {"fp32", "bf16", "fp16"}
     assert set(rates.rates) >= {"fp32", "bf16"}
@@ -85,7 +84,7 @@ def test_a_precision_that_fails_is_left_out_with_its_reason(grey, tmp_path, monk
         return honest(work, sigma, seed, precision)
 
     monkeypatch.setattr(measure, "_rate", fails)
-    certify(request("nets:robust", grey), tmp_path / "run")
+    certify(small_request("nets:robust", grey), tmp_path / "run")
     rates = open_run(tmp_path / "run").rates
     assert rates.left_out["bf16"] == "not implemented for 'BFloat16'"
     assert "fp32" in rates.rates

@@ -5,13 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from networks import loaded, small_request, write_grey_images, write_resnet
 from smoothcert.engine.preflight import Preflight, preflight
-
-from .tiny import loaded, request, write_grey, write_resnet
 
 
 def look(model: str | Path, data: Path, **settings: object) -> Preflight:
-    return preflight(loaded(request(model, data, **settings)), 0.25, seed=1)
+    return preflight(loaded(small_request(model, data, **settings)), 0.25, seed=1)
 
 
 def test_a_sound_pair_raises_no_warning(grey):
@@ -23,7 +22,7 @@ def test_a_sound_pair_raises_no_warning(grey):
 
 
 def test_a_classifier_that_was_not_trained_with_noise(grey, tmp_path):
-    seen = look("nets:brittle", write_grey(tmp_path / "near.npz", (100, 101, 102, 103)))
+    seen = look("nets:brittle", write_grey_images(tmp_path / "near.npz", (100, 101, 102, 103)))
     assert seen.clean.accuracy == 1.0
     assert seen.noisy_accuracy < 0.5
     (warning,) = seen.warnings
@@ -46,5 +45,5 @@ def test_a_classifier_of_another_noise_level(grey, tmp_path):
 
 def test_the_pilot_takes_no_vote_of_the_run(grey):
     """More than one window of images, and fewer images than a batch, are both fine."""
-    assert look("nets:robust", write_grey(grey.with_name("many.npz"), each=40)).clean.images == 64
+    assert look("nets:robust", write_grey_images(grey.with_name("many.npz"), each=40)).clean.images == 64
     assert look("nets:robust", grey, limit=1).clean.images == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from networks import small_request, write_random_images, write_resnet
 from smoothcert.engine import ray as raycluster
 from smoothcert.engine import resources as room
 from smoothcert.engine import run as engines
@@ -27,7 +28,6 @@ from smoothcert.evidence import open_run
 from smoothcert.verify import verify
 
 from .test_engine_resume import StoppedError, half, stop_after  # noqa: F401
-from .tiny import request, write_random, write_resnet
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `ray`")
 RAY = Placement(engine="ray", workers=2)
@@ -55,7 +55,7 @@ def test_one_worker_gives_the_ledger_of_the_local_engine(resnet, tmp_path):
     """The quick one: a cluster is started for the run, heard by this machine alone, and stopped."""
     import ray
 
-    asked, before = request(*resnet, n_max=200), signal.getsignal(signal.SIGTERM)
+    asked, before = small_request(*resnet, n_max=200), signal.getsignal(signal.SIGTERM)
     local = open_run(certify(asked, tmp_path / "local").path)
     heard = set()
     seen = Hooks(on_progress=lambda _: heard.update(listening()))
@@ -127,8 +127,8 @@ def test_who_does_not_know_the_token_stays_outside(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_number_of_workers_changes_nothing(cluster, resnet, tmp_path, precision):
-    data = write_random(tmp_path / "images.npz", 60)
-    asked = request(resnet[0], data, precision=precision, sigma="0.25,0.5", k=(1, 2), radius=(0.02, 0.1))
+    data = write_random_images(tmp_path / "images.npz", 60)
+    asked = small_request(resnet[0], data, precision=precision, sigma="0.25,0.5", k=(1, 2), radius=(0.02, 0.1))
     hashes, heard = set(), []
     for name, placement in {"local": None, "one": Placement(engine="ray", workers=1), "two": RAY}.items():
         seen = Hooks(on_progress=heard.append)
@@ -145,7 +145,7 @@ def test_the_number_of_workers_changes_nothing(cluster, resnet, tmp_path, precis
 @needs_ray
 @pytest.mark.slow
 def test_every_engine_goes_on_with_what_another_began(cluster, resnet, tmp_path):
-    asked = request(resnet[0], write_random(tmp_path / "images.npz", 60))
+    asked = small_request(resnet[0], write_random_images(tmp_path / "images.npz", 60))
     whole = open_run(certify(asked, tmp_path / "whole").path).ledger.sha256()
     for name, first, second in (("a", None, RAY), ("b", RAY, None), ("c", RAY, RAY)):
         with pytest.raises(StoppedError):
@@ -195,7 +195,7 @@ def test_a_refusal_under_noise_is_the_local_engines(cluster, grey, tmp_path, net
     told = []
     for name, placement in (("local", None), ("ray", RAY)):
         with pytest.raises(ModelError) as refused:
-            certify(request(f"late:{net}", grey), tmp_path / name, placement=placement)
+            certify(small_request(f"late:{net}", grey), tmp_path / name, placement=placement)
         told.append(str(refused.value))
         assert len(open_run(tmp_path / name).ledger.lines) == 0
     assert told[0] == told[1]
@@ -237,7 +237,7 @@ def test_a_worker_must_compute_as_the_run_does(cluster, half, monkeypatch):  # n
 
 
 def test_what_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):
-    asked = request("missing:net", tmp_path / "missing.npz")
+    asked = small_request("missing:net", tmp_path / "missing.npz")
     for placement, reason in (
         (Placement(workers=2), r"--workers is for --engine ray"),
         (Placement(address="auto"), r"--address is for --engine ray"),

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from networks import small_request, write_grey_images, write_resnet
 from smoothcert.engine import run as resume_module
 from smoothcert.engine import workload as work_module
 from smoothcert.engine.resources import Placement
@@ -15,8 +16,6 @@ from smoothcert.errors import EvidenceError, InputError, RecipeError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import SESSION_ENDED, broken_link
 from smoothcert.verify import verify
-
-from .tiny import request, write_grey, write_resnet
 
 
 class StoppedError(Exception):
@@ -36,7 +35,7 @@ def half(resnet, tmp_path):
     """A run of ten images that was stopped after a few, with its own copies of classifier and images."""
     model, data = (shutil.copy(path, tmp_path) for path in resnet)
     with pytest.raises(StoppedError):
-        certify(request(model, data), tmp_path / "run", stop_after(3))
+        certify(small_request(model, data), tmp_path / "run", stop_after(3))
     run = open_run(tmp_path / "run")
     assert 3 <= len(run.ledger.lines) < 10
     assert not run.sealed
@@ -48,7 +47,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(half, resnet, tmp_path)
     with pytest.raises(StoppedError):
         resume(half, {}, hooks=stop_after(len(before.lines) + 1))
     assert resume(half, {}) is True
-    whole = open_run(certify(request(*resnet), tmp_path / "whole").path)
+    whole = open_run(certify(small_request(*resnet), tmp_path / "whole").path)
     run = open_run(half.path)
     assert run.sealed
     assert run.ledger.sha256() == whole.ledger.sha256()
@@ -59,7 +58,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(half, resnet, tmp_path)
 
 def test_a_run_kept_under_version_control_goes_on(half, resnet, tmp_path):
     """Its ledger was packed, and its empty folders are gone."""
-    whole = open_run(certify(request(*resnet), tmp_path / "whole").path)
+    whole = open_run(certify(small_request(*resnet), tmp_path / "whole").path)
     for path in list(half.ledger.glob("*.jsonl")):
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
@@ -73,7 +72,7 @@ def test_a_run_kept_under_version_control_goes_on(half, resnet, tmp_path):
 
 
 def test_a_run_kept_before_its_first_image_goes_on(resnet, tmp_path):
-    run = certify(request(*resnet), tmp_path / "run").path
+    run = certify(small_request(*resnet), tmp_path / "run").path
     for folder in (run / "ledger", run / "results"):
         shutil.rmtree(folder)
     log = run / "events.jsonl"
@@ -171,7 +170,7 @@ def test_a_run_that_another_process_writes_is_refused(half):
 
 def test_lines_all_there_but_not_sealed(grey, tmp_path):
     """StoppedError between the last line and the seal: nothing is sampled again, and the run is sealed."""
-    out = certify(request("nets:robust", grey), tmp_path / "run").path
+    out = certify(small_request("nets:robust", grey), tmp_path / "run").path
     events = (out / "events.jsonl").read_text().splitlines(keepends=True)
     (out / "events.jsonl").write_text("".join(events[:-1]))
     ledger = (out / "ledger" / "local-0.jsonl").read_bytes()
@@ -181,8 +180,8 @@ def test_lines_all_there_but_not_sealed(grey, tmp_path):
 
 
 def test_a_run_goes_on_at_the_noise_level_it_had_not_begun(grey, tmp_path):
-    data = write_grey(tmp_path / "few.npz", each=1)
-    asked = request("nets:robust", data, sigma="0.25,0.5")
+    data = write_grey_images(tmp_path / "few.npz", each=1)
+    asked = small_request("nets:robust", data, sigma="0.25,0.5")
     with pytest.raises(StoppedError):
         certify(asked, tmp_path / "run", stop_after(4))
     assert len(open_run(tmp_path / "run").ledger.at(0.5)) == 0
@@ -204,7 +203,7 @@ def test_a_line_lost_between_sessions_is_sampled_again_and_shows(half, resnet, t
     report = verify(half.path)
     assert report.faults == ()
     assert any("session 1" in note for note in report.notes)
-    whole = open_run(certify(request(*resnet), tmp_path / "whole").path)
+    whole = open_run(certify(small_request(*resnet), tmp_path / "whole").path)
     assert open_run(half.path).ledger.sha256() == whole.ledger.sha256()
     assert verify(whole.directory.path).notes == ()
 
@@ -226,7 +225,7 @@ def test_a_run_that_another_session_sealed_meanwhile_is_not_sealed_again(half, m
 
 
 def test_a_finished_shard_that_was_changed_cannot_be_resumed(resnet, tmp_path):
-    run = certify(request(*resnet), tmp_path / "run", placement=Placement(shard="0/2"))
+    run = certify(small_request(*resnet), tmp_path / "run", placement=Placement(shard="0/2"))
     assert resume(run, {}) is False
     path = run.ledger / "local-0.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))

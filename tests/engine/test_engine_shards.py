@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from networks import small_request, write_grey_images, write_random_images
 from smoothcert.config import Share, parse_share
 from smoothcert.engine import session
 from smoothcert.engine.resources import Placement
@@ -16,7 +17,6 @@ from smoothcert.evidence import RunDirectory, merge, open_run
 from smoothcert.verify import verify
 
 from .test_engine_resume import StoppedError, stop_after
-from .tiny import request, write_grey, write_random
 
 PARTS = 4
 
@@ -27,8 +27,8 @@ def names(run):
 
 @pytest.fixture(scope="module")
 def asked(resnet, tmp_path_factory):
-    return request(
-        resnet[0], write_random(tmp_path_factory.mktemp("shards") / "i.npz", 11), sigma="0.25,0.50", n_max=100
+    return small_request(
+        resnet[0], write_random_images(tmp_path_factory.mktemp("shards") / "i.npz", 11), sigma="0.25,0.50", n_max=100
     )
 
 
@@ -128,8 +128,8 @@ def test_a_shard_that_was_killed_before_its_first_event_is_still_that_shard(aske
 
 
 def test_more_shards_than_images(grey, tmp_path):
-    data = write_grey(tmp_path / "few.npz", each=1)
-    run = open_run(certify(request("nets:robust", data), tmp_path / "run", placement=Placement(shard="4/5")).path)
+    data = write_grey_images(tmp_path / "few.npz", each=1)
+    run = open_run(certify(small_request("nets:robust", data), tmp_path / "run", placement=Placement(shard="4/5")).path)
     assert run.ledger.lines == ()
     assert names(run)[-1] == "shard finished"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from networks import small_request, write_random_images, write_resnet
 from smoothcert.engine import worker_pool as members
 from smoothcert.engine.local import LocalEngine
 from smoothcert.engine.messages import Closed, Died, Heartbeat, Ready, Refusal, Results
@@ -15,7 +16,6 @@ from smoothcert.engine.workload import load_workload
 from smoothcert.errors import ModelError, RecipeError, SmoothcertError
 
 from .fakepool import SAMPLES_PER_LINE, FakePool, as_sent
-from .tiny import request, write_random, write_resnet
 
 SIGMAS = (0.25, 0.5)
 IMAGES = 40
@@ -25,8 +25,10 @@ IMAGES = 40
 def sampled(tmp_path_factory):
     """Spec, images, and the line of every image, as the local engine samples it."""
     folder = tmp_path_factory.mktemp("fleet")
-    data: Path = write_random(folder / "images.npz", IMAGES)
-    work = load_workload(request(write_resnet(folder / "net.safetensors"), data, sigma=SIGMAS, k=(1, 2), n_max=200))
+    data: Path = write_random_images(folder / "images.npz", IMAGES)
+    work = load_workload(
+        small_request(write_resnet(folder / "net.safetensors"), data, sigma=SIGMAS, k=(1, 2), n_max=200)
+    )
     spec = freeze_spec(work)
     local = LocalEngine(spec, work)
     lines = [line for sigma in SIGMAS for wave in local.sample(sigma, spec.indices) for line in wave]

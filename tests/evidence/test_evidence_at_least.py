@@ -7,14 +7,13 @@ import json
 import numpy as np
 import pytest
 
+from factories import make_line, make_spec
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.outcomes import only_at_least, outcomes, plan_of
 from smoothcert.evidence.results import entries, results_record
 from smoothcert.report import results_table
 from smoothcert.stats import Bounds, bounds, schedule, tally
 from smoothcert.stats.sequential import undecided
-
-from .handmade import a_line, a_spec
 
 CLASSES, IMAGES, N0 = 4, 120, 50
 LOOKS = schedule(2000)
@@ -45,7 +44,7 @@ def stopped(spec, plan, votes):
 
 def lines_of(found, early):
     return tuple(
-        a_line(
+        make_line(
             index,
             0,
             {0: N0},
@@ -58,7 +57,7 @@ def lines_of(found, early):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("radii", ["0.1,0.25", "0.3", "0.05,0.5,0.6"])
 def test_no_count_is_above_that_of_all_looks_and_radii_of_the_spec_are_not_cut_short(seed, radii):
-    spec = a_spec([0] * IMAGES, classes=CLASSES, looks=LOOKS, n0=N0, radius=radii)
+    spec = make_spec([0] * IMAGES, classes=CLASSES, looks=LOOKS, n0=N0, radius=radii)
     found = list(drawn(spec, seed))
     assert any(looks < len(LOOKS) for _, _, looks in found)
     early, whole = (outcomes(spec, lines_of(found, stop), 0.25, 1) for stop in (True, False))
@@ -78,8 +77,8 @@ def test_no_count_is_above_that_of_all_looks_and_radii_of_the_spec_are_not_cut_s
 
 
 def test_a_radius_added_to_the_spec_would_have_counted_at_least_as_many():
-    few = a_spec([0] * IMAGES, classes=CLASSES, looks=LOOKS, n0=N0, radius="0.25")
-    more = a_spec([0] * IMAGES, classes=CLASSES, looks=LOOKS, n0=N0, radius=",".join(map(str, (*GRID[1:],))))
+    few = make_spec([0] * IMAGES, classes=CLASSES, looks=LOOKS, n0=N0, radius="0.25")
+    more = make_spec([0] * IMAGES, classes=CLASSES, looks=LOOKS, n0=N0, radius=",".join(map(str, (*GRID[1:],))))
     lines = {spec: lines_of(drawn(spec, 5), True) for spec in (few, more)}
     for r in GRID[1:]:
         counts = [outcomes(spec, lines[spec], 0.25, 1).certified_correct(r).sum() for spec in (few, more)]
@@ -88,13 +87,13 @@ def test_a_radius_added_to_the_spec_would_have_counted_at_least_as_many():
 
 @pytest.mark.parametrize("looks", [(1000,), LOOKS])
 def test_every_radius_is_exact_where_each_image_took_all_looks(looks):
-    spec = a_spec([0], looks=looks, radius="0.25", stopping="fixed" if len(looks) == 1 else "looks")
+    spec = make_spec([0], looks=looks, radius="0.25", stopping="fixed" if len(looks) == 1 else "looks")
     assert [only_at_least(spec, r) for r in (0.0, 0.1, 0.25, 0.3)] == [len(looks) > 1] * 2 + [False, len(looks) > 1]
 
 
 def unattainable():
-    spec = a_spec([0, 0], classes=CLASSES, looks=LOOKS, n0=N0, radius="0.25,9")
-    line = [a_line(i, 0, {0: N0}, [{0: n} for n in LOOKS[:4]]) for i in range(2)]
+    spec = make_spec([0, 0], classes=CLASSES, looks=LOOKS, n0=N0, radius="0.25,9")
+    line = [make_line(i, 0, {0: N0}, [{0: n} for n in LOOKS[:4]]) for i in range(2)]
     return spec, Ledger(tuple(line))
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from factories import make_line, make_spec
 from smoothcert.config import Production
 from smoothcert.evidence import Run, RunDirectory
 from smoothcert.evidence.cost import NOT_METERED, basis_of, energy_of, rate_of
@@ -15,20 +16,18 @@ from smoothcert.formats.cost import CERTIFY, CERTIFY_MOST, PREDICT, PREDICT_MOST
 from smoothcert.stats import predict_counts, prediction_looks
 from smoothcert.stats.sequential import alpha_spending
 
-from .handmade import a_line, a_spec
-
 
 def a_run(tmp_path, lines, **request):
     asked = {"n0": 20, "sigma": "0.25,0.5", **request}
-    spec = a_spec((0, 1), looks=(100, 1000), **asked)
+    spec = make_spec((0, 1), looks=(100, 1000), **asked)
     tmp_path.joinpath("events.jsonl").touch()
     return Run(RunDirectory(tmp_path), spec, Ledger(tuple(lines), (), 0))
 
 
 LINES = [
-    a_line(0, 0, selection={0: 20}, looks=[{0: 100}], seconds=0.5),
-    a_line(1, 1, selection={1: 20}, looks=[{1: 100}, {1: 1000}], seconds=1.5),
-    a_line(0, 0, selection={0: 20}, looks=[{0: 100}], sigma=0.5, seconds=1.0),
+    make_line(0, 0, selection={0: 20}, looks=[{0: 100}], seconds=0.5),
+    make_line(1, 1, selection={1: 20}, looks=[{1: 100}, {1: 1000}], seconds=1.5),
+    make_line(0, 0, selection={0: 20}, looks=[{0: 100}], sigma=0.5, seconds=1.0),
 ]
 
 
@@ -42,7 +41,7 @@ def test_the_spread_is_that_of_ten_consecutive_parts():
     rng = np.random.default_rng(1)
     seconds = rng.uniform(0.1, 0.9, 97)
     lines = [
-        replace(a_line(i, 0, looks=[{0: 100}], seconds=float(s)), at=f"2026-01-02T03:{i // 60:02d}:{i % 60:02d}Z")
+        replace(make_line(i, 0, looks=[{0: 100}], seconds=float(s)), at=f"2026-01-02T03:{i // 60:02d}:{i % 60:02d}Z")
         for i, s in enumerate(seconds)
     ]
     shuffled = [lines[i] for i in rng.permutation(97)]
@@ -54,7 +53,7 @@ def test_the_spread_is_that_of_ten_consecutive_parts():
 
 
 def test_without_a_time_the_rate_is_unknown(tmp_path):
-    lines = [a_line(0, 0, selection={0: 20}, looks=[{0: 100}], seconds=0.0)]
+    lines = [make_line(0, 0, selection={0: 20}, looks=[{0: 100}], seconds=0.0)]
     assert rate_of(lines) == (None, None, None)
     assert basis_of(a_run(tmp_path, lines), Production()).rate is None
 
@@ -112,14 +111,14 @@ def test_metered_copies_reach_the_basis(tmp_path):
 
 def test_a_duel_is_as_hard_as_its_votes():
     lines = [
-        a_line(0, 0, selection={0: 60, 1: 40}, looks=[{0: 600, 1: 400}]),
-        a_line(1, 0, looks=[{0: 100}]),
-        a_line(2, 0, looks=[{0: 50, 1: 50}]),
-        a_line(3, 0, selection={0: 30, 1: 10, 2: 40, 3: 20}),
+        make_line(0, 0, selection={0: 60, 1: 40}, looks=[{0: 600, 1: 400}]),
+        make_line(1, 0, looks=[{0: 100}]),
+        make_line(2, 0, looks=[{0: 50, 1: 50}]),
+        make_line(3, 0, selection={0: 30, 1: 10, 2: 40, 3: 20}),
     ]
     rest = 0.5 + (40 - 30) / (2 * np.sqrt(70 * 100))
     assert pairwise_probabilities(lines) == pytest.approx([0.6, 1.0, 0.5, rest])
-    assert pairwise_probabilities([a_line(0, 0)]) == pytest.approx([0.5])
+    assert pairwise_probabilities([make_line(0, 0)]) == pytest.approx([0.5])
 
 
 @pytest.mark.parametrize("votes", [100, 1000])
@@ -127,7 +126,7 @@ def test_the_estimate_is_what_predicting_anew_gives(votes):
     """Images of six classes with known probabilities: the estimate from 2,000 votes against 40 predictions each."""
     rng = np.random.default_rng(3)
     chances = rng.dirichlet(np.full(6, 0.35), 150)
-    lines = [a_line(i, 0, looks=[dict(enumerate(rng.multinomial(2000, p).tolist()))]) for i, p in enumerate(chances)]
+    lines = [make_line(i, 0, looks=[dict(enumerate(rng.multinomial(2000, p).tolist()))]) for i, p in enumerate(chances)]
     (abstains, error), (samples, _) = prediction_estimate(pairwise_probabilities(lines), Production(votes=votes))
     looks = prediction_looks(votes, 0.001)
     many = np.repeat(chances, 40, axis=0)

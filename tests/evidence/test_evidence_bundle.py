@@ -10,21 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factories import WEIGHTS, SealedRun, certified_facts, make_bundle, make_spec, with_weights
 from smoothcert.errors import EvidenceError, SpecError
 from smoothcert.evidence.bundle.differences import certified_of, differences, tie_of
 from smoothcert.evidence.bundle.files import bundle_faults, read_bundle, write_bundle
 from smoothcert.evidence.bundle.record import Bundle
 
-from .bundles import WEIGHTS, Sealed, a_bundle, certified, with_weights
-from .handmade import a_spec
-
 FILES = ("README.md", "SHA256SUMS", "bundle.json", "weights.safetensors")
-SPEC = with_weights(a_spec(sigma="0.25,0.5"))
+SPEC = with_weights(make_spec(sigma="0.25,0.5"))
 
 
 @pytest.fixture
 def folder(tmp_path):
-    write_bundle(tmp_path / "b", a_bundle(SPEC), WEIGHTS)
+    write_bundle(tmp_path / "b", make_bundle(SPEC), WEIGHTS)
     return tmp_path / "b"
 
 
@@ -43,7 +41,7 @@ def edit(folder, change):
 
 
 def test_what_is_written_is_read(folder):
-    assert read_bundle(folder) == a_bundle(SPEC)
+    assert read_bundle(folder) == make_bundle(SPEC)
     assert (folder / "weights.safetensors").read_bytes() == WEIGHTS
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     assert list(bundle_faults(folder)) == []
@@ -170,19 +168,19 @@ def test_weights_that_the_record_does_not_name_are_refused(folder):
 def test_nothing_is_overwritten_and_nothing_left_half(folder, tmp_path, monkeypatch):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(EvidenceError, match="is not an empty folder"):
-        write_bundle(folder, a_bundle(SPEC), b"")
+        write_bundle(folder, make_bundle(SPEC), b"")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(EvidenceError):
-            write_bundle(place, a_bundle(SPEC), WEIGHTS)
+            write_bundle(place, make_bundle(SPEC), WEIGHTS)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(EvidenceError, match=r"Cannot write the bundle .*: No space left on device"):
-        write_bundle(tmp_path / "new", a_bundle(SPEC), WEIGHTS)
+        write_bundle(tmp_path / "new", make_bundle(SPEC), WEIGHTS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "file"]
 
 
@@ -218,7 +216,7 @@ DIFFERENT = {
 @pytest.mark.parametrize("part", DIFFERENT)
 def test_every_difference_has_its_words(part):
     name, change, words = DIFFERENT[part]
-    bundle = a_bundle(SPEC)
+    bundle = make_bundle(SPEC)
     other = bundle.model_copy(update={name: change(getattr(bundle, name))})
     (said,) = differences(other, SPEC)
     assert re.match(words, said)
@@ -227,10 +225,10 @@ def test_every_difference_has_its_words(part):
 
 def test_an_equal_object_has_no_difference_and_sigma_is_one():
     for sigma in (0.25, 0.5):
-        assert differences(a_bundle(SPEC, sigma), SPEC) == ()
-    other = a_bundle(SPEC).model_copy(update={"sigma": 1.0})
+        assert differences(make_bundle(SPEC, sigma), SPEC) == ()
+    other = make_bundle(SPEC).model_copy(update={"sigma": 1.0})
     assert differences(other, SPEC) == ("sigma is 1, certified: 0.25 and 0.5",)
-    single = with_weights(a_spec(sigma="0.25"))
+    single = with_weights(make_spec(sigma="0.25"))
     assert differences(other.model_copy(update={"levels": 4095}), single) == (
         "sigma is 1.0, certified: 0.25",
         "grid is 4095, certified: 255",
@@ -245,15 +243,15 @@ def test_every_field_that_makes_the_object_is_compared():
 
 
 def test_what_a_run_certified_is_taken_from_its_spec():
-    found = certified(SPEC, 0.5)
+    found = certified_facts(SPEC, 0.5)
     assert (found.sigma, found.images, found.spec_sha256) == (0.5, 5, SPEC.sha256())
     assert (found.data, found.k, found.n_max, found.alpha) == ("d.npz", (1,), 200, 0.001)
     with pytest.raises(SpecError, match="noise levels"):
-        certified_of(Sealed(None, SPEC, None), 0.3)
+        certified_of(SealedRun(None, SPEC, None), 0.3)
 
 
 def test_ties_of_weights():
-    model = a_bundle(SPEC).model
+    model = make_bundle(SPEC).model
     assert tie_of(WEIGHTS, model) == "same file"
     assert tie_of(b"other", model) == "other weights"
     for name in ("w.pt", "W.PTH", "w.bin", "w.ckpt", "w.tar", "net.pt2"):
@@ -273,9 +271,9 @@ HOSTILE = ("=cmd()", "a\n# b", "```\n<script>", "\x1b[31mred", "| x |", "\u202eg
 
 @given(st.lists(st.text() | st.sampled_from(HOSTILE), min_size=4, max_size=4), st.text())
 def test_hostile_texts_are_inert(names, data):
-    spec = with_weights(a_spec())
+    spec = with_weights(make_spec())
     facts = spec.data.model_copy(update={"class_names": tuple(names), "reference": data, "preprocessing": (names[0],)})
-    bundle = a_bundle(spec.model_copy(update={"data": facts}))
+    bundle = make_bundle(spec.model_copy(update={"data": facts}))
     assert Bundle.from_json(bundle.to_json()) == bundle
     assert bundle.to_json().isascii()
     from smoothcert.evidence.bundle.files import readme
@@ -283,7 +281,7 @@ def test_hostile_texts_are_inert(names, data):
     page = readme(bundle)
     assert page.isascii()
     assert all(line.isprintable() for line in page.split("\n"))
-    plain = readme(a_bundle(spec)).split("\n")
+    plain = readme(make_bundle(spec)).split("\n")
     assert [line for line in page.split("\n") if line.startswith("#")] == [x for x in plain if x.startswith("#")]
     assert len(page.split("\n")) == len(plain)
     prose = [line for line in page.split("\n") if not line.startswith("    ")]
@@ -309,5 +307,5 @@ def _page(**changed):
     from smoothcert.evidence.bundle.files import readme
 
     arch = changed.pop("arch", None)
-    bundle = a_bundle(SPEC, **changed)
+    bundle = make_bundle(SPEC, **changed)
     return readme(bundle.model_copy(update={"model": bundle.model.model_copy(update={"arch": arch})}))

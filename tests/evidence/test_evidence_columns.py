@@ -7,14 +7,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factories import make_line
 from smoothcert.evidence.line_store import gathered
-
-from .handmade import a_line
 
 times = st.sampled_from(["2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z", "", "never", "\ud800", "é"])
 lines = st.lists(
     st.builds(
-        lambda i, at, seconds, group: replace(a_line(i, seconds=seconds, group=group), at=at),
+        lambda i, at, seconds, group: replace(make_line(i, seconds=seconds, group=group), at=at),
         st.integers(0, 20),
         times,
         st.floats(0, 1e6),
@@ -47,12 +46,12 @@ def test_values_that_repeat_are_counted_in_their_order(found, first):
 
 
 def test_votes_beyond_64_bits_do_not_stop_the_reading():
-    many = a_line(selection=dict.fromkeys(range(5), 2**62), looks=[{0: 1}])
+    many = make_line(selection=dict.fromkeys(range(5), 2**62), looks=[{0: 1}])
     assert gathered([many]).samples.tolist() == [2**63 - 1]
 
 
 def test_some_lines_by_slice_and_by_place():
-    columns = gathered([a_line(i, i % 3, group=f"p{i}") for i in range(6)])
+    columns = gathered([make_line(i, i % 3, group=f"p{i}") for i in range(6)])
     assert columns.of(slice(1, 4)).index.tolist() == [1, 2, 3]
     chosen = columns.of(np.array([5, 0]))
     assert (chosen.index.tolist(), list(chosen.group)) == ([5, 0], ["p5", "p0"])

@@ -2,23 +2,22 @@
 
 import pytest
 
+from factories import make_line, make_spec
 from smoothcert.evidence import Run, RunDirectory
 from smoothcert.evidence.cost import costs
 from smoothcert.evidence.ledger import Ledger
 
-from .handmade import a_line, a_spec
-
 
 def a_run(tmp_path, lines, **request):
-    spec = a_spec((0, 1), looks=(100, 1000), n0=20, sigma="0.25,0.5", **request)
+    spec = make_spec((0, 1), looks=(100, 1000), n0=20, sigma="0.25,0.5", **request)
     return Run(RunDirectory(tmp_path), spec, Ledger(tuple(lines), (), 0))
 
 
 def test_copies_are_added_up_and_compared_with_a_fixed_number(tmp_path):
     lines = [
-        a_line(0, 0, selection={0: 20}, looks=[{0: 100}], seconds=0.5),
-        a_line(1, 1, selection={1: 20}, looks=[{1: 100}, {1: 1000}], seconds=1.5),
-        a_line(0, 0, selection={0: 20}, looks=[{0: 100}], sigma=0.5, seconds=1.0),
+        make_line(0, 0, selection={0: 20}, looks=[{0: 100}], seconds=0.5),
+        make_line(1, 1, selection={1: 20}, looks=[{1: 100}, {1: 1000}], seconds=1.5),
+        make_line(0, 0, selection={0: 20}, looks=[{0: 100}], sigma=0.5, seconds=1.0),
     ]
     low, high, total = costs(a_run(tmp_path, lines))
     assert (low.passes, low.fixed_passes, low.images, low.seconds) == (1140, 2040, 2, 2.0)
@@ -29,7 +28,7 @@ def test_copies_are_added_up_and_compared_with_a_fixed_number(tmp_path):
 
 
 def test_no_selection_no_selection_copies(tmp_path):
-    lines = [a_line(0, 0, looks=[{0: 100}])]
+    lines = [make_line(0, 0, looks=[{0: 100}])]
     assert costs(a_run(tmp_path, lines, target="label"))[0].fixed_passes == 1000
 
 

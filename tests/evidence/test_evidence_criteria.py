@@ -9,20 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factories import make_line, make_spec
 from smoothcert.config import Criterion, make_request
 from smoothcert.errors import SpecError
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.results import Verdict, entries, judge, verdicts
 
-from .handmade import a_line, a_spec
-
 LABELS = (0, 1, 2, 0)
 
 
 def judged(criterion, decided=4, certified=3):
-    spec = a_spec(LABELS, looks=(1000,), stopping="fixed", radius="0.25,3", criteria=[criterion])
+    spec = make_spec(LABELS, looks=(1000,), stopping="fixed", radius="0.25,3", criteria=[criterion])
     winners = [label if i < certified else 3 for i, label in enumerate(LABELS)]
-    lines = [a_line(i, LABELS[i], selection={winners[i]: 20}, looks=[{LABELS[i]: 1000}]) for i in range(decided)]
+    lines = [make_line(i, LABELS[i], selection={winners[i]: 20}, looks=[{LABELS[i]: 1000}]) for i in range(decided)]
     (verdict,) = verdicts(spec, entries(spec, Ledger(tuple(lines), (), 0)))
     return verdict
 
@@ -38,8 +37,8 @@ def test_observed_accuracy_is_compared_exactly():
 
 def of_counts(s: int, m: int, at_least: str) -> Verdict:
     """The verdict on a share of s of m images; the other facts of the cell do not matter."""
-    spec = a_spec((0,), looks=(1000,), stopping="fixed", radius="0.25")
-    (entry,) = entries(spec, Ledger((a_line(0, 0, {0: 100}, [{0: 1000}]),)))
+    spec = make_spec((0,), looks=(1000,), stopping="fixed", radius="0.25")
+    (entry,) = entries(spec, Ledger((make_line(0, 0, {0: 100}, [{0: 1000}]),)))
     entry = replace(entry, images=m, lines=m, certified=s, observed=s / m)
     return judge(Criterion(sigma="0.25", radius=0.25, k=1, at_least=at_least, of="observed"), entry, whole=True)
 
@@ -61,9 +60,9 @@ def test_57_of_100_reach_57_percent():
 
 
 def test_bounds_that_are_withheld_leave_a_criterion_undecided():
-    lines = [replace(a_line(i, 0, {0: 20}, [{0: 1000}]), image="sha256:one") for i in range(4)]
+    lines = [replace(make_line(i, 0, {0: 20}, [{0: 1000}]), image="sha256:one") for i in range(4)]
     promised = [{"sigma": 0.25, "radius": 0.25, "at_least": 0.1, "of": of} for of in ("population", "joint")]
-    spec = a_spec((0, 0, 0, 0), looks=(1000,), stopping="fixed", radius="0.25", criteria=promised)
+    spec = make_spec((0, 0, 0, 0), looks=(1000,), stopping="fixed", radius="0.25", criteria=promised)
     for found in verdicts(spec, entries(spec, Ledger(tuple(lines)))):
         assert (found.met, found.value) == (None, None)
         assert "repeat" in found.reached
@@ -89,8 +88,8 @@ def test_a_partial_run_is_undecided():
 
 def test_one_noise_level_that_is_partial_leaves_every_criterion_undecided():
     promised = [{"sigma": 0.25, "radius": 0.25, "at_least": 0.1, "of": of} for of in ("observed", "population")]
-    spec = a_spec(LABELS, looks=(1000,), stopping="fixed", sigma="0.25,0.5", criteria=promised)
-    lines = [a_line(i, label, selection={label: 20}, looks=[{label: 1000}]) for i, label in enumerate(LABELS)]
+    spec = make_spec(LABELS, looks=(1000,), stopping="fixed", sigma="0.25,0.5", criteria=promised)
+    lines = [make_line(i, label, selection={label: 20}, looks=[{label: 1000}]) for i, label in enumerate(LABELS)]
     judged = verdicts(spec, entries(spec, Ledger(tuple(lines), (), 0)))
     assert [(verdict.met, verdict.value) for verdict in judged] == [(None, None)] * 2
 
@@ -111,8 +110,8 @@ def test_a_cell_that_is_not_of_the_run_is_refused(more, reason):
 
 
 def test_settings_that_are_not_used_leave_the_hash_of_a_spec_alone():
-    spec = a_spec()
+    spec = make_spec()
     assert "criteria" not in spec.to_json()
     assert "primary" not in spec.to_json()
-    named = a_spec(primary={"sigma": 0.25, "radius": 0.25})
+    named = make_spec(primary={"sigma": 0.25, "radius": 0.25})
     assert named.sha256() != spec.sha256()

@@ -10,15 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factories import make_spec
 from smoothcert.errors import EvidenceError, SpecError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.creation import create_run
 from smoothcert.evidence.directory import refuse_occupied, write_derived, write_json
 from smoothcert.evidence.events import FINISHED, LEVEL, append_event, environment
 
-from .handmade import a_spec
-
-SPEC = a_spec()
+SPEC = make_spec()
 
 
 def everything(folder):
@@ -43,7 +42,7 @@ def test_a_run_is_never_overwritten(tmp_path):
     run = create_run(tmp_path / "run", SPEC, {})
     before = {path: path.read_bytes() for path in run.path.rglob("*.json*")}
     with pytest.raises(EvidenceError, match=r"already contains a run, .*smoothcert resume .*run`"):
-        create_run(run.path, a_spec(alpha=0.01), {})
+        create_run(run.path, make_spec(alpha=0.01), {})
     assert {path: path.read_bytes() for path in run.path.rglob("*.json*")} == before
 
 
@@ -84,7 +83,7 @@ def test_seal_is_the_first_finish_event(tmp_path):
 
 
 def test_open_run_counts_what_is_missing(tmp_path):
-    create_run(tmp_path / "run", a_spec(sigma="0.25,0.5"), {})
+    create_run(tmp_path / "run", make_spec(sigma="0.25,0.5"), {})
     opened = open_run(str(tmp_path / "run"))
     assert (opened.missing, opened.sealed) == (10, False)
     assert [entry.certified for entry in opened.results()] == [0] * 6
@@ -179,7 +178,7 @@ def test_the_environment_names_versions_and_code_and_can_be_stored():
     ],
 )
 def test_arithmetic_in_words(tmp_path, noise, bit_equal, words):
-    run = create_run(tmp_path / "run", a_spec(noise=noise), {})
+    run = create_run(tmp_path / "run", make_spec(noise=noise), {})
     append_event(run.events, LEVEL, self_test={"bit_equal": True})
     append_event(run.events, LEVEL, self_test={"bit_equal": bit_equal})
     assert open_run(run.path).arithmetic.startswith(words)

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factories import error_of
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.events import append_event, broken_link, read_events
-
-from .handmade import refusal
 
 
 @pytest.fixture
@@ -77,5 +76,5 @@ def test_what_is_not_an_event_is_named_by_line(log, line):
 def test_hostile_bytes_are_refused_or_read(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "hostile-events.jsonl"
     path.write_bytes(data)
-    sentence = refusal(EvidenceError, read_events, path)
+    sentence = error_of(EvidenceError, read_events, path)
     assert sentence is None or "is not an event" in sentence

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from evidence.forecasts import a_forecast
-from evidence.handmade import a_spec
+from factories import make_forecast, make_spec
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.events import Event
 from smoothcert.evidence.forecast import PLANNED, difference, first_unnamed, forecast_of, named_entries, settings_of
@@ -14,13 +13,13 @@ from smoothcert.formats.plan import Estimate, Forecast
 
 
 def test_a_record_reads_back_as_the_same_forecast():
-    forecast = a_forecast(a_spec())
+    forecast = make_forecast(make_spec())
     assert Forecast.from_record(json.loads(json.dumps(forecast.to_record()))) == forecast
 
 
 @pytest.mark.parametrize("drop", ["settings", "images", "pilot", "cells", "levels"])
 def test_a_damaged_record_is_refused(drop):
-    record = a_forecast(a_spec()).to_record()
+    record = make_forecast(make_spec()).to_record()
     del record[drop]
     with pytest.raises(EvidenceError, match="Expected a forecast written by `smoothcert plan`"):
         Forecast.from_record(record)
@@ -38,7 +37,7 @@ def test_a_damaged_record_is_refused(drop):
     ],
 )
 def test_a_changed_record_is_refused(part, change):
-    record = json.loads(json.dumps(a_forecast(a_spec()).to_record()))
+    record = json.loads(json.dumps(make_forecast(make_spec()).to_record()))
     part(record).update(change)
     with pytest.raises(EvidenceError, match="got another record"):
         Forecast.from_record(record)
@@ -51,42 +50,42 @@ def test_other_records_are_refused(record):
 
 
 def test_the_event_log_holds_it():
-    forecast = a_forecast(a_spec())
+    forecast = make_forecast(make_spec())
     events = [Event("start", "", "", {}), Event(PLANNED, "", "", {"forecast": forecast.to_record()})]
     assert forecast_of(events) == forecast
     assert forecast_of(events[:1]) is None
 
 
 def test_a_run_of_the_same_settings_does_not_differ():
-    forecast = a_forecast(a_spec())
-    assert difference(forecast, a_spec(seed=8)) is None
-    assert difference(forecast, a_spec(precision="bf16")) is None
-    assert difference(forecast, a_spec(alpha=0.01)) == "alpha: planned 0.001, now 0.01"
-    assert difference(forecast, a_spec(sigma="0.25,0.5")) == "sigma: planned 0.25, now 0.25, 0.5"
+    forecast = make_forecast(make_spec())
+    assert difference(forecast, make_spec(seed=8)) is None
+    assert difference(forecast, make_spec(precision="bf16")) is None
+    assert difference(forecast, make_spec(alpha=0.01)) == "alpha: planned 0.001, now 0.01"
+    assert difference(forecast, make_spec(sigma="0.25,0.5")) == "sigma: planned 0.25, now 0.25, 0.5"
 
 
 def test_a_cell_is_named_before_the_pilot_or_not_at_all():
     first, second = {"sigma": 0.25, "radius": 0.25}, {"sigma": 0.25, "radius": 0.5, "at_least": 0.5}
-    bare, named = a_spec(), a_spec(primary=first, criteria=[second])
-    before = replace(a_forecast(named), settings=settings_of(named) | named_entries(named))
+    bare, named = make_spec(), make_spec(primary=first, criteria=[second])
+    before = replace(make_forecast(named), settings=settings_of(named) | named_entries(named))
     assert first_unnamed(before, named) is None
     assert first_unnamed(before, bare) is None
     assert difference(before, bare) is None
-    assert first_unnamed(before, a_spec(criteria=[{**second, "at_least": 0.9}])) is None
-    for after in (a_forecast(bare), replace(before, settings=settings_of(bare) | named_entries(bare))):
+    assert first_unnamed(before, make_spec(criteria=[{**second, "at_least": 0.9}])) is None
+    for after in (make_forecast(bare), replace(before, settings=settings_of(bare) | named_entries(bare))):
         assert first_unnamed(after, bare) is None
         assert first_unnamed(after, named) == named.request.primary
-        assert first_unnamed(after, a_spec(criteria=[second])) == a_spec(criteria=[second]).request.criteria[0]
+        assert first_unnamed(after, make_spec(criteria=[second])) == make_spec(criteria=[second]).request.criteria[0]
 
 
 def test_long_hashes_are_cut_in_words():
-    forecast, spec = a_forecast(a_spec()), a_spec()
+    forecast, spec = make_forecast(make_spec()), make_spec()
     other = spec.model_copy(update={"data": spec.data.model_copy(update={"sha256": "sha256:" + "e" * 64})})
     assert difference(forecast, other) == "data: planned sha256:dddddddddddd..., now sha256:eeeeeeeeeeee..."
 
 
 def test_seconds_are_copies_over_the_rate():
-    forecast = a_forecast(a_spec())
+    forecast = make_forecast(make_spec())
     level = forecast.levels[0]
     assert forecast.seconds(level) == Estimate(5 * 200 / 100, 5 * 150 / 200, 5 * 300 / 50)
 

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factories import error_of, make_line
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.ledger import Ledger, LedgerWriter, read_ledger
 from smoothcert.formats.line import Line, parse_line
-
-from .handmade import a_line, refusal
 
 votes = st.dictionaries(st.integers(0, 2**40), st.integers(0, 2**62), max_size=4)
 words = st.text(max_size=12)
@@ -72,10 +71,10 @@ def test_the_hash_ignores_the_order_of_lines(tmp_path_factory, found, random):
 
 
 def test_samples_are_selection_and_the_last_look():
-    assert a_line(selection={0: 60, 1: 40}, looks=[{0: 100}, {0: 150}]).samples == 250
-    assert a_line(looks=[{0: 100}]).samples == 100
-    assert a_line(selection={1: 100}).samples == 100
-    assert a_line().samples == 0
+    assert make_line(selection={0: 60, 1: 40}, looks=[{0: 100}, {0: 150}]).samples == 250
+    assert make_line(looks=[{0: 100}]).samples == 100
+    assert make_line(selection={1: 100}).samples == 100
+    assert make_line().samples == 0
 
 
 @settings(max_examples=300)
@@ -84,7 +83,7 @@ def test_hostile_lines_are_refused_or_read(text):
     if isinstance(text, tuple):
         line, name, value = text
         text = json.dumps({**json.loads(line.to_json()), name: value})
-    sentence = refusal(EvidenceError, parse_line, text)
+    sentence = error_of(EvidenceError, parse_line, text)
     assert sentence is None or sentence.startswith("not a ledger line (")
 
 
@@ -97,9 +96,9 @@ def test_deep_nesting_is_refused():
 @given(st.binary(max_size=200), st.booleans())
 def test_hostile_files_are_refused_or_read(tmp_path_factory, data, after_a_line):
     folder = tmp_path_factory.mktemp("ledger")
-    start = a_line().to_json().encode() + b"\n" if after_a_line else b""
+    start = make_line().to_json().encode() + b"\n" if after_a_line else b""
     (folder / "w.jsonl").write_bytes(start + data)
-    sentence = refusal(EvidenceError, read_ledger, folder)
+    sentence = error_of(EvidenceError, read_ledger, folder)
     assert sentence is None or re.match(rf"Line \d+ of {folder}/w\.jsonl is damaged: ", sentence)
 
 
@@ -110,7 +109,7 @@ def test_a_ledger_that_cannot_be_read_is_named(tmp_path):
 
 
 def test_a_damaged_middle_line_names_file_and_line(tmp_path):
-    whole = [a_line(i, looks=[{0: 100}]).to_json() for i in range(3)]
+    whole = [make_line(i, looks=[{0: 100}]).to_json() for i in range(3)]
     whole[1] = whole[1][:-20]
     (tmp_path / "w.jsonl").write_text("\n".join(whole) + "\n")
     with pytest.raises(EvidenceError, match=rf"^Line 2 of {tmp_path}/w\.jsonl is damaged: .*Restore the file"):
@@ -121,7 +120,7 @@ def test_a_damaged_middle_line_names_file_and_line(tmp_path):
 @given(lines, st.data())
 def test_a_torn_last_line_is_ignored_and_cut_before_the_next(tmp_path_factory, line, data):
     path = tmp_path_factory.mktemp("ledger") / "w.jsonl"
-    first, second = a_line(0), a_line(1)
+    first, second = make_line(0), make_line(1)
     with LedgerWriter(path) as writer:
         writer.append([first])
     whole = path.read_bytes()
@@ -140,19 +139,19 @@ def test_appending_nothing_and_twice(tmp_path):
     with LedgerWriter(path) as writer:
         writer.append([])
         assert path.read_bytes() == b""
-        writer.append([a_line(3)])
+        writer.append([make_line(3)])
         assert read_ledger(tmp_path).keys() == {(0.25, 3)}
     with LedgerWriter(path) as writer:
-        writer.append([a_line(1)])
+        writer.append([make_line(1)])
     assert [line.index for line in read_ledger(tmp_path).lines] == [1, 3]
 
 
 @pytest.mark.parametrize("files", [("a.jsonl", "b.jsonl"), ("b.jsonl", "a.jsonl")])
 def test_of_two_workers_the_name_that_sorts_first_counts_whatever_the_votes(tmp_path, files):
-    first = a_line(worker="alice", looks=[{0: 60, 1: 40}])
-    second = a_line(worker="bob", looks=[{0: 100}])
+    first = make_line(worker="alice", looks=[{0: 60, 1: 40}])
+    second = make_line(worker="bob", looks=[{0: 100}])
     (tmp_path / files[0]).write_text(second.to_json() + "\n")
-    (tmp_path / files[1]).write_text(first.to_json() + "\n" + a_line(1, worker="bob").to_json() + "\n")
+    (tmp_path / files[1]).write_text(first.to_json() + "\n" + make_line(1, worker="bob").to_json() + "\n")
     ledger = read_ledger(tmp_path)
     assert [line.worker for line in ledger.lines] == ["alice", "bob"]
     assert ledger.lines[0] == first
@@ -161,7 +160,7 @@ def test_of_two_workers_the_name_that_sorts_first_counts_whatever_the_votes(tmp_
 
 def test_two_workers_who_agree_do_not_differ(tmp_path):
     for worker in ("alice", "bob"):
-        line = a_line(worker=worker, seconds=len(worker), looks=[{0: 100}])
+        line = make_line(worker=worker, seconds=len(worker), looks=[{0: 100}])
         (tmp_path / f"{worker}.jsonl").write_text(line.to_json() + "\n")
     ledger = read_ledger(tmp_path)
     assert (len(ledger.lines), ledger.differing) == (1, ())
@@ -182,7 +181,7 @@ def test_what_gzip_has_packed_counts_as_before(tmp_path_factory, found, packed):
 @pytest.mark.parametrize("spoil", [lambda d: d[:-9], lambda d: d[: len(d) // 2], lambda d: b"x" + d])
 def test_a_packed_ledger_that_is_damaged_is_refused(tmp_path, spoil):
     with LedgerWriter(tmp_path / "w.jsonl") as writer:
-        writer.append([a_line(index=index) for index in range(50)])
+        writer.append([make_line(index=index) for index in range(50)])
     data = gzip.compress((tmp_path / "w.jsonl").read_bytes())
     (tmp_path / "w.jsonl").unlink()
     (tmp_path / "w.jsonl.gz").write_bytes(spoil(data))
@@ -195,6 +194,6 @@ def test_a_folder_that_is_missing_or_empty_has_no_lines(tmp_path):
 
 
 def test_lines_of_one_noise_level():
-    ledger = Ledger((a_line(0, sigma=0.25), a_line(0, sigma=0.5), a_line(1, sigma=0.5)))
+    ledger = Ledger((make_line(0, sigma=0.25), make_line(0, sigma=0.5), make_line(1, sigma=0.5)))
     assert [line.key for line in ledger.at(0.5)] == [(0.5, 0), (0.5, 1)]
     assert ledger.at(1.0) == ()

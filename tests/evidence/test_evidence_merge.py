@@ -10,6 +10,7 @@ import shutil
 
 import pytest
 
+from factories import deal_shards, make_shard, simulate_run, unfinish
 from smoothcert.config import Production
 from smoothcert.errors import EvidenceError, SpecError
 from smoothcert.evidence import RunDirectory, merge, open_run
@@ -28,14 +29,12 @@ from smoothcert.evidence.events import (
     append_event,
     broken_link,
 )
-from verify.simulated import edit_json, edit_lines, rechain, simulate
-
-from .shards import a_shard, bytes_of, dealt, unfinish
+from tampering import bytes_of, edit_json, edit_lines, rechain
 
 
 @pytest.fixture(scope="module")
 def _whole(tmp_path_factory):
-    return simulate(tmp_path_factory.mktemp("whole") / "run", images=9, k="1,3")
+    return simulate_run(tmp_path_factory.mktemp("whole") / "run", images=9, k="1,3")
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def whole(_whole, tmp_path):
 
 @pytest.fixture
 def parts(whole, tmp_path):
-    return dealt(whole, tmp_path, 3)
+    return deal_shards(whole, tmp_path, 3)
 
 
 def test_merged_shards_equal_the_undivided_run(whole, parts, tmp_path):
@@ -63,7 +62,7 @@ def test_merged_shards_equal_the_undivided_run(whole, parts, tmp_path):
 @pytest.mark.parametrize("n", [2, 5, 12])
 def test_the_order_of_the_runs_changes_nothing_but_time(whole, tmp_path, n):
     """With twelve shards of nine images some are empty, and their numbers have two digits."""
-    parts = dealt(whole, tmp_path, n)
+    parts = deal_shards(whole, tmp_path, n)
     merged = merge(parts, tmp_path / "one")
     random.Random(0).shuffle(parts)
     again = merge(parts, tmp_path / "other")
@@ -135,7 +134,7 @@ def test_machines_are_told_together(whole, tmp_path):
     run = open_run(whole)
     lines = run.ledger.lines
     parts = [
-        a_shard(tmp_path / f"m{i}", run, f"{i}/2", lines[i::2], machine=4 + i, code_sha256=letter * 64)
+        make_shard(tmp_path / f"m{i}", run, f"{i}/2", lines[i::2], machine=4 + i, code_sha256=letter * 64)
         for i, letter in enumerate("ef")
     ]
     merged = merge(parts, tmp_path / "merged")
@@ -197,7 +196,7 @@ def test_packed_ledgers_stay_packed(whole, parts, tmp_path):
 
 def test_a_shard_that_another_machine_resumed_is_one_shard(whole, tmp_path):
     """Its lines lie in two files, and some name the recipe that its log says was accepted."""
-    parts = dealt(whole, tmp_path, 3)
+    parts = deal_shards(whole, tmp_path, 3)
     run = RunDirectory(parts[2])
     recipe = run.read_spec().recipe.model_copy(update={"torch": "1.0"})
     records = [json.loads(line) for line in (run.ledger / "local-0.jsonl").read_text().splitlines()]
@@ -221,8 +220,8 @@ def test_a_shard_that_another_machine_resumed_is_one_shard(whole, tmp_path):
 
 def test_a_run_that_is_no_shard_and_a_shard_begun_twice_have_names_of_their_own(whole, parts, tmp_path):
     run = open_run(whole)
-    again = a_shard(tmp_path / "again", run, "1/3", [], finished=False)
-    other = a_shard(tmp_path / "other", run, None, [], finished=False)
+    again = make_shard(tmp_path / "again", run, "1/3", [], finished=False)
+    other = make_shard(tmp_path / "other", run, None, [], finished=False)
     merged = merge([*parts, again, other], tmp_path / "merged")
     assert [shard.name for shard in merged.shards] == [
         *("run-0", "shard-0-of-3", "shard-1-of-3", "shard-1-of-3.1", "shard-2-of-3"),
@@ -328,7 +327,7 @@ def test_a_spec_that_its_log_did_not_lock_is_refused(parts, tmp_path):
 def test_shards_with_an_image_in_common_are_refused_even_where_they_agree(whole, parts, tmp_path):
     run = open_run(whole)
     lines = [line for line in run.ledger.lines if line.index in (1, 4)]
-    other = a_shard(tmp_path / "other", run, "3/4", lines)
+    other = make_shard(tmp_path / "other", run, "3/4", lines)
     with pytest.raises(
         EvidenceError, match=r"part1 and .*other both have a result for sigma 0.25, image 1 \(results in common: 4\)"
     ):

@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binomtest, norm
 
+from factories import make_line, make_spec
 from smoothcert.errors import SpecError
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.outcomes import line_tallies, outcomes, outcomes_by_k, plan_of, winner
 from smoothcert.evidence.results import entries, results_record
 from smoothcert.stats import running
-
-from .handmade import a_line, a_spec
 
 ALPHA = 0.001
 LABELS = (0, 1, 2, 0, 1)
@@ -25,16 +24,16 @@ def upper(x, n, level):
 
 
 def fixed(**request):
-    return a_spec(LABELS, looks=(1000,), stopping="fixed", **{"bound": "cohen", "radius": "0.25,0.5", **request})
+    return make_spec(LABELS, looks=(1000,), stopping="fixed", **{"bound": "cohen", "radius": "0.25,0.5", **request})
 
 
 def five():
     """Strong, weak, wrong class, tied (abstains); the fifth image has no line yet."""
     return (
-        a_line(0, 0, {0: 99, 1: 1}, [{0: 990, 1: 10}]),
-        a_line(1, 1, {1: 60, 0: 40}, [{1: 640, 0: 360}]),
-        a_line(2, 2, {1: 80, 2: 20}),
-        a_line(3, 0, {0: 51, 3: 49}, [{0: 500, 3: 500}]),
+        make_line(0, 0, {0: 99, 1: 1}, [{0: 990, 1: 10}]),
+        make_line(1, 1, {1: 60, 0: 40}, [{1: 640, 0: 360}]),
+        make_line(2, 2, {1: 80, 2: 20}),
+        make_line(3, 0, {0: 51, 3: 49}, [{0: 500, 3: 500}]),
     )
 
 
@@ -72,7 +71,7 @@ def test_a_partial_run_says_nothing_about_the_population():
     lines = five()
     assert {(c.population, c.joint) for c in entries(fixed(), Ledger(lines))} == {(None, None)}
     assert {(c.population, c.joint) for c in entries(fixed(), Ledger(()))} == {(None, None)}
-    whole = (*lines, a_line(4, 1, {1: 100}, [{1: 1000}]))
+    whole = (*lines, make_line(4, 1, {1: 100}, [{1: 1000}]))
     quarter = entries(fixed(), Ledger(whole))[0]
     for bound, delta in ((quarter.population, 0.05), (quarter.joint, 0.05 / 2)):
         low = beta.ppf(delta, 2, 4)
@@ -81,15 +80,15 @@ def test_a_partial_run_says_nothing_about_the_population():
 
 
 def test_a_radius_chosen_after_the_run_has_no_population_bound():
-    whole = Ledger((*five(), a_line(4, 1, {1: 100}, [{1: 1000}])))
+    whole = Ledger((*five(), make_line(4, 1, {1: 100}, [{1: 1000}])))
     other, own = entries(fixed(), whole, (0.1, 0.5))
     assert (other.radius, other.population, other.joint) == (0.1, None, None)
     assert None not in (own.population, own.joint)
 
 
 def test_an_unattainable_cell_is_flagged():
-    spec = a_spec((0,), looks=(1000,), stopping="fixed", bound="cohen", radius="0.25,0.5,0.75")
-    unanimous = Ledger((a_line(0, 0, {0: 100}, [{0: 1000}]),))
+    spec = make_spec((0,), looks=(1000,), stopping="fixed", bound="cohen", radius="0.25,0.5,0.75")
+    unanimous = Ledger((make_line(0, 0, {0: 100}, [{0: 1000}]),))
     limit = -0.25 * norm.isf(ALPHA ** (1 / 1000))
     assert limit == pytest.approx(0.6158, abs=1e-4)
     found = entries(spec, unanimous)
@@ -100,7 +99,7 @@ def test_an_unattainable_cell_is_flagged():
 
 def test_prediction_and_label_as_targets():
     """Selection picks class 1, the label is 2: wrong for k = 1 by prediction, certified in the top 2."""
-    line = a_line(2, 2, {1: 80, 2: 20}, [{1: 700, 2: 290, 0: 10}])
+    line = make_line(2, 2, {1: 80, 2: 20}, [{1: 700, 2: 290, 0: 10}])
     spec = fixed(k="1,2", radius="0.1")
     one, two = (outcomes(spec, [line], 0.25, k) for k in (1, 2))
     assert (one.wrong.tolist(), two.wrong.tolist()) == ([True], [False])
@@ -120,7 +119,7 @@ def test_prediction_and_label_as_targets():
 def test_bounds_are_running_minima_over_the_looks(first, second):
     """Looks at 100 and 200: levels 0.7 alpha and 0.3 alpha; a second look can only sharpen."""
     votes = [{0: 100 - first, 1: first}, {0: 200 - first - second, 1: first + second}]
-    found = outcomes(a_spec(bound="cohen"), [a_line(0, 0, {0: 100}, votes)], 0.25, 1)
+    found = outcomes(make_spec(bound="cohen"), [make_line(0, 0, {0: 100}, votes)], 0.25, 1)
     each = [
         upper(x, n, level) if x < n else 1.0
         for x, n, level in ((first, 100, 0.7 * ALPHA), (first + second, 200, 0.3 * ALPHA))
@@ -129,16 +128,16 @@ def test_bounds_are_running_minima_over_the_looks(first, second):
 
 
 def test_a_look_not_taken_leaves_the_bounds():
-    spec = a_spec(bound="cohen")
-    early = outcomes(spec, [a_line(0, 0, {0: 100}, [{0: 95, 1: 5}])], 0.25, 1)
+    spec = make_spec(bound="cohen")
+    early = outcomes(spec, [make_line(0, 0, {0: 100}, [{0: 95, 1: 5}])], 0.25, 1)
     assert early.bounds.q[0] == pytest.approx(upper(5, 100, 0.7 * ALPHA), rel=1e-7)
-    none = outcomes(spec, [a_line(0, 0, {0: 100})], 0.25, 1)
+    none = outcomes(spec, [make_line(0, 0, {0: 100})], 0.25, 1)
     assert (none.bounds.q[0], none.radius[0]) == (1.0, -math.inf)
 
 
 def test_tallies_hold_the_strongest_rivals():
-    line = a_line(0, 1, None, [{1: 50, 0: 3, 2: 40, 3: 7}])
-    found = line_tallies([line, a_line(1, 1)], 2, 2)
+    line = make_line(0, 1, None, [{1: 50, 0: 3, 2: 40, 3: 7}])
+    found = line_tallies([line, make_line(1, 1)], 2, 2)
     assert found.n.tolist() == [[100, 0], [0, 0]]
     assert found.label_votes.tolist() == [[50, 0], [0, 0]]
     assert found.rivals.tolist() == [[[40, 7], [0, 0]], [[0, 0], [0, 0]]]
@@ -146,7 +145,7 @@ def test_tallies_hold_the_strongest_rivals():
 
 @pytest.mark.parametrize(("selection", "expected"), [({1: 5, 0: 5}, 0), ({2: 6, 0: 4}, 2), (None, None), ({}, None)])
 def test_the_winner_of_selection_is_the_lowest_class_on_a_tie(selection, expected):
-    assert winner(a_line(selection=selection)) == expected
+    assert winner(make_line(selection=selection)) == expected
 
 
 GROUPS = ("a", "a", "a", "b", "b", "c")
@@ -156,8 +155,8 @@ def grouped(strong):
     """Six images of three patients; `strong` ones are certified everywhere, the others nowhere."""
     votes = {True: {0: 1000}, False: {0: 500, 1: 500}}
     looks = [votes[i in strong] for i in range(6)]
-    lines = tuple(a_line(i, 0, {0: 100}, [looks[i]], group=GROUPS[i]) for i in range(6))
-    spec = a_spec((0,) * 6, looks=(1000,), stopping="fixed", bound="cohen", radius="0.25", grouped=True)
+    lines = tuple(make_line(i, 0, {0: 100}, [looks[i]], group=GROUPS[i]) for i in range(6))
+    spec = make_spec((0,) * 6, looks=(1000,), stopping="fixed", bound="cohen", radius="0.25", grouped=True)
     return entries(spec, Ledger(lines))[0]
 
 
@@ -170,7 +169,7 @@ def test_grouped_images_carry_the_population_bound_one_a_group():
 
 
 def test_images_without_groups_all_count():
-    whole = Ledger((*five(), a_line(4, 1, {1: 100}, [{1: 1000}])))
+    whole = Ledger((*five(), make_line(4, 1, {1: 100}, [{1: 1000}])))
     assert {entry.groups for entry in entries(fixed(), whole)} == {None}
 
 
@@ -189,9 +188,9 @@ def test_the_results_record_names_spec_and_ledger():
 def test_several_k_and_blocks_give_what_each_gives_alone(monkeypatch, bound):
     """Votes of many lines, derived in blocks of 3 and all k together; the bounds are those of `stats.running`."""
     rng = np.random.default_rng(5)
-    spec = a_spec((0,) * 20, classes=6, looks=(100, 200, 400), k="1,2,4", bound=bound, target="prediction")
+    spec = make_spec((0,) * 20, classes=6, looks=(100, 200, 400), k="1,2,4", bound=bound, target="prediction")
     lines = [
-        a_line(i, 0, _votes(rng.multinomial(100, p)), [_votes(v) for v in np.cumsum(draws[:taken], axis=0)])
+        make_line(i, 0, _votes(rng.multinomial(100, p)), [_votes(v) for v in np.cumsum(draws[:taken], axis=0)])
         for i in range(20)
         for p in rng.dirichlet(np.full(6, 0.4), 1)
         for draws, taken in [([rng.multinomial(n, p) for n in (100, 100, 200)], i % 4)]
@@ -214,7 +213,7 @@ def test_several_k_and_blocks_give_what_each_gives_alone(monkeypatch, bound):
 def test_votes_at_other_looks_are_refused():
     for looks in ([{0: 101}], [{0: 100}, {0: 201}]):
         with pytest.raises(SpecError, match=r"expected votes at the looks \(100, 200\), got other sample numbers"):
-            outcomes(a_spec(), [a_line(0, 0, {0: 100}, looks)], 0.25, 1)
+            outcomes(make_spec(), [make_line(0, 0, {0: 100}, looks)], 0.25, 1)
 
 
 def _votes(counts):

@@ -2,10 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factories import error_of
 from smoothcert.errors import EvidenceError
 from smoothcert.formats.published import read_counts, read_log
-
-from .handmade import refusal
 
 HEAD = "idx\tlabel\tpredict\tradius\tcorrect\ttime\n"
 
@@ -86,5 +85,5 @@ def test_hostile_bytes_are_refused_or_read(tmp_path_factory, read, data, with_he
     path = tmp_path_factory.getbasetemp() / "hostile.txt"
     body = data.encode() if isinstance(data, str) else data
     path.write_bytes((HEAD.encode() if with_head else b"") + body)
-    sentence = refusal(EvidenceError, read, path)
+    sentence = error_of(EvidenceError, read, path)
     assert sentence is None or str(path) in sentence

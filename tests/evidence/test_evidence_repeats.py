@@ -7,20 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factories import make_line, make_spec
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import image_key, repeated
 from smoothcert.evidence.results import entries, repeats, results_record
 from smoothcert.verify.table import copied
 
-from .handmade import a_line, a_spec
-
 
 def a_ledger(images, groups=None):
     lines = [
-        replace(a_line(i, 0, {0: 20}, [{0: 1000}]), image=f"sha256:{image:064x}", group=groups and groups[i])
+        replace(make_line(i, 0, {0: 20}, [{0: 1000}]), image=f"sha256:{image:064x}", group=groups and groups[i])
         for i, image in enumerate(images)
     ]
-    spec = a_spec([0] * len(images), looks=(1000,), n0=20, stopping="fixed", radius="0.25", grouped=bool(groups))
+    spec = make_spec([0] * len(images), looks=(1000,), n0=20, stopping="fixed", radius="0.25", grouped=bool(groups))
     return spec, Ledger(tuple(lines))
 
 

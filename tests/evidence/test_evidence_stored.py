@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import smoothcert.evidence.line_store as stored
+from factories import make_line
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.ledger import Ledger, read_ledger
 
-from .handmade import a_line
-
 few = st.builds(
-    a_line,
+    make_line,
     index=st.integers(0, 9),
     label=st.integers(0, 3),
     selection=st.none() | st.just({0: 3, 1: 1}),
@@ -90,19 +89,19 @@ def test_columns_say_what_the_lines_say(tmp_path_factory, lines):
 
 
 def test_an_index_beyond_the_end_is_none(tmp_path):
-    lines = read_ledger(written(tmp_path / "ledger", [[a_line(0), a_line(1)]])).lines
+    lines = read_ledger(written(tmp_path / "ledger", [[make_line(0), make_line(1)]])).lines
     for place in (2, -3):
         with pytest.raises(IndexError):
             lines[place]
-    assert lines != (a_line(0),)
+    assert lines != (make_line(0),)
     assert lines != "two"
 
 
 def test_what_comes_later_does_not_disturb_what_was_read(tmp_path):
-    folder = written(tmp_path / "ledger", [[a_line(3), a_line(1)]])
+    folder = written(tmp_path / "ledger", [[make_line(3), make_line(1)]])
     before = read_ledger(folder)
     with (folder / "w0.jsonl").open("a") as file:
-        file.write(a_line(2).to_json() + "\n" + a_line(4).to_json()[:20])
+        file.write(make_line(2).to_json() + "\n" + make_line(4).to_json()[:20])
     assert [line.index for line in before.lines] == [1, 3]
     after = read_ledger(folder)
     assert ([line.index for line in after.lines], after.torn) == ([1, 2, 3], 1)
@@ -110,10 +109,15 @@ def test_what_comes_later_does_not_disturb_what_was_read(tmp_path):
 
 @pytest.mark.parametrize(
     "other",
-    [b"", b"\n" * 400, a_line(5).to_json().encode() + b"\n", a_line(1, selection={0: 9}).to_json().encode() + b"\n"],
+    [
+        b"",
+        b"\n" * 400,
+        make_line(5).to_json().encode() + b"\n",
+        make_line(1, selection={0: 9}).to_json().encode() + b"\n",
+    ],
 )
 def test_a_file_that_is_changed_while_it_is_read_is_named(tmp_path, other):
-    folder = written(tmp_path / "ledger", [[a_line(1)]])
+    folder = written(tmp_path / "ledger", [[make_line(1)]])
     ledger = read_ledger(folder)
     (folder / "w0.jsonl").write_bytes(other)
     with pytest.raises(EvidenceError, match=r"w0\.jsonl was changed while it was read"):
@@ -121,7 +125,7 @@ def test_a_file_that_is_changed_while_it_is_read_is_named(tmp_path, other):
 
 
 def test_a_file_that_is_gone_is_named(tmp_path):
-    folder = written(tmp_path / "ledger", [[a_line(1)]])
+    folder = written(tmp_path / "ledger", [[make_line(1)]])
     ledger = read_ledger(folder)
     (folder / "w0.jsonl").unlink()
     with pytest.raises(EvidenceError, match=r"Cannot read .*w0\.jsonl: No such file"):
@@ -129,7 +133,7 @@ def test_a_file_that_is_gone_is_named(tmp_path):
 
 
 def test_the_copy_of_packed_files_ends_with_the_ledger(tmp_path):
-    ledger = read_ledger(written(tmp_path / "ledger", [[a_line(1)], [a_line(2)], [], [a_line(4)]]))
+    ledger = read_ledger(written(tmp_path / "ledger", [[make_line(1)], [make_line(2)], [], [make_line(4)]]))
     part = ledger.lines[1:]
     copy = part._files._copy
     del ledger
@@ -140,7 +144,7 @@ def test_the_copy_of_packed_files_ends_with_the_ledger(tmp_path):
 
 
 def test_keys_are_a_set(tmp_path):
-    keys = read_ledger(written(tmp_path / "ledger", [[a_line(3), a_line(7), a_line(3, sigma=0.5)]])).keys()
+    keys = read_ledger(written(tmp_path / "ledger", [[make_line(3), make_line(7), make_line(3, sigma=0.5)]])).keys()
     assert keys == {(0.25, 3), (0.25, 7), (0.5, 3)}
     assert (0.25, 3) in keys
     assert not {(0.25, 4), (0.5, 7), (1.0, 3), "no key"} & set(keys)
@@ -161,7 +165,7 @@ def test_memory_grows_by_less_than_150_bytes_a_line(tmp_path, monkeypatch):
     for number, count in enumerate((3000, 9000)):
         lines = (
             replace(
-                a_line(i, i % 6, {0: 90, 1: 10}, looks),
+                make_line(i, i % 6, {0: 90, 1: 10}, looks),
                 at=f"2026-01-02T{i // 180000 % 24:02}:{i // 3000 % 60:02}:{i // 50 % 60:02}Z",
             )
             for i in range(count)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.tiny import write_factory, write_grey
+from networks import write_factory, write_grey_images
 
 
 @pytest.fixture(scope="module")
@@ -13,4 +13,4 @@ def grey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_factory(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        yield write_grey(folder / "grey.npz")
+        yield write_grey_images(folder / "grey.npz")

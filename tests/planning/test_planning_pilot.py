@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.tiny import loaded, request, write_grey, write_resnet
+from networks import loaded, small_request, write_grey_images, write_resnet
 from smoothcert.engine.run import freeze_spec
 from smoothcert.noise import Stage
 from smoothcert.planning.pilot import draw_pilot
@@ -24,7 +24,7 @@ def drawn_rows(monkeypatch):
 
 
 def test_images_are_drawn_at_random_without_replacement_and_keep_their_labels(grey):
-    work = loaded(request("nets:robust", grey))
+    work = loaded(small_request("nets:robust", grey))
     seen = []
     for seed in range(30):
         votes = draw_pilot(work, 4, 50, np.random.default_rng(seed)).votes[0.25] if seed < 2 else None
@@ -37,7 +37,7 @@ def test_images_are_drawn_at_random_without_replacement_and_keep_their_labels(gr
 
 
 def test_each_image_has_its_votes_in_a_stage_and_with_a_seed_of_their_own(grey, drawn_rows):
-    work = loaded(request("nets:brittle", grey, sigma="0.25,0.5"))
+    work = loaded(small_request("nets:brittle", grey, sigma="0.25,0.5"))
     heard = []
     found = draw_pilot(work, 12, 70, np.random.default_rng(0), heard.append)
     assert {sigma: votes.counts.sum(axis=1).tolist() for sigma, votes in found.votes.items()} == {
@@ -55,14 +55,14 @@ def test_each_image_has_its_votes_in_a_stage_and_with_a_seed_of_their_own(grey, 
 
 def test_another_pilot_has_other_noise(grey):
     """The classes of these images are a grey level apart, so every copy is a coin toss of its own."""
-    work = loaded(request("nets:brittle", write_grey(grey.with_name("near.npz"), (100, 101, 102, 103))))
+    work = loaded(small_request("nets:brittle", write_grey_images(grey.with_name("near.npz"), (100, 101, 102, 103))))
     first, again = (draw_pilot(work, 12, 60, np.random.default_rng(1)).votes[0.25] for _ in range(2))
     assert first.labels.tolist() == again.labels.tolist()
     assert not np.array_equal(first.counts, again.counts)
 
 
 def test_rates_are_measured_in_each_precision_that_runs(grey):
-    found = draw_pilot(loaded(request("nets:robust", grey)), 6, 50, np.random.default_rng(2))
+    found = draw_pilot(loaded(small_request("nets:robust", grey)), 6, 50, np.random.default_rng(2))
     assert {rate.precision for rate in found.other_rates} == {"fp32", "bf16"}
     own = found.votes[0.25].rates[0]
     assert own.precision == found.facts.precision == "fp32"
@@ -72,8 +72,8 @@ def test_rates_are_measured_in_each_precision_that_runs(grey):
 
 def test_a_pilot_leaves_the_classifier_as_it_was(tmp_path):
     """Measuring in bf16 must not leave the weights rounded for the votes that follow."""
-    images = write_grey(tmp_path / "grey.npz")
-    work = loaded(request(write_resnet(tmp_path / "net.safetensors", images=images), images))
+    images = write_grey_images(tmp_path / "grey.npz")
+    work = loaded(small_request(write_resnet(tmp_path / "net.safetensors", images=images), images))
     before = [each.detach().clone() for each in work.classifiers[0.25].module.state_dict().values()]
     draw_pilot(work, 4, 50, np.random.default_rng(3))
     after = work.classifiers[0.25].module.state_dict().values()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from engine.tiny import loaded, request
+from networks import loaded, small_request
 from smoothcert.config.plan import PlanSettings, make_plan_settings
 from smoothcert.engine.run import certify, freeze_spec
 from smoothcert.errors import SpecError
@@ -29,7 +29,7 @@ assert "torch" not in sys.modules
 
 def settings(data, **more) -> PlanSettings:
     """The settings of a small run, and of a pilot of half its images."""
-    asked = request("nets:robust", data, **{"k": (1, 2), **more})
+    asked = small_request("nets:robust", data, **{"k": (1, 2), **more})
     fields = {name: getattr(asked, name) for name in type(asked).model_fields}
     return make_plan_settings(**fields, pilot=6, pilot_copies=60)
 

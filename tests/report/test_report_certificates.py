@@ -2,17 +2,17 @@
 
 import pytest
 
+from factories import simulate_run
 from smoothcert.evidence import open_run
 from smoothcert.evidence.results import entries
 from smoothcert.report import results_table
 from smoothcert.report.certificates import certificate_columns, write_certificates
 from smoothcert.report.results import write_results
-from verify.simulated import simulate
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return open_run(simulate(tmp_path_factory.mktemp("parquet") / "run", images=30, k=(1, 2), radius="0.1,0.25"))
+    return open_run(simulate_run(tmp_path_factory.mktemp("parquet") / "run", images=30, k=(1, 2), radius="0.1,0.25"))
 
 
 def test_rows_add_up_to_the_results_table(run, tmp_path):
@@ -49,7 +49,7 @@ def test_the_file_is_the_same_whatever_is_read_and_written_at_a_time(run, tmp_pa
 
 def test_radii_that_differ_in_the_seventh_digit_have_a_column_each(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    close = open_run(simulate(tmp_path / "run", images=4, radius="0.1234567,0.1234568,0.25"))
+    close = open_run(simulate_run(tmp_path / "run", images=4, radius="0.1234567,0.1234568,0.25"))
     names = {name for name in certificate_columns(close, 0.25, 1) if name.startswith("certified_at_")}
     assert names == {"certified_at_0.1234567", "certified_at_0.1234568", "certified_at_0.25"}
     assert names <= set(parquet.read_schema(write_certificates(close, tmp_path)).names)

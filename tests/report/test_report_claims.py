@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factories import simulate_run
 from smoothcert.evidence import open_run
 from smoothcert.evidence.results import entries
 from smoothcert.report import claims
 from smoothcert.report.claims import guarantees
-from verify.simulated import simulate
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return open_run(simulate(tmp_path_factory.mktemp("claims") / "run", images=60, radius="0.1,0.25,5"))
+    return open_run(simulate_run(tmp_path_factory.mktemp("claims") / "run", images=60, radius="0.1,0.25,5"))
 
 
 def test_a_sentence_for_every_cell(run):

@@ -5,13 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evidence.handmade import a_spec
+from factories import make_run, make_spec
 from smoothcert.errors import SpecError
 from smoothcert.evidence.outcomes import Outcomes, plan_of
 from smoothcert.report.curves import curve, curve_of, intervals
 from smoothcert.stats import Bounds, interval, r_max
-
-from .finished import finished
 
 KINDS = (
     {"stopping": "looks"},
@@ -33,7 +31,7 @@ def at(found, r):
 
 @pytest.fixture(params=KINDS, ids=str)
 def run(request, tmp_path):
-    return finished(tmp_path / "run", images=80, **request.param)
+    return make_run(tmp_path / "run", images=80, **request.param)
 
 
 def test_the_markers_are_the_cells_of_the_results_table(run):
@@ -78,7 +76,7 @@ def test_every_band_is_the_exact_interval_of_its_count(run):
 
 
 def test_what_is_drawn_never_runs_above_the_curve(tmp_path):
-    whole = curve(finished(tmp_path / "run", images=400, stopping="fixed"), 0.5, 1)
+    whole = curve(make_run(tmp_path / "run", images=400, stopping="fixed"), 0.5, 1)
     for steps in (2, 7, 50, 5000):
         shown = whole.shown(steps)
         assert (shown.radii[0], shown.radii[-1]) == (0, whole.r_max)
@@ -90,9 +88,9 @@ def test_what_is_drawn_never_runs_above_the_curve(tmp_path):
 
 
 def test_where_sampling_stops_early_the_line_ends_at_the_last_attainable_radius(tmp_path):
-    run = finished(tmp_path / "run", radius="0.1,0.4,0.9,3.0")
+    run = make_run(tmp_path / "run", radius="0.1,0.4,0.9,3.0")
     assert [curve(run, sigma, 1).shown().radii[-1] for sigma in (0.25, 0.5)] == [0.4, 0.9]
-    assert curve(finished(tmp_path / "none", radius="3.0"), 0.5, 1).shown() is None
+    assert curve(make_run(tmp_path / "none", radius="3.0"), 0.5, 1).shown() is None
 
 
 def outcomes_of(spec, radius):
@@ -107,7 +105,7 @@ def outcomes_of(spec, radius):
 
 @pytest.mark.parametrize("side", [-1, 0, 1])
 def test_no_rounding_of_a_radius_moves_an_image_across_a_marker(side):
-    spec = a_spec([0] * 6, looks=(1000,), stopping="fixed", bound="cohen", noise="float", radius="0.1,0.25,0.5")
+    spec = make_spec([0] * 6, looks=(1000,), stopping="fixed", bound="cohen", noise="float", radius="0.1,0.25,0.5")
     decided = outcomes_of(spec, np.array([0.1, 0.25, 0.25, 0.3, 0.5, 0.55]))
     nudged = replace(decided, radius=decided.radius * (1 + side * 1e-12))
     found = curve_of(spec, nudged)
@@ -117,7 +115,7 @@ def test_no_rounding_of_a_radius_moves_an_image_across_a_marker(side):
 
 
 def test_a_budget_that_certifies_nothing_has_no_curve():
-    spec = a_spec([0] * 3, looks=(3,), stopping="fixed", noise="float")
+    spec = make_spec([0] * 3, looks=(3,), stopping="fixed", noise="float")
     none = outcomes_of(spec, np.array([-0.1, -np.inf, -0.2]))
     assert r_max(none.plan, 1) < 0
     found = curve_of(spec, none)
@@ -127,14 +125,14 @@ def test_a_budget_that_certifies_nothing_has_no_curve():
 
 def test_a_hundred_thousand_images_are_a_line_of_a_few_hundred_steps():
     m = 100_000
-    spec = a_spec(np.arange(m) % 4, looks=(100_000,), stopping="fixed", bound="cohen", noise="float")
+    spec = make_spec(np.arange(m) % 4, looks=(100_000,), stopping="fixed", bound="cohen", noise="float")
     found = curve_of(spec, outcomes_of(spec, np.random.default_rng(0).uniform(0, 0.9, m)))
     assert len(found.radii) > 99_000
     assert len(found.shown().radii) <= 410
 
 
 def test_what_the_run_does_not_have_is_refused(tmp_path):
-    run = finished(tmp_path / "run", images=4)
+    run = make_run(tmp_path / "run", images=4)
     with pytest.raises(SpecError, match=r"one of the run's k \(1,\), got 2"):
         curve(run, 0.25, 2)
     with pytest.raises(SpecError, match="one of the run's noise levels"):

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from report.memo_runs import FULL, PRIMARY, a_run
+from report.memo_runs import FULL, PRIMARY, memo_run
 from smoothcert import version
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import RESUMED, append_event
@@ -37,7 +37,7 @@ FIRST_OF = {
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("forged")
-    run = a_run(folder / "run", images=12, primary=PRIMARY, k=(1, 2))
+    run = memo_run(folder / "run", images=12, primary=PRIMARY, k=(1, 2))
     sponsor = folder / "sponsor.yaml"
     sponsor.write_text(json.dumps(FULL))
     write_report(run.directory.path, ReportOptions(sponsor, live=False))

@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+from factories import make_run
 from smoothcert.errors import InputError, MissingExtraError, SpecError
 from smoothcert.evidence import open_run
 from smoothcert.evidence.events import CHANGED, append_event
@@ -25,8 +26,6 @@ from smoothcert.report.figures import (
     write_figures,
 )
 from smoothcert.report.figures.style import has_glyphs, line_style, short, spread, width, wrap
-
-from .finished import finished
 
 NAMES = (
     "红细胞",
@@ -72,7 +71,7 @@ def runs(tmp_path_factory):
 
     def get(name):
         if name not in made:
-            made[name] = finished(folder / name, **RUNS[name])
+            made[name] = make_run(folder / name, **RUNS[name])
         return made[name]
 
     return get
@@ -189,7 +188,7 @@ def test_the_figure_draws_what_the_record_says(runs, name):
 
 
 def test_a_radius_out_of_reach_has_no_marker_and_no_bar(tmp_path):
-    run = finished(tmp_path / "run", radius="0.25,1.0", images=150, classes=3)
+    run = make_run(tmp_path / "run", radius="0.25,1.0", images=150, classes=3)
     assert [c.attainable for c in run.results()] == [True, False, True, True]
     lines = curve_figure(run, 1).axes[0].lines
     filled = [float(line.get_xdata()[0]) for line in lines if line.get_markeredgecolor() == "white"]
@@ -235,7 +234,7 @@ def test_a_partial_run_has_no_intervals(runs):
 
 
 def test_few_images_are_open_bars_with_a_count(tmp_path):
-    run = finished(tmp_path / "run", images=149, classes=3)
+    run = make_run(tmp_path / "run", images=149, classes=3)
     figure = class_figure(run, 1)
     for axes in figure.axes:
         bars = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
@@ -258,7 +257,7 @@ def test_of_many_classes_the_lowest_are_drawn(runs, tmp_path):
 
 
 def test_a_small_class_is_drawn_after_all_large_ones(tmp_path):
-    large = finished(tmp_path / "run", images=50 * 16 + 49, classes=17)
+    large = make_run(tmp_path / "run", images=50 * 16 + 49, classes=17)
     assert all(16 not in panel["shown"] for panel in figure_data(large)["classes"])
 
 
@@ -314,7 +313,7 @@ def test_copies_are_those_of_the_ledger(runs):
 
 
 def test_a_run_without_selection_has_a_smaller_fixed_number(tmp_path):
-    run = finished(tmp_path / "run", images=5, target="label")
+    run = make_run(tmp_path / "run", images=5, target="label")
     assert {level["fixed"] for level in figure_data(run)["samples"]} == {1000}
 
 
@@ -327,7 +326,7 @@ def test_grey_levels_are_the_root_mean_square(runs):
 
 
 def test_changes_the_run_recorded_are_drawn(tmp_path):
-    run = finished(tmp_path / "run", images=5)
+    run = make_run(tmp_path / "run", images=5)
     names = [path.name for path in write_figures(run, tmp_path / "none")]
     assert "image_units.svg" not in names
     found = {name: {"median": norm, "within": [1, 2, 3]} for name, norm in CHANGES.items()}
@@ -341,7 +340,7 @@ def test_changes_the_run_recorded_are_drawn(tmp_path):
 
 def test_the_primary_cell_is_ringed_and_gives_the_radius_of_the_classes(tmp_path):
     primary = {"sigma": "0.5", "radius": 0.25, "k": 2}
-    run = finished(tmp_path / "run", k="1,2", primary=primary)
+    run = make_run(tmp_path / "run", k="1,2", primary=primary)
     rings = [[line for line in curve_figure(run, k).axes[0].lines if line.get_markersize() == 9] for k in (1, 2)]
     assert [len(found) for found in rings] == [0, 1]
     (entry,) = [c for c in run.results() if (c.sigma, c.k, c.radius) == (0.5, 2, 0.25)]

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from report.memo_runs import CRITERIA, FULL, PRIMARY, a_run
+from report.memo_runs import CRITERIA, FULL, PRIMARY, memo_run
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import LOCKED, append_event
 from smoothcert.report.documents import check_documents
@@ -24,7 +24,7 @@ pypdf = pytest.importorskip("pypdf")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("documents") / "run"
-    run = a_run(folder, images=12, primary=PRIMARY, criteria=CRITERIA)
+    run = memo_run(folder, images=12, primary=PRIMARY, criteria=CRITERIA)
     files = write_memo(run, run.directory.results, make_sponsor(FULL))
     log_documents(run.directory, [*files, *write_figures(run, run.directory.results / "figures")])
     return folder
@@ -266,7 +266,7 @@ def test_a_pdf_whose_fields_are_gone_cannot_be_traced(copy):
 
 
 def test_no_documents_no_complaints(tmp_path):
-    assert check_documents(a_run(tmp_path / "run", images=4)).faults == ()
+    assert check_documents(memo_run(tmp_path / "run", images=4)).faults == ()
 
 
 def test_a_memo_of_evidence_that_changed_afterwards_does_not_pass(copy):

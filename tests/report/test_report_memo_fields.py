@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from scipy.stats import beta, binom
 
-from evidence.forecasts import a_forecast
-from report.memo_runs import CRITERIA, FULL, OVERLONG, PRIMARY, a_run
+from factories import make_forecast
+from report.memo_runs import CRITERIA, FULL, OVERLONG, PRIMARY, memo_run
 from smoothcert.evidence import open_run
 from smoothcert.evidence.events import FINISHED, append_event
 from smoothcert.evidence.forecast import PLANNED, named_entries
@@ -38,7 +38,7 @@ KINDS = {
 
 
 def fields_of(tmp_path, sponsor=None, **request):
-    return make_memo(a_run(tmp_path / "run", **request), make_sponsor(sponsor or {}))
+    return make_memo(memo_run(tmp_path / "run", **request), make_sponsor(sponsor or {}))
 
 
 def texts(memo):
@@ -47,7 +47,7 @@ def texts(memo):
 
 @pytest.fixture(params=KINDS)
 def kind(request, tmp_path):
-    return make_memo(a_run(tmp_path / "run", **{"images": 16, **KINDS[request.param]}), make_sponsor(FULL))
+    return make_memo(memo_run(tmp_path / "run", **{"images": 16, **KINDS[request.param]}), make_sponsor(FULL))
 
 
 def test_every_number_comes_from_a_field_a_table_or_the_reviewed_text(kind):
@@ -91,7 +91,7 @@ def test_the_numbers_of_the_claim_sentences_are_fields(kind):
 
 
 def test_the_claims_of_a_named_cell_by_scipy_alone(tmp_path):
-    run = a_run(tmp_path / "run", images=40, primary=PRIMARY)
+    run = memo_run(tmp_path / "run", images=40, primary=PRIMARY)
     fields = memo_fields(run, make_sponsor(FULL))
     s = int(run.certificates(0.5, 1).certified_correct(0.25).sum())
     m, alpha = 40, 0.001
@@ -210,7 +210,7 @@ def test_the_released_build_is_held_against_what_was_tested(tmp_path, smoothing,
 
 
 def test_evidence_that_does_not_verify_gets_no_claim(tmp_path):
-    run = a_run(tmp_path / "run")
+    run = memo_run(tmp_path / "run")
     append_event(run.directory.events, FINISHED, lines=3, ledger_sha256="0" * 64)
     memo = make_memo(run, make_sponsor(FULL))
     page = " ".join(piece.text for piece in pieces(memo.pages[0]))
@@ -221,7 +221,7 @@ def test_evidence_that_does_not_verify_gets_no_claim(tmp_path):
 
 
 def test_a_spec_that_was_not_locked_first_names_no_primary(tmp_path):
-    run = a_run(tmp_path / "run", criteria=CRITERIA, primary=PRIMARY)
+    run = memo_run(tmp_path / "run", criteria=CRITERIA, primary=PRIMARY)
     ledger = run.directory.ledger / "local-0.jsonl"
     ledger.write_text(re.sub(r'"at":"[^"]*"', '"at":"1999-01-01T00:00:00Z"', ledger.read_text()))
     memo = make_memo(type(run)(run.directory, run.spec, run.directory.read_ledger()), make_sponsor(FULL))
@@ -233,8 +233,8 @@ def test_a_spec_that_was_not_locked_first_names_no_primary(tmp_path):
 
 @pytest.mark.parametrize("before", [True, False])
 def test_a_cell_chosen_after_a_pilot_gets_the_joint_bound_only(tmp_path, before):
-    run = a_run(tmp_path / "run", primary=PRIMARY)
-    forecast = a_forecast(run.spec)
+    run = memo_run(tmp_path / "run", primary=PRIMARY)
+    forecast = make_forecast(run.spec)
     if before:
         forecast = replace(forecast, settings=forecast.settings | named_entries(run.spec))
     append_event(run.directory.events, PLANNED, forecast=forecast.to_record())
@@ -245,7 +245,7 @@ def test_a_cell_chosen_after_a_pilot_gets_the_joint_bound_only(tmp_path, before)
 
 
 def test_open_sponsor_fields_are_counted_and_the_status_never_changes(tmp_path):
-    run = a_run(tmp_path / "run")
+    run = memo_run(tmp_path / "run")
     assert memo_fields(run, make_sponsor({}))["open_fields"].printed == "15"
     filled = memo_fields(run, make_sponsor(FULL))
     assert filled["open_fields"].printed == "0"
@@ -254,7 +254,7 @@ def test_open_sponsor_fields_are_counted_and_the_status_never_changes(tmp_path):
 
 
 def test_production_is_priced_by_the_sponsor_or_not_at_all(tmp_path):
-    run = a_run(tmp_path / "run", images=16)
+    run = memo_run(tmp_path / "run", images=16)
     priced, open_ = (make_memo(run, make_sponsor(given)) for given in (FULL, {}))
     assert priced.tables["cost"].headings[-1] == "certify: price"
     assert "price" not in " ".join(open_.tables["cost"].headings)
@@ -283,7 +283,7 @@ def test_energy_that_no_device_reported_is_unknown_in_the_memo(tmp_path):
 
 def test_of_a_thousand_classes_the_twelve_lowest_are_shown(tmp_path):
     names = {"class_names": tuple(f"kind {c}" for c in range(1000)), "class_counts": (40, *[0] * 999)}
-    run = a_run(tmp_path / "run", images=40, classes=2)
+    run = memo_run(tmp_path / "run", images=40, classes=2)
     spec = run.spec.model_copy(update={"data": run.spec.data.model_copy(update=names)})
     memo = make_memo(type(run)(run.directory, spec, run.ledger), make_sponsor({}))
     assert len(memo.tables["classes"].rows) <= 12
@@ -304,13 +304,13 @@ def test_machines_folders_are_not_printed(tmp_path):
 
 @pytest.mark.parametrize("sponsor", [{}, FULL, OVERLONG])
 def test_the_same_run_gives_the_same_memo(tmp_path, sponsor):
-    run = a_run(tmp_path / "run", images=12)
+    run = memo_run(tmp_path / "run", images=12)
     one, two = (json.dumps(make_memo(run, make_sponsor(sponsor)).record()) for _ in range(2))
     assert one == two
 
 
 def test_neither_torch_nor_typst_is_needed_for_the_fields(tmp_path):
-    a_run(tmp_path / "run", images=4)
+    memo_run(tmp_path / "run", images=4)
     code = f"""
 import sys
 from smoothcert.evidence import open_run

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from report.memo_runs import CRITERIA, FULL, LONG, OVERLONG, PRIMARY, a_run
+from report.memo_runs import CRITERIA, FULL, LONG, OVERLONG, PRIMARY, memo_run
 from smoothcert.errors import InputError, MissingExtraError
 from smoothcert.report.documents.memo_pdf import against, squeeze
 from smoothcert.report.memo import FIELDS, FILES, build, make_memo, make_sponsor, write_memo
@@ -67,7 +67,7 @@ def starts(pdf, page):
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_four_pages_on_both_papers_which_hold_the_memo_and_nothing_else(tmp_path, kind, sponsor):
-    memo = make_memo(a_run(tmp_path / "run", **{"images": 12, **KINDS[kind]}), make_sponsor(sponsor))
+    memo = make_memo(memo_run(tmp_path / "run", **{"images": 12, **KINDS[kind]}), make_sponsor(sponsor))
     for paper in FILES:
         pdf = typeset(memo, FIGURE, paper)
         assert page_count(pdf) == 4
@@ -77,7 +77,7 @@ def test_four_pages_on_both_papers_which_hold_the_memo_and_nothing_else(tmp_path
 
 @pytest.mark.parametrize("paper", FILES)
 def test_every_text_lies_inside_the_sheet(tmp_path, paper):
-    memo = make_memo(a_run(tmp_path / "run", images=12, **NINE), make_sponsor(OVERLONG))
+    memo = make_memo(memo_run(tmp_path / "run", images=12, **NINE), make_sponsor(OVERLONG))
     pdf = typeset(memo, FIGURE, paper)
     for page in range(4):
         sheet, found = starts(pdf, page)
@@ -90,7 +90,7 @@ def test_every_text_lies_inside_the_sheet(tmp_path, paper):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("memo")
-    run = a_run(folder / "run", images=16, primary=PRIMARY, criteria=CRITERIA)
+    run = memo_run(folder / "run", images=16, primary=PRIMARY, criteria=CRITERIA)
     return run, write_memo(run, run.directory.results, make_sponsor(FULL))
 
 
@@ -151,7 +151,7 @@ def test_too_much_text_is_an_error_and_leaves_the_old_files(written, monkeypatch
 
 
 def test_the_annex_comes_and_goes(tmp_path):
-    run = a_run(tmp_path / "run", images=6)
+    run = memo_run(tmp_path / "run", images=6)
     assert write_memo(run, tmp_path / "out", make_sponsor(OVERLONG), ["a4"])[-1].name == "memo_annex.txt"
     assert LONG.strip() in (tmp_path / "out" / "memo_annex.txt").read_text()
     write_memo(run, tmp_path / "out", None, ["a4"])
@@ -160,7 +160,7 @@ def test_the_annex_comes_and_goes(tmp_path):
 
 @pytest.mark.parametrize("missing", ["typst", "pypdf"])
 def test_a_missing_library_names_its_extra(tmp_path, monkeypatch, missing):
-    memo = make_memo(a_run(tmp_path / "run", images=4), make_sponsor({}))
+    memo = make_memo(memo_run(tmp_path / "run", images=4), make_sponsor({}))
     monkeypatch.setitem(__import__("sys").modules, missing, None)
     with pytest.raises(MissingExtraError, match=r"pip install '\.\[report\]'"):
         typeset(memo, FIGURE, "a4")
@@ -177,7 +177,7 @@ def test_only_long_words_may_break_and_no_number_leaves_its_sign():
 
 def test_markup_in_a_sponsors_text_is_printed_not_run(tmp_path):
     hostile = '#panic("x") $x$ *bold* @ref <label> \\ #read("/etc/passwd") = // "quoted"'
-    memo = make_memo(a_run(tmp_path / "run", images=4), make_sponsor({"device": hostile}))
+    memo = make_memo(memo_run(tmp_path / "run", images=4), make_sponsor({"device": hostile}))
     pdf = typeset(memo, FIGURE, "a4")
     assert page_count(pdf) == 4
     assert squeeze(hostile) in squeeze(page_texts(pdf)[0])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidence.handmade import refusal
+from factories import error_of
 from report.memo_runs import FULL, LONG, OVERLONG
 from smoothcert.errors import InputError
 from smoothcert.report.memo import Sponsor, make_sponsor, read_sponsor
@@ -84,7 +84,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_no_text_is_answered_with_a_traceback(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("sponsor") / "sponsor.yaml"
     path.write_text(text, encoding="utf-8", errors="replace", newline="")
-    said = refusal(InputError, read_sponsor, path)
+    said = error_of(InputError, read_sponsor, path)
     assert said is None or (said and "Traceback" not in said)
 
 

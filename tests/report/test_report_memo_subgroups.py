@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from report.memo_runs import FULL, OVERLONG, PRIMARY, a_run
+from report.memo_runs import FULL, OVERLONG, PRIMARY, memo_run
 from smoothcert.evidence import open_run
 from smoothcert.evidence.outcomes import outcomes
 from smoothcert.report.documents import check_documents
@@ -32,7 +32,7 @@ FIGURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 86 80"><rect widt
 
 
 def memo_of(path, subgroups, sponsor=None, **kind):
-    run = a_run(path, images=IMAGES, subgroups=subgroups, primary=PRIMARY, **kind)
+    run = memo_run(path, images=IMAGES, subgroups=subgroups, primary=PRIMARY, **kind)
     return make_memo(run, make_sponsor(sponsor or {}))
 
 
@@ -50,7 +50,7 @@ def by_hand(run, values, wanted):
 
 
 def test_lowest_and_highest_of_enough_images_at_the_cell_shown(tmp_path):
-    run = a_run(tmp_path / "run", images=IMAGES, subgroups={"site": SITE, "sex": SEX}, primary=PRIMARY)
+    run = memo_run(tmp_path / "run", images=IMAGES, subgroups={"site": SITE, "sex": SEX}, primary=PRIMARY)
     memo = make_memo(run, make_sponsor({}))
     for row, values, kinds in zip(memo.tables["subgroups"].rows, (SITE, SEX), (("north", "south"), "FM"), strict=True):
         (_, low), (_, high) = sorted(by_hand(run, values, kind) for kind in kinds)
@@ -86,7 +86,9 @@ def test_what_cannot_be_given_is_said(tmp_path, subgroups, kind, row):
 
 
 def test_an_unattainable_cell_has_no_percentage(tmp_path):
-    run = a_run(tmp_path / "run", images=IMAGES, subgroups={"sex": SEX}, radius="3", primary={**PRIMARY, "radius": 3.0})
+    run = memo_run(
+        tmp_path / "run", images=IMAGES, subgroups={"sex": SEX}, radius="3", primary={**PRIMARY, "radius": 3.0}
+    )
     memo = make_memo(run, make_sponsor({}))
     assert memo.tables["subgroups"].rows == (("sex", "2", "not attainable", "not attainable"),)
 
@@ -113,7 +115,7 @@ MANY = {
 def test_four_pages_on_both_papers_with_many_columns(tmp_path, kind):
     primary = {"primary": {**PRIMARY, "radius": 0.2}} if kind else {"primary": PRIMARY}
     memo = make_memo(
-        a_run(tmp_path / "run", images=IMAGES, subgroups=MANY, groups=40, **kind, **primary), make_sponsor(OVERLONG)
+        memo_run(tmp_path / "run", images=IMAGES, subgroups=MANY, groups=40, **kind, **primary), make_sponsor(OVERLONG)
     )
     assert len(memo.tables["subgroups"].rows) == COLUMNS
     assert "and 1 more" in memo.fields["subgroup_note"].printed
@@ -129,7 +131,7 @@ def test_four_pages_on_both_papers_with_many_columns(tmp_path, kind):
 def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("subgroups") / "run"
     hostile = ["#panic(1) $x$ *b* @r <l> \\"] * 80 + ["| <script>"] * 80
-    run = a_run(path, images=IMAGES, subgroups={"site": SITE, "markup": hostile}, primary=PRIMARY)
+    run = memo_run(path, images=IMAGES, subgroups={"site": SITE, "markup": hostile}, primary=PRIMARY)
     log_documents(run.directory, write_memo(run, run.directory.results, make_sponsor(FULL)))
     return run
 

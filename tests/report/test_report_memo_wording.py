@@ -2,7 +2,7 @@
 
 import pytest
 
-from report.memo_runs import CRITERIA, FULL, OVERLONG, PRIMARY, a_run
+from report.memo_runs import CRITERIA, FULL, OVERLONG, PRIMARY, memo_run
 from smoothcert.report import claims
 from smoothcert.report.memo import make_memo, make_sponsor
 from smoothcert.report.memo.blocks import DOES_NOT, Grid, Prose
@@ -132,10 +132,10 @@ def test_the_sponsors_full_text_is_checked_also_where_the_memo_cuts_it():
     [{}, {"primary": PRIMARY, "criteria": CRITERIA}, {"drop": 7}, {"noise": "float"}, {"radius": "3,4"}, {"k": "1,3"}],
 )
 def test_the_memo_itself_passes(tmp_path, request_, fields):
-    memo = make_memo(a_run(tmp_path / "run", images=12, **request_), make_sponsor(fields))
+    memo = make_memo(memo_run(tmp_path / "run", images=12, **request_), make_sponsor(fields))
     assert refused(memo.pages, memo.sponsor) == []
 
 
 def test_a_refused_phrase_keeps_the_memo_a_draft_and_is_counted(tmp_path):
-    memo = make_memo(a_run(tmp_path / "run", images=8), make_sponsor({**FULL, "device": "The unhackable reader"}))
+    memo = make_memo(memo_run(tmp_path / "run", images=8), make_sponsor({**FULL, "device": "The unhackable reader"}))
     assert "the wording check refuses 1 phrase (" in memo.fields["reasons"].printed

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evidence.shards import dealt, unfinish
+from factories import deal_shards, simulate_run, unfinish
 from smoothcert.evidence import merge, open_run
 from smoothcert.evidence.events import LEVEL, append_event
 from smoothcert.report.html_report.build import render
@@ -12,12 +12,11 @@ from smoothcert.report.memo.facts import records
 from smoothcert.report.memo.settings import statistics
 from smoothcert.report.memo.sponsor import read_sponsor
 from smoothcert.report.notebook.facts import event_table
-from verify.simulated import simulate
 
 
 @pytest.fixture
 def parts(tmp_path):
-    return dealt(simulate(tmp_path / "whole", images=9), tmp_path, 3)
+    return deal_shards(simulate_run(tmp_path / "whole", images=9), tmp_path, 3)
 
 
 def material(parts, tmp_path):

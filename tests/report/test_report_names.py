@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from report.finished import finished
+from factories import make_run
 from smoothcert.cli.terminal import print_text, show
 from smoothcert.errors import printable
 from smoothcert.report.html_report import write_page
@@ -42,7 +42,7 @@ def formulas(text):
 def run(tmp_path_factory):
     facts = {"class_names": HOSTILE, "reference": "a\x1b[2J\u202e\n;=1.npz"}
     column = {"co\x1bl;=3": [HOSTILE[i % 4] for i in range(40)]}
-    return finished(tmp_path_factory.mktemp("names") / "run", images=40, data=facts, subgroups=column)
+    return make_run(tmp_path_factory.mktemp("names") / "run", images=40, data=facts, subgroups=column)
 
 
 def test_result_files(run, tmp_path):

@@ -14,16 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.tiny import request as tiny_request
-from engine.tiny import write_factory, write_random, write_resnet
-from evidence.handmade import a_line, a_spec, dated
-from report.finished import with_subgroups
+from factories import draw_hard_line, make_spec, with_subgroups, write_run
+from networks import small_request as tiny_request
+from networks import write_factory, write_random_images, write_resnet
 from smoothcert.errors import EvidenceError, MissingExtraError, SmoothcertError
 from smoothcert.evidence import open_run
-from smoothcert.evidence.creation import create_run
-from smoothcert.evidence.events import LEVEL, LOCKED, REPORTED, STARTED, append_event
-from smoothcert.evidence.ledger import LedgerWriter
-from smoothcert.evidence.seal import seal_run
+from smoothcert.evidence.events import LOCKED, REPORTED, append_event
 from smoothcert.report import Table
 from smoothcert.report.notebook import build, say, table, write_notebook
 from smoothcert.report.notebook.explore import moves
@@ -34,46 +30,24 @@ SCRIPT = (files("smoothcert.report.notebook") / "certification.py").read_text(en
 NASTY = "<b>bold</b> | $x$ & `y`"
 
 
-def a_run(path, images=8, classes=6, drop=0, clear=0.6, facts=None, subgroups=None, **asked):
-    """A run over simulated votes, sealed unless the last `drop` lines are missing; `clear`: how clear images are."""
+def notebook_run(path, images=8, classes=6, drop=0, share=0.6, facts=None, subgroups=None, **settings):
+    """Write a run with class names that need escaping; `share`: see `draw_hard_line`."""
     rng = np.random.default_rng(1)
     labels = rng.integers(0, min(classes, 10), images).tolist()
-    stopping = asked.setdefault("stopping", "looks")
-    looks = schedule(asked.setdefault("n_max", 1000), stopping)
-    spec = a_spec(labels, classes=min(classes, 10), looks=looks, **{"sigma": "0.25,0.5", "radius": "0.1,0.25", **asked})
+    settings = {"stopping": "looks", "n_max": 1000, "sigma": "0.25,0.5", "radius": "0.1,0.25", **settings}
+    spec = make_spec(labels, min(classes, 10), schedule(settings["n_max"], settings["stopping"]), **settings)
     names = tuple(f"{NASTY} {c}" for c in range(classes))
     counts = spec.data.class_counts + (0,) * (classes - len(spec.data.class_counts))
     changed = {"class_names": names, "class_counts": counts, "subgroups": tuple(subgroups or ()), **(facts or {})}
     spec = spec.model_copy(update={"data": spec.data.model_copy(update=changed)})
-    run = create_run(path, spec, {"threads": 1})
-    append_event(run.events, STARTED, lines=0)
-    lines = []
-    for sigma in spec.request.sigma:
-        append_event(run.events, LEVEL, sigma=float(sigma), self_test={"bit_equal": True}, noise_test={"passed": True})
-        lines += [votes_of(rng, spec, (sigma, i), label, clear) for i, label in enumerate(labels)]
+    lines = [
+        draw_hard_line(rng, spec, sigma, i, label, share)
+        for sigma in spec.request.sigma
+        for i, label in enumerate(labels)
+    ]
     lines = with_subgroups(lines, subgroups or {})[: len(lines) - drop]
-    with LedgerWriter(run.ledger / "local-0.jsonl") as writer:
-        writer.append(dated(lines))
-    if not drop:
-        seal_run(run, spec, run.read_ledger())
+    write_run(path, spec, lines, sealed=not drop)
     return path
-
-
-def votes_of(rng, spec, key, label, clear):
-    """Votes of one image; some stop early, and the third selects another class."""
-    p = rng.dirichlet(np.full(spec.classes, 0.3)) * (1 - clear)
-    p[label] += clear
-    draw = lambda n: {int(c): int(v) for c, v in enumerate(rng.multinomial(n, p)) if v}  # noqa: E731
-    targets = {spec.request.target_of(k) for k in spec.request.k}
-    selection = draw(spec.request.n0) if "prediction" in targets else None
-    if selection and key[1] == 3:
-        return a_line(key[1], label, {(label + 1) % spec.classes: spec.request.n0}, [], key[0])
-    taken = len(spec.looks) if key[1] % 2 else int(rng.integers(1, len(spec.looks) + 1))
-    total, looks = np.zeros(spec.classes, dtype=np.int64), []
-    for n in np.diff((0, *spec.looks[:taken])):
-        total = total + rng.multinomial(n, p)
-        looks.append({int(c): int(total[c]) for c in np.flatnonzero(total)})
-    return a_line(key[1], label, selection, looks, key[0])
 
 
 @pytest.fixture
@@ -129,7 +103,7 @@ def test_script_does_not_promise(word):
 
 
 def test_tables_of_evidence_name_no_folder(tmp_path):
-    run = open_run(a_run(tmp_path / "run", facts={"reference": "/home/someone/scans.npz#val"}))
+    run = open_run(notebook_run(tmp_path / "run", facts={"reference": "/home/someone/scans.npz#val"}))
     text = json.dumps(
         [spec_table(run.spec).rows, event_table(run).rows, line_table(run.spec, run.ledger.lines[0]).rows]
     )
@@ -139,7 +113,7 @@ def test_tables_of_evidence_name_no_folder(tmp_path):
 
 
 def test_reports_do_not_change_the_event_table(tmp_path):
-    path = a_run(tmp_path / "run")
+    path = notebook_run(tmp_path / "run")
     before = event_table(open_run(path)).rows
     append_event(path / "events.jsonl", REPORTED, files=3)
     assert event_table(open_run(path)).rows == before
@@ -147,15 +121,15 @@ def test_reports_do_not_change_the_event_table(tmp_path):
 
 
 def test_warnings_follow_the_run(tmp_path):
-    assert not list(warnings(open_run(a_run(tmp_path / "whole"))))
-    partial = " ".join(warnings(open_run(a_run(tmp_path / "part", drop=5, facts={"reference": "synthetic:8"}))))
+    assert not list(warnings(open_run(notebook_run(tmp_path / "whole"))))
+    partial = " ".join(warnings(open_run(notebook_run(tmp_path / "part", drop=5, facts={"reference": "synthetic:8"}))))
     assert "PARTIAL RUN: 5 results" in partial
     assert "NOT SEALED" in partial
     assert "Synthetic" in partial
 
 
 def test_votes_of_many_classes_are_cut():
-    spec = a_spec(classes=10)
+    spec = make_spec(classes=10)
     text = votes_in_words(spec, {c: 10 + c for c in range(10)})
     assert text == "19 j, 18 i, 17 h, 16 g, 15 f, 14 e, and 4 more classes"
 
@@ -174,7 +148,7 @@ def test_what_is_shown_is_escaped_and_long_tables_scroll(shown):
 
 
 def test_the_runs_own_settings_give_the_results_table(tmp_path):
-    run = open_run(a_run(tmp_path / "run", images=30, k="1,2"))
+    run = open_run(notebook_run(tmp_path / "run", images=30, k="1,2"))
     for sigma in run.spec.request.sigma:
         for k in (1, 2):
             found = moves(run, (sigma, k), "alpha", {"0.001": {"alpha": 0.001}, "1e-9": {"alpha": 1e-9}}, own="0.001")
@@ -190,7 +164,7 @@ def test_the_runs_own_settings_give_the_results_table(tmp_path):
 
 
 def test_a_cut_of_the_looks_is_a_run_planned_with_fewer_copies(tmp_path):
-    run = open_run(a_run(tmp_path / "run", images=20))
+    run = open_run(notebook_run(tmp_path / "run", images=20))
     looks = run.spec.looks[:3]
     assert looks == schedule(looks[-1])
     found = moves(run, (0.25, 1), "n_max", {"cut": {"looks": looks}}, own="")
@@ -209,7 +183,7 @@ def test_a_cut_of_the_looks_is_a_run_planned_with_fewer_copies(tmp_path):
 def test_a_missing_library_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jupytext", None)
     with pytest.raises(MissingExtraError, match=r"pip install '\.\[report\]'"):
-        write_notebook(open_run(a_run(tmp_path / "run")), tmp_path)
+        write_notebook(open_run(notebook_run(tmp_path / "run")), tmp_path)
 
 
 # every kind of run: the cells, executed here, with warnings as errors
@@ -249,7 +223,7 @@ QUICK = ("whole", "partial")
 )
 def test_every_kind_of_run_executes(kind, tmp_path, shown):
     asked, words = KINDS[kind]
-    said = execute(a_run(tmp_path / "run", **asked), shown)
+    said = execute(notebook_run(tmp_path / "run", **asked), shown)
     assert re.search(words.replace("(", r"\(").replace(")", r"\)"), said)
     assert "Skipped: LIVE is False" in said
     assert "all agree" in said
@@ -260,7 +234,7 @@ def test_every_kind_of_run_executes(kind, tmp_path, shown):
 
 @pytest.mark.slow
 def test_damage_is_named_and_a_changed_result_stops_the_notebook(tmp_path, shown):
-    path = a_run(tmp_path / "run")
+    path = notebook_run(tmp_path / "run")
     results = path / "results" / "results.json"
     record = json.loads(results.read_text())
     record["cells"][0]["certified"] += 1
@@ -274,7 +248,7 @@ def test_damage_is_named_and_a_changed_result_stops_the_notebook(tmp_path, shown
 
 
 def test_another_cell_can_be_shown_and_an_unknown_one_is_refused(tmp_path, shown):
-    path = a_run(tmp_path / "run")
+    path = notebook_run(tmp_path / "run")
     with pytest.raises(ValueError, match="SHOWN: expected a sigma, k and radius of this run"):
         execute(path, shown, SHOWN="(0.3, 1, 0.1)")
     with pytest.raises(FileNotFoundError, match=r"set RUN in the cell above"):
@@ -286,7 +260,7 @@ def test_five_images_are_certified_live_and_agree_with_the_ledger(tmp_path, show
     from smoothcert.engine.run import certify
 
     monkeypatch.chdir(tmp_path)
-    data = write_random(tmp_path / "images.npz")
+    data = write_random_images(tmp_path / "images.npz")
     write_resnet(tmp_path / "net.safetensors", images=data)
     certify(tiny_request("net.safetensors", Path("images.npz"), k=(1, 2)), tmp_path / "run")
     monkeypatch.setenv("SMOOTHCERT_FILES", str(tmp_path))
@@ -313,7 +287,7 @@ def test_five_images_are_certified_live_and_agree_with_the_ledger(tmp_path, show
 
 
 def test_without_torch_section_one_is_skipped_and_nothing_else_misses_it(tmp_path, shown, monkeypatch):
-    path = a_run(tmp_path / "run")
+    path = notebook_run(tmp_path / "run")
     for name in [name for name in sys.modules if name == "torch" or name.startswith("torch.")]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -337,7 +311,7 @@ def test_code_is_not_run(tmp_path, shown, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     write_factory(tmp_path)
-    write_random(tmp_path / "images.npz")
+    write_random_images(tmp_path / "images.npz")
     certify(tiny_request("nets:brittle", Path("images.npz"), stopping="fixed", n_max=2000), tmp_path / "run")
     sys.modules.pop("nets", None)
     monkeypatch.setenv("SMOOTHCERT_FILES", str(tmp_path))
@@ -352,7 +326,7 @@ def test_code_is_not_run(tmp_path, shown, monkeypatch):
 @pytest.mark.slow
 def test_the_notebook_is_stable_small_and_knows_nothing_of_the_machine(tmp_path):
     nbformat = pytest.importorskip("nbformat")
-    one = a_run(tmp_path / "one", k="1,2")
+    one = notebook_run(tmp_path / "one", k="1,2")
     path = write_notebook(open_run(one), one / "results")
     assert path == one / "results" / "notebook.ipynb"
     shutil.copytree(one, tmp_path / "deeper" / "two")
@@ -381,7 +355,7 @@ def test_the_notebook_is_stable_small_and_knows_nothing_of_the_machine(tmp_path)
 
 @pytest.mark.slow
 def test_beside_another_folder_the_notebook_finds_its_run_and_live_can_be_off(tmp_path):
-    run = open_run(a_run(tmp_path / "run"))
+    run = open_run(notebook_run(tmp_path / "run"))
     (tmp_path / "handed" / "over").mkdir(parents=True)
     text = write_notebook(run, tmp_path / "handed" / "over", live=False).read_text(encoding="utf-8")
     assert 'RUN = Path(\\"../../run\\")' in text
@@ -397,7 +371,7 @@ def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path, monkeypatch):
         nbformat.v4.new_code_cell("x = 3"),
     ]
     monkeypatch.setattr(build, "read_script", lambda *_: nbformat.v4.new_notebook(cells=entries))
-    run = open_run(a_run(tmp_path / "run"))
+    run = open_run(notebook_run(tmp_path / "run"))
     with pytest.raises(SmoothcertError, match=r"code cell 2, section '3 Certificates', failed \(AssertionError: the"):
         write_notebook(run, tmp_path / "run" / "results")
     assert [p.name for p in (tmp_path / "run" / "results").iterdir()] == ["results.json"]
@@ -440,13 +414,15 @@ def test_words_stand_on_the_left_and_numbers_on_the_right(column, left, shown):
 
 def test_subgroups_have_a_section_only_where_there_are_some(tmp_path, shown):
     columns = {"sex": [f"{NASTY} {i % 2}" for i in range(120)], "id": [str(i) for i in range(120)]}
-    said = execute(a_run(tmp_path / "some", images=120, subgroups=columns), shown).replace("\N{NO-BREAK SPACE}", " ")
+    said = execute(notebook_run(tmp_path / "some", images=120, subgroups=columns), shown).replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
     assert "Certified accuracy by subgroup at k = 1, r = 0.1" in said
     assert "90 more values" in said
     assert "is no test of fairness" in said
     assert f"{NASTY} 1" in said
     assert "results by sex, id" in said
     assert f"sex: {NASTY}" in said
-    none = json.dumps(build.read_script(open_run(a_run(tmp_path / "none")), tmp_path, live=True))
+    none = json.dumps(build.read_script(open_run(notebook_run(tmp_path / "none")), tmp_path, live=True))
     assert "subgroup_note" not in none
     assert "Subgroup by subgroup" not in none

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from factories import make_run
 from smoothcert.evidence.outcomes import plan_of
 from smoothcert.report.notebook.explore import (
     MARGINS,
@@ -21,14 +22,12 @@ from smoothcert.report.notebook.pictures import draw_needs
 from smoothcert.stats import Plan, r_max, samples_needed, schedule
 from smoothcert.stats.radius import probabilities_at
 
-from .finished import finished
-
 PLAN = Plan(schedule(1000), 0.001, "rankcp", 4, 0.5)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return finished(tmp_path_factory.mktemp("needs") / "run", images=40, k="1,2")
+    return make_run(tmp_path_factory.mktemp("needs") / "run", images=40, k="1,2")
 
 
 def test_points_are_the_images_with_looks_within_reach(run):
@@ -51,7 +50,7 @@ def test_the_split_is_the_mean_of_the_images_own(run):
 
 
 def test_without_votes_for_enough_rivals_the_split_is_even(tmp_path):
-    certain = finished(tmp_path / "run", images=4, p=1.0, k="1,2")
+    certain = make_run(tmp_path / "run", images=4, p=1.0, k="1,2")
     assert observed_split(certain, 0.5).tolist() == [0.5, 0.5]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from report.finished import finished
+from factories import make_run
 from report.pages import Reader, unpack
 from smoothcert.errors import MissingExtraError, printable
 from smoothcert.evidence import Run, open_run
@@ -39,7 +39,7 @@ def page(run):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return finished(tmp_path_factory.mktemp("page") / "run", k="1,2", primary=PLACE)
+    return make_run(tmp_path_factory.mktemp("page") / "run", k="1,2", primary=PLACE)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def steps_at(curve, radius):
 
 @pytest.mark.parametrize("stopping", ["looks", "fixed"])
 def test_counts_at_any_radius_are_those_of_the_evidence(tmp_path, stopping):
-    run = finished(tmp_path / "run", images=80, k="1,2", stopping=stopping)
+    run = make_run(tmp_path / "run", images=80, k="1,2", stopping=stopping)
     curves = page(run).data["curves"]
     drawn = np.random.default_rng(1).uniform(0, 1.6, 60)
     ends = round_down(np.unique(run.certificates(0.5, 1).radius)[5::3])  # where a count changes, and just beyond
@@ -160,7 +160,7 @@ def test_a_certificate_shows_votes_and_bounds(run, seen):
 
 
 def test_many_classes_keep_the_strongest_rivals_and_small_classes_are_counts(tmp_path):
-    run = finished(tmp_path / "run", images=120, classes=100, k="7", radius="0.1")
+    run = make_run(tmp_path / "run", images=120, classes=100, k="7", radius="0.1")
     data = page(run).data
     assert data["slots"] == 8
     votes = unpack(data["levels"][0]["votes"]).reshape(120, 8)
@@ -171,7 +171,7 @@ def test_many_classes_keep_the_strongest_rivals_and_small_classes_are_counts(tmp
 
 
 def test_classes_have_shares_where_images_are_many(tmp_path):
-    run = finished(tmp_path / "run", images=240, radius="0.1,9")
+    run = make_run(tmp_path / "run", images=240, radius="0.1,9")
     table, unattainable = page(run).data["tables"]
     assert all(re.fullmatch(r"[\d.]+ % \([\d.]+ to [\d.]+\), \d+/60", text) for text in table["texts"][0])
     assert {text for texts in unattainable["texts"] for text in texts} == {"not attainable"}
@@ -186,7 +186,7 @@ def test_status_of_a_sealed_run(seen):
 
 @pytest.mark.parametrize("drop", [1, 90, 120])
 def test_a_partial_run_says_so_everywhere_and_nothing_about_a_population(tmp_path, drop):
-    found = page(finished(tmp_path / "run", drop=drop, primary=PLACE))
+    found = page(make_run(tmp_path / "run", drop=drop, primary=PLACE))
     assert found.raw["title"].endswith("NOT SEALED, PARTIAL")
     assert f"{drop:,} of 120 results are missing" in found.text
     assert "for at least" not in found.text
@@ -201,15 +201,15 @@ def test_a_partial_run_says_so_everywhere_and_nothing_about_a_population(tmp_pat
 
 
 def test_synthetic_images_and_uncovered_arithmetic_are_named(tmp_path):
-    drawn = page(finished(tmp_path / "drawn", data={"reference": "synthetic:60"}))
+    drawn = page(make_run(tmp_path / "drawn", data={"reference": "synthetic:60"}))
     assert drawn.raw["title"].endswith("Sealed, SYNTHETIC IMAGES")
     assert "The images are synthetic" in drawn.text
-    plain = page(finished(tmp_path / "plain", noise="float"))
+    plain = page(make_run(tmp_path / "plain", noise="float"))
     assert "ARITHMETIC NOT COVERED" in plain.raw["title"]
 
 
 def test_changed_evidence_is_not_called_sealed(tmp_path):
-    run = finished(tmp_path / "run")
+    run = make_run(tmp_path / "run")
     path = run.directory.ledger / "local-0.jsonl"
     path.write_text(path.read_text().replace('"label":1', '"label":2', 1))
     found = page(open_run(tmp_path / "run"))
@@ -236,7 +236,7 @@ def test_the_population_claim_points_to_the_right_section(seen):
 def test_nothing_is_a_pass_where_nothing_was_promised(tmp_path, seen):
     assert "No acceptance criterion was fixed before the run" in seen.text
     promised = [{**PLACE, "at_least": 0.2, "of": "observed"}, {**PLACE, "at_least": 0.999}]
-    found = page(finished(tmp_path / "run", criteria=promised))
+    found = page(make_run(tmp_path / "run", criteria=promised))
     assert "No primary result was fixed" in found.text
     assert "No acceptance criterion" not in found.text
     assert [word for word in found.words if word in ("met", "NOT MET")][-2:] == ["met", "NOT MET"]
@@ -248,7 +248,7 @@ def test_what_an_older_run_did_not_record_is_said(seen):
 
 
 def test_an_unattainable_cell_is_never_a_percentage(tmp_path):
-    found = page(finished(tmp_path / "run", radius="0.1,5"))
+    found = page(make_run(tmp_path / "run", radius="0.1,5"))
     assert "not attainable (R_max" in found.text
     assert not re.search(r"\b0\.0 %[^.]{0,30}not attainable", found.text)
     assert [mark["attainable"] for mark in found.data["curves"][0][0]["grid"]] == [True, False]
@@ -257,7 +257,7 @@ def test_an_unattainable_cell_is_never_a_percentage(tmp_path):
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_from_the_data_are_text(tmp_path, name, seen):
     data = {"class_names": (name, "b", "c", "d"), "reference": name, "preprocessing": (name,)}
-    found = page(finished(tmp_path / "run", data=data))
+    found = page(make_run(tmp_path / "run", data=data))
     assert found.data["classNames"][0] == printable(name)
     assert [tag for tag, _ in found.tags].count("script") == 2
     assert not {"img"} & {tag for tag, _ in found.tags}
@@ -274,7 +274,7 @@ def test_data_cannot_leave_its_script_element(value):
 
 
 def test_half_a_character_does_not_stop_the_page(tmp_path):
-    run = finished(tmp_path / "run")
+    run = make_run(tmp_path / "run")
     data = run.spec.data.model_copy(update={"class_names": ("\ud800", "b", "c", "d"), "reference": "\ud800.npz"})
     broken = Run(run.directory, run.spec.model_copy(update={"data": data}), run.ledger)
     assert r"\ud800.npz" in Reader(write_page(broken, tmp_path).read_text(encoding="utf-8")).text
@@ -299,7 +299,7 @@ def test_half_a_character_does_not_stop_the_page(tmp_path):
     ids=str,
 )
 def test_runs_of_every_kind_make_a_sound_page(tmp_path, asked):
-    found = page(finished(tmp_path / "run", **asked))
+    found = page(make_run(tmp_path / "run", **asked))
     assert (found.open, found.astray) == ([], [])
     titles = [found.words[i + 1] for i, word in enumerate(found.words) if word in {str(n) for n in range(1, 12)}]
     shown = {title for name, title in SECTIONS if name != "subgroups" or asked.get("subgroups")}
@@ -307,7 +307,7 @@ def test_runs_of_every_kind_make_a_sound_page(tmp_path, asked):
 
 
 def test_groups_are_counted_and_the_largest_come_first(tmp_path):
-    run = finished(tmp_path / "run", images=12)
+    run = make_run(tmp_path / "run", images=12)
     spec = run.spec.model_copy(update={"data": run.spec.data.model_copy(update={"grouped": True})})
     assert "the population bound uses one image per group" in page(Run(run.directory, spec, run.ledger)).text
 
@@ -375,7 +375,7 @@ def test_of_very_many_images_the_page_holds_a_random_sample_and_says_so(run, mon
 
 @pytest.mark.parametrize("stopping", ["looks", "fixed"])
 def test_a_curve_of_very_many_steps_is_cut_to_counts_that_are_at_least(tmp_path, monkeypatch, stopping):
-    run = finished(tmp_path / "run", images=80, k="1,2", stopping=stopping)
+    run = make_run(tmp_path / "run", images=80, k="1,2", stopping=stopping)
     whole = page(run).data["curves"]
     assert not any("thinned" in curve for curves in whole for curve in curves)
     monkeypatch.setattr("smoothcert.report.html_report.data.STEPS", 9)

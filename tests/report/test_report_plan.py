@@ -6,9 +6,7 @@ import json
 
 import pytest
 
-from evidence.forecasts import a_forecast
-from evidence.handmade import a_spec
-from report.finished import finished
+from factories import make_forecast, make_run, make_spec
 from smoothcert.config import make_request
 from smoothcert.config.plan import make_plan_settings
 from smoothcert.errors import EvidenceError
@@ -36,8 +34,8 @@ def bare():
 def piloted(bare):
     """The same, with a forecast made by hand: r = 0.5 is unclear, r = 1 beyond reach."""
     settings = make_plan_settings(model="w_{sigma}.safetensors", data="synthetic:9", n_max=10_000, **REQUEST)
-    spec = a_spec(n_max=10_000, looks=(100, 10_000), classes=8, **REQUEST)
-    return Planned(settings, 8, 5, bare.outlook, a_forecast(spec, unclear=(0.5,), beyond=(1.0,)))
+    spec = make_spec(n_max=10_000, looks=(100, 10_000), classes=8, **REQUEST)
+    return Planned(settings, 8, 5, bare.outlook, make_forecast(spec, unclear=(0.5,), beyond=(1.0,)))
 
 
 def test_the_tables_without_a_pilot(bare):
@@ -78,7 +76,7 @@ def test_one_cell_is_and_several_are_beyond_reach(bare):
 
 
 def test_intervals_are_rounded_outwards():
-    forecast = a_forecast(a_spec(), share=0.66666, samples=(200.4, 150.6, 300.2))
+    forecast = make_forecast(make_spec(), share=0.66666, samples=(200.4, 150.6, 300.2))
     assert forecast_table(forecast).rows[0][3:5] == ("66.7", "36.6 to 96.7")
 
 
@@ -136,8 +134,8 @@ def predicted(tmp_path):
     """A finished run that carries a forecast of 60 % (30 to 90) everywhere."""
 
     def make(drop=0, **more):
-        planned = lambda spec: a_forecast(spec, **more).to_record()  # noqa: E731
-        return finished(tmp_path / "run", drop=drop, k=(1, 3), planned=planned)
+        planned = lambda spec: make_forecast(spec, **more).to_record()  # noqa: E731
+        return make_run(tmp_path / "run", drop=drop, k=(1, 3), write={"forecast": planned})
 
     return make
 
@@ -165,7 +163,7 @@ def test_predicted_beside_realised(predicted):
 
 
 def test_a_run_without_a_plan_has_no_comparison(tmp_path):
-    run = finished(tmp_path / "run")
+    run = make_run(tmp_path / "run")
     assert table_of(run, "plan").rows == ()
     assert inside(run) == ""
 

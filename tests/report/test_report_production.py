@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evidence.test_evidence_scenarios import BASIS, STATED
-from report.memo_runs import FULL, a_run
+from report.memo_runs import FULL, memo_run
 from smoothcert.config import Production, make_production
 from smoothcert.evidence import open_run
 from smoothcert.evidence.directory import write_json
@@ -128,7 +128,7 @@ def test_what_is_unknown_is_named():
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    run = a_run(tmp_path_factory.mktemp("cost") / "run", images=16)
+    run = memo_run(tmp_path_factory.mktemp("cost") / "run", images=16)
     events = run.directory.events
     append_event(events, RATES, sigma=0.25, device="cpu", batch_size=512, rates={"fp32": 7.5}, left_out={"fp16": "why"})
     append_event(events, ENERGY, sigma=0.25, copies=1000, joules=30.0, source="RAPL", seconds=1.0)
@@ -250,7 +250,7 @@ def test_the_page_has_a_table_a_device_and_no_markup_of_the_users(written):
 
 
 def test_a_run_without_a_decided_image_has_no_scenarios(tmp_path):
-    run = a_run(tmp_path / "run", images=4, drop=8)
+    run = memo_run(tmp_path / "run", images=4, drop=8)
     assert production_table(run).rows == ()
     assert "Re-certification after an update" not in render(run)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from report.finished import finished, with_subgroups, written
+from factories import make_run, with_subgroups, write_run
 from report.pages import Reader
 from smoothcert.evidence import Run, open_run
 from smoothcert.evidence.outcomes import outcomes
@@ -37,7 +37,7 @@ HOSTILE = (
 
 
 def grouped_run(path, **kind):
-    return finished(path, images=IMAGES, subgroups=COLUMNS, k="1,2", **kind)
+    return make_run(path, images=IMAGES, subgroups=COLUMNS, k="1,2", **kind)
 
 
 def by_hand(run, sigma, k, r, column):
@@ -64,7 +64,7 @@ def test_rows_are_counts_and_sum_to_the_cell_in_each_column(tmp_path, kind):
 
 
 def test_columns_in_the_specs_order_values_by_size_then_name(tmp_path):
-    run = finished(tmp_path / "run", images=7, subgroups={"z": list("bbaaccd"), "a": list("xyzxyzw")})
+    run = make_run(tmp_path / "run", images=7, subgroups={"z": list("bbaaccd"), "a": list("xyzxyzw")})
     assert [(part.column, part.value) for part in subgroups_of(run)] == [
         *(("z", value) for value in "abcd"),
         *(("a", value) for value in "xyzw"),
@@ -74,7 +74,7 @@ def test_columns_in_the_specs_order_values_by_size_then_name(tmp_path):
 
 def test_few_images_are_raw_counts_and_many_have_the_exact_interval(tmp_path):
     values = ["many"] * SMALL + ["few"] * (SMALL - 1)
-    run = finished(tmp_path / "run", images=len(values), subgroups={"site": values})
+    run = make_run(tmp_path / "run", images=len(values), subgroups={"site": values})
     many, few = subgroup_rows(run, 0.5, 1, 0.1)
     assert (few.observed, few.low, few.high) == (None, None, None)
     assert (many.low, many.high) == interval(many.certified, SMALL)
@@ -96,13 +96,13 @@ def test_abstentions_and_missing_results_stay_in_the_denominator(tmp_path):
     assert {row.observed for row in subgroup_rows(run, 0.25, 1, 0.1) if row.images >= SMALL} != {None}
     assert [row.images for row in subgroup_rows(run, 0.5, 1, 0.1)][:3] == [60, 30, 30]
     assert "its counts have no percentage" in subgroup_note(run)
-    lost = finished(tmp_path / "lost", images=IMAGES, p=0.3, subgroups=COLUMNS)
+    lost = make_run(tmp_path / "lost", images=IMAGES, p=0.3, subgroups=COLUMNS)
     assert {row.observed for row in subgroup_rows(lost, 0.5, 1, 0.25) if row.images >= SMALL} == {0}
 
 
 def test_while_images_have_no_result_there_are_counts_only(tmp_path):
     columns = {"sex": SEX, "all": ["x"] * IMAGES}
-    run = finished(tmp_path / "run", images=IMAGES, subgroups=columns, drop=IMAGES + 30)  # 30 have none at any sigma
+    run = make_run(tmp_path / "run", images=IMAGES, subgroups=columns, drop=IMAGES + 30)  # 30 have none at any sigma
     rows = subgroup_rows(run, 0.25, 1, 0.1)
     assert max(row.images for row in rows) == IMAGES - 30
     assert {row.observed for row in rows} == {None}
@@ -113,7 +113,7 @@ def test_while_images_have_no_result_there_are_counts_only(tmp_path):
 
 def test_hundreds_of_values_are_cut_and_the_table_says_so(tmp_path):
     values = [f"id {i // 2 if i < 20 else i}" for i in range(300)]
-    run = finished(tmp_path / "run", images=300, subgroups={"id": values}, radius="0.1")
+    run = make_run(tmp_path / "run", images=300, subgroups={"id": values}, radius="0.1")
     table = subgroup_table(run, 1, 0.1)
     assert [row[2] for row in table.rows] == ["2"] * 10 + ["1"] * (SHOWN - 10) + ["260"]
     assert table.rows[-1][1] == "260 more values"
@@ -148,7 +148,7 @@ def test_the_note_says_what_the_intervals_are_not(tmp_path):
 def hostile(tmp_path_factory):
     values = [HOSTILE[i % len(HOSTILE)] for i in range(40)]
     columns = {"<b>sex</b>|\n": values, "[c]": values, "=血": values}
-    return finished(tmp_path_factory.mktemp("hostile") / "run", images=40, subgroups=columns)
+    return make_run(tmp_path_factory.mktemp("hostile") / "run", images=40, subgroups=columns)
 
 
 def test_names_are_one_printable_line(hostile):
@@ -235,7 +235,7 @@ def test_results_page_and_table_name(tmp_path):
 
 
 def test_without_columns_no_document_has_anything_of_it(tmp_path):
-    run = finished(tmp_path / "run")
+    run = make_run(tmp_path / "run")
     assert table_of(run, "subgroups").rows == ()
     files = write_results(run, tmp_path)
     assert not [file for file in files if "subgroup" in file.name]
@@ -248,8 +248,8 @@ def test_without_columns_no_document_has_anything_of_it(tmp_path):
 
 
 def test_votes_decide_and_subgroups_change_nothing_else(tmp_path):
-    plain = finished(tmp_path / "plain", images=IMAGES)
-    run = finished(tmp_path / "run", images=IMAGES, subgroups=COLUMNS)
+    plain = make_run(tmp_path / "plain", images=IMAGES)
+    run = make_run(tmp_path / "run", images=IMAGES, subgroups=COLUMNS)
     assert run.results() == plain.results()
     assert np.array_equal(run.certificates(0.5).radius, plain.certificates(0.5).radius)
 
@@ -258,7 +258,7 @@ def test_a_damaged_ledger_does_not_stop_the_table(tmp_path):
     run = grouped_run(tmp_path / "run")
     lines = with_subgroups(run.ledger.lines, COLUMNS)
     lines[3] = replace(lines[3], subgroups={})
-    other = written(tmp_path / "other", run.spec, [*lines, replace(lines[0], index=9999)])
+    other = write_run(tmp_path / "other", run.spec, [*lines, replace(lines[0], index=9999)], sealed=False)
     rows = subgroup_rows(open_run(other.directory.path), 0.25, 1, 0.1)
     assert sum(row.images for row in rows) == 2 * IMAGES
     assert all(row.certified <= row.images for row in rows)

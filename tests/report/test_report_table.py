@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidence.handmade import a_line, a_spec
+from factories import make_line, make_spec
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.results import entries
@@ -113,8 +113,8 @@ def test_a_partial_run_has_no_population_sentence():
 
 
 def run_cells():
-    spec = a_spec((0, 1), looks=(1000,), stopping="fixed", bound="cohen", radius="0.25,0.75", k="1,2")
-    lines = (a_line(0, 0, {0: 100}, [{0: 1000}]), a_line(1, 1, {1: 90, 2: 10}, [{1: 700, 2: 300}]))
+    spec = make_spec((0, 1), looks=(1000,), stopping="fixed", bound="cohen", radius="0.25,0.75", k="1,2")
+    lines = (make_line(0, 0, {0: 100}, [{0: 1000}]), make_line(1, 1, {1: 90, 2: 10}, [{1: 700, 2: 300}]))
     return entries(spec, Ledger(lines))
 
 

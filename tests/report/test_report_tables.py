@@ -5,8 +5,7 @@ import math
 
 import pytest
 
-from evidence.handmade import a_line, a_spec
-from report.finished import finished
+from factories import make_line, make_run, make_spec, simulate_run
 from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.evidence.events import CHANGED, CLEAN, append_event
 from smoothcert.evidence.ledger import Ledger
@@ -15,12 +14,11 @@ from smoothcert.report import TABLES, table_of
 from smoothcert.report.results import write_results
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, group_table
 from smoothcert.report.units import units
-from verify.simulated import simulate
 
 
 @pytest.fixture
 def run(tmp_path):
-    return open_run(simulate(tmp_path / "run", images=40, k=(1, 2), radius="0.1,0.25,5"))
+    return open_run(simulate_run(tmp_path / "run", images=40, k=(1, 2), radius="0.1,0.25,5"))
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -62,7 +60,7 @@ def test_accuracy_without_noise_stands_beside_the_certificates(run):
 
 
 def test_a_partial_noise_level_has_no_interval(tmp_path):
-    run = finished(tmp_path / "run", images=60, classes=2, drop=7)
+    run = make_run(tmp_path / "run", images=60, classes=2, drop=7)
     assert [row[4] == "partial run" for row in accuracy_table(run).rows] == [False, True]
     first = class_table(run, 1, 0.1).rows[0]
     assert "%" not in first[3]
@@ -87,11 +85,11 @@ def test_cost_is_a_row_a_sigma_and_their_sum(run):
 
 def test_groups_are_counted_whole(tmp_path):
     labels = (0, 1, 2, 0)
-    spec = a_spec(labels, looks=(1000,), stopping="fixed", radius="0.25", grouped=True)
+    spec = make_spec(labels, looks=(1000,), stopping="fixed", radius="0.25", grouped=True)
     names = ("p1", "p1", "p2", "p1")
     winners = (0, 1, 2, 3)
     lines = [
-        a_line(i, labels[i], selection={winners[i]: 20}, looks=[{labels[i]: 1000}], group=names[i]) for i in range(4)
+        make_line(i, labels[i], selection={winners[i]: 20}, looks=[{labels[i]: 1000}], group=names[i]) for i in range(4)
     ]
     run = Run(RunDirectory(tmp_path), spec, Ledger(tuple(lines), (), 0))
     assert group_table(run, 1, 0.25).rows == (("p1", "3", "2/3"), ("p2", "1", "1/1"))
@@ -106,7 +104,7 @@ def test_criteria_say_met_or_not(tmp_path):
         {"sigma": 0.25, "radius": 0.1, "at_least": 0.01, "of": "observed"},
         {"sigma": 0.25, "radius": 0.1, "at_least": 1.0},
     ]
-    run = open_run(simulate(tmp_path / "run", images=40, criteria=wanted))
+    run = open_run(simulate_run(tmp_path / "run", images=40, criteria=wanted))
     assert [row[2] for row in criteria_table(run).rows] == ["met", "NOT MET"]
 
 
@@ -129,7 +127,7 @@ def test_the_figures_of_the_design(tmp_path):
 
 
 def test_a_run_with_one_image_missing_claims_nothing_about_a_population(tmp_path):
-    run = open_run(simulate(tmp_path / "run", images=20, drop=1))
+    run = open_run(simulate_run(tmp_path / "run", images=20, drop=1))
     found = run.results()
     assert {entry.lines for entry in found} == {19, 20}
     assert all(entry.population is None and entry.joint is None for entry in found)

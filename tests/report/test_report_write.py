@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
+from factories import simulate_run
 from smoothcert.errors import EvidenceError, InputError, MissingExtraError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import REPORTED
 from smoothcert.report import ReportOptions, write_report
 from smoothcert.report import write as module
 from smoothcert.report.documents import check_documents
-from verify.simulated import edit_lines, simulate
+from tampering import edit_lines
 
 WRITTEN = {
     "results.csv",
@@ -32,7 +33,7 @@ WRITTEN = {
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory):
-    path = simulate(tmp_path_factory.mktemp("whole") / "run", images=24, k=(1, 2))
+    path = simulate_run(tmp_path_factory.mktemp("whole") / "run", images=24, k=(1, 2))
     steps = []
     return path, write_report(path, on_step=steps.append), steps
 
@@ -62,7 +63,7 @@ def test_the_checksums_are_those_of_the_files_and_the_event_quotes_them(reported
 
 @pytest.mark.slow
 def test_a_report_needs_no_torch(tmp_path):
-    path = simulate(tmp_path / "run", images=6)
+    path = simulate_run(tmp_path / "run", images=6)
     script = (
         "import sys; sys.modules['torch'] = None\n"
         "from smoothcert.report import write_report, Wish\n"
@@ -77,7 +78,7 @@ def test_a_report_needs_no_torch(tmp_path):
 
 @pytest.mark.slow
 def test_a_partial_run_is_reported_as_partial(tmp_path):
-    path = simulate(tmp_path / "run", images=12, drop=3)
+    path = simulate_run(tmp_path / "run", images=12, drop=3)
     write_report(path, ReportOptions(live=False))
     results = path / "results"
     assert "PARTIAL" in (results / "results.md").read_text()
@@ -87,21 +88,21 @@ def test_a_partial_run_is_reported_as_partial(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_with_subgroups_is_reported_and_holds(tmp_path):
-    path = simulate(tmp_path / "run", images=60, subgroups={"sex": list("FM") * 30, "all": ["x"] * 60})
+    path = simulate_run(tmp_path / "run", images=60, subgroups={"sex": list("FM") * 30, "all": ["x"] * 60})
     names = {file.name for file in write_report(path, ReportOptions(live=False))}
     assert {"subgroups_k1_r0.1.csv", "subgroups_k1_r0.25.csv"} <= names
     assert check_documents(open_run(path)).faults == ()
 
 
 def test_nothing_finished_nothing_reported(tmp_path):
-    path = simulate(tmp_path / "run", images=4, drop=8)
+    path = simulate_run(tmp_path / "run", images=4, drop=8)
     with pytest.raises(EvidenceError, match="no finished image"):
         write_report(path)
     assert list((path / "results").iterdir()) == []
 
 
 def test_changed_evidence_gets_no_document(tmp_path):
-    path = simulate(tmp_path / "run", images=4)
+    path = simulate_run(tmp_path / "run", images=4)
     edit_lines(path, lambda records: records[0].update(label=(records[0]["label"] + 1) % 6))
     with pytest.raises(EvidenceError, match=r"not those that were sealed.*No document is written"):
         write_report(path)
@@ -109,7 +110,7 @@ def test_changed_evidence_gets_no_document(tmp_path):
 
 
 def test_a_refused_sponsor_file_leaves_nothing_behind(tmp_path):
-    path = simulate(tmp_path / "run", images=4)
+    path = simulate_run(tmp_path / "run", images=4)
     before = sorted((path / "results").iterdir())
     sponsor = tmp_path / "sponsor.yaml"
     sponsor.write_text("colour: blue\n")
@@ -120,14 +121,14 @@ def test_a_refused_sponsor_file_leaves_nothing_behind(tmp_path):
 
 
 def test_a_run_that_is_being_written_is_refused(tmp_path):
-    path = simulate(tmp_path / "run", images=4)
+    path = simulate_run(tmp_path / "run", images=4)
     with RunDirectory(path).locked(), pytest.raises(EvidenceError, match="Another process"):
         write_report(path)
 
 
 def test_nobody_writes_the_run_from_before_it_is_read(tmp_path, monkeypatch):
     """A report that was suspended after reading would otherwise overwrite the documents of what came meanwhile."""
-    path, seen = simulate(tmp_path / "run", images=4, drop=1), []
+    path, seen = simulate_run(tmp_path / "run", images=4, drop=1), []
 
     def read(run):
         with pytest.raises(EvidenceError, match="Another process"), RunDirectory(path).locked():
@@ -150,7 +151,7 @@ def test_a_report_of_nothing_leaves_no_lock(tmp_path):
 
 
 def test_a_missing_library_names_the_extra_before_anything_is_written(tmp_path, monkeypatch):
-    path = simulate(tmp_path / "run", images=4)
+    path = simulate_run(tmp_path / "run", images=4)
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "typst" else object())
     with pytest.raises(MissingExtraError, match=r"typst.*pip install '\.\[report\]'"):
         write_report(path)

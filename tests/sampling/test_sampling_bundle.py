@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import smoothcert.sampling.smoothing as smooth
-from engine.tiny import FACTORY, request, write_random, write_resnet
+from networks import FACTORY, small_request, write_random_images, write_resnet
 from smoothcert import SmoothedClassifier
 from smoothcert.engine.run import certify
 from smoothcert.errors import DataError, EvidenceError, ModelError, RecipeError, SmoothcertError, SpecError
@@ -51,7 +51,7 @@ def workshop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workshop")
     (folder / "bundled_nets.py").write_text(FACTORY + CONV)
     write_resnet(folder / "net.safetensors")
-    write_random(folder / "images.npz")
+    write_random_images(folder / "images.npz")
     state = load_classifier(str(folder / "net.safetensors")).module.state_dict()
     for name in ("net.pt", "net.ckpt", "net.tar"):
         torch.save({"state_dict": state}, folder / name)
@@ -103,7 +103,7 @@ def runs(workshop):
             model, more, _ = MODELS[kind]
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(workshop)
-                asked = request(model, "images.npz", n_max=100, radius=0.1, **more)
+                asked = small_request(model, "images.npz", n_max=100, radius=0.1, **more)
                 made[kind] = open_run(certify(asked, workshop / f"run {len(made)}").path)
         return made[kind]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.tiny import FACTORY, loaded, request, write_grey, write_random, write_resnet
+from networks import FACTORY, loaded, small_request, write_grey_images, write_random_images, write_resnet
 from smoothcert.cli import main
 from smoothcert.config import read_spec
 from smoothcert.engine.messages import Job, Ready, Refusal
@@ -28,8 +28,8 @@ SMALL = ["--sigma", "0.25", "--n-max", "100", "--n0", "10", "--batch-size", "64"
 def finished(tmp_path_factory):
     """A sealed run of a network of ours, and a stopped one."""
     folder = tmp_path_factory.mktemp("finished")
-    model, data = write_resnet(folder / "net.safetensors"), write_random(folder / "images.npz")
-    run = certify(request(model, data, n_max=100, n0=10, radius=0.1), folder / "sealed").path
+    model, data = write_resnet(folder / "net.safetensors"), write_random_images(folder / "images.npz")
+    run = certify(small_request(model, data, n_max=100, n0=10, radius=0.1), folder / "sealed").path
     unsealed(Path(shutil.copytree(run, folder / "stopped")))
     return folder
 
@@ -39,7 +39,7 @@ def place(tmp_path, monkeypatch, finished):
     """The working directory of somebody who was sent things: `evil.py` leaves a marker when it is imported."""
     monkeypatch.chdir(tmp_path)
     write_evil(tmp_path / "evil.py", tmp_path)
-    write_grey(tmp_path / "grey.npz")
+    write_grey_images(tmp_path / "grey.npz")
     shutil.copy(finished / "net.safetensors", tmp_path)
     bundle = tmp_path / "hub" / "configs"
     bundle.mkdir(parents=True)
@@ -200,7 +200,7 @@ def test_no_module_is_imported_from_a_run_directory(name, place, finished, monke
 def own(place):
     """A stopped run of code in the working directory, made by somebody who named it."""
     (place / "mine.py").write_text(FACTORY)
-    run = certify(request("mine:robust", place / "grey.npz", n_max=100, n0=10, radius=0.1), place / "own").path
+    run = certify(small_request("mine:robust", place / "grey.npz", n_max=100, n0=10, radius=0.1), place / "own").path
     yield run
     sys.modules.pop("mine", None)
 
@@ -241,7 +241,7 @@ def test_a_run_that_recorded_no_source_says_so(own):
 
 def test_a_worker_has_the_consent_of_the_process_that_started_it(place):
     (place / "mine.py").write_text(FACTORY)
-    work = loaded(request("mine:robust", place / "grey.npz", n_max=100, n0=10, radius=0.1))
+    work = loaded(small_request("mine:robust", place / "grey.npz", n_max=100, n0=10, radius=0.1))
     spec = freeze_spec(work)
     for consent, said in ((work.consent, Ready), (NO_CONSENT, Refusal)):
         job = Job(spec.to_json(), work.resolved, work.recipe, str(place), 1, consent)

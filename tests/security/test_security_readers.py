@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factories import simulate_run
 from smoothcert.cli import main
 from smoothcert.errors import SmoothcertError
 from smoothcert.evidence import open_run
-from verify.simulated import edit_json, edit_lines, simulate
+from tampering import edit_json, edit_lines
 
 from .hostile import many, rechained, strange, written
 
@@ -30,13 +31,13 @@ WRITING = ("report", "resume", "bundle")
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small sealed run."""
-    return Path(simulate(tmp_path_factory.mktemp("sound") / "run", images=4))
+    return Path(simulate_run(tmp_path_factory.mktemp("sound") / "run", images=4))
 
 
 @pytest.fixture(scope="module")
 def torn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, interrupted."""
-    return Path(simulate(tmp_path_factory.mktemp("torn") / "run", images=4, drop=2))
+    return Path(simulate_run(tmp_path_factory.mktemp("torn") / "run", images=4, drop=2))
 
 
 def ends(*arguments: object) -> int:

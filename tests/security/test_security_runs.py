@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence.handmade import refusal
-from report.finished import finished
+from factories import error_of, make_run
 from smoothcert.cli import main
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence import open_run
@@ -25,7 +24,7 @@ VERBS = (["status"], ["table"], ["table", "--format", "csv", "--radius", "0.3"],
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small sealed run."""
-    return finished(
+    return make_run(
         tmp_path_factory.mktemp("sound") / "run", images=8, subgroups={"sex": ["f", "m"] * 4}
     ).directory.path
 
@@ -102,7 +101,7 @@ def test_a_byte_flipped_anywhere_in_a_ledger_is_seen(sound, tmp_path):
 def seen(run: Path, place: Path, whole: bytes, i: int, sealed: str) -> str:
     """How a flipped bit shows; only time, worker and duration may change unseen, which say nothing about votes."""
     place.write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
-    told = refusal(EvidenceError, lambda: open_run(run).ledger.sha256() == sealed)
+    told = error_of(EvidenceError, lambda: open_run(run).ledger.sha256() == sealed)
     if told is not None:
         line = whole[:i].count(b"\n") + 1
         assert told.startswith((f"Line {line} of {place} is damaged", f"Line {line + 1} of {place} is damaged")), told

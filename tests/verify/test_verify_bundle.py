@@ -10,8 +10,8 @@ from importlib.metadata import version
 
 import pytest
 
-from evidence import handmade
-from evidence.bundles import FILE, WEIGHTS
+import factories
+from factories import WEIGHTS, WEIGHTS_SHA256, simulate_run
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence import open_run
 from smoothcert.evidence.bundle import files
@@ -20,9 +20,7 @@ from smoothcert.evidence.bundle.files import SUMMED, file_sha256, write_bundle
 from smoothcert.evidence.bundle.record import Bundle, Facts
 from smoothcert.verify import verify_bundle
 
-from .simulated import simulate
-
-model_of = handmade._model
+model_of = factories.model_facts
 
 
 def tensors(name="w"):
@@ -39,10 +37,10 @@ STATE = f"sha256:{hashlib.sha256(b'w torch.float32 (2,)' + bytes([10]) + struct.
 def certified(tmp_path, monkeypatch):
     """A sealed run over given weights, and how it names them."""
 
-    def make(sha256=FILE, weights=None, drop=0, state=STATE):
+    def make(sha256=WEIGHTS_SHA256, weights=None, drop=0, state=STATE):
         changed = {"sha256": sha256, "weights": weights, "state_sha256": state}
-        monkeypatch.setattr(handmade, "_model", lambda *a: model_of(*a).model_copy(update=changed))
-        path = simulate(tmp_path / f"run{len(list(tmp_path.iterdir()))}", drop=drop)
+        monkeypatch.setattr(factories, "model_facts", lambda *a: model_of(*a).model_copy(update=changed))
+        path = simulate_run(tmp_path / f"run{len(list(tmp_path.iterdir()))}", drop=drop)
         return open_run(path)
 
     return make
@@ -65,7 +63,7 @@ def bundle_of(run, path, weights=WEIGHTS, **changed):
 
 
 TIES = {
-    "the file": (FILE, None, WEIGHTS, "byte for byte"),
+    "the file": (WEIGHTS_SHA256, None, WEIGHTS, "byte for byte"),
     "the tensors": (STATE, None, tensors(), "the tensors the run certified"),
     "a state dict": ("sha256:" + "a" * 64, "w.pt", tensors(), "the tensors the run certified"),
 }
@@ -155,7 +153,7 @@ def test_a_bundle_without_origin_can_still_be_the_object(certified, tmp_path):
 def test_other_weights_are_named_though_every_hash_fits(certified, tmp_path):
     run = certified()
     report = verify_bundle(run, bundle_of(run, tmp_path / "b", b"other weights"))
-    assert report.faults == (f"weights.safetensors does not contain the certified weights, {FILE[:19]}...",)
+    assert report.faults == (f"weights.safetensors does not contain the certified weights, {WEIGHTS_SHA256[:19]}...",)
 
 
 def test_each_difference_is_named(certified, tmp_path):

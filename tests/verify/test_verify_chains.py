@@ -8,19 +8,17 @@ import shutil
 
 import pytest
 
-from evidence.handmade import PASSED
-from evidence.shards import dealt, unfinish
+from factories import PASSED, deal_shards, simulate_run, unfinish
 from smoothcert.evidence import RunDirectory, merge, open_run
 from smoothcert.evidence.events import LEVEL, LOCKED, RESUMED, append_event
 from smoothcert.verify import damage, verify
-
-from .simulated import simulate, snapshot
+from tampering import snapshot
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
-    return dealt(simulate(folder / "whole", images=9), folder, 3)
+    return deal_shards(simulate_run(folder / "whole", images=9), folder, 3)
 
 
 @pytest.fixture(scope="module")

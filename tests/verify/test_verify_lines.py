@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from evidence.handmade import a_line, a_spec
+from factories import make_line, make_spec, simulate_run
 from smoothcert.verify import line_faults, verify
+from tampering import edit_lines, rechain
 
-from .simulated import edit_lines, rechain, simulate
-
-SPEC = a_spec(sigma="0.25,0.5")
-GOOD = a_line(1, 1, {1: 90, 2: 10}, [{1: 95, 0: 5}, {1: 190, 0: 10}])
+SPEC = make_spec(sigma="0.25,0.5")
+GOOD = make_line(1, 1, {1: 90, 2: 10}, [{1: 95, 0: 5}, {1: 190, 0: 10}])
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ def test_images_with_indices_of_their_own():
 @pytest.mark.parametrize("block", [1, 3, 1000])
 def test_blocks_do_not_matter(tmp_path, monkeypatch, block):
     monkeypatch.setattr("smoothcert.evidence.line_store.BLOCK", block)
-    run = simulate(tmp_path / "run", k="1,3")
+    run = simulate_run(tmp_path / "run", k="1,3")
     honest = verify(run)
     assert (honest.faults, honest.lines, honest.decisions) == ((), 16, 16 * 2 * 2)
     edit_lines(run, lambda lines: lines[13]["looks"][0][1].update({"0": 10**6}))
@@ -83,7 +82,7 @@ def test_blocks_do_not_matter(tmp_path, monkeypatch, block):
 def test_a_run_of_many_bad_lines_ends_early(tmp_path, monkeypatch):
     """After twenty faults no further block is read."""
     monkeypatch.setattr("smoothcert.evidence.line_store.BLOCK", 5)
-    run = simulate(tmp_path / "run", images=60)
+    run = simulate_run(tmp_path / "run", images=60)
     edit_lines(run, lambda lines: [line.update(label=9) for line in lines])
     rechain(run)
     seen = []

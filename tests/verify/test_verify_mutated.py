@@ -10,17 +10,16 @@ import pytest
 import smoothcert.evidence.results as results
 import smoothcert.stats.population as population
 import smoothcert.stats.sequential as looks
+from factories import simulate_run
 from smoothcert.stats import claims, interval, r_max, radius
 from smoothcert.verify import verify
-
-from .simulated import simulate
 
 outcomes = import_module("smoothcert.evidence.outcomes")  # the package has a function of this name
 ASKED = {"images": 30, "k": "1,3", "alpha": 0.05}
 
 
 def honest(path, **settings):
-    return simulate(path, **ASKED, **settings)
+    return simulate_run(path, **ASKED, **settings)
 
 
 @pytest.mark.parametrize("bound", ["rankcp", "simuem", "cohen"])

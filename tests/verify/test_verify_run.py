@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import smoothcert.verify.recompute as numbers
+from factories import simulate_run
 from smoothcert.data import ImageSet
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence import RunDirectory
@@ -19,13 +20,12 @@ from smoothcert.evidence.outcomes import derived
 from smoothcert.stats import Bounds, bounds
 from smoothcert.verify import verify
 from smoothcert.verify.structure import labels_sha256
-
-from .simulated import edit_json, edit_lines, rechain, simulate, snapshot
+from tampering import edit_json, edit_lines, rechain, snapshot
 
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory):
-    return simulate(tmp_path_factory.mktemp("sealed") / "run", k="1,3")
+    return simulate_run(tmp_path_factory.mktemp("sealed") / "run", k="1,3")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def run(sealed, tmp_path):
 @pytest.mark.parametrize("bound", ["rankcp", "simuem", "cohen"])
 @pytest.mark.parametrize(("k", "target"), [("1", "auto"), ("1,3,5", "auto"), ("2", "label"), ("1,5", "prediction")])
 def test_an_honest_run_passes(tmp_path, stopping, bound, k, target):
-    path = simulate(tmp_path / "run", bound=bound, stopping=stopping, k=k, target=target, noise="float")
+    path = simulate_run(tmp_path / "run", bound=bound, stopping=stopping, k=k, target=target, noise="float")
     report = verify(path)
     assert report.faults == ()
     assert report.passed
@@ -49,9 +49,8 @@ def test_an_honest_run_passes(tmp_path, stopping, bound, k, target):
     assert report.bounds == looks * sum(1 if bound == "cohen" else 1 + k for k in ks)
 
 
-def test_two_classes_leave_the_rival_out(tmp_path, monkeypatch):
-    monkeypatch.setattr("verify.simulated.CLASSES", 2)
-    assert verify(simulate(tmp_path / "run", noise="grid")).faults == ()
+def test_two_classes_leave_the_rival_out(tmp_path):
+    assert verify(simulate_run(tmp_path / "run", classes=2, noise="grid")).faults == ()
 
 
 def records(change):
@@ -272,13 +271,13 @@ def test_derived_results_may_be_missing(run):
 
 
 def test_a_partial_run_verifies_and_says_so(tmp_path):
-    report = verify(simulate(tmp_path / "run", drop=3, k="1,3"))
+    report = verify(simulate_run(tmp_path / "run", drop=3, k="1,3"))
     assert report.passed
     assert (report.lines, report.missing, report.sealed) == (13, 3, False)
 
 
 def test_a_run_without_any_line_verifies(tmp_path):
-    report = verify(simulate(tmp_path / "run", drop=16))
+    report = verify(simulate_run(tmp_path / "run", drop=16))
     assert (report.passed, report.lines, report.bounds, report.missing) == (True, 0, 0, 16)
 
 
@@ -359,7 +358,7 @@ def zero(*arguments):
 @pytest.mark.parametrize("broken", [too_small, too_large, zero])
 @pytest.mark.parametrize("bound", ["rankcp", "simuem", "cohen"])
 def test_a_broken_scipy_bound_is_noticed(tmp_path, monkeypatch, bound, broken):
-    path = simulate(tmp_path / "run", images=3, bound=bound, k="1,3")
+    path = simulate_run(tmp_path / "run", images=3, bound=bound, k="1,3")
     assert verify(path).passed
     monkeypatch.setattr(numbers, "bounds", broken)
     assert any("is not the upper confidence bound of" in fault for fault in verify(path).faults)
@@ -426,7 +425,7 @@ SUBGROUPS = {"sex": list("FMFMFMFM"), "a\nb": list("00112233")}
     ],
 )
 def test_subgroups_have_exactly_the_columns_of_the_spec_and_texts(tmp_path, change, named):
-    run = simulate(tmp_path / "run", subgroups=SUBGROUPS)
+    run = simulate_run(tmp_path / "run", subgroups=SUBGROUPS)
     assert verify(run).faults == ()
     edit_lines(run, lambda lines: change(lines[11]))
     if "texts" not in named:  # else the ledger cannot be read, to seal it anew
@@ -437,13 +436,15 @@ def test_subgroups_have_exactly_the_columns_of_the_spec_and_texts(tmp_path, chan
 
 
 def test_a_changed_subgroup_breaks_the_seal(tmp_path):
-    run = simulate(tmp_path / "run", subgroups=SUBGROUPS)
+    run = simulate_run(tmp_path / "run", subgroups=SUBGROUPS)
     edit_lines(run, lambda lines: [line["subgroups"].update(sex="X") for line in lines if line["index"] == 3])
     assert any(COUNT_FIELD in fault for fault in verify(run).faults)
 
 
 def test_results_do_not_depend_on_subgroups(tmp_path):
-    with_, without = (simulate(tmp_path / name, subgroups=of) for name, of in (("with", SUBGROUPS), ("without", {})))
+    with_, without = (
+        simulate_run(tmp_path / name, subgroups=of) for name, of in (("with", SUBGROUPS), ("without", {}))
+    )
     one, other = (json.loads((path / "results" / "results.json").read_text())["cells"] for path in (with_, without))
     assert one == other
     assert "subgroups" not in (without / "spec.json").read_text()

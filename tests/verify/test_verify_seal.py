@@ -7,8 +7,7 @@ import shutil
 
 import pytest
 
-from evidence.handmade import PASSED
-from evidence.shards import dealt
+from factories import PASSED, deal_shards, simulate_run
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence import RunDirectory, merge, open_run
 from smoothcert.evidence.events import (
@@ -24,13 +23,12 @@ from smoothcert.evidence.events import (
 )
 from smoothcert.evidence.seal import fingerprint, seal_facts, seal_remark, seal_run
 from smoothcert.verify import verify
-
-from .simulated import edit_lines, rechain, simulate
+from tampering import edit_lines, rechain
 
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory):
-    return simulate(tmp_path_factory.mktemp("sealed") / "run", images=4)
+    return simulate_run(tmp_path_factory.mktemp("sealed") / "run", images=4)
 
 
 @pytest.fixture
@@ -158,7 +156,7 @@ def test_each_change_after_the_seal_is_a_fault_and_no_resume_mends_it(run, name)
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_an_altered_shard_is_not_merged(sealed, tmp_path, name):
     """The end of a shard is its seal."""
-    parts = dealt(sealed, tmp_path, 2)
+    parts = deal_shards(sealed, tmp_path, 2)
     mutate = MUTATIONS[name]
     if name.startswith("a deleted line"):
         mutate = text(lambda lines: [*lines[1:], lines[0]])
@@ -288,7 +286,7 @@ def test_lines_outside_lock_and_seal_are_named_although_sealed(run, at):
 
 
 def test_sampling_after_a_failed_test_is_named(tmp_path):
-    run = simulate(tmp_path / "run", images=4, drop=1)
+    run = simulate_run(tmp_path / "run", images=4, drop=1)
     append_event(run / "events.jsonl", LEVEL, sigma=0.25, **{**PASSED, "noise_test": {"passed": False}})
     assert verify(run).faults == ()
     append_event(run / "events.jsonl", RESUMED, lines=7)

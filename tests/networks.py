@@ -1,4 +1,4 @@
-"""Tiny runs: 8x8 images, small networks, a request for both."""
+"""Networks, images of 8x8 pixels, and requests for tiny runs."""
 
 from pathlib import Path
 
@@ -63,12 +63,12 @@ def two():
 
 
 def write_factory(folder: Path) -> None:
-    """Write the module of small classifiers; run in that folder to name it as `nets:NAME`."""
+    """Write the module `nets` of small classifiers; in that folder, `nets:NAME` is one of them."""
     (folder / "nets.py").write_text(FACTORY, encoding="utf-8")
 
 
-def write_grey(path: Path, greys: tuple[int, ...] = (40, 100, 160, 220), each: int = 3, **more: object) -> Path:
-    """Write images whose class is their grey level, up to a little texture of mean zero."""
+def write_grey_images(path: Path, greys: tuple[int, ...] = (40, 100, 160, 220), each: int = 3, **more: object) -> Path:
+    """Write images whose class is their mean grey level."""
     labels = np.tile(np.arange(len(greys)), each)
     texture = np.random.default_rng(0).integers(-20, 21, (len(labels), 4, *SHAPE[1:]))
     texture = np.concatenate([texture, -texture], axis=1)
@@ -77,7 +77,7 @@ def write_grey(path: Path, greys: tuple[int, ...] = (40, 100, 160, 220), each: i
     return path
 
 
-def write_random(path: Path, count: int = 10) -> Path:
+def write_random_images(path: Path, count: int = 10) -> Path:
     """Write random images with the labels 0, 1, 2, 3, 0, ..."""
     images = np.random.default_rng(1).integers(0, 256, (count, *SHAPE), dtype=np.uint8)
     np.savez(path, images=images, labels=np.arange(count) % CLASSES)
@@ -87,9 +87,9 @@ def write_random(path: Path, count: int = 10) -> Path:
 def write_resnet(
     path: Path, sigma: float | None = 0.25, arch: str = "resnet8", seed: int = 3, images: Path | None = None
 ) -> Path:
-    """Write a random network of ours whose votes are mixed: nobody trained it, but it is the same every time.
+    """Write an untrained built-in network with mixed votes, the same every time.
 
-    Its classes are about equally likely on the images given (uint8 (n, H, W, 3), arrays `images` and `labels`).
+    Its classes are about equally likely on the images (uint8 (n, H, W, 3), arrays `images` and `labels`).
     """
     torch.manual_seed(seed)
     pixels, classes = torch.rand(64, SHAPE[2], *SHAPE[:2]), CLASSES
@@ -111,8 +111,8 @@ def write_resnet(
     return path
 
 
-def request(model: Path | str, data: Path, **settings: object) -> Request:
-    """A small request: one noise level, three radii, at most 300 copies, on the processor."""
+def small_request(model: Path | str, data: Path, **settings: object) -> Request:
+    """Return a request with one noise level, two radii and at most 300 samples per image, on the CPU."""
     usual = {
         "sigma": 0.25,
         "radius": (0.1, 0.2),
@@ -125,6 +125,6 @@ def request(model: Path | str, data: Path, **settings: object) -> Request:
     return make_request(model=str(model), data=str(data), **(usual | settings))
 
 
-def loaded(asked: Request) -> Workload:
-    """Images and classifiers of a request that was made here, code included."""
-    return load_workload(asked, consent=consent_of(asked))
+def loaded(request: Request) -> Workload:
+    """Load the images and classifiers of a request, code included."""
+    return load_workload(request, consent=consent_of(request))
