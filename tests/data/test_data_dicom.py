@@ -1,4 +1,4 @@
-"""DICOM files made here: rescaling, windows and inversion by hand; pseudonyms; refusals that name nobody."""
+"""DICOM files written here: rescaling, windows and inversion by hand; pseudonyms; messages without personal data."""
 
 import os
 import stat

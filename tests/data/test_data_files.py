@@ -1,4 +1,4 @@
-"""Image files come back exactly as stored, or are refused with one sentence; nothing is resized or converted."""
+"""Image files are read exactly as stored, or raise an error of one sentence; nothing is resized or converted."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""A folder a class: what is read is what the files store, in one order, and whatever is odd has its own sentence."""
+"""One folder per class: pixels as stored, in one order; each mistake has its own message."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""Equal images are found inside a set and across two, whatever their labels, and each doubt is said once."""
+"""Equal images are found within a set and between two, whatever their labels; each warning is given once."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A manifest names files with labels: encodings, separators, classes, splits, and a sentence for every slip."""
+"""Manifests: encodings, separators, classes, splits, and a message for every mistake."""
 
 from pathlib import Path
 

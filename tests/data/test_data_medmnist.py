@@ -1,4 +1,4 @@
-"""MedMNIST: files as they come, names from the installed package's catalogue, and where a missing file belongs."""
+"""MedMNIST: files as published, class names from the installed package, and where to put a missing file."""
 
 import hashlib
 import sys

@@ -1,4 +1,4 @@
-"""How far simple changes move an image: closed forms where there are any, properties elsewhere."""
+"""Norms of perturbations: closed forms where there are any, properties elsewhere."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Resizing and cropping: against a filter written out here, on the grid, bit for bit where nothing is to be done."""
+"""Resizing and cropping: against a filter written here, on the grid, unchanged if the size is right already."""
 
 import sys
 from pathlib import Path
@@ -100,7 +100,7 @@ def test_other_shapes_after_resizing_need_a_crop(tmp_path: Path) -> None:
 
 
 def test_overshoot_does_not_hide_twelve_bits(tmp_path: Path) -> None:
-    """Bicubic edges overshoot 4095; the grid is told by what is stored, not by what resizing makes of it."""
+    """Bicubic edges overshoot 4095; the stored values decide the grid, not the resized ones."""
     edge = np.zeros((20, 20), np.uint16)
     edge[:, 10:] = 4095
     (tmp_path / "a").mkdir()

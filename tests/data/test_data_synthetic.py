@@ -1,4 +1,4 @@
-"""Synthetic images: reproducible, on the grid, always called synthetic, and different enough to be classes."""
+"""Synthetic images: reproducible, on the grid, named synthetic, and with distinguishable classes."""
 
 import numpy as np
 import pytest

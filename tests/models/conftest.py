@@ -1,4 +1,4 @@
-"""Libraries whose models are loaded, and networks of which every test knows the numbers."""
+"""Fixtures of the model libraries, and networks with known outputs."""
 
 import warnings
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Networks, and the ways they are written to disk, that several tests of models share."""
+"""Networks shared by several tests of models, and ways to write them to disk."""
 
 import json
 import warnings
@@ -44,7 +44,7 @@ class One(nn.Module):
 
 
 def noisy(count: int, shape: tuple[int, int, int] = (3, 12, 12), seed: int = 1) -> torch.Tensor:
-    """Noisy copies of a few images in [0, 1]: float (count, C, H, W)."""
+    """Return noise samples of a few images in [0, 1]: float (count, C, H, W)."""
     draw = torch.Generator().manual_seed(seed)
     images = torch.rand(8, *shape, generator=draw).repeat((count + 7) // 8, 1, 1, 1)[:count]
     return images + 0.25 * torch.randn(images.shape, generator=draw)

@@ -1,4 +1,4 @@
-"""Rearranged inputs: the module gets what it expects, whatever the order of colours and of channels."""
+"""Rearranged inputs: the module gets the channel order and the layout it expects."""
 
 import pytest
 import torch

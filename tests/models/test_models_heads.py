@@ -1,4 +1,4 @@
-"""What a classifier returns becomes one row of scores an image, in which the right class wins; or a clear refusal."""
+"""The output of a classifier becomes one row of scores per image, or raises a clear error."""
 
 from collections import OrderedDict
 from dataclasses import dataclass

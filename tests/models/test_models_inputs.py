@@ -1,4 +1,4 @@
-"""What is declared and what the user states: one affine map a channel on [0, 1] images, or a refusal naming both."""
+"""Card and options: one affine map per channel of [0, 1] images, or an error that names both."""
 
 import pytest
 import torch

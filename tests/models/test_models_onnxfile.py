@@ -1,4 +1,4 @@
-"""ONNX files: run as stored, with the votes of the network they come from; or refused, and nothing else is read."""
+"""ONNX files: the votes of the exported network, or an error; no other file is read."""
 
 import copy
 import hashlib
@@ -65,7 +65,7 @@ def test_channels_last_are_told_from_the_declared_shape(exported, trained) -> No
         load_classifier(path, ModelOptions(layout="NCHW", in_channels=3))
 
 
-def test_where_the_shape_leaves_doubt_the_user_decides(exported) -> None:
+def test_the_user_sets_the_layout_if_the_shape_is_ambiguous(exported) -> None:
     flat = nn.Sequential(nn.Flatten(), nn.Linear(27, 3))
     path = exported(flat, (2, 3, 3, 3))
     assert load_classifier(path, ModelOptions(in_channels=3)).adapted == ()

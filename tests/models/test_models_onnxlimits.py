@@ -1,4 +1,4 @@
-"""An ONNX file is data: what it makes of memory and time is limited, and its process ends with ours."""
+"""ONNX files: memory and time are limited, and the process ends with its parent."""
 
 import os
 import signal

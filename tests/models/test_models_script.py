@@ -1,4 +1,4 @@
-"""TorchScript archives: refused as code, else the votes of the network they were made from."""
+"""TorchScript archives: refused without trust, otherwise the votes of the scripted network."""
 
 import warnings
 import zipfile

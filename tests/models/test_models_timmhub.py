@@ -1,4 +1,4 @@
-"""timm's networks: real ones with random weights of ours, never a download."""
+"""timm networks with random weights; nothing is downloaded."""
 
 import sys
 import warnings

@@ -1,4 +1,4 @@
-"""Every way to name a classifier gives the votes of the plain module, called by hand on the same noisy images."""
+"""Every form of model reference gives the votes of the plain module on the same noisy images."""
 
 import copy
 import io
@@ -43,7 +43,7 @@ class Case:
 
 @torch.inference_mode()
 def differing(case: Case) -> float:
-    """The share of differing votes among some hundred noisy copies that the sampler draws."""
+    """Return the share of votes that differ among some hundred noise samples."""
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, *case.shape)).astype(np.int32)
     noise = make_noise("grid", 0.25, 255, 1)
     slot = np.repeat(np.arange(IMAGES), COPIES)

@@ -1,4 +1,4 @@
-"""The test of the delivered noise: it passes on good noise and fails on every bad one."""
+"""The test of delivered noise passes on correct noise and fails on every wrong one."""
 
 import numpy as np
 import pytest

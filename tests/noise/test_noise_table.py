@@ -1,4 +1,4 @@
-"""The thresholds against mpmath, their ends, and the total variation they leave."""
+"""Thresholds against mpmath, their ends, and the total variation distance."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""What the writers put into the buffer, bit for bit, against a slow reference built from NumPy alone."""
+"""Output of the writers, bit for bit, against a slow NumPy reference."""
 
 import subprocess
 import sys

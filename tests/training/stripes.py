@@ -1,4 +1,4 @@
-"""Images that are easy to tell apart, and a training of a second."""
+"""Images of three clearly different classes, and training settings for one second."""
 
 import numpy as np
 

@@ -15,10 +15,10 @@ def logits(seed: int, n: int = 5) -> torch.Tensor:
 
 
 def test_the_three_terms_against_scipy() -> None:
-    """Cross-entropy, mean divergence of a copy from the average, entropy of the average."""
+    """Return cross-entropy, mean divergence of a sample from the average, and entropy of the average."""
     samples = [logits(1), logits(2)]
     settings = TrainingSettings(sigma=0.5, consistency=7.0, entropy=0.5)
-    shares = [softmax(copy.double().numpy(), axis=1) for copy in samples]
+    shares = [softmax(sample.double().numpy(), axis=1) for sample in samples]
     mean = (shares[0] + shares[1]) / 2
     apart = sum(rel_entr(mean, share).sum(1).mean() for share in shares) / 2
     cross = F.cross_entropy(torch.cat(samples), LABELS.repeat(2))
@@ -31,7 +31,7 @@ def test_one_copy_is_plain_cross_entropy() -> None:
     assert torch.equal(objective(logits(1), LABELS, settings), F.cross_entropy(logits(1), LABELS))
 
 
-def test_agreement_is_free_only_for_equal_copies() -> None:
+def test_consistency_costs_nothing_only_for_equal_samples() -> None:
     settings = TrainingSettings(sigma=0.5, consistency=1.0, entropy=0.0)
     same, other = torch.cat([logits(1), logits(1)]), torch.cat([logits(1), -logits(1)])
     assert float(objective(same, LABELS, settings)) == pytest.approx(

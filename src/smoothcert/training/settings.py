@@ -1,4 +1,4 @@
-"""What a training run is told, and what it reports."""
+"""Settings of a training run, and the report of each epoch."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
