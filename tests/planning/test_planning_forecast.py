@@ -27,17 +27,17 @@ def one():
 
 def test_every_cell_is_there_and_the_unattainable_have_no_forecast(one):
     found, _, _ = one
-    assert [(entry.k, entry.radius) for entry in found.cells] == [
+    assert [(entry.k, entry.radius) for entry in found.entries] == [
         (k, r) for k in (1, 3) for r in (0.25, 0.5, 0.75, 1.0)
     ]
-    beyond = [entry for entry in found.cells if entry.radius > entry.r_max]
+    beyond = [entry for entry in found.entries if entry.radius > entry.r_max]
     assert {(entry.k, entry.radius) for entry in beyond} == {(1, 1.0), (3, 1.0)}
     assert all(entry.looks is None and entry.fixed is None and entry.needed is None for entry in beyond)
 
 
 def test_what_so_short_a_pilot_cannot_tell_has_a_wide_interval_and_no_forecast(one):
     found, real, _ = one
-    entry = next(entry for entry in found.cells if (entry.k, entry.radius) == (1, 0.75))
+    entry = next(entry for entry in found.entries if (entry.k, entry.radius) == (1, 0.75))
     assert entry.needed > 1 - 3 / 300
     assert entry.telling(300) == pytest.approx(3 / (1 - entry.needed), abs=1)
     assert entry.telling(entry.telling(300)) is None
@@ -48,7 +48,7 @@ def test_what_so_short_a_pilot_cannot_tell_has_a_wide_interval_and_no_forecast(o
 
 def test_forecasts_lie_in_their_intervals_and_fixed_loses_nothing(one):
     found, real, _ = one
-    for i, entry in enumerate(entry for entry in found.cells if entry.looks is not None):
+    for i, entry in enumerate(entry for entry in found.entries if entry.looks is not None):
         for estimate in (entry.looks, entry.fixed):
             assert 0 <= estimate.low <= estimate.high <= 1
             assert estimate.value is None or estimate.low <= estimate.value <= estimate.high
@@ -70,7 +70,7 @@ def test_the_copies_taken_are_a_distribution_with_the_mean_that_is_forecast(one)
 def test_a_pilot_of_the_whole_run_leaves_only_the_noise_open():
     found, _, _ = _one(wide, procedure(radii=(0.25,)), 8, count=150, samples=2000, m=150)
     part, _, _ = _one(wide, procedure(radii=(0.25,)), 8, count=150, samples=2000, m=5000)
-    whole, open_ = (each.cells[0].looks.high - each.cells[0].looks.low for each in (found, part))
+    whole, open_ = (each.entries[0].looks.high - each.entries[0].looks.low for each in (found, part))
     assert whole < 0.6 * open_
 
 
@@ -79,7 +79,7 @@ def test_the_share_of_votes_itself_misleads_and_the_forecast_does_not():
     asked = procedure(radii=(0.5,))
     errors = np.array(
         [
-            (found.cells[0].looks.value - real.certified.mean(), naive.certified.mean() - real.certified.mean())
+            (found.entries[0].looks.value - real.certified.mean(), naive.certified.mean() - real.certified.mean())
             for found, real, naive in (_one(near, asked, seed) for seed in range(6))
         ]
     )
@@ -98,7 +98,7 @@ def test_with_fixed_stopping_the_run_takes_all_its_copies():
 def test_a_pilot_in_which_all_is_certified_does_not_promise_that_all_is():
     """100 certified of 100 leave 1.9 % open by the likelihood ratio, 3.6 % by the exact interval."""
     found, _, _ = _one(lambda m, rng: np.full(m, 0.9999), procedure(radii=(0.25,)), 10)
-    share = found.cells[0].looks
+    share = found.entries[0].looks
     assert (share.value, share.high) == (1.0, 1.0)
     assert 0.95 < share.low < 0.985
 
@@ -111,7 +111,7 @@ def test_intervals_hold_the_run_in_about_95_of_100_pilots(kind):
     for seed in range(60):
         found, real, naive = _one(kind, asked, 1000 + seed)
         shares = real.certified.mean(axis=0)[0]
-        entries = [entry.looks.holds(share) for entry, share in zip(found.cells, shares, strict=True)]
+        entries = [entry.looks.holds(share) for entry, share in zip(found.entries, shares, strict=True)]
         held.append([*entries, found.level.looks.holds(real.samples.mean())])
         missed.append(naive.certified.mean(axis=0)[0] - shares)
     coverage, naive_error = np.mean(held, axis=0), 100 * np.mean(missed, axis=0)

@@ -92,7 +92,7 @@ def test_seed_precision_and_batch_do_not_matter(planned, tmp_path):
 def test_a_pilot_larger_than_the_data_takes_all_and_says_so(grey):
     found = plan(settings(grey).model_copy(update={"pilot": 50}))
     assert found.forecast.pilot.images == 12
-    assert found.notes == ("The pilot took all 12 images there are, not the 50 asked for.",)
+    assert found.notes == ("The pilot took all 12 images available, fewer than --pilot 50.",)
 
 
 def test_a_run_of_more_images_than_there_are_is_forecast_and_does_not_match(grey):

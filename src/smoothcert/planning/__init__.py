@@ -1,1 +1,1 @@
-"""Planning: what a run can show, what it will take and what it will cost, before it begins."""
+"""Planning a run: what it can certify, how many samples and images it needs, and what it will cost."""

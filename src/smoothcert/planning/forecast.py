@@ -1,10 +1,10 @@
-"""The forecast of a run from a pilot: what a run over m images may come to, and how uncertain that is.
+"""The forecast of a run over m images from a pilot, with prediction intervals.
 
-A forecast is a mean over images, `effect @ mixture`. Its profile likelihood is traced: for each value of the mean,
-the distribution with that mean that explains the votes best. Twice the loss of log-likelihood is taken as chi-square
-with one degree of freedom (as for the empirical likelihood of a mean: Owen, Biometrika 75, 1988), so each point of the
-trace has a signed root s, and the trace is a confidence distribution with s standard normal. Where the votes cannot
-tell two distributions apart, the trace jumps from one end of what is possible to the other, as it should.
+A forecast is a mean over images, `effect @ mixture`. Its profile likelihood is traced: for each value of the mean, the
+mixing distribution with that mean that maximises the likelihood of the votes. Twice the loss of log-likelihood is taken
+as chi-square with one degree of freedom (as for the empirical likelihood of a mean: Owen, Biometrika 75, 1988,
+doi:10.1093/biomet/75.2.237), so each point of the trace has a signed root s, and the trace is a confidence distribution
+with s standard normal. Where the votes cannot distinguish two distributions, the trace jumps across the possible range.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from smoothcert.formats.plan import COVERAGE, EntryForecast, Estimate, LevelForecast, Rate
-from smoothcert.planning.population import FloatArray, IntArray, Population, Seen, climb, population
-from smoothcert.planning.reach import sufficient
+from smoothcert.planning.attainable import sufficient
+from smoothcert.planning.population import FloatArray, IntArray, Population, Seen, climb, estimate_population
 from smoothcert.stats import Plan, Procedure, r_max, schedule, simulate
 from smoothcert.stats.sequential import FIRST_LOOK
 
@@ -26,7 +26,7 @@ _ROOTS = (0.4, 1.0, 2.0, 3.2)  # signed roots aimed at, on either side
 _AIMS, _ROUNDS = 3, 400
 _NEAR = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.25, 0.4)
 _BETWEEN = np.array([0.0, *_NEAR, 0.5, *(1 - near for near in reversed(_NEAR))])
-"""Where a line between two traced points is looked at: closely at its ends, as a trace may jump far from them."""
+"""Positions on a line between two traced points, dense at its ends, where a trace may jump."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +46,12 @@ def traces(votes: Seen, best: FloatArray, effects: FloatArray) -> list[Trace]:
     """Trace the profile likelihood of several means.
 
     Args:
-        votes: what the pilot's votes say.
+        votes: likelihood of the pilot's votes.
         best: float (points,): `mixture(votes)`.
-        effects: float (F, points) in [0, 1]: what is averaged, at each point.
+        effects: float (F, points) in [0, 1]: the quantity that is averaged, at each point.
 
     Returns:
-        One trace an effect.
+        One trace per effect.
     """
     both = np.repeat(np.concatenate([effects, 1 - effects]), len(_ROOTS), axis=0)
     aims = np.tile(_ROOTS, 2 * len(effects))
@@ -70,7 +70,7 @@ def traces(votes: Seen, best: FloatArray, effects: FloatArray) -> list[Trace]:
 
 
 def _loss(votes: Seen, best: FloatArray, found: FloatArray) -> FloatArray:
-    """Return the log-likelihood that each distribution loses against the best."""
+    """Return the loss of log-likelihood of each distribution against the best."""
     like = votes.likelihood
     lost: FloatArray = (np.log(like @ best) - np.log(found @ like.T)) @ votes.numbers
     return lost
@@ -88,37 +88,39 @@ def _trace(votes: Seen, best: FloatArray, points: FloatArray, effect: FloatArray
 
 
 def _masses(roots: NDArray[np.float64]) -> FloatArray:
-    """Return the standard normal mass around each of some increasing roots."""
+    """Return the standard normal mass around each of several increasing roots."""
     middles = (roots[1:] + roots[:-1]) / 2
     masses: FloatArray = np.diff(ndtr(np.concatenate([[-np.inf], middles, [np.inf]])))
     return masses
 
 
 RUNS = 50
-"""Runs simulated at each distribution of a trace."""
+"""Number of runs simulated per distribution of a trace."""
 _DIGITS = 9
 
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
-    """What one procedure did to each probability vector of a population.
+    """Outcome of one procedure for each probability vector of a population.
 
     Attributes:
-        certified: float (E, cells) 0 or 1, cells in the order of the procedure's k and radii.
-        samples: float (E,): noisy copies, selection included.
+        certified: float (E, entries), 0 or 1; entries in the order of the procedure's k and radii.
+        samples: float (E,): noise samples, selection included.
     """
 
     certified: FloatArray
     samples: FloatArray
 
 
-def simulated(behind: Population, procedure: Procedure, rng: np.random.Generator) -> Simulation:
+def simulated(population: Population, procedure: Procedure, rng: np.random.Generator) -> Simulation:
     """Simulate a procedure once on every vector."""
-    done = simulate(behind.vectors, behind.labels, procedure, rng)
-    return Simulation(done.certified.reshape(len(behind.labels), -1).astype(float), done.samples.astype(float))
+    done = simulate(population.vectors, population.labels, procedure, rng)
+    return Simulation(done.certified.reshape(len(population.labels), -1).astype(float), done.samples.astype(float))
 
 
-def certified_share(behind: Population, effect: FloatArray, trace: Trace, m: int, rng: np.random.Generator) -> Estimate:
+def certified_share(
+    population: Population, effect: FloatArray, trace: Trace, m: int, rng: np.random.Generator
+) -> Estimate:
     """Forecast the certified accuracy of a run over m >= N images.
 
     Args:
@@ -130,32 +132,34 @@ def certified_share(behind: Population, effect: FloatArray, trace: Trace, m: int
     """
     runs = []
     for mixture in trace.mixtures:
-        own = np.clip(behind.votes.posterior(mixture) @ effect, 0, 1)
-        pilot = rng.binomial(behind.votes.numbers, own, (RUNS, len(own))).sum(axis=1)
-        others = rng.binomial(m - behind.votes.images, min(1.0, max(0.0, float(mixture @ effect))), RUNS)
+        own = np.clip(population.votes.posterior(mixture) @ effect, 0, 1)
+        pilot = rng.binomial(population.votes.numbers, own, (RUNS, len(own))).sum(axis=1)
+        others = rng.binomial(m - population.votes.images, min(1.0, max(0.0, float(mixture @ effect))), RUNS)
         runs.append((pilot + others) / m)
-    return _estimate(float(behind.best @ effect), np.array(runs), trace.weights)
+    return _estimate(float(population.best @ effect), np.array(runs), trace.weights)
 
 
-def mean_samples(behind: Population, samples: FloatArray, trace: Trace, m: int, rng: np.random.Generator) -> Estimate:
-    """Forecast the mean copies an image of a run over m >= N images; samples float (E,) of the vectors."""
-    usual = float(behind.weights(behind.best) @ samples)
+def mean_samples(
+    population: Population, samples: FloatArray, trace: Trace, m: int, rng: np.random.Generator
+) -> Estimate:
+    """Forecast the mean samples per image of a run over m >= N images; `samples` (E,) are those of the vectors."""
+    usual = float(population.weights(population.best) @ samples)
     away = samples - usual  # small numbers keep the digits of their squares
-    effect, squares = behind.at_points(np.stack([away, away**2], axis=1))
+    effect, squares = population.at_points(np.stack([away, away**2], axis=1))
     runs = []
     for mixture in trace.mixtures:
-        own, numbers = behind.votes.posterior(mixture), behind.votes.numbers
+        own, numbers = population.votes.posterior(mixture), population.votes.numbers
         mean, square = own @ effect, own @ squares
         spread = np.sqrt(numbers @ np.maximum(square - mean**2, 0))
         pilot = numbers @ mean + spread * rng.standard_normal(RUNS)
-        others = rng.multinomial(m - behind.votes.images, behind.weights(mixture), RUNS) @ away
+        others = rng.multinomial(m - population.votes.images, population.weights(mixture), RUNS) @ away
         runs.append(usual + (pilot + others) / m)
-    # few images are not normal: no run takes fewer copies than every one of its images takes at least
+    # few images are not normal: clip to the range that the images can have
     return _estimate(usual, np.clip(runs, samples.min(), samples.max()), trace.weights)
 
 
 def _estimate(value: float, runs: FloatArray, weights: NDArray[np.float64]) -> Estimate:
-    """Return the forecast with the interval of simulated runs (Q, RUNS), each row of one weight."""
+    """Return the forecast with the interval of simulated runs (Q, RUNS); `weights` are those of the rows."""
     values = runs.ravel()
     order = np.argsort(values)
     below = np.cumsum(np.repeat(weights, runs.shape[1])[order]) / runs.shape[1]
@@ -167,7 +171,7 @@ def _estimate(value: float, runs: FloatArray, weights: NDArray[np.float64]) -> E
 
 
 _ROUNDING = 1e-9
-"""Below one half by no more than this, a sum of weights is one half."""
+"""Tolerance of a cumulative weight at one half."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +181,7 @@ class Votes:
     Attributes:
         counts: int (N, c): votes, the same number for each image.
         labels: int (N,): reference labels.
-        rates: noisy copies a second, the run's own precision first.
+        rates: noise samples per second, the run's own precision first.
     """
 
     counts: IntArray
@@ -185,101 +189,101 @@ class Votes:
     rates: tuple[Rate, ...] = ()
 
     @property
-    def copies(self) -> int:
-        """Votes an image."""
+    def samples(self) -> int:
+        """Votes per image."""
         return int(self.counts[0].sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """The forecast of one noise level, and the population it rests on."""
+    """The forecast of one noise level, and the population behind it."""
 
-    cells: tuple[EntryForecast, ...]
+    entries: tuple[EntryForecast, ...]
     level: LevelForecast
-    behind: Population
+    population: Population
 
 
 def forecast_level(votes: Votes, procedure: Procedure, m: int, rng: np.random.Generator) -> Level:
-    """Forecast a run over m images at one noise level, of which the pilot's are a part.
+    """Forecast a run at one noise level over m images, which include those of the pilot.
 
     Args:
         votes: the pilot's votes.
-        procedure: what the run asks of each image's votes.
+        procedure: procedure of the run.
         m: images of the run, at least as many as in the pilot.
-        rng: source of randomness.
+        rng: random number generator.
     """
-    behind = population(votes.counts, votes.labels, rng)
+    population = estimate_population(votes.counts, votes.labels, rng)
     rules = {name: with_stopping(procedure, name) for name in ("looks", "fixed")}
-    done = {name: simulated(behind, rule, rng) for name, rule in rules.items()}
-    paths = _paths(behind, done)
+    done = {name: simulated(population, rule, rng) for name, rule in rules.items()}
+    paths = _paths(population, done)
     own = "fixed" if len(procedure.plan.looks) == 1 else "looks"
     places = [(k, r) for k in procedure.targets for r in procedure.radii]
     entries = []
     for i, (k, r) in enumerate(places):
-        found = {name: _share(behind, (done[name], rules[name], i), paths[i], m, rng) for name in rules}
+        found = {name: _share(population, (done[name], rules[name], i), paths[i], m, rng) for name in rules}
         limit, needed = r_max(procedure.plan, k), sufficient(procedure.plan, k, r)
         entry = EntryForecast(procedure.plan.sigma, k, r, limit, needed, found["looks"], found["fixed"])
-        entries.append(_as_far_as_told(entry, votes.copies))
+        entries.append(_as_far_as_resolved(entry, votes.samples))
     samples = {
-        name: mean_samples(behind, each.samples, path, m, rng)
+        name: mean_samples(population, each.samples, path, m, rng)
         for (name, each), path in zip(done.items(), paths[len(places) :], strict=True)
     }
     level = LevelForecast(
         sigma=procedure.plan.sigma,
         looks=samples["looks"],
-        looks_median=_median(behind, done["looks"]),
+        looks_median=_median(population, done["looks"]),
         fixed=samples["fixed"],
-        fixed_median=_median(behind, done["fixed"]),
-        taken=_taken(behind, done[own]),
+        fixed_median=_median(population, done["fixed"]),
+        taken=_taken(population, done[own]),
         rates=votes.rates,
     )
-    return Level(tuple(entries), level, behind)
+    return Level(tuple(entries), level, population)
 
 
 def with_stopping(procedure: Procedure, stopping: str) -> Procedure:
-    """Return a procedure with another stopping rule and the same largest number of copies."""
+    """Return a procedure with another stopping rule and the same n_max."""
     plan: Plan = procedure.plan
     return replace(procedure, plan=replace(plan, looks=schedule(plan.looks[-1], _possible(plan, stopping))))
 
 
 def _possible(plan: Plan, stopping: str) -> str:
-    """Below the first of sequential looks a run has one look."""
+    """Return the stopping rule; with n_max below the first look, "fixed"."""
     return "fixed" if plan.looks[-1] < FIRST_LOOK else stopping
 
 
-def _paths(behind: Population, done: dict[str, Simulation]) -> list[Trace]:
-    """Return the traces of each cell (under looks), of the copies under looks, and of those under a fixed number."""
+def _paths(population: Population, done: dict[str, Simulation]) -> list[Trace]:
+    """Return the traces of each entry (with looks), of the samples with looks, and of those with fixed sampling."""
     columns = [done["looks"].certified, *(each.samples[:, None] / each.samples.max() for each in done.values())]
-    return traces(behind.votes, behind.best, behind.at_points(np.concatenate(columns, axis=1)))
+    return traces(population.votes, population.best, population.at_points(np.concatenate(columns, axis=1)))
 
 
 def _share(
-    behind: Population, at: tuple[Simulation, Procedure, int], path: Trace, m: int, rng: np.random.Generator
+    population: Population, at: tuple[Simulation, Procedure, int], path: Trace, m: int, rng: np.random.Generator
 ) -> Estimate | None:
-    """Forecast one cell under one rule; None where its radius is not attainable."""
+    """Forecast one entry under one rule; None if its radius is not attainable."""
     done, procedure, i = at
     k, r = list(procedure.targets)[i // len(procedure.radii)], procedure.radii[i % len(procedure.radii)]
     if r > r_max(procedure.plan, k):
         return None
-    effect: FloatArray = behind.at_points(done.certified[:, [i]])[0]
-    return certified_share(behind, effect, path, m, rng)
+    effect: FloatArray = population.at_points(done.certified[:, [i]])[0]
+    return certified_share(population, effect, path, m, rng)
 
 
-def _as_far_as_told(entry: EntryForecast, samples: int) -> EntryForecast:
-    """Take the forecast out of a cell that so short a pilot cannot tell; its interval stays."""
+def _as_far_as_resolved(entry: EntryForecast, samples: int) -> EntryForecast:
+    """Remove the forecast of an entry that the pilot is too short to resolve; its interval stays."""
     if entry.telling(samples) is None:
         return entry
     looks, fixed = (each and replace(each, value=None) for each in (entry.looks, entry.fixed))
     return replace(entry, looks=looks, fixed=fixed)
 
 
-def _taken(behind: Population, done: Simulation) -> tuple[tuple[int, float], ...]:
+def _taken(population: Population, done: Simulation) -> tuple[tuple[int, float], ...]:
     values, where = np.unique(done.samples, return_inverse=True)
-    shares = np.bincount(where, behind.weights(behind.best), len(values))
+    shares = np.bincount(where, population.weights(population.best), len(values))
     return tuple((int(n), round(float(share), 6)) for n, share in zip(values, shares, strict=True) if share >= 1e-6)
 
 
-def _median(behind: Population, done: Simulation) -> float:
+def _median(population: Population, done: Simulation) -> float:
     order = np.argsort(done.samples)
-    below = np.cumsum(behind.weights(behind.best)[order])
+    below = np.cumsum(population.weights(population.best)[order])
     return float(done.samples[order[np.searchsorted(below, 0.5 - _ROUNDING)]])

@@ -1,4 +1,4 @@
-"""The pilot: a few hundred votes of some images on the user's classifier and device. None is a vote of a run."""
+"""The pilot: a few hundred votes per image on the user's classifier and device. None is a vote of a run."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ RATE_ROUNDS = 3
 
 @dataclass(frozen=True, eq=False)
 class PilotResult:
-    """What a pilot brought.
+    """The result of a pilot.
 
     Attributes:
         facts: how it was drawn.
-        votes: votes of each noise level.
-        other_rates: the rate in every precision that the device can run, the run's own included, at the first sigma.
+        votes: votes by noise level.
+        other_rates: rate in every precision that the device supports, the run's own included, at the first sigma.
         energy_source: "NVML" or "RAPL", or why the energy is unknown.
     """
 
@@ -44,16 +44,20 @@ class PilotResult:
 
 
 def draw_pilot(
-    work: Workload, count: int, samples: int, rng: np.random.Generator, hear: Callable[[int], None] = lambda _: None
+    work: Workload,
+    count: int,
+    samples: int,
+    rng: np.random.Generator,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> PilotResult:
     """Draw the votes of some images at every noise level, with a fresh seed and a noise stage of their own.
 
     Args:
         work: images and classifiers.
-        count: images, drawn at random without replacement: images are often sorted by class.
-        samples: votes an image at each noise level.
-        rng: which images.
-        hear: hears how many noisy copies are drawn.
+        count: number of images, drawn at random without replacement, because images are often sorted by class.
+        samples: votes per image at each noise level.
+        rng: random number generator that draws the images.
+        on_progress: called with the number of noise samples drawn so far.
 
     Raises:
         ModelError: the classifier misbehaves under noise.
@@ -62,7 +66,7 @@ def draw_pilot(
     places = np.sort(rng.choice(len(work.images), count, replace=False))
     seed, began, votes, source = secrets.randbits(64), time.monotonic(), {}, ""
     for i, sigma in enumerate(work.classifiers):
-        votes[sigma], source = _level(work, sigma, seed, (places, samples), _after(i * count * samples, hear))
+        votes[sigma], source = _level(work, sigma, seed, (places, samples), _after(i * count * samples, on_progress))
     seconds = time.monotonic() - began
     facts = Pilot(
         images=count,
@@ -77,9 +81,9 @@ def draw_pilot(
 
 
 def _level(
-    work: Workload, sigma: float, seed: int, wanted: tuple[IntArray, int], hear: Callable[[int], None]
+    work: Workload, sigma: float, seed: int, wanted: tuple[IntArray, int], on_progress: Callable[[int], None]
 ) -> tuple[Votes, str]:
-    """Draw one noise level in several rounds, each timed; return its votes and where the energy is from."""
+    """Draw one noise level in several timed rounds; return its votes and the source of the energy."""
     places, samples = wanted
     sampler, meter = work.sampler(sigma, seed), meter_of(work.recipe.device)
     _warm_up(sampler, int(work.images.indices[places[0]]))
@@ -89,7 +93,7 @@ def _level(
     for part in np.array_split(places, rounds):
         began, drawn = time.monotonic(), 0
         for group in np.array_split(part, range(sampler.window, len(part), sampler.window)):
-            counts.append(_votes(sampler, work.images.indices[group], samples, _after(done, hear)))
+            counts.append(_votes(sampler, work.images.indices[group], samples, _after(done, on_progress)))
             done += len(group) * samples
             drawn += -(-len(group) * samples // sampler.batch_size) * sampler.batch_size  # padding takes time too
             meter.poll()
@@ -100,20 +104,20 @@ def _level(
     return Votes(np.concatenate(counts), work.images.labels[places], (rate,)), meter.source
 
 
-def _after(before: int, hear: Callable[[int], None]) -> Callable[[int], None]:
-    """Hear a count that goes on from another."""
-    return lambda done: hear(before + done)
+def _after(before: int, on_progress: Callable[[int], None]) -> Callable[[int], None]:
+    """Return a callback that adds an offset to the count."""
+    return lambda done: on_progress(before + done)
 
 
 def _warm_up(sampler: Sampler, index: int) -> None:
-    """Draw a batch of the test stage: the first also sets up caches and kernels."""
+    """Draw a batch of the test stage, because the first batch also sets up caches and kernels."""
     sampler.load(0, index)
     sampler.draw(Rows.of(0, index, np.arange(sampler.batch_size), Stage.TEST))
     sampler.take(np.zeros(1, dtype=np.int64))
 
 
-def _votes(sampler: Sampler, indices: IntArray, samples: int, hear: Callable[[int], None]) -> IntArray:
-    """Draw the votes of as many images as the window holds, int (images, classes), a few batches at a time."""
+def _votes(sampler: Sampler, indices: IntArray, samples: int, on_progress: Callable[[int], None]) -> IntArray:
+    """Draw the votes of at most a window of images, int (images, classes), a few batches at a time."""
     for slot, index in enumerate(indices):
         sampler.load(slot, int(index))
     slots = np.repeat(np.arange(len(indices)), samples)
@@ -121,12 +125,12 @@ def _votes(sampler: Sampler, indices: IntArray, samples: int, hear: Callable[[in
     step = BATCHES_A_ROUND * sampler.batch_size
     for start in range(0, len(rows), step):
         sampler.draw(rows.part(start, start + step))
-        hear(min(start + step, len(rows)))
+        on_progress(min(start + step, len(rows)))
     return sampler.take(np.arange(len(indices)))
 
 
 def _other_rates(work: Workload, seed: int) -> tuple[Rate, ...]:
-    """Measure the rate in each precision, in rounds that take turns."""
+    """Measure the rate in each precision, in alternating rounds."""
     first = next(iter(work.classifiers))
     rounds = [measure_rates(work, first, seed)["rates"] for _ in range(RATE_ROUNDS)]
     found = {name: [each[name] for each in rounds] for name in rounds[0]}
@@ -134,10 +138,10 @@ def _other_rates(work: Workload, seed: int) -> tuple[Rate, ...]:
 
 
 def loaded(settings: PlanSettings, consent: Consent) -> tuple[Workload, int, tuple[str, ...]]:
-    """Load what a plan names; return it with the number of pilot images, and what must be said of them.
+    """Load classifiers and images of a plan; return them with the number of pilot images and notes.
 
     Raises:
-        InputError: images or classifiers were refused, or --classes contradicts them.
+        InputError: images or classifiers are invalid, or --classes contradicts them.
     """
     work = load_workload(settings.request(), consent=consent)
     classes, m = work.images.num_classes, settings.images or len(work.images)
@@ -148,11 +152,11 @@ def loaded(settings: PlanSettings, consent: Consent) -> tuple[Workload, int, tup
     count = min(settings.pilot, len(work.images), m)
     if count == settings.pilot:
         return work, count, ()
-    return work, count, (f"The pilot took all {count:,} images there are, not the {settings.pilot:,} asked for.",)
+    return work, count, (f"The pilot took all {count:,} images available, fewer than --pilot {settings.pilot:,}.",)
 
 
 def forecast_run(work: Workload, drawn: PilotResult, levels: dict[float, Level], m: int) -> Forecast:
-    """Put the forecast of all noise levels together, with the settings that a run must share."""
+    """Combine the forecasts of all noise levels with the settings that a run must share."""
     spec = freeze_spec(work)
     own = work.recipe.precision
     others = tuple(rate for rate in drawn.other_rates if rate.precision != own)
@@ -161,7 +165,7 @@ def forecast_run(work: Workload, drawn: PilotResult, levels: dict[float, Level],
         images=m,
         stopping=work.request.stopping,
         pilot=drawn.facts,
-        cells=tuple(entry for level in levels.values() for entry in level.cells),
+        cells=tuple(entry for level in levels.values() for entry in level.entries),
         levels=tuple(_with_rates(level, others) for level in levels.values()),
     )
 

@@ -1,4 +1,4 @@
-"""`plan`: what can be certified, how many samples and images it takes, what a run will show and cost."""
+"""`plan`: what can be certified, how many samples and images it needs, and what a run will show and cost."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from smoothcert.formats.cost import Basis
 from smoothcert.formats.plan import RESOLVED, Change, Estimate, Forecast, Outlook, Width
 from smoothcert.formats.results import CONFIDENCE
 from smoothcert.import_factory import Consent
+from smoothcert.planning.attainable import attainable_radius, powers, procedure_of, sufficient
 from smoothcert.planning.forecast import Level, forecast_level
 from smoothcert.planning.population import FloatArray, Population
-from smoothcert.planning.reach import attainable_radius, powers, procedure_of, sufficient
 from smoothcert.stats import Plan, Procedure, interval, lower_bound, population_bound, r_max, schedule, simulate
 from smoothcert.stats.sequential import FIRST_LOOK
 
@@ -30,57 +30,57 @@ DELTA = 1 - CONFIDENCE
 """Error probability of a population bound, as in the results of a run."""
 
 
-def width(share: float, origin: str, m: int, alpha: float, wanted: float) -> Width:
-    """Return what a certified accuracy over m images leaves open, and the images a wanted population bound takes.
+def width(share: float, origin: str, m: int, alpha: float, target: float) -> Width:
+    """Return the interval of a certified accuracy over m images, and the images that a target population bound needs.
 
     Args:
         share: certified accuracy, in [0, 1].
-        origin: what it is.
+        origin: where the share comes from, as text.
         m: images, >= 1.
-        alpha: error probability of one image's certificate.
-        wanted: population bound wanted, in (0, 1).
+        alpha: error probability of one certificate.
+        target: population bound to reach, in (0, 1).
     """
     certified = math.floor(share * m + 1e-9)
     low, high = interval(certified, m, CONFIDENCE)
     bound = population_bound(certified, m, alpha, DELTA)
-    return Width(share, origin, m, low, high, bound, wanted, images_needed(share, alpha, wanted))
+    return Width(share, origin, m, low, high, bound, target, images_needed(share, alpha, target))
 
 
-def images_needed(share: float, alpha: float, wanted: float) -> int | None:
-    """Return the images from which on a certified share gives a population bound, whatever larger number is taken.
+def images_needed(share: float, alpha: float, target: float) -> int | None:
+    """Return the number of images from which on a certified share reaches a population bound.
 
-    With m images floor(share m) are certified, so the bound is a sawtooth in m: it falls where the floor stands still.
-    Returned is the least m such that it and every larger number give the bound. It lies between the numbers at which
-    share m and share m - 1 would suffice, as real numbers.
+    Of m images floor(share m) are certified, so the bound is a sawtooth in m: it decreases while the floor is constant.
+    The result is the least m such that m and every larger number reach the bound. It is between the real numbers at
+    which share m and share m - 1 certified images would suffice.
 
     Args:
         share: certified share, in [0, 1].
-        alpha: error probability of one image's certificate.
-        wanted: population bound, in (0, 1), at confidence 95 %.
+        alpha: error probability of one certificate.
+        target: population bound to reach, in (0, 1), at 95 % confidence.
 
     Returns:
-        A number of images; None where the share is too low for any number, or more than ten million were needed.
+        A number of images; None if the share is too low for any number, or if more than 10^7 would be needed.
 
     >>> images_needed(0.675, 0.001, 0.6), images_needed(0.6, 0.001, 0.6)
     (149, None)
     """
 
     def enough(m: int, certified: float) -> bool:
-        return bool(_bound(np.array(m), np.array(max(certified, 0.0)), alpha) >= wanted)
+        return bool(_bound(np.array(m), np.array(max(certified, 0.0)), alpha) >= target)
 
-    if (share - alpha) / (1 - alpha) <= wanted:
+    if (share - alpha) / (1 - alpha) <= target:
         return None
     most = bisect_left(range(MOST_IMAGES + 1), True, lo=1, key=lambda m: enough(m, share * m - 1))
     if most > MOST_IMAGES:
         return None
     least = bisect_left(range(most + 1), True, lo=1, key=lambda m: enough(m, share * m))
     between = np.arange(least, most + 1)
-    short = _bound(between, np.floor(share * between + 1e-9), alpha) < wanted
+    short = _bound(between, np.floor(share * between + 1e-9), alpha) < target
     return int(between[np.flatnonzero(short)[-1]]) + 1 if short.any() else int(least)
 
 
 def _bound(m: NDArray[np.int64], certified: FloatArray, alpha: float) -> FloatArray:
-    """`population_bound`, for many numbers of images and real-valued numbers of certified ones."""
+    """Return `population_bound` for arrays, with real-valued numbers of certified images."""
     found: FloatArray = (lower_bound(np.minimum(certified, m), m, DELTA) - alpha) / (1 - alpha)
     return found
 
@@ -91,17 +91,17 @@ def basis(
     """Return the basis of cost scenarios at the primary noise level, or the first.
 
     Args:
-        request: what a run would be asked.
-        forecast: the forecast of all noise levels.
-        levels: the populations behind it.
-        energy_source: where the energy is from, or why it is unknown.
-        production: votes and alpha of a prediction.
+        request: settings of the run.
+        forecast: forecast of all noise levels.
+        levels: forecasts with their populations, by noise level.
+        energy_source: "NVML" or "RAPL", or why the energy is unknown.
+        production: maximum samples and alpha of a prediction.
     """
     sigma = float(request.primary.sigma if request.primary else request.sigma[0])
     own = next(level for level in forecast.levels if level.sigma == sigma)
     seconds = [forecast.seconds(level).value or 0.0 for level in forecast.levels]
     samples, all_samples = forecast.copies(own), [forecast.copies(level) for level in forecast.levels]
-    silent, drawn = served(levels[sigma].behind, production, forecast.pilot.batch)
+    silent, drawn = served(levels[sigma].population, production, forecast.pilot.batch)
     rate = own.rates[0]
     return Basis(
         sigma=sigma,
@@ -127,15 +127,15 @@ def basis(
 
 
 def _error(estimate: Estimate) -> float:
-    """Return the standard error that an interval of two on either side comes from."""
+    """Return the standard error behind an interval of two standard errors on either side."""
     return (estimate.high - estimate.low) / 4
 
 
-def served(behind: Population, production: Production, batch: int) -> tuple[float, float]:
-    """Return the share of images on which adaptive prediction abstains, and the mean copies it takes; estimates."""
-    ranked: FloatArray = np.sort(behind.vectors, axis=1)[:, ::-1]
+def served(population: Population, production: Production, batch: int) -> tuple[float, float]:
+    """Estimate the share of images on which adaptive prediction abstains, and its mean number of samples."""
+    ranked: FloatArray = np.sort(population.vectors, axis=1)[:, ::-1]
     first = min(max(1, batch // TOGETHER), production.votes)
-    weights, chances = behind.weights(behind.best), pairwise_probability(ranked[:, 0], ranked[:, 1], 1.0)
+    weights, chances = population.weights(population.best), pairwise_probability(ranked[:, 0], ranked[:, 1], 1.0)
     silent, samples = (float(weights @ each) for each in expected(chances, production, first))
     return silent, samples
 
@@ -143,7 +143,7 @@ def served(behind: Population, production: Production, batch: int) -> tuple[floa
 ALPHAS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 BUDGETS = (1_000, 10_000, 100_000, 1_000_000)
 DRAWN = 400
-"""Images drawn from the population for these forecasts, the same for every setting."""
+"""Number of images drawn from the population for these forecasts, the same for every setting."""
 
 
 @dataclass(frozen=True)
@@ -156,14 +156,14 @@ class _Variant:
 
 
 def changes(request: Request, procedure: Procedure, pilot: Level | None, samples: int, seed: int) -> list[Change]:
-    """Return what other settings do at one noise level.
+    """Return the effect of other settings at one noise level.
 
     Args:
-        request: the settings as they are.
-        procedure: the procedure they lead to.
-        pilot: forecast of the level, or None without a pilot.
-        samples: votes of a pilot image.
-        seed: of the simulation; the same for all levels and settings, so that differences show.
+        request: the present settings.
+        procedure: their procedure.
+        pilot: forecast of the level; None without a pilot.
+        samples: votes per pilot image.
+        seed: seed of the simulation, the same for all levels and settings (common random numbers).
     """
     r = request.first_radius
     return [_change(variant, r, pilot, samples, seed) for variant in _variants(request, procedure)]
@@ -194,32 +194,32 @@ def _change(variant: _Variant, r: float, pilot: Level | None, samples: int, seed
     limit = r_max(plan, k)
     certified, mean = (None, None) if pilot is None else _forecast(variant, r, pilot, seed)
     places = product(variant.procedure.targets, variant.procedure.radii)
-    told = {place: _told(plan, *place, samples) for place in places}
+    resolved = {place: _resolved(plan, *place, samples) for place in places}
     return Change(
         setting=variant.setting,
         value=variant.value,
         sigma=plan.sigma,
         r_max=limit,
         radius=r,
-        certified=certified if told[k, r] else None,
+        certified=certified if resolved[k, r] else None,
         copies=mean,
         now=variant.now,
-        told=False not in told.values(),
+        told=False not in resolved.values(),
     )
 
 
 def _forecast(variant: _Variant, r: float, pilot: Level, seed: int) -> tuple[float, float]:
-    """Return certified accuracy at one cell, and mean copies, over images drawn from the population."""
-    rng, behind = np.random.default_rng(seed), pilot.behind
-    chosen = rng.choice(len(behind.labels), DRAWN, p=behind.weights(behind.best))
+    """Return the certified accuracy at one entry and the mean samples over images drawn from the population."""
+    rng, population = np.random.default_rng(seed), pilot.population
+    chosen = rng.choice(len(population.labels), DRAWN, p=population.weights(population.best))
     procedure = variant.procedure
-    done = simulate(behind.vectors[chosen], behind.labels[chosen], procedure, rng)
+    done = simulate(population.vectors[chosen], population.labels[chosen], procedure, rng)
     place = list(procedure.targets).index(variant.k), procedure.radii.index(r)
     return float(done.certified[:, place[0], place[1]].mean()), float(done.samples.mean())
 
 
-def _told(plan: Plan, k: int, r: float, samples: int) -> bool | None:
-    """Whether a pilot of so many votes tells images that are certified from others; None: not attainable."""
+def _resolved(plan: Plan, k: int, r: float, samples: int) -> bool | None:
+    """Whether a pilot of `samples` votes per image resolves certified images from others; None if not attainable."""
     needed = sufficient(plan, k, r)
     return None if r > r_max(plan, k) or needed is None else needed <= 1 - RESOLVED / samples
 
@@ -227,29 +227,29 @@ def _told(plan: Plan, k: int, r: float, samples: int) -> bool | None:
 NO_SHARE = "half of the images"
 ASSUMED = "assumed"
 MARGINS = (0.02, 0.05, 0.1, 0.2, 0.3)
-"""Without a pilot, by how much the certified accuracy is assumed to lie above the wanted population bound."""
+"""Without a pilot: assumed differences between the certified accuracy and the target population bound."""
 WITHOUT_DATA = 400
-"""Images of a run where neither data nor --images say how many."""
+"""Number of images of a run without --data and --images."""
 
 
 def plan(
     settings: PlanSettings,
     production: Production | None = None,
-    hear: Callable[[int], None] = lambda _: None,
-    say: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[int], None] = lambda _: None,
+    on_message: Callable[[str], None] = lambda _: None,
     consent: Consent | None = None,
 ) -> Planned:
     """Plan a run; without classifier and images nothing is drawn, and torch is not needed.
 
     Args:
-        settings: what is asked.
-        production: how the classifier is to be used, for the cost; left out, the defaults.
-        hear: hears how many noisy copies of the pilot are drawn.
-        say: hears what is being done.
-        consent: what may be run; None: whatever the settings name, as their maker named it here and now.
+        settings: settings of the plan.
+        production: how the classifier will be used, for the cost (default: `Production()`).
+        on_progress: called with the number of noise samples of the pilot drawn so far.
+        on_message: called with a text at the start of a new step.
+        consent: code that may be run (default: whatever the settings name).
 
     Raises:
-        InputError: settings, images or classifiers were refused.
+        InputError: settings, images or classifiers are invalid.
     """
     if not settings.draws:
         return _without_pilot(settings)
@@ -258,8 +258,8 @@ def plan(
 
     work, count, notes = loaded(settings, consent or consent_of(settings))
     rng = np.random.default_rng()
-    drawn = draw_pilot(work, count, settings.pilot_copies, rng, hear)
-    say("forecasting the run from the pilot's votes")
+    drawn = draw_pilot(work, count, settings.pilot_copies, rng, on_progress)
+    on_message("forecasting the run from the pilot's votes")
     m = settings.images or len(work.images)
     procedures = {
         sigma: procedure_of(
@@ -307,13 +307,13 @@ def _outlook(settings: PlanSettings, procedures: dict[float, Procedure], m: int,
 
 
 def _widths(settings: PlanSettings, m: int, levels: dict[float, Level]) -> list[Width]:
-    """Return a width at one half, and one a cell that is forecast at the first k and radius of each noise level."""
+    """Return the interval at a share of one half, and one per forecast entry at the first k of each noise level."""
     found = [width(0.5, NO_SHARE, m, settings.alpha, settings.population)]
     if not levels:
         higher = [settings.population + margin for margin in MARGINS if settings.population + margin < 1]
         found += [width(share, ASSUMED, m, settings.alpha, settings.population) for share in higher]
     for level in levels.values():
-        for entry in level.cells:
+        for entry in level.entries:
             share = entry.looks if settings.stopping == "looks" else entry.fixed
             if entry.k == settings.first_k and share is not None and share.value is not None:
                 place = f"sigma {entry.sigma:g}, k {entry.k}, r {entry.radius:g}"

@@ -1,8 +1,8 @@
-"""The images behind a pilot: how the label's probability is distributed over images, with the rivals' shares.
+"""The population behind a pilot: the distribution of the label probability over images, and the rivals' shares.
 
-The share of votes itself misleads: 300 votes of 300 do not mean a probability of one, and images near a threshold are
-spread by chance. The distribution behind the votes is estimated by nonparametric maximum likelihood (Kiefer and
-Wolfowitz, Annals of Mathematical Statistics 27, 1956), on a grid in z = Phi^-1(p), by expectation maximisation.
+Vote shares themselves are biased: 300 votes out of 300 do not mean a probability of one, and noise spreads images near
+a threshold. The mixing distribution is estimated by nonparametric maximum likelihood (Kiefer and Wolfowitz, Annals of
+Mathematical Statistics 27, 1956, doi:10.1214/aoms/1177728066) on a grid in z = Phi^-1(p), by expectation maximisation.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _CHECKED_EVERY = 25
 
 
 def grid() -> FloatArray:
-    """The points z = Phi^-1(p) between which the label's probability is told apart."""
+    """Return the grid of the label probability, in z = Phi^-1(p)."""
     return np.linspace(LOWEST, HIGHEST, round((HIGHEST - LOWEST) / STEP) + 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What the votes of N images say about the label's probability; images with equal votes share a row.
+    """Likelihood of the label probability given the votes of N images; images with equal votes share a row.
 
     Attributes:
         logs: float (u, points): logarithm of the probability of each number of votes at each point of the grid.
@@ -49,12 +49,12 @@ class Seen:
 
     @cached_property
     def numbers(self) -> IntArray:
-        """Images of each row, int (u,)."""
+        """Number of images per row, int (u,)."""
         return np.bincount(self.row, minlength=len(self.logs))
 
     @cached_property
     def shares(self) -> FloatArray:
-        """Share of the images that each row has, float (u,)."""
+        """Share of the images per row, float (u,)."""
         shares: FloatArray = self.numbers / self.images
         return shares
 
@@ -65,24 +65,24 @@ class Seen:
         return relative
 
     def posterior(self, mixture: FloatArray) -> FloatArray:
-        """Return the distribution of an image's own probability, float (u, points), where images follow a mixture."""
+        """Return the posterior of the label probability of each row, float (u, points), under a mixing distribution."""
         joint = self.likelihood * mixture
         shares: FloatArray = joint / joint.sum(axis=1, keepdims=True)
         return shares
 
     def companions(self) -> FloatArray:
-        """Return how likely each image is to be the one behind a point: float (points, N), rows summing to one."""
+        """Return, for each point, the probability of each image to have it: float (points, N), rows summing to one."""
         relative = np.exp(self.logs - self.logs.max(axis=0))[self.row]
         shares: FloatArray = (relative / relative.sum(axis=0)).T
         return shares
 
 
 def seen(votes: ArrayLike, samples: int) -> Seen:
-    """Take the votes of images for their labels.
+    """Return the likelihood of the votes of images for their labels.
 
     Args:
-        votes: int (N,), 0 to copies, N >= 1.
-        samples: votes an image, >= 1.
+        votes: int (N,), 0 to samples, N >= 1.
+        samples: votes per image, >= 1.
 
     Raises:
         SpecError: there is no image, or a number of votes is out of range.
@@ -100,9 +100,9 @@ def seen(votes: ArrayLike, samples: int) -> Seen:
 
 
 def mixture(votes: Seen) -> FloatArray:
-    """Return the distribution on the grid that explains the votes best, float (points,), summing to one.
+    """Return the maximum-likelihood mixing distribution on the grid, float (points,), summing to one.
 
-    No distribution on the grid has a mean log-likelihood an image that is higher by more than TOLERANCE, unless ROUNDS
+    No distribution on the grid has a mean log-likelihood per image that is higher by more than TOLERANCE, unless ROUNDS
     ended the search first.
 
     >>> found = mixture(seen([150] * 50 + [290] * 50, 300))
@@ -117,14 +117,14 @@ def mixture(votes: Seen) -> FloatArray:
 def climb(votes: Seen, start: FloatArray, tilts: FloatArray, rounds: int) -> FloatArray:
     """Maximise mean log-likelihood plus a linear term over distributions on the grid, several at once.
 
-    Each round multiplies by the gradient, which is non-negative, and renormalises; that never lowers the objective
-    (Baum and Eagon, Bulletin of the AMS 73, 1967). Without tilts it is expectation maximisation.
+    Each round multiplies by the gradient, which is non-negative, and renormalises, which never decreases the objective
+    (Baum and Eagon, Bulletin of the AMS 73, 1967). Without tilts this is expectation maximisation.
 
     Args:
-        votes: what the votes say.
-        start: float (B, points): where to begin, positive, rows summing to one.
+        votes: likelihood of the votes.
+        start: float (B, points): starting points, positive, rows summing to one.
         tilts: float (B, points) >= 0: the linear terms.
-        rounds: rounds at most.
+        rounds: maximum number of rounds.
 
     Returns:
         float (B, points), rows summing to one.
@@ -141,20 +141,20 @@ def climb(votes: Seen, start: FloatArray, tilts: FloatArray, rounds: int) -> Flo
 
 
 EVERYWHERE, WHERE_LIKELY = 16, 1500
-"""Probability vectors at each point of the grid, and shared among the points by how likely they are."""
-ALIKE = tuple(np.geomspace(0.25, 64, 17))
+"""Number of probability vectors per point of the grid, and number distributed by the weights of the points."""
+CONCENTRATIONS = tuple(np.geomspace(0.25, 64, 17))
 
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """What a pilot of N images says about the images it was drawn from.
+    """Estimate of the population from which a pilot of N images was drawn.
 
     Attributes:
-        votes: the votes for the labels.
-        best: float (points,): the distribution of the label's probability that explains them best.
+        votes: likelihood of the votes for the labels.
+        best: float (points,): maximum-likelihood distribution of the label probability.
         vectors: float (E, c): possible class probabilities, in the order of their points.
         labels: int (E,): their labels.
-        point: int (E,): the point of the grid in whose cell the label's probability lies.
+        point: int (E,): index of the grid point nearest to the label probability.
     """
 
     votes: Seen
@@ -169,7 +169,7 @@ class Population:
         return means
 
     def weights(self, mixture: FloatArray) -> FloatArray:
-        """Return the weight of each vector, float (E,), where the label's probability follows a mixture."""
+        """Return the weight of each vector, float (E,), under a mixing distribution of the label probability."""
         shares = (mixture / self._counts)[self.point]
         normal: FloatArray = shares / shares.sum()
         return normal
@@ -183,15 +183,15 @@ class Population:
         return np.concatenate([[0], np.cumsum(self._counts)[:-1]])
 
 
-def population(counts: IntArray, labels: IntArray, rng: np.random.Generator) -> Population:
-    """Estimate the images behind a pilot.
+def estimate_population(counts: IntArray, labels: IntArray, rng: np.random.Generator) -> Population:
+    """Estimate the population behind a pilot.
 
-    Each vector takes its label and its rivals' shares from an image of the pilot whose votes agree with its point.
+    Each vector takes its label and its rivals' shares from a pilot image, drawn by the likelihood of its point.
 
     Args:
         counts: int (N, c): votes, the same number for each image.
         labels: int (N,): reference labels.
-        rng: source of randomness.
+        rng: random number generator.
 
     Raises:
         SpecError: there is no image, or the numbers of votes differ.
@@ -211,10 +211,10 @@ def population(counts: IntArray, labels: IntArray, rng: np.random.Generator) -> 
 def _vectors(
     counts: IntArray, labels: IntArray, image: IntArray, p: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
-    """Give the label p and share the rest among its rivals: float (E, c) for E images of the pilot.
+    """Return probability vectors (E, c) with p for the label and the rest divided among its rivals.
 
-    A draw from the Dirichlet posterior of the rivals' shares: their votes, plus as many votes in the proportions of
-    all images of that label as make the votes of all images most likely.
+    The shares are drawn from the Dirichlet posterior of the rivals' votes. Its prior is proportional to the usual
+    shares for that label; its concentration is the maximum-likelihood one.
     """
     rivals = counts.astype(np.float64)
     rivals[np.arange(len(counts)), labels] = 0.0
@@ -227,7 +227,7 @@ def _vectors(
 
 
 def _usual(rivals: FloatArray, labels: IntArray) -> FloatArray:
-    """Return each label's usual rival shares (c, c): its own images' rival votes, and one vote as in all images."""
+    """Return the usual rival shares per label (c, c): rival votes of its images plus one vote as in all images."""
     classes = rivals.shape[1]
     everywhere = rivals.sum(axis=0) + 1 / classes
     table = np.tile(everywhere / everywhere.sum(), (classes, 1))
@@ -238,13 +238,13 @@ def _usual(rivals: FloatArray, labels: IntArray) -> FloatArray:
 
 
 def _concentration(rivals: FloatArray, prior: FloatArray) -> float:
-    """Return how alike the rivals of images of one label are, in votes: maximum likelihood of a Dirichlet-multinomial.
+    """Return the maximum-likelihood concentration of a Dirichlet-multinomial of the rivals' votes.
 
     Args:
         rivals: float (N, c): rival votes.
-        prior: float (N, c): the usual shares for each image's label, summing to one.
+        prior: float (N, c): usual shares for the label of each image, summing to one.
     """
-    best = max(ALIKE, key=lambda votes: _log_likelihood(rivals, votes * prior, votes))
+    best = max(CONCENTRATIONS, key=lambda votes: _log_likelihood(rivals, votes * prior, votes))
     return float(best)
 
 

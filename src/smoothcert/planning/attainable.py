@@ -1,4 +1,4 @@
-"""What a sampling budget can certify, from its settings alone: unanimous votes, and the probability that suffices."""
+"""Attainable radii: what a sampling budget certifies with unanimous votes, and the label probability needed."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _FAIL = 0.05  # 95 % power
 
 
 def procedure_of(request: Request, sigma: float, classes: int, eta: float = 0.0) -> Procedure:
-    """Return what a run asks of each image's votes at one noise level."""
+    """Return the procedure of a run at one noise level."""
     looks = schedule(request.n_max, request.stopping)
     plan = Plan(looks, request.alpha, request.bound, classes, float(sigma), eta)
     return Procedure(plan, request.targets, request.radius, request.n0)
 
 
 def attainable_radius(procedure: Procedure, k: int, r: float) -> AttainableRadius:
-    """Return what a procedure can do for one k and radius."""
+    """Return what a procedure can certify at one k and radius."""
     plan = procedure.plan
     return AttainableRadius(
         sigma=plan.sigma,
@@ -52,10 +52,10 @@ def attainable_radius(procedure: Procedure, k: int, r: float) -> AttainableRadiu
 
 
 def sufficient(plan: Plan, k: int, r: float) -> float | None:
-    """Return the label's probability from which r is certified with 95 % power, rounded up; None: not attainable.
+    """Return the label probability from which on r is certified with 95 % power, rounded up; None if not attainable.
 
-    Taken from the look that asks least, on its own; the other looks only add power. The misses are shared equally by
-    the k strongest rivals; for k = 1 the power is then exact.
+    Computed for each look alone; the smallest is returned, as further looks only add power. The misses are divided
+    equally among the k strongest rivals; for k = 1 the power is then exact.
     """
     found = []
     for n, level in zip(plan.looks, plan.spent_alpha, strict=True):
@@ -66,7 +66,7 @@ def sufficient(plan: Plan, k: int, r: float) -> float | None:
 
 
 def _kept(plan: Plan, k: int, r: float, look: tuple[int, float], votes: int) -> bool:
-    """Whether one look certifies r with so many votes for the label."""
+    """Whether one look certifies r with a number of votes for the label."""
     n, level = look
     rivals = np.full(k, float(-(-(n - votes) // k)))
     split = Tally(np.array(n), np.array(votes), rivals)
@@ -88,7 +88,7 @@ def _first_look(plan: Plan, k: int, r: float) -> int | None:
 
 
 def powers(procedure: Procedure, k: int, r: float, rng: np.random.Generator) -> list[Power]:
-    """Return the votes one look needs for 95 % power, a row a margin."""
+    """Return the votes that one look needs for 95 % power, one row per margin."""
     plan = procedure.plan
     chances = probabilities_at(r / plan.sigma + np.array(MARGINS), plan.classes, k)
     votes = samples_needed(chances, r, plan, k, 1 - _FAIL, rng)

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import ndtr
 
 from smoothcert.config import make_request
-from smoothcert.planning.reach import attainable_radius, powers, procedure_of, sufficient
+from smoothcert.planning.attainable import attainable_radius, powers, procedure_of, sufficient
 from smoothcert.stats import Plan, Procedure, r_max, schedule, simulate, votes_needed
 from smoothcert.stats.power import least_margin
 
