@@ -116,7 +116,7 @@ def test_target_follows_k_unless_it_is_named(target, expected):
 
 
 @pytest.mark.parametrize(("target", "k", "samples"), [("auto", "1,3", 1100), ("auto", "3", 1000), ("label", "1", 1000)])
-def test_separate_copies_are_counted_only_where_they_select_a_class(target, k, samples):
+def test_selection_samples_are_counted_only_where_they_select_a_class(target, k, samples):
     request = asked(target=target, k=k, n0=100, n_max=1000)
     assert request.max_samples == samples
     assert request.selects == (samples > 1000)

@@ -100,7 +100,7 @@ def test_energy_is_added_up_and_unknown_parts_are_not_zero():
     assert energy_of([energy(5.0), energy(7.0, 300, 0.5)], 0.5).each == pytest.approx(7 / 300)
 
 
-def test_metered_copies_reach_the_basis(tmp_path):
+def test_metered_samples_reach_the_basis(tmp_path):
     run = a_run(tmp_path, LINES)
     facts = {"copies": 1140, "joules": 57.0, "source": "NVML", "seconds": 2.0}
     append_event(run.directory.events, ENERGY, sigma=0.25, **facts)

@@ -13,7 +13,7 @@ def a_run(tmp_path, lines, **request):
     return Run(RunDirectory(tmp_path), spec, Ledger(tuple(lines), (), 0))
 
 
-def test_copies_are_added_up_and_compared_with_a_fixed_number(tmp_path):
+def test_samples_are_added_up_and_compared_with_a_fixed_number(tmp_path):
     lines = [
         make_line(0, 0, selection={0: 20}, looks=[{0: 100}], seconds=0.5),
         make_line(1, 1, selection={1: 20}, looks=[{1: 100}, {1: 1000}], seconds=1.5),
@@ -27,7 +27,7 @@ def test_copies_are_added_up_and_compared_with_a_fixed_number(tmp_path):
     assert total.rate == pytest.approx(420)
 
 
-def test_no_selection_no_selection_copies(tmp_path):
+def test_no_selection_no_selection_samples(tmp_path):
     lines = [make_line(0, 0, looks=[{0: 100}])]
     assert costs(a_run(tmp_path, lines, target="label"))[0].fixed_passes == 1000
 

@@ -36,7 +36,7 @@ def test_observed_accuracy_is_compared_exactly():
 
 
 def of_counts(s: int, m: int, at_least: str) -> Verdict:
-    """The verdict on a share of s of m images; the other facts of the cell do not matter."""
+    """The verdict on a share of s of m images; the other facts of the entry do not matter."""
     spec = make_spec((0,), looks=(1000,), stopping="fixed", radius="0.25")
     (entry,) = entries(spec, Ledger((make_line(0, 0, {0: 100}, [{0: 1000}]),)))
     entry = replace(entry, images=m, lines=m, certified=s, observed=s / m)

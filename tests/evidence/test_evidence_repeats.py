@@ -39,7 +39,7 @@ def test_both_counts_are_those_by_hand(pairs, grouped):
     assert (entry.withheld is not None) == bool(wanted)
 
 
-def test_270_of_300_copies_are_named():
+def test_270_of_300_repeats_are_named():
     spec, ledger = a_ledger([i % 30 for i in range(300)])
     (entry,) = entries(spec, ledger)
     assert (entry.certified, entry.population, entry.joint) == (300, None, None)
@@ -48,7 +48,7 @@ def test_270_of_300_copies_are_named():
     assert (record["population"], record["population_assumes"]) == (None, None)
 
 
-def test_copies_inside_one_group_leave_the_bound_of_one_image_a_group():
+def test_repeats_inside_one_group_leave_the_bound_of_one_image_per_group():
     spec, ledger = a_ledger([1, 1, 2, 3], ["p", "p", "q", "r"])
     (entry,) = entries(spec, ledger)
     assert entry.population is not None

@@ -63,14 +63,14 @@ def row(rows, task, device="PC", studies=None):
 
 def test_a_day_by_hand():
     rows = scenarios(BASIS, make_production(STATED))
-    # 1,000,000 studies x 200 copies / 1,000 copies a second = 200,000 s = 55.6 h; a device works 12 h a day
+    # 1,000,000 studies x 200 samples / 1,000 samples per second = 200,000 s = 55.6 h; a device works 12 h a day
     found = row(rows, PREDICT, studies=1_000_000)
     assert found.hours.value == pytest.approx(200_000 / 3600)
     assert found.devices.value == 5
     assert found.money.value == pytest.approx(0.5 * 200_000 / 3600)
     assert (found.held.value, found.currency) == (5 * 24 * 0.5, "EUR")
     assert found.kwh is None
-    # the spread: 180 copies at 1,250 a second, 220 at 800
+    # the spread: 180 samples at 1,250 per second, 220 at 800
     assert found.hours.low == pytest.approx(1e6 * 180 / 1250 / 3600)
     assert found.hours.high == pytest.approx(1e6 * 220 / 800 / 3600)
     assert (found.devices.low, found.devices.high) == (math.ceil(40 / 12), math.ceil(76.4 / 12))

@@ -17,7 +17,7 @@ def mixed(m, rng):
 
 
 def near(m, rng):
-    """Every image about 1.6 % away from certainty: at sigma 0.25 just certified at r = 0.5 with 10,000 copies."""
+    """Every image about 1.6 % away from certainty: at sigma 0.25 just certified at r = 0.5 with 10,000 samples."""
     return 1 - rng.beta(60, 60 / 0.016 * 0.984, m)
 
 

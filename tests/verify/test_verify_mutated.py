@@ -106,7 +106,7 @@ MUTATIONS = {
     "the joint bound is not shared": (
         results,
         "claims",
-        lambda s, m, alpha, cells, confidence: claims(s, m, alpha, 1, confidence),
+        lambda s, m, alpha, entries, confidence: claims(s, m, alpha, 1, confidence),
     ),
     "one bad run too few": (population, "bad_runs", lambda *arguments: exact_bad(*arguments) - 1),
     "one bad run too many": (population, "bad_runs", lambda *arguments: exact_bad(*arguments) + 1),

@@ -227,7 +227,7 @@ MUTATIONS = {
         result(lambda r: r.update(ledger_sha256="0" * 64)),
         r"results\.json does not follow from the votes: ledger_sha256",
     ),
-    "a cell removed from the results": (
+    "an entry removed from the results": (
         result(lambda r: r["cells"].pop()),
         r"results\.json does not follow from the votes: cells",
     ),

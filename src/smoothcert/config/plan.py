@@ -10,7 +10,7 @@ from smoothcert.config.request import Request
 from smoothcert.config.values import Count, make
 
 NO_CLASSES = "classes: without --model and --data the number of classes must be given"
-LEAST_COPIES, MOST_COPIES = 50, 100_000
+LEAST_SAMPLES, MOST_SAMPLES = 50, 100_000
 
 
 class PlanSettings(Request):
@@ -36,9 +36,9 @@ class PlanSettings(Request):
     @field_validator("pilot_copies")
     @classmethod
     def _enough(cls, samples: int) -> int:
-        if not LEAST_COPIES <= samples <= MOST_COPIES:
+        if not LEAST_SAMPLES <= samples <= MOST_SAMPLES:
             raise ValueError(
-                f"expected from {LEAST_COPIES} to {MOST_COPIES:,} noise samples per image, got {samples}; "
+                f"expected from {LEAST_SAMPLES} to {MOST_SAMPLES:,} noise samples per image, got {samples}; "
                 "fewer resolve too little, and for more use `certify`"
             )
         return samples

@@ -118,7 +118,7 @@ def basis_of(run: Run, production: Production) -> Basis:
     lines, total = run.ledger.at(sigma), costs(run)[-1]
     rate = rate_of(lines)
     energy, whole = energy_of(run.events, sigma), energy_of(run.events)
-    copies, error = mean(columns_of(lines).samples)
+    samples_mean, error = mean(columns_of(lines).samples)
     shared = max(1, recipe.batch_size // TOGETHER)
     chances = run.pairwise_probabilities(sigma)
     silent, drawn = prediction_estimate(chances, production, min(shared, production.votes)) if lines else (None, None)
@@ -133,7 +133,7 @@ def basis_of(run: Run, production: Production) -> Basis:
         rate_high=rate[2],
         joules=energy.each or whole.each,
         energy_source=whole.source,
-        copies=copies,
+        copies=samples_mean,
         images=run.expected,
         passes=total.passes,
         seconds=total.seconds,
