@@ -91,20 +91,23 @@ def test_pipes_are_refused_without_waiting(tmp_path):
     assert done.returncode == 2
 
 
-def test_a_document_nobody_wrote_is_not_said_to_be_in_the_log(tmp_path):
-    run = tmp_path / "run"
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    """Faults and notes of documents, one of which nobody wrote and one of which claims any size."""
+    run = tmp_path_factory.mktemp("checked") / "run"
     shutil.copytree(WRITTEN / "plain", run)
     (run / "results" / "memo_final.pdf").write_bytes(b"%PDF-1.4 all certified")
-    told = [note for note in check_documents(open_run(run)).notes if "memo_final.pdf" in note]
-    assert len(told) == 1
-    assert "did not write" in told[0]
-
-
-def test_a_document_beyond_any_size_is_not_hashed(tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(WRITTEN / "plain", run)
     os.truncate(run / "results" / "results.csv", 2**42)  # takes no disk
-    assert any("results.csv" in fault for fault in check_documents(open_run(run)).faults)
+    return check_documents(open_run(run))
+
+
+def test_a_document_nobody_wrote_is_not_said_to_be_in_the_log(checked):
+    (note,) = (note for note in checked.notes if "memo_final.pdf" in note)
+    assert "did not write" in note
+
+
+def test_a_document_beyond_any_size_is_not_hashed(checked):
+    assert any("results.csv" in fault for fault in checked.faults)
 
 
 def test_a_bundle_beyond_any_size_is_not_hashed(fresh, tmp_path):
