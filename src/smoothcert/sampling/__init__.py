@@ -1,4 +1,4 @@
-"""Sampling: noisy copies in fixed-size batches, votes counted where the classifier runs. Torch is loaded on use."""
+"""Sampling: noise samples in fixed-size batches, votes counted on the device. Torch is loaded on first use."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

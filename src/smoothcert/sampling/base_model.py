@@ -1,4 +1,4 @@
-"""The base classifier in memory: a module or any callable, evaluated without changing what its owner set."""
+"""The base classifier in memory: a module or any callable, evaluated without changing its training flags."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Function(nn.Module):
 
 
 def as_classifier(model: Model) -> Classifier:
-    """Return a model as a classifier of which nothing is declared; a classifier as it is.
+    """Return a model as a classifier that declares nothing; return a classifier unchanged.
 
     Raises:
         ModelError: it is not callable.
@@ -48,16 +48,16 @@ def as_classifier(model: Model) -> Classifier:
 
 
 def device_of_module(module: nn.Module) -> torch.device:
-    """Return where a module's weights are; the CPU for a module without any."""
+    """Return the device of the weights of a module; the CPU if it has none."""
     tensor = next(chain(module.parameters(), module.buffers()), None)
     return torch.device("cpu") if tensor is None else tensor.device
 
 
 def check_parameters(classifier: Classifier) -> None:
-    """Refuse weights that the sampler cannot run.
+    """Check that the sampler can run the weights.
 
     Raises:
-        ModelError: they are neither on a CPU nor on a CUDA device, or not in float32.
+        ModelError: they are on a device other than CPU or CUDA, or not in float32.
     """
     device = device_of_module(classifier.module)
     if device.type not in ("cpu", "cuda"):
@@ -66,7 +66,7 @@ def check_parameters(classifier: Classifier) -> None:
     if kinds and classifier.runtime is None:
         raise ModelError(
             f"Expected float32 parameters, found {', '.join(sorted(map(str, kinds)))}. Keep the weights in float32 "
-            "and ask for the arithmetic: precision='bf16' or 'fp16'."
+            "and pass precision='bf16' or 'fp16'."
         )
 
 

@@ -1,4 +1,4 @@
-"""What a caller hands over as images: tensors, arrays, loaders and data sets, brought to the form the sampler takes."""
+"""Images as the caller passes them (tensors, arrays, loaders, data sets), converted for the sampler."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Pixels = NDArray[Any]
 Images = Tensor | NDArray[Any]
 Batches = Images | DataLoader[Any] | Dataset[Any] | Iterable[Any]
 LOADED = 256
-"""Images per batch where a data set without a loader is read."""
+"""Images per batch if a data set without a loader is read."""
 
 
 def pixels_of(images: Images, levels: int, quantize: bool, gaussian: bool) -> Pixels:
-    """Return images as int32 (m, C, H, W) on the grid, or as float32 where the noise is Gaussian floats.
+    """Return images as int32 (m, C, H, W) on the grid, or as float32 for Gaussian noise.
 
     Args:
-        images: (m, C, H, W) or (C, H, W): float in [0, 1], or integers in 0..levels; of any values for Gaussian noise.
+        images: (m, C, H, W) or (C, H, W): float in [0, 1], or integers in 0..levels; any values for Gaussian noise.
         levels: the largest grey value of the grid.
         quantize: round float images to the grid.
         gaussian: keep float images as they are.
@@ -48,12 +48,12 @@ def pixels_of(images: Images, levels: int, quantize: bool, gaussian: bool) -> Pi
 
 
 def device_of(x: object) -> torch.device:
-    """Return where a tensor is; the CPU for anything else."""
+    """Return the device of a tensor; the CPU for anything else."""
     return x.device if isinstance(x, Tensor) else torch.device("cpu")
 
 
 def count_of(x: Batches) -> int | None:
-    """Return the number of images, where it is known without reading them."""
+    """Return the number of images, or None if it is only known after reading them."""
     if isinstance(x, DataLoader):
         return count_of(x.dataset)
     if isinstance(x, Tensor | np.ndarray):
@@ -62,7 +62,7 @@ def count_of(x: Batches) -> int | None:
 
 
 def batches_of(x: Batches, y: Tensor | Sequence[int] | None = None) -> Iterator[tuple[Images, list[int] | None]]:
-    """Yield images in memory with their labels, from whatever holds images."""
+    """Yield batches of images with their labels, or None, from any kind of input."""
     if isinstance(x, Tensor | np.ndarray):
         yield x, None if y is None else _label_list(y)
         return
@@ -98,7 +98,7 @@ def _parts(batch: Any) -> tuple[Images, list[int] | None]:
 
 def _label_list(labels: Any) -> list[int]:
     array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if array.ndim == 2 and array.shape[1] == 1:  # as MedMNIST has them
+    if array.ndim == 2 and array.shape[1] == 1:  # as in MedMNIST
         array = array[:, 0]
     array = array.reshape(1) if array.ndim == 0 else array
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
@@ -117,11 +117,11 @@ def _in_range(array: Pixels, levels: int) -> Pixels:
 
 
 def _on_grid(array: Pixels, levels: int, quantize: bool) -> Pixels:
-    """Return float images as grid integers; those off the grid are rounded where asked, else refused."""
+    """Return float images as grid integers; round those off the grid, or raise if `quantize` is false."""
     scaled = array.astype(np.float64) * levels
     rounded = np.rint(scaled)
     off = np.abs(scaled - rounded)
-    allowed = max(1e-3, levels * 2.0**-24)  # twice what float32 rounds a value by, in steps
+    allowed = max(1e-3, levels * 2.0**-24)  # twice the rounding error of float32, in steps
     if quantize or off.max() <= allowed:
         return rounded
     image = int(off.reshape(len(off), -1).max(axis=1).argmax())

@@ -1,4 +1,4 @@
-"""What the smoothed classifier returns: predictions and certificates of m images as tensors, one row per image."""
+"""The results of a smoothed classifier: predictions and certificates of m images as tensors, one row per image."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     import pandas
 
 ABSTAIN = -1
-"""The label of an image for which no answer is given."""
+"""The label of an abstention."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
-    """Answers of the smoothed classifier for m images.
+    """Predictions of the smoothed classifier for m images.
 
     Attributes:
         label: int64 (m,), or (m, k) in increasing order for k > 1; -1 where it abstained.
@@ -41,13 +41,13 @@ class Predictions:
 
     @classmethod
     def of(cls, found: Sequence[Prediction], votes: Counts, k: int, device: torch.device) -> Predictions:
-        """Gather predictions of single images.
+        """Collect the predictions of single images.
 
         Args:
             found: one per image.
             votes: int (m, classes): their votes.
             k: number of classes in an answer.
-            device: where the tensors go.
+            device: device of the tensors.
         """
         rows = [[ABSTAIN] * k if each.answer is None else sorted(_classes(each)) for each in found]
         label = torch.tensor(rows, dtype=torch.int64).reshape(len(found), k)
@@ -64,14 +64,14 @@ class Predictions:
         return len(self.samples)
 
     def __repr__(self) -> str:
-        """The answers on one line."""
+        """Return a one-line summary."""
         return (
             f"Predictions(images={len(self)}, k={self.k}, abstained={int(self.abstained.sum())}, "
             f"samples={int(self.samples.sum())})"
         )
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return one row per image: label (or label_1 to label_k), abstained, samples, leader, share of its votes.
+        """Return one row per image: label (or label_1 to label_k), abstained, samples, leader, vote_share.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -88,14 +88,14 @@ class Predictions:
 
 
 class Accuracy(NamedTuple):
-    """A certified accuracy with its exact 95 % interval, which presupposes that the images are independent draws.
+    """A certified accuracy with its exact 95 % interval, which assumes that the images are independent draws.
 
     Attributes:
         value: certified-correct images / images.
         low: lower end of the Clopper-Pearson interval, rounded down to 6 decimals.
         high: upper end, rounded up.
         certified: certified-correct images.
-        images: m; abstentions are counted.
+        images: m, abstentions included.
     """
 
     value: float
@@ -136,14 +136,14 @@ class Certificates:
         labels: Sequence[int] | None,
         device: torch.device,
     ) -> Certificates:
-        """Gather certificates of single images.
+        """Collect the certificates of single images.
 
         Args:
             found: one per image.
             k: rank of the certificates.
             radii: L2 radii that were decided.
             labels: reference labels, or None.
-            device: where the tensors go.
+            device: device of the tensors.
         """
         kept = [[r in each.certified_at for r in radii] for each in found]
         return cls(
@@ -162,21 +162,21 @@ class Certificates:
         return self.label == ABSTAIN
 
     def accuracy(self, y: Tensor | None = None, r: float | None = None) -> Accuracy:
-        """Return the certified accuracy at one of the radii: images certified for their label, of all images.
+        """Return the certified accuracy at one of the radii: the share of images certified for their label.
 
         Args:
-            y: reference labels (m,); None: those that were given to `certify`.
+            y: reference labels (m,); None: those given to `certify`.
             r: one of `radii`; None: the first.
 
         Raises:
             SpecError: r is not one of the radii that were decided.
-            DataError: no labels, or not one per image.
+            DataError: there are no labels, or not one per image.
         """
         r = self.radii[0] if r is None else r
         if r not in self.radii:
             raise SpecError(
                 f"r: expected one of the radii that were decided, {', '.join(map(repr, self.radii))}, got {r!r}. "
-                "Sampling stopped when these were decided; certify again with radii that include it."
+                "Sampling stops when these are decided; certify again with radii that include it."
             )
         labels = self.y if y is None else torch.as_tensor(y).to(self.label.device)
         if labels is None or labels.shape != self.label.shape:
@@ -190,7 +190,7 @@ class Certificates:
         return len(self.label)
 
     def __repr__(self) -> str:
-        """The certificates on one line."""
+        """Return a one-line summary."""
         counts = ", ".join(f"{r!r}: {int(n)}" for r, n in zip(self.radii, self.certified.sum(dim=0), strict=True))
         return (
             f"Certificates(images={len(self)}, k={self.k}, certified={{{counts}}}, "

@@ -1,7 +1,7 @@
-"""Loading a bundle: the smoothed classifier that was certified, or a refusal; a change of arithmetic is reported.
+"""Loading a bundle: the certified smoothed classifier, or an error; another numeric recipe is a warning.
 
-A network is weights and code, and of foreign code a bundle holds nothing. So a probe is kept: what the network
-returns for a few fixed images, compared when it comes back.
+A bundle holds the weights of a custom network, but not its code. It therefore keeps a probe: the logits of a few fixed
+images, which are compared when the network is loaded.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from smoothcert.models.state import load_state
 
 IMAGES, LOGITS = 4, 64
 TOLERANCE = 0.01
-"""Largest difference, as a part of the range of the logits: far above rounding, far below other code."""
+"""Largest difference, relative to the range of the logits: far above rounding errors, far below other code."""
 
 Logits = tuple[tuple[float, ...], ...]
 
 
 def probe(classifier: Classifier, shape: tuple[int, int, int], levels: int) -> Logits:
-    """Return the first logits of the fixed images, in float32, without noise.
+    """Return the logits of the fixed images (at most 64 classes), in float32, without noise.
 
     Args:
-        classifier: in evaluation mode, where its parameters are.
+        classifier: in evaluation mode.
         shape: (C, H, W) of an image.
         levels: largest grey value.
 
@@ -63,22 +63,22 @@ def probe(classifier: Classifier, shape: tuple[int, int, int], levels: int) -> L
 
 
 def check_probe(classifier: Classifier, shape: tuple[int, int, int], levels: int, kept: Logits) -> None:
-    """Refuse a network that answers the fixed images otherwise than the one that was saved.
+    """Check that a network returns the logits of the saved one for the fixed images.
 
     Raises:
-        ModelError: it does.
+        ModelError: it does not.
     """
     found = probe(classifier, shape, levels)
-    wanted, given = np.array(kept), np.array(found)
-    if wanted.shape != given.shape or np.abs(wanted - given).max() > TOLERANCE * np.ptp(wanted) + 1e-6:
+    expected, logits = np.array(kept), np.array(found)
+    if expected.shape != logits.shape or np.abs(expected - logits).max() > TOLERANCE * np.ptp(expected) + 1e-6:
         raise ModelError(
-            f"{classifier.reference} is not the network of this bundle: with its weights it answers a few fixed "
-            "images otherwise than when the bundle was made. Give the code that was certified."
+            f"{classifier.reference} is not the network of this bundle: with the bundle's weights it returns other "
+            "logits for a few fixed images. Pass the code that was certified."
         )
 
 
 def _images(classifier: Classifier, shape: tuple[int, int, int], levels: int) -> NDArray[np.float32]:
-    """Images of many grey values, normalised: each a different ramp through the whole range."""
+    """Return normalised images of many grey values: each a different ramp through the whole range."""
     count = int(np.prod(shape))
     steps = np.array([1, 7, 31, 101])[:, None]
     pixels = (np.arange(count) * steps * levels // max(count - 1, 1) % (levels + 1)).reshape(IMAGES, *shape) / levels
@@ -102,7 +102,7 @@ class Loaded:
     options: dict[str, Any]
 
     def warnings(self, recipe: Recipe) -> tuple[str, ...]:
-        """Return in words where a machine's recipe is not the one it was certified with, or saved with."""
+        """Return the differences of a recipe from that of the certification run, or of the saved bundle, in words."""
         certified = self.bundle.certified
         before, when = (certified.recipe, "certified") if certified else (self.bundle.recipe, "saved")
         return tuple(unlike_recipe(recipe, before, when))
@@ -113,28 +113,28 @@ def load_bundle(path: Path, model: nn.Module | None = None) -> Loaded:
 
     Args:
         path: the bundle directory.
-        model: for a network that is not one of ours: a module of the same architecture, whose state dict is replaced.
+        model: for a custom network: a module of the same architecture, whose state dict is replaced.
 
     Raises:
-        EvidenceError: a file was changed, or the bundle is not the object its run certified.
-        ModelError: the network's code is needed and was not given, or is other code.
+        EvidenceError: a file was changed, or the bundle is not what its run certified.
+        ModelError: the code of the network is needed and was not given, or is other code.
     """
     bundle = read_bundle(path)
     _refuse_uncertified(path, bundle)
-    classifier = _own(path, bundle) if model is None else _given(path, bundle, model)
+    classifier = _built_in(path, bundle) if model is None else _custom(path, bundle, model)
     return Loaded(bundle, classifier, _options(bundle))
 
 
 def _refuse_uncertified(path: Path, bundle: Bundle) -> None:
-    """Refuse a bundle whose parts are not those its own record says were certified."""
+    """Check that the parts of a bundle are those that its record says were certified."""
     certified = bundle.certified
     found = [] if certified is None else list(unlike(bundle, certified))
     if tie_of((path / WEIGHTS).read_bytes(), (certified or bundle).model) == "other weights":
         found.append(f"{WEIGHTS} does not hold the weights {bundle.model.sha256[:19]}...")
     if found:
         raise EvidenceError(
-            f"{path} is not the object that was certified: {'; '.join(found)}. "
-            "Make the bundle anew from its run with `smoothcert bundle`."
+            f"{path} is not what its run certified: {'; '.join(found)}. Make the bundle again from its run with "
+            "`smoothcert bundle`."
         )
 
 
@@ -150,36 +150,36 @@ def _options(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _own(path: Path, bundle: Bundle) -> Classifier:
-    """Rebuild one of our own networks."""
+def _built_in(path: Path, bundle: Bundle) -> Classifier:
+    """Rebuild a built-in network."""
     arch = bundle.model.arch
     if arch is None:
         raise ModelError(
-            f"{path}: its network is not one of smoothcert's own, so its code must be given: --model "
-            "package.module:factory, or load(DIR, model=...) in Python. A bundle never runs code that it names itself."
+            f"{path}: its network is not built in, so its code must be given: --model package.module:factory, or "
+            "load(DIR, model=...) in Python. A bundle never runs code that it names itself."
         )
     options = ModelOptions(arch=arch, num_classes=len(bundle.class_names), in_channels=bundle.shape[0])
-    return _settled(path, bundle, load_built_in(str(path / WEIGHTS), options))
+    return _checked(path, bundle, load_built_in(str(path / WEIGHTS), options))
 
 
-def _given(path: Path, bundle: Bundle, model: nn.Module) -> Classifier:
-    """Put the bundle's weights into a module of the user's."""
+def _custom(path: Path, bundle: Bundle, model: nn.Module) -> Classifier:
+    """Load the weights of the bundle into a module of the user."""
     if bundle.model.arch is not None:
-        raise ModelError(f"{path}: its network is {bundle.model.arch}, which is rebuilt; leave out the model.")
+        raise ModelError(f"{path}: its network is the built-in {bundle.model.arch}; remove the model.")
     if not isinstance(model, nn.Module):
-        raise ModelError(f"{path}: a torch.nn.Module is expected as model, got {type(model).__name__}.")
+        raise ModelError(f"{path}: expected a torch.nn.Module as model, got {type(model).__name__}.")
     weights = read_weights(path / WEIGHTS)
     load_state(model, weights.state, str(path / WEIGHTS))
     declared = getattr(model, "smoothcert", None)
     card = weights.card if declared is None else card_from_values(declared, type(model).__name__)
     classifier = replace(classifier_of(model, card, weights.sha256, type(model).__name__), built_in=bundle.model.own)
-    settled = _settled(path, bundle, classifier)
-    check_probe(settled, bundle.shape, bundle.levels, bundle.probe)
-    return settled
+    checked = _checked(path, bundle, classifier)
+    check_probe(checked, bundle.shape, bundle.levels, bundle.probe)
+    return checked
 
 
-def _settled(path: Path, bundle: Bundle, classifier: Classifier) -> Classifier:
-    """Compare what was loaded with the record, and name it as the record does."""
+def _checked(path: Path, bundle: Bundle, classifier: Classifier) -> Classifier:
+    """Compare the loaded classifier with the record, and take over its reference and hash."""
     if classifier.sha256 != bundle.file_sha256:
         raise EvidenceError(f"{path / WEIGHTS} was changed while it was read. Load the bundle again.")
     if not classifier.mean:  # it was stated when the run was certified, not declared
@@ -190,7 +190,7 @@ def _settled(path: Path, bundle: Bundle, classifier: Classifier) -> Classifier:
     ):
         if mine != theirs:
             raise EvidenceError(
-                f"{path}: the network declares the {word} {mine}, but the bundle was made with {theirs}. "
-                "Give the network that was certified."
+                f"{path}: the network declares the {word} {mine}, but the bundle was made with {theirs}. Pass the "
+                "network that was certified."
             )
     return replace(classifier, reference=bundle.model.reference, sha256=bundle.model.sha256)

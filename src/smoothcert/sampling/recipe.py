@@ -1,4 +1,4 @@
-"""The numeric recipe: how the classifier's numbers are computed. It is fixed before the first image."""
+"""The numeric recipe: how the outputs of the classifier are computed. It is fixed before the first image."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _TELLING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "
 
 
 def choose_recipe(classifier: Classifier, runtime: RuntimeConfig, shape: tuple[int, int, int]) -> Recipe:
-    """Return the recipe that settings and a classifier lead to on this machine.
+    """Return the recipe of a classifier on this machine.
 
     Args:
-        classifier: own architectures are folded and cast; foreign modules run under autocast with float32 input;
-            what another runtime computes runs as it is stored.
-        runtime: precision, device, batch size and compilation asked for.
+        classifier: built-in architectures are folded and cast; custom modules run under autocast with float32 input;
+            other runtimes run the model as it is stored.
+        runtime: precision, device, batch size and compilation.
         shape: (channels, height, width) of an image.
 
     Raises:
-        RecipeError: the device is missing, or it or the classifier's runtime cannot run the precision.
+        RecipeError: there is no such device, or it or the runtime of the classifier cannot run the precision.
     """
     _check_runtime(classifier, runtime)
     device = _device(runtime.device, classifier)
@@ -55,7 +55,7 @@ def choose_recipe(classifier: Classifier, runtime: RuntimeConfig, shape: tuple[i
 
 
 def prepare(classifier: Classifier, recipe: Recipe) -> Forward:
-    """Return the forward pass of a classifier with its recipe: input (n, C, H, W) to logits (n, classes)."""
+    """Return the forward pass of a classifier under a recipe: (n, C, H, W) to logits (n, classes)."""
     device = torch.device("cuda" if recipe.device.startswith("cuda") else "cpu")
     module: nn.Module = fold(classifier.module) if recipe.folded else classifier.module
     dtype = DTYPES[recipe.precision]
@@ -74,7 +74,7 @@ def input_precision(recipe: Recipe) -> Literal["fp32", "bf16", "fp16"]:
 
 
 def differences(recorded: Recipe, present: Recipe) -> list[str]:
-    """Return in words where two recipes differ."""
+    """Return the differences of two recipes in words."""
     ours, theirs = recorded.model_dump(), present.model_dump()
     return [f"{name} {ours[name]} is now {theirs[name]}" for name in ours if ours[name] != theirs[name]]
 
@@ -88,30 +88,30 @@ def _under_autocast(forward: Forward, device: str, dtype: torch.dtype) -> Forwar
 
 
 def _check_runtime(classifier: Classifier, runtime: RuntimeConfig) -> None:
-    """Refuse what the runtime of a classifier cannot do."""
+    """Raise if the runtime of a classifier cannot run the settings."""
     if classifier.runtime is not None and (runtime.precision != "fp32" or runtime.compile == "on"):
-        asked = f"--precision {runtime.precision}" if runtime.precision != "fp32" else "--compile on"
+        flag = f"--precision {runtime.precision}" if runtime.precision != "fp32" else "--compile on"
         raise RecipeError(
             f"{classifier.reference} is run as stored by {classifier.runtime}: expected --precision fp32 and no "
-            f"compilation, got {asked}. Leave it out."
+            f"compilation, got {flag}. Remove it."
         )
     if runtime.compile == "on" and any(isinstance(m, torch.jit.ScriptModule) for m in classifier.module.modules()):
-        raise RecipeError(f"{classifier.reference} is TorchScript, compiled already. Leave out --compile on.")
+        raise RecipeError(f"{classifier.reference} is TorchScript and already compiled. Remove --compile on.")
 
 
-def _device(wanted: str, classifier: Classifier) -> torch.device:
-    if wanted == "cuda" and not torch.cuda.is_available():
+def _device(device: str, classifier: Classifier) -> torch.device:
+    if device == "cuda" and not torch.cuda.is_available():
         raise RecipeError("Expected a CUDA device for --device cuda, found none. Use --device cpu or auto.")
     runtime = classifier.runtime
     if runtime is not None and "cuda" not in runtime.devices:
-        if wanted == "cuda":
+        if device == "cuda":
             raise RecipeError(f"{runtime} here has no CUDA provider: install its CUDA build, or use --device cpu.")
         return torch.device("cpu")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _version(classifier: Classifier) -> str:
-    """Return what computes the numbers, to be read after the word torch."""
+    """Return the version of torch, with that of another runtime."""
     runtime = classifier.runtime
     return torch.__version__ if runtime is None else f"{torch.__version__} with {runtime}"
 
@@ -128,7 +128,7 @@ def _batch_size(shape: tuple[int, int, int]) -> int:
 
 
 def _instructions() -> str:
-    """Return the processor's vector instructions that change floating-point results, or those torch makes use of."""
+    """Return the vector instructions of the processor that change floating-point results, or those torch uses."""
     try:
         info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:  # not Linux

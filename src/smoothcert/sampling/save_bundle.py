@@ -1,4 +1,4 @@
-"""Saving a bundle: a smoothed classifier in memory, or the one that a finished run certified, known by its hash."""
+"""Saving a bundle: a smoothed classifier in memory, or the one that a finished run certified, checked by its hash."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
 
 
 FILES = (".safetensors", *STATE_DICTS, ".pt2", ".ts", ".onnx")
-"""Endings of files that hold the weights of a classifier, and are hashed before anything in them is looked at."""
+"""Suffixes of weights files, which are hashed before they are read."""
 
 
 def check_whole(run: Run) -> None:
-    """Refuse a run that certified nothing yet, or was changed since.
+    """Check that a run is finished, sealed and undamaged.
 
     Raises:
-        EvidenceError: the run is not finished and sealed, or is damaged.
+        EvidenceError: it is not.
     """
     path = run.directory.path
     fault = next(damage(run), None)
     if fault:
-        raise EvidenceError(f"{path} is damaged: {fault}. `smoothcert verify {path}` names all of it.")
+        raise EvidenceError(f"{path} is damaged: {fault}. `smoothcert verify {path}` names each fault.")
     if run.missing or not run.sealed:
         raise EvidenceError(
             f"{path} is not sealed: {run.missing:,} of {run.expected:,} results are missing, so nothing is certified. "
@@ -56,19 +56,19 @@ def check_whole(run: Run) -> None:
 
 
 def level_of(run: Run, sigma: float | None) -> float:
-    """Return the noise level that is meant: the one asked for, or the only one.
+    """Return the noise level: the given one, or the only one of the run.
 
     Raises:
-        SpecError: the run has several and none was named, or it has no such level.
+        SpecError: the run has several levels and none is given, or it has no such level.
     """
     levels = [model.sigma for model in run.spec.models]
     if sigma is None and len(levels) == 1:
         return levels[0]
     if sigma not in levels:
-        told = "none" if sigma is None else f"{sigma:g}"
+        given = "none" if sigma is None else f"{sigma:g}"
         raise SpecError(
             f"--sigma: {run.directory.path} has classifiers for sigma {', '.join(f'{level:g}' for level in levels)}, "
-            f"and a bundle holds one of them; got {told}. Add --sigma {levels[0]:g}, or another."
+            f"and a bundle holds one of them; got {given}. Add --sigma {levels[0]:g}, or another."
         )
     return sigma
 
@@ -76,14 +76,14 @@ def level_of(run: Run, sigma: float | None) -> float:
 def certified_classifier(
     run: Run, sigma: float, moved: Mapping[str, str | None], trust_model: bool
 ) -> tuple[Classifier, bytes]:
-    """Load the classifier a run certified at one noise level, and its weights as a safetensors file.
+    """Load the classifier that a run certified at one noise level, and its weights as a safetensors file.
 
-    A file is hashed before anything in it is looked at.
+    A file is hashed before it is read.
 
     Args:
         run: a run.
         sigma: one of its noise levels.
-        moved: `model` and `weights`, where they are named anew; may contain ``{sigma}``.
+        moved: new `model` and `weights`; may contain ``{sigma}``.
         trust_model: run files that are code, and code that only the run names.
 
     Raises:
@@ -96,7 +96,7 @@ def certified_classifier(
     beside = None if beside is None else at_sigma(beside, facts.written)
     file = _file(beside or name)
     if file is not None and not file.is_file():
-        raise EvidenceError(f"{file}: no such file. If it was moved, say where with --model or --weights.")
+        raise EvidenceError(f"{file}: no such file. If it was moved, give its path with --model or --weights.")
     data = None if file is None else read_bytes(file)
     if data is not None:
         _check_hash(sha256_of(data), beside or name, facts)
@@ -111,29 +111,29 @@ def certified_classifier(
 
 
 def check_holdable(classifier: Classifier, adapted: tuple[str, ...]) -> None:
-    """Refuse a classifier that is more than weights and normalisation, which is all that a bundle holds.
+    """Check that a classifier is only weights and normalisation, which is all that a bundle holds.
 
     Args:
         classifier: as it was loaded.
-        adapted: what lies between the noisy image and its network, in words.
+        adapted: the steps between the noisy image and its network, in words.
 
     Raises:
-        ModelError: another runtime computes it, or something lies in between.
+        ModelError: another runtime runs it, or there are such steps.
     """
     more = (f"it is run by {classifier.runtime.name}",) if classifier.runtime is not None else adapted
     if more:
         raise ModelError(
             f"{classifier.reference}: a bundle holds a torch network's weights and normalisation, and this classifier "
-            f"is more: {'; '.join(more)}. Certify a module:factory that does it itself, and bundle that."
+            f"has more: {'; '.join(more)}. Certify and bundle a module:factory that includes it."
         )
 
 
 def weights_bytes(classifier: Classifier, *known: str | None) -> bytes:
-    """Return a classifier's weights as a safetensors file: the very file they came from where it is at hand, or anew.
+    """Return the weights of a classifier as a safetensors file: the original one if it is found, else a new one.
 
     Args:
-        classifier: its reference is looked at first.
-        known: other names of files that may be it.
+        classifier: its reference is tried first.
+        known: other paths to try.
     """
     from safetensors.torch import save
 
@@ -145,13 +145,13 @@ def weights_bytes(classifier: Classifier, *known: str | None) -> bytes:
                 return data
     state = classifier.module.state_dict()
     card = Card(classifier.arch, classifier.num_classes, None, classifier.input_shape, classifier.mean, classifier.std)
-    copied = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    fresh: bytes = save(copied, metadata={"smoothcert": card.as_json()})
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    fresh: bytes = save(tensors, metadata={"smoothcert": card.as_json()})
     return fresh
 
 
 def _file(name: str) -> Path | None:
-    """The weights file that a name stands for, or None for code without one."""
+    """Return the weights file of a model reference, or None for code without one."""
     if name == "demo":
         return Path(str(files("smoothcert.models") / "shipped" / "demo.safetensors"))
     path = Path(name)
@@ -161,8 +161,8 @@ def _file(name: str) -> Path | None:
 def _check_source(classifier: Classifier, name: str, facts: ModelFacts) -> None:
     if facts.source_sha256 not in (None, classifier.source_sha256):
         raise EvidenceError(
-            f"{name}: the source file of this code is not the one this run certified ({facts.source_sha256[:19]}...). "
-            "Restore that file, or name it with --model where it lies unchanged."
+            f"{name}: the source file of this code is not that of this run ({facts.source_sha256[:19]}...). Restore "
+            "the file, or give --model with an unchanged copy."
         )
 
 
@@ -179,13 +179,13 @@ _T = TypeVar("_T", bound=Facts)
 
 @dataclass(frozen=True)
 class BundleRequest:
-    """What a bundle is told beside the classifier.
+    """The settings of a bundle beside the classifier.
 
     Attributes:
-        n: noisy copies a prediction takes at most.
-        alpha: probability that one prediction is wrong.
-        class_names: one a class; () takes those of the run or the classifier, or else numbers.
-        shape: (C, H, W) of an image; None takes what the run or the classifier declares.
+        n: maximum samples per prediction.
+        alpha: error probability of a prediction.
+        class_names: one per class; (): those of the run or the classifier, or else numbers.
+        shape: (C, H, W) of an image; None: that of the run or the classifier.
     """
 
     n: int = 1000
@@ -200,19 +200,21 @@ def save_bundle(
     """Write a smoothed classifier as a bundle directory, all of it or nothing.
 
     Args:
-        g: the classifier; a seed among its options is not saved.
+        g: the classifier; its seed is not saved.
         path: a new or empty folder.
-        wanted: copies, alpha, class names and shape.
+        wanted: samples, alpha, class names and shape.
         run: the sealed run that certified this very classifier, or None.
 
     Raises:
-        EvidenceError: the run is not sealed or damaged, or certified another object; or the place is taken.
+        EvidenceError: the run is not sealed or damaged, or certified another classifier; or the folder is not empty.
         ModelError: the classifier is more than a bundle can hold.
-        SpecError: the image shape is not known, class names do not fit, or n copies can never decide.
+        SpecError: the image shape is not known, class names do not fit, or n samples can never decide.
     """
     refuse_occupied(path)
     if g.bundle is not None:
-        raise SpecError("This classifier was loaded from a bundle: copy that directory, or make it anew from its run.")
+        raise SpecError(
+            "This classifier was loaded from a bundle: copy that directory, or make the bundle again from its run."
+        )
     check_holdable(g.classifier, g.classifier.adapted)
     certified = None
     if run is not None:
@@ -229,7 +231,7 @@ def save_bundle(
 
 
 def _facts(g: SmoothedClassifier, wanted: BundleRequest, certified: Certified | None, file_sha256: str) -> Facts:
-    """Return what makes this classifier the one it is."""
+    """Return the facts that identify this classifier."""
     classifier = g.classifier
     known = classifier.sha256 and (certified is not None or classifier.sha256 == file_sha256)
     shape = wanted.shape or (certified.shape if certified else classifier.input_shape)
@@ -264,7 +266,7 @@ def _state(classifier: Classifier) -> str:
     found = state_sha256(classifier.module)
     if found is None:
         raise ModelError(
-            f"{classifier.reference}: its state dict must hold plain tensors only, so that it can be saved."
+            f"{classifier.reference}: expected a state dict of plain tensors that can be saved, got other values."
         )
     return found
 
@@ -274,14 +276,14 @@ def _names(classifier: Classifier, wanted: BundleRequest, certified: Certified |
     known = certified.class_names if certified else classifier.class_names
     names = tuple(wanted.class_names) or known or tuple(map(str, range(classes)))
     if len(names) != classes:
-        raise SpecError(f"class_names: expected {classes}, one a class, got {len(names)}.")
+        raise SpecError(f"class_names: expected {classes}, one per class, got {len(names)}.")
     return names
 
 
 def _refuse_unlike(facts: Facts, certified: Certified, weights: bytes) -> None:
     found = [*unlike(facts, certified), *unlike_recipe(facts.recipe, certified.recipe)]
     if not found and tie_of(weights, certified.model) == "other weights":
-        found = ["its weights file is not at hand under the name the run knows"]
+        found = ["its weights file was not found under the name in the run"]
     if found:
         raise EvidenceError(
             f"This is not the classifier that the run certified: {'; '.join(found)}. "
@@ -292,17 +294,17 @@ def _refuse_unlike(facts: Facts, certified: Certified, weights: bytes) -> None:
 def write(
     path: Path, facts: Facts, model: tuple[Classifier, bytes], wanted: BundleRequest, more: dict[str, Any]
 ) -> Bundle:
-    """Write the bundle of a classifier whose facts are settled.
+    """Write the bundle of a classifier.
 
     Args:
         path: a new or empty folder.
-        facts: what makes it the one it is.
+        facts: the facts that identify it.
         model: the classifier, and its weights as a safetensors file.
-        wanted: copies and alpha of a prediction.
+        wanted: samples and alpha of a prediction.
         more: `n0`, `bound` and `certified` of the record.
 
     Raises:
-        SpecError: n copies can never decide, or a value is out of range.
+        SpecError: n samples can never decide, or a value is out of range.
     """
     prediction_looks(wanted.n, wanted.alpha)  # refuses an n that can never decide
     classifier, weights = model
@@ -340,16 +342,16 @@ def bundle_run(
     Args:
         run: a sealed run.
         path: a new or empty folder.
-        sigma: one of its noise levels; None where it has only one.
-        wanted: copies and alpha of a prediction.
-        moved: `model` and `weights`, named anew; their content must be unchanged. A classifier that is code must be
-            named, for a run is data and names none.
+        sigma: one of its noise levels; None if it has only one.
+        wanted: samples and alpha of a prediction.
+        moved: new `model` and `weights`; their content must be unchanged. Code must be named here: a run is data and
+            never names code.
         trust_model: run files that are code, and code that only the run names.
 
     Raises:
-        EvidenceError: the run is not sealed or damaged, the classifier is not the run's, or the place is taken.
+        EvidenceError: the run is not sealed or damaged, the classifier is not the run's, or the folder is not empty.
         ModelError: the classifier cannot be loaded.
-        SpecError: the noise level is not clear, or n copies can never decide.
+        SpecError: the run has several noise levels and none is given, or n samples can never decide.
     """
     refuse_occupied(path)
     check_whole(run)

@@ -112,7 +112,7 @@ class Smoothing(nn.Module):
         return self._settings
 
     def recipe(self, shape: tuple[int, int, int]) -> Recipe:
-        """Return the numeric recipe on this machine for images (C, H, W); what a bundle fixes, it fixes."""
+        """Return the numeric recipe on this machine for images (C, H, W), with the settings of the bundle, if any."""
         device = "cuda" if self.device.type == "cuda" else "cpu"
         recipe = choose_recipe(self._classifier, self._runtime.model_copy(update={"device": device}), shape)
         return recipe if self.bundle is None else self.bundle.recipe_on(recipe)
@@ -126,12 +126,12 @@ class Smoothing(nn.Module):
         *,
         stopping: Literal["looks", "fixed"] = "looks",
     ) -> list[Prediction]:
-        """Predict images in memory: what `predict` returns as tensors, image by image, with the votes it rests on.
+        """Predict images in memory: like `predict`, but one object per image.
 
-        Votes are tested at looks, each with its share of alpha, and sampling stops at the first that decides (see
-        `stats.prediction`). Noise is fresh and secret at each call, unless a seed was given: who knows it can foresee
-        the answer. The classifier smoothed is the one under the noise delivered, within eta of Gaussian noise in total
-        variation. Arguments and errors are those of `predict`; `stopping="fixed"` draws all n samples and tests once.
+        Votes are tested at looks, each with its share of alpha, and sampling stops at the first look that decides (see
+        `stats.prediction`). The noise is fresh and secret at each call, unless a seed was given. It is within eta of
+        Gaussian noise in total variation. Arguments and errors are those of `predict`; `stopping="fixed"` draws all n
+        samples and tests once.
         """
         return [image.answer for image in self._predicted(images, k, (n, alpha), stopping)]
 
@@ -163,7 +163,7 @@ class Smoothing(nn.Module):
         n_max: int = 100_000,
         alpha: float = 0.001,
     ) -> list[Certificate]:
-        """Certify images in memory: what `certify` returns as tensors, image by image; its arguments and errors."""
+        """Certify images in memory: like `certify`, but one object per image; same arguments and errors."""
         pixels = self._pixels(images)
         protocol = self._protocol(pixels, k, radii, labels is not None, (n_max, alpha))
         known = self._labels(labels, len(pixels))
@@ -181,8 +181,8 @@ class Smoothing(nn.Module):
         self, pixels: Pixels, k: int, radii: Sequence[float], labelled: bool, budget: tuple[int, float]
     ) -> Protocol:
         n_max, alpha = budget
-        asked = {"k": (k,), "radius": tuple(radii), "n_max": n_max, "alpha": alpha}
-        settings = make(CertifyConfig, **{**self._settings.model_dump(), **asked})
+        given = {"k": (k,), "radius": tuple(radii), "n_max": n_max, "alpha": alpha}
+        settings = make(CertifyConfig, **{**self._settings.model_dump(), **given})
         eta = make_noise(settings.noise, self.sigma, self._levels, 0).eta(pixels[0].size)
         plan = Plan(schedule(n_max), settings.alpha, settings.bound, self.num_classes, self.sigma, eta)
         target: Target = "label" if labelled and k > 1 else "prediction"
@@ -199,8 +199,8 @@ class Smoothing(nn.Module):
     def _pixels(self, images: Images) -> Pixels:
         if self.bundle is not None and tuple(images.shape[-3:]) != self.bundle.shape:
             raise DataError(
-                f"Expected images of shape (C, H, W) = {self.bundle.shape}, got {tuple(images.shape[-3:])}. Prepare "
-                "them as the certified ones were."
+                f"Expected images of shape (C, H, W) = {self.bundle.shape}, got {tuple(images.shape[-3:])}. Use "
+                "the preprocessing of the certified images."
             )
         return pixels_of(images, self._levels, self._quantize, self._settings.noise == "float")
 
@@ -218,13 +218,13 @@ class Smoothing(nn.Module):
         source = Source((channels, height, width), lambda index: pixels[index - first], pixels.dtype)
         with evaluating(self.model):
             forward = self._forward or prepare(self._classifier, recipe)
-            if self.bundle is not None:  # a module of the user's own may change from call to call
+            if self.bundle is not None:  # the user may change a module of their own between calls
                 self._forward = forward
             yield Sampler(self._classifier, forward, noise, recipe, source), first
         self._seen += len(pixels) if known else 0
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        self._forward = None  # what was prepared lies where the weights were before
+        self._forward = None  # the prepared forward pass is on the previous device
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
