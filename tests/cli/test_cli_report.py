@@ -11,7 +11,7 @@ def test_report_and_verify_of_a_real_run(say, real_run):
     assert "memo.pdf" in said.out
     said = say("verify", real_run)
     assert said.code == 0
-    assert "The documents hold" in said.out
+    assert "Documents: " in said.out
     page = real_run / "results" / "results.md"
     page.write_text(page.read_text().replace("0.25", "0.26", 1))
     said = say("verify", real_run)

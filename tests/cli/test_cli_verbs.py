@@ -184,7 +184,9 @@ def test_certify_prints_the_table_and_the_way_on(say, project, tmp_path):
 def test_verify_of_a_real_run(say, real_run):
     said = say("verify", real_run)
     assert said.code == 0
-    counted = r"verifies: 24 lines; [\d,]+ confidence bounds, 48 radii, 144 decisions and [\d,]+ claims .* sealed\.\n"
+    counted = (
+        r"verifies \(sealed\): [\d,]+ confidence bounds, 48 radii, 144 decisions and [\d,]+ claims .* 24 ledger lines"
+    )
     assert re.search(counted, said.out)
     assert "Not shown by this: that the counts came from these weights and images" in said.out
 
@@ -197,7 +199,7 @@ def test_verify_of_a_changed_run(say, real_run):
     assert said.out.startswith(
         "FAULT  results/results.json does not follow from the votes: cells[sigma 0.25, k 1, r 0.1].certified"
     )
-    assert "does NOT verify: 1 fault named." in said.out
+    assert "does NOT verify: 1 fault." in said.out
 
 
 def test_verify_and_table_of_an_unfinished_run(say, unfinished):

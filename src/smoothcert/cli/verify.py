@@ -55,15 +55,15 @@ def verify(
     for fault in faults:
         print_text(f"FAULT  {printable(fault)}")
     if faults:
-        print_text(f"{run} does NOT verify: {len(faults)} {'fault' if len(faults) == 1 else 'faults'} named.")
+        print_text(f"{run} does NOT verify: {len(faults)} fault{'' if len(faults) == 1 else 's'}.")
         return 1
     print_text(
-        f"{run} verifies: {report.lines:,} lines; {report.bounds:,} confidence bounds, {report.radii:,} radii, "
-        f"{report.decisions:,} decisions and {report.claims:,} claims over all images recomputed by two "
-        f"implementations, {'sealed' if report.sealed else 'NOT SEALED'}."
+        f"{run} verifies ({'sealed' if report.sealed else 'NOT SEALED'}): {report.bounds:,} confidence bounds, "
+        f"{report.radii:,} radii, {report.decisions:,} decisions and {report.claims:,} claims over all images "
+        f"recomputed from {report.lines:,} ledger lines by two implementations."
     )
     if documents and documents.held:
-        print_text(f"The documents hold: {len(documents.held):,} derived again from votes, log and sponsor's fields.")
+        print_text(f"Documents: {len(documents.held):,} verified against votes, log and sponsor's fields.")
     if report.missing:
         print_text(f"Partial run: {report.missing:,} of {report.lines + report.missing:,} results are missing.")
     for verdict in report.criteria:
@@ -83,7 +83,7 @@ def verify(
 
 
 def _digits(text: str) -> str:
-    """Return the hex digits of a fingerprint as somebody typed it.
+    """Return the hex digits of a fingerprint as it was typed.
 
     Raises:
         InputError: they are not 16 to 64 hex digits.
@@ -168,7 +168,7 @@ def sign(run: Path, /, *, key: Path) -> int:
     expect_key(key)
     directory, path = RunDirectory(run), run / EVIDENCE_SIGNATURE
     if path.exists():
-        raise EvidenceError(f"{path} is there already; move it away to sign anew.")
+        raise EvidenceError(f"{path} exists; move it away to sign again.")
     with directory.at_rest():
         report = verify(run)
         for fault in report.faults:

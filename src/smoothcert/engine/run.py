@@ -190,7 +190,7 @@ def resume(
     workers: Workers | None = None,
     trust_model: bool = False,
 ) -> bool:
-    """Sample what a run still misses and seal it; a shard goes on with its own part of the images.
+    """Sample the missing images of a run and seal it; a shard continues with its own images.
 
     Args:
         run: an interrupted run.
@@ -284,7 +284,7 @@ def _check_seal(run: Run) -> None:
     if run.directory.vouched() is not None:
         raise EvidenceError(
             f"{run.directory.path} was sealed, and changed since: {fault}. A sealed run cannot be resumed; restore it "
-            "from a copy, or certify anew into another --out."
+            "from a copy, or certify again into another --out."
         )
     raise EvidenceError(f"{run.directory.path} cannot be resumed. {fault}. Restore it from a copy.")
 

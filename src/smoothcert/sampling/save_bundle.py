@@ -195,14 +195,14 @@ class BundleRequest:
 
 
 def save_bundle(
-    g: SmoothedClassifier, path: Path, wanted: BundleRequest, run: Run | str | PathLike[str] | None = None
+    g: SmoothedClassifier, path: Path, settings: BundleRequest, run: Run | str | PathLike[str] | None = None
 ) -> Bundle:
     """Write a smoothed classifier as a bundle directory, all of it or nothing.
 
     Args:
         g: the classifier; its seed is not saved.
         path: a new or empty folder.
-        wanted: samples, alpha, class names and shape.
+        settings: samples, alpha, class names and shape.
         run: the sealed run that certified this very classifier, or None.
 
     Raises:
@@ -223,18 +223,18 @@ def save_bundle(
         certified = certified_of(opened, level_of(opened, g.sigma))
     names = () if certified is None else (certified.model.weights, certified.model.reference)
     weights = weights_bytes(g.classifier, *names)
-    facts = _facts(g, wanted, certified, sha256_of(weights))
+    facts = _facts(g, settings, certified, sha256_of(weights))
     if certified is not None:
         _refuse_unlike(facts, certified, weights)
     more = {"n0": g.settings.n0, "bound": g.settings.bound, "certified": certified}
-    return write(path, facts, (g.classifier, weights), wanted, more)
+    return write(path, facts, (g.classifier, weights), settings, more)
 
 
-def _facts(g: SmoothedClassifier, wanted: BundleRequest, certified: Certified | None, file_sha256: str) -> Facts:
+def _facts(g: SmoothedClassifier, settings: BundleRequest, certified: Certified | None, file_sha256: str) -> Facts:
     """Return the facts that identify this classifier."""
     classifier = g.classifier
     known = classifier.sha256 and (certified is not None or classifier.sha256 == file_sha256)
-    shape = wanted.shape or (certified.shape if certified else classifier.input_shape)
+    shape = settings.shape or (certified.shape if certified else classifier.input_shape)
     if shape is None:
         raise SpecError("This classifier declares no image shape: add shape=(C, H, W).")
     recipe = g.recipe(shape)
@@ -249,7 +249,7 @@ def _facts(g: SmoothedClassifier, wanted: BundleRequest, certified: Certified | 
         preprocessing=certified.preprocessing if certified else (),
         mean=classifier.mean,
         std=classifier.std,
-        class_names=_names(classifier, wanted, certified),
+        class_names=_names(classifier, settings, certified),
         model=BundledModel(
             arch=classifier.arch,
             own=classifier.built_in,
@@ -271,10 +271,10 @@ def _state(classifier: Classifier) -> str:
     return found
 
 
-def _names(classifier: Classifier, wanted: BundleRequest, certified: Certified | None) -> tuple[str, ...]:
+def _names(classifier: Classifier, settings: BundleRequest, certified: Certified | None) -> tuple[str, ...]:
     classes = classifier.num_classes or 0
     known = certified.class_names if certified else classifier.class_names
-    names = tuple(wanted.class_names) or known or tuple(map(str, range(classes)))
+    names = tuple(settings.class_names) or known or tuple(map(str, range(classes)))
     if len(names) != classes:
         raise SpecError(f"class_names: expected {classes}, one per class, got {len(names)}.")
     return names
@@ -292,7 +292,7 @@ def _refuse_unlike(facts: Facts, certified: Certified, weights: bytes) -> None:
 
 
 def write(
-    path: Path, facts: Facts, model: tuple[Classifier, bytes], wanted: BundleRequest, more: dict[str, Any]
+    path: Path, facts: Facts, model: tuple[Classifier, bytes], settings: BundleRequest, more: dict[str, Any]
 ) -> Bundle:
     """Write the bundle of a classifier.
 
@@ -300,13 +300,13 @@ def write(
         path: a new or empty folder.
         facts: the facts that identify it.
         model: the classifier, and its weights as a safetensors file.
-        wanted: samples and alpha of a prediction.
+        settings: samples and alpha of a prediction.
         more: `n0`, `bound` and `certified` of the record.
 
     Raises:
         SpecError: n samples can never decide, or a value is out of range.
     """
-    prediction_looks(wanted.n, wanted.alpha)  # refuses an n that can never decide
+    prediction_looks(settings.n, settings.alpha)  # refuses an n that can never decide
     classifier, weights = model
     bundle = _valid(
         Bundle,
@@ -314,8 +314,8 @@ def write(
         **more,
         smoothcert=__version__,
         file_sha256=sha256_of(weights),
-        n=wanted.n,
-        alpha=wanted.alpha,
+        n=settings.n,
+        alpha=settings.alpha,
         probe=probe(classifier, facts.shape, facts.levels) if classifier.arch is None else (),
     )
     write_bundle(path, bundle, weights)
@@ -333,7 +333,7 @@ def bundle_run(
     run: Run,
     path: Path,
     sigma: float | None,
-    wanted: BundleRequest,
+    settings: BundleRequest,
     moved: dict[str, str | None] | None = None,
     trust_model: bool = False,
 ) -> Bundle:
@@ -343,7 +343,7 @@ def bundle_run(
         run: a sealed run.
         path: a new or empty folder.
         sigma: one of its noise levels; None if it has only one.
-        wanted: samples and alpha of a prediction.
+        settings: samples and alpha of a prediction.
         moved: new `model` and `weights`; their content must be unchanged. Code must be named here: a run is data and
             never names code.
         trust_model: run files that are code, and code that only the run names.
@@ -358,4 +358,4 @@ def bundle_run(
     certified = certified_of(run, level_of(run, sigma))
     classifier, weights = certified_classifier(run, certified.sigma, moved or {}, trust_model)
     more = {"n0": run.spec.request.n0, "bound": certified.bound, "certified": certified}
-    return write(path, certified, (classifier, weights), wanted, more)
+    return write(path, certified, (classifier, weights), settings, more)
