@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import COMMAND
 
-PLAN = COMMAND.replace("certify", "plan") + " --pilot 8 --pilot-copies 60"
+PLAN = COMMAND.replace("certify", "plan") + " --pilot 8 --pilot-samples 60"
 NO_TORCH = """
 import sys
 from smoothcert.cli import main
@@ -73,8 +73,8 @@ def test_a_folder_in_use_is_not_overwritten(say, project, plan_folder):
     [
         ("", "--classes: without --model and --data the number of classes must be given."),
         (
-            "--classes 8 --pilot-copies 20",
-            "--pilot-copies: expected from 50 to 100,000 ",
+            "--classes 8 --pilot-samples 20",
+            "--pilot-samples: expected from 50 to 100,000 ",
         ),
         ("--classes 8 --population 1", "--population: expected a share above 0 and below 1, got 1; "),
         ("--classes 8 --k 8", "--k: expected k below the number of classes (8), got 8."),
@@ -146,7 +146,7 @@ def test_another_run_than_the_planned_is_refused(say, project, plan_folder, tmp_
     assert not (tmp_path / "r").exists()
 
 
-def test_a_cell_named_after_the_pilot_is_refused(say, project, plan_folder, tmp_path):
+def test_an_entry_named_after_the_pilot_is_refused(say, project, plan_folder, tmp_path):
     settings = (plan_folder / "run.yaml").read_text()
     late = tmp_path / "late.yaml"
     late.write_text(f"{settings}\nprimary: {{sigma: 0.25, radius: 0.25}}\n")
@@ -156,7 +156,7 @@ def test_a_cell_named_after_the_pilot_is_refused(say, project, plan_folder, tmp_
     assert not (tmp_path / "r").exists()
     early = tmp_path / "plan"
     trusted = ("--trust-model", "--config", early / "run.yaml")
-    assert say("plan", "--trust-model", "--config", late, "--pilot", 8, "--pilot-copies", 60, "--out", early).code == 0
+    assert say("plan", "--trust-model", "--config", late, "--pilot", 8, "--pilot-samples", 60, "--out", early).code == 0
     assert say("certify", *trusted, "--plan", early, "--out", tmp_path / "r").code == 0
     assert "primary" in json.loads((tmp_path / "r" / "spec.json").read_text())["request"]
 

@@ -50,9 +50,7 @@ def test_a_criterion_that_is_not_met_fails_verify(say, project, tmp_path):
     assert "NOT MET" in shown.out
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"), [("criteria", "no acceptance criterion"), ("groups", "not come in groups")]
-)
+@pytest.mark.parametrize(("name", "reason"), [("criteria", "no acceptance criteria"), ("groups", "have no groups")])
 def test_a_table_with_nothing_in_it_says_why(say, real_run, name, reason):
     said = say("table", real_run, "--show", name)
     assert said.code == 2

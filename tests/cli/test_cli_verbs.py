@@ -239,7 +239,7 @@ def test_a_table_of_a_run_without_any_line(say, unfinished):
     (unfinished / "ledger" / "local-0.jsonl").unlink()
     rows = say("table", unfinished).out.splitlines()[2:14]
     assert all("| 0/12 |" in " ".join(row.split()) or "not attainable" in row for row in rows)
-    assert re.search(r"sigma 0.5   \.{10}  0/12 images decided, not begun", say("status", unfinished).out)
+    assert re.search(r"sigma 0.5   \.{10}  0/12 images decided, not started", say("status", unfinished).out)
 
 
 def test_radius_on_the_published_counts(say, shared_data):

@@ -7,7 +7,7 @@ from smoothcert.config.plan import PlanSettings, make_plan_settings
 from smoothcert.errors import SpecError
 
 REFUSALS = [
-    ("pilot_copies: expected from 50 to 100,000", {"pilot_copies": 49}),
+    ("pilot_samples: expected from 50 to 100,000", {"pilot_samples": 49}),
     ("pilot: expected a whole number from 1", {"pilot": 0}),
     ("population: expected a share", {"population": 1}),
     ("population: expected a share", {"population": 60}),

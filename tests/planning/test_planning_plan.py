@@ -31,7 +31,7 @@ def settings(data, **more) -> PlanSettings:
     """The settings of a small run, and of a pilot of half its images."""
     asked = small_request("nets:robust", data, **{"k": (1, 2), **more})
     fields = {name: getattr(asked, name) for name in type(asked).model_fields}
-    return make_plan_settings(**fields, pilot=6, pilot_copies=60)
+    return make_plan_settings(**fields, pilot=6, pilot_samples=60)
 
 
 @pytest.fixture(scope="module")

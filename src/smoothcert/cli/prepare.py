@@ -112,7 +112,7 @@ def _planned(settings: PlanSettings, production: Production | None, consent: Con
     if not settings.draws:
         return make_plan(settings)
     console = Screen(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
-    total = settings.pilot * settings.pilot_copies * len(settings.sigma)
+    total = settings.pilot * settings.pilot_samples * len(settings.sigma)
     with counting(console, "pilot", total) as count:
         return make_plan(settings, production, count, lambda text: console.print(text, markup=False), consent)
 

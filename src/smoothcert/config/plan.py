@@ -23,7 +23,7 @@ class PlanSettings(Request):
     """Folder, .npz, .csv, medmnist:NAME or synthetic:N. Labelled images, as for `certify`."""
     pilot: Count = 100
     """Images in the pilot. Drawn at random from --data."""
-    pilot_copies: int = 300
+    pilot_samples: int = 300
     """Samples per pilot image. At each noise level; they are never votes of a run."""
     population: float = 0.6
     """Target for the population bound. The lower bound on the robust share of the population, from 0 to 1: the plan
@@ -33,7 +33,7 @@ class PlanSettings(Request):
     classes: int | None = None
     """Number of classes, without --model."""
 
-    @field_validator("pilot_copies")
+    @field_validator("pilot_samples")
     @classmethod
     def _enough(cls, samples: int) -> int:
         if not LEAST_SAMPLES <= samples <= MOST_SAMPLES:

@@ -258,7 +258,7 @@ def plan(
 
     work, count, notes = loaded(settings, consent or consent_of(settings))
     rng = np.random.default_rng()
-    drawn = draw_pilot(work, count, settings.pilot_copies, rng, on_progress)
+    drawn = draw_pilot(work, count, settings.pilot_samples, rng, on_progress)
     on_message("forecasting the run from the pilot's votes")
     m = settings.images or len(work.images)
     procedures = {
@@ -296,7 +296,7 @@ def _outlook(settings: PlanSettings, procedures: dict[float, Procedure], m: int,
     reaches = [attainable_radius(procedures[sigma], k, r) for sigma, k, r in entries]
     found = [powers(procedures[each.sigma], each.k, each.radius, rng) for each in reaches if each.k == settings.first_k]
     other = [
-        changes(settings, each, levels.get(sigma), settings.pilot_copies, seed) for sigma, each in procedures.items()
+        changes(settings, each, levels.get(sigma), settings.pilot_samples, seed) for sigma, each in procedures.items()
     ]
     return Outlook(
         reaches=tuple(reaches),
