@@ -215,7 +215,8 @@ def resume(
     if (spec.request.model, spec.request.data) != (IN_MEMORY, IN_MEMORY):
         raise EvidenceError(
             f"{directory.path} was made from files, {spec.request.model} and {spec.request.data}. Continue it with "
-            f"`smoothcert resume {directory.path}`."
+            f"`smoothcert resume {directory.path}`.",
+            code="E-RUN-001",
         )
     work = workload_in_memory(as_locked(spec, accept_recipe), model, dataset, spec.data.class_names)
     with _evaluating(work) as hooks:

@@ -2,9 +2,18 @@
 
 
 class SmoothcertError(Exception):
-    """Base class of the errors of this package; the command line exits with `exit_code`."""
+    """Root of every error that this package raises on purpose; the command line exits with `exit_code`.
+
+    Attributes:
+        code: stable name of the cause, such as E-DATA-012; it stays when the words of the message change.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        """Hold the message, and the code of its cause."""
+        super().__init__(message)
+        self.code = code
 
 
 class InputError(SmoothcertError):
@@ -41,7 +50,9 @@ class MissingExtraError(SmoothcertError):
             what: the function or flag that needs the extra.
             extra: name of the extra.
         """
-        super().__init__(f"{what} needs the extra `{extra}`: pip install '.[{extra}]' in a clone of smoothcert.")
+        super().__init__(
+            f"{what} needs the extra `{extra}`: pip install '.[{extra}]' in a clone of smoothcert.", code="E-EXTRA-001"
+        )
 
 
 def printable(text: str) -> str:

@@ -46,7 +46,8 @@ def not_named(reference: str, error: type[InputError]) -> InputError:
     """Return the error, of the given class, for code that only a file names."""
     return error(
         f"{printable(reference)} is code that only a file names (spec.json or --config), and a file never decides what "
-        "is run. If you trust this code, name it on the command line (--model, --data), or add --trust-model."
+        "is run. If you trust this code, name it on the command line (--model, --data), or add --trust-model.",
+        code="E-FILE-007",
     )
 
 
@@ -86,12 +87,16 @@ def import_factory(module: str, factory: str, flag: str, error: type[InputError]
     except Exception as cause:
         raise error(
             f"{flag} {module}:{factory}: importing {module} from {os.getcwd()} failed "
-            f"({type(cause).__name__}: {cause})."
+            f"({type(cause).__name__}: {cause}).",
+            code="E-FILE-008",
         ) from cause
     found = getattr(imported, factory, None)
     if not callable(found):
         known = [name for name in vars(imported) if not name.startswith("_")]
-        raise error(f"{module} has no function {factory!r}; it has {', '.join(known[:6]) or 'no public names'}.")
+        raise error(
+            f"{module} has no function {factory!r}; it has {', '.join(known[:6]) or 'no public names'}.",
+            code="E-FILE-009",
+        )
     result: Callable[..., Any] = found
     return result
 
@@ -124,7 +129,8 @@ def _refuse_data_folders(module: str, flag: str, error: type[InputError]) -> Non
             if (found := data_folder(place)) is not None:
                 raise error(
                     f"{flag} {module}: it would be imported from {printable(str(found[1]))}, which is a {found[0]} "
-                    "directory; data is never run. Change to the folder of your own code."
+                    "directory; data is never run. Change to the folder of your own code.",
+                    code="E-FILE-010",
                 )
         if depth < len(names):
             spec = importlib.util.find_spec(".".join(names[: depth + 1]))  # runs the packages looked at before

@@ -46,7 +46,8 @@ def workload_in_memory(request: Request, models: Models, dataset: Any, class_nam
     levels = {float(sigma) for sigma in request.sigma}
     if {float(sigma) for sigma in given} != levels:
         raise ModelError(
-            f"Expected one model per noise level {sorted(levels)}, got models for {sorted(map(float, given))}."
+            f"Expected one model per noise level {sorted(levels)}, got models for {sorted(map(float, given))}.",
+            code="E-MODEL-020",
         )
     classifiers = {float(sigma): classifier_of(given[sigma]) for sigma in sorted(given)}
     device = device_of_module(next(iter(classifiers.values())).module).type
@@ -79,7 +80,8 @@ def _identity(module: nn.Module, name: str) -> str:
         return f"sha256:{hashlib.sha256(textwrap.dedent(inspect.getsource(code)).encode()).hexdigest()}"
     raise ModelError(
         f"{name} has neither tensors nor source code by which it could be recognised when the run is resumed. Pass a "
-        "torch.nn.Module with its weights as parameters or buffers."
+        "torch.nn.Module with its weights as parameters or buffers.",
+        code="E-MODEL-021",
     )
 
 
@@ -113,12 +115,13 @@ def images_of(dataset: Any, request: Request, class_names: Sequence[str] = ()) -
 def _pairs(images: Any, labels: Any) -> list[tuple[Any, int]]:
     if len(images) != len(labels) or labels.ndim not in (1, 2):
         raise DataError(
-            f"Expected images (m, C, H, W) and labels (m,), got {tuple(images.shape)} and {tuple(labels.shape)}."
+            f"Expected images (m, C, H, W) and labels (m,), got {tuple(images.shape)} and {tuple(labels.shape)}.",
+            code="E-DATA-149",
         )
     flat = labels.reshape(len(labels), -1)
     if flat.shape[1] != 1:
-        raise DataError(f"Expected one label per image, got labels of shape {tuple(labels.shape)}.")
+        raise DataError(f"Expected one label per image, got labels of shape {tuple(labels.shape)}.", code="E-DATA-150")
     plain = flat.cpu().numpy() if isinstance(flat, Tensor) else np.asarray(flat)
     if not np.issubdtype(plain.dtype, np.integer):
-        raise DataError(f"Expected integer labels 0..c-1, got {plain.dtype}.")
+        raise DataError(f"Expected integer labels 0..c-1, got {plain.dtype}.", code="E-DATA-151")
     return list(zip(images, plain[:, 0].tolist(), strict=True))

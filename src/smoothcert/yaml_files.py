@@ -27,17 +27,19 @@ def read_text(path: Path, largest: int) -> str:
     """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):  # reading a pipe may never end
-            raise InputError(f"{path}: expected a regular file, got a pipe or a device.")
+            raise InputError(f"{path}: expected a regular file, got a pipe or a device.", code="E-INPUT-042")
         with path.open("rb") as file:
             data = file.read(largest + 1)
     except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+        raise InputError(f"Cannot read {path}: {error.strerror}.", code="E-INPUT-043") from None
     if len(data) > largest:
-        raise InputError(f"{path}: expected at most {largest:,} bytes of text, got more.")
+        raise InputError(f"{path}: expected at most {largest:,} bytes of text, got more.", code="E-INPUT-044")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError(f"{path}: expected UTF-8 text, got other bytes. Save the file as UTF-8.") from None
+        raise InputError(
+            f"{path}: expected UTF-8 text, got other bytes. Save the file as UTF-8.", code="E-INPUT-045"
+        ) from None
 
 
 def parse_yaml(text: str, name: str) -> Any:
@@ -59,12 +61,14 @@ def parse_yaml(text: str, name: str) -> Any:
     except DuplicateKeyError as error:
         key = str(error.problem).split('"')[1]
         line = error.problem_mark.line + 1
-        raise InputError(f"{name}: duplicate key `{key}` in line {line}; remove one of them.") from None
+        raise InputError(
+            f"{name}: duplicate key `{key}` in line {line}; remove one of them.", code="E-INPUT-046"
+        ) from None
     except MarkedYAMLError as error:
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{name}: expected YAML, got an error{where}: {error.problem}.") from None
+        raise InputError(f"{name}: expected YAML, got an error{where}: {error.problem}.", code="E-INPUT-047") from None
     except (YAMLError, ValueError, LookupError, AttributeError, TypeError):  # a tag that the value does not fit
-        raise InputError(f"{name}: expected YAML, got text that cannot be read as YAML.") from None
+        raise InputError(f"{name}: expected YAML, got text that cannot be read as YAML.", code="E-INPUT-048") from None
 
 
 def write_yaml(values: dict[str, Any]) -> str:
@@ -90,9 +94,11 @@ def _check_plain(events: Iterable[Any], name: str) -> None:
     depth = 0
     for event in events:
         if isinstance(event, AliasEvent):
-            raise InputError(f"{name}: YAML aliases (*name) are not supported; repeat the value.")
+            raise InputError(f"{name}: YAML aliases (*name) are not supported; repeat the value.", code="E-INPUT-049")
         if isinstance(event, ScalarEvent) and ((event.value == "<<" and event.implicit[0]) or event.tag == _MERGE):
-            raise InputError(f"{name}: YAML merge keys (<<) are not supported; repeat the values.")
+            raise InputError(f"{name}: YAML merge keys (<<) are not supported; repeat the values.", code="E-INPUT-050")
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > DEEPEST:
-            raise InputError(f"{name}: expected lists and mappings nested at most {DEEPEST} deep, got more.")
+            raise InputError(
+                f"{name}: expected lists and mappings nested at most {DEEPEST} deep, got more.", code="E-INPUT-051"
+            )

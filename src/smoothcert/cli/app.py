@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         known = [verb.__name__ for verb in VERBS if verb.__name__ in tokens[:1]]
         _refuse(f"{error} See `{' '.join(['smoothcert', *known])} --help`.")
     except SmoothcertError as error:
-        _refuse(str(error), error.exit_code)
+        _refuse(str(error), error.exit_code, error.code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
@@ -155,14 +155,18 @@ def _settings(verb: str, path: Path) -> object:
 
     settings = parse_yaml(read_text(path, LARGEST), f"--config {path}")
     if not isinstance(settings, dict):
-        raise InputError(f"--config: expected settings such as `alpha: 0.001` in {path}, got none.")
+        raise InputError(f"--config: expected settings such as `alpha: 0.001` in {path}, got none.", code="E-INPUT-001")
     stated = {name: value for name, value in settings.items() if value is not None}
     for name, why in NOT_READ.items():
         if name in stated:
-            raise InputError(f"--config: {name} is not read from a file, {why}. Remove it from {path}.")
+            raise InputError(
+                f"--config: {name} is not read from a file, {why}. Remove it from {path}.", code="E-INPUT-002"
+            )
     for name, value in stated.items():
         if isinstance(value, list) and None in value:
-            raise InputError(f"--config: {name} has an empty value in {path}; give it a value, or remove it.")
+            raise InputError(
+                f"--config: {name} has an empty value in {path}; give it a value, or remove it.", code="E-INPUT-003"
+            )
     return Dict({verb: stated}, source=str(path))
 
 
@@ -176,11 +180,12 @@ def _reason(error: ValidationError) -> str:
     return f"--{name.replace('_', '-')}{colon}{complaint}"
 
 
-def _refuse(reason: str, code: int = InputError.exit_code) -> None:
+def _refuse(reason: str, status: int = InputError.exit_code, code: str = "") -> None:
     from rich.console import Console
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print("[bold red]smoothcert:[/] ", end="")
     text = printable(reason)
-    console.print(text if len(text) <= LONGEST else f"{text[: LONGEST - 200]} ... {text[-200:]}", markup=False)
-    sys.exit(code)
+    console.print(text if len(text) <= LONGEST else f"{text[: LONGEST - 200]} ... {text[-200:]}", markup=False, end="")
+    console.print(f" [{code}]" if code else "", style="dim", markup=False)
+    sys.exit(status)

@@ -53,7 +53,7 @@ def certify(
         return 0
     check_cluster(placement, typed)
     if out is None:
-        raise InputError("--out: name the run directory to create.")
+        raise InputError("--out: name the run directory to create.", code="E-INPUT-004")
     from smoothcert.cli.certify_work import certify_and_report, print_next
 
     code = certify_and_report(request, out, plan, placement, consent)

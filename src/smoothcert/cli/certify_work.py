@@ -82,7 +82,7 @@ def _with_progress(out: Path, work: Callable[[Hooks], object], again: str) -> in
             console.print(text, markup=False, soft_wrap=not console.is_terminal)
         raise
     except OSError as error:
-        raise EvidenceError(_disk_error(out, error, again)) from None
+        raise EvidenceError(_disk_error(out, error, again), code="E-RUN-002") from None
     share = RunDirectory(out).share
     if share is None:
         print_results(out)

@@ -31,7 +31,8 @@ def consent_of(request: Request, typed: frozenset[str]) -> Consent:
     if request.trust_model and "--trust-model" not in typed:
         raise InputError(
             "--config: trust_model is not read from a file, because a file never decides that code is run. Remove it "
-            "from the file, and give --trust-model on the command line if you trust the classifier."
+            "from the file, and give --trust-model on the command line if you trust the classifier.",
+            code="E-INPUT-005",
         )
     return Consent(model="--model" in typed, data="--data" in typed, trust=request.trust_model)
 
@@ -45,7 +46,8 @@ def check_cluster(workers: Workers, typed: frozenset[str]) -> None:
     if workers.address and "--address" not in typed:
         raise InputError(
             "--config: address is not read from a file, because a cluster can run code on its clients. Remove it from "
-            "the file, and give --address on the command line if you trust the cluster."
+            "the file, and give --address on the command line if you trust the cluster.",
+            code="E-INPUT-006",
         )
 
 

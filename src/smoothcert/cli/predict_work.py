@@ -85,18 +85,21 @@ def form_of(settings: PredictSettings) -> str:
         return settings.format or "table"
     ending = settings.out.suffix.lower().removeprefix(".")
     if settings.format is None and ending not in ("csv", "json"):
-        raise InputError(f"--out: expected a file name ending in .csv or .json, got {printable(str(settings.out))}.")
+        raise InputError(
+            f"--out: expected a file name ending in .csv or .json, got {printable(str(settings.out))}.",
+            code="E-INPUT-007",
+        )
     return settings.format or ending
 
 
 def check_flags(images: Sequence[Path], settings: PredictSettings) -> None:
     """Refuse flags that contradict each other, and an output file that cannot be written."""
     if not images:
-        raise InputError("Expected image files, or a folder of them, got none.")
+        raise InputError("Expected image files, or a folder of them, got none.", code="E-INPUT-008")
     if settings.certify and settings.n is not None:
-        raise InputError("--n is for predictions; with --certify use --n-max.")
+        raise InputError("--n is for predictions; with --certify use --n-max.", code="E-INPUT-009")
     if not settings.certify and (settings.radius or settings.n_max is not None):
-        raise InputError("--radius and --n-max are for --certify; add it, or remove them.")
+        raise InputError("--radius and --n-max are for --certify; add it, or remove them.", code="E-INPUT-010")
     if settings.out is not None and not settings.out.absolute().parent.is_dir():
         raise _not_writable(settings.out, "is in a folder that does not exist")
 
@@ -141,7 +144,7 @@ def _remove(path: Path) -> None:
 
 
 def _not_writable(out: Path, reason: str) -> InputError:
-    return InputError(f"--out: {printable(str(out))} {reason}. Choose another name.")
+    return InputError(f"--out: {printable(str(out))} {reason}. Choose another name.", code="E-INPUT-011")
 
 
 ABSTAINED = "abstained"
@@ -346,7 +349,10 @@ def _built(name: str, bundle: Bundle) -> nn.Module:
 
     match = FACTORY.fullmatch(name)
     if match is None:
-        raise ModelError(f"--model: expected package.module:factory, got {name!r}; the weights come from the bundle.")
+        raise ModelError(
+            f"--model: expected package.module:factory, got {name!r}; the weights come from the bundle.",
+            code="E-MODEL-001",
+        )
     options = ModelOptions(num_classes=len(bundle.class_names), in_channels=bundle.shape[0])
     return read_factory(match["module"], match["factory"], options).module
 

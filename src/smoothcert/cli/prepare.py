@@ -72,7 +72,7 @@ def plan(
         config: YAML file with settings; flags override it.
     """
     if settings is None:
-        raise InputError(f"--{NO_CLASSES}.")
+        raise InputError(f"--{NO_CLASSES}.", code="E-INPUT-012")
     from smoothcert.cli.terminal import print_text, show
     from smoothcert.evidence.directory import refuse_occupied
     from smoothcert.report.memo import read_sponsor

@@ -263,11 +263,15 @@ def train_and_report(request: TrainRequest, settings: TrainingSettings) -> int:
 
 def _check(request: TrainRequest) -> None:
     if request.out.suffix != ".safetensors":
-        raise ModelError(f"--out: expected a file name ending in .safetensors, got {request.out}.")
+        raise ModelError(f"--out: expected a file name ending in .safetensors, got {request.out}.", code="E-MODEL-002")
     if request.out.exists():
-        raise ModelError(f"--out: {request.out} exists, and weights are never overwritten. Choose another name.")
+        raise ModelError(
+            f"--out: {request.out} exists, and weights are never overwritten. Choose another name.", code="E-MODEL-003"
+        )
     if request.weights and not request.start:
-        raise ModelError("--weights belongs to --from package.module:factory; name the factory, or leave it out.")
+        raise ModelError(
+            "--weights belongs to --from package.module:factory; name the factory, or leave it out.", code="E-MODEL-004"
+        )
 
 
 def _start(request: TrainRequest, images: ImageSet, settings: TrainingSettings) -> Start | None:

@@ -174,9 +174,11 @@ def table(
     from smoothcert.errors import InputError
 
     if not paths:
-        raise InputError("Name a run directory, or published per-image logs.")
+        raise InputError("Name a run directory, or published per-image logs.", code="E-INPUT-013")
     if sponsor is not None and show != "production":
-        raise InputError(f"--sponsor: expected it with --show production, got it with --show {show}.")
+        raise InputError(
+            f"--sponsor: expected it with --show production, got it with --show {show}.", code="E-INPUT-014"
+        )
     radii = read_radii(radius)
     found, note = _of_run(paths, radii, show, sponsor) if paths[0].is_dir() else _of_logs(paths, radii)
     if format is None:
@@ -205,9 +207,11 @@ def read_radii(texts: tuple[str, ...]) -> tuple[float, ...]:
     try:
         radii = TypeAdapter(Floats).validate_python(texts)
     except ValidationError:
-        raise InputError(f"--radius: expected numbers such as 0.25,0.5, got {' '.join(texts)}.") from None
+        raise InputError(
+            f"--radius: expected numbers such as 0.25,0.5, got {' '.join(texts)}.", code="E-INPUT-015"
+        ) from None
     if any(not 0 <= r <= 100 for r in radii):
-        raise InputError(f"--radius: expected radii from 0 to 100, got {' '.join(texts)}.")
+        raise InputError(f"--radius: expected radii from 0 to 100, got {' '.join(texts)}.", code="E-INPUT-016")
     return radii
 
 
@@ -220,7 +224,7 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
     from smoothcert.verify import damage
 
     if len(paths) > 1:
-        raise InputError("Name one run directory at a time.")
+        raise InputError("Name one run directory at a time.", code="E-INPUT-017")
     run = open_run(paths[0])
     note = (
         f"Partial run: {run.missing:,} of {run.expected:,} results are missing; their images count as not certified. "
@@ -236,7 +240,7 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
         where = f"At k = {run.spec.request.first_k}, r = {full(radii[0] if radii else run.spec.request.first_radius)}."
         remark = f"{where} {subgroup_note(run)}" if name == "subgroups" else ""
     if not found.rows:
-        raise InputError(f"--show {name}: {NOTHING[name]}")
+        raise InputError(f"--show {name}: {NOTHING[name]}", code="E-INPUT-018")
     fault = next(damage(run), None)
     if fault:
         return found, f"DAMAGED: {fault}. These numbers claim nothing; `smoothcert verify {paths[0]}` names each fault."

@@ -44,7 +44,7 @@ def verify(
 
     expected = None if expect is None else _digits(expect)
     if signer is not None and allowed_signers is None:
-        raise InputError("--signer: expected it with --allowed-signers FILE.")
+        raise InputError("--signer: expected it with --allowed-signers FILE.", code="E-INPUT-019")
     if bundle is not None:
         expect_bundle(bundle)
     report = check(run)
@@ -93,7 +93,8 @@ def _digits(text: str) -> str:
     digits = "".join(text.split()).replace("-", "").lower()
     if not 16 <= len(digits) <= 64 or set(digits) - set("0123456789abcdef"):
         raise InputError(
-            f"--expect: expected 16 to 64 hex digits of an evidence fingerprint, got {printable(text):.80}."
+            f"--expect: expected 16 to 64 hex digits of an evidence fingerprint, got {printable(text):.80}.",
+            code="E-INPUT-020",
         )
     return digits
 
@@ -168,7 +169,7 @@ def sign(run: Path, /, *, key: Path) -> int:
     expect_key(key)
     directory, path = RunDirectory(run), run / EVIDENCE_SIGNATURE
     if path.exists():
-        raise EvidenceError(f"{path} exists; move it away to sign again.")
+        raise EvidenceError(f"{path} exists; move it away to sign again.", code="E-RUN-003")
     with directory.at_rest():
         report = verify(run)
         for fault in report.faults:

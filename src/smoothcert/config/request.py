@@ -51,7 +51,8 @@ def parse_share(text: str) -> Share:
     found = re.fullmatch(r"(\d{1,7})/(\d{1,7})", text, re.ASCII)
     if found is None or not int(found[1]) < int(found[2]) <= MOST_SHARDS:
         raise SpecError(
-            f"--shard: expected i/n with i from 0 to n - 1, such as 0/4 for the first of four parts, got {text!r:.40}."
+            f"--shard: expected i/n with i from 0 to n - 1, such as 0/4 for the first of four parts, got {text!r:.40}.",
+            code="E-SPEC-001",
         )
     return Share(int(found[1]), int(found[2]))
 

@@ -141,7 +141,7 @@ class Spec(Frozen):
         for model in self.models:
             if model.sigma == sigma:
                 return model
-        raise SpecError(f"Expected one of the run's noise levels {self.request.sigma}, got {sigma}.")
+        raise SpecError(f"Expected one of the run's noise levels {self.request.sigma}, got {sigma}.", code="E-SPEC-002")
 
     def to_json(self) -> str:
         """Return the canonical text of `spec.json`, including keys that only a newer version knows."""
@@ -175,10 +175,10 @@ def read_spec(text: str | bytes) -> Spec:
     try:
         spec = Spec.model_validate(record, extra="allow" if newer else "forbid")
     except ValidationError as error:
-        raise SpecError(f"Expected a spec.json of format {FORMAT}: {explain(error)}") from None
+        raise SpecError(f"Expected a spec.json of format {FORMAT}: {explain(error)}", code="E-SPEC-003") from None
     fault = next(_contradictions(spec), None)
     if fault is not None:
-        raise SpecError(f"Expected a spec.json of format {FORMAT}: {fault}.")
+        raise SpecError(f"Expected a spec.json of format {FORMAT}: {fault}.", code="E-SPEC-004")
     return spec
 
 

@@ -87,7 +87,7 @@ def make(kind: type[_Settings], **fields: Any) -> _Settings:
     try:
         return kind(**fields)
     except ValidationError as error:
-        raise SpecError(explain(error)) from None
+        raise SpecError(explain(error), code="E-SPEC-005") from None
 
 
 def explain(error: ValidationError) -> str:

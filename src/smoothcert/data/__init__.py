@@ -33,7 +33,8 @@ def _read_folder(path: Path, split: str | None, options: DataOptions, progress: 
     if options.subgroups:
         raise DataError(
             f"{printable(str(path))}: --subgroup {', '.join(options.subgroups)} needs columns, but the data are a "
-            "folder; list the images with these columns in a manifest (FILE.csv)."
+            "folder; list the images with these columns in a manifest (FILE.csv).",
+            code="E-DATA-001",
         )
     return read_listing(list_folder(path, split), options, progress)
 
@@ -44,7 +45,8 @@ def _draw(reference: str, count: int, split: str, options: DataOptions) -> Image
     if options != DataOptions():
         raise DataError(
             f"{reference}: synthetic images are 28 by 28 pixels on the 8-bit grid, without subgroups; leave out "
-            "--quantise, --resize, --crop, --window and --subgroup."
+            "--quantise, --resize, --crop, --window and --subgroup.",
+            code="E-DATA-002",
         )
     return synthetic(count, split)
 
@@ -82,7 +84,8 @@ def load_images(reference: str, options: DataOptions | None = None, progress: Pr
     if not is_text(reference):
         raise DataError(
             f"{quoted_name(reference)}: a data reference must be Unicode text, because it is written to spec.json; "
-            "rename the file."
+            "rename the file.",
+            code="E-DATA-003",
         )
     options = options or DataOptions()
     if file := _FILE.fullmatch(reference):
@@ -102,5 +105,6 @@ def load_images(reference: str, options: DataOptions | None = None, progress: Pr
             raise not_named(reference, DataError)
         return read_factory(factory["module"], factory["factory"], options, progress)
     raise DataError(
-        f"{reference!r} is not a supported data reference; --data takes {FORMS}. There is no such folder either."
+        f"{reference!r} is not a supported data reference; --data takes {FORMS}. There is no such folder either.",
+        code="E-DATA-004",
     )

@@ -48,9 +48,12 @@ Pixels = npt.NDArray[np.integer[Any]]
 def check_images(reference: str, images: npt.NDArray[Any]) -> None:
     """Raise DataError if images are not uint8 or uint16 (n, H, W, C) with 1 or 3 channels."""
     if not isinstance(images, np.ndarray):
-        raise DataError(f"{reference}: images must be a NumPy array, got {type(images).__name__}.")
+        raise DataError(f"{reference}: images must be a NumPy array, got {type(images).__name__}.", code="E-DATA-005")
     if images.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"{reference}: images must be uint8 or uint16, got {images.dtype}; save them as integers.")
+        raise DataError(
+            f"{reference}: images must be uint8 or uint16, got {images.dtype}; save them as integers.",
+            code="E-DATA-006",
+        )
     check_shape(reference, images)
 
 
@@ -63,10 +66,13 @@ def check_shape(reference: str, images: npt.NDArray[Any]) -> None:
         elif images.ndim == 5 or (images.ndim == 4 and len(set(images.shape[1:])) == 1):
             advice = " These look like 3-D volumes, but only 2-D images can be certified: use slices."
         raise DataError(
-            f"{reference}: images must have shape (n, H, W, C) with 1 or 3 channels, got {images.shape}.{advice}"
+            f"{reference}: images must have shape (n, H, W, C) with 1 or 3 channels, got {images.shape}.{advice}",
+            code="E-DATA-007",
         )
     if images.size == 0:
-        raise DataError(f"{reference}: expected at least one image with pixels, got shape {images.shape}.")
+        raise DataError(
+            f"{reference}: expected at least one image with pixels, got shape {images.shape}.", code="E-DATA-008"
+        )
 
 
 def checked_levels(reference: str, images: Pixels, levels: int) -> int:
@@ -80,12 +86,14 @@ def checked_levels(reference: str, images: Pixels, levels: int) -> int:
     if levels not in LEVELS or levels > top or (images.dtype == np.uint16 and levels == 255):
         raise DataError(
             f"{reference}: levels must be 255 for uint8 and 4095 or 65535 for uint16 images, "
-            f"got {levels} with {images.dtype}."
+            f"got {levels} with {images.dtype}.",
+            code="E-DATA-009",
         )
     if levels < top and int(images.max()) > levels:
         raise DataError(
             f"{reference}: grey values must be in 0..{levels}, got {int(images.max())}; "
-            "declare levels 65535 if these are 16-bit images."
+            "declare levels 65535 if these are 16-bit images.",
+            code="E-DATA-010",
         )
     return levels
 
@@ -99,15 +107,19 @@ def checked_labels(reference: str, labels: npt.NDArray[Any], count: int) -> IntA
     labels = np.asarray(labels)
     if labels.ndim != 1 or len(labels) != count:
         raise DataError(
-            f"{reference}: expected one label per image, got {count} images and labels of shape {labels.shape}."
+            f"{reference}: expected one label per image, got {count} images and labels of shape {labels.shape}.",
+            code="E-DATA-011",
         )
     if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{reference}: labels must be integers 0..c-1, got {labels.dtype}; number the classes.")
+        raise DataError(
+            f"{reference}: labels must be integers 0..c-1, got {labels.dtype}; number the classes.", code="E-DATA-012"
+        )
     wrong = np.flatnonzero((labels < 0) | (labels > 2**31))
     if len(wrong):
         raise DataError(
             f"{reference}: labels must be 0..c-1, got {int(labels[wrong[0]])} at image {int(wrong[0])}; "
-            "renumber the classes, or remove images without a label."
+            "renumber the classes, or remove images without a label.",
+            code="E-DATA-013",
         )
     return labels.astype(np.int64)
 
@@ -123,7 +135,8 @@ def checked_names(reference: str, names: Iterable[str], labels: IntArray) -> tup
     if not names:
         if top >= 100_000:
             raise DataError(
-                f"{reference}: label {top} is too large without class names; number the classes from 0 without gaps."
+                f"{reference}: label {top} is too large without class names; number the classes from 0 without gaps.",
+                code="E-DATA-014",
             )
         return tuple(str(label) for label in range(top + 1))
     if top >= len(names):
@@ -133,7 +146,8 @@ def checked_names(reference: str, names: Iterable[str], labels: IntArray) -> tup
             advice = " The labels seem to start at 1: subtract 1."
         raise DataError(
             f"{reference}: labels must be 0..{len(names) - 1} ({len(names)} class names), "
-            f"got {int(labels[where])} at image {where}.{advice}"
+            f"got {int(labels[where])} at image {where}.{advice}",
+            code="E-DATA-015",
         )
     return names
 
@@ -148,7 +162,10 @@ def checked_groups(reference: str, groups: Iterable[str] | None, count: int) -> 
         return None
     groups = _texts(reference, groups)
     if len(groups) != count:
-        raise DataError(f"{reference}: expected one group per image, got {count} images and {len(groups)} groups.")
+        raise DataError(
+            f"{reference}: expected one group per image, got {count} images and {len(groups)} groups.",
+            code="E-DATA-016",
+        )
     return groups
 
 
@@ -161,7 +178,10 @@ def checked_subgroups(reference: str, subgroups: Mapping[str, Iterable[str]], co
     columns = {str(name): _texts(reference, values) for name, values in subgroups.items()}
     for name, values in columns.items():
         if len(values) != count:
-            raise DataError(f"{reference}: expected one {name} per image, got {count} images and {len(values)} values.")
+            raise DataError(
+                f"{reference}: expected one {name} per image, got {count} images and {len(values)} values.",
+                code="E-DATA-017",
+            )
     return columns
 
 
@@ -170,7 +190,9 @@ def _texts(reference: str, values: Iterable[str]) -> tuple[str, ...]:
     texts = tuple(str(value) for value in values)
     wrong = [text for text in dict.fromkeys(texts) if not text.isascii() and not is_text(text)]
     if wrong:
-        raise DataError(f"{reference}: the name {quoted_name(wrong[0])} is not Unicode text; rename it in UTF-8.")
+        raise DataError(
+            f"{reference}: the name {quoted_name(wrong[0])} is not Unicode text; rename it in UTF-8.", code="E-DATA-018"
+        )
     return texts
 
 
@@ -184,9 +206,11 @@ def checked_indices(reference: str, indices: npt.NDArray[Any], count: int) -> In
     if indices.size == 0:
         return np.arange(count, dtype=np.int64)
     if indices.shape != (count,) or not np.issubdtype(indices.dtype, np.integer):
-        raise DataError(f"{reference}: expected {count} integer indices, got {indices.dtype} {indices.shape}.")
+        raise DataError(
+            f"{reference}: expected {count} integer indices, got {indices.dtype} {indices.shape}.", code="E-DATA-019"
+        )
     if len(np.unique(indices)) != count:
-        raise DataError(f"{reference}: indices must be distinct, but some occur twice.")
+        raise DataError(f"{reference}: indices must be distinct, but some occur twice.", code="E-DATA-020")
     return indices.astype(np.int64)
 
 

@@ -149,7 +149,7 @@ class ImageSet:
             DataError: limit is below 1.
         """
         if limit < 1:
-            raise DataError(f"{self.reference}: the limit must be at least 1 image, got {limit}.")
+            raise DataError(f"{self.reference}: the limit must be at least 1 image, got {limit}.", code="E-DATA-021")
         groups = None if self.groups is None else self.groups[:limit]
         return replace(
             self,

@@ -62,7 +62,10 @@ def _salt_path() -> Path:
 def _salt(variable: str | None, path: Path) -> bytes:
     if variable is not None:
         if len(variable) < SHORTEST:
-            raise DataError(f"{VARIABLE} must have at least {SHORTEST} characters, got {len(variable)}; lengthen it.")
+            raise DataError(
+                f"{VARIABLE} must have at least {SHORTEST} characters, got {len(variable)}; lengthen it.",
+                code="E-DATA-022",
+            )
         return variable.encode()
     try:
         if not path.exists():
@@ -71,12 +74,17 @@ def _salt(variable: str | None, path: Path) -> bytes:
     except OSError as error:
         raise DataError(
             f"{path}: the salt for patients' pseudonyms cannot be stored there ({error.strerror}); set {VARIABLE} to "
-            f"at least {SHORTEST} random characters."
+            f"at least {SHORTEST} random characters.",
+            code="E-DATA-023",
         ) from None
     if len(salt) != SIZE:
-        raise DataError(f"{path}: expected {SIZE} random bytes, got {len(salt)}; restore the file or remove it.")
+        raise DataError(
+            f"{path}: expected {SIZE} random bytes, got {len(salt)}; restore the file or remove it.", code="E-DATA-024"
+        )
     if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-        raise DataError(f"{path}: other users can read the salt for patients' pseudonyms; run chmod 600 on it.")
+        raise DataError(
+            f"{path}: other users can read the salt for patients' pseudonyms; run chmod 600 on it.", code="E-DATA-025"
+        )
     return salt
 
 
@@ -142,23 +150,36 @@ def _check_not_deflated(file: BinaryIO) -> None:
         file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
     )
     if head.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        raise RefusedError("the whole file is compressed (Deflated Explicit VR); decompress it (gdcmconv --raw).")
+        raise RefusedError(
+            "the whole file is compressed (Deflated Explicit VR); decompress it (gdcmconv --raw).", code="E-DATA-026"
+        )
 
 
 def _check_kind(data: Any) -> None:
     if not data.get("PixelData"):
-        raise RefusedError("the DICOM file has no integer image (Pixel Data); remove it from the data.")
+        raise RefusedError(
+            "the DICOM file has no integer image (Pixel Data); remove it from the data.", code="E-DATA-027"
+        )
     check_size(int(data.get("Columns") or 0), int(data.get("Rows") or 0))
     frames = int(data.get("NumberOfFrames") or 1)
     if frames != 1:
-        raise RefusedError(f"expected one image per file, got {frames} frames; save each frame as a file.")
+        raise RefusedError(
+            f"expected one image per file, got {frames} frames; save each frame as a file.", code="E-DATA-028"
+        )
     kind = str(data.get("PhotometricInterpretation") or "none")
     if kind == "RGB" and (data.get("BitsAllocated") != 8 or data.get("SamplesPerPixel") != 3):
-        raise RefusedError("expected RGB of 8 bits per value, got another depth; use a .npz archive or an array.")
+        raise RefusedError(
+            "expected RGB of 8 bits per value, got another depth; use a .npz archive or an array.", code="E-DATA-029"
+        )
     if kind not in (*_GREY, "RGB"):
-        raise RefusedError(f"expected MONOCHROME1, MONOCHROME2 or RGB, got {quoted_name(kind)}; convert it to RGB.")
+        raise RefusedError(
+            f"expected MONOCHROME1, MONOCHROME2 or RGB, got {quoted_name(kind)}; convert it to RGB.", code="E-DATA-030"
+        )
     if kind != "RGB" and "ModalityLUTSequence" in data:
-        raise RefusedError("rescaling by a table (Modality LUT) is not supported; apply the table and save the result.")
+        raise RefusedError(
+            "rescaling by a table (Modality LUT) is not supported; apply the table and save the result.",
+            code="E-DATA-031",
+        )
 
 
 def _decoded(data: Any) -> npt.NDArray[Any]:
@@ -168,10 +189,13 @@ def _decoded(data: Any) -> npt.NDArray[Any]:
         array: npt.NDArray[Any] = data.pixel_array
     except Exception:  # each decoder raises its own errors
         if not syntax.is_compressed:
-            raise RefusedError("the image is damaged or cut short; copy or export it again.") from None
+            raise RefusedError(
+                "the image is damaged or cut short; copy or export it again.", code="E-DATA-032"
+            ) from None
         raise RefusedError(
             f"the image is damaged, or no decoder for {syntax.name} is installed; decompress it (for example with "
-            "gdcmconv --raw), or install decoders: pip install pylibjpeg[all]."
+            "gdcmconv --raw), or install decoders: pip install pylibjpeg[all].",
+            code="E-DATA-033",
         ) from None
     return array
 
@@ -209,7 +233,9 @@ def linear_window(values: npt.NDArray[np.float64], centre: float, width: float) 
     array([0. , 0.5, 1. ])
     """
     if width < 1:
-        raise RefusedError(f"the width of a window must be at least 1, got {width:g}; use --window CENTRE,WIDTH.")
+        raise RefusedError(
+            f"the width of a window must be at least 1, got {width:g}; use --window CENTRE,WIDTH.", code="E-DATA-034"
+        )
     if width == 1:
         return np.where(values > centre - 0.5, 1.0, 0.0)
     return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0.0, 1.0)
@@ -219,7 +245,8 @@ def _own_window(data: Any) -> Window:
     function = str(data.get("VOILUTFunction") or "LINEAR")
     if function != "LINEAR":
         raise RefusedError(
-            f"the window function must be LINEAR, got {quoted_name(function)}; use --window CENTRE,WIDTH."
+            f"the window function must be LINEAR, got {quoted_name(function)}; use --window CENTRE,WIDTH.",
+            code="E-DATA-035",
         )
     return _number(data.WindowCenter, 0.0), _number(data.WindowWidth, 0.0)
 
@@ -230,7 +257,9 @@ def _whole_range(
     rescaled: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
 ) -> npt.NDArray[np.float64]:
     if "VOILUTSequence" in data:
-        raise RefusedError("the file has a table (VOI LUT) instead of a window; use --window CENTRE,WIDTH.")
+        raise RefusedError(
+            "the file has a table (VOI LUT) instead of a window; use --window CENTRE,WIDTH.", code="E-DATA-036"
+        )
     low, high = sorted(rescaled(np.array(_ends(data))))
     unit: npt.NDArray[np.float64] = np.clip((rescaled(stored) - low) / (high - low), 0.0, 1.0)
     return unit
@@ -250,5 +279,5 @@ def _number(value: Any, default: float) -> float:
     several = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
     number = float(several[0]) if several else default
     if not np.isfinite(number):
-        raise RefusedError("a rescaling or window value is not finite; correct the file.")
+        raise RefusedError("a rescaling or window value is not finite; correct the file.", code="E-DATA-037")
     return number

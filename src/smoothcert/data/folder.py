@@ -54,7 +54,10 @@ def read_listing(listing: Listing, options: DataOptions, progress: Progress | No
         if progress is not None:
             progress(i + 1, len(listing.paths))
     if options.window is not None and not reading.windowed:
-        raise DataError(f"{listing.reference}: --window needs grey DICOM images, but there are none; leave it out.")
+        raise DataError(
+            f"{listing.reference}: --window needs grey DICOM images, but there are none; leave it out.",
+            code="E-DATA-038",
+        )
     images, levels, done = _finished(reading.stack, listing.reference)
     return ImageSet(
         reference=listing.reference,
@@ -72,7 +75,7 @@ def _finished(stack: Stack, reference: str) -> tuple[Pixels, int, tuple[str, ...
     try:
         return stack.finish()
     except DataError as error:
-        raise DataError(f"{reference}: {error}") from None
+        raise DataError(f"{reference}: {error}", code=error.code) from None
 
 
 class _Reading:
@@ -89,7 +92,7 @@ class _Reading:
         try:
             self.stack.put(picture.pixels, picture.bits, name)
         except RefusedError as error:
-            raise DataError(f"{name}: {error}") from None
+            raise DataError(f"{name}: {error}", code=error.code) from None
         self._patients.append(picture.patient)
         self.done |= dict.fromkeys(picture.done)
         self.windowed |= picture.windowed
@@ -100,7 +103,8 @@ class _Reading:
         if known and len(known) != len(self._patients):
             raise DataError(
                 f"{reference}: {len(known):,} files have a Patient ID and {len(self._patients) - len(known):,} do not, "
-                "so images cannot be grouped by patient; list the files in a manifest with a column `group`."
+                "so images cannot be grouped by patient; list the files in a manifest with a column `group`.",
+                code="E-DATA-039",
             )
         return known or None
 
@@ -133,7 +137,8 @@ def list_folder(folder: Path, split: str | None) -> Listing:
     if empty:
         raise DataError(
             f"{_name(root)}: the class folder {listed(empty)} contains no image ({KINDS}); add images or remove it; "
-            "if the classifier has classes without images, list the images in a manifest with numbers as labels."
+            "if the classifier has classes without images, list the images in a manifest with numbers as labels.",
+            code="E-DATA-040",
         )
     names = _class_names(folder, split, found)
     number = {name: i for i, name in enumerate(names)}
@@ -144,19 +149,21 @@ def list_folder(folder: Path, split: str | None) -> Listing:
 
 def _root(folder: Path, split: str | None) -> Path:
     if not folder.is_dir():
-        raise DataError(f"{_name(folder)}: no such folder; check the path.")
+        raise DataError(f"{_name(folder)}: no such folder; check the path.", code="E-DATA-041")
     inside = [each.name for each in _entries(folder) if each.is_dir()]
     if split is None:
         parts = [name for name in inside if name.lower() in SPLITS]
         if parts and (parts == inside or any(each.is_dir() for name in parts for each in _entries(folder / name))):
             raise DataError(
                 f"{_name(folder)}: its folders look like splits, not classes; "
-                f"choose one: {' or '.join(f'{_name(folder)}#{name}' for name in parts[:3])}."
+                f"choose one: {' or '.join(f'{_name(folder)}#{name}' for name in parts[:3])}.",
+                code="E-DATA-042",
             )
         return folder
     if split not in inside:
         raise DataError(
-            f"{_name(folder)}: no folder {quoted_name(split)} in it; available: {listed(inside, 'no folders')}."
+            f"{_name(folder)}: no folder {quoted_name(split)} in it; available: {listed(inside, 'no folders')}.",
+            code="E-DATA-043",
         )
     return folder / split
 
@@ -167,17 +174,20 @@ def _class_folders(root: Path) -> list[Path]:
     stray = [each.name for each in entries if each.is_file() and _is_image(Path(each.path))]
     if not folders and not stray:
         raise DataError(
-            f"{_name(root)}: expected one folder per class with its images, got no folder and no image; check the path."
+            f"{_name(root)}: expected one folder per class with its images, got no folder and no image; check the path.",
+            code="E-DATA-044",
         )
     if not folders:
         raise DataError(
             f"{_name(root)}: expected one folder per class, got images, such as {printable(stray[0])}; put the images "
-            "of each class into a folder, or list them with labels in a manifest (FILE.csv)."
+            "of each class into a folder, or list them with labels in a manifest (FILE.csv).",
+            code="E-DATA-045",
         )
     if stray:
         raise DataError(
             f"{_name(root)}: {len(stray):,} images are outside the class folders, such as {printable(stray[0])}; "
-            "move each into the folder of its class, or out of this folder."
+            "move each into the folder of its class, or out of this folder.",
+            code="E-DATA-046",
         )
     return folders
 
@@ -203,12 +213,14 @@ def _images(folder: Path) -> list[Path]:
             found.append(path)
         elif not each.is_file():
             raise DataError(
-                f"{_name(path)}: expected a file, got a link to a folder or to nothing; copy the images here."
+                f"{_name(path)}: expected a file, got a link to a folder or to nothing; copy the images here.",
+                code="E-DATA-047",
             )
         else:
             raise DataError(
                 f"{_name(path)}: expected only images ({KINDS}) in a class folder, got another file; convert it, or "
-                "move it out."
+                "move it out.",
+                code="E-DATA-048",
             )
     return found
 
@@ -223,7 +235,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as found:
             seen = [each for each in found if not each.name.startswith(".") and each.name.lower() not in IGNORED]
     except OSError as error:
-        raise DataError(f"{_name(folder)}: the folder cannot be read ({error.strerror}).") from None
+        raise DataError(f"{_name(folder)}: the folder cannot be read ({error.strerror}).", code="E-DATA-049") from None
     return sorted(seen, key=lambda each: each.name)
 
 

@@ -59,7 +59,7 @@ def from_file(path: Path, read: Callable[[BinaryIO], Read]) -> Read:
         why = _DAMAGED if error.errno is None else f"the file cannot be read ({error.strerror})."
     except Exception:  # decoders raise many kinds of errors on damaged files
         why = _DAMAGED
-    raise DataError(f"{printable(str(path))}: {why}")
+    raise DataError(f"{printable(str(path))}: {why}", code="E-DATA-050")
 
 
 @contextmanager
@@ -108,10 +108,12 @@ def _opened(file: BinaryIO) -> Image:
         image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
         raise RefusedError(
-            f"expected an image file ({', '.join(FORMATS)}), got another kind or a damaged file."
+            f"expected an image file ({', '.join(FORMATS)}), got another kind or a damaged file.", code="E-DATA-051"
         ) from None
     except Image.DecompressionBombError:
-        raise RefusedError("the image declares too many pixels to be decoded; make it smaller.") from None
+        raise RefusedError(
+            "the image declares too many pixels to be decoded; make it smaller.", code="E-DATA-052"
+        ) from None
     check_size(*image.size)
     return image
 
@@ -190,7 +192,7 @@ def image_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
         elif path.is_file():
             yield path
         else:
-            raise DataError(f"{printable(str(path))}: no such image file or folder; check the path.")
+            raise DataError(f"{printable(str(path))}: no such image file or folder; check the path.", code="E-DATA-053")
 
 
 def _of_folder(folder: Path) -> Iterator[Path]:
@@ -199,7 +201,9 @@ def _of_folder(folder: Path) -> Iterator[Path]:
         empty = False
         yield path
     if empty:
-        raise DataError(f"{printable(str(folder))}: the folder contains no image file ({', '.join(ENDINGS)}).")
+        raise DataError(
+            f"{printable(str(folder))}: the folder contains no image file ({', '.join(ENDINGS)}).", code="E-DATA-054"
+        )
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -207,7 +211,9 @@ def _walk(folder: Path) -> Iterator[Path]:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(f"{printable(str(folder))}: the folder cannot be read ({error.strerror}).") from None
+        raise DataError(
+            f"{printable(str(folder))}: the folder cannot be read ({error.strerror}).", code="E-DATA-055"
+        ) from None
     for entry in entries:
         if entry.name.startswith("."):
             continue
@@ -238,7 +244,9 @@ def read_image(path: str | os.PathLike[str], shape: tuple[int, int, int], levels
     def pixels(file: BinaryIO) -> Pixels:
         array = decoded(file, lambda image: check_stored(image, file, shape, levels))
         if array.max() > levels:
-            raise RefusedError(f"expected values up to {levels} ({BITS_OF[levels]} bits), got {array.max()}.")
+            raise RefusedError(
+                f"expected values up to {levels} ({BITS_OF[levels]} bits), got {array.max()}.", code="E-DATA-056"
+            )
         return np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.uint8 if levels == 255 else np.uint16)
 
     return from_file(Path(path), pixels)

@@ -40,7 +40,7 @@ class Table:
             DataError: there is no such column; the message lists the columns.
         """
         if name not in self.columns:
-            raise DataError(f"no column {quoted_name(name)}; available: {listed(self.columns)}.")
+            raise DataError(f"no column {quoted_name(name)}; available: {listed(self.columns)}.", code="E-DATA-071")
         return self.columns[name]
 
     def rows(self, indices: list[int]) -> Table:
@@ -61,10 +61,10 @@ def read_table(path: Path) -> Table:
     """
     if not path.is_file():
         what = "expected a manifest, got a folder" if path.is_dir() else "no such file"
-        raise DataError(f"{what}; use the path of a CSV or Parquet file.")
+        raise DataError(f"{what}; use the path of a CSV or Parquet file.", code="E-DATA-072")
     table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     if not table.lines:
-        raise DataError("the table has no rows; list at least one image.")
+        raise DataError("the table has no rows; list at least one image.", code="E-DATA-073")
     return table
 
 
@@ -72,13 +72,13 @@ def _csv(path: Path) -> Table:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise DataError("the file is not UTF-8 text; save it as CSV UTF-8.") from None
+        raise DataError("the file is not UTF-8 text; save it as CSV UTF-8.", code="E-DATA-074") from None
     except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror}).") from None
+        raise DataError(f"the file cannot be read ({error.strerror}).", code="E-DATA-075") from None
     try:
         return _parsed(text)
     except csv.Error as error:
-        raise DataError(f"the file is not a valid CSV table ({error}); save it again.") from None
+        raise DataError(f"the file is not a valid CSV table ({error}); save it again.", code="E-DATA-076") from None
 
 
 def _parsed(text: str) -> Table:
@@ -88,7 +88,7 @@ def _parsed(text: str) -> Table:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     names = [name.strip() for name in next(reader, [])]
     if not names or "" in names or len(set(names)) != len(names):
-        raise DataError(f"expected a first line of distinct column names, got {listed(names)!r}.")
+        raise DataError(f"expected a first line of distinct column names, got {listed(names)!r}.", code="E-DATA-077")
     rows, lines = [], []
     for row in reader:
         if not any(value.strip() for value in row):
@@ -96,7 +96,8 @@ def _parsed(text: str) -> Table:
         if len(row) != len(names):
             raise DataError(
                 f"line {reader.line_num}: expected {len(names)} values, got {len(row)}; quote values that contain "
-                f"{separator!r}."
+                f"{separator!r}.",
+                code="E-DATA-078",
             )
         rows.append([value.strip() for value in row])
         lines.append(reader.line_num)
@@ -117,7 +118,9 @@ def _parquet(path: Path) -> Table:
         _check_text(read, words)
         columns = {str(name).strip(): read.column(i).to_pylist() for i, name in enumerate(read.column_names)}
     except (ArrowException, OSError, ValueError, NotImplementedError, MemoryError) as error:
-        raise DataError(f"the file is not a valid Parquet table ({type(error).__name__}); write it again.") from None
+        raise DataError(
+            f"the file is not a valid Parquet table ({type(error).__name__}); write it again.", code="E-DATA-079"
+        ) from None
     texts = {
         name: tuple("" if value is None else str(value).strip() for value in column) for name, column in columns.items()
     }
@@ -129,10 +132,15 @@ def _checked_schema(file: Any) -> list[str]:
     from pyarrow import types
 
     if file.metadata.num_rows > MOST_ROWS:
-        raise DataError(f"the table declares {file.metadata.num_rows:,} rows, but at most {MOST_ROWS:,} are read.")
+        raise DataError(
+            f"the table declares {file.metadata.num_rows:,} rows, but at most {MOST_ROWS:,} are read.",
+            code="E-DATA-080",
+        )
     nested = [field.name for field in file.schema_arrow if types.is_nested(field.type)]
     if nested:
-        raise DataError(f"the column {quoted_name(nested[0])} must have one value per row, got lists or tables.")
+        raise DataError(
+            f"the column {quoted_name(nested[0])} must have one value per row, got lists or tables.", code="E-DATA-081"
+        )
     return [field.name for field in file.schema_arrow if _is_text(field.type)]
 
 
@@ -153,7 +161,9 @@ def _check_text(read: Any, words: list[str]) -> None:
         lengths = compute.binary_length(chunk.dictionary).cast("int64")
         total += compute.sum(lengths.take(chunk.indices)).as_py() or 0
     if total > MOST_TEXT:
-        raise DataError(f"the text columns expand to {total:,} bytes, but at most {MOST_TEXT:,} are read.")
+        raise DataError(
+            f"the text columns expand to {total:,} bytes, but at most {MOST_TEXT:,} are read.", code="E-DATA-082"
+        )
 
 
 NOT_STATED = "not stated"
@@ -197,20 +207,21 @@ def list_manifest(path: Path, split: str | None, subgroups: tuple[str, ...]) -> 
             subgroups={name: tuple(values[i] or NOT_STATED for i in rows) for name, values in columns.items()},
         )
     except DataError as error:
-        raise DataError(f"{printable(reference)}: {error}") from None
+        raise DataError(f"{printable(reference)}: {error}", code=error.code) from None
 
 
 def _classes(texts: tuple[str, ...], lines: tuple[int, ...]) -> tuple[IntArray, tuple[str, ...]]:
     """Return labels (n,) of all rows, and class names."""
     for text, line in zip(texts, lines, strict=True):
         if not text:
-            raise DataError(f"line {line}: the label is empty; label the image, or remove the row.")
+            raise DataError(f"line {line}: the label is empty; label the image, or remove the row.", code="E-DATA-083")
     if all(_WHOLE.fullmatch(text) for text in texts):
         return _numbers(texts, lines)
     if all(_WHOLE.fullmatch(text) or _FRACTION.fullmatch(text) for text in texts):
         wrong = next(i for i, text in enumerate(texts) if _FRACTION.fullmatch(text))
         raise DataError(
-            f"line {lines[wrong]}: labels must be class names or integers, got {texts[wrong]}; write 0, 1, 2."
+            f"line {lines[wrong]}: labels must be class names or integers, got {texts[wrong]}; write 0, 1, 2.",
+            code="E-DATA-084",
         )
     names = tuple(sorted(set(texts)))
     number = {name: i for i, name in enumerate(names)}
@@ -222,10 +233,13 @@ def _numbers(texts: tuple[str, ...], lines: tuple[int, ...]) -> tuple[IntArray, 
     if labels.min() < 0:
         where = int(np.argmin(labels))
         raise DataError(
-            f"line {lines[where]}: labels must be 0..c-1, got {labels[where]}; remove rows without a label."
+            f"line {lines[where]}: labels must be 0..c-1, got {labels[where]}; remove rows without a label.",
+            code="E-DATA-085",
         )
     if labels.max() >= 100_000:
-        raise DataError(f"label {labels.max()} is too large for a class number; number the classes from 0.")
+        raise DataError(
+            f"label {labels.max()} is too large for a class number; number the classes from 0.", code="E-DATA-086"
+        )
     return labels, tuple(str(label) for label in range(int(labels.max()) + 1))
 
 
@@ -239,27 +253,35 @@ def _rows(table: Table, split: str | None, name: str) -> list[int]:
     if split is None:
         if len(found) > 1:
             first = quoted_name(next(filter(None, found)))
-            raise DataError(f"the column split has the values {known}; choose one: {quoted_name(name)}#{first}.")
+            raise DataError(
+                f"the column split has the values {known}; choose one: {quoted_name(name)}#{first}.", code="E-DATA-087"
+            )
         return list(range(len(values)))
     rows = [i for i, value in enumerate(values) if value == split]
     if not rows:
-        raise DataError(f"no row has the split {quoted_name(split)}; available: {known}.")
+        raise DataError(f"no row has the split {quoted_name(split)}; available: {known}.", code="E-DATA-088")
     return rows
 
 
 def _stated(table: Table, name: str) -> tuple[str, ...]:
     for value, line in zip(table.columns[name], table.lines, strict=True):
         if not value:
-            raise DataError(f"line {line}: the {name} is empty; fill it in for every row, or remove the column.")
+            raise DataError(
+                f"line {line}: the {name} is empty; fill it in for every row, or remove the column.", code="E-DATA-089"
+            )
     return table.columns[name]
 
 
 def _files(texts: list[str], lines: tuple[int, ...], folder: Path) -> tuple[Path, ...]:
     for text, line in zip(texts, lines, strict=True):
         if not text:
-            raise DataError(f"line {line}: the path is empty; write the path of the image, or remove the row.")
+            raise DataError(
+                f"line {line}: the path is empty; write the path of the image, or remove the row.", code="E-DATA-090"
+            )
         if _URL.match(text):
-            raise DataError(f"line {line}: {quoted_name(text)} is a URL; download the image and write its path.")
+            raise DataError(
+                f"line {line}: {quoted_name(text)} is a URL; download the image and write its path.", code="E-DATA-091"
+            )
     paths = tuple(folder / text for text in texts)
     _check_distinct(paths, texts, lines)
     _check_there(paths, texts)
@@ -271,7 +293,10 @@ def _check_distinct(paths: tuple[Path, ...], texts: list[str], lines: tuple[int,
     for path, text, line in zip(paths, texts, lines, strict=True):
         before = seen.setdefault(os.path.normpath(path), line)
         if before != line:
-            raise DataError(f"lines {before} and {line} list the same file, {quoted_name(text)}; list each image once.")
+            raise DataError(
+                f"lines {before} and {line} list the same file, {quoted_name(text)}; list each image once.",
+                code="E-DATA-092",
+            )
 
 
 def _is_file(path: Path) -> bool:
@@ -286,5 +311,6 @@ def _check_there(paths: tuple[Path, ...], texts: list[str]) -> None:
     if missing:
         raise DataError(
             f"{len(missing):,} of {len(paths):,} files do not exist ({listed(missing)}); "
-            "paths are relative to the folder of the manifest."
+            "paths are relative to the folder of the manifest.",
+            code="E-DATA-093",
         )

@@ -47,10 +47,11 @@ def read_arrays(path: Path, choose: Callable[[set[str]], dict[str, str]]) -> dic
     """
     if path.is_dir():
         raise DataError(
-            f"{path}: expected a .npz archive, got a folder; end its name with / if it contains one folder per class."
+            f"{path}: expected a .npz archive, got a folder; end its name with / if it contains one folder per class.",
+            code="E-DATA-094",
         )
     if not path.is_file():
-        raise DataError(f"{path}: no such file; use the path of a .npz archive.")
+        raise DataError(f"{path}: no such file; use the path of a .npz archive.", code="E-DATA-095")
     try:
         with zipfile.ZipFile(path) as archive:
             keys = choose({name.removesuffix(".npy") for name in archive.namelist()})
@@ -60,7 +61,8 @@ def read_arrays(path: Path, choose: Callable[[set[str]], dict[str, str]]) -> dic
     except Exception as error:  # zipfile, zlib and numpy raise many kinds of errors on damaged files
         raise DataError(
             f"{path}: expected a .npz archive, got a damaged file or another kind ({type(error).__name__}); save it "
-            "again with numpy.savez."
+            "again with numpy.savez.",
+            code="E-DATA-096",
         ) from error
 
 
@@ -80,14 +82,16 @@ def _check_header(path: Path, key: str, member: IO[bytes], info: zipfile.ZipInfo
     if dtype.hasobject:
         raise DataError(
             f"{path}: {key} contains pickled Python objects, which could run code when loaded; save plain numbers and "
-            "strings."
+            "strings.",
+            code="E-DATA-097",
         )
     size = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
     bomb = size > 2**30 and size > MAX_RATIO * max(info.compress_size, 1)
     if size > memory_limit() or size > info.file_size or bomb:
         raise DataError(
             f"{path}: {key} declares {size:,} bytes, but the archive contains {info.file_size:,} "
-            f"({info.compress_size:,} compressed) and the limit is {memory_limit():,}; it is damaged or too large."
+            f"({info.compress_size:,} compressed) and the limit is {memory_limit():,}; it is damaged or too large.",
+            code="E-DATA-098",
         )
 
 
@@ -114,12 +118,12 @@ def read_npz(path: str | os.PathLike[str], split: str | None = None, options: Da
     try:
         return _image_set(reference, arrays, path, options)
     except (DataError, RefusedError) as error:
-        raise DataError(_named(reference, str(error))) from None
+        raise DataError(_named(reference, str(error)), code=error.code) from None
 
 
 def _image_set(reference: str, arrays: dict[str, npt.NDArray[Any]], path: Path, options: DataOptions) -> ImageSet:
     if options.window is not None:
-        raise DataError("--window is for DICOM images; leave it out.")
+        raise DataError("--window is for DICOM images; leave it out.", code="E-DATA-099")
     images = arrays["images"][..., None] if arrays["images"].ndim == 3 else arrays["images"]
     check_shape(reference, images)
     _check_lists(arrays, len(images))
@@ -142,7 +146,7 @@ def _check_lists(arrays: dict[str, npt.NDArray[Any]], count: int) -> None:
         most = MOST_NAMES if name == "class_names" else count
         if name not in ("images", "labels", "levels") and array.ndim and len(array) > most:
             what = "class names" if name == "class_names" else f"values (one per image) in {name.removeprefix(_COLUMN)}"
-            raise DataError(f"expected at most {most:,} {what}, got {len(array):,}.")
+            raise DataError(f"expected at most {most:,} {what}, got {len(array):,}.", code="E-DATA-100")
 
 
 def _named(reference: str, message: str) -> str:
@@ -153,14 +157,16 @@ def _keys(path: Path, present: set[str], split: str | None, columns: tuple[str, 
     """Return the keys of the arrays to read by their names without the split."""
     prefix = f"{split}_" if split else ""
     if not {f"{prefix}images", f"{prefix}labels"} <= present:
-        raise DataError(_what_exists(path, present, split))
+        raise DataError(_what_exists(path, present, split), code="E-DATA-101")
     keys = {"images": f"{prefix}images", "labels": f"{prefix}labels"}
     if f"{prefix}groups" in present:
         keys["groups"] = f"{prefix}groups"
     for name in columns:
         if f"{prefix}{name}" not in present:
             known = listed(sorted(present))
-            raise DataError(f"{path}: no array {prefix}{name} for --subgroup {name}; available: {known}.")
+            raise DataError(
+                f"{path}: no array {prefix}{name} for --subgroup {name}; available: {known}.", code="E-DATA-102"
+            )
         keys[f"{_COLUMN}{name}"] = f"{prefix}{name}"
     return keys | {name: name for name in ("class_names", "levels") if name in present}
 
@@ -184,7 +190,9 @@ def _declared_levels(arrays: dict[str, npt.NDArray[Any]]) -> int | None:
     if levels is None:
         return None
     if levels.size != 1 or not np.issubdtype(levels.dtype, np.integer):
-        raise DataError(f"levels must be one integer (255, 4095 or 65535), got {levels.dtype} {levels.shape}.")
+        raise DataError(
+            f"levels must be one integer (255, 4095 or 65535), got {levels.dtype} {levels.shape}.", code="E-DATA-103"
+        )
     return int(levels.reshape(())[()])
 
 
@@ -194,7 +202,8 @@ def _flat_labels(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if labels.ndim == 2:
         raise DataError(
             f"expected one label per image, got labels of shape {labels.shape}; several findings per image cannot be "
-            "certified at once: choose one column (finding) and save it as labels."
+            "certified at once: choose one column (finding) and save it as labels.",
+            code="E-DATA-104",
         )
     return labels
 
@@ -207,12 +216,15 @@ def _texts(arrays: dict[str, npt.NDArray[Any]], name: str) -> tuple[str, ...] | 
         array = array[:, 0]
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise DataError(
-            f"{name.removeprefix(_COLUMN)} must be a list of strings or integers, got {array.dtype} {array.shape}."
+            f"{name.removeprefix(_COLUMN)} must be a list of strings or integers, got {array.dtype} {array.shape}.",
+            code="E-DATA-105",
         )
     try:
         values = array.tolist()
     except (SystemError, ValueError):  # NumPy accepts any 32 bits as a character
-        raise DataError(f"{name.removeprefix(_COLUMN)} contains invalid characters; save it again.") from None
+        raise DataError(
+            f"{name.removeprefix(_COLUMN)} contains invalid characters; save it again.", code="E-DATA-106"
+        ) from None
     return tuple(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values)
 
 
@@ -231,7 +243,10 @@ def read_medmnist(name: str, split: str, options: DataOptions) -> ImageSet:
         DataError: no such set, 3-D volumes, several findings per image, or the download failed.
     """
     if "3d" in name:
-        raise DataError(f"medmnist:{name}: only 2-D images can be certified, got 3-D volumes; choose another set.")
+        raise DataError(
+            f"medmnist:{name}: only 2-D images can be certified, got 3-D volumes; choose another set.",
+            code="E-DATA-107",
+        )
     path = Path.home() / ".medmnist" / f"{name}.npz"
     if not path.is_file():
         _download(name, path)
@@ -273,23 +288,30 @@ def _download(name: str, path: Path) -> None:
     if not known:
         raise DataError(
             f"medmnist:{name}: {path} does not exist, and its URL is not known without the package medmnist; put the "
-            "file there, or: pip install --no-deps medmnist."
+            "file there, or: pip install --no-deps medmnist.",
+            code="E-DATA-108",
         )
     entry = known.get(found["flag"], {}) if found else {}
     size = (found["size"] or "") if found else ""
     if f"url{size}" not in entry:
         flat = ", ".join(each for each in known if "3d" not in each)
-        raise DataError(f"medmnist:{name}: no such set; available: {flat}, with _64, _128 or _224 for larger images.")
+        raise DataError(
+            f"medmnist:{name}: no such set; available: {flat}, with _64, _128 or _224 for larger images.",
+            code="E-DATA-109",
+        )
     url, md5 = str(entry[f"url{size}"]), str(entry[f"MD5{size}"])
     try:
         fetched = _fetched(url, path.with_name(f"{path.name}.{os.getpid()}.part"))
     except OSError:
-        raise DataError(f"medmnist:{name}: the download failed; download {url} and save it as {path}.") from None
+        raise DataError(
+            f"medmnist:{name}: the download failed; download {url} and save it as {path}.", code="E-DATA-110"
+        ) from None
     if hashlib.md5(fetched.read_bytes(), usedforsecurity=False).hexdigest() != md5:
         fetched.unlink()
         raise DataError(
             f"medmnist:{name}: the MD5 of the download differs from the published one; download {url} and save it as "
-            f"{path}."
+            f"{path}.",
+            code="E-DATA-111",
         )
     fetched.replace(path)
 

@@ -44,7 +44,7 @@ class Stack:
             RefusedError: it does not match the first, cannot be resized or cropped, or all would not fit in memory.
         """
         if image.size == 0:
-            raise RefusedError(f"expected an image with pixels, got shape {image.shape}.")
+            raise RefusedError(f"expected an image with pixels, got shape {image.shape}.", code="E-DATA-112")
         if self._done:
             self._check_kind(image, bits)
         self._top = max(self._top, int(image.max()))
@@ -52,7 +52,7 @@ class Stack:
         if self._done == 0:
             self._allocate(fit, bits, name)
         elif fit.shape != self._images.shape[1:]:
-            raise RefusedError(self._other_size(fit))
+            raise RefusedError(self._other_size(fit), code="E-DATA-113")
         self._images[self._done] = fit
         self._done += 1
 
@@ -65,7 +65,7 @@ class Stack:
         quantise = self._options.quantise
         levels = self._declared or (BITS[self._bits] if self._bits < 16 else levels_of_deep(self._top, quantise))
         if self._top > levels:
-            raise DataError(f"grey values must be in 0..{levels}, got {self._top}.")
+            raise DataError(f"grey values must be in 0..{levels}, got {self._top}.", code="E-DATA-114")
         if levels == 4095 and self._bits == 16:
             np.minimum(self._images, 4095, out=self._images)  # bicubic filters overshoot; the grid is known only now
         images, found, snapped = coarsened(self._images, levels, quantise)
@@ -81,7 +81,8 @@ class Stack:
             height, width = image.shape[:2]
             raise RefusedError(
                 f"{self._count:,} images of {width} by {height} pixels need {size / 2**30:,.1f} GiB, but the limit "
-                f"is {memory_limit() / 2**30:,.1f} GiB; use fewer images, or make them smaller with --resize N."
+                f"is {memory_limit() / 2**30:,.1f} GiB; use fewer images, or make them smaller with --resize N.",
+                code="E-DATA-115",
             )
         self._images = np.empty((self._count, *image.shape), image.dtype)
 
@@ -90,12 +91,14 @@ class Stack:
         if image.shape[2] != channels:
             raise RefusedError(
                 f"the image is {KINDS[image.shape[2]]}, but the first, {self._first}, is {KINDS[channels]}; "
-                "save all images as one kind (images are not converted)."
+                "save all images as one kind (images are not converted).",
+                code="E-DATA-116",
             )
         if bits != self._bits:
             raise RefusedError(
                 f"the image has {bits} bits per value, but the first, {self._first}, has {self._bits}; "
-                "save all images with one bit depth (values are not rescaled)."
+                "save all images with one bit depth (values are not rescaled).",
+                code="E-DATA-117",
             )
 
     def _other_size(self, image: Pixels) -> str:
@@ -136,14 +139,17 @@ class Items:
         if self._type is None:
             self._type = image.dtype
         if image.dtype != self._type:
-            raise DataError(f"all images must have one shape and dtype, got {image.dtype} after {self._type} ({name}).")
+            raise DataError(
+                f"all images must have one shape and dtype, got {image.dtype} after {self._type} ({name}).",
+                code="E-DATA-118",
+            )
         try:
             if self._type in (np.uint8, np.uint16):
                 self._stack.put(image, 8 * self._type.itemsize, name)
             else:
                 self._put_other(image)
         except RefusedError as error:
-            raise DataError(f"{name}: {error}") from None
+            raise DataError(f"{name}: {error}", code=error.code) from None
         self._done += 1
 
     def _put_other(self, image: Array) -> None:
@@ -152,7 +158,8 @@ class Items:
         if image.shape != self._others.shape[1:]:
             raise RefusedError(
                 f"float images must have one shape, got {image.shape} after {self._others.shape[1:]}; resize them in "
-                "the dataset, or return uint8 or uint16 images, which can be resized with --resize."
+                "the dataset, or return uint8 or uint16 images, which can be resized with --resize.",
+                code="E-DATA-119",
             )
         self._others[self._done] = image
 

@@ -84,9 +84,11 @@ def synthetic(count: int = 300, split: str = "test") -> ImageSet:
     (16, (3, 28, 28), 8, 'synthetic, small round nucleus')
     """
     if not 1 <= count <= LARGEST:
-        raise DataError(f"the number of synthetic images must be 1 to {LARGEST:,}, got {count}.")
+        raise DataError(f"the number of synthetic images must be 1 to {LARGEST:,}, got {count}.", code="E-DATA-120")
     if split not in SEEDS:
-        raise DataError(f"the split of synthetic images must be {' or '.join(SEEDS)}, got {split!r}.")
+        raise DataError(
+            f"the split of synthetic images must be {' or '.join(SEEDS)}, got {split!r}.", code="E-DATA-121"
+        )
     labels = np.arange(count, dtype=np.int64) % len(KINDS)
     images = np.stack([draw(KINDS[label], np.random.default_rng((SEEDS[split], i))) for i, label in enumerate(labels)])
     names = tuple(kind.name for kind in KINDS)

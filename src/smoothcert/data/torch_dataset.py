@@ -47,7 +47,9 @@ def read_factory(
             return replace(found, source_sha256=source_sha256(module_name))
     except (DataError, RefusedError) as error:
         text = str(error)
-        raise DataError(text if text.startswith((reference, "--data")) else f"{reference}: {text}") from error.__cause__
+        raise DataError(
+            text if text.startswith((reference, "--data")) else f"{reference}: {text}", code=error.code
+        ) from error.__cause__
 
 
 def read_dataset(dataset: Any, reference: str, options: DataOptions, progress: Progress | None) -> ImageSet:
@@ -57,7 +59,7 @@ def read_dataset(dataset: Any, reference: str, options: DataOptions, progress: P
         DataError: an item cannot be read, or the images cannot be used.
     """
     if options.window is not None:
-        raise DataError("--window is for DICOM images; leave it out.")
+        raise DataError("--window is for DICOM images; leave it out.", code="E-DATA-122")
     levels, count = _levels(dataset), _length(dataset, reference)
     pixels, labels, groups = Items(count, options, levels), [], []
     for i in range(count):
@@ -86,7 +88,8 @@ def _made(module_name: str, factory_name: str, reference: str) -> Any:
         return factory()
     except Exception as error:  # the user's code may raise anything
         raise DataError(
-            f"{reference}() failed to return a dataset ({type(error).__name__}: {error}); correct the function."
+            f"{reference}() failed to return a dataset ({type(error).__name__}: {error}); correct the function.",
+            code="E-DATA-123",
         ) from error
 
 
@@ -95,10 +98,13 @@ def _length(dataset: Any, reference: str) -> int:
         length = len(dataset)
     except Exception:
         raise DataError(
-            f"{reference} must return a dataset with len() and [i], got {type(dataset).__name__}."
+            f"{reference} must return a dataset with len() and [i], got {type(dataset).__name__}.", code="E-DATA-124"
         ) from None
     if length < 1 or not hasattr(dataset, "__getitem__"):
-        raise DataError(f"{reference} must return a dataset of at least one image with len() and [i], got {length}.")
+        raise DataError(
+            f"{reference} must return a dataset of at least one image with len() and [i], got {length}.",
+            code="E-DATA-125",
+        )
     return length
 
 
@@ -107,10 +113,13 @@ def _item(dataset: Any, i: int, reference: str) -> tuple[Array, int, str | None]
     try:
         item = dataset[i]
     except Exception as error:  # the user's code may raise anything
-        raise DataError(f"{reference}: item {i} cannot be read ({type(error).__name__}: {error}).") from error
+        raise DataError(
+            f"{reference}: item {i} cannot be read ({type(error).__name__}: {error}).", code="E-DATA-126"
+        ) from error
     if not isinstance(item, tuple | list) or len(item) not in (2, 3):
         raise DataError(
-            f"{reference}: item {i} must be (image, label) or (image, label, group), got {type(item).__name__}."
+            f"{reference}: item {i} must be (image, label) or (image, label, group), got {type(item).__name__}.",
+            code="E-DATA-127",
         )
     where = f"{reference}: item {i}"
     return _channels_last(item[0], where), _label(item[1], where), str(item[2]) if len(item) == 3 else None
@@ -119,7 +128,9 @@ def _item(dataset: Any, i: int, reference: str) -> tuple[Array, int, str | None]
 def _label(label: Any, where: str) -> int:
     value = np.asarray(label)
     if value.size != 1 or not np.issubdtype(value.dtype, np.integer):
-        raise DataError(f"{where}: the label must be one integer 0..c-1, got {value.dtype} {value.shape}.")
+        raise DataError(
+            f"{where}: the label must be one integer 0..c-1, got {value.dtype} {value.shape}.", code="E-DATA-128"
+        )
     return int(value.reshape(-1)[0])
 
 
@@ -135,12 +146,16 @@ def _channels_last(image: Any, where: str) -> Array:
         return array.transpose(1, 2, 0)
     if array.ndim == 3 and array.shape[2] in (1, 3) and not tensor:
         return array
-    raise DataError(f"{where}: the image must have shape (C, H, W) with 1 or 3 channels, got {array.shape}.")
+    raise DataError(
+        f"{where}: the image must have shape (C, H, W) with 1 or 3 channels, got {array.shape}.", code="E-DATA-129"
+    )
 
 
 def _pillow(image: Any, where: str) -> Array:
     if image.mode not in ("L", "RGB", "P", "I;16"):
-        raise DataError(f"{where}: the image must be grey (L, I;16) or RGB, got mode {image.mode}; convert it.")
+        raise DataError(
+            f"{where}: the image must be grey (L, I;16) or RGB, got mode {image.mode}; convert it.", code="E-DATA-130"
+        )
     array = np.asarray(image.convert("RGB") if image.mode == "P" else image)
     return array[..., None] if array.ndim == 2 else array
 
@@ -148,7 +163,7 @@ def _pillow(image: Any, where: str) -> Array:
 def _levels(dataset: Any) -> int | None:
     levels = getattr(dataset, "levels", None)
     if levels is not None and (isinstance(levels, bool) or not isinstance(levels, int)):
-        raise DataError(f"the dataset's levels must be 255, 4095 or 65535, got {levels!r}.")
+        raise DataError(f"the dataset's levels must be 255, 4095 or 65535, got {levels!r}.", code="E-DATA-131")
     return levels
 
 
@@ -160,7 +175,10 @@ def _class_names(dataset: Any) -> tuple[str, ...]:
 def _groups(groups: list[str | None]) -> tuple[str, ...] | None:
     known = tuple(group for group in groups if group is not None)
     if known and len(known) != len(groups):
-        raise DataError(f"either every item or none must have a group, but {len(groups) - len(known)} items have none.")
+        raise DataError(
+            f"either every item or none must have a group, but {len(groups) - len(known)} items have none.",
+            code="E-DATA-132",
+        )
     return known or None
 
 
@@ -170,6 +188,7 @@ def _subgroups(dataset: Any, names: tuple[str, ...]) -> dict[str, tuple[str, ...
     if missing:
         raise DataError(
             f"no column {missing[0]} for --subgroup; the attribute `subgroups` of the dataset has "
-            f"{', '.join(map(str, columns)) or 'no columns'}."
+            f"{', '.join(map(str, columns)) or 'no columns'}.",
+            code="E-DATA-133",
         )
     return {name: tuple(str(value) for value in columns[name]) for name in names}

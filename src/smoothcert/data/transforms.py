@@ -82,7 +82,7 @@ def _resized(image: Pixels, side: int, levels: int) -> Pixels:
     if short == side:
         return image
     if side > LARGEST:
-        raise RefusedError(f"--resize takes up to {LARGEST:,} pixels, got {side:,}.")
+        raise RefusedError(f"--resize takes up to {LARGEST:,} pixels, got {side:,}.", code="E-DATA-134")
     size = (side * width // short, side * height // short)
     planes = [_plane(image[:, :, channel], size) for channel in range(image.shape[2])]
     return np.rint(np.clip(np.stack(planes, axis=2), 0, levels)).astype(image.dtype)
@@ -100,7 +100,8 @@ def _cropped(image: Pixels, side: int) -> Pixels:
     if side > min(height, width):
         raise RefusedError(
             f"--crop {side} is larger than the image, {width} pixels wide and {height} high; "
-            f"resize it first, with --resize {side}."
+            f"resize it first, with --resize {side}.",
+            code="E-DATA-135",
         )
     top, left = round((height - side) / 2), round((width - side) / 2)
     return image[top : top + side, left : left + side]
@@ -120,7 +121,7 @@ def levels_of_bits(bits: int) -> int:
     4095
     """
     if bits not in BITS:
-        raise DataError(f"--quantise takes 8, 12 or 16 bits, got {bits}.")
+        raise DataError(f"--quantise takes 8, 12 or 16 bits, got {bits}.", code="E-DATA-136")
     return BITS[bits]
 
 
@@ -145,7 +146,8 @@ def to_grid(images: npt.NDArray[np.floating[Any]], levels: int, quantise: bool) 
     if not quantise and not on_grid(images, levels):
         raise DataError(
             f"float images must be on a grid of {levels} steps, but these are not; save them as uint8 or uint16, or "
-            "quantise them with --quantise 8 (or 12, 16), which the run records."
+            "quantise them with --quantise 8 (or 12, 16), which the run records.",
+            code="E-DATA-137",
         )
     grey: Pixels = np.empty(images.shape, np.uint8 if levels == 255 else np.uint16)
     flat = grey.reshape(-1)
@@ -177,7 +179,10 @@ def on_grid(images: npt.NDArray[np.floating[Any]], levels: int) -> bool:
 def check_unit_range(images: npt.NDArray[np.floating[Any]]) -> None:
     """Raise DataError if float images are not finite or not in [0, 1]."""
     if not np.all(np.isfinite(images)):
-        raise DataError("float images must be finite, but some pixels are NaN or infinite; repair or remove them.")
+        raise DataError(
+            "float images must be finite, but some pixels are NaN or infinite; repair or remove them.",
+            code="E-DATA-138",
+        )
     low, high = float(images.min()), float(images.max())
     if low >= -1e-6 and high <= 1 + 1e-6:
         return
@@ -185,7 +190,7 @@ def check_unit_range(images: npt.NDArray[np.floating[Any]]) -> None:
         advice = "They look like grey values: save them as uint8 or uint16."
     else:
         advice = "They look normalised: save the images before normalisation."
-    raise DataError(f"float images must be in [0, 1], got [{low:.4g}, {high:.4g}]. {advice}")
+    raise DataError(f"float images must be in [0, 1], got [{low:.4g}, {high:.4g}]. {advice}", code="E-DATA-139")
 
 
 def integers_of(
@@ -203,15 +208,16 @@ def integers_of(
         DataError: another dtype, or the grid is ambiguous.
     """
     if images.size == 0:
-        raise DataError(f"expected at least one image with pixels, got shape {images.shape}.")
+        raise DataError(f"expected at least one image with pixels, got shape {images.shape}.", code="E-DATA-140")
     if levels is not None and levels not in BITS.values():
-        raise DataError(f"levels must be 255, 4095 or 65535, got {levels}.")
+        raise DataError(f"levels must be 255, 4095 or 65535, got {levels}.", code="E-DATA-141")
     if np.issubdtype(images.dtype, np.floating):
         return _from_float(images, levels, quantise)
     if images.dtype not in (np.uint8, np.uint16):
         raise DataError(
             f"images must be uint8, uint16 or float in [0, 1], got {images.dtype}; "
-            "convert grey values with .astype('uint8')."
+            "convert grey values with .astype('uint8').",
+            code="E-DATA-142",
         )
     return _from_integers(images, levels, quantise)
 
@@ -233,7 +239,7 @@ def _from_integers(images: Pixels, levels: int | None, quantise: int | None) -> 
         levels = levels_of_deep(int(images.max()), quantise)
     levels = levels or 255
     if quantise is not None and levels_of_bits(quantise) < levels and int(images.max()) > levels:
-        raise DataError(f"grey values must be in 0..{levels}, got {int(images.max())}.")
+        raise DataError(f"grey values must be in 0..{levels}, got {int(images.max())}.", code="E-DATA-143")
     return coarsened(images, levels, quantise)
 
 
@@ -250,7 +256,8 @@ def coarsened(images: Pixels, levels: int, quantise: int | None) -> tuple[Pixels
     """
     if levels not in ((255,) if images.dtype == np.uint8 else (4095, 65535)):
         raise DataError(
-            f"levels must be 255 for uint8 and 4095 or 65535 for uint16 images, got {levels} with {images.dtype}."
+            f"levels must be 255 for uint8 and 4095 or 65535 for uint16 images, got {levels} with {images.dtype}.",
+            code="E-DATA-144",
         )
     grid = levels if quantise is None else levels_of_bits(quantise)
     if grid >= levels:
@@ -279,7 +286,8 @@ def levels_of_deep(top: int, quantise: int | None) -> int:
     if quantise == 12 and top > 4095:
         raise DataError(
             f"--quantise 12 expects 12-bit values (up to 4095) in 16-bit images, got values up to {top}; leave it out, "
-            "or use --quantise 8."
+            "or use --quantise 8.",
+            code="E-DATA-145",
         )
     if quantise == 12:
         return 4095
@@ -287,5 +295,6 @@ def levels_of_deep(top: int, quantise: int | None) -> int:
         return 65535
     raise DataError(
         f"uint16 images with no value above {top} may be 12-bit or dark 16-bit images; add --quantise 12 or 16, or "
-        "`levels` (4095 or 65535) to the .npz file or the dataset."
+        "`levels` (4095 or 65535) to the .npz file or the dataset.",
+        code="E-DATA-146",
     )

@@ -81,10 +81,12 @@ class Refusal:
     Attributes:
         kind: name of the error's class.
         text: its message.
+        code: its code.
     """
 
     kind: str
     text: str
+    code: str = ""
 
     def error(self) -> SmoothcertError:
         """Return the error, to be raised.
@@ -94,7 +96,7 @@ class Refusal:
         """
         kind = getattr(errors, self.kind, SmoothcertError)
         known = isinstance(kind, type) and issubclass(kind, SmoothcertError) and "__init__" not in vars(kind)
-        return kind(self.text) if known else SmoothcertError(self.text)
+        return kind(self.text) if known else SmoothcertError(self.text, code="E-RUN-004")
 
 
 @dataclass(frozen=True)
@@ -169,9 +171,9 @@ class ResultValidator:
         try:
             line = parse_line(text if isinstance(text, str) else "")
         except EvidenceError as error:
-            raise InvalidResultError(str(error)) from None
+            raise InvalidResultError(str(error), code=error.code) from None
         for fault in self._faults(line, worker, given):
-            raise InvalidResultError(fault)
+            raise InvalidResultError(fault, code="E-WORKER-001")
         return line
 
     def _faults(self, line: Line, worker: str, given: Container[int]) -> Iterator[str]:

@@ -96,12 +96,14 @@ def check_determinism(work: Workload, sigma: float, places: NDArray[np.int64], f
     if _apart(first, clean_logits(work, sigma, places, forward)):
         raise ModelError(
             f"{name} returns other scores for the same images in a second call: dropout or other randomness. "
-            "Put the classifier into evaluation mode, with nothing random in its forward pass."
+            "Put the classifier into evaluation mode, with nothing random in its forward pass.",
+            code="E-MODEL-005",
         )
     if _apart(_among(work, sigma, places, forward, 1.0), _among(work, sigma, places, forward, -1.0)):
         raise ModelError(
             f"{name} returns other scores for an image if other images of the batch change: batch normalisation in "
-            "training mode, or another exchange between images. Put the classifier into evaluation mode."
+            "training mode, or another exchange between images. Put the classifier into evaluation mode.",
+            code="E-MODEL-006",
         )
 
 
@@ -175,7 +177,8 @@ def preflight(work: Workload, sigma: float, seed: int, images: int = IMAGES) -> 
     if not np.isfinite(logits).all():
         raise ModelError(
             f"{work.classifiers[sigma].reference} returns NaN or infinite logits on clean images. "
-            "Check its weights and normalisation, or use --precision fp32."
+            "Check its weights and normalisation, or use --precision fp32.",
+            code="E-MODEL-007",
         )
     check_determinism(work, sigma, places[:FEW], forward)
     clean = metrics(logits, work.images.labels[places])

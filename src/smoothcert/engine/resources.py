@@ -95,7 +95,8 @@ def check_workers(workers: Workers) -> None:
     for name, value in given.items():
         if value is not None:
             raise InputError(
-                f"--{name} is for --engine ray; the local engine is one process. Add --engine ray, or remove it."
+                f"--{name} is for --engine ray; the local engine is one process. Add --engine ray, or remove it.",
+                code="E-INPUT-021",
             )
 
 
@@ -103,7 +104,8 @@ def no_cluster(address: str | None, reason: str) -> InputError:
     """Return the error for an address without a cluster, or a machine that cannot start one."""
     where = f"at {address}" if address else "on this machine"
     return InputError(
-        f"No Ray cluster {where} ({reason.rstrip('.')}). Start one with `ray start --head`, or remove --address."
+        f"No Ray cluster {where} ({reason.rstrip('.')}). Start one with `ray start --head`, or remove --address.",
+        code="E-INPUT-022",
     )
 
 
@@ -115,7 +117,8 @@ def _check_address(address: str | None) -> None:
     if found is None:
         raise InputError(
             f"--address: expected auto or HOST:PORT of the cluster's head, got {address}. Start the run on a machine "
-            "of the cluster, or through `ray job submit`."
+            "of the cluster, or through `ray job submit`.",
+            code="E-INPUT-023",
         )
     try:
         socket.create_connection((found[1] or found[2], int(found[3])), KNOCK_SECONDS).close()

@@ -144,7 +144,8 @@ def _share(request: Request, placement: Placement) -> Share | None:
     if request.seed is None:
         raise SpecError(
             "--shard needs --seed, the same for all shards of a run: draw one, keep it to yourself until the run is "
-            'done, and give it to each: python3 -c "import secrets; print(secrets.randbits(64))".'
+            'done, and give it to each: python3 -c "import secrets; print(secrets.randbits(64))".',
+            code="E-SPEC-006",
         )
     return share
 
@@ -155,13 +156,15 @@ def _check_planned(plan: Forecast | None, spec: Spec) -> None:
     if (found := difference(plan, spec)) is not None:
         raise SpecError(
             f"This run is not the planned one ({found}). Use the settings, classifiers and images of the plan, make a "
-            "new plan, or remove --plan."
+            "new plan, or remove --plan.",
+            code="E-SPEC-007",
         )
     if (place := first_unnamed(plan, spec)) is not None:
         raise SpecError(
             f"primary, criteria: {place.words} is not in the plan, whose pilot used images of this run: a bound for "
             "this entry alone would not hold. Remove it, and quote the joint bound of all entries; or name it in "
-            "the settings of the plan."
+            "the settings of the plan.",
+            code="E-SPEC-008",
         )
 
 
@@ -249,7 +252,8 @@ def resume_workload(
     if differing and not accept_recipe:
         raise RecipeError(
             f"This machine's numeric recipe is not the run's: {'; '.join(differing)}. Resume on a machine like the "
-            "first, or accept it with --accept-recipe; every new line then names its recipe."
+            "first, or accept it with --accept-recipe; every new line then names its recipe.",
+            code="E-RECIPE-001",
         )
     local = local_engine(spec, work)
     with open_engine(workers, spec, local) as engine:
@@ -272,7 +276,8 @@ def _check_lock(run: RunDirectory, spec: Spec) -> None:
     events = run.read_events()
     if not events or events[0].facts.get("spec_sha256") != spec.sha256():
         raise EvidenceError(
-            f"{run.spec} is not the spec that was locked before the first image. Restore it, or start a new run."
+            f"{run.spec} is not the spec that was locked before the first image. Restore it, or start a new run.",
+            code="E-RUN-005",
         )
 
 
@@ -284,9 +289,10 @@ def _check_seal(run: Run) -> None:
     if run.directory.vouched() is not None:
         raise EvidenceError(
             f"{run.directory.path} was sealed, and changed since: {fault}. A sealed run cannot be resumed; restore it "
-            "from a copy, or certify again into another --out."
+            "from a copy, or certify again into another --out.",
+            code="E-RUN-006",
         )
-    raise EvidenceError(f"{run.directory.path} cannot be resumed. {fault}. Restore it from a copy.")
+    raise EvidenceError(f"{run.directory.path} cannot be resumed. {fault}. Restore it from a copy.", code="E-RUN-007")
 
 
 def _check_same(spec: Spec, work: Workload) -> None:
@@ -294,7 +300,8 @@ def _check_same(spec: Spec, work: Workload) -> None:
     if (data.sha256, data.images, data.class_names) != (spec.data.sha256, spec.data.images, spec.data.class_names):
         raise EvidenceError(
             f"{data.reference} does not hold the images of this run ({spec.data.sha256[:19]}..., "
-            f"{spec.data.images} images). Point --data at the unchanged images."
+            f"{spec.data.images} images). Point --data at the unchanged images.",
+            code="E-RUN-008",
         )
     _check_source("--data", spec.data.reference, spec.data.source_sha256, data.source_sha256)
     check_models(spec, work)

@@ -177,7 +177,8 @@ class Session:
         if not delivered["passed"]:
             raise SmoothcertError(
                 f"The noise delivered at sigma {sigma:g} does not have the expected distribution: {delivered}. "
-                "No vote was counted. This is a defect of this machine or of the package."
+                "No vote was counted. This is a defect of this machine or of the package.",
+                code="E-RUN-009",
             )
 
     def _record_worker(self, facts: dict[str, Any]) -> None:

@@ -61,7 +61,8 @@ class Worker:
         if differing:
             raise RecipeError(
                 f"This machine's numeric recipe is not the run's: {'; '.join(differing)}. Every worker must compute "
-                "like the machine that started the run: use machines with the same processor, device and software."
+                "like the machine that started the run: use machines with the same processor, device and software.",
+                code="E-RECIPE-002",
             )
         return LocalEngine(spec, work, self._name, None if work.recipe == spec.recipe else work.recipe.name)
 
@@ -85,7 +86,7 @@ class Worker:
 
     def _results(self, sigma: float) -> Iterator[Results]:
         if self._engine is None:
-            raise EvidenceError(f"Worker {self._name} has not loaded its classifiers.")
+            raise EvidenceError(f"Worker {self._name} has not loaded its classifiers.", code="E-RUN-010")
         _use_threads(self._job.threads)
         before, sent = self._engine.samples, time.monotonic()
         for lines in self._engine.sample_queue(sigma, self._queue(sigma)):
@@ -104,7 +105,8 @@ def _enter(folder: str) -> None:
     except OSError as error:
         raise EvidenceError(
             f"Expected the folder {folder}, in which the run was started, found none ({error.strerror}). Every machine "
-            "needs the files and code of the classifier at the same path."
+            "needs the files and code of the classifier at the same path.",
+            code="E-RUN-011",
         ) from None
 
 

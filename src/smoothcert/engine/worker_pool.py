@@ -206,7 +206,8 @@ def stopped(reason: str) -> SmoothcertError:
     """Return the error of a run that cannot continue with its workers."""
     return SmoothcertError(
         f"The run was stopped: {reason.rstrip('.')}. Every written line is kept: fix the cause and continue with "
-        "`smoothcert resume RUN`, on any engine."
+        "`smoothcert resume RUN`, on any engine.",
+        code="E-RUN-012",
     )
 
 

@@ -100,7 +100,8 @@ def load_workload(
     if IN_MEMORY in (request.model, request.data):
         raise ModelError(
             "This run was made from Python objects, which no file holds. Resume it from Python with the same objects: "
-            "smoothcert.resume(run, model, dataset)."
+            "smoothcert.resume(run, model, dataset).",
+            code="E-MODEL-008",
         )
     images = images or _images(request, progress, consent)
     classifiers = {float(sigma): _classifier(request, sigma, images, consent) for sigma in request.sigma}
@@ -119,7 +120,10 @@ def workload_of(
         _check_fit(classifier, images)
     recipes = {choose_recipe(each, request, images.shape) for each in classifiers.values()}
     if len(recipes) != 1:
-        raise ModelError("Expected classifiers of one kind at all noise levels, got built-in and custom ones mixed.")
+        raise ModelError(
+            "Expected classifiers of one kind at all noise levels, got built-in and custom ones mixed.",
+            code="E-MODEL-009",
+        )
     return _with_classes(Workload(request, images, classifiers, recipes.pop(), consent))
 
 
@@ -141,13 +145,15 @@ def _check_fit(classifier: Classifier, images: ImageSet) -> None:
     if declared is not None and declared != images.shape:
         raise ModelError(
             f"{classifier.reference} declares images of shape (C, H, W) = {declared}, but {images.reference} has "
-            f"{images.shape}. Use the images the classifier was made for."
+            f"{images.shape}. Use the images the classifier was made for.",
+            code="E-MODEL-010",
         )
     channels = len(classifier.mean)
     if channels > 1 and channels != images.shape[0]:
         raise ModelError(
             f"{classifier.reference} is normalised with mean and std of {channels} channels, but {images.reference} "
-            f"has images of {images.shape[0]}. Use the images the classifier was made for."
+            f"has images of {images.shape[0]}. Use the images the classifier was made for.",
+            code="E-MODEL-011",
         )
 
 
@@ -157,13 +163,16 @@ def _with_classes(work: Workload) -> Workload:
     found = {sigma: each.num_classes or 0 for sigma, each in classifiers.items()}
     counts = set(found.values())
     if len(counts) != 1:
-        raise ModelError(f"Expected classifiers with one number of classes at all noise levels, got {found}.")
+        raise ModelError(
+            f"Expected classifiers with one number of classes at all noise levels, got {found}.", code="E-MODEL-012"
+        )
     classes = counts.pop()
     _check_labels(work, classes)
     if max(work.request.k) >= classes:
         raise SpecError(
             f"k: expected k below the number of classes ({classes}), got {max(work.request.k)}; "
-            "a top-k certificate over all classes is empty."
+            "a top-k certificate over all classes is empty.",
+            code="E-SPEC-009",
         )
     names = work.images.class_names + tuple(str(c) for c in range(work.images.num_classes, classes))
     return replace(work, images=replace(work.images, class_names=names), classifiers=classifiers)
@@ -186,11 +195,13 @@ def _check_labels(work: Workload, classes: int) -> None:
         first = int(np.argmax(labels >= classes))
         raise DataError(
             f"{images.reference}: expected labels from 0 to {classes - 1}, the classifier's classes, got "
-            f"{labels[first]} at image {first}. Check that images and classifier belong together."
+            f"{labels[first]} at image {first}. Check that images and classifier belong together.",
+            code="E-DATA-147",
         )
     raise DataError(
         f"{images.reference} names {images.num_classes} classes, but the classifier returns {classes}. "
-        "Check that images and classifier belong together."
+        "Check that images and classifier belong together.",
+        code="E-DATA-148",
     )
 
 
@@ -226,7 +237,8 @@ def clean_logits(
         came = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
         raise ModelError(
             f"{classifier.reference}: expected logits of shape (n, classes) with n = {len(places)} and 2 classes or "
-            f"more, got {came}. Wrap the classifier so that it returns one row of class scores per image."
+            f"more, got {came}. Wrap the classifier so that it returns one row of class scores per image.",
+            code="E-MODEL-013",
         )
     array: NDArray[np.float32] = logits.float().cpu().numpy()
     return array
@@ -292,7 +304,8 @@ def check_models(spec: Spec, work: Workload) -> None:
         if ours.sha256 != theirs.sha256 or other_state:
             raise EvidenceError(
                 f"{theirs.weights or theirs.reference} is not the classifier of this run at sigma {ours.sigma:g} "
-                f"({ours.sha256[:19]}...). Point --model or --weights at the unchanged file."
+                f"({ours.sha256[:19]}...). Point --model or --weights at the unchanged file.",
+                code="E-RUN-013",
             )
         _check_source("--model", ours.reference, ours.source_sha256, theirs.source_sha256)
 
@@ -301,5 +314,6 @@ def _check_source(flag: str, reference: str, ours: str | None, theirs: str | Non
     if ours is not None and ours != theirs:
         raise EvidenceError(
             f"{reference}: the source file of this code is not that of this run ({ours[:19]}...). Restore the file, or "
-            f"give {flag} with an unchanged copy."
+            f"give {flag} with an unchanged copy.",
+            code="E-RUN-014",
         )

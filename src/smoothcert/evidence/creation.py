@@ -47,7 +47,7 @@ def fresh_run(path: Path) -> Iterator[RunDirectory]:
                 path.rmdir()  # Windows moves nothing over an empty folder
             fresh.path.rename(path)
     except OSError as error:
-        raise EvidenceError(f"Cannot create the run directory {path}: {error.strerror}.") from None
+        raise EvidenceError(f"Cannot create the run directory {path}: {error.strerror}.", code="E-RUN-020") from None
 
 
 def lock_spec(fresh: RunDirectory, spec: Spec, **part: str) -> None:
@@ -101,7 +101,7 @@ def refuse_differing(runs: Sequence[RunDirectory]) -> Spec:
     """
     for i, run in enumerate(runs):
         if run.path.resolve() in [other.path.resolve() for other in runs[:i]]:
-            raise EvidenceError(f"Duplicate run {run.path}; name each run once.")
+            raise EvidenceError(f"Duplicate run {run.path}; name each run once.", code="E-RUN-021")
     first, spec = runs[0], runs[0].read_spec()
     text = first.spec.read_bytes()
     for run in runs[1:]:
@@ -111,7 +111,8 @@ def refuse_differing(runs: Sequence[RunDirectory]) -> Spec:
             difference = next(found, "spec.json is formatted differently")
             raise EvidenceError(
                 f"{first.path} and {run.path} are not shards of one run: {difference}. Shards need the same settings, "
-                "classifiers, images, numeric recipe and --seed."
+                "classifiers, images, numeric recipe and --seed.",
+                code="E-RUN-022",
             )
     return spec
 
@@ -143,11 +144,15 @@ def parts_of(runs: Sequence[RunDirectory], spec: Spec) -> list[Part]:
     found = []
     for run in runs:
         if run.shards:
-            raise EvidenceError(f"{run.path} is a merged run; merge the runs that it was merged from.")
+            raise EvidenceError(
+                f"{run.path} is a merged run; merge the runs that it was merged from.", code="E-RUN-023"
+            )
         head = last_digest(run.events)
         other = heads.setdefault(head, run)
         if other is not run:
-            raise EvidenceError(f"{run.path} is a copy of {other.path} (equal event logs); name each run once.")
+            raise EvidenceError(
+                f"{run.path} is a copy of {other.path} (equal event logs); name each run once.", code="E-RUN-024"
+            )
         found.append((run, _sound(run, spec), head))
     found.sort(key=lambda each: _place(each[0].share))
     _refuse_overlap([run for run, _, _ in found], [ledger.columns for _, ledger, _ in found])
@@ -166,7 +171,9 @@ def _sound(run: RunDirectory, spec: Spec) -> Ledger:
     ledger = run.read_ledger(spec)
     fault = fault or next(own_faults(run, spec, ledger), None)
     if fault is not None:
-        raise EvidenceError(f"{run.path} cannot be merged: {fault}. Restore it from a copy, or leave it out.")
+        raise EvidenceError(
+            f"{run.path} cannot be merged: {fault}. Restore it from a copy, or leave it out.", code="E-RUN-025"
+        )
     return ledger
 
 
@@ -197,7 +204,8 @@ def _refuse_overlap(runs: Sequence[RunDirectory], columns: Sequence[Columns]) ->
         one, other = (runs[owner[place]].path for place in (i, i + 1))
         raise EvidenceError(
             f"{one} and {other} both have a result for sigma {sigma[i]:g}, image {index[i]} (results in common: "
-            f"{len(again):,}). Leave out one of them: shards must be disjoint, so that no result is chosen."
+            f"{len(again):,}). Leave out one of them: shards must be disjoint, so that no result is chosen.",
+            code="E-RUN-026",
         )
 
 
@@ -218,7 +226,7 @@ def merge(runs: Sequence[Path], out: Path) -> RunDirectory:
         EvidenceError: the runs do not fit together, one is damaged or being written, or `out` is occupied.
     """
     if len(runs) < 2:
-        raise EvidenceError(f"Expected two or more run directories to merge, got {len(runs)}.")
+        raise EvidenceError(f"Expected two or more run directories to merge, got {len(runs)}.", code="E-RUN-027")
     refuse_occupied(out)
     directories = [RunDirectory(path) for path in runs]
     with ExitStack() as held:

@@ -162,7 +162,9 @@ class RunDirectory:
             SpecError: the spec is damaged.
         """
         if not os.path.lexists(self.spec):
-            raise EvidenceError(f"Expected a run directory with a spec.json, found none in {self.path}.")
+            raise EvidenceError(
+                f"Expected a run directory with a spec.json, found none in {self.path}.", code="E-RUN-028"
+            )
         self._refuse_strange()
         return read_spec(read_bytes(self.spec, LARGEST))
 
@@ -269,16 +271,23 @@ def _refuse_strange(path: Path) -> None:
     except OSError:  # not there, or gone
         return
     if stat.S_ISLNK(mode):
-        raise EvidenceError(f"{path} is a symbolic link. Replace it by its target: a run contains its own files.")
+        raise EvidenceError(
+            f"{path} is a symbolic link. Replace it by its target: a run contains its own files.", code="E-RUN-029"
+        )
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise EvidenceError(f"{path} is neither a file nor a folder. Remove it: a run contains only files and folders.")
+        raise EvidenceError(
+            f"{path} is neither a file nor a folder. Remove it: a run contains only files and folders.",
+            code="E-RUN-030",
+        )
 
 
 def _have_folder(path: Path) -> None:
     try:
         path.mkdir(exist_ok=True)
     except FileExistsError:
-        raise EvidenceError(f"Expected a folder at {path}, found a file; move it away and try again.") from None
+        raise EvidenceError(
+            f"Expected a folder at {path}, found a file; move it away and try again.", code="E-RUN-031"
+        ) from None
 
 
 def refuse_occupied(path: Path) -> None:
@@ -290,9 +299,10 @@ def refuse_occupied(path: Path) -> None:
     if RunDirectory(path).spec.exists():
         raise EvidenceError(
             f"{path} already contains a run, and a run is never overwritten. "
-            f"Continue it with `smoothcert resume {path}`, or choose another --out."
+            f"Continue it with `smoothcert resume {path}`, or choose another --out.",
+            code="E-RUN-032",
         )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise EvidenceError(f"{path} exists and is not an empty folder. Choose another --out.")
+        raise EvidenceError(f"{path} exists and is not an empty folder. Choose another --out.", code="E-RUN-033")
     if any(parent.exists() and not parent.is_dir() for parent in path.parents):
-        raise EvidenceError(f"{path} is below a file. Choose another --out.")
+        raise EvidenceError(f"{path} is below a file. Choose another --out.", code="E-RUN-034")

@@ -161,7 +161,7 @@ def read_events(path: Path) -> tuple[Event, ...]:
         EvidenceError: the log is missing or too large, or a line is not an event; the message names it.
     """
     if not path.exists():
-        raise EvidenceError(f"Expected the event log {path}, found none.")
+        raise EvidenceError(f"Expected the event log {path}, found none.", code="E-RUN-035")
     return tuple(_parsed(path, number, line) for number, line in enumerate(_whole_lines(path), 1))
 
 
@@ -207,7 +207,7 @@ def _parsed(path: Path, number: int, line: bytes) -> Event:
     try:
         return parse_event(line)
     except ValueError as reason:
-        raise EvidenceError(f"Line {number} of {path} is not an event: {reason}.") from None
+        raise EvidenceError(f"Line {number} of {path} is not an event: {reason}.", code="E-RUN-036") from None
 
 
 def _digest(line: bytes) -> str:

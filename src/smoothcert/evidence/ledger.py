@@ -136,14 +136,18 @@ class _Reader:
                     return
                 record.add(text)
                 if self._most is not None and len(self._places[0]) >= self._most:
-                    raise EvidenceError(f"{path} has more lines than a run of this spec can have: {self._most:,}.")
+                    raise EvidenceError(
+                        f"{path} has more lines than a run of this spec can have: {self._most:,}.", code="E-RUN-037"
+                    )
                 self._columns.append(_parsed(text, number, path))
                 for place, number_of in zip(self._places, (file, offset, len(text)), strict=True):
                     place.append(number_of)
         except (EOFError, zlib.error, gzip.BadGzipFile):
-            raise EvidenceError(f"{path} is damaged or cut short; pack it again, or restore it from a copy.") from None
+            raise EvidenceError(
+                f"{path} is damaged or cut short; pack it again, or restore it from a copy.", code="E-RUN-038"
+            ) from None
         except OSError as error:
-            raise EvidenceError(f"Cannot read {path}: {error.strerror}.") from None
+            raise EvidenceError(f"Cannot read {path}: {error.strerror}.", code="E-RUN-039") from None
 
     def _placed(self, path: Path, file: int) -> Iterator[tuple[int, bytes]]:
         """Yield each line with the place at which it can be read again."""
@@ -172,9 +176,13 @@ def _texts(path: Path) -> Iterator[bytes]:
         while text := lines.readline(LONGEST):
             left -= len(text)
             if len(text) == LONGEST:
-                raise EvidenceError(f"{path}: expected lines below {LONGEST:,} bytes, got a longer one.")
+                raise EvidenceError(
+                    f"{path}: expected lines below {LONGEST:,} bytes, got a longer one.", code="E-RUN-040"
+                )
             if packed and left < 0:
-                raise EvidenceError(f"{path} unpacks to more than {MOST_TIMES} times its size, as no ledger does.")
+                raise EvidenceError(
+                    f"{path} unpacks to more than {MOST_TIMES} times its size, as no ledger does.", code="E-RUN-041"
+                )
             yield text
 
 
@@ -184,7 +192,8 @@ def _parsed(text: bytes, number: int, path: Path) -> Line:
     except EvidenceError as error:
         raise EvidenceError(
             f"Line {number} of {path} is damaged: {error}. Restore the file from a copy, or, if the run is not sealed, "
-            "remove the line and resume: its image is then sampled again."
+            "remove the line and resume: its image is then sampled again.",
+            code=error.code,
         ) from None
 
 

@@ -256,7 +256,7 @@ class Files:
             with open_regular(self.paths[file]) as plain:
                 return _pieces(plain, spans)
         except OSError as error:
-            raise EvidenceError(f"Cannot read {self.paths[file]}: {error.strerror}.") from None
+            raise EvidenceError(f"Cannot read {self.paths[file]}: {error.strerror}.", code="E-RUN-042") from None
 
 
 def _pieces(file: IO[bytes], spans: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -330,7 +330,7 @@ class StoredLines(Sequence[Line]):
             line = None
         if line is None or line.index != self.columns.index[i] or votes_of(line) != self.columns.samples[i]:
             path = self._files.paths[int(self._places.file[i])]
-            raise EvidenceError(f"{path} was changed while it was read; call again.")
+            raise EvidenceError(f"{path} was changed while it was read; call again.", code="E-RUN-043")
         return line
 
 

@@ -83,7 +83,9 @@ def writing(file: Path) -> Iterator[None]:
         EvidenceError: another process is writing the run, or the file system does not support locks.
     """
     if os.path.lexists(file) and not file.is_file():
-        raise EvidenceError(f"Expected a file at {file}, found something else; move it away and try again.")
+        raise EvidenceError(
+            f"Expected a file at {file}, found something else; move it away and try again.", code="E-RUN-044"
+        )
     with ExitStack() as stack:
         opened = stack.enter_context(file.open("a"))
         try:
@@ -91,10 +93,11 @@ def writing(file: Path) -> Iterator[None]:
         except OSError as error:
             raise EvidenceError(
                 f"The file system of {file.parent} does not support locks ({error.strerror}), so two processes could "
-                "write the run at once. Write it on another file system and copy it when it is done."
+                "write the run at once. Write it on another file system and copy it when it is done.",
+                code="E-RUN-045",
             ) from None
         if not held:
-            raise EvidenceError(f"Another process is writing {file.parent}. Wait for it, or stop it.")
+            raise EvidenceError(f"Another process is writing {file.parent}. Wait for it, or stop it.", code="E-RUN-046")
         yield
 
 
@@ -112,6 +115,7 @@ def at_rest(file: Path) -> Iterator[None]:
             held = True
         if not held:
             raise EvidenceError(
-                f"Another process is writing {file.parent}. Wait for it, or interrupt it: nothing is lost."
+                f"Another process is writing {file.parent}. Wait for it, or interrupt it: nothing is lost.",
+                code="E-RUN-047",
             )
         yield

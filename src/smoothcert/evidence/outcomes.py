@@ -210,7 +210,7 @@ def final_bounds(votes: Tally, plan: Plan, k: int) -> Bounds:
     """
     taken_looks = votes.n[:, : len(plan.looks)]
     if np.any((taken_looks != 0) & (taken_looks != plan.looks[: votes.n.shape[1]])):
-        raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers")
+        raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers", code="E-SPEC-010")
     last = Bounds(np.ones(len(votes.n)), np.ones((len(votes.n), k)))
     for look, level in enumerate(plan.spent_alpha[: votes.n.shape[1]]):
         at, taken = taken_at(votes, look)

@@ -82,7 +82,8 @@ def refuse_finished(run: RunDirectory) -> None:
     if end_of(run.own_events()) is not None:
         raise EvidenceError(
             f"{run.path} is finished, and nothing can be added or sampled again. "
-            "Restore what was changed from a copy, or certify again into another --out."
+            "Restore what was changed from a copy, or certify again into another --out.",
+            code="E-RUN-048",
         )
 
 
@@ -160,7 +161,7 @@ def lock_text(log: Path) -> bytes:
     """
     events = read_events(log)
     if not events or events[0].event != LOCKED:
-        raise EvidenceError(f"{log} does not start with the lock of a spec.")
+        raise EvidenceError(f"{log} does not start with the lock of a spec.", code="E-RUN-049")
     spec = printable(str(events[0].facts.get("spec_sha256")))
     return f"smoothcert lock, version 1\nspec.json SHA-256 {spec}\nlock event SHA-256 {first_digest(log)}\n".encode()
 
@@ -173,7 +174,7 @@ def evidence_text(run: RunDirectory) -> bytes:
     """
     seal, found = run.seal(), fingerprint(run)
     if seal is None or found is None:
-        raise EvidenceError(f"{run.path} is not sealed, so its evidence cannot be signed yet.")
+        raise EvidenceError(f"{run.path} is not sealed, so its evidence cannot be signed yet.", code="E-RUN-050")
     ledger = printable(str(seal.facts.get("ledger_sha256")))
     return (
         f"smoothcert evidence, version 1\nspec.json SHA-256 {file_sha256(run.spec)}\nledger SHA-256 {ledger}\n"
@@ -206,7 +207,10 @@ def expect_key(key: Path) -> None:
         InputError: it does not.
     """
     if not key.is_file():
-        raise InputError(f"Expected the file of an SSH key, found none at {key}; ssh-keygen -t ed25519 creates one.")
+        raise InputError(
+            f"Expected the file of an SSH key, found none at {key}; ssh-keygen -t ed25519 creates one.",
+            code="E-INPUT-024",
+        )
 
 
 def signed_by(text: bytes, signature: Path, allowed: Path, signer: str | None = None) -> str:
@@ -226,7 +230,7 @@ def signed_by(text: bytes, signature: Path, allowed: Path, signer: str | None = 
         InputError: ssh-keygen is missing.
     """
     if signature.is_symlink() or not signature.is_file() or signature.stat().st_size > _LARGEST:
-        raise EvidenceError(f"{signature.name} is missing or not a signature")
+        raise EvidenceError(f"{signature.name} is missing or not a signature", code="E-RUN-051")
     common = ["-f", str(allowed), "-s", str(signature)]
     try:
         if signer is None:
@@ -235,7 +239,7 @@ def signed_by(text: bytes, signature: Path, allowed: Path, signer: str | None = 
         output = _ssh_keygen(["-Y", "verify", *common, "-I", signer, "-n", _NAMESPACE], text, _CHECKING)
     except _RefusedError:
         who = "anyone in the file of allowed signers" if signer is None else printable(signer)
-        raise EvidenceError(f"{signature.name} is not a signature of this run by {who}") from None
+        raise EvidenceError(f"{signature.name} is not a signature of this run by {who}", code="E-RUN-052") from None
     key = _KEY.search(output)
     return f"{printable(signer)}{f', key {key[1]}' if key else ''}"
 
@@ -256,10 +260,11 @@ def _ssh_keygen(arguments: list[str], text: bytes, seconds: float) -> str:
         )
     except FileNotFoundError:
         raise InputError(
-            "Signatures need ssh-keygen 8.2 or later; on Debian, install it with `apt install openssh-client`."
+            "Signatures need ssh-keygen 8.2 or later; on Debian, install it with `apt install openssh-client`.",
+            code="E-INPUT-025",
         ) from None
     except subprocess.TimeoutExpired:
-        raise InputError(f"ssh-keygen did not finish within {seconds:.0f} seconds.") from None
+        raise InputError(f"ssh-keygen did not finish within {seconds:.0f} seconds.", code="E-INPUT-026") from None
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise _RefusedError(f"ssh-keygen: {printable(lines[-1]) if lines else 'failed without a message'}.")

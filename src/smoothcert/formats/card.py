@@ -102,7 +102,8 @@ def card_from_json(text: str, reference: str) -> Card:
         values = decode(text)
     except ValueError as reason:
         raise ModelError(
-            f"{reference}: its 'smoothcert' metadata are not JSON ({reason}); save the weights again."
+            f"{reference}: its 'smoothcert' metadata are not JSON ({reason}); save the weights again.",
+            code="E-MODEL-014",
         ) from None
     return card_from_values(values, reference)
 
@@ -118,23 +119,32 @@ def card_from_values(values: Any, reference: str) -> Card:
     smoothcert.errors.ModelError: net.safetensors: the declared std [0] is not usable; expected numbers above 0.
     """
     if not isinstance(values, dict):
-        raise ModelError(f"{reference}: a table of declared facts is expected, got {type(values).__name__}.")
+        raise ModelError(
+            f"{reference}: a table of declared facts is expected, got {type(values).__name__}.", code="E-MODEL-015"
+        )
     reader, expected = _reader()
     try:
         card = reader.validate_python({name: values[name] for name in expected if values.get(name) is not None})
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         raise ModelError(
-            f"{reference}: the declared {name} {repr(values[name])[:60]} is not usable; expected {expected[name]}."
+            f"{reference}: the declared {name} {repr(values[name])[:60]} is not usable; expected {expected[name]}.",
+            code="E-MODEL-016",
         ) from None
     if len(card.mean) != len(card.std):
-        raise ModelError(f"{reference}: mean and std need one value a channel each, got {card.mean} and {card.std}.")
+        raise ModelError(
+            f"{reference}: mean and std need one value a channel each, got {card.mean} and {card.std}.",
+            code="E-MODEL-017",
+        )
     channels = {len(card.mean) or None, card.in_channels, card.input_shape[0] if card.input_shape else None}
     if len(channels - {None}) > 1:
-        raise ModelError(f"{reference}: mean, in_channels and input_shape declare different numbers of channels.")
+        raise ModelError(
+            f"{reference}: mean, in_channels and input_shape declare different numbers of channels.", code="E-MODEL-018"
+        )
     if card.class_names and card.num_classes not in (None, len(card.class_names)):
         raise ModelError(
-            f"{reference}: {card.num_classes} classes and {len(card.class_names)} class names are declared."
+            f"{reference}: {card.num_classes} classes and {len(card.class_names)} class names are declared.",
+            code="E-MODEL-019",
         )
     return card
 

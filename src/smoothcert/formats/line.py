@@ -148,9 +148,9 @@ def parse_line(text: str | bytes) -> Line:
             subgroups=_texts(record["subgroups"]) if "subgroups" in record else {},
         )
     except KeyError as missing:
-        raise EvidenceError(f"not a ledger line (no {missing})") from None
+        raise EvidenceError(f"not a ledger line (no {missing})", code="E-RUN-053") from None
     except (ValueError, OverflowError) as reason:
-        raise EvidenceError(f"not a ledger line ({reason})") from None
+        raise EvidenceError(f"not a ledger line ({reason})", code="E-RUN-054") from None
 
 
 class _Classes(dict[str, int]):

@@ -187,7 +187,9 @@ class Forecast:
         try:
             return TypeAdapter(cls).validate_python(record)
         except ValidationError:
-            raise EvidenceError("Expected a forecast written by `smoothcert plan`, got another record.") from None
+            raise EvidenceError(
+                "Expected a forecast written by `smoothcert plan`, got another record.", code="E-RUN-055"
+            ) from None
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,9 @@ def read_log(path: Path) -> PublishedLog:
     """
     rows = [line.split("\t") for line in _lines(path)]
     if not rows or tuple(rows[0]) != COLUMNS:
-        raise EvidenceError(f"Expected the tab-separated columns {' '.join(COLUMNS)} in {path}, got another file.")
+        raise EvidenceError(
+            f"Expected the tab-separated columns {' '.join(COLUMNS)} in {path}, got another file.", code="E-RUN-056"
+        )
     radii, correct, predicted = [], [], []
     for number, row in enumerate(rows[1:], 2):
         try:
@@ -51,9 +53,11 @@ def read_log(path: Path) -> PublishedLog:
             correct.append(bool(int(right)))
             predicted.append(int(guess))
         except ValueError:
-            raise EvidenceError(f"Line {number} of {path}: expected {len(COLUMNS)} columns, got {row}.") from None
+            raise EvidenceError(
+                f"Line {number} of {path}: expected {len(COLUMNS)} columns, got {row}.", code="E-RUN-057"
+            ) from None
     if not radii:
-        raise EvidenceError(f"Expected at least one image in {path}, found none.")
+        raise EvidenceError(f"Expected at least one image in {path}, found none.", code="E-RUN-058")
     return PublishedLog(path.name, np.array(radii), np.array(correct), np.array(predicted) < 0)
 
 
@@ -72,16 +76,19 @@ def read_counts(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         try:
             row = [int(word) for word in line.replace(",", " ").split()]
         except ValueError:
-            raise EvidenceError(f"Line {number} of {path}: expected whole numbers, got {line[:60]!r}.") from None
+            raise EvidenceError(
+                f"Line {number} of {path}: expected whole numbers, got {line[:60]!r}.", code="E-RUN-059"
+            ) from None
         width = len(table[0]) if table else len(row)
         if len(row) != width or width < 3 or min(row) < 0 or row[-1] >= width - 1 or sum(row) >= 2**53:
             raise EvidenceError(
                 f"Line {number} of {path}: expected {max(width, 3) - 1} counts of 0 or more, below 2^53 in all, and "
-                f"then a label from 0 to {max(width, 3) - 2}, got {line[:60]!r}."
+                f"then a label from 0 to {max(width, 3) - 2}, got {line[:60]!r}.",
+                code="E-RUN-060",
             )
         table.append(row)
     if not table:
-        raise EvidenceError(f"Expected class counts in {path}, found an empty file.")
+        raise EvidenceError(f"Expected class counts in {path}, found an empty file.", code="E-RUN-061")
     array = np.array(table, dtype=np.int64)
     return array[:, :-1], array[:, -1]
 
@@ -91,5 +98,5 @@ def _lines(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise EvidenceError(f"Cannot read {path}: {reason}.") from None
+        raise EvidenceError(f"Cannot read {path}: {reason}.", code="E-RUN-062") from None
     return [line for line in text.splitlines() if line.strip()]

@@ -87,11 +87,14 @@ def parse_spec(text: str | bytes) -> tuple[dict[str, Any], bool]:
     """
     record = parse(text, f"Expected a spec.json of format {FORMAT}", SpecError)
     if not isinstance(record, dict):
-        raise SpecError(f"Expected a spec.json of format {FORMAT}: expected an object, got {record!r:.40}.")
+        raise SpecError(
+            f"Expected a spec.json of format {FORMAT}: expected an object, got {record!r:.40}.", code="E-SPEC-011"
+        )
     if record.get("format", FORMAT) != FORMAT:
         raise SpecError(
             f"Expected a spec.json of format {FORMAT}, got format {record['format']!r:.20}. Read it with the version "
-            f"of smoothcert that wrote it ({str(record.get('smoothcert'))!r:.40})."
+            f"of smoothcert that wrote it ({str(record.get('smoothcert'))!r:.40}).",
+            code="E-SPEC-012",
         )
     minor = record.get("minor", 0)
     return record, type(minor) is int and minor > MINOR

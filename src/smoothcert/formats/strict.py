@@ -42,10 +42,12 @@ def open_regular(path: Path, error: type[InputError] = EvidenceError) -> BinaryI
         handle = os.open(path, os.O_RDONLY | _AT_ONCE)
     except (OSError, ValueError) as reason:
         text = reason.strerror if isinstance(reason, OSError) else str(reason)
-        raise error(f"Cannot read {path}: {text}.") from None
+        raise error(f"Cannot read {path}: {text}.", code="E-FILE-001") from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise error(f"Cannot read {path}: expected a regular file, got a folder, a pipe or a device.")
+        raise error(
+            f"Cannot read {path}: expected a regular file, got a folder, a pipe or a device.", code="E-FILE-002"
+        )
     return os.fdopen(handle, "rb")
 
 
@@ -64,9 +66,9 @@ def read_bytes(path: Path, largest: int, error: type[InputError] = EvidenceError
         with open_regular(path, error) as file:
             data = file.read(largest + 1)
     except OSError as reason:
-        raise error(f"Cannot read {path}: {reason.strerror}.") from None
+        raise error(f"Cannot read {path}: {reason.strerror}.", code="E-FILE-003") from None
     if len(data) > largest:
-        raise error(f"{path} is too large: expected at most {largest:,} bytes, got more.")
+        raise error(f"{path} is too large: expected at most {largest:,} bytes, got more.", code="E-FILE-004")
     return data
 
 
@@ -93,9 +95,11 @@ def parse(text: str | bytes, name: object, error: type[InputError] = EvidenceErr
     try:
         return decode(text)
     except json.JSONDecodeError as reason:
-        raise error(f"{name}: expected JSON, got a syntax error in line {reason.lineno}: {reason.msg}.") from None
+        raise error(
+            f"{name}: expected JSON, got a syntax error in line {reason.lineno}: {reason.msg}.", code="E-FILE-005"
+        ) from None
     except ValueError as reason:
-        raise error(f"{name}: {reason}.") from None
+        raise error(f"{name}: {reason}.", code="E-FILE-006") from None
 
 
 def decode(text: str | bytes, bounded: bool = True) -> Any:

@@ -102,7 +102,7 @@ def read_built_in(model: str, options: ModelOptions) -> Classifier:
     if model == "demo":
         return _demo(model, options)
     if not model.endswith(".safetensors"):
-        raise ModelError(f"{printable(model)}: expected FILE.safetensors or demo.")
+        raise ModelError(f"{printable(model)}: expected FILE.safetensors or demo.", code="E-MODEL-022")
     return _built_in(model, options)
 
 
@@ -125,7 +125,9 @@ def load_classifier(model: str, options: ModelOptions | None = None) -> Classifi
     """
     options = options or ModelOptions()
     if not is_text(model):
-        raise ModelError(f"{printable(model)}: a model reference must be Unicode text; rename the file in UTF-8.")
+        raise ModelError(
+            f"{printable(model)}: a model reference must be Unicode text; rename the file in UTF-8.", code="E-MODEL-023"
+        )
     prefix, _, name = model.partition(":")
     stem, _, suffix = model.rpartition(".")
     if model == "demo":
@@ -142,7 +144,9 @@ def load_classifier(model: str, options: ModelOptions | None = None) -> Classifi
         if not options.named:
             raise not_named(model, ModelError)
         return read_factory(factory["module"], factory["factory"], options)
-    raise ModelError(f"{model!r} is not a supported model reference; --model takes {' or '.join(FORMS)}.")
+    raise ModelError(
+        f"{model!r} is not a supported model reference; --model takes {' or '.join(FORMS)}.", code="E-MODEL-024"
+    )
 
 
 def at_sigma(reference: str, sigma_text: str) -> str:

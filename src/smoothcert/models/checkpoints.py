@@ -46,7 +46,7 @@ def read_checkpoint(data: bytes, path: Path) -> State:
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises many kinds of errors on damaged files
-        raise ModelError(f"{path}: {_refusal(str(error)[:4000], type(error).__name__)}") from None
+        raise ModelError(f"{path}: {_refusal(str(error)[:4000], type(error).__name__)}", code="E-MODEL-026") from None
     return _tensors(_unwrapped(loaded, path), path)
 
 
@@ -60,7 +60,8 @@ def _check_unpacked(data: bytes, path: Path) -> None:
     if claimed > len(data):
         raise ModelError(
             f"{path}: expected a state dict written by torch.save, got a file of {len(data):,} bytes that declares "
-            f"{claimed:,}; {_ADVICE}."
+            f"{claimed:,}; {_ADVICE}.",
+            code="E-MODEL-027",
         )
 
 
@@ -73,7 +74,7 @@ def _check_names(data: bytes, path: Path) -> None:
                     raise ValueError("a name that no class has")
     except Exception as error:
         if not any(word in str(error) for word in ("exhausted", "unknown")):  # torch stops at once at these, too
-            raise ModelError(f"{path}: {_refusal('', type(error).__name__)}") from None
+            raise ModelError(f"{path}: {_refusal('', type(error).__name__)}", code="E-MODEL-028") from None
 
 
 def _pickles(data: bytes) -> Iterator[tuple[io.BytesIO, int]]:
@@ -106,7 +107,8 @@ def _unwrapped(loaded: Any, path: Path) -> Any:
         if plain and averaged:
             raise ModelError(
                 f"{path} contains weights ({plain}) and a moving average of them ({averaged}), which classify "
-                "differently; save only one of them, preferably as safetensors."
+                "differently; save only one of them, preferably as safetensors.",
+                code="E-MODEL-029",
             )
         if not (plain or averaged):
             break
@@ -120,12 +122,15 @@ def _wrapped(loaded: Mapping[Any, Any], names: tuple[str, ...]) -> str | None:
 
 def _tensors(loaded: Any, path: Path) -> State:
     if not isinstance(loaded, Mapping) or not loaded:
-        raise ModelError(f"{path}: expected a state dict, got {type(loaded).__name__}; save model.state_dict().")
+        raise ModelError(
+            f"{path}: expected a state dict, got {type(loaded).__name__}; save model.state_dict().", code="E-MODEL-030"
+        )
     others = [str(key)[:200] for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
     if others:
         raise ModelError(
             f"{path}: expected a state dict of tensors, got other values in {first_names(others)}; save only "
-            "model.state_dict()."
+            "model.state_dict().",
+            code="E-MODEL-031",
         )
     return {str(key): value for key, value in loaded.items()}
 
@@ -150,7 +155,9 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     """
     path = Path(path)
     if path.suffix != ".safetensors" and path.suffix not in STATE_DICTS:
-        raise ModelError(f"{path}: expected weights in .safetensors or a state dict in {', '.join(STATE_DICTS)}.")
+        raise ModelError(
+            f"{path}: expected weights in .safetensors or a state dict in {', '.join(STATE_DICTS)}.", code="E-MODEL-032"
+        )
     data = read_bytes(path)
     if path.suffix == ".safetensors":
         state, card = _from_safetensors(data, path)
@@ -166,11 +173,13 @@ def read_bytes(path: Path) -> bytes:
         ModelError: the file is missing, not a regular file, or cannot be read.
     """
     if path.exists() and not path.is_file():  # a pipe would never end
-        raise ModelError(f"{path}: expected a regular file; check the path.")
+        raise ModelError(f"{path}: expected a regular file; check the path.", code="E-MODEL-033")
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: the file cannot be read ({error.strerror}); check the path.") from None
+        raise ModelError(
+            f"{path}: the file cannot be read ({error.strerror}); check the path.", code="E-MODEL-034"
+        ) from None
 
 
 def sha256_of(data: bytes) -> str:
@@ -186,9 +195,9 @@ def save_weights(module: nn.Module, card: Card, path: str | os.PathLike[str]) ->
     """
     path = Path(path)
     if path.suffix != ".safetensors":
-        raise ModelError(f"{path}: expected a name ending in .safetensors; choose such a name.")
+        raise ModelError(f"{path}: expected a name ending in .safetensors; choose such a name.", code="E-MODEL-035")
     if path.exists():
-        raise ModelError(f"{path} exists; choose another name, or remove it first.")
+        raise ModelError(f"{path} exists; choose another name, or remove it first.", code="E-MODEL-036")
     write_tensors(path, module.state_dict(), {"smoothcert": card.as_json()})
 
 
@@ -208,7 +217,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dic
         os.replace(beside, path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise ModelError(f"{path}: the weights cannot be written ({error.strerror}).") from None
+        raise ModelError(f"{path}: the weights cannot be written ({error.strerror}).", code="E-MODEL-037") from None
 
 
 def read_tensors(path: Path) -> tuple[State, dict[str, str]]:
@@ -237,7 +246,8 @@ def _tensors_of(data: bytes, path: Path) -> tuple[State, dict[str, str]]:
     except Exception as error:  # the readers raise many kinds of errors on damaged files
         raise ModelError(
             f"{path}: expected a safetensors file, got a damaged or truncated one ({type(error).__name__}); copy or "
-            "save it again."
+            "save it again.",
+            code="E-MODEL-038",
         ) from None
     return state, metadata
 

@@ -166,7 +166,9 @@ def card_with_options(card: Card, options: ModelOptions, reference: str) -> Card
         _check_agrees(name, _declared(card, name, planes), value, reference)
     filled = replace(card, **known)
     if filled.channels == "BGR" and planes not in (None, 3):
-        raise ModelError(f"{reference}: --channels BGR needs images with 3 channels, got {planes}; leave it out.")
+        raise ModelError(
+            f"{reference}: --channels BGR needs images with 3 channels, got {planes}; leave it out.", code="E-MODEL-039"
+        )
     if filled.value_range != UNIT and not filled.mean:
         filled = replace(filled, mean=(0.0,) * (planes or 1), std=(1.0,) * (planes or 1))
     return filled
@@ -208,7 +210,8 @@ def _spread(values: tuple[float, ...] | None, planes: int | None, reference: str
         channels = "1 channel" if planes == 1 else f"{planes} channels"
         raise ModelError(
             f"{reference}: --mean and --std have {len(values)} numbers each, but its images have {channels}; "
-            "use one number per channel, or one for all."
+            "use one number per channel, or one for all.",
+            code="E-MODEL-040",
         )
     return values * planes
 
@@ -218,7 +221,8 @@ def _check_agrees(name: str, declared: Any, value: Any, reference: str) -> None:
         flag, field = _FLAGS[name], name.replace("_", " ")
         raise ModelError(
             f"{reference} declares {field} {_text(declared)}, but {flag} is {_text(value)}; leave out {flag}, or "
-            "correct the declaration."
+            "correct the declaration.",
+            code="E-MODEL-041",
         )
 
 

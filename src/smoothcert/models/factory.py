@@ -29,7 +29,7 @@ def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> 
     """
     reference = f"{module_name}:{factory_name}"
     if options.arch is not None:
-        raise ModelError(f"{reference} defines the architecture; leave out --arch {options.arch}.")
+        raise ModelError(f"{reference} defines the architecture; leave out --arch {options.arch}.", code="E-MODEL-042")
     with working_directory_importable():
         factory = import_factory(module_name, factory_name, "--model", ModelError)
         module = _called(factory, reference, options)
@@ -50,10 +50,11 @@ def _called(factory: Callable[..., Any], reference: str, options: ModelOptions) 
         module = factory(**_arguments(factory, options))
     except Exception as error:  # the user's code may raise anything
         raise ModelError(
-            f"{reference}() failed to return a network ({type(error).__name__}: {error}); correct the function."
+            f"{reference}() failed to return a network ({type(error).__name__}: {error}); correct the function.",
+            code="E-MODEL-043",
         ) from error
     if not isinstance(module, nn.Module):
-        raise ModelError(f"{reference} must return a torch.nn.Module, got {type(module).__name__}.")
+        raise ModelError(f"{reference} must return a torch.nn.Module, got {type(module).__name__}.", code="E-MODEL-044")
     return module
 
 

@@ -46,11 +46,14 @@ def forward_error(reference: str, shape: tuple[int, ...], error: Exception) -> M
     if lacks_memory(error):
         return ModelError(
             f"Out of memory when {reference} was applied to images of shape (n, C, H, W) = {shape}. Close other "
-            "programs, use smaller images (--resize), or use another device or machine."
+            "programs, use smaller images (--resize), or use another device or machine.",
+            code="E-MODEL-045",
         )
     message = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
     remedy = next(remedy for fragments, remedy in _REMEDIES if any(each in message for each in fragments))
-    return ModelError(f"{reference} fails on images of shape (n, C, H, W) = {shape}: {message}. {remedy}.")
+    return ModelError(
+        f"{reference} fails on images of shape (n, C, H, W) = {shape}: {message}. {remedy}.", code="E-MODEL-046"
+    )
 
 
 class SelectOutput(Wrapper):
@@ -98,7 +101,8 @@ def key_of_logits(returned: Any, rows: int, reference: str) -> str | int | None:
         return scores[0]
     raise ModelError(
         f"{reference}: expected logits of shape (n, classes), or an output called logits, got a "
-        f"{type(returned).__name__} of {_shapes(parts)}. Wrap the classifier so that it returns only the logits."
+        f"{type(returned).__name__} of {_shapes(parts)}. Wrap the classifier so that it returns only the logits.",
+        code="E-MODEL-047",
     )
 
 
@@ -186,12 +190,14 @@ def _check_scores(scores: torch.Tensor, rows: int, classifier: Classifier) -> No
     if not is_score_matrix(scores, rows) or not scores.shape[1]:
         raise ModelError(
             f"{classifier.reference}: expected logits of shape (n, classes) with n = {rows}, got shape "
-            f"{tuple(scores.shape)}. Wrap the classifier so that it returns one row of class scores per image."
+            f"{tuple(scores.shape)}. Wrap the classifier so that it returns one row of class scores per image.",
+            code="E-MODEL-048",
         )
     if not bool(torch.isfinite(scores).all()):
         raise ModelError(
             f"{classifier.reference} returns NaN or infinite logits on clean images. Check its weights, normalisation "
-            "and --input-range."
+            "and --input-range.",
+            code="E-MODEL-049",
         )
 
 
@@ -202,12 +208,14 @@ def _binary(classifier: Classifier, scores: torch.Tensor) -> Classifier:
         raise ModelError(
             f"{classifier.reference} returns one number per image, from {float(scores.min()):.3g} to "
             f"{float(scores.max()):.3g} on {len(scores)} images, which can be logits or probabilities of class 1. Add "
-            "--output logit or --output probability."
+            "--output logit or --output probability.",
+            code="E-MODEL-050",
         )
     if classifier.output == "probability" and not unit:
         raise ModelError(
             f"{classifier.reference}: --output probability expects values in [0, 1], got {float(scores.min()):.3g} to "
-            f"{float(scores.max()):.3g}. Use --output logit if these are logits."
+            f"{float(scores.max()):.3g}. Use --output logit if these are logits.",
+            code="E-MODEL-051",
         )
     output = classifier.output or "logit"
     columns = "[0, z]" if output == "logit" else "[0.5, p]"
@@ -219,7 +227,8 @@ def _many(classifier: Classifier, scores: torch.Tensor) -> Classifier:
     if classifier.output is not None:
         raise ModelError(
             f"{classifier.reference}: --output needs a classifier with one output, but this one has "
-            f"{scores.shape[1]}. Leave it out."
+            f"{scores.shape[1]}. Leave it out.",
+            code="E-MODEL-052",
         )
     unit = bool(((scores >= 0) & (scores <= 1)).all())
     if unit and float((scores.float().sum(dim=1) - 1).abs().max()) > CLOSE:
@@ -227,7 +236,8 @@ def _many(classifier: Classifier, scores: torch.Tensor) -> Classifier:
             f"{classifier.reference}: expected scores of mutually exclusive classes, got {scores.shape[1]} numbers per "
             "image from 0 to 1 that do not sum to 1: probably findings that can occur together (multi-label). Certify "
             f"one finding at a time, with a factory that returns [0, its logit]:{_ONE_FINDING}\n"
-            "If the classes are mutually exclusive, return torch.logit of these numbers."
+            "If the classes are mutually exclusive, return torch.logit of these numbers.",
+            code="E-MODEL-053",
         )
     return _with_classes(classifier, classifier.module, scores.shape[1], ())
 
@@ -236,6 +246,7 @@ def _with_classes(classifier: Classifier, module: nn.Module, classes: int, words
     if classifier.num_classes not in (None, classes):
         raise ModelError(
             f"{classifier.reference} declares {classifier.num_classes} classes, but returns {classes} scores per "
-            "image. Correct the declaration, or use a matching model."
+            "image. Correct the declaration, or use a matching model.",
+            code="E-MODEL-054",
         )
     return replace(classifier, module=module, num_classes=classes, adapted=(*classifier.adapted, *words))

@@ -37,7 +37,7 @@ def read_timm(name: str, options: ModelOptions) -> Classifier:
     """
     reference = f"timm:{name}"
     if options.arch is not None:
-        raise ModelError(f"{reference} defines the architecture; leave out --arch {options.arch}.")
+        raise ModelError(f"{reference} defines the architecture; leave out --arch {options.arch}.", code="E-MODEL-055")
     timm = _timm()
     _check_name(timm, name)
     if options.weights is None:
@@ -59,7 +59,8 @@ def _timm() -> Any:
     except RuntimeError as error:  # the operators of torchvision are missing if it was built for another torch
         raise ModelError(
             f"timm cannot be imported ({str(error).splitlines()[0]}): torchvision was built for another version of "
-            "torch. Install both from the same source, or use module:factory."
+            "torch. Install both from the same source, or use module:factory.",
+            code="E-MODEL-056",
         ) from None
     return timm
 
@@ -69,7 +70,7 @@ def _check_name(timm: Any, name: str) -> None:
         return
     near = difflib.get_close_matches(name, timm.list_models(), n=3)
     advice = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() lists the available ones."
-    raise ModelError(f"timm:{name}: timm {timm.__version__} has no network of that name; {advice}")
+    raise ModelError(f"timm:{name}: timm {timm.__version__} has no network of that name; {advice}", code="E-MODEL-057")
 
 
 def _created(timm: Any, name: str, reference: str, **settings: Any) -> nn.Module:
@@ -78,7 +79,9 @@ def _created(timm: Any, name: str, reference: str, **settings: Any) -> nn.Module
     except Exception as error:  # unknown tags, no network connection, a damaged cache
         advice = " Without a network connection use --weights FILE." if settings.get("pretrained") else ""
         message = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ModelError(f"{reference}: timm cannot build it with its weights: {message}.{advice}") from None
+        raise ModelError(
+            f"{reference}: timm cannot build it with its weights: {message}.{advice}", code="E-MODEL-058"
+        ) from None
     return module
 
 
@@ -119,7 +122,8 @@ def _merged(known: Card, weights: Weights, options: ModelOptions, reference: str
     if options.in_channels not in (None, len(known.mean)):
         raise ModelError(
             f"{reference}: timm's normalisation has {len(known.mean)} channels, but the images have "
-            f"{options.in_channels}. Set the one these weights were trained with: --mean and --std."
+            f"{options.in_channels}. Set the one these weights were trained with: --mean and --std.",
+            code="E-MODEL-059",
         )
     return known
 
@@ -144,11 +148,12 @@ def read_monai(folder: str, options: ModelOptions) -> Classifier:
     """
     reference, root = f"monai:{folder}", Path(folder)
     if options.arch is not None:
-        raise ModelError(f"{reference} defines the architecture; leave out --arch {options.arch}.")
+        raise ModelError(f"{reference} defines the architecture; leave out --arch {options.arch}.", code="E-MODEL-060")
     if not options.trust_model:
         raise ModelError(
             f"{reference}: the configuration of a MONAI bundle is code, and building its network can run anything. If "
-            "you trust its origin, add --trust-model; otherwise use module:factory."
+            "you trust its origin, add --trust-model; otherwise use module:factory.",
+            code="E-MODEL-061",
         )
     if options.weights is None and (root / SCRIPT).is_file() and not (root / WEIGHTS).is_file():
         from smoothcert.models.torchscript import scripted
@@ -170,7 +175,8 @@ def _built(root: Path, reference: str) -> tuple[nn.Module, Path]:
     found = [root / name for name in CONFIGS if (root / name).is_file()]
     if not found:
         raise ModelError(
-            f"{reference}: expected a MONAI bundle, a folder with {CONFIGS[0]} or {CONFIGS[3]}; check the path."
+            f"{reference}: expected a MONAI bundle, a folder with {CONFIGS[0]} or {CONFIGS[3]}; check the path.",
+            code="E-MODEL-062",
         )
     parser_of = _parser()
     for file in found:
@@ -182,11 +188,17 @@ def _built(root: Path, reference: str) -> tuple[nn.Module, Path]:
                 break
         except Exception as error:  # code of the bundle may raise anything
             message = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"{file}: {NETWORK} cannot be built ({type(error).__name__}: {message}).") from error
+            raise ModelError(
+                f"{file}: {NETWORK} cannot be built ({type(error).__name__}: {message}).", code="E-MODEL-063"
+            ) from error
     else:
-        raise ModelError(f"{reference}: none of its configurations has a {NETWORK}; use module:factory.")
+        raise ModelError(
+            f"{reference}: none of its configurations has a {NETWORK}; use module:factory.", code="E-MODEL-064"
+        )
     if not isinstance(module, nn.Module):
-        raise ModelError(f"{file}: {NETWORK} must be a torch.nn.Module, got {type(module).__name__}.")
+        raise ModelError(
+            f"{file}: {NETWORK} must be a torch.nn.Module, got {type(module).__name__}.", code="E-MODEL-065"
+        )
     return module, file
 
 
@@ -202,7 +214,8 @@ def _check_flat(module: nn.Module, reference: str) -> None:
     if any(isinstance(each, nn.Conv1d | nn.Conv3d) for each in module.modules()):
         raise ModelError(
             f"{reference}: expected a network with 2-D convolutions (spatial_dims 2), got 1-D or 3-D ones. Certify a "
-            "classifier of slices."
+            "classifier of slices.",
+            code="E-MODEL-066",
         )
 
 

@@ -130,7 +130,7 @@ class OnnxProcess:
             finally:
                 watch.cancel()
         if "refused" in response:
-            raise ModelError(f"{self._path}: {response['refused']}")
+            raise ModelError(f"{self._path}: {response['refused']}", code="E-MODEL-067")
         if "failed" in response:
             raise FailedError(str(response["failed"]), str(response["text"]))
         return response, content
@@ -160,10 +160,14 @@ class OnnxProcess:
         code = -(self._process.returncode or 0)
         trust = "If you trust its origin, add --trust-model, which removes the limits."
         if self._late or code == getattr(signal, "SIGXCPU", None):
-            return ModelError(f"{self._path}: the model was stopped after {seconds:.0f} s without a result. {trust}")
+            return ModelError(
+                f"{self._path}: the model was stopped after {seconds:.0f} s without a result. {trust}",
+                code="E-MODEL-068",
+            )
         how = signal.Signals(code).name if code > 0 else f"exit status {-code}"
         return ModelError(
-            f"{self._path}: the process that computed the model ended ({how}), probably out of memory. {trust}"
+            f"{self._path}: the process that computed the model ended ({how}), probably out of memory. {trust}",
+            code="E-MODEL-069",
         )
 
 
@@ -237,7 +241,9 @@ def read_onnx(path: str, options: ModelOptions) -> Classifier:
             `trust_model`, it may loop or needs too much memory or time.
     """
     if options.arch is not None or options.weights is not None:
-        raise ModelError(f"{path} contains architecture and weights; leave out --arch and --weights.")
+        raise ModelError(
+            f"{path} contains architecture and weights; leave out --arch and --weights.", code="E-MODEL-070"
+        )
     for library in ("onnxruntime", "onnx"):
         if find_spec(library) is None:
             raise MissingExtraError("A classifier in an .onnx file", "onnx")
@@ -256,7 +262,7 @@ def _opened(module: OnnxNet, path: str) -> dict[str, Any]:
     try:
         return module.process.facts
     except FailedError as error:
-        raise ModelError(f"{path}: {_refusal(str(error), error.kind)}") from None
+        raise ModelError(f"{path}: {_refusal(str(error), error.kind)}", code="E-MODEL-071") from None
 
 
 def _runtime(facts: dict[str, Any]) -> Runtime:
@@ -293,7 +299,8 @@ def _image(inputs: list[dict[str, Any]], path: str) -> dict[str, Any]:
     if len(inputs) != 1 or len(inputs[0]["shape"]) != 4 or inputs[0]["type"] not in DTYPES:
         raise ModelError(
             f"{path}: expected one input, a batch of floating-point images with 4 dimensions, got {text}. Export the "
-            "classifier with normalised images as its input."
+            "classifier with normalised images as its input.",
+            code="E-MODEL-072",
         )
     return inputs[0]
 
@@ -305,7 +312,8 @@ def _scores(outputs: list[dict[str, Any]], path: str) -> str:
     if len(names) != 1 and len(known) != 1:
         raise ModelError(
             f"{path}: expected one output, or one called {' or '.join(SCORES)}, got {', '.join(names) or 'no tensor'}. "
-            "Export the classifier with its logits as the only output."
+            "Export the classifier with its logits as the only output.",
+            code="E-MODEL-073",
         )
     return str(names[0] if len(names) == 1 else known[0])
 

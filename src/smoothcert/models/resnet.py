@@ -102,10 +102,11 @@ def build(arch: str, num_classes: int, in_channels: int) -> nn.Module:
     272344
     """
     if arch not in ARCHITECTURES:
-        raise ModelError(f"unknown architecture {arch!r}; --arch takes {', '.join(ARCHITECTURES)}.")
+        raise ModelError(f"unknown architecture {arch!r}; --arch takes {', '.join(ARCHITECTURES)}.", code="E-MODEL-074")
     if num_classes < 2 or in_channels < 1:
         raise ModelError(
-            f"{arch} needs at least 2 classes and 1 channel, got {num_classes} classes and {in_channels} channels."
+            f"{arch} needs at least 2 classes and 1 channel, got {num_classes} classes and {in_channels} channels.",
+            code="E-MODEL-075",
         )
     net = ResNet(ARCHITECTURES[arch], num_classes, in_channels)
     for module in net.modules():
@@ -154,14 +155,22 @@ def load_built_in(path: str, options: ModelOptions) -> Classifier:
         ModelError: the file cannot be used, or does not match the options.
     """
     if options.weights is not None:
-        raise ModelError(f"{path} is a weights file; leave out --weights, which is for module:factory.")
+        raise ModelError(
+            f"{path} is a weights file; leave out --weights, which is for module:factory.", code="E-MODEL-076"
+        )
     weights = read_weights(path)
     card = weights.card
     arch = _agreed("arch", card.arch, options.arch, path)
     if arch is None:
-        raise ModelError(f"{path} does not declare its architecture; add --arch, one of {', '.join(ARCHITECTURES)}.")
+        raise ModelError(
+            f"{path} does not declare its architecture; add --arch, one of {', '.join(ARCHITECTURES)}.",
+            code="E-MODEL-077",
+        )
     if arch not in ARCHITECTURES:
-        raise ModelError(f"{path}: unknown architecture {arch[:60]!r}; expected one of {', '.join(ARCHITECTURES)}.")
+        raise ModelError(
+            f"{path}: unknown architecture {arch[:60]!r}; expected one of {', '.join(ARCHITECTURES)}.",
+            code="E-MODEL-078",
+        )
     num_classes = _agreed("num_classes", card.num_classes, _side(weights, "head.weight", 0), path)
     in_channels = _agreed("in_channels", card.in_channels, _side(weights, "stem.0.weight", 1), path)
     num_classes = _agreed("num_classes", num_classes, options.num_classes, path)
@@ -183,5 +192,7 @@ def _side(weights: Weights, name: str, side: int) -> int | None:
 def _agreed(name: str, declared: Any, expected: Any, path: str) -> Any:
     if declared is not None and expected is not None and declared != expected:
         text = printable(str(declared)[:60])
-        raise ModelError(f"{path}: expected {name} {expected}, but the file has {text}; use a matching model.")
+        raise ModelError(
+            f"{path}: expected {name} {expected}, but the file has {text}; use a matching model.", code="E-MODEL-079"
+        )
     return expected if declared is None else declared

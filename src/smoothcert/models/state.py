@@ -32,7 +32,8 @@ def load_state(module: nn.Module, state: State, reference: str) -> None:
     if missing or extra:
         raise ModelError(
             f"{reference}: the weights do not match the architecture: missing {first_names(missing)}, "
-            f"unknown {first_names(extra)}; use the matching architecture or your own module:factory."
+            f"unknown {first_names(extra)}; use the matching architecture or your own module:factory.",
+            code="E-MODEL-080",
         )
     _assign(module, {name: _as_float32(name, tensor, expected[name], reference) for name, tensor in state.items()})
 
@@ -71,15 +72,21 @@ def _as_float32(name: str, tensor: torch.Tensor, expected: torch.Tensor, referen
     if tensor.shape != expected.shape:
         raise ModelError(
             f"{reference}: {name} must have shape {tuple(expected.shape)}, got {tuple(tensor.shape)}; "
-            "check the architecture and the numbers of classes and channels."
+            "check the architecture and the numbers of classes and channels.",
+            code="E-MODEL-081",
         )
     if not expected.is_floating_point():
         return tensor.to(expected.dtype)
     if not tensor.is_floating_point():
-        raise ModelError(f"{reference}: {name} must be {expected.dtype}, got {tensor.dtype}; save it unquantised.")
+        raise ModelError(
+            f"{reference}: {name} must be {expected.dtype}, got {tensor.dtype}; save it unquantised.",
+            code="E-MODEL-082",
+        )
     tensor = tensor.float()
     if not bool(torch.isfinite(tensor).all()):
-        raise ModelError(f"{reference}: {name} contains values that are not finite; train or save it again.")
+        raise ModelError(
+            f"{reference}: {name} contains values that are not finite; train or save it again.", code="E-MODEL-083"
+        )
     return tensor
 
 

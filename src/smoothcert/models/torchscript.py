@@ -25,11 +25,14 @@ def read_exported(path: str, options: ModelOptions) -> Classifier:
         ModelError: without `trust_model`, with `arch` or `weights`, or if the file cannot be loaded.
     """
     if options.arch is not None or options.weights is not None:
-        raise ModelError(f"{path} contains architecture and weights; leave out --arch and --weights.")
+        raise ModelError(
+            f"{path} contains architecture and weights; leave out --arch and --weights.", code="E-MODEL-084"
+        )
     if not options.trust_model:
         raise ModelError(
             f"{path}: a .pt2 file is code, and loading it can run anything. If you trust its origin, add "
-            "--trust-model; otherwise ask for the weights as safetensors."
+            "--trust-model; otherwise ask for the weights as safetensors.",
+            code="E-MODEL-085",
         )
     data = read_bytes(Path(path))
     return assembled(_load_exported(data, path), card_with_options(Card(), options, path), sha256_of(data), path)
@@ -41,7 +44,8 @@ def _load_exported(data: bytes, path: str) -> torch.nn.Module:
     except Exception as error:  # the reader raises many kinds of errors on damaged files
         raise ModelError(
             f"{path}: expected a file written by torch.export.save, got one that cannot be loaded "
-            f"({type(error).__name__}); export the model again with this version of torch."
+            f"({type(error).__name__}); export the model again with this version of torch.",
+            code="E-MODEL-086",
         ) from error
 
 
@@ -73,12 +77,14 @@ def read_script(path: str, options: ModelOptions) -> Classifier:
     """
     if options.arch is not None or options.weights is not None:
         raise ModelError(
-            f"{path} is a TorchScript archive, which contains architecture and weights; leave out --arch and --weights."
+            f"{path} is a TorchScript archive, which contains architecture and weights; leave out --arch and --weights.",
+            code="E-MODEL-087",
         )
     if not options.trust_model:
         raise ModelError(
             f"{path}: a TorchScript archive is code, and running it can run anything. If you trust its origin, add "
-            "--trust-model; otherwise ask for the weights as safetensors."
+            "--trust-model; otherwise ask for the weights as safetensors.",
+            code="E-MODEL-088",
         )
     return scripted(path, Card(), options, path)
 
@@ -108,6 +114,7 @@ def _load_script(data: bytes, path: str) -> nn.Module:
     except Exception as error:  # the reader raises many kinds of errors on damaged files
         raise ModelError(
             f"{path}: expected a TorchScript archive, got one that cannot be loaded ({type(error).__name__}); save it "
-            "again with torch.jit.save."
+            "again with torch.jit.save.",
+            code="E-MODEL-089",
         ) from error
     return module

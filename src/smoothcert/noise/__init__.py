@@ -47,4 +47,4 @@ def make_noise(kind: Literal["grid", "float"], sigma: float, levels: int, seed: 
         return GridNoise(sigma, levels, seed)
     if kind == "float":
         return FloatNoise(sigma, levels, seed)
-    raise SpecError(f"noise must be grid or float, got {kind!r}")
+    raise SpecError(f"noise must be grid or float, got {kind!r}", code="E-SPEC-013")

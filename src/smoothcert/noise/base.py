@@ -63,7 +63,7 @@ class Rows:
         """
         columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(c)) for c in (slot, image, sample, stage)))
         if any(column.size and column.min() < 0 for column in columns):
-            raise InputError("slot, image, sample and stage must be non-negative")
+            raise InputError("slot, image, sample and stage must be non-negative", code="E-INPUT-027")
         words = [np.ascontiguousarray(column, dtype=np.uint64) for column in columns]
         return cls(words[0].astype(np.int64), words[1], words[2], words[3])
 
@@ -80,7 +80,8 @@ def _check_column(name: str, column: NDArray[np.generic], dtype: type[np.generic
     if column.dtype != dtype or column.shape != (length,) or not column.flags.c_contiguous:
         raise InputError(
             f"rows: {name} must be a contiguous {np.dtype(dtype).name} array of shape ({length},), "
-            f"got {column.dtype} {column.shape}; Rows.of(...) converts"
+            f"got {column.dtype} {column.shape}; Rows.of(...) converts",
+            code="E-INPUT-028",
         )
 
 
@@ -152,11 +153,13 @@ def check_noise(sigma: float, levels: int, seed: int) -> None:
         SpecError: sigma is not a positive finite number, levels not in 1..65535, or seed not in 0..2^64 - 1.
     """
     if not (np.isfinite(sigma) and sigma > 0):
-        raise SpecError(f"sigma must be a positive number (in units of the [0, 1] range), got {sigma}")
+        raise SpecError(
+            f"sigma must be a positive number (in units of the [0, 1] range), got {sigma}", code="E-SPEC-014"
+        )
     if not 1 <= levels <= 65535:
-        raise SpecError(f"levels must be in 1..65535 (255 for 8-bit images), got {levels}")
+        raise SpecError(f"levels must be in 1..65535 (255 for 8-bit images), got {levels}", code="E-SPEC-015")
     if not 0 <= seed < 2**64:
-        raise SpecError(f"seed must be in 0..2^64 - 1, got {seed}")
+        raise SpecError(f"seed must be in 0..2^64 - 1, got {seed}", code="E-SPEC-016")
 
 
 def check_normalisation(mean: Sequence[float], std: Sequence[float], precision: str) -> None:
@@ -166,11 +169,15 @@ def check_normalisation(mean: Sequence[float], std: Sequence[float], precision: 
         SpecError: mean and std differ in length, a std is not positive, or the precision is unknown.
     """
     if precision not in get_args(Precision):
-        raise SpecError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
+        raise SpecError(
+            f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}", code="E-SPEC-017"
+        )
     if len(mean) != len(std) or not len(mean):
-        raise SpecError(f"mean and std must have one number per channel each, got {len(mean)} and {len(std)}")
+        raise SpecError(
+            f"mean and std must have one number per channel each, got {len(mean)} and {len(std)}", code="E-SPEC-018"
+        )
     if not (np.all(np.isfinite(mean)) and np.all(np.isfinite(std)) and min(std) > 0):
-        raise SpecError(f"mean must be finite and std positive, got {tuple(mean)} and {tuple(std)}")
+        raise SpecError(f"mean must be finite and std positive, got {tuple(mean)} and {tuple(std)}", code="E-SPEC-019")
 
 
 GRID_KINDS = (np.dtype(np.int32), np.dtype(np.uint16))
@@ -193,17 +200,21 @@ def check_fill(
     dtype = np.dtype(np.float32 if precision == "fp32" else np.uint16)
     if images.ndim != 4 or images.dtype not in kinds:
         raise InputError(
-            f"images must be {' or '.join(map(str, kinds))} (slots, C, H, W), got {images.dtype} {images.shape}"
+            f"images must be {' or '.join(map(str, kinds))} (slots, C, H, W), got {images.dtype} {images.shape}",
+            code="E-INPUT-029",
         )
     if channels not in (1, images.shape[1]):
-        raise InputError(f"normalisation has {channels} channels, images have {images.shape[1]}")
+        raise InputError(f"normalisation has {channels} channels, images have {images.shape[1]}", code="E-INPUT-030")
     if out.shape != (len(rows), *images.shape[1:]) or out.dtype != dtype or not out.flags.writeable:
         raise InputError(
             f"out must be a writable {dtype} array of shape {(len(rows), *images.shape[1:])}, "
-            f"got {out.dtype} {out.shape}"
+            f"got {out.dtype} {out.shape}",
+            code="E-INPUT-031",
         )
     if len(rows) and not (rows.slot.min() >= 0 and rows.slot.max() < len(images)):
-        raise InputError(f"slots must be in 0..{len(images) - 1}, got {rows.slot.min()}..{rows.slot.max()}")
+        raise InputError(
+            f"slots must be in 0..{len(images) - 1}, got {rows.slot.min()}..{rows.slot.max()}", code="E-INPUT-032"
+        )
 
 
 def encode(values: FloatArray, precision: Precision) -> Buffer:

@@ -55,7 +55,8 @@ def delivered_test(noise: Noise, steps: Buffer) -> NoiseTest:
     """
     if steps.ndim != 4 or steps.size < 1000 or not np.isfinite(steps).all():
         raise InputError(
-            f"steps must be finite, of shape (B, C, H, W), with at least 1,000 values, got shape {steps.shape}"
+            f"steps must be finite, of shape (B, C, H, W), with at least 1,000 values, got shape {steps.shape}",
+            code="E-INPUT-033",
         )
     table = grid_table(noise.sigma, noise.levels)
     values = steps.astype(np.float64) * (noise.levels if noise.name == "float" else 1)

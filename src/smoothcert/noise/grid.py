@@ -136,7 +136,8 @@ class GridWriter:
         largest = 65504.0 if self.precision == "fp16" else 3.38e38
         if np.abs(values).max() > largest:
             raise SpecError(
-                f"normalised values reach {np.abs(values).max():.3g}, too large for {self.precision}; use fp32"
+                f"normalised values reach {np.abs(values).max():.3g}, too large for {self.precision}; use fp32",
+                code="E-SPEC-020",
             )
         return encode(values.astype(np.float32), self.precision)
 

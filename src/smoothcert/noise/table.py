@@ -90,11 +90,13 @@ def check_grid(sigma: float, levels: int) -> None:
     """
     if levels * sigma < 0.06:
         raise SpecError(
-            f"sigma = {sigma} is too small for the grid step 1/{levels}: all noise rounds to 0; use a larger sigma"
+            f"sigma = {sigma} is too small for the grid step 1/{levels}: all noise rounds to 0; use a larger sigma",
+            code="E-SPEC-021",
         )
     if 2 * REACH * levels * sigma > LARGEST * BLOCKS_PER_UNIT:
         raise SpecError(
-            f"sigma = {sigma} with {levels} levels needs a table of over {LARGEST} thresholds; use a smaller sigma"
+            f"sigma = {sigma} with {levels} levels needs a table of over {LARGEST} thresholds; use a smaller sigma",
+            code="E-SPEC-022",
         )
 
 

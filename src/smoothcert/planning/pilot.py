@@ -147,7 +147,8 @@ def loaded(settings: PlanSettings, consent: Consent) -> tuple[Workload, int, tup
     classes, m = work.images.num_classes, settings.images or len(work.images)
     if settings.classes not in (None, classes):
         raise SpecError(
-            f"classes: {work.images.reference} has {classes} classes, got {settings.classes}; leave it out."
+            f"classes: {work.images.reference} has {classes} classes, got {settings.classes}; leave it out.",
+            code="E-SPEC-023",
         )
     count = min(settings.pilot, len(work.images), m)
     if count == settings.pilot:

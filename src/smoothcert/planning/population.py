@@ -94,7 +94,9 @@ def seen(votes: ArrayLike, samples: int) -> Seen:
     distinct, row = np.unique(np.asarray(votes, dtype=np.float64), return_inverse=True)
     x = distinct[:, None]
     if not x.size or np.any((x < 0) | (x > samples)):
-        raise SpecError(f"expected votes from 0 to {samples} of at least one image, got others or none")
+        raise SpecError(
+            f"expected votes from 0 to {samples} of at least one image, got others or none", code="E-SPEC-024"
+        )
     ways = gammaln(samples + 1) - gammaln(x + 1) - gammaln(samples - x + 1)
     return Seen(ways + x * log_ndtr(grid()) + (samples - x) * log_ndtr(-grid()), row)
 
@@ -197,7 +199,7 @@ def estimate_population(counts: IntArray, labels: IntArray, rng: np.random.Gener
         SpecError: there is no image, or the numbers of votes differ.
     """
     if not len(counts) or len(set(counts.sum(axis=1).tolist())) != 1:
-        raise SpecError("expected at least one image, each with the same number of votes")
+        raise SpecError("expected at least one image, each with the same number of votes", code="E-SPEC-025")
     votes = seen(counts[np.arange(len(counts)), labels], int(counts[0].sum()))
     best = mixture(votes)
     number = EVERYWHERE + np.floor(WHERE_LIKELY * best).astype(np.int64)

@@ -117,7 +117,7 @@ def certificates_of(run: Run, sigma: float, k: int) -> Outcomes:
         SpecError: the run has no such sigma or k.
     """
     if k not in run.spec.request.k:
-        raise SpecError(f"Expected one of the run's k {run.spec.request.k}, got {k}.")
+        raise SpecError(f"Expected one of the run's k {run.spec.request.k}, got {k}.", code="E-SPEC-026")
     return run.certificates(sigma, k)
 
 

@@ -59,7 +59,9 @@ def write_report(
         if find_spec(library) is None:
             raise MissingExtraError(f"The report (library {library})", "report")
     if not is_text(str(path.resolve())):
-        raise EvidenceError(f"{path}: libraries that write documents need a path in Unicode text. Rename its folders.")
+        raise EvidenceError(
+            f"{path}: libraries that write documents need a path in Unicode text. Rename its folders.", code="E-RUN-076"
+        )
     directory = RunDirectory(path)
     directory.read_spec()  # leaves no lock file if there is no run
     with directory.locked():  # before the evidence is read, so that the documents describe exactly what is there
@@ -69,11 +71,14 @@ def write_report(
 def _write(run: Run, options: ReportOptions, on_step: Callable[[str], None]) -> list[Path]:
     path = run.directory.path
     if not run.ledger.lines:
-        raise EvidenceError(f"{path} has no finished image, so there is nothing to report. See `smoothcert status`.")
+        raise EvidenceError(
+            f"{path} has no finished image, so there is nothing to report. See `smoothcert status`.", code="E-RUN-077"
+        )
     fault = next(damage(run), None)
     if fault is not None:
         raise EvidenceError(
-            f"{fault}. No document is written from damaged evidence; `smoothcert verify {path}` lists every fault."
+            f"{fault}. No document is written from damaged evidence; `smoothcert verify {path}` lists every fault.",
+            code="E-RUN-078",
         )
     files: list[Path] = []
     for name, step in _steps(run, options):

@@ -40,7 +40,8 @@ def as_classifier(model: Model) -> Classifier:
     if not callable(model):
         raise ModelError(
             f"Expected a torch.nn.Module, or a callable that maps a batch (n, C, H, W) to logits (n, classes), got "
-            f"{type(model).__name__}. smoothcert.models.load_classifier reads files by name."
+            f"{type(model).__name__}. smoothcert.models.load_classifier reads files by name.",
+            code="E-MODEL-090",
         )
     module = model if isinstance(model, nn.Module) else Function(model)
     own = isinstance(model, ResNet)
@@ -61,12 +62,16 @@ def check_parameters(classifier: Classifier) -> None:
     """
     device = device_of_module(classifier.module)
     if device.type not in ("cpu", "cuda"):
-        raise ModelError(f"Expected the classifier on cpu or cuda, found it on {device}. Move it with g.to('cpu').")
+        raise ModelError(
+            f"Expected the classifier on cpu or cuda, found it on {device}. Move it with g.to('cpu').",
+            code="E-MODEL-091",
+        )
     kinds = {each.dtype for each in classifier.module.parameters() if each.is_floating_point()} - {torch.float32}
     if kinds and classifier.runtime is None:
         raise ModelError(
             f"Expected float32 parameters, found {', '.join(sorted(map(str, kinds)))}. Keep the weights in float32 "
-            "and pass precision='bf16' or 'fp16'."
+            "and pass precision='bf16' or 'fp16'.",
+            code="E-MODEL-092",
         )
 
 

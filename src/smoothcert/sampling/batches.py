@@ -36,12 +36,13 @@ def pixels_of(images: Images, levels: int, quantize: bool, gaussian: bool) -> Pi
     array = array[None] if array.ndim == 3 else array
     if array.ndim != 4 or not array.size:
         raise DataError(
-            f"Expected images of shape (m, C, H, W), m of 1 or more, or (C, H, W), got {tuple(array.shape)}."
+            f"Expected images of shape (m, C, H, W), m of 1 or more, or (C, H, W), got {tuple(array.shape)}.",
+            code="E-DATA-152",
         )
     if not np.issubdtype(array.dtype, np.floating):
         return _in_range(array, levels)
     if not np.isfinite(array).all():
-        raise DataError("Expected finite pixel values, got NaN or infinity.")
+        raise DataError("Expected finite pixel values, got NaN or infinity.", code="E-DATA-153")
     if gaussian:
         return np.ascontiguousarray(array, dtype=np.float32)
     return _in_range(_on_grid(array, levels, quantize), levels)
@@ -67,17 +68,20 @@ def batches_of(x: Batches, y: Tensor | Sequence[int] | None = None) -> Iterator[
         yield x, None if y is None else _label_list(y)
         return
     if y is not None:
-        raise DataError("Expected labels either in y or in the batches of x, got both; leave out y.")
+        raise DataError("Expected labels either in y or in the batches of x, got both; leave out y.", code="E-DATA-154")
     if isinstance(x, Dataset) and not isinstance(x, DataLoader):
         x = DataLoader(x, batch_size=LOADED)
     if isinstance(x, str | bytes) or not isinstance(x, Iterable):
-        raise DataError(f"Expected a tensor, an array, a DataLoader or a Dataset of images, got {type(x).__name__}.")
+        raise DataError(
+            f"Expected a tensor, an array, a DataLoader or a Dataset of images, got {type(x).__name__}.",
+            code="E-DATA-155",
+        )
     found = False
     for batch in x:
         found = True
         yield _parts(batch)
     if not found:
-        raise DataError("Expected at least one batch of images, got none.")
+        raise DataError("Expected at least one batch of images, got none.", code="E-DATA-156")
 
 
 def _parts(batch: Any) -> tuple[Images, list[int] | None]:
@@ -91,7 +95,8 @@ def _parts(batch: Any) -> tuple[Images, list[int] | None]:
     if not isinstance(images, Tensor | np.ndarray):
         raise DataError(
             "Expected batches that are a tensor, a pair (images, labels), or a dictionary with 'image' and 'label', "
-            f"got {type(batch).__name__}. Transform images to tensors before they are batched."
+            f"got {type(batch).__name__}. Transform images to tensors before they are batched.",
+            code="E-DATA-157",
         )
     return images, None if labels is None else _label_list(labels)
 
@@ -102,7 +107,10 @@ def _label_list(labels: Any) -> list[int]:
         array = array[:, 0]
     array = array.reshape(1) if array.ndim == 0 else array
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise DataError(f"Expected integer labels of shape (m,), got {array.dtype} of shape {tuple(array.shape)}.")
+        raise DataError(
+            f"Expected integer labels of shape (m,), got {array.dtype} of shape {tuple(array.shape)}.",
+            code="E-DATA-158",
+        )
     return [int(label) for label in array]
 
 
@@ -111,7 +119,8 @@ def _in_range(array: Pixels, levels: int) -> Pixels:
         raise DataError(
             f"Expected images in [0, 1], or integers in 0..{levels}, got values from {array.min()} to {array.max()} on "
             f"the grid of steps 1/{levels}. Give images before normalisation, and put the normalisation into the "
-            "model; or use noise='gaussian' for images of any values."
+            "model; or use noise='gaussian' for images of any values.",
+            code="E-DATA-159",
         )
     return array.astype(np.int32)
 
@@ -128,5 +137,6 @@ def _on_grid(array: Pixels, levels: int, quantize: bool) -> Pixels:
     raise DataError(
         f"Expected images on the grid of steps 1/{levels} in [0, 1]; image {image} is up to {off.max():.2f} steps off. "
         f"Pass quantize=True to round images to the grid (images = (images * {levels}).round() / {levels}), "
-        "levels=4095 or 65535 for 12 or 16 bits, or noise='gaussian', whose arithmetic is not covered."
+        "levels=4095 or 65535 for 12 or 16 bits, or noise='gaussian', whose arithmetic is not covered.",
+        code="E-DATA-160",
     )

@@ -176,11 +176,12 @@ class Certificates:
         if r not in self.radii:
             raise SpecError(
                 f"r: expected one of the radii that were decided, {', '.join(map(repr, self.radii))}, got {r!r}. "
-                "Sampling stops when these are decided; certify again with radii that include it."
+                "Sampling stops when these are decided; certify again with radii that include it.",
+                code="E-SPEC-027",
             )
         labels = self.y if y is None else torch.as_tensor(y).to(self.label.device)
         if labels is None or labels.shape != self.label.shape:
-            raise DataError(f"y: expected {len(self)} reference labels of shape ({len(self)},).")
+            raise DataError(f"y: expected {len(self)} reference labels of shape ({len(self)},).", code="E-DATA-161")
         m, s = len(self), int(((self.label == labels) & self.certified[:, self.radii.index(r)]).sum())
         low, high = interval(s, m)
         return Accuracy(s / m, float(round_down(float(low))), float(round_up(float(high))), s, m)

@@ -55,10 +55,13 @@ def probe(classifier: Classifier, shape: tuple[int, int, int], levels: int) -> L
     except Exception as error:  # the user's own code may fail in any way
         raise ModelError(
             f"{classifier.reference} fails on images of shape (n, C, H, W) = {(IMAGES, *shape)} "
-            f"({type(error).__name__}); give the shape it takes."
+            f"({type(error).__name__}); give the shape it takes.",
+            code="E-MODEL-093",
         ) from None
     if array.ndim != 2 or len(array) != IMAGES or not np.isfinite(array).all():
-        raise ModelError(f"{classifier.reference}: finite logits (n, classes) are expected, got {array.shape}.")
+        raise ModelError(
+            f"{classifier.reference}: finite logits (n, classes) are expected, got {array.shape}.", code="E-MODEL-094"
+        )
     return tuple(tuple(float(value) for value in row) for row in array)
 
 
@@ -73,7 +76,8 @@ def check_probe(classifier: Classifier, shape: tuple[int, int, int], levels: int
     if expected.shape != logits.shape or np.abs(expected - logits).max() > TOLERANCE * np.ptp(expected) + 1e-6:
         raise ModelError(
             f"{classifier.reference} is not the network of this bundle: with the bundle's weights it returns other "
-            "logits for a few fixed images. Pass the code that was certified."
+            "logits for a few fixed images. Pass the code that was certified.",
+            code="E-MODEL-095",
         )
 
 
@@ -134,7 +138,8 @@ def _refuse_uncertified(path: Path, bundle: Bundle) -> None:
     if found:
         raise EvidenceError(
             f"{path} is not what its run certified: {'; '.join(found)}. Make the bundle again from its run with "
-            "`smoothcert bundle`."
+            "`smoothcert bundle`.",
+            code="E-RUN-079",
         )
 
 
@@ -156,7 +161,8 @@ def _built_in(path: Path, bundle: Bundle) -> Classifier:
     if arch is None:
         raise ModelError(
             f"{path}: its network is not built in, so its code must be given: --model package.module:factory, or "
-            "load(DIR, model=...) in Python. A bundle never runs code that it names itself."
+            "load(DIR, model=...) in Python. A bundle never runs code that it names itself.",
+            code="E-MODEL-096",
         )
     options = ModelOptions(arch=arch, num_classes=len(bundle.class_names), in_channels=bundle.shape[0])
     return _checked(path, bundle, load_built_in(str(path / WEIGHTS), options))
@@ -165,9 +171,13 @@ def _built_in(path: Path, bundle: Bundle) -> Classifier:
 def _custom(path: Path, bundle: Bundle, model: nn.Module) -> Classifier:
     """Load the weights of the bundle into a module of the user."""
     if bundle.model.arch is not None:
-        raise ModelError(f"{path}: its network is the built-in {bundle.model.arch}; remove the model.")
+        raise ModelError(
+            f"{path}: its network is the built-in {bundle.model.arch}; remove the model.", code="E-MODEL-097"
+        )
     if not isinstance(model, nn.Module):
-        raise ModelError(f"{path}: expected a torch.nn.Module as model, got {type(model).__name__}.")
+        raise ModelError(
+            f"{path}: expected a torch.nn.Module as model, got {type(model).__name__}.", code="E-MODEL-098"
+        )
     weights = read_weights(path / WEIGHTS)
     load_state(model, weights.state, str(path / WEIGHTS))
     declared = getattr(model, "smoothcert", None)
@@ -181,7 +191,7 @@ def _custom(path: Path, bundle: Bundle, model: nn.Module) -> Classifier:
 def _checked(path: Path, bundle: Bundle, classifier: Classifier) -> Classifier:
     """Compare the loaded classifier with the record, and take over its reference and hash."""
     if classifier.sha256 != bundle.file_sha256:
-        raise EvidenceError(f"{path / WEIGHTS} was changed while it was read. Load the bundle again.")
+        raise EvidenceError(f"{path / WEIGHTS} was changed while it was read. Load the bundle again.", code="E-RUN-080")
     if not classifier.mean:  # it was stated when the run was certified, not declared
         classifier = replace(classifier, mean=bundle.mean, std=bundle.std)
     for word, mine, theirs in (
@@ -191,6 +201,7 @@ def _checked(path: Path, bundle: Bundle, classifier: Classifier) -> Classifier:
         if mine != theirs:
             raise EvidenceError(
                 f"{path}: the network declares the {word} {mine}, but the bundle was made with {theirs}. Pass the "
-                "network that was certified."
+                "network that was certified.",
+                code="E-RUN-081",
             )
     return replace(classifier, reference=bundle.model.reference, sha256=bundle.model.sha256)

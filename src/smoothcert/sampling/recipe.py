@@ -38,9 +38,14 @@ def choose_recipe(classifier: Classifier, runtime: RuntimeConfig, shape: tuple[i
     _check_runtime(classifier, runtime)
     device = _device(runtime.device, classifier)
     if runtime.precision == "fp16" and device.type != "cuda":
-        raise RecipeError("Expected a CUDA device for --precision fp16, found none. Use bf16 or fp32 on a CPU.")
+        raise RecipeError(
+            "Expected a CUDA device for --precision fp16, found none. Use bf16 or fp32 on a CPU.", code="E-RECIPE-003"
+        )
     if runtime.compile == "on" and not (shutil.which("g++") or shutil.which("clang++")):
-        raise RecipeError("--compile on needs a C++ compiler, and none was found. Install g++ or use --compile off.")
+        raise RecipeError(
+            "--compile on needs a C++ compiler, and none was found. Install g++ or use --compile off.",
+            code="E-RECIPE-004",
+        )
     return Recipe(
         precision=runtime.precision,
         folded=classifier.built_in,
@@ -93,19 +98,27 @@ def _check_runtime(classifier: Classifier, runtime: RuntimeConfig) -> None:
         flag = f"--precision {runtime.precision}" if runtime.precision != "fp32" else "--compile on"
         raise RecipeError(
             f"{classifier.reference} is run as stored by {classifier.runtime}: expected --precision fp32 and no "
-            f"compilation, got {flag}. Remove it."
+            f"compilation, got {flag}. Remove it.",
+            code="E-RECIPE-005",
         )
     if runtime.compile == "on" and any(isinstance(m, torch.jit.ScriptModule) for m in classifier.module.modules()):
-        raise RecipeError(f"{classifier.reference} is TorchScript and already compiled. Remove --compile on.")
+        raise RecipeError(
+            f"{classifier.reference} is TorchScript and already compiled. Remove --compile on.", code="E-RECIPE-006"
+        )
 
 
 def _device(device: str, classifier: Classifier) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
-        raise RecipeError("Expected a CUDA device for --device cuda, found none. Use --device cpu or auto.")
+        raise RecipeError(
+            "Expected a CUDA device for --device cuda, found none. Use --device cpu or auto.", code="E-RECIPE-007"
+        )
     runtime = classifier.runtime
     if runtime is not None and "cuda" not in runtime.devices:
         if device == "cuda":
-            raise RecipeError(f"{runtime} here has no CUDA provider: install its CUDA build, or use --device cpu.")
+            raise RecipeError(
+                f"{runtime} here has no CUDA provider: install its CUDA build, or use --device cpu.",
+                code="E-RECIPE-008",
+            )
         return torch.device("cpu")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 

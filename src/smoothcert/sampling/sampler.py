@@ -59,7 +59,8 @@ def memory_or_refusal(shape: tuple[int, ...]) -> Iterator[None]:
         raise RecipeError(
             f"Out of memory at a batch of shape (n, C, H, W) = {shape}. Its size is part of what is certified and "
             "does not change within a run: stop other programs or workers and continue with `smoothcert resume RUN`, "
-            f"which loses nothing, or start a new run with --batch-size {max(1, shape[0] // 2)} or less."
+            f"which loses nothing, or start a new run with --batch-size {max(1, shape[0] // 2)} or less.",
+            code="E-RECIPE-009",
         ) from error
 
 
@@ -143,7 +144,7 @@ class Sampler:
             self._writer.fill(self._bits, self._images, batch, torch.get_num_threads())
             logits = self._run(self._buffer.to(self._device))
         if not isinstance(logits, Tensor) or logits.shape != (self.batch_size, self.classes):
-            raise ModelError(_wrong_output(logits, self.batch_size, self.classes))
+            raise ModelError(_wrong_output(logits, self.batch_size, self.classes), code="E-MODEL-099")
         return logits.float()
 
     def _run(self, noisy: Tensor) -> Tensor:
@@ -163,7 +164,8 @@ class Sampler:
         if bool(self._not_finite):
             raise ModelError(
                 "The classifier returned NaN or infinite logits under noise, so its votes cannot be counted. "
-                "Check its weights and normalisation, or use --precision fp32."
+                "Check its weights and normalisation, or use --precision fp32.",
+                code="E-MODEL-100",
             )
         votes = self._votes.view(-1, self.classes)
         chosen = torch.from_numpy(slots).to(self._device)

@@ -47,11 +47,14 @@ def check_whole(run: Run) -> None:
     path = run.directory.path
     fault = next(damage(run), None)
     if fault:
-        raise EvidenceError(f"{path} is damaged: {fault}. `smoothcert verify {path}` names each fault.")
+        raise EvidenceError(
+            f"{path} is damaged: {fault}. `smoothcert verify {path}` names each fault.", code="E-RUN-082"
+        )
     if run.missing or not run.sealed:
         raise EvidenceError(
             f"{path} is not sealed: {run.missing:,} of {run.expected:,} results are missing, so nothing is certified. "
-            f"Finish it with `smoothcert resume {path}`."
+            f"Finish it with `smoothcert resume {path}`.",
+            code="E-RUN-083",
         )
 
 
@@ -68,7 +71,8 @@ def level_of(run: Run, sigma: float | None) -> float:
         given = "none" if sigma is None else f"{sigma:g}"
         raise SpecError(
             f"--sigma: {run.directory.path} has classifiers for sigma {', '.join(f'{level:g}' for level in levels)}, "
-            f"and a bundle holds one of them; got {given}. Add --sigma {levels[0]:g}, or another."
+            f"and a bundle holds one of them; got {given}. Add --sigma {levels[0]:g}, or another.",
+            code="E-SPEC-028",
         )
     return sigma
 
@@ -96,7 +100,9 @@ def certified_classifier(
     beside = None if beside is None else at_sigma(beside, facts.written)
     file = _file(beside or name)
     if file is not None and not file.is_file():
-        raise EvidenceError(f"{file}: no such file. If it was moved, give its path with --model or --weights.")
+        raise EvidenceError(
+            f"{file}: no such file. If it was moved, give its path with --model or --weights.", code="E-RUN-084"
+        )
     data = None if file is None else read_bytes(file)
     if data is not None:
         _check_hash(sha256_of(data), beside or name, facts)
@@ -124,7 +130,8 @@ def check_holdable(classifier: Classifier, adapted: tuple[str, ...]) -> None:
     if more:
         raise ModelError(
             f"{classifier.reference}: a bundle holds a torch network's weights and normalisation, and this classifier "
-            f"has more: {'; '.join(more)}. Certify and bundle a module:factory that includes it."
+            f"has more: {'; '.join(more)}. Certify and bundle a module:factory that includes it.",
+            code="E-MODEL-101",
         )
 
 
@@ -162,7 +169,8 @@ def _check_source(classifier: Classifier, name: str, facts: ModelFacts) -> None:
     if facts.source_sha256 not in (None, classifier.source_sha256):
         raise EvidenceError(
             f"{name}: the source file of this code is not that of this run ({facts.source_sha256[:19]}...). Restore "
-            "the file, or give --model with an unchanged copy."
+            "the file, or give --model with an unchanged copy.",
+            code="E-RUN-085",
         )
 
 
@@ -170,7 +178,8 @@ def _check_hash(found: str, name: str, facts: ModelFacts) -> None:
     if found != facts.sha256:
         raise EvidenceError(
             f"{name} is not the classifier that this run certified at sigma {facts.sigma:g} "
-            f"({facts.sha256[:19]}...). Point --model or --weights at the unchanged file."
+            f"({facts.sha256[:19]}...). Point --model or --weights at the unchanged file.",
+            code="E-RUN-086",
         )
 
 
@@ -213,7 +222,8 @@ def save_bundle(
     refuse_occupied(path)
     if g.bundle is not None:
         raise SpecError(
-            "This classifier was loaded from a bundle: copy that directory, or make the bundle again from its run."
+            "This classifier was loaded from a bundle: copy that directory, or make the bundle again from its run.",
+            code="E-SPEC-029",
         )
     check_holdable(g.classifier, g.classifier.adapted)
     certified = None
@@ -236,7 +246,7 @@ def _facts(g: SmoothedClassifier, settings: BundleRequest, certified: Certified 
     known = classifier.sha256 and (certified is not None or classifier.sha256 == file_sha256)
     shape = settings.shape or (certified.shape if certified else classifier.input_shape)
     if shape is None:
-        raise SpecError("This classifier declares no image shape: add shape=(C, H, W).")
+        raise SpecError("This classifier declares no image shape: add shape=(C, H, W).", code="E-SPEC-030")
     recipe = g.recipe(shape)
     if certified is not None:
         recipe = recipe.model_copy(update={name: getattr(certified.recipe, name) for name in OF_THE_MACHINE})
@@ -266,7 +276,8 @@ def _state(classifier: Classifier) -> str:
     found = state_sha256(classifier.module)
     if found is None:
         raise ModelError(
-            f"{classifier.reference}: expected a state dict of plain tensors that can be saved, got other values."
+            f"{classifier.reference}: expected a state dict of plain tensors that can be saved, got other values.",
+            code="E-MODEL-102",
         )
     return found
 
@@ -276,7 +287,7 @@ def _names(classifier: Classifier, settings: BundleRequest, certified: Certified
     known = certified.class_names if certified else classifier.class_names
     names = tuple(settings.class_names) or known or tuple(map(str, range(classes)))
     if len(names) != classes:
-        raise SpecError(f"class_names: expected {classes}, one per class, got {len(names)}.")
+        raise SpecError(f"class_names: expected {classes}, one per class, got {len(names)}.", code="E-SPEC-031")
     return names
 
 
@@ -287,7 +298,8 @@ def _refuse_unlike(facts: Facts, certified: Certified, weights: bytes) -> None:
     if found:
         raise EvidenceError(
             f"This is not the classifier that the run certified: {'; '.join(found)}. "
-            "`smoothcert bundle RUN` makes the bundle from the run's own classifier."
+            "`smoothcert bundle RUN` makes the bundle from the run's own classifier.",
+            code="E-RUN-087",
         )
 
 
@@ -326,7 +338,7 @@ def _valid(kind: type[_T], **fields: Any) -> _T:
     try:
         return kind(**fields)
     except ValidationError as error:
-        raise SpecError(explain(error)) from None
+        raise SpecError(explain(error), code="E-SPEC-032") from None
 
 
 def bundle_run(

@@ -100,7 +100,7 @@ class SmoothedClassifier(Smoothing):
             ModelError: the model is not callable, or declares another number of classes.
         """
         if noise not in NOISE:
-            raise SpecError(f"noise: expected 'grid' or 'gaussian', got {noise!r}.")
+            raise SpecError(f"noise: expected 'grid' or 'gaussian', got {noise!r}.", code="E-SPEC-033")
         settings = make(CertifyConfig, sigma=(sigma,), noise=NOISE[noise], bound=bound, n0=n0, seed=seed)
         compiled: Literal["on", "off"] = "on" if compile else "off"
         runtime = make(RuntimeConfig, precision=precision, batch_size=batch_size, compile=compiled)
@@ -187,7 +187,9 @@ class SmoothedClassifier(Smoothing):
         with self._counting("certifying", x):
             for images, known in batches_of(x, y):
                 if found and (known is None) != (labels is None):
-                    raise DataError("Expected labels in every batch or in none, got batches of both kinds.")
+                    raise DataError(
+                        "Expected labels in every batch or in none, got batches of both kinds.", code="E-DATA-162"
+                    )
                 found += self.certificates(images, k, radii, labels=known, n_max=n_max, alpha=alpha)
                 labels = known if known is None else [*(labels or []), *known]
         return Certificates.of(found, k, tuple(radii), labels, device_of(x))
@@ -254,7 +256,9 @@ class SmoothedClassifier(Smoothing):
         g.bundle, g.num_samples = bundle, bundle.n
         wanted = device or ("cpu" if bundle.recipe.device == "cpu" else "auto")
         if wanted == "cuda" and not torch.cuda.is_available():
-            raise RecipeError("Expected a CUDA device for device 'cuda', found none. Use 'cpu' or 'auto'.")
+            raise RecipeError(
+                "Expected a CUDA device for device 'cuda', found none. Use 'cpu' or 'auto'.", code="E-RECIPE-010"
+            )
         if wanted != "cpu" and torch.cuda.is_available():
             g.to("cuda")
         g.warnings = loaded.warnings(g.recipe(bundle.shape))

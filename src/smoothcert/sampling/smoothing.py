@@ -66,11 +66,14 @@ class Smoothing(nn.Module):
         super().__init__()
         levels, quantize = grid
         if num_classes < 2:
-            raise SpecError(f"num_classes: expected 2 or more, got {num_classes}.")
+            raise SpecError(f"num_classes: expected 2 or more, got {num_classes}.", code="E-SPEC-034")
         if levels not in LEVELS:
-            raise SpecError(f"levels: expected 255, 4095 or 65535, got {levels!r}.")
+            raise SpecError(f"levels: expected 255, 4095 or 65535, got {levels!r}.", code="E-SPEC-035")
         if classifier.num_classes not in (None, num_classes):
-            raise ModelError(f"Expected {num_classes} classes, but the classifier declares {classifier.num_classes}.")
+            raise ModelError(
+                f"Expected {num_classes} classes, but the classifier declares {classifier.num_classes}.",
+                code="E-MODEL-103",
+            )
         self._settings, self._runtime = settings, runtime
         self.model = classifier.module
         self._classifier = replace(classifier, num_classes=num_classes)
@@ -139,7 +142,9 @@ class Smoothing(nn.Module):
         self, images: Images, k: int, budget: tuple[int | None, float | None], stopping: Literal["looks", "fixed"]
     ) -> list[PredictionVotes]:
         if not 1 <= k < self.num_classes:
-            raise SpecError(f"k: expected 1 to {self.num_classes - 1} (below the number of classes), got {k}.")
+            raise SpecError(
+                f"k: expected 1 to {self.num_classes - 1} (below the number of classes), got {k}.", code="E-SPEC-036"
+            )
         n, alpha = budget
         n = (self.bundle.n if self.bundle else 1000) if n is None else n
         alpha = (self.bundle.alpha if self.bundle else 0.001) if alpha is None else alpha
@@ -193,14 +198,17 @@ class Smoothing(nn.Module):
             return [None] * m
         known = [int(label) for label in labels]
         if len(known) != m or any(not 0 <= label < self.num_classes for label in known):
-            raise DataError(f"Expected {m} labels from 0 to {self.num_classes - 1}, got {known[:10]}.")
+            raise DataError(
+                f"Expected {m} labels from 0 to {self.num_classes - 1}, got {known[:10]}.", code="E-DATA-163"
+            )
         return list(known)
 
     def _pixels(self, images: Images) -> Pixels:
         if self.bundle is not None and tuple(images.shape[-3:]) != self.bundle.shape:
             raise DataError(
                 f"Expected images of shape (C, H, W) = {self.bundle.shape}, got {tuple(images.shape[-3:])}. Use "
-                "the preprocessing of the certified images."
+                "the preprocessing of the certified images.",
+                code="E-DATA-164",
             )
         return pixels_of(images, self._levels, self._quantize, self._settings.noise == "float")
 

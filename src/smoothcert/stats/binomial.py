@@ -57,9 +57,13 @@ def upper_bound(x: ArrayLike, n: ArrayLike, a: ArrayLike) -> FloatArray:
     """
     x, n, a = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (x, n, a)))
     if not np.all((x >= 0) & (x <= n)):
-        raise SpecError("expected 0 <= successes <= trials, got counts outside that range; check the votes")
+        raise SpecError(
+            "expected 0 <= successes <= trials, got counts outside that range; check the votes", code="E-SPEC-054"
+        )
     if not np.all((a > 0) & (a < 1)):
-        raise SpecError("expected an error level strictly between 0 and 1; pass for example alpha = 0.001")
+        raise SpecError(
+            "expected an error level strictly between 0 and 1; pass for example alpha = 0.001", code="E-SPEC-055"
+        )
     if x.size > _FEW and n.min() == n.max() and a.min() == a.max():  # at one look, many images have equal counts
         distinct, inverse = np.unique(x, return_inverse=True)
         return _bound(distinct, n.flat[0], a.flat[0])[inverse].reshape(x.shape)
@@ -165,7 +169,7 @@ def sign_test(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """
     a, b = np.broadcast_arrays(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
     if not np.all((a >= 0) & (b >= 0)):
-        raise SpecError("expected votes >= 0, got a negative count; check the votes")
+        raise SpecError("expected votes >= 0, got a negative count; check the votes", code="E-SPEC-056")
     more, less = np.maximum(a, b), np.minimum(a, b)
     tail: FloatArray = betainc(np.maximum(more, 1), less + 1, 0.5)
     return np.where(more == less, 1.0, np.minimum(1.0, 2 * tail))

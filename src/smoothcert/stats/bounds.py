@@ -88,17 +88,23 @@ def tally(counts: ArrayLike, labels: ArrayLike, k: int) -> Tally:
 
 def _check_votes(votes: IntArray, label: IntArray, k: int) -> None:
     if votes.ndim != label.ndim + 1 or votes.shape[:-1] != label.shape:
-        raise SpecError(f"expected counts (..., c) and labels (...), got {votes.shape} and {label.shape}")
+        raise SpecError(
+            f"expected counts (..., c) and labels (...), got {votes.shape} and {label.shape}", code="E-SPEC-057"
+        )
     _check_k(k, votes.shape[-1])
     if np.any(votes < 0):
-        raise SpecError("expected votes >= 0, got a negative count; check the counts")
+        raise SpecError("expected votes >= 0, got a negative count; check the counts", code="E-SPEC-058")
     if np.any((label < 0) | (label >= votes.shape[-1])):
-        raise SpecError(f"expected labels in 0..{votes.shape[-1] - 1}, got one outside; check the labels")
+        raise SpecError(
+            f"expected labels in 0..{votes.shape[-1] - 1}, got one outside; check the labels", code="E-SPEC-059"
+        )
 
 
 def _check_k(k: int, classes: int) -> None:
     if not 1 <= k < classes:
-        raise SpecError(f"expected 1 <= k < {classes} (the number of classes), got k = {k}; choose a smaller k")
+        raise SpecError(
+            f"expected 1 <= k < {classes} (the number of classes), got k = {k}; choose a smaller k", code="E-SPEC-060"
+        )
 
 
 def bounds(votes: Tally, level: ArrayLike, k: int, bound: str, classes: int) -> Bounds:
@@ -137,9 +143,11 @@ def bounds(votes: Tally, level: ArrayLike, k: int, bound: str, classes: int) -> 
     """
     _check_k(k, classes)
     if bound not in BOUNDS:
-        raise SpecError(f"expected bound to be one of {', '.join(BOUNDS)}, got {bound!r}")
+        raise SpecError(f"expected bound to be one of {', '.join(BOUNDS)}, got {bound!r}", code="E-SPEC-061")
     if votes.rivals.shape[-1] < k:
-        raise SpecError(f"expected votes of {k} rivals, got {votes.rivals.shape[-1]}; tally with a larger k")
+        raise SpecError(
+            f"expected votes of {k} rivals, got {votes.rivals.shape[-1]}; tally with a larger k", code="E-SPEC-062"
+        )
     a = np.asarray(level, dtype=np.float64)
     if bound == "cohen" or (bound == "rankcp" and classes == 2):
         q = _miss_bound(votes, a)

@@ -61,7 +61,7 @@ def certify_counts(counts: ArrayLike, label: int, plan: Plan, k: int = 1, radii:
     """
     votes = np.atleast_2d(np.asarray(counts, dtype=np.int64))
     if votes.shape[-1] != plan.classes:
-        raise SpecError(f"expected counts of {plan.classes} classes, got {votes.shape[-1]}")
+        raise SpecError(f"expected counts of {plan.classes} classes, got {votes.shape[-1]}", code="E-SPEC-063")
     tallied = tally(votes[None], np.full((1, len(votes)), label), k)
     path = running(tallied, plan, k)
     last = Bounds(path.q[0, -1], path.u[0, -1])

@@ -66,7 +66,7 @@ def claims(s: int, m: int, alpha: float, entries: int = 1, confidence: float = 0
     (2392, 0.586669, 0.579678)
     """
     if not entries >= 1:
-        raise SpecError(f"expected at least 1 entry of the results table, got {entries}")
+        raise SpecError(f"expected at least 1 entry of the results table, got {entries}", code="E-SPEC-064")
     delta = 1 - confidence
     low, high = interval(s, m, confidence)
     sample = sample_bound(s, m, alpha, delta)
@@ -92,7 +92,7 @@ def observed(s: int, m: int) -> float:
     0.6
     """
     if not (m >= 1 and 0 <= s <= m):
-        raise SpecError(f"expected 0 <= certified <= images and images >= 1, got {s} of {m}")
+        raise SpecError(f"expected 0 <= certified <= images and images >= 1, got {s} of {m}", code="E-SPEC-065")
     return s / m
 
 
@@ -182,7 +182,7 @@ def population_bound(s: int, m: int, alpha: float, delta: float = 0.05) -> float
 
 def _check(m: int, alpha: float, delta: float) -> None:
     if m < 0 or not 0 < alpha < 1 or not 0 < delta < 1:
-        raise SpecError(f"expected m >= 0, alpha and delta in (0, 1), got {m}, {alpha} and {delta}")
+        raise SpecError(f"expected m >= 0, alpha and delta in (0, 1), got {m}, {alpha} and {delta}", code="E-SPEC-066")
 
 
 def one_per_group(groups: Iterable[object], seed: int) -> NDArray[np.int64]:

@@ -55,7 +55,7 @@ def votes_needed(r: float, sigma: float, alpha: float = 0.001) -> int | None:
     True
     """
     if not r > 0:
-        raise SpecError(f"expected a radius > 0, got {r}")
+        raise SpecError(f"expected a radius > 0, got {r}", code="E-SPEC-067")
     _check(sigma, alpha)
     miss = float(ndtr(-r / sigma)) / _INFLATION
     n = math.log(alpha) / math.log1p(-miss) if miss > 0 else math.inf
@@ -81,13 +81,13 @@ def r_max_fixed(n: int, sigma: float, alpha: float = 0.001) -> float:
     """
     _check(sigma, alpha)
     if n < 1:
-        raise SpecError(f"expected n >= 1, got {n}")
+        raise SpecError(f"expected n >= 1, got {n}", code="E-SPEC-068")
     return -sigma * float(ndtri(upper_bound(0, n, alpha)))
 
 
 def _check(sigma: float, alpha: float) -> None:
     if not (sigma > 0 and 0 < alpha < 1):
-        raise SpecError(f"expected sigma > 0 and alpha in (0, 1), got {sigma} and {alpha}")
+        raise SpecError(f"expected sigma > 0 and alpha in (0, 1), got {sigma} and {alpha}", code="E-SPEC-069")
 
 
 MOST = 10**9
@@ -229,7 +229,7 @@ def power(
     """
     p, votes = _checked(probabilities, r, plan), np.asarray(n, dtype=np.int64)
     if np.any(votes < 1):
-        raise SpecError("expected n >= 1 votes")
+        raise SpecError("expected n >= 1 votes", code="E-SPEC-070")
     if is_exact(p, plan, k):
         return miss_test(r, plan, k).power(votes.astype(np.float64), float(p[1:].sum()))
     shares = [_simulated(int(each), p, r, plan, (k, _needed(rng))) for each in votes.ravel()]
@@ -270,7 +270,7 @@ def samples_needed(
     """
     p = np.asarray(probabilities, dtype=np.float64)
     if not 0 < target_power < 1:
-        raise SpecError(f"expected a power strictly between 0 and 1, got {target_power}")
+        raise SpecError(f"expected a power strictly between 0 and 1, got {target_power}", code="E-SPEC-071")
     rows = [_checked(row, r, plan) for row in p.reshape(-1, p.shape[-1])]
     if all(is_exact(row, plan, k) for row in rows):
         found = miss_test(r, plan, k).least_votes(np.array([row[1:].sum() for row in rows]), target_power)
@@ -331,14 +331,19 @@ def _simulated(n: int, p: FloatArray, r: float, plan: Plan, how: tuple[int, np.r
 
 def _needed(rng: np.random.Generator | None) -> np.random.Generator:
     if rng is None:
-        raise SpecError("the power is not exact for several rivals with this bound: pass rng, a numpy Generator")
+        raise SpecError(
+            "the power is not exact for several rivals with this bound: pass rng, a numpy Generator", code="E-SPEC-072"
+        )
     return rng
 
 
 def _checked(probabilities: ArrayLike, r: float, plan: Plan) -> FloatArray:
     p = np.asarray(probabilities, dtype=np.float64)
     if p.shape != (plan.classes,) or np.any(p < 0) or not abs(p.sum() - 1) <= SUM:
-        raise SpecError(f"expected {plan.classes} probabilities >= 0 that sum to 1; divide the counts by their sum")
+        raise SpecError(
+            f"expected {plan.classes} probabilities >= 0 that sum to 1; divide the counts by their sum",
+            code="E-SPEC-073",
+        )
     if not r > 0:
-        raise SpecError(f"expected a radius > 0, got {r}")
+        raise SpecError(f"expected a radius > 0, got {r}", code="E-SPEC-074")
     return p

@@ -61,7 +61,7 @@ def least_votes(alpha: float) -> int:
     (11, 6)
     """
     if not 0 < alpha < 1:
-        raise SpecError(f"expected alpha strictly between 0 and 1, got {alpha}; 0.001 is usual")
+        raise SpecError(f"expected alpha strictly between 0 and 1, got {alpha}; 0.001 is usual", code="E-SPEC-075")
     return bisect_left(range(_MOST), True, lo=1, key=lambda n: bool(sign_test(n, 0) <= alpha))
 
 
@@ -93,12 +93,15 @@ def prediction_looks(
     (512, 1000)
     """
     if stopping not in ("looks", "fixed") or first < 1:
-        raise SpecError(f"expected stopping to be looks or fixed and first >= 1, got {stopping!r} and {first}")
+        raise SpecError(
+            f"expected stopping to be looks or fixed and first >= 1, got {stopping!r} and {first}", code="E-SPEC-076"
+        )
     least = least_votes(alpha)
     if n < least:
         raise SpecError(
             f"expected n >= {least} noise samples, because fewer cannot decide at alpha = {alpha:g} even if all votes "
-            f"agree, got {n}; raise n or alpha"
+            f"agree, got {n}; raise n or alpha",
+            code="E-SPEC-077",
         )
     looks = (n,) if stopping == "fixed" else _backwards(n, first)
     while looks[0] < least_votes(alpha_spending(looks, alpha)[0]):
@@ -165,10 +168,10 @@ def predict_sets(counts: ArrayLike, k: int = 1, alpha: float = 0.001) -> list[fr
 def _ranked(votes: NDArray[np.int64], k: int, level: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the classes by descending votes, and whether the test separates the first k from the rest."""
     if votes.ndim != 2 or not 1 <= k < votes.shape[1]:
-        raise SpecError(f"expected counts (m, c) and 1 <= k < c, got {votes.shape} and k = {k}")
+        raise SpecError(f"expected counts (m, c) and 1 <= k < c, got {votes.shape} and k = {k}", code="E-SPEC-078")
     at = np.asarray(level, dtype=np.float64)
     if not np.all((at > 0) & (at < 1)):
-        raise SpecError(f"expected alpha strictly between 0 and 1, got {at}")
+        raise SpecError(f"expected alpha strictly between 0 and 1, got {at}", code="E-SPEC-079")
     order = np.argsort(-votes, axis=1, kind="stable")
     ranked = np.take_along_axis(votes, order, axis=1)
     return order, sign_test(ranked[:, k - 1], ranked[:, k]) <= at
@@ -237,9 +240,11 @@ def prediction_power(looks: tuple[int, ...], alpha: float, p: ArrayLike) -> Pred
 def _checked(looks: tuple[int, ...], alpha: float, p: ArrayLike) -> FloatArray:
     chance = np.asarray(p, dtype=np.float64)
     if not (0 < alpha < 1 and np.all((chance >= 0) & (chance <= 1))):
-        raise SpecError(f"expected alpha strictly between 0 and 1 and p in [0, 1], got {alpha} and {chance}")
+        raise SpecError(
+            f"expected alpha strictly between 0 and 1 and p in [0, 1], got {alpha} and {chance}", code="E-SPEC-080"
+        )
     if not looks or np.any(np.diff((0, *looks)) < 1):
-        raise SpecError(f"expected increasing positive looks, got {looks}")
+        raise SpecError(f"expected increasing positive looks, got {looks}", code="E-SPEC-081")
     return chance
 
 

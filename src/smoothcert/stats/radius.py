@@ -77,7 +77,7 @@ def certified_at(bounds: Bounds, r: float, sigma: float, eta: float = 0.0) -> ND
     """
     _check(sigma, eta)
     if not r >= 0:
-        raise SpecError(f"expected a radius >= 0, got {r}")
+        raise SpecError(f"expected a radius >= 0, got {r}", code="E-SPEC-082")
     z, abstains = _label_quantile(bounds, eta)
     kept = np.zeros(z.shape, dtype=np.bool_)
     for t, s in _rival_quantiles(bounds, eta):
@@ -88,9 +88,9 @@ def certified_at(bounds: Bounds, r: float, sigma: float, eta: float = 0.0) -> ND
 
 def _check(sigma: float, eta: float) -> None:
     if not sigma > 0:
-        raise SpecError(f"expected sigma > 0, got {sigma}")
+        raise SpecError(f"expected sigma > 0, got {sigma}", code="E-SPEC-083")
     if not eta >= 0:
-        raise SpecError(f"expected eta >= 0, got {eta}")
+        raise SpecError(f"expected eta >= 0, got {eta}", code="E-SPEC-084")
 
 
 def _label_quantile(bounds: Bounds, eta: float) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -163,11 +163,15 @@ def probabilities_at(
     """
     shares = np.full(k, 1 / max(k, 1)) if rivals is None else np.asarray(rivals, dtype=np.float64)
     if not 1 <= k < classes:
-        raise SpecError(f"expected 1 <= k < {classes} (the number of classes), got k = {k}; choose a smaller k")
+        raise SpecError(
+            f"expected 1 <= k < {classes} (the number of classes), got k = {k}; choose a smaller k", code="E-SPEC-085"
+        )
     if len(shares) >= classes or np.any(shares < 0) or not np.isclose(shares.sum(), 1):
-        raise SpecError(f"expected shares of at most {classes - 1} rivals, each >= 0, that sum to 1")
+        raise SpecError(f"expected shares of at most {classes - 1} rivals, each >= 0, that sum to 1", code="E-SPEC-086")
     if np.count_nonzero(shares) < k:
-        raise SpecError(f"expected at least k = {k} rivals with a share above 0, got {np.count_nonzero(shares)}")
+        raise SpecError(
+            f"expected at least k = {k} rivals with a share above 0, got {np.count_nonzero(shares)}", code="E-SPEC-087"
+        )
     target = np.asarray(scaled_radius, dtype=np.float64)
     z = _quantile(target, np.sort(shares)[::-1][:k])
     p = np.zeros((*target.shape, classes))

@@ -52,10 +52,12 @@ def schedule(n_max: int, stopping: str = "looks") -> tuple[int, ...]:
     (1000,)
     """
     if stopping not in ("looks", "fixed"):
-        raise SpecError(f"expected stopping to be looks or fixed, got {stopping!r}")
+        raise SpecError(f"expected stopping to be looks or fixed, got {stopping!r}", code="E-SPEC-088")
     least = FIRST_LOOK if stopping == "looks" else 1
     if n_max < least:
-        raise SpecError(f"expected n_max >= {least} with stopping = {stopping}, got {n_max}; raise n_max")
+        raise SpecError(
+            f"expected n_max >= {least} with stopping = {stopping}, got {n_max}; raise n_max", code="E-SPEC-089"
+        )
     backwards = [n_max]
     while stopping == "looks" and (n := backwards[-1] * GROWTH[0] // GROWTH[1]) >= FIRST_LOOK:
         backwards.append(n)
@@ -119,15 +121,15 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not self.looks or any(b <= a for a, b in itertools.pairwise((0, *self.looks))):
-            raise SpecError(f"expected increasing positive looks, got {self.looks}")
+            raise SpecError(f"expected increasing positive looks, got {self.looks}", code="E-SPEC-090")
         if not 0 < self.alpha < 1:
-            raise SpecError(f"expected alpha strictly between 0 and 1, got {self.alpha}")
+            raise SpecError(f"expected alpha strictly between 0 and 1, got {self.alpha}", code="E-SPEC-091")
         if self.bound not in BOUNDS:
-            raise SpecError(f"expected bound to be one of {', '.join(BOUNDS)}, got {self.bound!r}")
+            raise SpecError(f"expected bound to be one of {', '.join(BOUNDS)}, got {self.bound!r}", code="E-SPEC-092")
         if self.classes < 2:
-            raise SpecError(f"expected at least 2 classes, got {self.classes}")
+            raise SpecError(f"expected at least 2 classes, got {self.classes}", code="E-SPEC-093")
         if not (self.sigma > 0 and self.eta >= 0):
-            raise SpecError(f"expected sigma > 0 and eta >= 0, got {self.sigma} and {self.eta}")
+            raise SpecError(f"expected sigma > 0 and eta >= 0, got {self.sigma} and {self.eta}", code="E-SPEC-094")
 
     @cached_property
     def spent_alpha(self) -> tuple[float, ...]:
@@ -206,7 +208,7 @@ def reachable(votes: Tally, now: Bounds, r: float, plan: Plan, k: int) -> BoolAr
 def _futures(votes: Tally, now: Bounds, plan: Plan, k: int) -> Iterator[Bounds]:
     """Yield the bounds after the last look in scenarios (a) and (b)."""
     if not np.all(np.isin(votes.n, plan.looks)):
-        raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers")
+        raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers", code="E-SPEC-095")
     n, gamma = votes.n.astype(np.float64), _gamma(votes.n)
     miss = votes.n - votes.label_votes
     least = lower_bound(miss, n, gamma)
@@ -257,7 +259,7 @@ def running(votes: Tally, plan: Plan, k: int) -> Bounds:
     width = votes.n.shape[1]
     looks = np.array(plan.looks[:width])
     if len(looks) < width or np.any((votes.n != 0) & (votes.n != looks)):
-        raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers")
+        raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers", code="E-SPEC-096")
     each = bounds(votes, np.array(plan.spent_alpha[:width]), k, plan.bound, plan.classes)
     return Bounds(np.minimum.accumulate(each.q, axis=1), np.minimum.accumulate(each.u, axis=1))
 
@@ -287,7 +289,7 @@ def step(votes: Tally, before: Bounds, radii: Sequence[float], plan: Plan, k: in
     """
     at = np.searchsorted(plan.looks, votes.n)
     if np.any(np.append(plan.looks, 0)[at] != votes.n):
-        raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers")
+        raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers", code="E-SPEC-097")
     now = bounds(votes, np.array(plan.spent_alpha)[at], k, plan.bound, plan.classes).minimum(before)
     return now, undecided(votes, now, radii, plan, k)
 

@@ -148,7 +148,7 @@ def expected_samples(
     ([100.0, 1000.0, 100.0], [1.0, 1.0, 0.0])
     """
     if images < 1:
-        raise SpecError(f"expected at least 1 simulated image, got {images}")
+        raise SpecError(f"expected at least 1 simulated image, got {images}", code="E-SPEC-098")
     p = np.repeat(np.asarray(probabilities, dtype=np.float64), images, axis=0)
     done = simulate(p, np.zeros(len(p), dtype=np.int64), procedure, rng)
     samples = done.samples.reshape(-1, images)
@@ -189,10 +189,15 @@ def _certified(state: Mapping[int, _Open], procedure: Procedure) -> BoolArray:
 def _checked(probabilities: ArrayLike, labels: ArrayLike, classes: int) -> tuple[FloatArray, IntArray]:
     p, label = np.asarray(probabilities, dtype=np.float64), np.asarray(labels, dtype=np.int64)
     if p.ndim != 2 or p.shape[1] != classes or label.shape != p.shape[:1]:
-        raise SpecError(f"expected probabilities (m, {classes}) and labels (m,), got {p.shape} and {label.shape}")
+        raise SpecError(
+            f"expected probabilities (m, {classes}) and labels (m,), got {p.shape} and {label.shape}", code="E-SPEC-099"
+        )
     total = p.sum(axis=1, keepdims=True)
     if np.any(p < 0) or not np.all(np.abs(total - 1) <= SUM):
-        raise SpecError("expected each row of probabilities to be >= 0 and to sum to 1; divide the counts by their sum")
+        raise SpecError(
+            "expected each row of probabilities to be >= 0 and to sum to 1; divide the counts by their sum",
+            code="E-SPEC-100",
+        )
     if np.any((label < 0) | (label >= classes)):
-        raise SpecError(f"expected labels in 0..{classes - 1}, got one outside; check the labels")
+        raise SpecError(f"expected labels in 0..{classes - 1}, got one outside; check the labels", code="E-SPEC-101")
     return p / total, label

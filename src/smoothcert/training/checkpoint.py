@@ -89,14 +89,17 @@ def load_checkpoint(path: Path, identity: Identity) -> Checkpoint | None:
         before, count = dict(facts["identity"]), int(facts["momentum"])
         log = [EpochReport(**row) for row in facts["log"]]
     except (KeyError, TypeError, ValueError):
-        raise ModelError(f"{path} is not a training checkpoint; remove it, or choose another --out.") from None
+        raise ModelError(
+            f"{path} is not a training checkpoint; remove it, or choose another --out.", code="E-MODEL-104"
+        ) from None
     now = identity.flat()
     changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if changed:
         text = ", ".join(f"{name} was {_short(before.get(name))}, now {_short(now.get(name))}" for name in changed)
         raise SpecError(
             f"{path} is the checkpoint of an unfinished training with other settings ({text}); continue it with the "
-            "command that started it, choose another --out, or remove the checkpoint."
+            "command that started it, choose another --out, or remove the checkpoint.",
+            code="E-SPEC-102",
         )
     model = {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
     return Checkpoint(model, [tensors.get(f"{MOMENTUM}{i}") for i in range(count)], log)

@@ -74,18 +74,20 @@ class TrainingSettings:
             if value is None and name == "learning_rate":
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise SpecError(f"training: {name} must be in {low:g}..{high:g}, got {value!r}.")
+                raise SpecError(f"training: {name} must be in {low:g}..{high:g}, got {value!r}.", code="E-SPEC-103")
         if self.sigma_low is not None and not 0 < self.sigma_low < self.sigma:
-            raise SpecError(f"training: sigma_low must be above 0 and below sigma, got {self.sigma_low!r}.")
+            raise SpecError(
+                f"training: sigma_low must be above 0 and below sigma, got {self.sigma_low!r}.", code="E-SPEC-104"
+            )
         for name in ("epochs", "batch_size", "seed"):
             if not isinstance(getattr(self, name), int):
-                raise SpecError(f"training: {name} must be an integer, got {getattr(self, name)!r}.")
+                raise SpecError(f"training: {name} must be an integer, got {getattr(self, name)!r}.", code="E-SPEC-105")
         if self.precision not in ("bf16", "fp32"):
-            raise SpecError(f"training: precision must be bf16 or fp32, got {self.precision!r}.")
+            raise SpecError(f"training: precision must be bf16 or fp32, got {self.precision!r}.", code="E-SPEC-106")
         if self.augment not in ("turns", "none"):
-            raise SpecError(f"training: augment must be turns or none, got {self.augment!r}.")
+            raise SpecError(f"training: augment must be turns or none, got {self.augment!r}.", code="E-SPEC-107")
         if self.device not in ("cpu", "cuda"):
-            raise SpecError(f"training: device must be cpu or cuda, got {self.device!r}.")
+            raise SpecError(f"training: device must be cpu or cuda, got {self.device!r}.", code="E-SPEC-108")
 
     @property
     def samples(self) -> int:

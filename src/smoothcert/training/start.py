@@ -59,18 +59,25 @@ def pretrained_start(images: ImageSet, model: str, options: ModelOptions) -> Sta
         ModelError: the classifier cannot be used, cannot be trained, or does not match the images.
     """
     if model.endswith(".pt2"):
-        raise ModelError(f"--from: {model} is an exported program, which cannot be trained; use its module:factory.")
+        raise ModelError(
+            f"--from: {model} is an exported program, which cannot be trained; use its module:factory.",
+            code="E-MODEL-105",
+        )
     classifier = load_classifier(model, options)
     if classifier.adapted or classifier.runtime is not None:
         wrapped = ", ".join(classifier.adapted) or f"runs in {classifier.runtime}"
-        raise ModelError(f"--from: {model} cannot be trained ({wrapped}); use a module:factory of its network.")
+        raise ModelError(
+            f"--from: {model} cannot be trained ({wrapped}); use a module:factory of its network.", code="E-MODEL-106"
+        )
     for name, declared, actual in (
         ("classes", classifier.num_classes, images.num_classes),
         ("channels", len(classifier.mean) if len(classifier.mean) > 1 else None, images.shape[0]),
         ("input shape", classifier.input_shape, images.shape),
     ):
         if declared is not None and declared != actual:
-            raise ModelError(f"--from: {model} declares {name} {declared}, but the images have {actual}.")
+            raise ModelError(
+                f"--from: {model} declares {name} {declared}, but the images have {actual}.", code="E-MODEL-107"
+            )
     _check_logits(classifier.module, images, model)
     return _start(classifier, images.shape[0])
 
@@ -83,11 +90,14 @@ def _check_logits(module: nn.Module, images: ImageSet, model: str) -> None:
             logits = module(torch.zeros(2, *images.shape))
     except Exception as error:  # the user's code may raise anything
         raise ModelError(
-            f"--from: {model} failed on images of shape {images.shape} ({type(error).__name__}: {error})."
+            f"--from: {model} failed on images of shape {images.shape} ({type(error).__name__}: {error}).",
+            code="E-MODEL-108",
         ) from error
     if not isinstance(logits, torch.Tensor) or logits.shape != expected:
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ModelError(f"--from: {model} must return logits of shape {expected} for two images, got {got}.")
+        raise ModelError(
+            f"--from: {model} must return logits of shape {expected} for two images, got {got}.", code="E-MODEL-109"
+        )
 
 
 def _start(classifier: Classifier, channels: int) -> Start:

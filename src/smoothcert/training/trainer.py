@@ -144,7 +144,9 @@ class Trainer:
             right, seen = right + correct, seen + len(rows)
         mean = sum(losses) / len(losses)
         if not math.isfinite(mean):
-            raise ModelError(f"training: the loss must be finite, got {mean}; lower the learning rate.")
+            raise ModelError(
+                f"training: the loss must be finite, got {mean}; lower the learning rate.", code="E-MODEL-110"
+            )
         return mean, right / seen
 
     def _step(self, batch: Pool, generator: torch.Generator) -> tuple[float, int]:
@@ -221,14 +223,17 @@ def train(
         ModelError: the architecture is unknown, the checkpoint is damaged, or the loss is not finite.
     """
     if settings.device != "cpu" and not torch.cuda.is_available():
-        raise SpecError(f"training: device {settings.device!r} needs a CUDA device, but there is none; use cpu.")
+        raise SpecError(
+            f"training: device {settings.device!r} needs a CUDA device, but there is none; use cpu.", code="E-SPEC-109"
+        )
     start, settings = start_and_settings(images, settings, start)
     generator = torch.Generator(settings.device).manual_seed(settings.seed)
     training, holdout = split(pool_of(images, start, settings.device), settings.holdout, generator)
     if len(training) < 2:
         raise SpecError(
             f"training: expected at least 2 images without the holdout, got {len(training)}; use more images or a "
-            "smaller holdout."
+            "smaller holdout.",
+            code="E-SPEC-110",
         )
     trainer = Trainer(start.module.to(settings.device), training, settings)
     identity = Identity(settings.as_dict(), images.sha256(), start.origin)

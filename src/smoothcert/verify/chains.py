@@ -51,7 +51,8 @@ def check_signatures(path: Path, allowed: Path, signer: str | None = None) -> Si
     """
     if not allowed.is_file():
         raise InputError(
-            f"--allowed-signers: expected a file of allowed signers (man ssh-keygen), found none at {allowed}."
+            f"--allowed-signers: expected a file of allowed signers (man ssh-keygen), found none at {allowed}.",
+            code="E-INPUT-041",
         )
     run = RunDirectory(path)
     faults, notes = list[str](), list[str]()

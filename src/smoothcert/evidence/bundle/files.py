@@ -151,7 +151,7 @@ def write_bundle(path: Path, bundle: Bundle, weights: bytes) -> None:
                 path.rmdir()  # Windows moves nothing over an empty folder
             fresh.rename(path)
     except OSError as error:
-        raise EvidenceError(f"Cannot write the bundle {path}: {error.strerror}.") from None
+        raise EvidenceError(f"Cannot write the bundle {path}: {error.strerror}.", code="E-RUN-015") from None
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -164,7 +164,8 @@ def read_bundle(path: Path) -> Bundle:
     if fault:
         raise EvidenceError(
             f"{path} is not the bundle that was written: {fault}. "
-            "Copy the bundle again from its origin, or make it again with `smoothcert bundle`."
+            "Copy the bundle again from its origin, or make it again with `smoothcert bundle`.",
+            code="E-RUN-016",
         )
     return read_record(path)
 
@@ -188,7 +189,7 @@ def bundle_faults(path: Path) -> Iterator[str]:
     try:
         yield from _faults(path)
     except OSError as error:
-        raise EvidenceError(f"Cannot read {error.filename or path}: {error.strerror}.") from None
+        raise EvidenceError(f"Cannot read {error.filename or path}: {error.strerror}.", code="E-RUN-017") from None
 
 
 def expect_bundle(path: Path) -> None:
@@ -198,7 +199,7 @@ def expect_bundle(path: Path) -> None:
         EvidenceError: it is not.
     """
     if not path.is_dir() or not ((path / RECORD).exists() or (path / SUMS).exists()):
-        raise EvidenceError(f"Expected a bundle directory with a {RECORD}, found none in {path}.")
+        raise EvidenceError(f"Expected a bundle directory with a {RECORD}, found none in {path}.", code="E-RUN-018")
 
 
 def _faults(path: Path) -> Iterator[str]:

@@ -159,4 +159,6 @@ class Bundle(Facts):
         try:
             return cls.model_validate(record)
         except ValidationError as error:
-            raise EvidenceError(f"Expected a bundle.json of format {FORMAT}: {explain(error)}") from None
+            raise EvidenceError(
+                f"Expected a bundle.json of format {FORMAT}: {explain(error)}", code="E-RUN-019"
+            ) from None

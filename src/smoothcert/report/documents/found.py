@@ -138,7 +138,7 @@ class Written:
         try:
             return self.bytes(name).decode("utf-8")
         except UnicodeDecodeError:
-            raise EvidenceError(f"results/{name}: expected UTF-8 text, got other bytes.") from None
+            raise EvidenceError(f"results/{name}: expected UTF-8 text, got other bytes.", code="E-RUN-063") from None
 
     def record(self, name: str) -> dict[str, Any]:
         """Return a JSON document.
@@ -148,7 +148,7 @@ class Written:
         """
         found = parse(self.bytes(name), f"results/{name}")
         if not isinstance(found, dict):
-            raise EvidenceError(f"results/{name}: expected a record, got {type(found).__name__}.")
+            raise EvidenceError(f"results/{name}: expected a record, got {type(found).__name__}.", code="E-RUN-064")
         return found
 
 

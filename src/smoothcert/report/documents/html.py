@@ -47,7 +47,7 @@ class Markup(HTMLParser):
             self.feed(text)
             self.close()
         except AssertionError as error:  # raised by the library if it cannot continue
-            raise EvidenceError(f"expected HTML, got invalid markup: {error}") from None
+            raise EvidenceError(f"expected HTML, got invalid markup: {error}", code="E-RUN-065") from None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Process the start of an element."""

@@ -52,11 +52,13 @@ def check_notebook(written: Written) -> Findings:
 def _cells(record: dict[str, Any]) -> list[dict[str, Any]]:
     entries = record.get("cells")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise EvidenceError(f"results/{NAME}: expected a notebook with cells, got something else.")
+        raise EvidenceError(f"results/{NAME}: expected a notebook with cells, got something else.", code="E-RUN-066")
     for entry in entries:
         outputs = entry.get("outputs", [])
         if not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
-            raise EvidenceError(f"results/{NAME}: expected a list of outputs in each cell, got something else.")
+            raise EvidenceError(
+                f"results/{NAME}: expected a list of outputs in each cell, got something else.", code="E-RUN-067"
+            )
     return entries
 
 

@@ -85,7 +85,7 @@ def units_figure(run: Run, changes: Mapping[str, float]) -> Figure:
         MissingExtraError: matplotlib is not installed.
     """
     if not changes or not all(0 <= norm < float("inf") for norm in changes.values()):
-        raise InputError(f"Expected perturbations with L2 norms of 0 or more, got {dict(changes)}.")
+        raise InputError(f"Expected perturbations with L2 norms of 0 or more, got {dict(changes)}.", code="E-INPUT-034")
     return draw_units(changes, run.spec, units_words(run, changes))
 
 
@@ -133,7 +133,7 @@ def write_figures(
         paths = [path for name, figure in figures.items() for path in save(figure, folder, name)]
         write_json(numbers, record(run, drawn))
     except OSError as error:
-        raise InputError(f"Cannot write the figures to {folder}: {error.strerror}.") from None
+        raise InputError(f"Cannot write the figures to {folder}: {error.strerror}.", code="E-INPUT-035") from None
     return [*paths, numbers]
 
 

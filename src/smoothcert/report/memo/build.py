@@ -58,7 +58,7 @@ def write_memo(
         else:
             (folder / ANNEX).unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"Cannot write the memo to {folder}: {error.strerror}.") from None
+        raise InputError(f"Cannot write the memo to {folder}: {error.strerror}.", code="E-INPUT-036") from None
     return [folder / name for name in (FIELDS, *documents, *((ANNEX,) if rest else ()))]
 
 
@@ -98,7 +98,8 @@ def typeset(memo: Memo, figure: str, paper: Paper) -> bytes:
     if count != PAGES:
         raise InputError(
             f"The memo has {count} pages on {paper} paper, expected {PAGES}. Shorten the sponsor's texts or class "
-            "names. If that does not help, report it with spec.json and sponsor.yaml."
+            "names. If that does not help, report it with spec.json and sponsor.yaml.",
+            code="E-INPUT-037",
         )
     return pdf
 

@@ -175,7 +175,7 @@ def _read(pdf: bytes, take: Callable[[PdfReader], _T]) -> _T:
     try:
         return take(PdfReader(io.BytesIO(pdf), strict=True))
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OSError) as error:
-        raise EvidenceError(f"not a readable PDF ({type(error).__name__})") from None
+        raise EvidenceError(f"not a readable PDF ({type(error).__name__})", code="E-RUN-068") from None
 
 
 Outlines = dict[str, dict[str, list[Any]]]
@@ -239,7 +239,9 @@ def _outlines(fonts: list[Embedded]) -> Outlines:
         except MissingExtraError:
             raise
         except Exception as error:  # a malicious font may fail anywhere
-            raise EvidenceError(f"the font {font.name[:40]} cannot be read ({type(error).__name__})") from None
+            raise EvidenceError(
+                f"the font {font.name[:40]} cannot be read ({type(error).__name__})", code="E-RUN-069"
+            ) from None
     return found
 
 

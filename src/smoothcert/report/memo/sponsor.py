@@ -142,7 +142,9 @@ def read_sponsor(path: Path | None) -> Sponsor:
         return Sponsor()
     found = parse_yaml(read_text(path, LARGEST), str(path))
     if found is not None and not isinstance(found, dict):
-        raise InputError(f"{path}: expected fields such as `device: ...`, got {type(found).__name__}.")
+        raise InputError(
+            f"{path}: expected fields such as `device: ...`, got {type(found).__name__}.", code="E-INPUT-038"
+        )
     return make_sponsor({str(name): value for name, value in (found or {}).items()}, str(path))
 
 
@@ -160,7 +162,7 @@ def make_sponsor(fields: dict[str, Any], where: str = "sponsor") -> Sponsor:
     except ValidationError as error:
         unknown = [e["loc"][0] for e in error.errors() if e["type"] == "extra_forbidden" and len(e["loc"]) == 1]
         known = f" The fields are {', '.join(Sponsor.model_fields)}." if unknown else ""
-        raise InputError(f"{where}: {explain(error)}{known}") from None
+        raise InputError(f"{where}: {explain(error)}{known}", code="E-INPUT-039") from None
 
 
 ANNEX = "memo_annex.txt"

@@ -45,7 +45,7 @@ def write_notebook(run: Run, folder: Path, live: bool = True) -> Path:
     try:
         write_derived(folder / NAME, _stored(notebook))
     except OSError as error:
-        raise InputError(f"Cannot write {folder / NAME}: {error.strerror}.") from None
+        raise InputError(f"Cannot write {folder / NAME}: {error.strerror}.", code="E-INPUT-040") from None
     return folder / NAME
 
 
@@ -101,7 +101,7 @@ def _execute(notebook: Any, folder: Path, lines: int = 0) -> Any:
                 raise KeyboardInterrupt from None
             if not isinstance(error, failures):
                 raise
-            raise SmoothcertError(_failure(notebook, error)) from None
+            raise SmoothcertError(_failure(notebook, error), code="E-RUN-070") from None
 
 
 def _interrupted(client: Any) -> bool:

@@ -57,7 +57,7 @@ def require(agrees: bool, message: str) -> None:
         EvidenceError: with this message.
     """
     if not agrees:
-        raise EvidenceError(message)
+        raise EvidenceError(message, code="E-RUN-071")
 
 
 def table(found: Table, caption: str = "") -> None:

@@ -112,7 +112,7 @@ def write_plan(planned: Planned, folder: Path, production: Production | None = N
         write_json(folder / PLAN, _record(planned, production))
         figures = _figure(planned, folder)
     except OSError as error:
-        raise EvidenceError(f"Cannot write the plan to {folder}: {error.strerror}.") from None
+        raise EvidenceError(f"Cannot write the plan to {folder}: {error.strerror}.", code="E-RUN-072") from None
     return [folder / PLAN, *(folder / name for name in texts), *figures]
 
 
@@ -132,15 +132,20 @@ def read_plan(path: Path) -> Forecast:
     """
     file = path / PLAN if path.is_dir() else path
     if not file.exists():
-        raise EvidenceError(f"Expected a plan written by `smoothcert plan --out`, found none in {path}.")
+        raise EvidenceError(
+            f"Expected a plan written by `smoothcert plan --out`, found none in {path}.", code="E-RUN-073"
+        )
     try:
         forecast = parse(read_bytes(file, LARGEST), file)["forecast"]
     except (EvidenceError, KeyError, TypeError):
-        raise EvidenceError(f"{file} is not a plan, or it was changed. Run `smoothcert plan` again.") from None
+        raise EvidenceError(
+            f"{file} is not a plan, or it was changed. Run `smoothcert plan` again.", code="E-RUN-074"
+        ) from None
     if forecast is None:
         raise EvidenceError(
             f"{file} contains no forecast, as it was made without --model and --data. Run `smoothcert plan` with both, "
-            "or leave out --plan."
+            "or leave out --plan.",
+            code="E-RUN-075",
         )
     return Forecast.from_record(forecast)
 

@@ -34,12 +34,19 @@ def columns(images: Sequence[Sequence[Mapping[int, int]]], labels: Sequence[int]
     [[[90, 10, 0, 0], [170, 25, 5, 0]], [[100, 0, 0, 0], [100, 0, 0, 0]]]
     """
     if not 1 <= k < classes:
-        raise SpecError(f"expected 1 <= k < {classes} (the number of classes), got k = {k}; choose a smaller k")
+        raise SpecError(
+            f"expected 1 <= k < {classes} (the number of classes), got k = {k}; choose a smaller k", code="E-SPEC-037"
+        )
     if len(images) != len(labels):
-        raise SpecError(f"expected one label per image, got {len(labels)} labels and {len(images)} images")
+        raise SpecError(
+            f"expected one label per image, got {len(labels)} labels and {len(images)} images", code="E-SPEC-038"
+        )
     named = [set[int]().union(*looks) - {label} for looks, label in zip(images, labels, strict=True)]
     if any(not 0 <= c < classes for each in (labels, *named) for c in each):
-        raise SpecError(f"expected classes and labels in 0..{classes - 1}, got one outside; check votes and labels")
+        raise SpecError(
+            f"expected classes and labels in 0..{classes - 1}, got one outside; check votes and labels",
+            code="E-SPEC-039",
+        )
     width = min(max(k, *(len(each) + 1 for each in named)), classes - 1) if named else k
     votes = np.zeros((len(named), max(map(len, images), default=0), 1 + width), dtype=np.int64)
     for row, looks, label, rivals in zip(votes, images, labels, named, strict=True):

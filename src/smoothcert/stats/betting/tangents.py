@@ -112,7 +112,9 @@ def lines(t: int, rho: float, eta: float = 0.0) -> Lines:
     [0.3173, -1.6827, -0.6827, 0.7307]
     """
     if not (1 <= t <= LARGEST and 0 < rho < np.inf and 0 <= eta < 1):
-        raise SpecError(f"expected 1 <= t <= {LARGEST}, rho > 0 and 0 <= eta < 1, got {t}, {rho} and {eta}")
+        raise SpecError(
+            f"expected 1 <= t <= {LARGEST}, rho > 0 and 0 <= eta < 1, got {t}, {rho} and {eta}", code="E-SPEC-040"
+        )
     share = np.arange(ROWS) / ROWS
     z = _contact(t, rho, share)
     y = ndtri(t * ndtr(z - rho))
@@ -142,5 +144,6 @@ def _check(found: Lines, z: FloatArray, t: int, rho: float, eta: float) -> None:
     if np.any(s * ndtr(z) - c + (1 + s) * eta > null(z, t, rho)):
         raise SpecError(
             f"expected tangents below the null at t = {t}, r / sigma = {rho}, eta = {eta:g}, got one above it; "
-            "SciPy's normal distribution is not accurate on this machine: install another build of SciPy"
+            "SciPy's normal distribution is not accurate on this machine: install another build of SciPy",
+            code="E-SPEC-041",
         )

@@ -59,13 +59,17 @@ class Bets:
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= LARGEST:
-            raise SpecError(f"expected 1 <= k <= {LARGEST} with betting, got {self.k}; choose a smaller k")
+            raise SpecError(
+                f"expected 1 <= k <= {LARGEST} with betting, got {self.k}; choose a smaller k", code="E-SPEC-042"
+            )
         if not self.ratios or any(not a < b < math.inf for a, b in itertools.pairwise((0.0, *self.ratios))):
-            raise SpecError(f"expected increasing positive values of r / sigma, got {self.ratios}")
+            raise SpecError(f"expected increasing positive values of r / sigma, got {self.ratios}", code="E-SPEC-043")
         if not (0 < self.alpha < 1 and 0 <= self.eta < 1):
-            raise SpecError(f"expected 0 < alpha < 1 and 0 <= eta < 1, got {self.alpha} and {self.eta}")
+            raise SpecError(
+                f"expected 0 < alpha < 1 and 0 <= eta < 1, got {self.alpha} and {self.eta}", code="E-SPEC-044"
+            )
         if self.n_max < 1:
-            raise SpecError(f"expected n_max >= 1, got {self.n_max}")
+            raise SpecError(f"expected n_max >= 1, got {self.n_max}", code="E-SPEC-045")
 
     @property
     def threshold(self) -> float:
@@ -242,9 +246,11 @@ def look(wealth: Wealth, before: ArrayLike, new: ArrayLike, bets: Bets) -> Wealt
     old, votes = (np.asarray(each, dtype=np.int64) for each in (before, new))
     images, rivals = wealth.rejected.shape[1:]
     if old.shape != votes.shape or old.ndim != 2 or len(old) != images:
-        raise SpecError(f"expected votes ({images}, 1 + w) twice, got {old.shape} and {votes.shape}")
+        raise SpecError(f"expected votes ({images}, 1 + w) twice, got {old.shape} and {votes.shape}", code="E-SPEC-046")
     if bets.k == 1 and old.shape[1] != 1 + rivals:
-        raise SpecError(f"expected columns of the label and {rivals} rivals, got {old.shape[1]}; use `widened`")
+        raise SpecError(
+            f"expected columns of the label and {rivals} rivals, got {old.shape[1]}; use `widened`", code="E-SPEC-047"
+        )
     _check_votes(np.stack([old, old + votes], axis=1), bets)
     batch = Batch.of(old, votes, bets.k)
     log = wealth.log + np.stack([gain(batch, factors) for factors in bets.log_factors])
@@ -273,7 +279,7 @@ def certified_by_betting(votes: ArrayLike, bets: Bets) -> BoolArray:
     """
     counts = np.asarray(votes, dtype=np.int64)
     if counts.ndim != 3:
-        raise SpecError(f"expected votes (m, L, 1 + w), got {counts.shape}")
+        raise SpecError(f"expected votes (m, L, 1 + w), got {counts.shape}", code="E-SPEC-048")
     _check_votes(counts, bets)
     certified = np.zeros((len(counts), len(bets.ratios)), dtype=np.bool_)
     step = max(1, _BLOCK // max(1, counts[0].size * 3 * bets.log_weights.shape[1] * bets.k)) if len(counts) else 1
@@ -300,10 +306,18 @@ def _certified(counts: IntArray, bets: Bets) -> BoolArray:
 def _check_votes(counts: IntArray, bets: Bets) -> None:
     """Raise unless cumulative counts (m, L, 1 + w) can be bet on."""
     if counts.shape[-1] < 1 + bets.k:
-        raise SpecError(f"expected votes of the label and at least {bets.k} rivals, got {counts.shape[-1]} columns")
+        raise SpecError(
+            f"expected votes of the label and at least {bets.k} rivals, got {counts.shape[-1]} columns",
+            code="E-SPEC-049",
+        )
     if counts.shape[1] > MOST_LOOKS:
-        raise SpecError(f"expected at most {MOST_LOOKS} looks, got {counts.shape[1]}")
+        raise SpecError(f"expected at most {MOST_LOOKS} looks, got {counts.shape[1]}", code="E-SPEC-050")
     if np.any(np.diff(counts, axis=1, prepend=0) < 0):
-        raise SpecError("expected cumulative votes >= 0 that never decrease, got a decrease; check the looks' order")
+        raise SpecError(
+            "expected cumulative votes >= 0 that never decrease, got a decrease; check the looks' order",
+            code="E-SPEC-051",
+        )
     if np.any(counts.sum(axis=-1) > bets.n_max):
-        raise SpecError(f"expected at most n_max = {bets.n_max} votes per image, got more; raise n_max")
+        raise SpecError(
+            f"expected at most n_max = {bets.n_max} votes per image, got more; raise n_max", code="E-SPEC-052"
+        )

@@ -49,7 +49,7 @@ def worth(wealth: Wealth, votes: ArrayLike, bets: Bets, price: ArrayLike) -> Boo
     """
     prices = np.broadcast_to(np.asarray(price, dtype=np.float64), len(bets.ratios))
     if not np.all(prices >= 0):
-        raise SpecError(f"expected prices >= 0, got {price!r}")
+        raise SpecError(f"expected prices >= 0, got {price!r}", code="E-SPEC-053")
     counts = np.asarray(votes, dtype=np.int64)
     batch = Batch.of(counts, np.zeros_like(counts), bets.k)
     draw_on: BoolArray = np.zeros(len(counts), dtype=np.bool_)
