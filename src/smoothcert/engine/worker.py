@@ -48,7 +48,7 @@ class Worker:
         try:
             self._engine = self._loaded()
         except SmoothcertError as error:
-            return Refusal(type(error).__name__, f"Worker {self._name} on {node}: {error}")
+            return Refusal(type(error).__name__, f"Worker {self._name} on {node}: {error}", error.code)
         return Ready(node, os.getpid())
 
     def _loaded(self) -> LocalEngine:
@@ -82,7 +82,7 @@ class Worker:
         try:
             yield from self._results(sigma)
         except SmoothcertError as error:
-            yield Refusal(type(error).__name__, str(error))
+            yield Refusal(type(error).__name__, str(error), error.code)
 
     def _results(self, sigma: float) -> Iterator[Results]:
         if self._engine is None:
