@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refusals import refuses
 from smoothcert.errors import InputError
 from smoothcert.yaml_files import DEEPEST, parse_yaml, read_text, write_yaml
 
@@ -52,7 +53,7 @@ def test_nesting_ends_at_a_depth_far_below_what_hurts(opening, closing):
         (found,) = found.values() if isinstance(found, dict) else found
     assert found == 1
     for more in (1, 50_000):
-        with pytest.raises(InputError, match="nested at most 32 deep"):
+        with refuses("E-INPUT-051", match="nested at most 32 deep"):
             parse_yaml(opening * (DEEPEST + more), "f")
 
 
@@ -60,10 +61,10 @@ def test_text_is_read_whole_or_refused(tmp_path):
     path = tmp_path / "f.yaml"
     path.write_bytes("\ufeffgrün".encode())
     assert read_text(path, 8) == "grün"
-    with pytest.raises(InputError, match="expected at most 7 bytes"):
+    with refuses("E-INPUT-044", match="expected at most 7 bytes"):
         read_text(path, 7)
     path.write_bytes(b"\xff")
-    with pytest.raises(InputError, match="expected UTF-8 text"):
+    with refuses("E-INPUT-045", match="expected UTF-8 text"):
         read_text(path, 8)
-    with pytest.raises(InputError, match=r"Cannot read .*none: No such file or directory"):
+    with refuses("E-INPUT-043"):
         read_text(tmp_path / "none", 8)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import smoothcert as sc
+from refusals import refuses
 from smoothcert.cli import main
 from smoothcert.data import load_images
 from smoothcert.engine import session
@@ -139,7 +140,7 @@ def test_a_run_from_files_is_not_resumed_with_objects(tmp_path):
     from shutil import copytree
 
     written = Path(__file__).parents[1] / "golden" / "written" / "interrupted"
-    with pytest.raises(EvidenceError, match="smoothcert resume"):
+    with refuses("E-RUN-001"):
         sc.resume(copytree(written, tmp_path / "run"), network(), pictures())
 
 
@@ -155,7 +156,7 @@ def test_one_model_per_noise_level(tmp_path):
 def test_a_callable_is_known_by_its_source(tmp_path):
     run = sc.certify(brightness, pictures(6), out=tmp_path / "run", **QUICK)
     assert run.spec.models[0].sha256.startswith("sha256:")
-    with pytest.raises(ModelError, match="source"):
+    with refuses("E-MODEL-021"):
         sc.certify(eval("lambda x: x.flatten(1)[:, :4]"), pictures(6), out=tmp_path / "no", **QUICK)
 
 

@@ -5,6 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from factories import error_of
+from refusals import refuses
 from smoothcert.config import Request, Sigma, make_request
 from smoothcert.errors import SpecError
 
@@ -61,7 +62,7 @@ def test_each_refusal_has_its_sentence(sentence, fields):
 
 
 def test_what_is_required_is_named():
-    with pytest.raises(SpecError, match=r"^data: this setting is required but was not given\.$"):
+    with refuses("E-SPEC-005", match="^data: this setting is required but was not given\\.$"):
         make_request(model="m.safetensors")
 
 

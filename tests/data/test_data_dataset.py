@@ -3,6 +3,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
+from refusals import refuses
 from smoothcert.data import ImageSet
 from smoothcert.errors import DataError
 
@@ -64,7 +65,7 @@ def test_first_keeps_classes_and_indices() -> None:
     part = made.first(2)
     assert (len(part), part.num_classes, part.groups, part.indices.tolist()) == (2, 3, ("a", "b"), [0, 1])
     assert len(made.first(100)) == 4
-    with pytest.raises(DataError, match="got 0"):
+    with refuses("E-DATA-021", match="got 0"):
         made.first(0)
 
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from refusals import refuses
 from smoothcert.data import DataOptions, load_images
 from smoothcert.data.dicom import pseudonym
-from smoothcert.errors import DataError, MissingExtraError
+from smoothcert.errors import DataError
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
 
@@ -138,7 +139,7 @@ def test_content_tells_dicom_not_the_name(tmp_path: Path) -> None:
     (tmp_path / "set.csv").write_text("path,label\na/IM000001,eos\na/x.dcm,mono\n")
     assert load_images(f"{tmp_path}/set.csv").groups == (pseudonym(SECRET),) * 2
     (tmp_path / "a" / "LICENSE").write_text("words")
-    with pytest.raises(DataError, match="LICENSE: expected only images"):
+    with refuses("E-DATA-048"):
         load_images(str(tmp_path))
 
 
@@ -159,7 +160,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_needs_a_choice_is_refused_and_names_nobody(tmp_path: Path, case: str) -> None:
     facts, sentence = REFUSED[case]
-    with pytest.raises(DataError, match=sentence) as refused:
+    with refuses("E-DATA-050", match=sentence) as refused:
         one(tmp_path, CT, **(GREY12 | facts))
     assert str(refused.value).startswith(f"{tmp_path}/a/0.dcm: ")
     assert "Doe" not in str(refused.value)
@@ -174,14 +175,14 @@ def test_a_window_of_the_users_replaces_what_a_file_says(tmp_path: Path) -> None
 
 def test_compression_without_a_decoder(tmp_path: Path) -> None:
     data = pydicom.encaps.encapsulate([b"\0" * 40])
-    with pytest.raises(DataError, match=r"no decoder for JPEG-LS Lossless"):
+    with refuses("E-DATA-050", match=r"no decoder for JPEG-LS Lossless"):
         one(tmp_path, CT, **GREY12, syntax=pydicom.uid.JPEGLSLossless, PixelData=data)
 
 
 def test_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dicom(tmp_path / "a" / "0.dcm", CT, **GREY12)
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
-    with pytest.raises(MissingExtraError, match=r"Reading DICOM files needs the extra `dicom`: pip install"):
+    with refuses("E-EXTRA-001"):
         load_images(str(tmp_path))
 
 
@@ -193,7 +194,7 @@ def test_files_with_other_windows_are_all_named_in_words(tmp_path: Path) -> None
         " each file's own first window",
     ]
     dicom(tmp_path / "a" / "2.dcm", RGB[..., 0])
-    with pytest.raises(DataError, match=r"2\.dcm: .* 8 bits per value, but the first, .*0\.dcm, has 12"):
+    with refuses("E-DATA-117", match=r"2\.dcm: .* 8 bits per value, but the first, .*0\.dcm, has 12"):
         load_images(str(tmp_path))
 
 
@@ -207,7 +208,7 @@ def test_patients_are_groups_under_pseudonyms(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("SMOOTHCERT_SALT", "another secret for tests")
     assert not set(groups) & set(load_images(str(tmp_path)).groups or ())
     dicom(tmp_path / "a" / "3.dcm", CT, **GREY12 | {"PatientID": ""})
-    with pytest.raises(DataError, match="3 files have a Patient ID and 1 do not"):
+    with refuses("E-DATA-039", match="3 files have a Patient ID and 1 do not"):
         load_images(str(tmp_path))
 
 
@@ -254,15 +255,15 @@ def test_a_salt_that_cannot_be_trusted_is_refused(home: Path, monkeypatch: pytes
     home.parent.mkdir(parents=True)
     home.write_bytes(b"short")
     home.chmod(0o600)
-    with pytest.raises(DataError, match="32 random bytes, got 5"):
+    with refuses("E-DATA-024", match="32 random bytes, got 5"):
         pseudonym("A1")
     home.write_bytes(os.urandom(32))
     home.chmod(0o644)
-    with pytest.raises(DataError, match=r"can read the salt.*chmod 600"):
+    with refuses("E-DATA-025", match=r"can read the salt.*chmod 600"):
         pseudonym("A1")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
-    with pytest.raises(DataError, match=r"cannot be stored there .*set SMOOTHCERT_SALT to at least 16"):
+    with refuses("E-DATA-023", match=r"cannot be stored there .*set SMOOTHCERT_SALT to at least 16"):
         pseudonym("A1")
     monkeypatch.setenv("SMOOTHCERT_SALT", "short")
-    with pytest.raises(DataError, match="SMOOTHCERT_SALT must have at least 16 characters, got 5"):
+    with refuses("E-DATA-022", match="SMOOTHCERT_SALT must have at least 16 characters, got 5"):
         pseudonym("A1")

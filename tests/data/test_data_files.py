@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
+from refusals import refuses
 from smoothcert.data import ImageSet
 from smoothcert.data.image_file import image_files, pixels_sha256, read_image
 from smoothcert.errors import DataError, printable
@@ -170,7 +171,7 @@ REFUSED = {
 def test_what_does_not_fit_is_refused_in_one_sentence(tmp_path, case):
     name, write, shape, levels, sentence = REFUSED[case]
     write(tmp_path / name)
-    with pytest.raises(DataError, match=sentence) as refused:
+    with refuses("E-DATA-050", match=sentence) as refused:
         read_image(tmp_path / name, shape, levels)
     said = str(refused.value)
     assert said.startswith(f"{tmp_path / name}: ")
@@ -195,7 +196,7 @@ def test_a_cut_file_is_refused_even_if_other_code_allows_it(tmp_path, ending, mo
     whole = (tmp_path / f"a.{ending}").read_bytes()
     for length in range(0, len(whole) - 12, len(whole) // 15):  # the last 12 bytes of a PNG hold no pixel
         (tmp_path / f"a.{ending}").write_bytes(whole[:length])
-        with pytest.raises(DataError, match=r"damaged|not an image"):
+        with refuses("E-DATA-050", match=r"damaged|not an image"):
             read_image(tmp_path / f"a.{ending}", COLOUR, 255)
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
@@ -228,9 +229,9 @@ def test_changed_bytes_never_raise_anything_else(tmp_path, data, ending):
 
 
 def test_a_missing_or_unreadable_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"none\.png: the file cannot be read \(No such file"):
+    with refuses("E-DATA-050", match=r"none\.png: the file cannot be read \(No such file"):
         read_image(tmp_path / "none.png", COLOUR, 255)
-    with pytest.raises(DataError, match="the file cannot be read"):
+    with refuses("E-DATA-050", match="the file cannot be read"):
         read_image(tmp_path, COLOUR, 255)
 
 
@@ -274,10 +275,10 @@ def test_paths_without_images_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").touch()
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(DataError, match="contains no image file"):
+    with refuses("E-DATA-054"):
         list(image_files([tmp_path / "empty"]))
     for name in ("none", "none.png", "pipe.png"):
-        with pytest.raises(DataError, match=f"{name}: no such image file or folder"):
+        with refuses("E-DATA-053", match=f"{name}: no such image file or folder"):
             list(image_files([tmp_path / name]))
 
 

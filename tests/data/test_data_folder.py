@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from refusals import refuses
 from smoothcert.data import DataOptions, load_images
 from smoothcert.errors import DataError
 
@@ -77,14 +78,14 @@ def test_sixteen_bits_are_never_narrowed(tmp_path: Path, ending: str) -> None:
 def test_values_below_4096_in_16_bits_need_a_word(tmp_path: Path) -> None:
     save(tmp_path / "a" / "0.png", TWELVE)
     save(tmp_path / "a" / "1.png", TWELVE // 2)
-    with pytest.raises(DataError, match=r"--quantise 12 or 16"):
+    with refuses("E-DATA-146", match=r"--quantise 12 or 16"):
         load_images(str(tmp_path))
     for bits, levels in ((12, 4095), (16, 65535)):
         got = load_images(str(tmp_path), DataOptions(quantise=bits))
         assert (got.levels, got.preprocessing) == (levels, ())
         assert np.array_equal(got.images[0, ..., 0], TWELVE)
     save(tmp_path / "a" / "2.png", DEEP)
-    with pytest.raises(DataError, match=r"--quantise 12 expects .* up to \d{5}"):
+    with refuses("E-DATA-145", match=r"--quantise 12 expects .* up to \d{5}"):
         load_images(str(tmp_path), DataOptions(quantise=12))
 
 
@@ -196,20 +197,20 @@ def test_what_is_odd_has_its_own_sentence(tmp_path: Path, case: str) -> None:
 
 def test_wrong_names(tmp_path: Path) -> None:
     cells(tmp_path / "train")
-    with pytest.raises(DataError, match="no folder val in it; available: train"):
+    with refuses("E-DATA-043"):
         load_images(f"{tmp_path}#val")
-    with pytest.raises(DataError, match="none: no such folder"):
+    with refuses("E-DATA-041"):
         load_images(f"{tmp_path}/none/")
-    with pytest.raises(DataError, match=r"--subgroup sex needs columns"):
+    with refuses("E-DATA-001"):
         load_images(f"{tmp_path}#train", DataOptions(subgroups=("sex",)))
-    with pytest.raises(DataError, match="--window needs grey DICOM images"):
+    with refuses("E-DATA-038"):
         load_images(f"{tmp_path}#train", DataOptions(window=(40, 400)))
 
 
 def test_too_many_for_the_memory_is_said_at_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells(tmp_path)
     monkeypatch.setattr("smoothcert.data.stack.memory_limit", lambda: 9 * RGB.nbytes - 1)
-    with pytest.raises(DataError, match="9 images of 8 by 6 pixels"):
+    with refuses("E-DATA-115", match="9 images of 8 by 6 pixels"):
         load_images(str(tmp_path))
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refusals import refuses
 from smoothcert.data import DataOptions, load_images
 from smoothcert.data.npz import catalogue, class_names_of
-from smoothcert.errors import DataError
 
 RNG = np.random.default_rng(0)
 
@@ -54,7 +54,7 @@ def test_a_file_as_it_comes_gets_the_names_of_its_set(home: Path, tmp_path: Path
         got = load_images(f"{archive(tmp_path / f'{name}.npz')}#val")
         assert (len(got), got.class_names, got.labels.tolist()) == (3, ("eos", "mono", "none"), [0, 1, 2])
     assert load_images(f"{archive(tmp_path / 'other.npz')}#val").class_names == ("0", "1", "2")
-    with pytest.raises(DataError, match=r"it has the splits test, train, val: write cellmnist\.npz#test"):
+    with refuses("E-DATA-101", match=r"it has the splits test, train, val: write cellmnist\.npz#test"):
         load_images(str(tmp_path / "cellmnist.npz"))
 
 
@@ -73,12 +73,12 @@ def test_what_is_not_there_is_downloaded_once_and_compared(home: Path, tmp_path:
 
 
 def test_a_download_that_fails_says_where_the_file_belongs(home: Path) -> None:
-    with pytest.raises(DataError, match=r"download failed; .*file://.*/gone\.npz .* as .*/gonemnist\.npz"):
+    with refuses("E-DATA-110"):
         load_images("medmnist:gonemnist")
-    with pytest.raises(DataError, match="MD5"):
+    with refuses("E-DATA-111", match="MD5"):
         load_images("medmnist:cellmnist_64")
     assert not list(home.glob("*"))
-    with pytest.raises(DataError, match="medmnist:nomnist: no such set; available: cellmnist, gonemnist, chestmnist"):
+    with refuses("E-DATA-109"):
         load_images("medmnist:nomnist")
 
 
@@ -86,7 +86,7 @@ def test_without_the_package_files_that_are_there_can_be_read(tmp_path: Path, mo
     monkeypatch.setattr("smoothcert.data.npz.find_spec", lambda name: None)
     monkeypatch.setenv("HOME", str(tmp_path))
     catalogue.cache_clear()
-    with pytest.raises(DataError, match=r"bloodmnist\.npz does not exist.*put the file there, or: pip install --no-d"):
+    with refuses("E-DATA-108"):
         load_images("medmnist:bloodmnist")
     archive(tmp_path / ".medmnist" / "bloodmnist.npz")
     assert load_images("medmnist:bloodmnist").class_names == ("0", "1", "2")
@@ -94,11 +94,11 @@ def test_without_the_package_files_that_are_there_can_be_read(tmp_path: Path, mo
 
 
 def test_volumes_and_many_findings_are_refused(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"organmnist3d: .* 3-D volumes"):
+    with refuses("E-DATA-107", match=r"organmnist3d: .* 3-D volumes"):
         load_images("medmnist:organmnist3d")
-    with pytest.raises(DataError, match="look like 3-D volumes"):
+    with refuses("E-DATA-007", match="look like 3-D volumes"):
         load_images(f"{archive(tmp_path / 'x.npz', shape=(28, 28, 28))}#val")
-    with pytest.raises(DataError, match=r"got labels of shape \(3, 14\); several findings"):
+    with refuses("E-DATA-104", match=r"got labels of shape \(3, 14\); several findings"):
         load_images(f"{archive(tmp_path / 'chestmnist.npz', (14,))}#val")
 
 

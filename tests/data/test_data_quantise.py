@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refusals import refuses
 from smoothcert.data.checks import BITS
 from smoothcert.data.transforms import PIECE, integers_of, levels_of_bits, on_grid, to_grid
 from smoothcert.errors import DataError
@@ -43,7 +44,7 @@ def test_refused_floats(values: list[float], message: str) -> None:
 
 @pytest.mark.parametrize("quantise", [None, 8])
 def test_range_is_checked_even_when_snapping(quantise: int | None) -> None:
-    with pytest.raises(DataError, match=r"be in \[0, 1\], got \[0, 200\]"):
+    with refuses("E-DATA-139", match=r"be in \[0, 1\], got \[0, 200\]"):
         integers_of(np.array([0.0, 200.0], np.float32), None, quantise)
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, __version__
 
+from refusals import refuses
 from smoothcert.data import DataOptions, load_images
-from smoothcert.data.image_header import RefusedError
 from smoothcert.data.transforms import fitted, fitted_all
 from smoothcert.errors import DataError
 
@@ -65,9 +65,9 @@ def test_a_crop_keeps_the_middle() -> None:
     image = np.arange(6 * 9, dtype=np.uint8).reshape(6, 9, 1)
     assert np.array_equal(fitted(image, DataOptions(crop=4), 255), image[1:5, 2:6])
     assert np.array_equal(fitted(image, DataOptions(crop=6), 255), image[:, 2:8])
-    with pytest.raises(RefusedError, match=r"--crop 7 is larger than the image, 9 pixels wide and 6 high.*--resize 7"):
+    with refuses("E-DATA-135", match=r"--crop 7 is larger than the image, 9 pixels wide and 6 high.*--resize 7"):
         fitted(image, DataOptions(crop=7), 255)
-    with pytest.raises(RefusedError, match="--resize takes up to 8,192 pixels, got 100,000"):
+    with refuses("E-DATA-134", match="--resize takes up to 8,192 pixels, got 100,000"):
         fitted(image, DataOptions(resize=100_000), 255)
 
 
@@ -94,7 +94,7 @@ def test_other_shapes_after_resizing_need_a_crop(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     for name, size in (("0", (20, 30)), ("1", (20, 40))):
         Image.fromarray(RNG.integers(0, 256, size, dtype=np.uint8)).save(tmp_path / "a" / f"{name}.png")
-    with pytest.raises(DataError, match=r"20 pixels wide and 10 high after --resize 10.*is 15 by 10; .*--crop 10"):
+    with refuses("E-DATA-113", match=r"20 pixels wide and 10 high after --resize 10.*is 15 by 10; .*--crop 10"):
         load_images(str(tmp_path), DataOptions(resize=10))
     assert load_images(str(tmp_path), DataOptions(resize=10, crop=10)).shape == (1, 10, 10)
 
@@ -105,7 +105,7 @@ def test_overshoot_does_not_hide_twelve_bits(tmp_path: Path) -> None:
     edge[:, 10:] = 4095
     (tmp_path / "a").mkdir()
     Image.fromarray(edge).save(tmp_path / "a" / "0.png")
-    with pytest.raises(DataError, match="no value above 4095 may be 12-bit"):
+    with refuses("E-DATA-146", match="no value above 4095 may be 12-bit"):
         load_images(str(tmp_path), DataOptions(resize=30))
     got = load_images(str(tmp_path), DataOptions(resize=30, quantise=12))
     assert (got.levels, int(got.images.max())) == (4095, 4095)
@@ -166,7 +166,7 @@ def test_a_factory_may_return_integers_of_many_sizes() -> None:
 def test_a_factory_is_told_what_is_wrong(name: str, message: str) -> None:
     with pytest.raises(DataError, match=f"^fit_images:{name}: .*{message}"):
         load_images(f"fit_images:{name}", DataOptions(resize=6))
-    with pytest.raises(DataError, match=r"no column sex for --subgroup; .* has site\."):
+    with refuses("E-DATA-133"):
         load_images("fit_images:floats", DataOptions(subgroups=("sex",)))
-    with pytest.raises(DataError, match="--window is for DICOM images"):
+    with refuses("E-DATA-122"):
         load_images("fit_images:floats", DataOptions(window=(1, 2)))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from refusals import refuses
 from smoothcert.data import DataOptions, load_images
 from smoothcert.data.synthetic import KINDS, synthetic
-from smoothcert.errors import DataError
 
 
 def test_an_image_follows_from_split_and_index_alone() -> None:
@@ -33,7 +33,7 @@ def test_classes_come_in_turn_and_differ() -> None:
 
 @pytest.mark.parametrize("reference", ["synthetic:0", "synthetic:9999999"])
 def test_a_senseless_number_is_refused(reference: str) -> None:
-    with pytest.raises(DataError, match=r"1 to 1,000,000"):
+    with refuses("E-DATA-120", match=r"1 to 1,000,000"):
         load_images(reference)
 
 
@@ -41,10 +41,10 @@ def test_training_images_are_others() -> None:
     train, test = load_images("synthetic:16#train"), load_images("synthetic:16")
     assert train.reference == "synthetic:16#train"
     assert not set(map(train.image_sha256, range(16))) & set(map(test.image_sha256, range(16)))
-    with pytest.raises(DataError, match="test or train"):
+    with refuses("E-DATA-121"):
         load_images("synthetic:16#val")
 
 
 def test_quantise_is_refused() -> None:
-    with pytest.raises(DataError, match="8-bit grid"):
+    with refuses("E-DATA-002", match="8-bit grid"):
         load_images("synthetic:8", DataOptions(quantise=8))

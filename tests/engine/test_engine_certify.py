@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from networks import SEED, small_request, write_grey_images, write_resnet
+from refusals import refuses
 from smoothcert.data import load_images
 from smoothcert.engine.preflight import Preflight
 from smoothcert.engine.resources import Placement
 from smoothcert.engine.run import certify, resume
 from smoothcert.engine.session import Hooks, Progress
-from smoothcert.errors import EvidenceError, InputError, ModelError, SpecError
+from smoothcert.errors import InputError, ModelError, SpecError
 from smoothcert.evidence import open_run
 from smoothcert.evidence.events import LOCKED, SIGNED, STARTED, broken_link
 from smoothcert.noise import Rows, Stage, make_noise
@@ -115,10 +116,10 @@ def test_what_fails_before_the_first_image_leaves_nothing_behind(grey, tmp_path,
 def test_a_run_is_never_overwritten(grey, tmp_path):
     out = certify(small_request("nets:robust", grey, limit=1), tmp_path / "run").path
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
-    with pytest.raises(EvidenceError, match="smoothcert resume"):
+    with refuses("E-RUN-032"):
         certify(small_request("nets:robust", grey, limit=1), out)
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
-    with pytest.raises(EvidenceError, match="not an empty folder"):
+    with refuses("E-RUN-033"):
         certify(small_request("nets:robust", grey), tmp_path)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from networks import small_request, write_random_images, write_resnet
+from refusals import refuses
 from smoothcert.engine import ray as raycluster
 from smoothcert.engine import resources as room
 from smoothcert.engine import run as engines
@@ -23,7 +24,7 @@ from smoothcert.engine.resources import Placement, Workers
 from smoothcert.engine.run import certify, resume
 from smoothcert.engine.session import Hooks
 from smoothcert.engine.workload import Workload
-from smoothcert.errors import EvidenceError, InputError, MissingExtraError, ModelError, RecipeError
+from smoothcert.errors import EvidenceError, InputError, ModelError, RecipeError
 from smoothcert.evidence import open_run
 from smoothcert.verify import verify
 
@@ -250,7 +251,7 @@ def test_what_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):
             certify(asked, tmp_path / "run", placement=placement)
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr(room, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"--engine ray needs the extra `ray`: pip install '\.\[ray\]'"):
+    with refuses("E-EXTRA-001"):
         certify(asked, tmp_path / "run", placement=RAY)
 
 

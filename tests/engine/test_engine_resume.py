@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from networks import small_request, write_grey_images, write_resnet
+from refusals import refuses
 from smoothcert.engine import run as resume_module
 from smoothcert.engine import workload as work_module
 from smoothcert.engine.resources import Placement
 from smoothcert.engine.run import certify, resume
 from smoothcert.engine.session import Hooks
-from smoothcert.errors import EvidenceError, InputError, RecipeError
+from smoothcert.errors import EvidenceError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import SESSION_ENDED, broken_link
 from smoothcert.verify import verify
@@ -94,7 +95,7 @@ def test_files_may_move_but_not_change(half, tmp_path):
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     model, data = (shutil.move(tmp_path / name, moved / name) for name in ("net.safetensors", "images.npz"))
-    with pytest.raises(InputError, match="no such file"):
+    with refuses("E-DATA-095"):
         resume(half, {})
     assert resume(half, {"model": str(model), "data": str(data), "weights": None}) is True
     assert open_run(half.path).sealed
@@ -116,14 +117,14 @@ def test_changed_images_are_refused(half, tmp_path, changed):
         arrays["class_names"] = np.array(["a", "b", "c", "d"])
     np.savez(tmp_path / "images.npz", **arrays)
     before = half.read_ledger().sha256()
-    with pytest.raises(EvidenceError, match="does not hold the images of this run"):
+    with refuses("E-RUN-008"):
         resume(half, {})
     assert half.read_ledger().sha256() == before
 
 
 def test_another_classifier_is_refused(half, tmp_path):
     write_resnet(tmp_path / "other.safetensors", seed=4)
-    with pytest.raises(EvidenceError, match="not the classifier of this run"):
+    with refuses("E-RUN-013"):
         resume(half, {"model": str(tmp_path / "other.safetensors")})
 
 
@@ -132,7 +133,7 @@ def test_an_edited_spec_is_refused(half, old, new):
     text = half.spec.read_text()
     assert old in text
     half.spec.write_text(text.replace(old, new))
-    with pytest.raises(EvidenceError, match="not the spec that was locked"):
+    with refuses("E-RUN-005"):
         resume(half, {})
 
 
@@ -144,7 +145,7 @@ def test_another_recipe_must_be_accepted_and_is_then_named(half, monkeypatch):
 
     before = half.read_ledger().lines
     monkeypatch.setattr(work_module, "choose_recipe", elsewhere)
-    with pytest.raises(RecipeError, match=r"instructions .* is now abacus; torch .* is now 1\.0.*--accept-recipe"):
+    with refuses("E-RECIPE-001", match="instructions .* is now abacus; torch .* is now 1\\.0.*--accept-recipe"):
         resume(half, {})
     assert half.read_ledger().lines == before
     assert resume(half, {}, accept_recipe=True) is True
@@ -158,12 +159,12 @@ def test_another_recipe_must_be_accepted_and_is_then_named(half, monkeypatch):
 
 
 def test_no_run_no_resume(tmp_path):
-    with pytest.raises(EvidenceError, match=r"spec\.json"):
+    with refuses("E-RUN-028"):
         resume(RunDirectory(tmp_path), {})
 
 
 def test_a_run_that_another_process_writes_is_refused(half):
-    with half.locked(), pytest.raises(EvidenceError, match="Another process"):
+    with half.locked(), refuses("E-RUN-046"):
         resume(half, {})
     assert resume(half, {}) is True
 

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from networks import small_request, write_grey_images, write_random_images
+from refusals import refuses
 from smoothcert.config import Share, parse_share
 from smoothcert.engine import session
 from smoothcert.engine.resources import Placement
 from smoothcert.engine.run import certify, resume
-from smoothcert.errors import SpecError
 from smoothcert.evidence import RunDirectory, merge, open_run
 from smoothcert.verify import verify
 
@@ -135,14 +135,14 @@ def test_more_shards_than_images(grey, tmp_path):
 
 
 def test_a_seed_is_needed(asked, tmp_path):
-    with pytest.raises(SpecError, match=r"--shard needs --seed.*secrets\.randbits\(64\)"):
+    with refuses("E-SPEC-006", match="--shard needs --seed.*secrets\\.randbits\\(64\\)"):
         certify(asked.model_copy(update={"seed": None}), tmp_path / "run", placement=Placement(shard="0/2"))
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("text", ["", "1", "4/4", "-1/4", "0/0", "1/2/3", "a/b", "0/4 ", "0/1000001", "٠/٤", "0.0/4"])
 def test_what_is_no_shard(text, asked, tmp_path):
-    with pytest.raises(SpecError, match=r"--shard: expected i/n"):
+    with refuses("E-SPEC-001"):
         certify(asked, tmp_path / "run", placement=Placement(shard=text))
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from networks import small_request, write_random_images, write_resnet
+from refusals import refuses
 from smoothcert.engine import worker_pool as members
 from smoothcert.engine.local import LocalEngine
 from smoothcert.engine.messages import Closed, Died, Heartbeat, Ready, Refusal, Results
 from smoothcert.engine.run import freeze_spec
 from smoothcert.engine.worker_pool import MOST_GIVEN, WorkerPool, share_of
 from smoothcert.engine.workload import load_workload
-from smoothcert.errors import ModelError, RecipeError, SmoothcertError
+from smoothcert.errors import ModelError, RecipeError
 
 from .fakepool import SAMPLES_PER_LINE, FakePool, as_sent
 
@@ -162,7 +163,7 @@ def test_workers_that_only_lie_stop_the_run(sampled, fleet_of):
     _, _, known = sampled
     pool = FakePool(known, strange=lambda name, worker: Results(("{}",), 0) if worker.images else None)
     _, _, sample = fleet_of(pool)
-    with pytest.raises(SmoothcertError, match=r"3 workers sent invalid results.*smoothcert resume RUN"):
+    with refuses("E-RUN-012", match="3 workers sent invalid results.*smoothcert resume RUN"):
         sample(0.25)
     assert len(pool.stopped) == members.MOST_INVALID
 
@@ -171,9 +172,7 @@ def test_workers_that_only_die_stop_the_run(sampled, fleet_of):
     _, _, known = sampled
     pool = FakePool(known, strange=lambda name, worker: Died("out of memory"))
     _, _, sample = fleet_of(pool, 2)
-    with pytest.raises(
-        SmoothcertError, match=r"7 workers ended one after the other.*out of memory\..*smoothcert resume RUN"
-    ):
+    with refuses("E-RUN-012", match="7 workers ended one after the other.*out of memory\\..*smoothcert resume RUN"):
         sample(0.25)
 
 
@@ -182,9 +181,9 @@ def test_an_image_that_kills_every_worker_is_named(sampled, fleet_of):
     pool = FakePool(known, strange=lambda name, worker: Died("crash") if 17 in worker.images else None)
     fleet, _, _ = fleet_of(pool, 2)
     done = []
-    with pytest.raises(
-        SmoothcertError,
-        match=r"7 workers ended one after the other without a result; all of them had image 17; the last: crash",
+    with refuses(
+        "E-RUN-012",
+        match="7 workers ended one after the other without a result; all of them had image 17; the last: crash",
     ):
         done.extend(line.index for some in fleet.sample(0.25, range(IMAGES), lambda _: None) for line in some)
     assert len(done) == len(set(done)) >= IMAGES - 6  # the others were not kept from being decided
@@ -228,7 +227,7 @@ def test_it_begins_with_those_for_whom_there_is_room(sampled, fleet_of):
 def test_no_room_at_all_is_said(sampled, fleet_of, monkeypatch):
     monkeypatch.setattr(members, "START_SECONDS", -1.0)
     _, _, sample = fleet_of(FakePool(sampled[2]))
-    with pytest.raises(SmoothcertError, match="no worker could be started"):
+    with refuses("E-RUN-012"):
         sample(0.25)
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factories import WEIGHTS, SealedRun, certified_facts, make_bundle, make_spec, with_weights
-from smoothcert.errors import EvidenceError, SpecError
+from refusals import refuses
+from smoothcert.errors import EvidenceError
 from smoothcert.evidence.bundle.differences import certified_of, differences, tie_of
 from smoothcert.evidence.bundle.files import bundle_faults, read_bundle, write_bundle
 from smoothcert.evidence.bundle.record import Bundle
@@ -64,7 +65,7 @@ def test_a_changed_file_is_named(folder, name):
         changed = bytearray(data)
         changed[place] ^= 1
         (folder / name).write_bytes(bytes(changed))
-        with pytest.raises(EvidenceError, match=r"is not the bundle that was written: .* was changed") as refused:
+        with refuses("E-RUN-016") as refused:
             read_bundle(folder)
         assert str(refused.value).count("\n") == 0
         if name != "SHA256SUMS":
@@ -81,14 +82,14 @@ def test_a_missing_or_cut_file_is_named(folder, name, how):
     elif how != "missing":
         (folder / name).write_bytes({"empty": b"", "cut": data[:-5], "longer": data + b"\n"}[how])
     wanted = {"missing": "is missing", "a folder": "is not a file"}.get(how, "was changed")
-    with pytest.raises(EvidenceError, match=f"{name} {wanted}"):
+    with refuses("E-RUN-016", match=f"{name} {wanted}"):
         read_bundle(folder)
 
 
 def test_an_added_file_is_named(folder):
     for name in ("notes.txt", ".DS_Store", "a\nb"):
         (folder / name).touch()
-        with pytest.raises(EvidenceError, match=re.escape(json.dumps(name)) + " was added"):
+        with refuses("E-RUN-016", match=re.escape(json.dumps(name)) + " was added"):
             read_bundle(folder)
         (folder / name).unlink()
     (folder / "more").mkdir()
@@ -121,7 +122,7 @@ SUMS = {
 def test_strange_sums_are_refused(folder, change):
     path = folder / "SHA256SUMS"
     path.write_text(SUMS[change](path.read_text()))
-    with pytest.raises(EvidenceError, match="SHA256SUMS was changed"):
+    with refuses("E-RUN-016", match="SHA256SUMS was changed"):
         read_bundle(folder)
 
 
@@ -152,7 +153,7 @@ def test_a_record_that_is_none_is_refused_though_its_hash_fits(folder, case):
         resum(folder)
     else:
         edit(folder, lambda record: record.update(change))
-    with pytest.raises(EvidenceError, match=sentence) as refused:
+    with refuses("E-RUN-016", match=sentence) as refused:
         read_bundle(folder)
     assert "bundle.json was changed" in str(refused.value)
     assert "pydantic" not in str(refused.value)
@@ -161,13 +162,13 @@ def test_a_record_that_is_none_is_refused_though_its_hash_fits(folder, case):
 def test_weights_that_the_record_does_not_name_are_refused(folder):
     (folder / "weights.safetensors").write_bytes(WEIGHTS + b"!")
     resum(folder)
-    with pytest.raises(EvidenceError, match=r"it is not the file that bundle\.json names"):
+    with refuses("E-RUN-016"):
         read_bundle(folder)
 
 
 def test_nothing_is_overwritten_and_nothing_left_half(folder, tmp_path, monkeypatch):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(EvidenceError, match="is not an empty folder"):
+    with refuses("E-RUN-033"):
         write_bundle(folder, make_bundle(SPEC), b"")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     (tmp_path / "file").touch()
@@ -179,7 +180,7 @@ def test_nothing_is_overwritten_and_nothing_left_half(folder, tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(EvidenceError, match=r"Cannot write the bundle .*: No space left on device"):
+    with refuses("E-RUN-015"):
         write_bundle(tmp_path / "new", make_bundle(SPEC), WEIGHTS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "file"]
 
@@ -188,7 +189,7 @@ def test_nothing_is_overwritten_and_nothing_left_half(folder, tmp_path, monkeypa
 def test_a_place_without_a_bundle_is_refused(tmp_path, place):
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(EvidenceError, match=r"Expected a bundle directory with a bundle\.json, found none in"):
+    with refuses("E-RUN-018"):
         read_bundle(tmp_path / place)
 
 
@@ -246,7 +247,7 @@ def test_what_a_run_certified_is_taken_from_its_spec():
     found = certified_facts(SPEC, 0.5)
     assert (found.sigma, found.images, found.spec_sha256) == (0.5, 5, SPEC.sha256())
     assert (found.data, found.k, found.n_max, found.alpha) == ("d.npz", (1,), 200, 0.001)
-    with pytest.raises(SpecError, match="noise levels"):
+    with refuses("E-SPEC-002"):
         certified_of(SealedRun(None, SPEC, None), 0.3)
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factories import make_line, make_spec
+from refusals import refuses
 from smoothcert.config import Criterion, make_request
-from smoothcert.errors import SpecError
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.results import Verdict, entries, judge, verdicts
 
@@ -105,7 +105,7 @@ def test_one_noise_level_that_is_partial_leaves_every_criterion_undecided():
     ],
 )
 def test_a_cell_that_is_not_of_the_run_is_refused(more, reason):
-    with pytest.raises(SpecError, match=reason):
+    with refuses("E-SPEC-005", match=reason):
         make_request(model="m", data="d", sigma=0.25, radius=0.25, **more)
 
 

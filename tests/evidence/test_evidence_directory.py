@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factories import make_spec
+from refusals import refuses
 from smoothcert.errors import EvidenceError, SpecError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.creation import create_run
@@ -41,7 +42,7 @@ def test_an_empty_folder_is_taken(tmp_path):
 def test_a_run_is_never_overwritten(tmp_path):
     run = create_run(tmp_path / "run", SPEC, {})
     before = {path: path.read_bytes() for path in run.path.rglob("*.json*")}
-    with pytest.raises(EvidenceError, match=r"already contains a run, .*smoothcert resume .*run`"):
+    with refuses("E-RUN-032"):
         create_run(run.path, make_spec(alpha=0.01), {})
     assert {path: path.read_bytes() for path in run.path.rglob("*.json*")} == before
 
@@ -59,7 +60,7 @@ def test_an_occupied_place_is_refused(tmp_path, name):
 
 def test_a_folder_that_is_not_empty_is_named_before_any_work(tmp_path):
     (tmp_path / "mine").write_text("mine")
-    with pytest.raises(EvidenceError, match=r"exists and is not an empty folder\. Choose another --out"):
+    with refuses("E-RUN-033"):
         refuse_occupied(tmp_path)
 
 
@@ -69,7 +70,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch, call):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, call, full)
-    with pytest.raises(EvidenceError, match=r"Cannot create the run directory .*run: No space left on device\."):
+    with refuses("E-RUN-020"):
         create_run(tmp_path / "run", SPEC, {"threads": 1})
     assert everything(tmp_path) == []
 
@@ -93,13 +94,13 @@ def test_open_run_counts_what_is_missing(tmp_path):
 @pytest.mark.parametrize("name", ["none", "file"])
 def test_where_there_is_no_run(tmp_path, name):
     (tmp_path / "file").write_text("")
-    with pytest.raises(EvidenceError, match=rf"Expected a run directory with a spec\.json, found none in .*{name}\."):
+    with refuses("E-RUN-028", match=f"Expected a run directory with a spec\\.json, found none in .*{name}\\."):
         open_run(tmp_path / name)
 
 
 def test_a_spec_that_cannot_be_read(tmp_path):
     (tmp_path / "spec.json").mkdir()
-    with pytest.raises(EvidenceError, match=r"Cannot read .*spec\.json: expected a regular file"):
+    with refuses("E-FILE-002"):
         open_run(tmp_path)
 
 
@@ -128,7 +129,7 @@ def test_the_lock_refuses_a_second_process_and_dies_with_the_first(tmp_path):
     command = [sys.executable, "-c", HOLD, str(run.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(EvidenceError, match="Another process is writing"), run.locked():
+        with refuses("E-RUN-046"), run.locked():
             pass
         other.send_signal(signal.SIGKILL)
     with run.locked():
@@ -143,7 +144,7 @@ def test_a_disk_that_keeps_no_locks_is_not_taken_for_a_second_process(tmp_path, 
 
     run = create_run(tmp_path / "run", SPEC, {})
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(EvidenceError, match=r"does not support locks \(No locks available\)"), run.locked():
+    with refuses("E-RUN-045"), run.locked():
         pass
 
 

@@ -11,6 +11,7 @@ import shutil
 import pytest
 
 from factories import deal_shards, make_shard, simulate_run, unfinish
+from refusals import refuses
 from smoothcert.config import Production
 from smoothcert.errors import EvidenceError, SpecError
 from smoothcert.evidence import RunDirectory, merge, open_run
@@ -206,7 +207,7 @@ def test_a_shard_that_another_machine_resumed_is_one_shard(whole, tmp_path):
         (run.ledger / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in some))
     unfinish(parts[2], drop=0)
     ledger = run.read_ledger()
-    with pytest.raises(EvidenceError, match=rf"has the numeric recipe '{recipe.name}'"):
+    with refuses("E-RUN-025", match=f"has the numeric recipe '{recipe.name}'"):
         merge(parts, tmp_path / "merged")
     append_event(run.events, RESUMED, lines=4, recipe=recipe.model_dump())
     append_event(run.events, SHARD_FINISHED, shard="2/3", lines=6, ledger_sha256=ledger.sha256())
@@ -320,7 +321,7 @@ def test_what_does_not_belong_is_refused_and_nothing_is_written(parts, tmp_path,
 def test_a_spec_that_its_log_did_not_lock_is_refused(parts, tmp_path):
     for part in parts:
         edit_json(part / "spec.json", lambda spec: spec["request"].update(alpha=0.01))
-    with pytest.raises(EvidenceError, match=r"part0 cannot be merged: spec\.json is not the spec that was locked"):
+    with refuses("E-RUN-025", match="part0 cannot be merged: spec\\.json is not the spec that was locked"):
         merge(parts, tmp_path / "merged")
 
 
@@ -328,33 +329,33 @@ def test_shards_with_an_image_in_common_are_refused_even_where_they_agree(whole,
     run = open_run(whole)
     lines = [line for line in run.ledger.lines if line.index in (1, 4)]
     other = make_shard(tmp_path / "other", run, "3/4", lines)
-    with pytest.raises(
-        EvidenceError, match=r"part1 and .*other both have a result for sigma 0.25, image 1 \(results in common: 4\)"
+    with refuses(
+        "E-RUN-026", match="part1 and .*other both have a result for sigma 0.25, image 1 \\(results in common: 4\\)"
     ):
         merge([*parts, other], tmp_path / "deep" / "merged")
     assert not (tmp_path / "deep").exists()
 
 
 def test_the_same_run_twice(parts, tmp_path):
-    with pytest.raises(EvidenceError, match=r"Duplicate run .*part0; name each run once"):
+    with refuses("E-RUN-021", match="Duplicate run .*part0; name each run once"):
         merge([parts[0], parts[1], tmp_path / "part1" / ".." / "part0"], tmp_path / "merged")
     (tmp_path / "link").symlink_to(parts[0])
-    with pytest.raises(EvidenceError, match=r"Duplicate run .*link"):
+    with refuses("E-RUN-021"):
         merge([parts[0], tmp_path / "link"], tmp_path / "merged")
     copy = shutil.copytree(parts[0], tmp_path / "copy")
-    with pytest.raises(EvidenceError, match=r"copy is a copy of .*part0 \(equal event logs\)"):
+    with refuses("E-RUN-024", match="copy is a copy of .*part0 \\(equal event logs\\)"):
         merge([*parts, copy], tmp_path / "merged")
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two(parts, tmp_path, count):
-    with pytest.raises(EvidenceError, match=f"Expected two or more run directories to merge, got {count}"):
+    with refuses("E-RUN-027", match=f"Expected two or more run directories to merge, got {count}"):
         merge(parts[:count], tmp_path / "merged")
 
 
 def test_a_merged_run_is_not_merged_again(parts, tmp_path):
     merged = merge(parts[:2], tmp_path / "merged")
-    with pytest.raises(EvidenceError, match="is a merged run; merge the runs"):
+    with refuses("E-RUN-023"):
         merge([merged.path, parts[2]], tmp_path / "again")
 
 
@@ -369,7 +370,7 @@ def test_an_occupied_place(parts, tmp_path):
 def test_a_shard_that_is_being_written(parts, tmp_path):
     with (
         RunDirectory(parts[1]).locked(),
-        pytest.raises(EvidenceError, match=r"Another process is writing .*part1\. Wait for it"),
+        refuses("E-RUN-047", match="Another process is writing .*part1\\. Wait for it"),
     ):
         merge(parts, tmp_path / "merged")
     assert merge(parts, tmp_path / "merged").seal() is not None
@@ -381,12 +382,12 @@ def test_no_shard_can_be_written_while_it_is_copied(parts, tmp_path, monkeypatch
         pass
 
     def seen(*_):
-        with pytest.raises(EvidenceError, match="Another process is writing"), run.locked():
+        with refuses("E-RUN-046"), run.locked():
             pass
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(shutil, "copyfile", seen)
-    with pytest.raises(EvidenceError, match=r"Cannot create the run directory .*merged: No space left on device"):
+    with refuses("E-RUN-020"):
         merge(parts, tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
@@ -410,5 +411,5 @@ def test_a_merge_event_names_folders_and_nothing_else(parts, tmp_path, name):
     record = json.loads(log[1])
     record["shards"][0]["name"] = name
     merged.events.write_text(log[0] + json.dumps(record) + "\n")
-    with pytest.raises(EvidenceError, match=r"Line 2 of .*events\.jsonl is not an event: 'merge': shards"):
+    with refuses("E-RUN-036", match="Line 2 of .*events\\.jsonl is not an event: 'merge': shards"):
         merged.read_events()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, binomtest, norm
 
 from factories import make_line, make_spec
-from smoothcert.errors import SpecError
+from refusals import refuses
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.outcomes import line_tallies, outcomes, outcomes_by_k, plan_of, winner
 from smoothcert.evidence.results import entries, results_record
@@ -212,7 +212,7 @@ def test_several_k_and_blocks_give_what_each_gives_alone(monkeypatch, bound):
 
 def test_votes_at_other_looks_are_refused():
     for looks in ([{0: 101}], [{0: 100}, {0: 201}]):
-        with pytest.raises(SpecError, match=r"expected votes at the looks \(100, 200\), got other sample numbers"):
+        with refuses("E-SPEC-010", match="expected votes at the looks \\(100, 200\\), got other sample numbers"):
             outcomes(make_spec(), [make_line(0, 0, {0: 100}, looks)], 0.25, 1)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import smoothcert.evidence.line_store as stored
 from factories import make_line
-from smoothcert.errors import EvidenceError
+from refusals import refuses
 from smoothcert.evidence.ledger import Ledger, read_ledger
 
 few = st.builds(
@@ -120,7 +120,7 @@ def test_a_file_that_is_changed_while_it_is_read_is_named(tmp_path, other):
     folder = written(tmp_path / "ledger", [[make_line(1)]])
     ledger = read_ledger(folder)
     (folder / "w0.jsonl").write_bytes(other)
-    with pytest.raises(EvidenceError, match=r"w0\.jsonl was changed while it was read"):
+    with refuses("E-RUN-043", match="w0\\.jsonl was changed while it was read"):
         list(ledger.lines)
 
 
@@ -128,7 +128,7 @@ def test_a_file_that_is_gone_is_named(tmp_path):
     folder = written(tmp_path / "ledger", [[make_line(1)]])
     ledger = read_ledger(folder)
     (folder / "w0.jsonl").unlink()
-    with pytest.raises(EvidenceError, match=r"Cannot read .*w0\.jsonl: No such file"):
+    with refuses("E-FILE-001", match="Cannot read .*w0\\.jsonl: No such file"):
         list(ledger.lines)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from refusals import refuses
 from smoothcert import formats
 from smoothcert.config import Request, Spec, read_spec
-from smoothcert.errors import EvidenceError, SpecError
+from smoothcert.errors import SpecError
 from smoothcert.formats import card, event, line, spec
 from smoothcert.formats.event import KINDS, event_line, parse_event, unknown_of
 from smoothcert.formats.line import KEYS, parse_line
@@ -106,5 +107,5 @@ def test_an_unknown_key_of_a_ledger_line_is_refused() -> None:
     path = STORED[0] / "plain" / "ledger" / "local-0.jsonl"
     record = json.loads(path.read_bytes().splitlines()[0])
     for name in ("output", "later"):
-        with pytest.raises(EvidenceError, match=f"unknown key '{name}'"):
+        with refuses("E-RUN-054", match=f"unknown key '{name}'"):
             parse_line(json.dumps({**record, name: 1}))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from refusals import refuses
 from smoothcert.errors import ModelError
 from smoothcert.models import ModelOptions, load_classifier
 
@@ -118,5 +119,5 @@ def test_refusals(model: str, options: ModelOptions, message: str) -> None:
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     torch.save({"2.weight": torch.ones(3, 12)}, tmp_path / "w.pt")
-    with pytest.raises(ModelError, match=r"w\.pt: .*missing 2\.bias, unknown none"):
+    with refuses("E-MODEL-080", match=r"w\.pt: .*missing 2\.bias, unknown none"):
         load_classifier("my_nets:plain", ModelOptions(weights="w.pt"))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import nn
 
+from refusals import refuses
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions, at_sigma, load_classifier
@@ -53,11 +54,11 @@ def test_round_trip(net: nn.Module, file: Path) -> None:
 
 
 def test_nothing_is_overwritten_and_nothing_is_left_half_written(net: nn.Module, file: Path) -> None:
-    with pytest.raises(ModelError, match="exists; choose another name"):
+    with refuses("E-MODEL-036"):
         save_weights(net, CARD, file)
-    with pytest.raises(ModelError, match=r"ending in \.safetensors"):
+    with refuses("E-MODEL-035"):
         save_weights(net, CARD, file.with_suffix(".pt"))
-    with pytest.raises(ModelError, match="cannot be written"):
+    with refuses("E-MODEL-037"):
         save_weights(net, CARD, file.parent / "no" / "folder.safetensors")
     assert os.listdir(file.parent) == ["net.safetensors"]
 
@@ -65,7 +66,7 @@ def test_nothing_is_overwritten_and_nothing_is_left_half_written(net: nn.Module,
 def test_a_file_without_card_needs_arch(net: nn.Module, tmp_path: Path) -> None:
     path = str(tmp_path / "bare.safetensors")
     save_file({f"module.{name}": value.contiguous() for name, value in net.state_dict().items()}, path)
-    with pytest.raises(ModelError, match="does not declare its architecture; add --arch"):
+    with refuses("E-MODEL-077"):
         load_classifier(path)
     got = load_classifier(path, ModelOptions(arch="resnet8"))
     assert (got.num_classes, got.mean, got.sigma, got.input_shape) == (4, (), None, None)
@@ -88,20 +89,20 @@ def test_contradictions(file: Path, options: ModelOptions, message: str) -> None
 def test_other_tensors_are_named(net: nn.Module, tmp_path: Path) -> None:
     path, arch = str(tmp_path / "x.safetensors"), ModelOptions(arch="resnet8")
     save_file({"conv1.weight": torch.zeros(1)}, path)
-    with pytest.raises(ModelError, match=r"missing stem\.0\.weight, .* more, unknown conv1\.weight;"):
+    with refuses("E-MODEL-080", match=r"missing stem\.0\.weight, .* more, unknown conv1\.weight;"):
         load_classifier(path, arch)
     state = {name: value.contiguous() for name, value in net.state_dict().items()}
     save_file(state | {"head.bias": torch.zeros(9)}, path)
-    with pytest.raises(ModelError, match=r"head\.bias must have shape \(4,\), got \(9,\)"):
+    with refuses("E-MODEL-081", match=r"head\.bias must have shape \(4,\), got \(9,\)"):
         load_classifier(path, arch)
     save_file(state | {"head.bias": torch.zeros(4, dtype=torch.int8)}, path)
-    with pytest.raises(ModelError, match=r"head\.bias must be torch\.float32, got torch\.int8"):
+    with refuses("E-MODEL-082", match=r"head\.bias must be torch\.float32, got torch\.int8"):
         load_classifier(path, arch)
     save_file(state | {"head.bias": torch.tensor([0, 0, 0, torch.nan])}, path)
-    with pytest.raises(ModelError, match=r"head\.bias .* not finite"):
+    with refuses("E-MODEL-083"):
         load_classifier(path, arch)
     save_file({name: value for name, value in state.items() if name != "layers.2.first.0.weight"}, path)
-    with pytest.raises(ModelError, match=r"missing layers\.2\.first\.0\.weight, unknown none"):
+    with refuses("E-MODEL-080", match=r"missing layers\.2\.first\.0\.weight, unknown none"):
         load_classifier(path, arch)
 
 
@@ -116,19 +117,19 @@ def test_half_precision_weights_become_float32(net: nn.Module, tmp_path: Path) -
 def test_an_unknown_architecture_in_the_card(net: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     save_weights(net, Card(arch="resnet9000"), path)
-    with pytest.raises(ModelError, match="unknown architecture 'resnet9000'; expected one of resnet8"):
+    with refuses("E-MODEL-078", match="unknown architecture 'resnet9000'; expected one of resnet8"):
         load_classifier(str(path))
 
 
 @pytest.mark.parametrize("name", ["net.h5", "net.safetensors.gz", "", "a b:c", ":f", "net"])
 def test_unknown_forms_name_the_known_ones(name: str) -> None:
-    with pytest.raises(ModelError, match=r"--model takes FILE.safetensors or .* or module:factory"):
+    with refuses("E-MODEL-024"):
         load_classifier(name)
 
 
 @pytest.mark.parametrize("name", ["none.safetensors", "none.pt"])
 def test_missing_file(name: str) -> None:
-    with pytest.raises(ModelError, match=r"cannot be read .*; check the path"):
+    with refuses("E-MODEL-034"):
         load_classifier(name, ModelOptions(arch="resnet8"))
 
 
@@ -175,14 +176,14 @@ def test_averaged_weights_are_taken_alone_and_refused_beside_others(net: nn.Modu
     images = torch.randn(1, 3, 8, 8)
     assert torch.equal(load_classifier(str(path), arch).module(images), net(images))
     torch.save({"state_dict": net.state_dict(), "model_ema": net.state_dict()}, path)
-    with pytest.raises(ModelError, match=r"\(state_dict\) and .* \(model_ema\)"):
+    with refuses("E-MODEL-029"):
         load_classifier(str(path), arch)
 
 
 def test_prefixes_of_lightning_go_only_where_the_network_does_not_know_them(net: nn.Module, tmp_path: Path) -> None:
     inside = nn.ModuleDict({"model": net})
     load_state(inside, dict(inside.state_dict()), "net")
-    with pytest.raises(ModelError, match=r"missing .*, unknown model\."):
+    with refuses("E-MODEL-080"):
         load_state(net, {**inside.state_dict(), "loss": torch.zeros(1)}, "net")
 
 
@@ -218,14 +219,14 @@ class Payload:
 def test_a_doctored_pickle_is_refused_and_does_not_run(tmp_path: Path, legacy: bool) -> None:
     file = tmp_path / "doctored.pt"
     torch.save({"state_dict": Payload(tmp_path / "owned")}, file, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(ModelError, match=r"would call (posix|nt)\.system"):
+    with refuses("E-MODEL-026", match=r"would call (posix|nt)\.system"):
         load_classifier(str(file), ModelOptions(arch="resnet8"))
     assert not (tmp_path / "owned").exists()
 
 
 def test_a_whole_pickled_module_is_refused(net: nn.Module, tmp_path: Path) -> None:
     torch.save(net, tmp_path / "net.pt")
-    with pytest.raises(ModelError, match=r"would call smoothcert\.models\.resnet\.ResNet"):
+    with refuses("E-MODEL-026", match=r"would call smoothcert\.models\.resnet\.ResNet"):
         load_classifier(str(tmp_path / "net.pt"), ModelOptions(arch="resnet8"))
 
 
@@ -245,18 +246,18 @@ def test_other_contents_are_refused(tmp_path: Path, content: object, message: st
 
 def test_a_state_dict_without_arch(net: nn.Module, tmp_path: Path) -> None:
     torch.save(net.state_dict(), tmp_path / "net.pt")
-    with pytest.raises(ModelError, match="add --arch"):
+    with refuses("E-MODEL-077"):
         load_classifier(str(tmp_path / "net.pt"))
 
 
 def test_pt2_is_code_and_needs_trust(tmp_path: Path) -> None:
     file = tmp_path / "net.pt2"
     file.write_bytes(b"anything")
-    with pytest.raises(ModelError, match=r"a \.pt2 file is code.* add --trust-model"):
+    with refuses("E-MODEL-085", match=r"a \.pt2 file is code.* add --trust-model"):
         load_classifier(str(file))
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with refuses("E-MODEL-086"):
         load_classifier(str(file), ModelOptions(trust_model=True))
-    with pytest.raises(ModelError, match="leave out --arch"):
+    with refuses("E-MODEL-084"):
         load_classifier(str(file), ModelOptions(trust_model=True, arch="resnet8"))
 
 

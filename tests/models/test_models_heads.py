@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from refusals import refuses
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
 from smoothcert.models import Classifier
@@ -88,7 +89,7 @@ def test_one_logit_is_told_from_its_values() -> None:
 
 
 def test_one_probability_has_to_be_said() -> None:
-    with pytest.raises(ModelError, match=r"from 0 to 0\.9.*--output logit or --output probability"):
+    with refuses("E-MODEL-050", match=r"from 0 to 0\.9.*--output logit or --output probability"):
         settle(UNIT)
     assert settle(UNIT, output="probability").module(IMAGES).argmax(dim=1).tolist() == [1, 0, 0, 0]
     assert settle(UNIT, output="logit").module(IMAGES).argmax(dim=1).tolist() == [1, 1, 1, 0]
@@ -182,10 +183,10 @@ class OnTwoDevices(nn.Module):
     ],
 )
 def test_a_failure_names_a_remedy_that_fits(error, remedy):
-    with pytest.raises(ModelError, match=rf"^net fails on images of shape .*\. .*{remedy}"):
+    with refuses("E-MODEL-046", match=rf"^net fails on images of shape .*\. .*{remedy}"):
         settle(error)
 
 
 def test_a_tensor_left_on_another_device():
-    with pytest.raises(ModelError, match="to the CPU in its factory"):
+    with refuses("E-MODEL-046"):
         resolve_head(assembled(OnTwoDevices(), Card(), "", "net"), IMAGES)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from smoothcert.errors import MissingExtraError, ModelError
+from refusals import refuses
+from smoothcert.errors import ModelError
 from smoothcert.models import ModelOptions, load_classifier
 
 from .conftest import library
@@ -51,7 +52,7 @@ def test_weights_elsewhere_and_what_the_metadata_declare(nets: Any, tmp_path: Pa
     model = bundle(tmp_path, RESNET, value_range=[0, 255], channel_def=names)
     net = built(nets, RESNET)
     torch.save(net.state_dict(), tmp_path / "other.pt")
-    with pytest.raises(ModelError, match=r"model\.pt: the file cannot be read"):
+    with refuses("E-MODEL-034"):
         load_classifier(model, TRUST)
     got = load_classifier(model, ModelOptions(trust_model=True, in_channels=3, weights=str(tmp_path / "other.pt")))
     assert got.class_names == ("healthy", "mild", "severe", "unclear")
@@ -68,7 +69,7 @@ def test_a_scripted_bundle(nets: Any, trained: nn.Module, tmp_path: Path) -> Non
 
 def test_without_trust_nothing_is_built(tmp_path: Path) -> None:
     model = bundle(tmp_path, {"_target_": "torch.nn.Identity", "run": f"$open('{tmp_path}/owned', 'w')"})
-    with pytest.raises(ModelError, match=r"a MONAI bundle is code.* add --trust-model"):
+    with refuses("E-MODEL-061"):
         load_classifier(model)
     assert not (tmp_path / "owned").exists()
 
@@ -89,9 +90,9 @@ def test_refusals(nets: Any, tmp_path: Path, network: dict[str, Any] | None, mes
 
 
 def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"expected a MONAI bundle, a folder with configs/inference\.json"):
+    with refuses("E-MODEL-062"):
         load_classifier(f"monai:{tmp_path}", TRUST)
-    with pytest.raises(ModelError, match="leave out --arch"):
+    with refuses("E-MODEL-060"):
         load_classifier(f"monai:{tmp_path}", ModelOptions(arch="resnet8"))
 
 
@@ -99,5 +100,5 @@ def test_a_missing_library_names_its_extra(tmp_path: Path, monkeypatch: pytest.M
     for name in [name for name in sys.modules if name.partition(".")[0] == "monai"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "monai", None)
-    with pytest.raises(MissingExtraError, match=r"needs the extra `monai`: pip install '\.\[monai\]'"):
+    with refuses("E-EXTRA-001"):
         load_classifier(bundle(tmp_path, RESNET), TRUST)

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from refusals import refuses
 from smoothcert.config import make_request
-from smoothcert.errors import MissingExtraError, ModelError, RecipeError
+from smoothcert.errors import ModelError
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.heads import resolve_head
 from smoothcert.noise import make_noise
@@ -52,7 +53,7 @@ def test_double_precision_runs_where_onnxruntime_has_it(exported, trained) -> No
     torch.manual_seed(0)
     flat = nn.Sequential(nn.Flatten(), nn.Linear(432, 3)).eval()
     assert compared(exported(copy.deepcopy(flat), (2, 3, 12, 12), dtype=torch.float64), flat, 300) == 0
-    with pytest.raises(ModelError, match=r"does not implement .* float32"):
+    with refuses("E-MODEL-071", match=r"does not implement .* float32"):
         load_classifier(exported(copy.deepcopy(trained), (2, 3, 12, 12), dtype=torch.float64))
 
 
@@ -61,7 +62,7 @@ def test_channels_last_are_told_from_the_declared_shape(exported, trained) -> No
     assert compared(path, trained) == 0
     got = load_classifier(path, ModelOptions(in_channels=3))
     assert (got.input_shape, got.adapted) == ((3, 12, 12), ("channels last (NHWC)",))
-    with pytest.raises(ModelError, match="declares layout NHWC, but --layout is NCHW"):
+    with refuses("E-MODEL-041"):
         load_classifier(path, ModelOptions(layout="NCHW", in_channels=3))
 
 
@@ -89,9 +90,9 @@ def test_the_recipe_names_the_runtime_and_takes_nothing_else(exported, trained) 
     version = library("onnxruntime").__version__
     assert how.torch == f"{torch.__version__} with onnxruntime {version}"
     assert (how.precision, how.autocast, how.folded) == ("fp32", False, False)
-    with pytest.raises(RecipeError, match=r"run as stored by onnxruntime .* fp32 .* got --precision bf16"):
+    with refuses("E-RECIPE-005", match=r"run as stored by onnxruntime .* fp32 .* got --precision bf16"):
         asked(precision="bf16")
-    with pytest.raises(RecipeError, match="got --compile on"):
+    with refuses("E-RECIPE-005"):
         asked(compile="on")
 
 
@@ -138,7 +139,7 @@ def graph(tmp_path: Path, **changes) -> str:
 def test_of_several_outputs_the_one_called_logits_is_taken(tmp_path: Path) -> None:
     assert load_classifier(graph(tmp_path)).module(noisy(3)).shape == (3, 4)
     assert load_classifier(graph(tmp_path, outputs=("features", "logits"))).module(noisy(3)).shape == (3, 4)
-    with pytest.raises(ModelError, match=r"expected one output, or one called logits .* got a, b\. Export"):
+    with refuses("E-MODEL-073"):
         load_classifier(graph(tmp_path, outputs=("a", "b")))
 
 
@@ -146,7 +147,7 @@ def test_weights_in_other_files_are_not_read(tmp_path: Path, monkeypatch: pytest
     saved = {"save_as_external_data": True, "location": "graph.data", "size_threshold": 0}
     path = graph(tmp_path, saved=saved)
     monkeypatch.chdir(tmp_path)  # where onnxruntime would look
-    with pytest.raises(ModelError, match="its weights are in other files"):
+    with refuses("E-MODEL-071", match="its weights are in other files"):
         load_classifier(path)
 
 
@@ -169,15 +170,15 @@ def test_graphs_that_are_no_classifier_of_images(tmp_path: Path, changes: dict, 
 def test_files_that_are_no_onnx(tmp_path: Path) -> None:
     library("onnxruntime")
     (tmp_path / "net.onnx").write_bytes(b"rubbish")
-    with pytest.raises(ModelError, match=r"expected an \.onnx file, got one that cannot be loaded"):
+    with refuses("E-MODEL-071", match=r"expected an \.onnx file, got one that cannot be loaded"):
         load_classifier(str(tmp_path / "net.onnx"))
-    with pytest.raises(ModelError, match="cannot be read"):
+    with refuses("E-MODEL-034"):
         load_classifier("none.onnx")
-    with pytest.raises(ModelError, match="leave out --arch"):
+    with refuses("E-MODEL-070"):
         load_classifier("none.onnx", ModelOptions(arch="resnet8"))
 
 
 def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match=r"needs the extra `onnx`: pip install '\.\[onnx\]'"):
+    with refuses("E-EXTRA-001"):
         load_classifier("net.onnx")

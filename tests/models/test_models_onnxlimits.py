@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from smoothcert.errors import ModelError
+from refusals import refuses
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models import onnx as onnxnet
 
@@ -65,7 +65,7 @@ def large() -> list:
 def test_a_graph_within_a_graph_is_refused_unless_trusted(tmp_path: Path) -> None:
     node, tensors = looping(3)
     path = written(tmp_path / "x.onnx", [node], tensors)
-    with pytest.raises(ModelError, match=r"Loop.*--trust-model"):
+    with refuses("E-MODEL-067", match=r"Loop.*--trust-model"):
         load_classifier(path)
     assert load_classifier(path, TRUSTED).module(torch.rand(2, 3, 12, 12)).shape == (2, 3)
 
@@ -76,7 +76,7 @@ def test_a_loop_within_a_function_is_refused(tmp_path: Path) -> None:
     known = [helper.make_opsetid("", 17)]
     function = helper.make_function("own", "f", ["image", "turns", "true"], ["y"], [node], known)
     call = helper.make_node("f", ["image", "turns", "true"], ["y"], domain="own")
-    with pytest.raises(ModelError, match="Loop"):
+    with refuses("E-MODEL-067", match="Loop"):
         load_classifier(written(tmp_path / "x.onnx", [call], tensors, functions=[function]))
 
 
@@ -89,7 +89,7 @@ def test_a_large_tensor_is_refused_before_it_is_made(tmp_path: Path, lie: int | 
         model.graph.value_info.append(helper.make_tensor_value_info("big", kind.FLOAT, [lie]))
         onnx.save(model, path)
     assert os.path.getsize(path) < 400
-    with pytest.raises(ModelError, match=r"'big' .* 2,200,000,000 numbers"):
+    with refuses("E-MODEL-067", match=r"'big' .* 2,200,000,000 numbers"):
         load_classifier(path)
 
 
@@ -98,7 +98,7 @@ def test_a_large_tensor_within_a_function_is_refused(tmp_path: Path) -> None:
     function = helper.make_function("own", "f", ["image", "s"], ["y"], large(), known)
     call = helper.make_node("f", ["image", "s"], ["y"], domain="own")
     path = written(tmp_path / "x.onnx", [call], [tensor("s", [2_200_000_000])], functions=[function])
-    with pytest.raises(ModelError, match="2,200,000,000 numbers"):
+    with refuses("E-MODEL-067", match="2,200,000,000 numbers"):
         load_classifier(path)
 
 
@@ -106,7 +106,7 @@ def test_a_tensor_whose_size_depends_on_the_images_size_is_refused(tmp_path: Pat
     nodes = [helper.make_node("Tile", ["image", "s"], ["y"])]
     path = written(tmp_path / "x.onnx", nodes, [tensor("s", [1, 1, 1000, 1000])], size="side")
     module = load_classifier(path, ModelOptions(layout="NCHW")).module
-    with pytest.raises(ModelError, match="432,000,000 numbers"):
+    with refuses("E-MODEL-067", match="432,000,000 numbers"):
         module(torch.zeros(1, 3, 12, 12))
 
 
@@ -132,7 +132,7 @@ def test_a_tensor_whose_size_depends_on_pixels_meets_the_limit_of_memory(
 def test_time_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "x.onnx", [helper.make_node("Identity", ["image"], ["y"])])
     monkeypatch.setattr(onnxnet, "OPEN_SECONDS", 0.01)
-    with pytest.raises(ModelError, match=r"stopped after .*--trust-model"):
+    with refuses("E-MODEL-068"):
         load_classifier(path)
 
 
@@ -140,7 +140,7 @@ def test_a_process_that_is_killed_is_said_and_another_is_started(tmp_path: Path)
     path = written(tmp_path / "x.onnx", [helper.make_node("Identity", ["image"], ["y"])])
     module = load_classifier(path).module
     os.kill(module.process._process.pid, signal.SIGKILL)
-    with pytest.raises(ModelError, match="SIGKILL"):
+    with refuses("E-MODEL-069"):
         module(torch.zeros(1, 3, 12, 12))
     assert module(torch.zeros(1, 3, 12, 12)).shape == (1, 3)
 

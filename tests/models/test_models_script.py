@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from refusals import refuses
 from smoothcert.config import make_request
-from smoothcert.errors import ModelError, RecipeError
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.torchscript import Unoptimized, is_script
 from smoothcert.sampling.recipe import choose_recipe
@@ -53,16 +53,16 @@ def test_without_trust_it_is_refused_and_not_loaded(
 ) -> None:
     path = scripted(trained, tmp_path / "net.pt")
     monkeypatch.setattr(torch.jit, "load", None)
-    with pytest.raises(ModelError, match=r"a TorchScript archive is code.* add --trust-model"):
+    with refuses("E-MODEL-088"):
         load_classifier(path)
-    with pytest.raises(ModelError, match="leave out --arch and --weights"):
+    with refuses("E-MODEL-087"):
         load_classifier(path, ModelOptions(arch="resnet8", trust_model=True))
 
 
 def test_it_is_not_compiled_again(trained: nn.Module, tmp_path: Path) -> None:
     got = load_classifier(scripted(trained, tmp_path / "net.pt"), ModelOptions(trust_model=True, layout="NHWC"))
     asked = make_request(model="m", data="d", device="cpu", compile="on")
-    with pytest.raises(RecipeError, match=r"is TorchScript, compiled already\. Leave out --compile on"):
+    with refuses("E-RECIPE-006"):
         choose_recipe(got, asked, (3, 12, 12))
 
 
@@ -70,9 +70,9 @@ def test_what_is_no_archive(trained: nn.Module, tmp_path: Path) -> None:
     torch.save(trained.state_dict(), tmp_path / "state.pt")
     (tmp_path / "rubbish.ts").write_bytes(b"rubbish")
     assert not any(is_script(str(tmp_path / name)) for name in ("state.pt", "rubbish.ts", "none.pt"))
-    with pytest.raises(ModelError, match=r"expected a TorchScript archive"):
+    with refuses("E-MODEL-089"):
         load_classifier(str(tmp_path / "rubbish.ts"), TRUST)
-    with pytest.raises(ModelError, match="add --arch"):
+    with refuses("E-MODEL-077"):
         load_classifier(str(tmp_path / "state.pt"), TRUST)
 
 
@@ -80,7 +80,7 @@ def test_a_doctored_archive_is_a_clear_refusal(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "net.pt", "w") as archive:
         for name, content in {"constants.pkl": b"\x80\x02)", "data.pkl": b"\x80\x02}.", "version": b"3\n"}.items():
             archive.writestr(f"net/{name}", content)
-    with pytest.raises(ModelError, match="is code"):
+    with refuses("E-MODEL-088"):
         load_classifier(str(tmp_path / "net.pt"))
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with refuses("E-MODEL-089"):
         load_classifier(str(tmp_path / "net.pt"), TRUST)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from smoothcert.errors import MissingExtraError, ModelError
+from refusals import refuses
 from smoothcert.models import ModelOptions, load_classifier
 
 from .conftest import library
@@ -72,7 +72,7 @@ def test_the_users_weights_may_be_normalised_otherwise(written) -> None:
 
 def test_grey_images_need_a_stated_normalisation(written) -> None:
     _, path = written(in_chans=1)
-    with pytest.raises(ModelError, match=r"3 channels, but the images have 1\. .*--mean and --std"):
+    with refuses("E-MODEL-059", match=r"3 channels, but the images have 1\. .*--mean and --std"):
         load_classifier(f"timm:{NAME}", ModelOptions(weights=path, in_channels=1))
     got = load_classifier(f"timm:{NAME}", ModelOptions(weights=path, in_channels=1, mean=(0.5,), std=(0.5,)))
     assert (got.mean, got.module(torch.zeros(1, 1, SIDE, SIDE)).shape) == ((0.5,), (1, 5))
@@ -80,7 +80,7 @@ def test_grey_images_need_a_stated_normalisation(written) -> None:
 
 def test_weights_of_another_network_are_refused(written) -> None:
     _, path = written("test_efficientnet")
-    with pytest.raises(ModelError, match="do not match the architecture"):
+    with refuses("E-MODEL-080"):
         load_classifier(f"timm:{NAME}", ModelOptions(weights=path))
 
 
@@ -92,28 +92,28 @@ def test_weights_that_timm_knows(timm, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("cannot find the requested files in the local cache\nmore")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(ModelError, match=r"cannot build it.*in the local cache.*--weights FILE"):
+    with refuses("E-MODEL-058"):
         load_classifier(f"timm:{NAME}")
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained: create(name))
     got = load_classifier(f"timm:{NAME}", ModelOptions(num_classes=9, in_channels=3))
     assert got.num_classes == 1000
     assert got.sha256.startswith("sha256:")
-    with pytest.raises(ModelError, match=r"declares value range 0,1, but --input-range is 0,255"):
+    with refuses("E-MODEL-041", match=r"declares value range 0,1, but --input-range is 0,255"):
         load_classifier(f"timm:{NAME}", ModelOptions(in_channels=3, input_range=(0.0, 255.0)))
 
 
 def test_refusals(timm) -> None:
-    with pytest.raises(ModelError, match=r"timm:resnet81: timm .* has no network of that name; did you mean resnet18"):
+    with refuses("E-MODEL-057", match=r"timm:resnet81: timm .* has no network of that name; did you mean resnet18"):
         load_classifier("timm:resnet81")
-    with pytest.raises(ModelError, match="leave out --arch resnet8"):
+    with refuses("E-MODEL-055", match="leave out --arch resnet8"):
         load_classifier(f"timm:{NAME}", ModelOptions(arch="resnet8"))
-    with pytest.raises(ModelError, match="cannot be read"):
+    with refuses("E-MODEL-034"):
         load_classifier(f"timm:{NAME}", ModelOptions(weights="none.safetensors"))
 
 
 def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(MissingExtraError, match=r"needs the extra `timm`: pip install '\.\[timm\]'"):
+    with refuses("E-EXTRA-001"):
         load_classifier("timm:resnet18")
 
 
@@ -128,6 +128,6 @@ def test_a_torchvision_for_another_torch_is_explained(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with (
         warnings.catch_warnings(),
-        pytest.raises(ModelError, match="torchvision was built for another version of torch"),
+        refuses("E-MODEL-056"),
     ):
         load_classifier("timm:resnet18")

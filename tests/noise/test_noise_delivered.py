@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from smoothcert.errors import InputError
+from refusals import refuses
 from smoothcert.noise import FloatNoise, GridNoise, NoiseTest, Rows, Stage, buffer_matches, delivered_test, make_noise
 
 SHAPE = (3, 28, 28)
@@ -132,7 +132,7 @@ def test_each_limit_alone_decides():
 
 def test_refused_input(steps):
     for wrong in (steps[0], steps[:1, :1, :5], np.full((2, 1, 30, 30), np.nan)):
-        with pytest.raises(InputError, match="steps must be"):
+        with refuses("E-INPUT-033"):
             delivered_test(NOISE, wrong)
 
 

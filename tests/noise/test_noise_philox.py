@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smoothcert.errors import InputError
+from refusals import refuses
 from smoothcert.noise import Rows, Stage, cpu, key
 from smoothcert.noise.philox import philox4x64, uniforms
 
@@ -98,11 +98,11 @@ def test_stages_are_fixed_numbers():
 def test_rows_refuse_other_dtypes_and_lengths():
     good = Rows.of([0, 1], [5, 6], 2, Stage.PILOT)
     assert good.stage.tolist() == [2, 2]
-    with pytest.raises(InputError, match=r"sample must be a contiguous uint64 .* got int64"):
+    with refuses("E-INPUT-028", match=r"sample must be a contiguous uint64 .* got int64"):
         Rows(good.slot, good.image, good.sample.astype(np.int64), good.stage)
-    with pytest.raises(InputError, match=r"image must be .* shape \(2,\)"):
+    with refuses("E-INPUT-028", match=r"image must be .* shape \(2,\)"):
         Rows(good.slot, good.image[:1], good.sample, good.stage)
-    with pytest.raises(InputError, match="non-negative"):
+    with refuses("E-INPUT-027"):
         Rows.of([0, -1], 0, 0, 0)
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from networks import loaded, small_request
+from refusals import refuses
 from smoothcert.config.plan import PlanSettings, make_plan_settings
 from smoothcert.engine.run import certify, freeze_spec
 from smoothcert.errors import SpecError
@@ -102,7 +103,7 @@ def test_a_run_of_more_images_than_there_are_is_forecast_and_does_not_match(grey
 
 
 def test_classes_that_contradict_the_data_are_refused(grey):
-    with pytest.raises(SpecError, match=r"has 4 classes, got 7; leave it out"):
+    with refuses("E-SPEC-023", match="has 4 classes, got 7; leave it out"):
         plan(settings(grey).model_copy(update={"classes": 7}))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from smoothcert.errors import SpecError
+from refusals import refuses
 from smoothcert.planning.population import STEP, estimate_population, grid
 
 from .populations import mixed, vectors
@@ -53,5 +53,5 @@ def test_a_label_whose_images_have_no_rival_votes_is_no_trouble():
 
 @pytest.mark.parametrize("counts", [np.zeros((0, 3), dtype=int), np.array([[5, 5, 0], [5, 6, 0]])])
 def test_uneven_or_no_votes_are_refused(counts):
-    with pytest.raises(SpecError, match="each with the same number of votes"):
+    with refuses("E-SPEC-025"):
         estimate_population(counts, np.zeros(len(counts), dtype=np.int64), np.random.default_rng(0))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 from scipy.stats import binom
 
-from smoothcert.errors import SpecError
+from refusals import refuses
 from smoothcert.planning.population import TOLERANCE, climb, grid, mixture, seen
 
 
@@ -65,5 +65,5 @@ def test_posterior_and_companions_are_distributions():
 
 @pytest.mark.parametrize("votes", [[], [-1], [101]])
 def test_impossible_votes_are_refused(votes):
-    with pytest.raises(SpecError, match="expected votes from 0 to 100"):
+    with refuses("E-SPEC-024", match="expected votes from 0 to 100"):
         seen(votes, 100)

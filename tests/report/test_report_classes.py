@@ -3,7 +3,7 @@
 import pytest
 
 from factories import make_run
-from smoothcert.errors import SpecError
+from refusals import refuses
 from smoothcert.evidence.outcomes import outcomes
 from smoothcert.report.groups import SMALL, class_rows
 from smoothcert.stats import interval
@@ -63,7 +63,7 @@ def test_a_class_without_images_has_a_row(tmp_path):
 def test_any_positive_radius_is_radius_zero(tmp_path):
     run = make_run(tmp_path / "run", images=120, classes=2)
     assert sum(row.certified for row in class_rows(run, 0.5, 1, 0)) == run.certificates(0.5).certified_correct(0).sum()
-    with pytest.raises(SpecError, match="radius >= 0"):
+    with refuses("E-SPEC-082", match="radius >= 0"):
         class_rows(run, 0.5, 1, -0.1)
-    with pytest.raises(SpecError, match="one of the run's k"):
+    with refuses("E-SPEC-026"):
         class_rows(run, 0.5, 3, 0.1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from factories import make_run, make_spec
-from smoothcert.errors import SpecError
+from refusals import refuses
 from smoothcert.evidence.outcomes import Outcomes, plan_of
 from smoothcert.report.curves import curve, curve_of, intervals
 from smoothcert.stats import Bounds, interval, r_max
@@ -133,7 +133,7 @@ def test_a_hundred_thousand_images_are_a_line_of_a_few_hundred_steps():
 
 def test_what_the_run_does_not_have_is_refused(tmp_path):
     run = make_run(tmp_path / "run", images=4)
-    with pytest.raises(SpecError, match=r"one of the run's k \(1,\), got 2"):
+    with refuses("E-SPEC-026", match="one of the run's k \\(1,\\), got 2"):
         curve(run, 0.25, 2)
-    with pytest.raises(SpecError, match="one of the run's noise levels"):
+    with refuses("E-SPEC-002"):
         curve(run, 0.3, 1)

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from factories import make_run
-from smoothcert.errors import InputError, MissingExtraError, SpecError
+from refusals import refuses
 from smoothcert.evidence import open_run
 from smoothcert.evidence.events import CHANGED, append_event
 from smoothcert.report.figures import (
@@ -352,25 +352,25 @@ def test_the_primary_cell_is_ringed_and_gives_the_radius_of_the_classes(tmp_path
 
 @pytest.mark.parametrize("changes", [{}, {"a": -1.0}, {"a": float("nan")}, {"a": float("inf")}])
 def test_changes_without_a_norm_are_refused(runs, changes):
-    with pytest.raises(InputError, match="L2 norms of 0 or more"):
+    with refuses("E-INPUT-034", match="L2 norms of 0 or more"):
         units_figure(runs("usual"), changes)
 
 
 def test_what_the_run_does_not_have_is_refused(runs, tmp_path):
-    with pytest.raises(SpecError, match="one of the run's k"):
+    with refuses("E-SPEC-026"):
         curve_figure(runs("usual"), 2)
-    with pytest.raises(SpecError, match="radius >= 0"):
+    with refuses("E-SPEC-082", match="radius >= 0"):
         write_figures(runs("usual"), tmp_path / "out", radius=-1.0)
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="Cannot write the figures to"):
+    with refuses("E-INPUT-035"):
         write_figures(runs("one image"), tmp_path / "file")
 
 
 def test_without_matplotlib_the_extra_is_named(runs, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.style", None)
-    with pytest.raises(MissingExtraError, match=r"A figure needs the extra `report`"):
+    with refuses("E-EXTRA-001"):
         curve_figure(runs("usual"), 1)
     assert figure_data(runs("usual"))["curves"]
 

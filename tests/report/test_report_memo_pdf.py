@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from refusals import refuses
 from report.memo_runs import CRITERIA, FULL, LONG, OVERLONG, PRIMARY, memo_run
-from smoothcert.errors import InputError, MissingExtraError
 from smoothcert.report.documents.memo_pdf import against, squeeze
 from smoothcert.report.memo import FIELDS, FILES, build, make_memo, make_sponsor, write_memo
 from smoothcert.report.memo.build import printed_pages, typeset
@@ -145,7 +145,7 @@ def test_too_much_text_is_an_error_and_leaves_the_old_files(written, monkeypatch
     run, files = written
     before = [file.read_bytes() for file in files]
     monkeypatch.setattr(build.text, "TITLE", "word " * 3000)
-    with pytest.raises(InputError, match=r"\d pages on a4 paper, expected 4"):
+    with refuses("E-INPUT-037", match="\\d pages on a4 paper, expected 4"):
         write_memo(run, run.directory.results, make_sponsor({}))
     assert [file.read_bytes() for file in files] == before
 
@@ -162,7 +162,7 @@ def test_the_annex_comes_and_goes(tmp_path):
 def test_a_missing_library_names_its_extra(tmp_path, monkeypatch, missing):
     memo = make_memo(memo_run(tmp_path / "run", images=4), make_sponsor({}))
     monkeypatch.setitem(__import__("sys").modules, missing, None)
-    with pytest.raises(MissingExtraError, match=r"pip install '\.\[report\]'"):
+    with refuses("E-EXTRA-001"):
         typeset(memo, FIGURE, "a4")
 
 

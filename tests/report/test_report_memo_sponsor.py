@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factories import error_of
+from refusals import refuses
 from report.memo_runs import FULL, LONG, OVERLONG
 from smoothcert.errors import InputError
 from smoothcert.report.memo import Sponsor, make_sponsor, read_sponsor
@@ -75,7 +76,7 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path, text, expected):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"Cannot read .*nothing\.yaml: No such file"):
+    with refuses("E-INPUT-043"):
         read_sponsor(tmp_path / "nothing.yaml")
 
 

@@ -17,7 +17,8 @@ import pytest
 from factories import draw_hard_line, make_spec, with_subgroups, write_run
 from networks import small_request as tiny_request
 from networks import write_factory, write_random_images, write_resnet
-from smoothcert.errors import EvidenceError, MissingExtraError, SmoothcertError
+from refusals import refuses
+from smoothcert.errors import EvidenceError
 from smoothcert.evidence import open_run
 from smoothcert.evidence.events import LOCKED, REPORTED, append_event
 from smoothcert.report import Table
@@ -182,7 +183,7 @@ def test_a_cut_of_the_looks_is_a_run_planned_with_fewer_copies(tmp_path):
 
 def test_a_missing_library_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jupytext", None)
-    with pytest.raises(MissingExtraError, match=r"pip install '\.\[report\]'"):
+    with refuses("E-EXTRA-001"):
         write_notebook(open_run(notebook_run(tmp_path / "run")), tmp_path)
 
 
@@ -372,7 +373,7 @@ def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path, monkeypatch):
     ]
     monkeypatch.setattr(build, "read_script", lambda *_: nbformat.v4.new_notebook(cells=entries))
     run = open_run(notebook_run(tmp_path / "run"))
-    with pytest.raises(SmoothcertError, match=r"code cell 2, section '3 Certificates', failed \(AssertionError: the"):
+    with refuses("E-RUN-070", match="code cell 2, section '3 Certificates', failed \\(AssertionError: the"):
         write_notebook(run, tmp_path / "run" / "results")
     assert [p.name for p in (tmp_path / "run" / "results").iterdir()] == ["results.json"]
 

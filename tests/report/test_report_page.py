@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factories import make_run
+from refusals import refuses
 from report.pages import Reader, unpack
-from smoothcert.errors import MissingExtraError, printable
+from smoothcert.errors import printable
 from smoothcert.evidence import Run, open_run
 from smoothcert.evidence.results import entries
 from smoothcert.report.certificates import certificate_columns
@@ -345,7 +346,7 @@ def test_workers_that_come_and_go_are_told():
 
 def test_without_jinja_the_extra_is_named(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingExtraError, match=r"pip install '\.\[report\]'"):
+    with refuses("E-EXTRA-001"):
         render(run)
 
 

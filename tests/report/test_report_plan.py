@@ -7,6 +7,7 @@ import json
 import pytest
 
 from factories import make_forecast, make_run, make_spec
+from refusals import refuses
 from smoothcert.config import make_request
 from smoothcert.config.plan import make_plan_settings
 from smoothcert.errors import EvidenceError
@@ -90,7 +91,7 @@ def test_a_plan_is_written_once(piloted, tmp_path):
     assert all(f"## {TITLES[name]}" in page for name in ("reach", "forecast", "copies", "images", "changes"))
     rows = list(csv.DictReader(io.StringIO((tmp_path / "plan" / "forecast.csv").read_text())))
     assert [row["looks_value"] for row in rows[:3]] == ["0.6", "", ""]
-    with pytest.raises(EvidenceError, match="is not an empty folder"):
+    with refuses("E-RUN-033"):
         write_plan(piloted, tmp_path / "plan")
 
 
@@ -103,7 +104,7 @@ def test_its_settings_are_those_of_certify(piloted):
 def test_a_plan_without_a_pilot_forecasts_nothing(bare, tmp_path):
     files = write_plan(bare, tmp_path / "plan")
     assert not {"plan.svg", "run.yaml"} & {path.name for path in files}
-    with pytest.raises(EvidenceError, match="made without --model and --data"):
+    with refuses("E-RUN-075"):
         read_plan(tmp_path / "plan")
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factories import make_line, make_spec
-from smoothcert.errors import EvidenceError
+from refusals import refuses
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.results import entries
 from smoothcert.formats.published import PublishedLog, read_log
@@ -182,5 +182,5 @@ def test_the_published_table_to_its_last_digit(shared_data, sigma):
 
 
 def test_the_published_table_itself_is_not_a_log(shared_data):
-    with pytest.raises(EvidenceError, match="Expected the tab-separated columns"):
+    with refuses("E-RUN-056"):
         read_log(shared_data / "locuslab_cifar10" / "published_table.md")

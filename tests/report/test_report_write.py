@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from factories import simulate_run
-from smoothcert.errors import EvidenceError, InputError, MissingExtraError
+from refusals import refuses
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import REPORTED
 from smoothcert.report import ReportOptions, write_report
@@ -96,7 +96,7 @@ def test_a_run_with_subgroups_is_reported_and_holds(tmp_path):
 
 def test_nothing_finished_nothing_reported(tmp_path):
     path = simulate_run(tmp_path / "run", images=4, drop=8)
-    with pytest.raises(EvidenceError, match="no finished image"):
+    with refuses("E-RUN-077"):
         write_report(path)
     assert list((path / "results").iterdir()) == []
 
@@ -104,7 +104,7 @@ def test_nothing_finished_nothing_reported(tmp_path):
 def test_changed_evidence_gets_no_document(tmp_path):
     path = simulate_run(tmp_path / "run", images=4)
     edit_lines(path, lambda records: records[0].update(label=(records[0]["label"] + 1) % 6))
-    with pytest.raises(EvidenceError, match=r"not those that were sealed.*No document is written"):
+    with refuses("E-RUN-078"):
         write_report(path)
     assert sorted(file.name for file in (path / "results").iterdir()) == ["results.json"]
 
@@ -114,7 +114,7 @@ def test_a_refused_sponsor_file_leaves_nothing_behind(tmp_path):
     before = sorted((path / "results").iterdir())
     sponsor = tmp_path / "sponsor.yaml"
     sponsor.write_text("colour: blue\n")
-    with pytest.raises(InputError, match="colour"):
+    with refuses("E-INPUT-039", match="colour"):
         write_report(path, ReportOptions(sponsor=sponsor))
     assert sorted((path / "results").iterdir()) == before
     assert [event.event for event in RunDirectory(path).read_events()][-1] == "finish"
@@ -122,7 +122,7 @@ def test_a_refused_sponsor_file_leaves_nothing_behind(tmp_path):
 
 def test_a_run_that_is_being_written_is_refused(tmp_path):
     path = simulate_run(tmp_path / "run", images=4)
-    with RunDirectory(path).locked(), pytest.raises(EvidenceError, match="Another process"):
+    with RunDirectory(path).locked(), refuses("E-RUN-046"):
         write_report(path)
 
 
@@ -131,13 +131,13 @@ def test_nobody_writes_the_run_from_before_it_is_read(tmp_path, monkeypatch):
     path, seen = simulate_run(tmp_path / "run", images=4, drop=1), []
 
     def read(run):
-        with pytest.raises(EvidenceError, match="Another process"), RunDirectory(path).locked():
+        with refuses("E-RUN-046"), RunDirectory(path).locked():
             pass
         seen.append(len(run.ledger.lines))
         yield "It was read"
 
     monkeypatch.setattr(module, "damage", read)
-    with pytest.raises(EvidenceError, match="It was read"):
+    with refuses("E-RUN-078"):
         write_report(path)
     assert seen == [7]
     with RunDirectory(path).locked():  # and it is let go
@@ -145,7 +145,7 @@ def test_nobody_writes_the_run_from_before_it_is_read(tmp_path, monkeypatch):
 
 
 def test_a_report_of_nothing_leaves_no_lock(tmp_path):
-    with pytest.raises(EvidenceError, match="Expected a run directory"):
+    with refuses("E-RUN-028"):
         write_report(tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -153,6 +153,6 @@ def test_a_report_of_nothing_leaves_no_lock(tmp_path):
 def test_a_missing_library_names_the_extra_before_anything_is_written(tmp_path, monkeypatch):
     path = simulate_run(tmp_path / "run", images=4)
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "typst" else object())
-    with pytest.raises(MissingExtraError, match=r"typst.*pip install '\.\[report\]'"):
+    with refuses("E-EXTRA-001"):
         write_report(path)
     assert sorted(file.name for file in (path / "results").iterdir()) == ["results.json"]

@@ -27,6 +27,7 @@ from smoothcert.sampling.save_bundle import BundleRequest, bundle_run
 from smoothcert.verify import verify_bundle
 
 from .fakes import Conv, lived_in_resnet, pixels
+from refusals import refuses
 
 SHAPE = (3, 8, 8)
 OPTIONS = {"batch_size": 64}
@@ -239,7 +240,7 @@ def test_another_object_is_not_saved_as_certified(case, runs, workshop, tmp_path
     make, options, words = NOT_IT[case]
     model = load_classifier("net.safetensors") if make is None else make()
     g = SmoothedClassifier(model, 0.25, 4, **(OPTIONS | options))
-    with pytest.raises(EvidenceError, match=f"not the classifier that the run certified: .*{words}"):
+    with refuses("E-RUN-087", match=f"not the classifier that the run certified: .*{words}"):
         g.save(tmp_path / "b", run=runs("own"))
     assert not (tmp_path / "b").exists()
 
@@ -247,27 +248,27 @@ def test_another_object_is_not_saved_as_certified(case, runs, workshop, tmp_path
 def test_what_cannot_be_saved_is_refused(runs, tmp_path, workshop, monkeypatch):
     monkeypatch.chdir(workshop)
     g = SmoothedClassifier(Conv(), 0.25, 4, **OPTIONS)
-    with pytest.raises(SpecError, match="declares no image shape"):
+    with refuses("E-SPEC-030"):
         g.save(tmp_path / "b")
-    with pytest.raises(SpecError, match="expected 4, one per class"):
+    with refuses("E-SPEC-031", match="expected 4, one per class"):
         g.save(tmp_path / "b", shape=SHAPE, class_names=("a", "b"))
-    with pytest.raises(SpecError, match="n >= 11"):
+    with refuses("E-SPEC-077", match="n >= 11"):
         g.save(tmp_path / "b", shape=SHAPE, n=10)
-    with pytest.raises(SpecError, match="alpha: expected a probability"):
+    with refuses("E-SPEC-032", match="alpha: expected a probability"):
         g.save(tmp_path / "b", shape=SHAPE, alpha=0.6)
-    with pytest.raises(SpecError, match="shape: expected"):
+    with refuses("E-SPEC-032", match="shape: expected"):
         g.save(tmp_path / "b", shape=(3, 8, 0))
-    with pytest.raises(ModelError, match=r"fails on images of shape \(n, C, H, W\) = \(4, 3, 9, 9\)"):
+    with refuses("E-MODEL-093", match="fails on images of shape \\(n, C, H, W\\) = \\(4, 3, 9, 9\\)"):
         g.save(tmp_path / "b", shape=(3, 9, 9))
-    with pytest.raises(SpecError, match=r"has classifiers for sigma 0\.25.*got 0\.5"):
+    with refuses("E-SPEC-028", match="has classifiers for sigma 0\\.25.*got 0\\.5"):
         SmoothedClassifier(Conv(), 0.5, 4, **OPTIONS).save(tmp_path / "b", run=runs("own"))
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "x").touch()
-    with pytest.raises(EvidenceError, match="is not an empty folder"):
+    with refuses("E-RUN-033"):
         g.save(tmp_path / "taken", shape=SHAPE)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
     g.save(tmp_path / "b", shape=SHAPE)
-    with pytest.raises(SpecError, match="was loaded from a bundle: copy that directory"):
+    with refuses("E-SPEC-029"):
         SmoothedClassifier.load(tmp_path / "b", Conv()).save(tmp_path / "c")
 
 
@@ -332,7 +333,7 @@ def test_a_bundle_that_is_not_what_was_certified_does_not_load(case, own):
     """Even where somebody has written new hashes."""
     changed, words = UNCERTIFIED[case]
     edit(own, **changed)
-    with pytest.raises(EvidenceError, match=f"is not what its run certified: {words}"):
+    with refuses("E-RUN-079", match=f"is not what its run certified: {words}"):
         SmoothedClassifier.load(own)
 
 
@@ -342,7 +343,7 @@ def test_other_weights_do_not_load_though_every_hash_fits(own, foreign, workshop
     for folder in (own, foreign):
         (folder / "weights.safetensors").write_bytes(other)
         edit(folder, file_sha256=f"sha256:{hashlib.sha256(other).hexdigest()}")
-        with pytest.raises(EvidenceError, match=r"weights\.safetensors does not hold the weights sha256:"):
+        with refuses("E-RUN-079", match="weights\\.safetensors does not hold the weights sha256:"):
             SmoothedClassifier.load(folder)
 
 
@@ -351,7 +352,7 @@ def test_any_changed_file_keeps_a_bundle_from_loading(own, name):
     data = bytearray((own / name).read_bytes())
     data[len(data) // 2] ^= 4
     (own / name).write_bytes(bytes(data))
-    with pytest.raises(EvidenceError, match=f"is not the bundle that was written: .*{name}"):
+    with refuses("E-RUN-016", match=f"is not the bundle that was written: .*{name}"):
         SmoothedClassifier.load(own)
 
 
@@ -390,33 +391,33 @@ def test_a_bundle_for_an_accelerator_says_so_elsewhere(own):
     recipe = {**record["recipe"], "device": "cuda (X)"}
     edit(own, recipe=recipe, certified={**record["certified"], "recipe": recipe})
     assert SmoothedClassifier.load(own).warnings == ('recipe: device is "cpu", certified: "cuda (X)"',)
-    with pytest.raises(RecipeError, match="Expected a CUDA device"):
+    with refuses("E-RECIPE-010"):
         SmoothedClassifier.load(own, device="cuda")
     half = {**recipe, "precision": "fp16"}
     edit(own, recipe=half, certified={**record["certified"], "recipe": half})
-    with pytest.raises(RecipeError, match="fp16"):
+    with refuses("E-RECIPE-003", match="fp16"):
         SmoothedClassifier.load(own)
 
 
 def test_code_must_be_given_and_be_the_right_code(foreign, workshop, own):
-    with pytest.raises(ModelError, match=r"its code must be given: --model.*never runs code that it names itself"):
+    with refuses("E-MODEL-096"):
         SmoothedClassifier.load(foreign)
-    with pytest.raises(ModelError, match=r"expected a torch\.nn\.Module as model, got int"):
+    with refuses("E-MODEL-098"):
         SmoothedClassifier.load(foreign, 3)
-    with pytest.raises(ModelError, match="do not match the architecture"):
+    with refuses("E-MODEL-080"):
         SmoothedClassifier.load(foreign, nn.Linear(2, 2))
     other = network("code")
     other.smoothcert = {"mean": [0.4], "std": [0.5]}
-    with pytest.raises(EvidenceError, match=r"declares the normalisation mean \(0\.4,\), but the bundle was made with"):
+    with refuses("E-RUN-081", match="declares the normalisation mean \\(0\\.4,\\), but the bundle was made with"):
         SmoothedClassifier.load(foreign, other)
-    with pytest.raises(ModelError, match="resnet8; remove the model"):
+    with refuses("E-MODEL-097", match="resnet8; remove the model"):
         SmoothedClassifier.load(own, network("code"))
 
 
 def test_other_code_with_the_same_weights_is_refused(tmp_path):
     SmoothedClassifier(Conv(), 0.25, 4, **OPTIONS).save(tmp_path / "b", shape=SHAPE)
     SmoothedClassifier.load(tmp_path / "b", Conv())
-    with pytest.raises(ModelError, match="is not the network of this bundle"):
+    with refuses("E-MODEL-095"):
         SmoothedClassifier.load(tmp_path / "b", Other())
 
 
@@ -445,20 +446,20 @@ def test_unsealed_and_damaged_runs_are_refused(copied, tmp_path):
     events = copied / "events.jsonl"
     whole = events.read_text()
     events.write_text("".join(whole.splitlines(keepends=True)[:-1]))
-    with pytest.raises(EvidenceError, match=r"is not sealed: 0 of 10 results are missing.*smoothcert resume"):
+    with refuses("E-RUN-083", match="is not sealed: 0 of 10 results are missing.*smoothcert resume"):
         bundle_run(open_run(copied), tmp_path / "b", None, BundleRequest())
     ledger = copied / "ledger" / "local-0.jsonl"
     lines = ledger.read_text()
     ledger.write_text("".join(lines.splitlines(keepends=True)[:-2]))
-    with pytest.raises(EvidenceError, match="is not sealed: 2 of 10 results are missing"):
+    with refuses("E-RUN-083", match="is not sealed: 2 of 10 results are missing"):
         bundle_run(open_run(copied), tmp_path / "b", None, BundleRequest())
     events.write_text(whole)
-    with pytest.raises(EvidenceError, match="is damaged: ledger: 8 lines, but 10 were sealed"):
+    with refuses("E-RUN-082", match="is damaged: ledger: 8 lines, but 10 were sealed"):
         bundle_run(open_run(copied), tmp_path / "b", None, BundleRequest())
     ledger.write_text(lines)
     spec = copied / "spec.json"
     spec.write_text(spec.read_text().replace('"alpha": 0.001', '"alpha": 0.002'))
-    with pytest.raises(EvidenceError, match=r"is damaged: spec\.json is not the spec that was locked"):
+    with refuses("E-RUN-082"):
         bundle_run(open_run(copied), tmp_path / "b", None, BundleRequest())
     assert not (tmp_path / "b").exists()
 
@@ -466,10 +467,10 @@ def test_unsealed_and_damaged_runs_are_refused(copied, tmp_path):
 def test_moved_files_are_hashed_before_they_are_read(copied, workshop, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = open_run(copied)
-    with pytest.raises(EvidenceError, match=r"net\.safetensors: no such file. If it was moved"):
+    with refuses("E-RUN-084"):
         bundle_run(run, tmp_path / "b", None, BundleRequest())
     (tmp_path / "other.safetensors").write_bytes(b"not even a model")
-    with pytest.raises(EvidenceError, match=r"is not the classifier that this run certified at sigma 0\.25"):
+    with refuses("E-RUN-086", match="is not the classifier that this run certified at sigma 0\\.25"):
         bundle_run(run, tmp_path / "b", None, BundleRequest(), {"model": "other.safetensors"})
     bundle_run(run, tmp_path / "b", None, BundleRequest(), {"model": str(workshop / "net.safetensors")})
     SmoothedClassifier.load(tmp_path / "b")
@@ -477,7 +478,7 @@ def test_moved_files_are_hashed_before_they_are_read(copied, workshop, tmp_path,
 
 def test_changed_code_is_refused(runs, workshop, tmp_path, monkeypatch):
     monkeypatch.chdir(workshop)
-    with pytest.raises(EvidenceError, match="is not the classifier that this run certified"):
+    with refuses("E-RUN-086"):
         bundle_run(runs("code"), tmp_path / "b", None, BundleRequest(), {"model": "bundled_nets:brittle"})
     with pytest.raises(SmoothcertError):
         bundle_run(
@@ -487,9 +488,9 @@ def test_changed_code_is_refused(runs, workshop, tmp_path, monkeypatch):
 
 def test_images_that_do_not_fit_are_refused_after_loading_too(own):
     g = SmoothedClassifier.load(own)
-    with pytest.raises(DataError, match="grid of steps 1/255"):
+    with refuses("E-DATA-160", match="grid of steps 1/255"):
         g.predict(np.full((1, *SHAPE), 0.3337))
-    with pytest.raises(DataError, match=r"Expected images of shape \(C, H, W\) = \(3, 8, 8\), got \(3, 8, 9\)"):
+    with refuses("E-DATA-164", match="Expected images of shape \\(C, H, W\\) = \\(3, 8, 8\\), got \\(3, 8, 9\\)"):
         g.predict(np.zeros((1, 3, 8, 9), np.uint8))
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from refusals import refuses
 from smoothcert.config import make_request
-from smoothcert.errors import RecipeError
 from smoothcert.models.classifier import Runtime
 from smoothcert.models.resnet import fold
 from smoothcert.noise import make_noise
@@ -60,19 +60,19 @@ def test_foreign_modules_in_float32_are_left_as_they_are():
 
 @pytest.mark.parametrize("model", [OWN, FOREIGN])
 def test_fp16_is_refused_on_a_processor(model):
-    with pytest.raises(RecipeError, match="bf16 or fp32"):
+    with refuses("E-RECIPE-003", match="bf16 or fp32"):
         chosen(model, precision="fp16")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_missing_device_is_named():
-    with pytest.raises(RecipeError, match="CUDA device"):
+    with refuses("E-RECIPE-007"):
         choose_recipe(FOREIGN, make_request(model="m", data="d", device="cuda"), SHAPE)
 
 
 def test_compilation_without_a_compiler_is_refused(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    with pytest.raises(RecipeError, match=r"g\+\+"):
+    with refuses("E-RECIPE-004"):
         chosen(compile="on")
 
 
@@ -81,7 +81,7 @@ def test_another_runtime_runs_as_stored_and_is_named():
     assert chosen(stored).torch == f"{torch.__version__} with runtime 1.2"
     assert chosen(FOREIGN).torch == torch.__version__
     for settings in ({"precision": "bf16"}, {"compile": "on"}):
-        with pytest.raises(RecipeError, match=r"is run as stored by runtime 1\.2: expected --precision fp32"):
+        with refuses("E-RECIPE-005", match=r"is run as stored by runtime 1\.2: expected --precision fp32"):
             chosen(stored, **settings)
 
 
@@ -89,7 +89,7 @@ def test_a_runtime_without_cuda_runs_on_the_processor(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     stored = replace(FOREIGN, runtime=Runtime("runtime 1.2"))
     assert choose_recipe(stored, make_request(model="m", data="d"), SHAPE).device == "cpu"
-    with pytest.raises(RecipeError, match=r"runtime 1\.2 here has no CUDA provider"):
+    with refuses("E-RECIPE-008", match=r"runtime 1\.2 here has no CUDA provider"):
         choose_recipe(stored, make_request(model="m", data="d", device="cuda"), SHAPE)
 
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from smoothcert.errors import ModelError, RecipeError
+from refusals import refuses
+from smoothcert.errors import ModelError
 from smoothcert.noise import Rows, Stage, make_noise
 from smoothcert.sampling.recipe import prepare
 
@@ -110,7 +111,7 @@ def test_on_equal_logits_the_lowest_class_wins(logits, precision, winner):
 def test_logits_that_are_not_finite_are_no_votes(bad):
     sampler = sampler_of(classifier(Fixed([0.0, bad]), 2), recipe(8), make_noise("grid", 0.5, 255, 0), IMAGES)
     sampler.draw(rows([0], range(3)))
-    with pytest.raises(ModelError, match="NaN or infinite"):
+    with refuses("E-MODEL-100"):
         sampler.take(np.zeros(1, dtype=np.int64))
 
 
@@ -143,7 +144,7 @@ def test_a_single_odd_copy_is_noticed_whenever_it_came():
 def test_an_output_of_another_shape_is_refused(output, named):
     noise = make_noise("grid", 0.5, 255, 0)
     sampler = sampler_of(classifier(nn.Identity(), 3), recipe(8), noise, IMAGES, forward=output)
-    with pytest.raises(ModelError, match=named):
+    with refuses("E-MODEL-099", match=named):
         sampler.draw(rows([0], range(3)))
 
 
@@ -242,7 +243,7 @@ def test_no_memory_for_the_buffers():
         def writer(self, *_: object) -> None:
             return None
 
-    with pytest.raises(RecipeError, match="--batch-size"):
+    with refuses("E-RECIPE-009"):
         sampler_of(classifier(Conv(), 4), recipe(2**50), Hungry(), IMAGES)
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from refusals import refuses
 from smoothcert import SmoothedClassifier
-from smoothcert.errors import DataError, ModelError, SmoothcertError, SpecError
+from smoothcert.errors import DataError, SmoothcertError, SpecError
 
 from .fakes import Conv, Fixed, classifier, lived_in_resnet
 
@@ -88,7 +89,7 @@ def test_prediction_is_a_class_a_set_or_an_abstention():
 def test_samples_that_can_never_decide_are_refused():
     always = smoothed(Fixed([0.0, 1.0, 0.0]))
     for stopping in ("looks", "fixed"):
-        with pytest.raises(SpecError, match=r"n >= 11.* got 10"):
+        with refuses("E-SPEC-077", match=r"n >= 11.* got 10"):
             always.predictions(images(1), n=10, stopping=stopping)
         assert [found.answer for found in always.predictions(images(1), n=11, stopping=stopping)] == [1]
     assert always.predict(images(1), n=6, alpha=0.05).label.tolist() == [1]
@@ -240,13 +241,13 @@ def test_every_grey_value_in_single_precision_is_on_its_grid(levels):
     every = np.arange(levels + 1)
     single = every.astype(np.float32) / np.float32(levels)
     assert np.array_equal(g._pixels(single.reshape(1, 1, 1, -1)).ravel(), every)
-    with pytest.raises(DataError, match=rf"\(images \* {levels}\)\.round\(\) / {levels}"):
+    with refuses("E-DATA-160", match=rf"\(images \* {levels}\)\.round\(\) / {levels}"):
         g._pixels(single.reshape(1, 1, 1, -1) + np.float32(0.1 / levels))
 
 
 @pytest.mark.parametrize("labels", [[0], [0, 1, 2], [0, 3], [-1, 0]])
 def test_labels_that_do_not_fit_are_refused(labels):
-    with pytest.raises(DataError, match="2 labels from 0 to 2"):
+    with refuses("E-DATA-163", match="2 labels from 0 to 2"):
         smoothed(Fixed([0.0, 1.0, 0.0])).certificates(images(2), labels=labels)
 
 
@@ -270,11 +271,11 @@ def test_settings_out_of_range_are_refused(ask):
 
 
 def test_a_classifier_that_does_not_fit_is_refused():
-    with pytest.raises(SpecError, match="2 or more"):
+    with refuses("E-SPEC-034", match="2 or more"):
         smoothed(Fixed([1.0]), 1)
-    with pytest.raises(ModelError, match="declares 4"):
+    with refuses("E-MODEL-103", match="declares 4"):
         smoothed(classifier(Conv(), 4), 3)
-    with pytest.raises(ModelError, match=r"got shape \(64, 3\)"):
+    with refuses("E-MODEL-099", match=r"got shape \(64, 3\)"):
         smoothed(Fixed([0.0, 1.0, 0.0]), 4).predict(images(1))
     with pytest.raises(SmoothcertError):
         smoothed(Fixed([0.0, float("nan"), 0.0])).predict(images(1))

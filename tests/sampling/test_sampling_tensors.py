@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import smoothcert as sc
+from refusals import refuses
 from smoothcert.errors import DataError, ModelError, SpecError
 
 SHAPE = (3, 4, 4)
@@ -136,7 +137,7 @@ def test_tables():
 
 def test_images_off_the_grid_are_refused_rounded_or_kept():
     x, y = channels(3, bright=0.7013)
-    with pytest.raises(DataError, match="quantize=True"):
+    with refuses("E-DATA-160"):
         smoothed().predict(x)
     rounded = (x * 255).round() / 255
     same = smoothed(quantize=True).predict(x, n=100)
@@ -162,7 +163,7 @@ def test_any_callable_is_smoothed():
 
 def test_half_precision_weights_are_refused():
     x, _ = channels(1)
-    with pytest.raises(ModelError, match="precision="):
+    with refuses("E-MODEL-092"):
         smoothed(Channels().half()).predict(x)
 
 
@@ -185,7 +186,7 @@ def test_labels_that_are_none_are_refused(labels):
 def test_batches_with_and_without_labels_are_refused(labelled_first):
     x, y = channels(2)
     batches = [(x[:1], y[:1]), x[1:]] if labelled_first else [x[:1], (x[1:], y[1:])]
-    with pytest.raises(DataError, match="every batch or in none"):
+    with refuses("E-DATA-162"):
         smoothed().certify(batches, radii=(0.1,), n_max=100)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from refusals import refuses
 from smoothcert.cli import main
 from smoothcert.errors import InputError
 from smoothcert.evidence import open_run
@@ -75,7 +76,7 @@ def test_settings_files_sign_nothing_and_name_no_others(tmp_path, capsys):
 
 def test_merge_keys_are_refused_wherever_they_stand():
     for text in ("<<: {a: 1}\nb: 2", "a:\n  - {<<: {b: 1}}"):
-        with pytest.raises(InputError, match="merge"):
+        with refuses("E-INPUT-050"):
             parse_yaml(text, "x.yml")
     assert parse_yaml('a: "<<"', "x.yml") == {"a": "<<"}
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
+from refusals import refuses
 from smoothcert.data import DataOptions, load_images
 from smoothcert.data.image_file import read_picture
-from smoothcert.errors import EvidenceError
 from smoothcert.evidence.ledger import read_ledger
 from smoothcert.models import ModelOptions, load_classifier
 
@@ -203,5 +203,5 @@ def test_a_packed_ledger_with_an_endless_line(tmp_path):
         for _ in range(128):
             file.write(bytes(2**20))
     assert (tmp_path / "local-0.jsonl.gz").stat().st_size < 200_000
-    with pytest.raises(EvidenceError, match="expected lines below 67,108,864 bytes"):
+    with refuses("E-RUN-040", match="expected lines below 67,108,864 bytes"):
         read_ledger(tmp_path)

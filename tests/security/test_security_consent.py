@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from networks import FACTORY, loaded, small_request, write_grey_images, write_random_images, write_resnet
+from refusals import refuses
 from smoothcert.cli import main
 from smoothcert.config import read_spec
 from smoothcert.engine.messages import Job, Ready, Refusal
 from smoothcert.engine.run import certify, freeze_spec, resume
 from smoothcert.engine.worker import Worker
-from smoothcert.errors import EvidenceError, InputError, SpecError
+from smoothcert.errors import InputError, SpecError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.import_factory import NO_CONSENT
 from smoothcert.report.notebook import write_notebook
@@ -224,9 +225,9 @@ def test_trust_is_enough_too(own):
 def test_changed_source_is_refused(own, place):
     bundle_run(open_run(own), place / "b", None, BundleRequest(n=300), {"model": "mine:robust"})
     changed_source(place)
-    with pytest.raises(EvidenceError, match="source file"):
+    with refuses("E-RUN-014"):
         bundle_run(open_run(own), place / "c", None, BundleRequest(n=300), {"model": "mine:robust"})
-    with pytest.raises(EvidenceError, match="source file"):
+    with refuses("E-RUN-014"):
         resume(RunDirectory(unsealed(own)), {"model": "mine:robust"})
 
 

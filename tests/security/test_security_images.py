@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from refusals import refuses
 from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.data.image_file import read_image, read_picture
-from smoothcert.errors import DataError
 from smoothcert.models import load_classifier
 
 from .hostile import TOKENS, many, sentence, spoiled
@@ -147,7 +147,7 @@ def test_half_a_character_never_gets_into_a_run(field):
     """It comes from names of files that are not UTF-8; a spec.json that holds one cannot be read again."""
     values = ("a\udcff", "b")
     facts = {field: {"sex": values} if field == "subgroups" else values}
-    with pytest.raises(DataError, match=r"the name a\\udcff is not Unicode text; rename it"):
+    with refuses("E-DATA-018"):
         ImageSet("toy", np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 1]), **facts)
 
 

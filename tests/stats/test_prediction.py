@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from refusals import refuses
 from smoothcert.errors import SpecError
 from smoothcert.stats import Prediction, predict_counts, prediction_looks
 from smoothcert.stats import prediction as odds
@@ -143,7 +144,7 @@ def test_least_votes_of_usual_levels():
 @given(st.integers(1, 10**6), st.floats(1e-12, 0.9), st.integers(1, 2000))
 def test_looks_rise_to_n_and_the_first_can_decide(n, alpha, first):
     if n < least_votes(alpha):
-        with pytest.raises(SpecError, match=f"n >= {least_votes(alpha)}"):
+        with refuses("E-SPEC-077", match=f"n >= {least_votes(alpha)}"):
             prediction_looks(n, alpha, first)
         return
     looks = prediction_looks(n, alpha, first)
@@ -162,7 +163,7 @@ def test_looks_rise_to_n_and_the_first_can_decide(n, alpha, first):
 def test_looks_refuse():
     assert prediction_looks(11, 0.001) == prediction_looks(11, 0.001, stopping="fixed") == (11,)
     assert prediction_looks(300, 0.001, first=512) == (300,)
-    with pytest.raises(SpecError, match=r"expected n >= 11 .* alpha = 0.001 .* got 10; raise n or alpha"):
+    with refuses("E-SPEC-077", match=r"expected n >= 11 .* alpha = 0.001 .* got 10; raise n or alpha"):
         prediction_looks(10, 0.001)
     for bad in ((0, 0.001), (1000, 0.0), (1000, 1.0), (1000, 0.001, 0), (1000, 0.001, 1, "sometimes")):
         with pytest.raises(SpecError):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from refusals import refuses
 from smoothcert.data import ImageSet
-from smoothcert.errors import ModelError, SpecError
 from smoothcert.training import EpochReport, train
 from smoothcert.training.checkpoint import Identity, load_checkpoint
 from smoothcert.training.start import Start
@@ -84,7 +84,7 @@ def test_another_training_is_refused(change: dict, named: str, tmp_path: Path) -
     with pytest.raises(CutError):
         train(stripes(), TINY, cut_after(1), None, file)
     before = file.read_bytes()
-    with pytest.raises(SpecError, match=named):
+    with refuses("E-SPEC-102", match=named):
         train(stripes(), replace(TINY, **change), None, None, file)
     assert file.read_bytes() == before
 
@@ -95,9 +95,9 @@ def test_other_images_and_another_start_are_refused(tmp_path: Path) -> None:
         train(stripes(), TINY, cut_after(1), None, file)
     images = stripes().images.copy()
     images[0, 0, 0, 0] ^= 1
-    with pytest.raises(SpecError, match="images was sha256:"):
+    with refuses("E-SPEC-102", match="images was sha256:"):
         train(ImageSet("stripes", images, np.arange(96) % 3), TINY, None, None, file)
-    with pytest.raises(SpecError, match="start was none, now nets:dropping"):
+    with refuses("E-SPEC-102"):
         train(stripes(), TINY, None, dropping(), file)
 
 
@@ -107,7 +107,7 @@ def test_a_damaged_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
     with pytest.raises(CutError):
         train(stripes(), TINY, cut_after(1), None, file)
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(ModelError, match="damaged or truncated"):
+    with refuses("E-MODEL-038"):
         train(stripes(), TINY, None, None, file)
 
 
@@ -116,7 +116,7 @@ def test_code_that_changed_meanwhile_is_named(tmp_path: Path) -> None:
     with pytest.raises(CutError):
         train(stripes(), TINY, cut_after(1), dropping(), file)
     other = replace(dropping(), module=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
-    with pytest.raises(ModelError, match="the checkpoint: the weights do not match"):
+    with refuses("E-MODEL-080"):
         train(stripes(), TINY, None, other, file)
 
 
@@ -124,6 +124,6 @@ def test_weights_are_no_checkpoint(tmp_path: Path) -> None:
     from smoothcert.training import save
 
     save(train(stripes(), TINY), TINY, stripes(), tmp_path / "w.safetensors")
-    with pytest.raises(ModelError, match="is not a training checkpoint"):
+    with refuses("E-MODEL-104"):
         load_checkpoint(tmp_path / "w.safetensors", Identity({}, "", None))
     assert load_checkpoint(tmp_path / "none.safetensors", Identity({}, "", None)) is None

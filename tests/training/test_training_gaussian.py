@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from refusals import refuses
 from smoothcert.data import load_images
-from smoothcert.errors import ModelError, SpecError
 from smoothcert.models import load_classifier
 from smoothcert.training import EpochReport, TrainingSettings, save, train
 from smoothcert.training.batches import noise_levels
@@ -72,7 +72,7 @@ def test_saved_weights_load_as_a_classifier(tmp_path: Path) -> None:
     assert (got.mean, got.std, got.class_names) == ((0.5,), (0.5,), ("0", "1", "2"))
     seen = torch.randn(2, 1, 8, 8)
     assert torch.equal(got.module(seen), module(seen))
-    with pytest.raises(ModelError, match="exists; choose another name"):
+    with refuses("E-MODEL-036"):
         save(module, TINY, images, file)
 
 
@@ -84,18 +84,18 @@ def test_other_names_are_not_invented() -> None:
 
 
 def test_refused_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SpecError, match="at least 2 images"):
+    with refuses("E-SPEC-110", match="at least 2 images"):
         train(stripes(3).first(1), TINY)
-    with pytest.raises(ModelError, match="--arch takes"):
+    with refuses("E-MODEL-074"):
         train(stripes(9), TrainingSettings(sigma=0.1, arch="vgg"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(SpecError, match="CUDA device, but there is none"):
+    with refuses("E-SPEC-109"):
         train(stripes(9), TrainingSettings(sigma=0.1, device="cuda"))
 
 
 def test_a_loss_that_explodes_is_named() -> None:
     wild = TrainingSettings(**{**TINY.as_dict(), "learning_rate": 100.0, "weight_decay": 1.0, "epochs": 30})
-    with pytest.raises(ModelError, match="lower the learning rate"):
+    with refuses("E-MODEL-110"):
         train(stripes(), wild)
 
 

@@ -2,13 +2,14 @@ import math
 
 import pytest
 
+from refusals import refuses
 from smoothcert.errors import SpecError
 from smoothcert.training import TrainingSettings
 
 
 @pytest.mark.parametrize("low", [0.0, 0.5, 0.7, -1.0])
 def test_the_lower_level_lies_below_sigma(low: float) -> None:
-    with pytest.raises(SpecError, match="sigma_low must be above 0 and below sigma"):
+    with refuses("E-SPEC-104", match="sigma_low must be above 0 and below sigma"):
         TrainingSettings(sigma=0.5, sigma_low=low)
 
 

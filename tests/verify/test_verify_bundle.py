@@ -12,7 +12,7 @@ import pytest
 
 import factories
 from factories import WEIGHTS, WEIGHTS_SHA256, simulate_run
-from smoothcert.errors import EvidenceError
+from refusals import refuses
 from smoothcert.evidence import open_run
 from smoothcert.evidence.bundle import files
 from smoothcert.evidence.bundle.differences import certified_of
@@ -199,7 +199,7 @@ def test_every_changed_file_is_named(certified, tmp_path):
         report = verify_bundle(run, copy)
         assert report.faults == (f"{name} was changed: its hash is not the one in SHA256SUMS",)
         assert (report.passed, report.sigma) == (False, None)
-    with pytest.raises(EvidenceError, match="Expected a bundle directory"):
+    with refuses("E-RUN-018"):
         verify_bundle(run, tmp_path / "none")
 
 

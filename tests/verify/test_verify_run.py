@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import smoothcert.verify.recompute as numbers
 from factories import simulate_run
+from refusals import refuses
 from smoothcert.data import ImageSet
-from smoothcert.errors import EvidenceError
 from smoothcert.evidence import RunDirectory
 from smoothcert.evidence.outcomes import derived
 from smoothcert.stats import Bounds, bounds
@@ -282,7 +282,7 @@ def test_a_run_without_any_line_verifies(tmp_path):
 
 
 def test_where_there_is_no_run(tmp_path):
-    with pytest.raises(EvidenceError, match="Expected a run directory"):
+    with refuses("E-RUN-028"):
         verify(tmp_path)
 
 
