@@ -211,7 +211,7 @@ def test_an_archive_that_would_run_code(certify, tmp_path):
 
 def test_out_is_needed_and_must_be_free(refused, project, tmp_path):
     flags = [word for pair in GOOD.items() for word in pair]
-    assert refused("certify", *flags) == "--out: name the run directory to create."
+    assert refused("certify", *flags) == "--out: name the run directory to create. [E-INPUT-004]"
     run = project / "run"
     assert f"{run} already contains a run" in refused("certify", *flags, "--out", run)
     (tmp_path / "file").write_text("mine")
@@ -265,7 +265,7 @@ def test_settings_files(refused, tmp_path, text, sentence):
 
 def test_settings_files_that_cannot_be_read(refused, tmp_path):
     for value, why in ((tmp_path / "none.yaml", "No such file or directory"), (tmp_path, "Is a directory")):
-        assert refused("certify", "--config", value) == f"Cannot read {value}: {why}."
+        assert refused("certify", "--config", value) == f"Cannot read {value}: {why}. [E-INPUT-043]"
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     assert "bytes.yaml: expected UTF-8 text" in refused("certify", f"--config={tmp_path / 'bytes.yaml'}")
 
@@ -379,6 +379,6 @@ def test_a_disk_that_fails_under_a_resumed_run(say, unfinished, monkeypatch):
     assert said.code == 2
     assert said.err.endswith(
         f"Cannot read or write {unfinished}: No space left on device. Written lines are kept. Fix the cause, then "
-        f"continue with `smoothcert resume {unfinished} --trust-model`.\n"
+        f"continue with `smoothcert resume {unfinished} --trust-model`. [E-RUN-002]\n"
     )
     assert ledger.read_bytes().startswith(before)

@@ -70,7 +70,7 @@ def test_the_installed_command(project):
     assert done.returncode == 0, done.stderr
     bad = subprocess.run([command, "verify", "none"], cwd=project, capture_output=True, text=True, check=False)
     assert (bad.returncode, bad.stdout) == (2, "")
-    assert bad.stderr == "smoothcert: Expected a run directory with a spec.json, found none in none.\n"
+    assert bad.stderr == "smoothcert: Expected a run directory with a spec.json, found none in none. [E-RUN-028]\n"
 
 
 NO_TORCH = """
