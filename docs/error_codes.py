@@ -17,8 +17,9 @@ HEAD = """# Error codes
 
 <!-- written by docs/error_codes.py -->
 
-What smoothcert refuses, it refuses with one sentence and a code, such as `[E-DATA-012]` at the end of a line of the command line, or `error.code` in
-Python. A code names the cause and stays when the words change. In the messages below `…` stands for what is filled in.
+What smoothcert refuses, it refuses with one sentence and a code: `[E-DATA-012]` at the end of the line in a terminal,
+`error.code` in Python. A code names the cause and stays when the words change. In the messages below, `…` stands for
+what is filled in.
 
 | letters | about |
 |---|---|

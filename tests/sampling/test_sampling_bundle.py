@@ -14,9 +14,10 @@ from torch import nn
 
 import smoothcert.sampling.smoothing as smooth
 from networks import FACTORY, small_request, write_random_images, write_resnet
+from refusals import refuses
 from smoothcert import SmoothedClassifier
 from smoothcert.engine.run import certify
-from smoothcert.errors import DataError, EvidenceError, ModelError, RecipeError, SmoothcertError, SpecError
+from smoothcert.errors import EvidenceError, SmoothcertError
 from smoothcert.evidence import Run, open_run
 from smoothcert.evidence.bundle.differences import differences, state_sha256_of, tie_of
 from smoothcert.evidence.bundle.files import read_bundle
@@ -27,7 +28,6 @@ from smoothcert.sampling.save_bundle import BundleRequest, bundle_run
 from smoothcert.verify import verify_bundle
 
 from .fakes import Conv, lived_in_resnet, pixels
-from refusals import refuses
 
 SHAPE = (3, 8, 8)
 OPTIONS = {"batch_size": 64}

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from smoothcert.sampling import SmoothedClassifier
 
-
 N_MAX, RADII = 10_000, (0.25, 0.5, 1.0)
 """Defaults of --certify if the bundle names no run: maximum samples per image, and radii."""
 
@@ -85,10 +84,8 @@ def form_of(settings: PredictSettings) -> str:
         return settings.format or "table"
     ending = settings.out.suffix.lower().removeprefix(".")
     if settings.format is None and ending not in ("csv", "json"):
-        raise InputError(
-            f"--out: expected a file name ending in .csv or .json, got {printable(str(settings.out))}.",
-            code="E-INPUT-007",
-        )
+        name = printable(str(settings.out))
+        raise InputError(f"--out: expected a file name ending in .csv or .json, got {name}.", code="E-INPUT-007")
     return settings.format or ending
 
 

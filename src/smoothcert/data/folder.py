@@ -174,7 +174,7 @@ def _class_folders(root: Path) -> list[Path]:
     stray = [each.name for each in entries if each.is_file() and _is_image(Path(each.path))]
     if not folders and not stray:
         raise DataError(
-            f"{_name(root)}: expected one folder per class with its images, got no folder and no image; check the path.",
+            f"{_name(root)}: expected one folder per class with its images, got no folder or image; check the path.",
             code="E-DATA-044",
         )
     if not folders:

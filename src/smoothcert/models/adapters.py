@@ -93,7 +93,7 @@ def classifier_of(module: nn.Module, card: Card, sha256: str | None, reference: 
     known = sha256 or state_sha256(module)
     if known is None:
         raise ModelError(
-            f"{reference}: the state dict must contain only plain tensors, to be hashed; return an unquantised network.",
+            f"{reference}: the state dict must contain only plain tensors, to be hashed; use an unquantised network.",
             code="E-MODEL-025",
         )
     return assembled(module, card, known, reference)

@@ -77,7 +77,7 @@ def read_script(path: str, options: ModelOptions) -> Classifier:
     """
     if options.arch is not None or options.weights is not None:
         raise ModelError(
-            f"{path} is a TorchScript archive, which contains architecture and weights; leave out --arch and --weights.",
+            f"{path} is a TorchScript archive, which has architecture and weights; leave out --arch and --weights.",
             code="E-MODEL-087",
         )
     if not options.trust_model:
