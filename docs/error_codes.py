@@ -1,6 +1,6 @@
 """Writes docs/error-codes.md: every code that the source raises, with its class and its message.
 
-    python docs/error_codes.py
+python docs/error_codes.py
 """
 
 from __future__ import annotations

@@ -21,9 +21,8 @@ from smoothcert.evidence.events import (
     append_event,
     utc_now,
 )
-from smoothcert.evidence.forecast import PLANNED, settings_of
 from smoothcert.evidence.ledger import Ledger, LedgerWriter
-from smoothcert.evidence.run import Run
+from smoothcert.evidence.run import PLANNED, Run, settings_of
 from smoothcert.evidence.seal import seal_facts, seal_run
 from smoothcert.formats.line import Line
 from smoothcert.formats.plan import EntryForecast, Estimate, Forecast, LevelForecast, Pilot, Rate

@@ -8,7 +8,7 @@ import pytest
 from factories import make_forecast, make_spec
 from refusals import refuses
 from smoothcert.evidence.events import Event
-from smoothcert.evidence.forecast import PLANNED, difference, first_unnamed, forecast_of, named_entries, settings_of
+from smoothcert.evidence.run import PLANNED, difference, first_unnamed, forecast_of, named_entries, settings_of
 from smoothcert.formats.plan import Estimate, Forecast
 
 

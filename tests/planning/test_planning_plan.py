@@ -12,7 +12,7 @@ from smoothcert.config.plan import PlanSettings, make_plan_settings
 from smoothcert.engine.run import certify, freeze_spec
 from smoothcert.errors import SpecError
 from smoothcert.evidence import open_run
-from smoothcert.evidence.forecast import difference
+from smoothcert.evidence.run import difference
 from smoothcert.formats.plan import Forecast
 from smoothcert.planning.plan import plan
 

@@ -13,7 +13,7 @@ from factories import make_forecast
 from report.memo_runs import CRITERIA, FULL, OVERLONG, PRIMARY, memo_run
 from smoothcert.evidence import open_run
 from smoothcert.evidence.events import FINISHED, append_event
-from smoothcert.evidence.forecast import PLANNED, named_entries
+from smoothcert.evidence.run import PLANNED, named_entries
 from smoothcert.report import claims
 from smoothcert.report import claims as guarantees
 from smoothcert.report.memo import make_memo, make_sponsor, memo_fields, text

@@ -11,7 +11,7 @@ from refusals import refuses
 from smoothcert.config import make_request
 from smoothcert.config.plan import make_plan_settings
 from smoothcert.errors import EvidenceError
-from smoothcert.evidence.forecast import PLANNED, Planned
+from smoothcert.evidence.run import PLANNED, Planned
 from smoothcert.formats.plan import Outlook
 from smoothcert.planning.plan import plan
 from smoothcert.report import table_of

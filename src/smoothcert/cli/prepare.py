@@ -16,7 +16,7 @@ from smoothcert.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from smoothcert.config import Production
-    from smoothcert.evidence.forecast import Planned
+    from smoothcert.evidence.run import Planned
     from smoothcert.import_factory import Consent
 
 RequestFlags = Annotated[Request, Parameter(name="*", negative="", consume_multiple=True)]

@@ -31,7 +31,7 @@ from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.evidence.creation import create_run
 from smoothcert.evidence.directory import refuse_occupied
 from smoothcert.evidence.events import LOCKED, RESUMED, SIGNED, STARTED, append_event, environment
-from smoothcert.evidence.forecast import PLANNED, difference, first_unnamed
+from smoothcert.evidence.run import PLANNED, difference, first_unnamed
 from smoothcert.evidence.seal import expect_key
 from smoothcert.evidence.soundness import own_faults
 from smoothcert.formats.plan import Forecast

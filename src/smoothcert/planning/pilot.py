@@ -14,7 +14,7 @@ from smoothcert.engine.measure import measure_rates, meter_of
 from smoothcert.engine.run import freeze_spec
 from smoothcert.engine.workload import Workload, load_workload
 from smoothcert.errors import SpecError
-from smoothcert.evidence.forecast import named_entries, settings_of
+from smoothcert.evidence.run import named_entries, settings_of
 from smoothcert.formats.plan import Forecast, LevelForecast, Pilot, Rate
 from smoothcert.import_factory import Consent
 from smoothcert.noise import Rows, Stage

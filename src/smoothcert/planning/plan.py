@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from smoothcert.config import Production, Request
 from smoothcert.config.plan import PlanSettings
-from smoothcert.evidence.forecast import Planned
 from smoothcert.evidence.outcomes import TOGETHER, expected, pairwise_probability
+from smoothcert.evidence.run import Planned
 from smoothcert.formats.cost import Basis
 from smoothcert.formats.plan import RESOLVED, Change, Estimate, Forecast, Outlook, Width
 from smoothcert.formats.results import CONFIDENCE

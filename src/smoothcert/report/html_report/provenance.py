@@ -26,7 +26,7 @@ from smoothcert.evidence.events import (
     WORKER,
     Event,
 )
-from smoothcert.evidence.forecast import PLANNED
+from smoothcert.evidence.run import PLANNED
 from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import full
 

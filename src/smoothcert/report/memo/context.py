@@ -10,8 +10,8 @@ from smoothcert.config import Device, Place, Production
 from smoothcert.evidence import Run
 from smoothcert.evidence.cost import basis_of
 from smoothcert.evidence.events import LOCKED, STARTED, Event
-from smoothcert.evidence.forecast import first_unnamed, forecast_of
 from smoothcert.evidence.results import Verdict, verdicts
+from smoothcert.evidence.run import first_unnamed, forecast_of
 from smoothcert.evidence.scenarios import scenarios
 from smoothcert.formats.cost import Basis, Scenario
 from smoothcert.formats.plan import Forecast

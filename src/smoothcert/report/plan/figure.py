@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smoothcert.evidence.forecast import Planned
+from smoothcert.evidence.run import Planned
 from smoothcert.formats.plan import EntryForecast, Forecast
 from smoothcert.report.figures.style import (
     FAINT,

@@ -9,8 +9,8 @@ from typing import Any
 
 from smoothcert.config import Production
 from smoothcert.evidence import Run
-from smoothcert.evidence.forecast import Planned, forecast_of
 from smoothcert.evidence.line_store import columns_of
+from smoothcert.evidence.run import Planned, forecast_of
 from smoothcert.evidence.scenarios import scenarios
 from smoothcert.formats.plan import (
     AttainableRadius,

@@ -11,7 +11,7 @@ from smoothcert.config import Production, Request
 from smoothcert.errors import EvidenceError, MissingExtraError
 from smoothcert.evidence.directory import refuse_occupied, write_derived, write_json
 from smoothcert.evidence.events import utc_now
-from smoothcert.evidence.forecast import Planned
+from smoothcert.evidence.run import Planned
 from smoothcert.formats.plan import Forecast
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.report.plan.tables import TITLES, tables
