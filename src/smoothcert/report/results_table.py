@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,12 @@ from smoothcert.report import markup
 from smoothcert.stats import interval
 from smoothcert.stats.rounding import format_down, full, percent_down, percent_of, percents
 
+_NUMBER = re.compile(
+    r"([<>]= |over )?[-+]?[\d.,]+(e[-+]?\d+)?"
+    r"( ?%.*| ?/ ?\d.*| (to|of|ms|s|min|h|W|Wh|kWh|mJ|[A-Z]{3})\b.*| \((\d|this|plan|k).*|[\n ,\d.]*)",
+    re.S,
+)
+"""A number, with what may follow it: a unit, a total, an interval, a remark, further numbers."""
 FORMATS = ("md", "csv", "tex", "json")
 LEAST = ">= "
 AT_LEAST = (
@@ -54,8 +61,12 @@ class Table:
     """A line under the table in Markdown and LaTeX; the records contain the same in columns."""
 
     def numeric(self, column: int) -> bool:
-        """Whether a column contains numbers, which are right-aligned."""
-        return any(row[column].lstrip("<>= ")[:1].isdigit() for row in self.rows)
+        """Whether most texts of a column are numbers, which are right-aligned; what is not known does not count."""
+        texts = [
+            row[column] for row in self.rows if row[column] != "-" and not row[column].startswith(("not ", "unknown"))
+        ]
+        numbers = sum(_NUMBER.fullmatch(text) is not None for text in texts)
+        return 0 < len(texts) <= 2 * numbers
 
     def render(self, form: str) -> str:
         """Return the table as Markdown, CSV, LaTeX or JSON text (`FORMATS`)."""

@@ -181,7 +181,7 @@ def _fourth(fields: Fields, tables: Tables) -> tuple[Block, ...]:
         _facts(tables["risk"], 0.14),
         Heading("16", "Regulatory map"),
         Prose(ONE_SUPPLY),
-        Grid(("provision", "topic", "sections of this memo"), regulatory, (2.1, 1.7, 2.3)),
+        Grid(("provision", "topic", "where this memo addresses it"), regulatory, (2.1, 1.7, 2.3)),
         Heading("17", "Traceability"),
         Prose(text.COMMAND, text.RECHECK, "code"),
         _grid(tables["hashes"], (0.26, 1), _ALL, mono=(1,)),

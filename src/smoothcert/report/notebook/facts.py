@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 DPI, WIDE = 240, 640  # stored resolution; width on the screen in pixels
 COLOURS = 256  # of a drawing, which reduces its file to a third
 SCROLLED = 30  # rows beyond which a table scrolls
-_NUMBER = re.compile(r"(>= |over )?[-+]?[\d.,]+(e[-+]?\d+)?( ?%.*|/\d.*| (to|of) .*| \((\d|this|k).*|[\n ,\d.]*)", re.S)
 SHORT, LONG = 18, 40  # characters of a text that stays on one line, and between break points of a long word
 Shown = tuple[str, str]
 """An output as HTML and plain text."""
@@ -74,7 +73,8 @@ def render_table(found: Table, caption: str = "") -> Shown:
     """Return the output of `table`."""
     caption, many = printable(caption), len(found.rows) > SCROLLED
     box = "max-height: 30em; overflow: auto" if many else "overflow-x: auto"
-    sides = [_side([row[i] for row in found.rows]) for i in range(len(found.headings))]
+    left = ' style="text-align: left"'  # numbers keep the right alignment of notebooks
+    sides = ["" if found.numeric(i) else left for i in range(len(found.headings))]
     body = "".join(_row("td", row, sides) for row in found.rows)
     title = f"<p><em>{html.escape(caption)}</em></p>" if caption else ""
     head = f"<thead>{_row('th', found.headings, sides)}</thead>"
@@ -96,13 +96,6 @@ def _broken(text: str, kind: str) -> str:
         text = text.replace(" ", "\N{NO-BREAK SPACE}")
     words = re.sub(rf"(\S{{{LONG}}})(?=\S)", "\\1\N{ZERO WIDTH SPACE}", text)
     return html.escape(words).replace("\n", "<br>").replace("\N{ZERO WIDTH SPACE}", "<wbr>")
-
-
-def _side(column: Sequence[str]) -> str:
-    """Return the style that left-aligns a column of words; numbers keep the right alignment of notebooks."""
-    texts = [text for text in column if text != "-" and not text.startswith("not ")]
-    numbers = [text for text in texts if _NUMBER.fullmatch(text)]
-    return ' style="text-align: left"' if 2 * len(numbers) < len(texts) else ""
 
 
 @styled

@@ -69,7 +69,7 @@ def draw_moves(run: Run, panels: Sequence[Moves], entry: str) -> Figure:
         "no certificate."
     )
     words = Words("Certified accuracy under other settings, same votes", note(run), (foot,))
-    margins = Margins(left=0.95, above=0.45, below=0.75, bottom=0.05, gap=0.75)
+    margins = Margins(left=1.05, above=0.45, below=0.75, bottom=0.05, gap=0.75)
     figure, axes = layout(words, 2.4, margins, (-(-len(panels) // 2), 2))
     for here, panel in zip(axes, panels, strict=False):
         _moves(here, panel)
