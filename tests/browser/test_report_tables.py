@@ -146,7 +146,7 @@ def test_a_certificate_opens_from_row_or_key_and_gives_the_focus_back(visit, run
     line, row = run.ledger.at(0.25)[4], certificates(run)[4]
     text = page.inner_text("dialog")
     n, votes = line.looks[-1]
-    assert f"{n:,} copies, look" in text
+    assert f"{n:,} samples, look" in text
     for c, count in votes.items():
         assert (
             page.locator("dialog tr", has_text=run.spec.data.class_names[c]).filter(has_text=f"{count:,}").count() >= 1

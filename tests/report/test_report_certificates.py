@@ -1,4 +1,4 @@
-"""certificates.parquet: one row an image, sigma and k, agreeing with the results table."""
+"""certificates.parquet: one row per image, sigma and k, agreeing with the results table."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Claim sentences: the values of a cell in reviewed words, rounded so that a bound stays a bound."""
+"""Claim sentences: the values of an entry in reviewed words, rounded so that a bound stays a bound."""
 
 import re
 from dataclasses import replace
@@ -20,7 +20,7 @@ def run(tmp_path_factory):
     return open_run(simulate_run(tmp_path_factory.mktemp("claims") / "run", images=60, radius="0.1,0.25,5"))
 
 
-def test_a_sentence_for_every_cell(run):
+def test_a_sentence_for_every_entry(run):
     for entry in entries(run.spec, run.ledger):
         said = claims.observed(entry, 1000)
         if entry.attainable:
@@ -41,7 +41,7 @@ def test_no_percentage_of_the_population_from_a_partial_run(run):
 @settings(max_examples=100)
 @given(st.floats(0, 1, exclude_max=True))
 def test_a_population_bound_is_never_printed_above_itself(bound):
-    entry = replace(CELL, population=bound)
+    entry = replace(ENTRY, population=bound)
     printed = re.search(r"at least ([\d.]+) % of that population", claims.population(entry, joint=False))[1]
     assert Fraction(printed) / 100 <= Fraction(bound) + ULP  # 100 * bound is itself rounded to the nearest double
     assert Fraction(bound) - Fraction(printed) / 100 < Fraction(1, 999)
@@ -57,8 +57,8 @@ def test_the_population_sentence_carries_its_condition(run):
 
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_what_is_kept_is_what_was_bounded(k):
-    """A label among the k most probable classes is no correct classification."""
-    entry = replace(CELL, k=k, population=0.5, joint=0.4)
+    """A label among the k most probable classes is not a correct classification."""
+    entry = replace(ENTRY, k=k, population=0.5, joint=0.4)
     said = [claims.this_sample(entry, 0.001), *(claims.population(entry, joint) for joint in (False, True))]
     for sentence in said:
         assert ("correct" in sentence) == (k == 1)
@@ -67,12 +67,12 @@ def test_what_is_kept_is_what_was_bounded(k):
 
 
 def test_groups_speak_for_draws_of_one_image_of_a_group(run):
-    said = claims.population(replace(CELL, groups=7, population=0.5), joint=False)
+    said = claims.population(replace(ENTRY, groups=7, population=0.5), joint=False)
     assert said.endswith("for at least 50.0 % of draws of one random image of a random group of that population.")
 
 
 def test_a_partial_count_has_no_interval():
-    said = claims.observed(replace(CELL, lines=CELL.images - 7), 1000)
+    said = claims.observed(replace(ENTRY, lines=ENTRY.images - 7), 1000)
     assert "% so far." in said
     assert "Clopper" not in said
     assert "abstentions, 7 images without a result and" in said
@@ -89,10 +89,10 @@ def test_the_arithmetic_row_follows_the_run():
 
 
 ULP = Fraction(1, 2**52)
-CELL = None
+ENTRY = None
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _cell(run):
-    global CELL
-    CELL = entries(run.spec, run.ledger)[0]
+def _entry(run):
+    global ENTRY
+    ENTRY = entries(run.spec, run.ledger)[0]

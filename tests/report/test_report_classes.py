@@ -18,7 +18,7 @@ def by_hand(run, sigma, k, r):
 
 
 @pytest.mark.parametrize("kind", [{}, {"drop": 90}, {"stopping": "fixed", "k": "1,2", "target": "label"}], ids=str)
-def test_rows_are_counts_and_sum_to_the_cell(tmp_path, kind):
+def test_rows_are_counts_and_sum_to_the_entry(tmp_path, kind):
     run = make_run(tmp_path / "run", images=102, classes=6, **kind)
     for entry in run.results():
         rows = class_rows(run, entry.sigma, entry.k, entry.radius)

@@ -25,7 +25,7 @@ def pairs(run):
 
 
 def at(found, r):
-    """The count a curve says for radius r > 0: that of the first step position at or above r."""
+    """The count of a curve at radius r > 0: that of the first step position at or above r."""
     return int(found.certified[np.searchsorted(found.radii, r)])
 
 
@@ -34,7 +34,7 @@ def run(request, tmp_path):
     return make_run(tmp_path / "run", images=80, **request.param)
 
 
-def test_the_markers_are_the_cells_of_the_results_table(run):
+def test_the_markers_are_the_entries_of_the_results_table(run):
     expected = [(c.radius, c.certified, c.low, c.high, c.attainable) for c in run.results()]
     curves = [curve(run, sigma, k) for sigma, k in pairs(run)]
     found = [(m.radius, m.certified, m.low, m.high, m.attainable) for each in curves for m in each.grid]

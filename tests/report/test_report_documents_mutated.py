@@ -1,4 +1,4 @@
-"""Forged documents: whoever rewrites a file, SHA256SUMS and the log's last line still cannot change what they say."""
+"""Forged documents: rewriting a file, SHA256SUMS and the last line of the log is still detected."""
 
 import io
 import json
@@ -31,7 +31,7 @@ FIRST_OF = {
     "tables/accuracy.csv": "results.json",
     "figures/curve_k1.svg": "figures/figure_data.json",
 }
-"""The document that a check begins with, of those that share one."""
+"""The main file of the check of each document."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def copy(reported, tmp_path):
 
 
 def rechain(run):
-    """Write SHA256SUMS and the report event anew for whatever lies in results, as a forger would."""
+    """Write SHA256SUMS and the report event again for the files in results, as a forger would."""
     directory = RunDirectory(run)
     names = [*directory.read_events()[-1].facts["documents"]]
     lines = directory.events.read_bytes().splitlines(keepends=True)
@@ -66,7 +66,7 @@ def as_by_other_code(run):
 
 
 def found_of(run, name):
-    """What the check of one document finds."""
+    """Return the findings of the check of one document."""
     opened = open_run(run)
     written = Written(check._as_reported(opened), opened.directory.results, None)
     first = FIRST_OF.get(name, name)
@@ -78,7 +78,7 @@ def faults_of(run, name):
 
 
 def another_digit(text, at):
-    """The text with the first digit after a place changed."""
+    """Return a text with the first digit after a position changed."""
     digit = re.compile(r"[0-8]").search(text, at)
     return text[: digit.start()] + str(int(digit[0]) + 1) + text[digit.end() :]
 
@@ -158,7 +158,7 @@ NUMBERS = {
     "certificates": ("certificates.parquet", certificates),
     "data of the page": ("report.html", data_of_the_page),
     "packed data of the page": ("report.html", packed_data_of_the_page),
-    "a cell of the page": ("report.html", cell_of_the_page),
+    "a table cell of the page": ("report.html", cell_of_the_page),
     "an output of the notebook": ("notebook.ipynb", output_of_the_notebook),
     "a value of the memo": text_of(FIELDS, '"printed": "'),
 }
@@ -187,7 +187,7 @@ def markup_of_the_notebook(results):
     path.write_text(json.dumps(record, indent=1))
 
 
-def words_beside_a_picture(results):
+def words_beside_an_image(results):
     path = results / "notebook.ipynb"
     record = json.loads(path.read_text())
     shown = next(o for c in record["cells"] for o in c.get("outputs", []) if "image/png" in o.get("data", {}))
@@ -256,7 +256,7 @@ STRUCTURE = {
     "a handler in the page": ("report.html", handler_of_the_page),
     "a weaker policy of the page": ("report.html", policy_of_the_page),
     "markup that runs in the notebook": ("notebook.ipynb", markup_of_the_notebook),
-    "words beside a picture": ("notebook.ipynb", words_beside_a_picture),
+    "words beside an image": ("notebook.ipynb", words_beside_an_image),
     "text that is no HTML": ("report.html", lambda results: (results / "report.html").write_text("<![x y")),
     "text that is no CSV": ("results.csv", lambda results: (results / "results.csv").write_text('"' + "x" * 200_000)),
 }
@@ -273,7 +273,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("other", [False, True], ids=["same code", "other code"])
 @pytest.mark.parametrize("forgery", [*NUMBERS, *STRUCTURE])
-def test_a_forgery_with_a_log_that_vouches_for_it_is_named(copy, forgery, other):
+def test_a_forgery_with_a_matching_log_is_named(copy, forgery, other):
     name, change = {**NUMBERS, **STRUCTURE}[forgery]
     change(copy / "results")
     if other:
@@ -302,7 +302,7 @@ def test_a_pdf_with_foreign_parts_is_a_fault_whatever_code_wrote_it(copy):
 
 
 def redrawn(writer):
-    """The embedded typewriter font with the outline of 3 drawn for 8."""
+    """The embedded monospaced font with the outline of 3 drawn for 8."""
     from fontTools.ttLib import TTFont
 
     stream = fonts(writer, "/CIDFontType2")[0]["/FontDescriptor"]["/FontFile2"].get_object()
@@ -314,7 +314,7 @@ def redrawn(writer):
 
 
 def copied_as_another(writer):
-    """The text that is copied says 9 where 8 is drawn, and 8 where 9 is."""
+    """The copied text has 9 where 8 is drawn, and 8 where 9 is drawn."""
     for page in writer.pages:
         for font in page["/Resources"]["/Font"].values():
             mapped = font.get_object()["/ToUnicode"].get_object()
@@ -325,7 +325,7 @@ def copied_as_another(writer):
 
 
 @pytest.mark.parametrize("change", [redrawn, copied_as_another])
-def test_letters_drawn_as_others_are_named_whatever_code_wrote_them(copy, change):
+def test_redrawn_glyphs_are_named_whatever_code_wrote_them(copy, change):
     rewritten(copy / "results", change)
     strange, same = strange_glyphs((copy / "results" / "memo.pdf").read_bytes())
     assert "8" in strange
@@ -335,7 +335,7 @@ def test_letters_drawn_as_others_are_named_whatever_code_wrote_them(copy, change
     assert faults_of(copy, "memo.pdf")
 
 
-def test_letters_of_an_honest_memo_are_not_strange(reported):
+def test_glyphs_of_an_unchanged_memo_are_not_strange(reported):
     for name in ("memo.pdf", "memo-letter.pdf"):
         assert strange_glyphs((reported / "results" / name).read_bytes()) == ([], True)
 
@@ -374,7 +374,7 @@ def sentence(results):
         ("results.md", sentence),
     ],
 )
-def test_shapes_drawings_cells_and_words_are_compared_where_the_same_code_is_at_hand(copy, name, change):
+def test_shapes_drawings_cells_and_words_are_compared_if_the_same_code_wrote_them(copy, name, change):
     change(copy / "results")
     rechain(copy)
     assert any(told.startswith(f"results/{name}") for told in faults_of(copy, name))
@@ -385,7 +385,7 @@ def test_shapes_drawings_cells_and_words_are_compared_where_the_same_code_is_at_
     assert any(name in told for told in found.notes)
 
 
-def test_the_honest_report_holds_to_the_byte(copy):
+def test_an_unchanged_report_holds_to_the_byte(copy):
     found = check_documents(open_run(copy))
     assert found.faults == ()
     assert [told.split(":")[0] for told in found.notes] == ["results/notebook.ipynb"]  # its pictures
@@ -448,7 +448,7 @@ def test_files_more_and_files_less(copy):
     assert not any("slides" in told for told in found.faults)
 
 
-def test_documents_of_a_run_that_went_on_are_to_be_written_anew(copy):
+def test_documents_of_a_continued_run_must_be_written_again(copy):
     append_event(copy / "events.jsonl", RESUMED, lines=0)
     (told,) = check_documents(open_run(copy)).faults
     assert "smoothcert report" in told

@@ -1,4 +1,4 @@
-"""The figures say what the votes say, are legible whatever the run is like, and are the same bytes every time."""
+"""The figures follow from the votes, are legible for every kind of run, and have the same bytes every time."""
 
 import itertools
 import json
@@ -66,7 +66,7 @@ RUNS = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Runs by name, made when first asked for."""
+    """Runs by name, made on first use."""
     folder, made = tmp_path_factory.mktemp("runs"), {}
 
     def get(name):
@@ -200,7 +200,7 @@ def test_a_radius_out_of_reach_has_no_marker_and_no_bar(tmp_path):
     assert {(row["certified"], row["observed"]) for row in rows} == {(None, None)}
 
 
-def test_early_stopping_is_said_and_drawn_thin(runs):
+def test_early_stopping_is_stated_and_drawn_thin(runs):
     thin, thick = (curve_figure(runs(name), 1) for name in ("usual", "fixed"))
     assert "Thin lines between them: lower limits" in said(thin)
     assert "at least" not in said(thick)
@@ -304,7 +304,7 @@ def test_labels_that_move_apart_keep_order_and_bounds():
     assert spread([10.0, 50.0], 5, low=0, high=100) == [10.0, 50.0]
 
 
-def test_copies_are_those_of_the_ledger(runs):
+def test_samples_are_those_of_the_ledger(runs):
     run = runs("usual")
     for level in figure_data(run)["samples"]:
         taken = [line.samples for line in run.ledger.at(level["sigma"])]
@@ -338,7 +338,7 @@ def test_changes_the_run_recorded_are_drawn(tmp_path):
     assert "median over the images" in said(units_figure(run, {"another": 1.0}))
 
 
-def test_the_primary_cell_is_ringed_and_gives_the_radius_of_the_classes(tmp_path):
+def test_the_primary_entry_is_ringed_and_gives_the_radius_of_the_classes(tmp_path):
     primary = {"sigma": "0.5", "radius": 0.25, "k": 2}
     run = make_run(tmp_path / "run", k="1,2", primary=primary)
     rings = [[line for line in curve_figure(run, k).axes[0].lines if line.get_markersize() == 9] for k in (1, 2)]

@@ -105,7 +105,7 @@ def test_the_claims_of_a_named_cell_by_scipy_alone(tmp_path):
     assert "for all entries of the run together" not in fields["population"].printed
 
 
-def test_without_a_named_cell_the_first_attainable_one_gets_its_joint_bound_only(tmp_path):
+def test_without_a_named_entry_the_first_attainable_one_gets_its_joint_bound_only(tmp_path):
     memo = fields_of(tmp_path, radius="0.6,0.7", sigma="0.25,0.5")
     assert memo.fields["claim_heading"].printed == (
         "No primary entry was named before the run, so the joint bounds apply. Shown is the first attainable entry in "
@@ -116,7 +116,7 @@ def test_without_a_named_cell_the_first_attainable_one_gets_its_joint_bound_only
     assert memo.fields["criteria_words"].printed == text.DESCRIPTIVE
 
 
-def test_the_first_criterions_cell_is_shown_where_no_primary_is_named(tmp_path):
+def test_the_first_criterions_entry_is_shown_where_no_primary_is_named(tmp_path):
     memo = fields_of(tmp_path, criteria=CRITERIA)
     assert memo.fields["cell_words"].printed == "sigma 0.5, r = 0.25, k = 1"
     assert "Primary entry, named before the first image" in memo.fields["claim_heading"].printed
@@ -232,7 +232,7 @@ def test_a_spec_that_was_not_locked_first_names_no_primary(tmp_path):
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_cell_chosen_after_a_pilot_gets_the_joint_bound_only(tmp_path, before):
+def test_an_entry_chosen_after_a_pilot_gets_the_joint_bound_only(tmp_path, before):
     run = memo_run(tmp_path / "run", primary=PRIMARY)
     forecast = make_forecast(run.spec)
     if before:

@@ -49,7 +49,7 @@ def by_hand(run, values, wanted):
     return s / len(lines), f"{wanted} ({len(lines)} images): {share}"
 
 
-def test_lowest_and_highest_of_enough_images_at_the_cell_shown(tmp_path):
+def test_lowest_and_highest_of_enough_images_at_the_entry_shown(tmp_path):
     run = memo_run(tmp_path / "run", images=IMAGES, subgroups={"site": SITE, "sex": SEX}, primary=PRIMARY)
     memo = make_memo(run, make_sponsor({}))
     for row, values, kinds in zip(memo.tables["subgroups"].rows, (SITE, SEX), (("north", "south"), "FM"), strict=True):
@@ -85,7 +85,7 @@ def test_what_cannot_be_given_is_said(tmp_path, subgroups, kind, row):
     assert all(wanted in (None, ours) for ours, wanted in zip(found, row, strict=True)), found
 
 
-def test_an_unattainable_cell_has_no_percentage(tmp_path):
+def test_an_unattainable_entry_has_no_percentage(tmp_path):
     run = memo_run(
         tmp_path / "run", images=IMAGES, subgroups={"sex": SEX}, radius="3", primary={**PRIMARY, "radius": 3.0}
     )
@@ -93,7 +93,7 @@ def test_an_unattainable_cell_has_no_percentage(tmp_path):
     assert memo.tables["subgroups"].rows == (("sex", "2", "not attainable", "not attainable"),)
 
 
-def test_names_that_cannot_stand_in_a_memo_are_places(tmp_path):
+def test_names_that_cannot_be_printed_are_positions(tmp_path):
     skin = ["fair"] * 60 + ["白"] * 55 + ["x" * 50] * 45
     memo = memo_of(tmp_path / "run", {"guaranteed accuracy": skin, "two\nlines": SEX}, FULL)
     first, second = memo.tables["subgroups"].rows

@@ -53,7 +53,7 @@ def notebook_run(path, images=8, classes=6, drop=0, share=0.6, facts=None, subgr
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What cells show: (HTML, plain text) pairs, and pictures."""
+    """Outputs of cells: (HTML, plain text) pairs, and figures."""
     seen = []
     monkeypatch.setattr("IPython.display.display", lambda what, raw=False: seen.append(what))
     return seen
@@ -164,7 +164,7 @@ def test_the_runs_own_settings_give_the_results_table(tmp_path):
             assert all(text.startswith(">=") or text == "not attainable" for text in other[3:])
 
 
-def test_a_cut_of_the_looks_is_a_run_planned_with_fewer_copies(tmp_path):
+def test_a_cut_of_the_looks_is_a_run_planned_with_fewer_samples(tmp_path):
     run = open_run(notebook_run(tmp_path / "run", images=20))
     looks = run.spec.looks[:3]
     assert looks == schedule(looks[-1])
@@ -248,7 +248,7 @@ def test_damage_is_named_and_a_changed_result_stops_the_notebook(tmp_path, shown
     assert "DAMAGED: ledger: 15 lines, but 16 were sealed" in said
 
 
-def test_another_cell_can_be_shown_and_an_unknown_one_is_refused(tmp_path, shown):
+def test_another_entry_can_be_shown_and_an_unknown_one_is_refused(tmp_path, shown):
     path = notebook_run(tmp_path / "run")
     with pytest.raises(ValueError, match="SHOWN: expected a sigma, k and radius of this run"):
         execute(path, shown, SHOWN="(0.3, 1, 0.1)")
@@ -408,7 +408,7 @@ def test_the_kernel_is_this_python_and_imports_nothing_from_the_folder(tmp_path,
         (("-", "-"), False),
     ],
 )
-def test_words_stand_on_the_left_and_numbers_on_the_right(column, left, shown):
+def test_words_are_left_aligned_and_numbers_right_aligned(column, left, shown):
     table(Table(("heading",), tuple((text,) for text in column), ()))
     assert ("text-align: left" in shown[0]["text/html"]) is left
 

@@ -1,4 +1,4 @@
-"""Copies needed and copies taken, as the notebook shows them: against votes counted here, and against the functions."""
+"""Samples needed and samples taken in the notebook, against votes counted here and against the functions."""
 
 from dataclasses import replace
 
@@ -69,7 +69,7 @@ def test_what_is_drawn_is_what_the_functions_give(run):
     assert np.array_equal(found.expected.mean, again.expected.mean), "the same run gives the same figure"
 
 
-def test_the_figure_has_a_panel_a_sigma_and_names_its_radii(run):
+def test_the_figure_has_one_panel_per_sigma_and_names_its_radii(run):
     figure = draw_needs(run, [needs(run, s, 1) for s in run.spec.request.sigma], 1)
     titles = [axes.get_title(loc="right") for axes in figure.axes]
     assert titles == ["σ = 0.25", "σ = 0.5"]
@@ -87,7 +87,7 @@ def test_margins_are_rows_and_radii_columns():
 
 
 @pytest.mark.parametrize("k", [1, 2])
-def test_a_stricter_setting_never_needs_fewer_copies(k):
+def test_a_stricter_setting_never_needs_fewer_samples(k):
     found = {row[0]: [float(text.replace(",", "")) for text in row[1:]] for row in settings_table(PLAN, k, 0.25).rows}
     by_alpha = np.array([found[f"alpha {alpha}"] for alpha in ("0.01", "0.001", "0.0001", "1e-05", "1e-06")])
     assert np.all(np.diff(by_alpha, axis=0) > 0)
@@ -103,7 +103,7 @@ def test_looks_and_fixed_sampling_certify_nothing_below_and_everything_far_above
     assert found["0.5"][0] < found["0.1"][0] or len(found["0.5"][0]) < len(found["0.1"][0])
 
 
-def test_of_very_many_images_a_random_sample_is_read_and_the_figure_says_so(run, monkeypatch):
+def test_of_very_many_images_a_random_subset_is_read_and_the_figure_says_so(run, monkeypatch):
     every = {tuple(point) for point in observed_points(run, 0.5, 1)}
     monkeypatch.setattr("smoothcert.report.notebook.explore.POINTS", 10)
     monkeypatch.setattr("smoothcert.report.notebook.pictures.POINTS", 10)

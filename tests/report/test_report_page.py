@@ -114,7 +114,7 @@ def test_counts_at_any_radius_are_those_of_the_evidence(tmp_path, stopping):
                     assert found == (entry.certified, tenths[0], tenths[1] if stopping == "fixed" else None)
 
 
-def test_markers_are_the_cells_of_the_spec(run, seen):
+def test_markers_are_the_entries_of_the_spec(run, seen):
     curves, table = seen.data["curves"], run.results()
     for entry in table:
         sigma, k = run.spec.request.sigma.index(entry.sigma), run.spec.request.k.index(entry.k)
@@ -219,7 +219,7 @@ def test_changed_evidence_is_not_called_sealed(tmp_path):
     assert "were sealed" in found.text or "was changed" in found.text
 
 
-def test_claims_of_the_primary_cell_stand_in_their_words(run, seen):
+def test_claims_of_the_primary_entry_have_the_reviewed_words(run, seen):
     assert "Primary result, fixed before the first image: sigma 0.5, k = 1, r = 0.25" in seen.text
     entry = next(entry for entry in run.results() if (entry.sigma, entry.k, entry.radius) == (0.5, 1, 0.25))
     assert f"Of 60 images, {entry.certified} were certified-correct at r = 0.25" in seen.text
@@ -243,12 +243,12 @@ def test_nothing_is_a_pass_where_nothing_was_promised(tmp_path, seen):
     assert [word for word in found.words if word in ("met", "NOT MET")][-2:] == ["met", "NOT MET"]
 
 
-def test_what_an_older_run_did_not_record_is_said(seen):
+def test_what_an_older_run_did_not_record_is_stated(seen):
     assert seen.words.count("not recorded") == 4  # sigma x k, without the classifier's accuracy without noise
     assert "not recorded in this run" in seen.text
 
 
-def test_an_unattainable_cell_is_never_a_percentage(tmp_path):
+def test_an_unattainable_entry_is_never_a_percentage(tmp_path):
     found = page(make_run(tmp_path / "run", radius="0.1,5"))
     assert "not attainable (R_max" in found.text
     assert not re.search(r"\b0\.0 %[^.]{0,30}not attainable", found.text)
@@ -324,7 +324,7 @@ def test_the_words_say_no_more_than_a_certificate_does(run, seen):
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(), st.text() | st.integers() | st.lists(st.integers()), max_size=4))
-def test_events_of_any_kind_are_told(facts):
+def test_events_of_any_kind_are_described(facts):
     from smoothcert.evidence.events import CHANGED, CLEAN, FINISHED, LEVEL, LOCKED, RESUMED, STARTED, WORKER, Event
     from smoothcert.report.html_report.provenance import event_words
 
@@ -332,7 +332,7 @@ def test_events_of_any_kind_are_told(facts):
         assert isinstance(event_words(Event(name, "2026-01-02T03:04:05Z", "0" * 64, facts)), str)
 
 
-def test_workers_that_come_and_go_are_told():
+def test_workers_that_join_and_leave_are_described():
     from smoothcert.evidence.events import WORKER, Event
     from smoothcert.report.html_report.provenance import event_words
 
@@ -350,7 +350,7 @@ def test_without_jinja_the_extra_is_named(run, monkeypatch):
         render(run)
 
 
-def test_of_very_many_images_the_page_holds_a_random_sample_and_says_so(run, monkeypatch):
+def test_of_very_many_images_the_page_has_a_random_subset_and_says_so(run, monkeypatch):
     assert "random sample" not in page(run).text
     monkeypatch.setattr("smoothcert.report.html_report.images.LISTED", 20)
     found = page(run)

@@ -1,4 +1,4 @@
-"""What a plan prints: tables that never turn "not attainable" into a number, a figure, a page, and the comparison."""
+"""The documents of a plan: tables that never turn "not attainable" into a number, figure, page and comparison."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ def bare():
 
 @pytest.fixture
 def piloted(bare):
-    """The same, with a forecast made by hand: r = 0.5 is unclear, r = 1 beyond reach."""
+    """The same, with a forecast made by hand: r = 0.5 is undecided, r = 1 not attainable."""
     settings = make_plan_settings(model="w_{sigma}.safetensors", data="synthetic:9", n_max=10_000, **REQUEST)
     spec = make_spec(n_max=10_000, looks=(100, 10_000), classes=8, **REQUEST)
     return Planned(settings, 8, 5, bare.outlook, make_forecast(spec, unclear=(0.5,), beyond=(1.0,)))
@@ -46,7 +46,7 @@ def test_the_tables_without_a_pilot(bare):
     assert set(found) < set(TITLES)
 
 
-def test_what_is_beyond_reach_says_so(bare, piloted):
+def test_what_is_not_attainable_says_so(bare, piloted):
     rows = {row[:3]: row for row in tables(bare)["reach"].rows}
     assert rows["0.25", "1", "1"][3:] == ("0.7848", "229,367", "not attainable", "-")
     assert rows["0.25", "1", "0.5"][3:] == ("0.7848", "316", "584", "0.9845")
@@ -68,7 +68,7 @@ def test_what_the_pilot_cannot_tell_has_an_interval_and_what_would_tell(piloted)
     assert "whether an image is certified." in told
 
 
-def test_one_cell_is_and_several_are_beyond_reach(bare):
+def test_one_and_several_unattainable_entries(bare):
     (several,) = (line for line in reading(bare) if "not attainable" in line)
     one = plan(make_plan_settings(classes=8, n_max=10_000, sigma="0.25", radius="0.25,1.0"))
     (single,) = (line for line in reading(one) if "not attainable" in line)
@@ -115,7 +115,7 @@ def test_a_damaged_plan_is_refused(tmp_path, content):
         read_plan(tmp_path)
 
 
-def test_the_figure_draws_every_cell_and_says_what_it_is(piloted):
+def test_the_figure_draws_every_entry_and_says_what_it_is(piloted):
     figure = plan_figure(piloted, piloted.forecast)
     first, second, samples = figure.axes
     assert [text.get_text() for text in first.get_xticklabels()] == ["r = 0.25", "r = 0.5", "r = 1"]
@@ -177,7 +177,7 @@ def test_a_partial_run_has_realised_nothing(predicted):
     assert inside(run) == ""
 
 
-def test_unclear_and_unattainable_cells_are_compared_as_what_they_are(predicted):
+def test_undecided_and_unattainable_entries_are_compared_as_what_they_are(predicted):
     found = table_of(predicted(unclear=(0.25,), beyond=(0.5,)), "plan")
     unclear = [row for row in found.rows if row[2] == "0.25"]
     beyond = [row for row in found.rows if row[2] == "0.5"]

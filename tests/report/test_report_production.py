@@ -156,7 +156,7 @@ def test_the_record(written):
     (run, *rows) = record["scenarios"]
     assert (run["task"], run["hours"]["origin"]) == ("this run", "measured")
     assert run["kwh"]["value"] == pytest.approx(0.03 * basis["passes"] / 3.6e6)
-    assert run["kwh"]["origin"] == "extrapolated"  # only some copies were metered
+    assert run["kwh"]["origin"] == "extrapolated"  # only some samples were metered
     assert {row["hours"]["origin"] for row in rows} == {"extrapolated"}
     for row in record["scenarios"]:
         for value in row.values():

@@ -23,8 +23,8 @@ from smoothcert.stats import claims
 RADII = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 
 
-def cell(certified=2, images=3, lines=None, attainable=True, **changed):
-    """One cell of a run; its claims are those of the votes."""
+def entry(certified=2, images=3, lines=None, attainable=True, **changed):
+    """One entry of a run; its claims are those of the votes."""
     claim = claims(certified, images, 0.001, 2)
     values = Entry(
         sigma=0.5,
@@ -67,7 +67,7 @@ def percent_down(value):
 @given(st.integers(1, 10_000).flatmap(lambda m: st.tuples(st.integers(0, m), st.just(m))))
 def test_lower_bounds_are_rounded_down_and_upper_bounds_up(pair):
     s, m = pair
-    found = cell(s, m)
+    found = entry(s, m)
     row = printed(results_table([found]))
     assert row["certified"] == f"{s}/{m}"
     assert row["certified accuracy %"] == percent_down(Fraction(s, m))
@@ -79,7 +79,7 @@ def test_lower_bounds_are_rounded_down_and_upper_bounds_up(pair):
 
 
 def test_a_row_as_it_is_printed():
-    assert printed(results_table([cell()])) == {
+    assert printed(results_table([entry()])) == {
         "sigma": "0.5",
         "k": "1",
         "r": "0.25",
@@ -98,17 +98,17 @@ def test_a_row_as_it_is_printed():
 
 
 def test_an_unattainable_cell_is_never_a_percentage():
-    row = printed(results_table([cell(0, attainable=False, r_max=0.95286)]))
+    row = printed(results_table([entry(0, attainable=False, r_max=0.95286)]))
     assert row["certified accuracy %"] == "not attainable (R_max 0.9528)"
     assert {row[name] for name in ("certified", "95 % interval", "this sample >=", "joint >= %")} == {"-"}
     assert "0.0" not in row.values()
 
 
 def test_a_partial_run_has_no_population_sentence():
-    partial = printed(results_table([cell(lines=2, population=None, joint=None, withheld="partial run")]))
+    partial = printed(results_table([entry(lines=2, population=None, joint=None, withheld="partial run")]))
     assert (partial["population >= %"], partial["joint >= %"]) == ("partial run", "partial run")
     assert partial["certified"] == "2/3"
-    whole = printed(results_table([cell(joint=None)]))
+    whole = printed(results_table([entry(joint=None)]))
     assert (whole["population >= %"], whole["joint >= %"]) == ("13.4", "-")
 
 
@@ -164,7 +164,7 @@ def test_names_are_escaped_in_latex(special):
 
 
 def published(path):
-    """{sigma: cells} of the published Markdown table, stars and tags removed."""
+    """{sigma: texts} of the published Markdown table, stars and tags removed."""
     found = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if match := re.search(r"sigma; = ([0-9.]+)", line):

@@ -9,7 +9,7 @@ from smoothcert.errors import printable
 _NAMED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _ESCAPED = str.maketrans({**{special: f"\\{special}" for special in "%_&#${}"}, **_NAMED})
 _MARKDOWN = re.compile(
-    r"[\\`|*]|~(?=~)|\$|<(?=[A-Za-z/!?])|(?<=\])[(\[]|&(?=#?\w+;)"  # what begins code, a cell, emphasis, a tag, a link
+    r"[\\`|*]|~(?=~)|\$|<(?=[A-Za-z/!?])|(?<=\])[(\[]|&(?=#?\w+;)"  # code, a table cell, emphasis, a tag, a link
     r"|(?<![^\W_])_|_(?![^\W_])"  # at the edge of a word; inside one an underscore is a letter
 )
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
