@@ -66,7 +66,7 @@ class Table:
             row[column] for row in self.rows if row[column] != "-" and not row[column].startswith(("not ", "unknown"))
         ]
         numbers = sum(_NUMBER.fullmatch(text) is not None for text in texts)
-        return 0 < len(texts) <= 2 * numbers
+        return len(texts) <= 2 * numbers
 
     def render(self, form: str) -> str:
         """Return the table as Markdown, CSV, LaTeX or JSON text (`FORMATS`)."""
