@@ -120,7 +120,6 @@ def _accuracy_table(seen: Check) -> Table:
     rows = tuple(
         (
             f"{look.sigma:g}",
-            f"{look.grey_levels:.1f}",
             f"{100 * look.clean.accuracy:.1f}",
             f"{100 * look.clean.balanced:.1f}",
             "-" if look.clean.auc is None else f"{look.clean.auc:.3f}",
@@ -132,7 +131,7 @@ def _accuracy_table(seen: Check) -> Table:
         for look in seen.looks
     )
     accuracies = ("clean %", "clean balanced %", "clean AUC", "with noise %")
-    return Table(("sigma", "grey levels", *accuracies, "samples/s", "time at most", "bit-equal"), rows, ())
+    return Table(("sigma", *accuracies, "samples/s", "time at most", "bit-equal"), rows, ())
 
 
 def _batch_table(seen: Check, work: Workload) -> Table:
