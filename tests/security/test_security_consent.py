@@ -225,9 +225,9 @@ def test_trust_is_enough_too(own):
 def test_changed_source_is_refused(own, place):
     bundle_run(open_run(own), place / "b", None, BundleRequest(n=300), {"model": "mine:robust"})
     changed_source(place)
-    with refuses("E-RUN-014"):
+    with refuses("E-RUN-085"):
         bundle_run(open_run(own), place / "c", None, BundleRequest(n=300), {"model": "mine:robust"})
-    with refuses("E-RUN-014"):
+    with refuses("E-RUN-085"):
         resume(RunDirectory(unsealed(own)), {"model": "mine:robust"})
 
 
