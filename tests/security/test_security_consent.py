@@ -227,7 +227,7 @@ def test_changed_source_is_refused(own, place):
     changed_source(place)
     with refuses("E-RUN-085"):
         bundle_run(open_run(own), place / "c", None, BundleRequest(n=300), {"model": "mine:robust"})
-    with refuses("E-RUN-085"):
+    with refuses("E-RUN-014"):
         resume(RunDirectory(unsealed(own)), {"model": "mine:robust"})
 
 
