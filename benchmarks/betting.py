@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -31,6 +32,7 @@ def looks() -> list[int]:
     return found[::-1]
 
 
+@cache
 def attainable(sigma: float, k: int) -> tuple[float, ...]:
     """Return the radii that unanimous votes certify."""
     bets = Bets(k, tuple(r / sigma for r in RADII), ALPHA, N_MAX)
@@ -99,7 +101,7 @@ def label_first(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def with_error(values: np.ndarray, form: str, scale: float = 1.0) -> str:
     """Mean and its standard error over images."""
-    return f"{scale * values.mean():{form}} ± {scale * values.std() / np.sqrt(len(values)):{form}}"
+    return f"{scale * values.mean():{form}} ± {scale * values.std() / np.sqrt(len(values)):{form.removeprefix('+')}}"
 
 
 def main() -> None:

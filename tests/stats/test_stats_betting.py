@@ -64,7 +64,7 @@ def test_all_tangents_are_below_the_null_by_the_slack(t, rho):
         assert above <= -0.9e-12 * (1 + slope)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.integers(1, 50), st.floats(1e-9, 40), st.floats(0, 0.99))
 def test_no_vote_loses_everything(k, rho, eta):
     line = lines(k, rho, eta)
@@ -77,12 +77,12 @@ def test_no_vote_loses_everything(k, rho, eta):
 
 
 def test_tangents_touch_the_null():
-    z = np.linspace(-5, 5, 20_001)
+    z = np.linspace(-5, 5, 4001)
     for t in (1, 3):
         line = lines(t, 1.0)
         above = (line.label - line.other)[:, None] * ndtr(z) + line.other[:, None] - null(z, t, 1.0)
         assert np.all(above < 0)
-        assert np.all(above.max(axis=1) > -1e-6)
+        assert np.all(above.max(axis=1) > -1e-5)
 
 
 @given(st.integers(1, 6), st.floats(0.01, 6), st.floats(0.01, 6), st.floats(-6, 6))
@@ -162,8 +162,7 @@ def path_of(looks, bets):
     return np.array([mixture(w.log[0, 0], bets.log_weights[0]) for w in stepwise(np.array([looks]), bets)])
 
 
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("eta", [0.0, 0.001])
+@pytest.mark.parametrize(("seed", "eta"), [(0, 0.0), (2, 0.001), (4, 0.0)])
 def test_wealth_against_one_rival_is_the_literal_one(seed, eta):
     looks, bets = random_looks(seed, classes=4), Bets(1, (0.3 + 0.3 * seed,), 0.01, 1000, eta)
     expected = np.transpose([against([j], looks, bets) for j in (1, 2, 3)])
@@ -171,7 +170,7 @@ def test_wealth_against_one_rival_is_the_literal_one(seed, eta):
 
 
 @pytest.mark.parametrize("k", [2, 3])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_one_wealth_for_all_sets_is_never_above_that_of_any(seed, k):
     looks, bets = random_looks(10 + seed, classes=6), Bets(k, (0.3 + 0.3 * seed,), 0.01, 1000)
     each = np.transpose([against(rivals, looks, bets) for rivals in itertools.combinations(range(1, 6), k)])
@@ -206,12 +205,14 @@ def hostile(draw):
     return np.cumsum(draw(images), axis=1)
 
 
+@settings(max_examples=30)
 @given(hostile(), st.sampled_from([1, 2, 3]))
 def test_stored_looks_are_looks_one_by_one(counts, k):
     *_, last = stepwise(counts, SMALL[k])
     assert certified_by_betting(counts, SMALL[k]).tolist() == last.certified.tolist()
 
 
+@settings(max_examples=30)
 @given(hostile(), st.sampled_from([1, 2, 3]))
 def test_certified_radii_have_no_gap_and_stay(counts, k):
     before = np.zeros((len(counts), len(RATIOS)), dtype=bool)
@@ -223,6 +224,7 @@ def test_certified_radii_have_no_gap_and_stay(counts, k):
         before = now
 
 
+@settings(max_examples=30)
 @given(hostile(), st.sampled_from([1, 2, 3]), st.permutations([1, 2, 3]))
 def test_the_order_of_rivals_is_of_no_account(counts, k, order):
     assert np.array_equal(
@@ -230,6 +232,7 @@ def test_the_order_of_rivals_is_of_no_account(counts, k, order):
     )
 
 
+@settings(max_examples=30)
 @given(hostile(), st.sampled_from([1, 2, 3]))
 def test_looks_without_votes_and_other_images_change_nothing(counts, k):
     twice = np.repeat(counts, 2, axis=1)
@@ -246,6 +249,7 @@ def test_many_images_are_decided_in_blocks(monkeypatch):
     assert 0 < whole.mean() < 1
 
 
+@settings(max_examples=15)
 @given(st.integers(1, 3), st.integers(0, 100))
 def test_sparse_votes_are_the_dense_ones(k, seed):
     dense = np.array([random_looks(seed + i, 7) for i in range(3)])
@@ -310,6 +314,7 @@ def test_worth_draws_on_where_the_answer_is_near():
     assert not worth(look(Wealth.start(bets, 1, 1), full * 0, full, bets), full, bets, 1e9).any()
 
 
+@settings(max_examples=15)
 @given(hostile(), st.sampled_from([1, 2, 3]))
 def test_a_higher_price_never_stops_earlier(counts, k):
     *_, last = stepwise(counts, SMALL[k])
