@@ -191,5 +191,5 @@ def test_ray_says_nothing_of_its_own(project, tmp_path):
             check=True,
         )
     assert told["ray"].stdout == told["local"].stdout
-    kinds = ("sigma", "Certified accuracy", "Evidence", "Next", "  warning: ")
+    kinds = ("sigma", "Certified accuracy", "Computer arithmetic", "Evidence", "Next", "  smoothcert ", "  warning: ")
     assert all(not line or line.startswith(kinds) for line in told["ray"].stderr.splitlines()), told["ray"].stderr

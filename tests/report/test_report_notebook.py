@@ -194,10 +194,10 @@ KINDS = {
     "partial": ({"drop": 5}, "PARTIAL RUN: 5 results are missing"),
     "no line yet": ({"drop": 16}, "No image has votes"),
     "one image": ({"images": 1}, "Of 1 images"),
-    "nothing certified": ({"clear": 0.0}, "0 were certified-correct"),
+    "nothing certified": ({"share": 0.0}, "0 were certified-correct"),
     "nothing attainable": ({"radius": "3,5"}, "r = 3 is not attainable"),
-    "no radius at all": ({"stopping": "fixed", "n_max": 5}, "No radius of this run can be reached"),
-    "fixed": ({"stopping": "fixed"}, "looked at once"),
+    "no radius at all": ({"stopping": "fixed", "n_max": 5}, "No radius of this run is attainable"),
+    "fixed": ({"stopping": "fixed"}, "has a single look"),
     "thousand classes": ({"classes": 1000, "bound": "simuem"}, "1,000 classes"),
     "no k = 1": ({"k": "2,3"}, "k = 2"),
     "prediction only": ({"k": "1,2", "target": "prediction"}, "have no votes after selection"),
@@ -212,7 +212,7 @@ KINDS = {
         "Acceptance criteria",
     ),
     "many radii": ({"radius": "0.05,0.1,0.15,0.2,0.25,0.3,0.35"}, "r = 0.35"),
-    "synthetic": ({"facts": {"reference": "synthetic:8"}}, "of no patient"),
+    "synthetic": ({"facts": {"reference": "synthetic:8"}}, "Synthetic images"),
 }
 
 
@@ -240,7 +240,7 @@ def test_damage_is_named_and_a_changed_result_stops_the_notebook(tmp_path, shown
     record = json.loads(results.read_text())
     record["cells"][0]["certified"] += 1
     results.write_text(json.dumps(record))
-    with pytest.raises(EvidenceError, match=r"results.json is not what the votes give at sigma 0.25"):
+    with pytest.raises(EvidenceError, match=r"results.json .* sigma 0.25"):
         execute(path, shown)
     lines = (path / "ledger" / "local-0.jsonl").read_text().splitlines()
     (path / "ledger" / "local-0.jsonl").write_text("\n".join(lines[1:]) + "\n")
@@ -266,9 +266,9 @@ def test_five_images_are_certified_live_and_agree_with_the_ledger(tmp_path, show
     certify(tiny_request("net.safetensors", Path("images.npz"), k=(1, 2)), tmp_path / "run")
     monkeypatch.setenv("SMOOTHCERT_FILES", str(tmp_path))
     said = execute(tmp_path / "run", shown, live='"auto"')
-    assert "net.safetensors and images.npz are here" in said
-    assert re.search(r"All \d+ counts that can be compared", said)
-    assert "recipe here is not" not in said
+    assert "net.safetensors and images.npz were found" in said
+    assert re.search(r"All \d+ comparable counts", said)
+    assert "recipe differs" not in said
 
     ledger = tmp_path / "run" / "ledger" / "local-0.jsonl"
     records = [json.loads(line) for line in ledger.read_text().splitlines()]
@@ -282,9 +282,9 @@ def test_five_images_are_certified_live_and_agree_with_the_ledger(tmp_path, show
     assert "Find out why" in said
 
     (tmp_path / "net.safetensors").rename(tmp_path / "moved.safetensors")
-    assert "not where spec.json names them" in execute(tmp_path / "run", shown, live='"auto"')
+    assert "not at the paths in spec.json" in execute(tmp_path / "run", shown, live='"auto"')
     write_resnet(tmp_path / "net.safetensors", seed=4, images=data)
-    assert "not that of the run (its hash differs)" in execute(tmp_path / "run", shown, live='"auto"')
+    assert "not that of the run (different hash)" in execute(tmp_path / "run", shown, live='"auto"')
 
 
 def test_without_torch_section_one_is_skipped_and_nothing_else_misses_it(tmp_path, shown, monkeypatch):
@@ -317,7 +317,7 @@ def test_code_is_not_run(tmp_path, shown, monkeypatch):
     sys.modules.pop("nets", None)
     monkeypatch.setenv("SMOOTHCERT_FILES", str(tmp_path))
     for live in ('"auto"', "True"):
-        assert "Skipped: the classifier is not one of smoothcert's own" in execute(tmp_path / "run", shown, live=live)
+        assert "Skipped: only built-in architectures" in execute(tmp_path / "run", shown, live=live)
         assert "nets" not in sys.modules
 
 

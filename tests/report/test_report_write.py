@@ -66,11 +66,11 @@ def test_a_report_needs_no_torch(tmp_path):
     path = simulate_run(tmp_path / "run", images=6)
     script = (
         "import sys; sys.modules['torch'] = None\n"
-        "from smoothcert.report import write_report, Wish\n"
-        f"write_report({str(path)!r}, Wish(live=False))"
+        "from smoothcert.report import write_report\nfrom smoothcert.report.write import ReportOptions\n"
+        f"write_report({str(path)!r}, ReportOptions(live=False))"
     )
     script = script.replace("write_report('", "from pathlib import Path; write_report(Path('").replace(
-        "', Wish", "'), Wish"
+        "', ReportOptions", "'), ReportOptions"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
     assert (path / "results" / "memo.pdf").is_file()
