@@ -29,7 +29,8 @@ test: install
 
 # What takes long, and every property anew on more and random examples; a failure prints how to repeat it.
 test-slow: install
-	$(BIN)/python -m pytest -q -m "slow or hypothesis" --hypothesis-profile random --durations 12
+	$(BIN)/python -m pytest -q -m "slow or hypothesis" --hypothesis-profile random --durations 12 \
+	  --numprocesses $(WORKERS) --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

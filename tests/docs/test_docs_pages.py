@@ -18,7 +18,7 @@ from .markdown import Block, Command, anchors, blocks, commands, links, spans
 EXECUTED = ("sh", "python")
 NOT_EXECUTED = ("", "text", "csv", "json", "yaml", "bibtex")
 DIRECTIVE = re.compile(r"\{[\w-]+\}.*")
-QUICK = ("README.md", "docs/certify-python.md")
+QUICK = ["README.md"]
 """Pages whose Python is run by `make test`."""
 
 

@@ -67,6 +67,7 @@ def test_the_copies_taken_are_a_distribution_with_the_mean_that_is_forecast(one)
     assert shares[values <= level.looks_median].sum() >= 0.5
 
 
+@pytest.mark.slow
 def test_a_pilot_of_the_whole_run_leaves_only_the_noise_open():
     found, _, _ = _one(wide, procedure(radii=(0.25,)), 8, count=150, samples=2000, m=150)
     part, _, _ = _one(wide, procedure(radii=(0.25,)), 8, count=150, samples=2000, m=5000)
@@ -74,6 +75,7 @@ def test_a_pilot_of_the_whole_run_leaves_only_the_noise_open():
     assert whole < 0.6 * open_
 
 
+@pytest.mark.slow
 def test_the_share_of_votes_itself_misleads_and_the_forecast_does_not():
     """Every image lies just above what is needed; the votes of 300 scatter to both sides of it."""
     asked = procedure(radii=(0.5,))
