@@ -169,9 +169,9 @@ def certify(
         (4, 4)
     """
     from smoothcert.config import make_request
+    from smoothcert.config.request import IN_MEMORY
     from smoothcert.engine.resources import Placement
     from smoothcert.engine.run import certify_workload, check_placement
-    from smoothcert.engine.workload import IN_MEMORY
     from smoothcert.in_memory import workload_in_memory
 
     levels = tuple(sigma) if isinstance(sigma, Sequence) else (sigma,)
@@ -202,9 +202,9 @@ def resume(
         EvidenceError: model or data set are not those of the run, or the run was changed.
         RecipeError: this machine's numeric recipe differs and was not accepted.
     """
+    from smoothcert.config.request import IN_MEMORY
     from smoothcert.engine.resources import Workers
     from smoothcert.engine.run import as_locked, resumable, resume_workload
-    from smoothcert.engine.workload import IN_MEMORY
     from smoothcert.errors import EvidenceError
     from smoothcert.in_memory import workload_in_memory
 

@@ -1,11 +1,14 @@
-"""The workload of Python objects: a model and a data set in memory, known again by their hashes."""
+"""The workload of Python objects: a model and a data set in memory, recognised by their hashes.
+
+A model is recognised by its state, its structure, the plain attributes of its modules and the source of their classes.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,12 +18,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from smoothcert.config import Request
+from smoothcert.config.request import IN_MEMORY
 from smoothcert.data import DataOptions, ImageSet
 from smoothcert.data.torch_dataset import read_dataset
-from smoothcert.engine.workload import IN_MEMORY, Workload, workload_of
+from smoothcert.engine.workload import Workload, workload_of
 from smoothcert.errors import DataError, ModelError
 from smoothcert.models import Classifier
-from smoothcert.models.state import state_sha256
+from smoothcert.models.state import state_sha256, tensors_sha256
 from smoothcert.progress import interactive
 from smoothcert.sampling.base_model import Function, Model, as_classifier, check_parameters, device_of_module
 
@@ -42,45 +46,77 @@ def workload_in_memory(request: Request, models: Models, dataset: Any, class_nam
         ModelError: a model cannot be used, or nothing identifies it.
         RecipeError: the numeric recipe cannot be run here.
     """
-    given = models if isinstance(models, Mapping) else dict.fromkeys(map(float, request.sigma), models)
-    levels = {float(sigma) for sigma in request.sigma}
-    if {float(sigma) for sigma in given} != levels:
+    levels = [float(sigma) for sigma in request.sigma]
+    given = models if isinstance(models, Mapping) else dict.fromkeys(levels, models)
+    if {float(sigma) for sigma in given} != set(levels):
         raise ModelError(
             f"Expected one model per noise level {sorted(levels)}, got models for {sorted(map(float, given))}.",
             code="E-MODEL-020",
         )
-    classifiers = {float(sigma): classifier_of(given[sigma]) for sigma in sorted(given)}
-    device = device_of_module(next(iter(classifiers.values())).module).type
-    request = request.model_copy(update={"device": device})
+    models_by_id = {id(model): model for model in given.values()}  # one may serve several noise levels
+    known = {key: classifier_of(model) for key, model in models_by_id.items()}
+    classifiers = {sigma: known[id(given[sigma])] for sigma in sorted(levels)}
+    if request.device == "auto":
+        device = device_of_module(next(iter(classifiers.values())).module).type
+        request = request.model_copy(update={"device": device})
     return workload_of(request, images_of(dataset, request, class_names), classifiers)
 
 
 def classifier_of(model: Model) -> Classifier:
-    """Return a model in memory as a classifier with a hash: of its state, or of its source where it has no state.
+    """Return a model in memory as a classifier with a hash by which it is recognised.
 
     Raises:
-        ModelError: it is not callable, on another device than CPU or CUDA, not in float32, or has neither a state nor
-            source code.
+        ModelError: it is not callable, on another device than CPU or CUDA, not in float32, or cannot be recognised.
     """
     classifier = as_classifier(model)
     check_parameters(classifier)
     if classifier.sha256:
         return classifier
-    name = f"{IN_MEMORY} ({classifier.reference})"
-    return replace(classifier, reference=name, sha256=_identity(classifier.module, classifier.reference))
+    name, state = f"{IN_MEMORY} ({classifier.reference})", state_sha256(classifier.module)
+    if state is None:
+        raise ModelError(
+            f"{classifier.reference}: expected a state dict of plain tensors, to be hashed, got another. Use an "
+            "unquantised network.",
+            code="E-MODEL-111",
+        )
+    is_function = isinstance(classifier.module, Function)
+    code = _function_code(classifier) if is_function else _module_code(classifier.module)
+    digest = hashlib.sha256("\n".join(code).encode()).hexdigest()
+    return replace(classifier, reference=name, sha256=state, source_sha256=f"sha256:{digest}")
 
 
-def _identity(module: nn.Module, name: str) -> str:
-    """Return what identifies a model when it comes back."""
-    state = state_sha256(module)
-    if state is not None and next(iter(module.state_dict()), None) is not None:
-        return state
-    code: Any = module.function if isinstance(module, Function) else type(module)
-    with suppress(OSError, TypeError):
-        return f"sha256:{hashlib.sha256(textwrap.dedent(inspect.getsource(code)).encode()).hexdigest()}"
+def _module_code(module: nn.Module) -> Iterator[str]:
+    """Yield what a module computes besides its state: structure, plain attributes, and the source of its classes."""
+    yield repr(module)
+    sources: dict[type, str] = {}
+    for name, part in module.named_modules():
+        own = {key: value for key, value in vars(part).items() if key not in _OF_EVERY_MODULE}
+        yield f"{name}: {sorted((key, value) for key, value in own.items() if isinstance(value, _PLAIN))}"
+        yield f"{tensors_sha256({key: value for key, value in own.items() if isinstance(value, Tensor)})}"
+        kind = type(part)
+        if kind.__module__.partition(".")[0] != "torch":  # torch itself is part of the recipe
+            with suppress(OSError, TypeError):
+                sources[kind] = textwrap.dedent(inspect.getsource(kind))
+    yield from sources.values()
+
+
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+_PLAIN = (bool, int, float, str, tuple, list, type(None))
+
+
+def _function_code(classifier: Classifier) -> Iterator[str]:
+    """Yield the source of a function that computes with its argument and imported modules alone."""
+    function: Any = classifier.module.function
+    if inspect.isfunction(function) and not function.__defaults__ and not function.__kwdefaults__:
+        used = inspect.getclosurevars(function)
+        with suppress(OSError):
+            if not used.nonlocals and all(map(inspect.ismodule, used.globals.values())):
+                yield textwrap.dedent(inspect.getsource(function))
+                return
     raise ModelError(
-        f"{name} has neither tensors nor source code by which it could be recognised when the run is resumed. Pass a "
-        "torch.nn.Module with its weights as parameters or buffers.",
+        f"{classifier.reference}: expected a torch.nn.Module, or a function with source code that uses nothing but its "
+        "argument and imported modules, so that the model can be recognised when the run is resumed. Put what it "
+        "computes into the forward method of a torch.nn.Module, with its networks as submodules.",
         code="E-MODEL-021",
     )
 

@@ -16,6 +16,8 @@ from smoothcert.data import load_images
 from smoothcert.engine import session
 from smoothcert.errors import DataError, EvidenceError, ModelError, SpecError
 from smoothcert.evidence.events import RESUMED
+from smoothcert.in_memory import classifier_of
+from smoothcert.models import state
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # networks at random look wrong, as they should
 QUICK = {"sigma": 0.25, "radii": (0.1, 0.25), "n_max": 200, "seed": 7}
@@ -153,11 +155,86 @@ def test_one_model_per_noise_level(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_a_callable_is_known_by_its_source(tmp_path):
+def test_a_function_is_recognised_by_its_source(tmp_path):
     run = sc.certify(brightness, pictures(6), out=tmp_path / "run", **QUICK)
-    assert run.spec.models[0].sha256.startswith("sha256:")
+    assert run.spec.models[0].source_sha256.startswith("sha256:")
+
+
+NET = network()
+
+
+def scaled(x: torch.Tensor, scale: float = 2.0) -> torch.Tensor:
+    return scale * brightness(x)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, net=NET: net(x),
+        (lambda net: lambda x: net(x))(network()),
+        lambda x: NET(x),
+        scaled,
+        NET.forward,
+        eval("lambda x: x.flatten(1)[:, :4]"),
+    ],
+    ids=["default", "closure", "global", "default number", "method", "no source"],
+)
+def test_a_function_that_uses_more_than_its_argument_is_refused(tmp_path, function):
+    """Its source would not tell one network from another, so a run could be continued with other weights."""
     with refuses("E-MODEL-021"):
-        sc.certify(eval("lambda x: x.flatten(1)[:, :4]"), pictures(6), out=tmp_path / "no", **QUICK)
+        sc.certify(function, pictures(6), out=tmp_path / "run", **QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+class Scaled(nn.Module):
+    """The same tensors, another function for each scale."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.net, self.scale, self.shift = network(), scale, torch.full((1,), scale)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * self.net(x) + self.shift
+
+
+@pytest.mark.parametrize("other", [Scaled(2.0), nn.Sequential(nn.Flatten(), network()[1], nn.Tanh())])
+def test_equal_tensors_in_another_network_are_another_model(other):
+    mine = Scaled(1.0) if isinstance(other, Scaled) else network()
+    one, two = classifier_of(mine), classifier_of(other)
+    assert one.sha256 == two.sha256
+    assert one.source_sha256 != two.source_sha256
+    assert classifier_of(Scaled(2.0)).source_sha256 == classifier_of(Scaled(2.0)).source_sha256
+
+
+def test_a_run_is_not_continued_with_equal_tensors_in_another_network(interrupted):
+    with refuses("E-RUN-088"):
+        sc.resume(interrupted, nn.Sequential(*network(), nn.Tanh()), pictures())
+    assert sc.open_run(interrupted).missing > 0
+
+
+def test_one_model_for_several_noise_levels_is_hashed_once(tmp_path, monkeypatch):
+    hashed = []
+    real = state.tensors_sha256
+    monkeypatch.setattr(state, "tensors_sha256", lambda tensors: hashed.append(len(tensors)) or real(tensors))
+    sc.certify(network(), pictures(6), out=tmp_path / "run", **QUICK | {"sigma": (0.25, 0.5, 1.0)})
+    assert hashed.count(2) == 2  # to recognise it, and for the spec
+
+
+def test_a_run_from_objects_is_bundled_from_python(tmp_path, capsys):
+    run = sc.certify(network(), pictures(6), out=tmp_path / "run", **QUICK)
+    with pytest.raises(SystemExit):
+        main(["bundle", str(tmp_path / "run"), "--out", str(tmp_path / "no")])
+    assert "E-MODEL-112" in capsys.readouterr().err
+    g = sc.SmoothedClassifier(network(), sigma=0.25, num_classes=4)
+    g.save(tmp_path / "bundle", run=run)
+    assert sc.SmoothedClassifier.load(tmp_path / "bundle", network(5)).bundle.certified is not None
+
+
+def test_a_device_that_was_asked_for_is_not_replaced(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with refuses("E-RECIPE-007"):
+        sc.certify(network(), pictures(6), out=tmp_path / "run", device="cuda", **QUICK)
 
 
 def brightness(x: torch.Tensor) -> torch.Tensor:

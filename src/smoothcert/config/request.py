@@ -57,6 +57,10 @@ def parse_share(text: str) -> Share:
     return Share(int(found[1]), int(found[2]))
 
 
+IN_MEMORY = "in memory"
+"""Stands for a model or a data set that was passed as a Python object."""
+
+
 class Request(ModelConfig, DataConfig, CertifyConfig, RuntimeConfig):
     """The settings of a run. Every field is a flag of `smoothcert certify` and a key of `--config`."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from smoothcert.config import Request, Share, Sigma, Spec, parse_share
+from smoothcert.config.request import IN_MEMORY
 from smoothcert.data.inspection import inspect_images
 from smoothcert.engine.local import Engine, LocalEngine, local_engine
 from smoothcert.engine.preflight import preflight
@@ -19,8 +20,8 @@ from smoothcert.engine.resources import Placement, Workers, check_workers
 from smoothcert.engine.session import Hooks, Session
 from smoothcert.engine.workload import (
     Workload,
-    _check_source,
     check_models,
+    check_source,
     consent_of,
     data_facts,
     load_workload,
@@ -297,13 +298,14 @@ def _check_seal(run: Run) -> None:
 
 def _check_same(spec: Spec, work: Workload) -> None:
     data = data_facts(work.images)
+    remedy = "Pass" if spec.request.data == IN_MEMORY else "Point --data at"
     if (data.sha256, data.images, data.class_names) != (spec.data.sha256, spec.data.images, spec.data.class_names):
         raise EvidenceError(
             f"{data.reference} does not hold the images of this run ({spec.data.sha256[:19]}..., "
-            f"{spec.data.images} images). Point --data at the unchanged images.",
+            f"{spec.data.images} images). {remedy} the unchanged images.",
             code="E-RUN-008",
         )
-    _check_source("--data", spec.data.reference, spec.data.source_sha256, data.source_sha256)
+    check_source("--data", spec.data.reference, spec.data.source_sha256, data.source_sha256)
     check_models(spec, work)
 
 

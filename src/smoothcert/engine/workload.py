@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.config import DataFacts, ModelFacts, Recipe, Request, Sigma, Spec
+from smoothcert.config.request import IN_MEMORY
 from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.errors import DataError, EvidenceError, ModelError, SpecError
 from smoothcert.import_factory import NO_CONSENT, Consent
@@ -21,8 +22,6 @@ from smoothcert.sampling.sampler import Sampler, Source
 if TYPE_CHECKING:
     import torch
 
-IN_MEMORY = "in memory"
-"""Stands for a model or data set in a spec that was handed over as a Python object."""
 IntArray = NDArray[np.int64]
 Reading = Callable[[int, int], None]
 
@@ -159,7 +158,8 @@ def _check_fit(classifier: Classifier, images: ImageSet) -> None:
 
 def _with_classes(work: Workload) -> Workload:
     """Find the output and the number of classes of the classifiers by classifying the first images."""
-    classifiers = {sigma: _with_head(work, sigma) for sigma in work.classifiers}
+    resolved = {id(each): _with_head(each, work.images) for each in work.classifiers.values()}
+    classifiers = {sigma: resolved[id(each)] for sigma, each in work.classifiers.items()}
     found = {sigma: each.num_classes or 0 for sigma, each in classifiers.items()}
     counts = set(found.values())
     if len(counts) != 1:
@@ -178,13 +178,13 @@ def _with_classes(work: Workload) -> Workload:
     return replace(work, images=replace(work.images, class_names=names), classifiers=classifiers)
 
 
-def _with_head(work: Workload, sigma: float) -> Classifier:
+def _with_head(classifier: Classifier, images: ImageSet) -> Classifier:
     import torch
 
     from smoothcert.models.heads import LOOK, resolve_head
 
-    pixels = np.stack([work.images.pixels(i) for i in range(min(LOOK, len(work.images)))])
-    return resolve_head(work.classifiers[sigma], torch.from_numpy(pixels / work.images.levels))
+    pixels = np.stack([images.pixels(i) for i in range(min(LOOK, len(images)))])
+    return resolve_head(classifier, torch.from_numpy(pixels / images.levels))
 
 
 def _check_labels(work: Workload, classes: int) -> None:
@@ -267,12 +267,14 @@ def data_facts(images: ImageSet) -> DataFacts:
 
 def model_facts(work: Workload) -> tuple[ModelFacts, ...]:
     """Return what `spec.json` records about the classifiers, one per noise level."""
-    return tuple(_facts(work, sigma, each) for sigma, each in work.classifiers.items())
-
-
-def _facts(work: Workload, sigma: float, classifier: Classifier) -> ModelFacts:
     from smoothcert.models.state import state_sha256
 
+    modules = {id(each.module): each.module for each in work.classifiers.values() if each.runtime is None}
+    states = {key: state_sha256(module) for key, module in modules.items()}  # one may serve several noise levels
+    return tuple(_facts(work, sigma, each, states.get(id(each.module))) for sigma, each in work.classifiers.items())
+
+
+def _facts(work: Workload, sigma: float, classifier: Classifier, state: str | None) -> ModelFacts:
     text = next(s.text for s in work.request.sigma if s == sigma)
     return ModelFacts(
         sigma=sigma,
@@ -289,7 +291,7 @@ def _facts(work: Workload, sigma: float, classifier: Classifier) -> ModelFacts:
         adapted=classifier.adapted,
         eta=work.noise(sigma, 0).eta(int(np.prod(work.images.shape))),
         source_sha256=classifier.source_sha256,
-        state_sha256=None if classifier.runtime else state_sha256(classifier.module),
+        state_sha256=state,
     )
 
 
@@ -300,6 +302,15 @@ def check_models(spec: Spec, work: Workload) -> None:
         EvidenceError: a file was changed; the message names it.
     """
     for ours, theirs in zip(spec.models, model_facts(work), strict=True):
+        if spec.request.model == IN_MEMORY and (ours.sha256, ours.source_sha256) != (
+            theirs.sha256,
+            theirs.source_sha256,
+        ):
+            raise EvidenceError(
+                f"{theirs.reference} is not the model with which this run was begun at sigma {ours.sigma:g}: its "
+                "tensors, structure, attributes or source differ. Pass the unchanged model.",
+                code="E-RUN-088",
+            )
         other_state = ours.state_sha256 is not None and ours.state_sha256 != theirs.state_sha256
         if ours.sha256 != theirs.sha256 or other_state:
             raise EvidenceError(
@@ -307,10 +318,15 @@ def check_models(spec: Spec, work: Workload) -> None:
                 f"({ours.sha256[:19]}...). Point --model or --weights at the unchanged file.",
                 code="E-RUN-013",
             )
-        _check_source("--model", ours.reference, ours.source_sha256, theirs.source_sha256)
+        check_source("--model", ours.reference, ours.source_sha256, theirs.source_sha256)
 
 
-def _check_source(flag: str, reference: str, ours: str | None, theirs: str | None) -> None:
+def check_source(flag: str, reference: str, ours: str | None, theirs: str | None) -> None:
+    """Refuse code whose source file is not that of the run; a run that recorded no hash is not compared.
+
+    Raises:
+        EvidenceError: the hashes differ.
+    """
     if ours is not None and ours != theirs:
         raise EvidenceError(
             f"{reference}: the source file of this code is not that of this run ({ours[:19]}...). Restore the file, or "

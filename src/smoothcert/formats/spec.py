@@ -27,7 +27,8 @@ are always present.
     `sha256`: str, hash of the weights. `arch`: str or null. `input_shape`: [C, H, W] or null. `mean`, `std`: list of
     number. `trained_sigma`: number or null. `own`: bool, whether the network is the user's code. `eta`: number, total
     variation of one noisy image from Gaussian noise. `adapted`+: list of str, steps before the classifier.
-    `source_sha256`+: str, hash of the source file of code that built it. `state_sha256`+: str, hash of its state dict.
+    `source_sha256`+: str, hash of the source file of code that built it; of a model passed as a
+    Python object, of its structure, plain attributes and source. `state_sha256`+: str, hash of its state dict.
 * `data`: the images.
     `reference`, `sha256`, `labels_sha256`: str. `images`: int. `shape`: [C, H, W]. `levels`: int, grid steps in [0, 1].
     `class_names`: list of str. `class_counts`: list of int. `preprocessing`: list of str. `grouped`: bool.

@@ -43,9 +43,14 @@ def state_sha256(module: nn.Module) -> str | None:
 
     None if the state is not plain tensors, as in quantised TorchScript networks.
     """
+    return tensors_sha256(module.state_dict())
+
+
+def tensors_sha256(tensors: State) -> str | None:
+    """Return the hash ("sha256:...") of tensors by name, dtype, shape and bytes; None if one is not a plain tensor."""
     digest = hashlib.sha256()
     try:
-        for name, tensor in sorted(module.state_dict().items()):
+        for name, tensor in sorted(tensors.items()):
             flat = tensor.detach().cpu().contiguous()
             digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}\n".encode())
             digest.update(flat.reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from smoothcert.config import ModelFacts
+from smoothcert.config.request import IN_MEMORY
 from smoothcert.config.values import explain
 from smoothcert.errors import EvidenceError, ModelError, SpecError
 from smoothcert.evidence import Run, open_run
@@ -95,6 +96,12 @@ def certified_classifier(
         ModelError: it cannot be loaded, or a bundle cannot hold it.
     """
     spec, facts = run.spec, run.spec.model_at(sigma)
+    if spec.request.model == IN_MEMORY:
+        raise ModelError(
+            f"{run.directory.path} was made from Python objects, which no file holds. Save it from Python: "
+            "smoothcert.SmoothedClassifier(model, sigma, num_classes).save(path, run=run).",
+            code="E-MODEL-112",
+        )
     name = at_sigma(moved.get("model") or spec.request.model, facts.written)
     beside = moved.get("weights") or spec.request.weights
     beside = None if beside is None else at_sigma(beside, facts.written)
