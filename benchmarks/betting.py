@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -61,7 +62,9 @@ class Betting:
 
     def keep(self, on: np.ndarray) -> None:
         """Forget images that have stopped."""
-        self.states = {k: Wealth(state.log[:, on], state.rejected[:, on]) for k, state in self.states.items()}
+        self.states = {
+            k: replace(state, log=state.log[:, on], rejected=state.rejected[:, on]) for k, state in self.states.items()
+        }
 
 
 def by_betting(p: np.ndarray, sigma: float, ks: Sequence[int], price: float, rng: np.random.Generator):

@@ -1,4 +1,4 @@
-"""Writes docs/error-codes.md: every code that the source raises, with its class and its message.
+"""Writes docs/error-codes.md: every code that the source raises, with its message.
 
 python docs/error_codes.py
 """
@@ -17,7 +17,7 @@ HEAD = """# Error codes
 
 <!-- written by docs/error_codes.py -->
 
-What smoothcert refuses, it refuses with one sentence and a code: `[E-DATA-012]` at the end of the line in a terminal,
+Refusals of smoothcert have one sentence and a code: `[E-DATA-012]` at the end of the line in a terminal,
 `error.code` in Python. A code names the cause and stays when the words change. In the messages below, `…` stands for
 what is filled in.
 
@@ -28,19 +28,18 @@ what is filled in.
 | SPEC | settings |
 | RECIPE | the numeric recipe |
 | RUN | run directories, ledgers, bundles |
-| FILE | files that cannot be read |
-| INPUT | flags of the command line |
+| FILE | files that cannot be read, and code of the user's own |
+| INPUT | flags of the command line, settings files |
 | WORKER | results of workers |
 | EXTRA | an optional package is missing |
 """
 
 
 class Raised(NamedTuple):
-    """One place that raises an error with a code."""
+    """A code and the message it stands for."""
 
     code: str
     message: str
-    place: str
 
 
 def raised() -> Iterator[Raised]:
@@ -51,8 +50,7 @@ def raised() -> Iterator[Raised]:
                 continue
             for keyword in node.keywords:
                 if keyword.arg == "code" and isinstance(keyword.value, ast.Constant) and keyword.value.value:
-                    place = path.relative_to(ROOT / "src" / "smoothcert").as_posix()
-                    yield Raised(str(keyword.value.value), _template(node.args[0]), place)
+                    yield Raised(str(keyword.value.value), _template(node.args[0]))
 
 
 def _template(node: ast.expr) -> str:
@@ -69,7 +67,7 @@ def _template(node: ast.expr) -> str:
 def page() -> str:
     """Return the page."""
     parts, area = [HEAD], ""
-    for each in sorted(raised()):
+    for each in sorted(set(raised())):
         letters = each.code.split("-")[1]
         if letters != area:
             area = letters

@@ -270,6 +270,12 @@ def test_settings_files_that_cannot_be_read(refused, tmp_path):
     assert "bytes.yaml: expected UTF-8 text" in refused("certify", f"--config={tmp_path / 'bytes.yaml'}")
 
 
+@pytest.mark.parametrize("text", ["1: 2", "null: 2", "? [a]\n: 1", "primary: {1: 2}", "criteria: [{true: 2}]"])
+def test_keys_of_a_settings_file_that_are_no_text(refused, tmp_path, text):
+    (tmp_path / "run.yaml").write_text(f"model: demo\n{text}\n")
+    assert "[E-INPUT-053]" in refused("certify", "--config", tmp_path / "run.yaml", "--data", "synthetic:3")
+
+
 def test_resume_with_a_changed_spec(refused, unfinished):
     spec = unfinished / "spec.json"
     spec.write_text(spec.read_text().replace('"alpha": 0.001', '"alpha": 0.01'))

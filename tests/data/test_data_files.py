@@ -171,12 +171,23 @@ REFUSED = {
 def test_what_does_not_fit_is_refused_in_one_sentence(tmp_path, case):
     name, write, shape, levels, sentence = REFUSED[case]
     write(tmp_path / name)
-    with refuses("E-DATA-050", match=sentence) as refused:
+    with pytest.raises(DataError, match=sentence) as refused:
         read_image(tmp_path / name, shape, levels)
     said = str(refused.value)
     assert said.startswith(f"{tmp_path / name}: ")
     assert "\n" not in said
     assert said.endswith(".")
+
+
+def test_different_causes_have_different_codes(tmp_path):
+    codes = {}
+    for case in ("large", "no pixels", next(case for case, each in REFUSED.items() if "grey" in each[4])):
+        name, write, shape, levels, _ = REFUSED[case]
+        write(tmp_path / name)
+        with pytest.raises(DataError) as refused:
+            read_image(tmp_path / name, shape, levels)
+        codes[refused.value.code] = case
+    assert len(codes) == 3
 
 
 def test_files_made_by_hand_are_sound(tmp_path):
@@ -196,7 +207,7 @@ def test_a_cut_file_is_refused_even_if_other_code_allows_it(tmp_path, ending, mo
     whole = (tmp_path / f"a.{ending}").read_bytes()
     for length in range(0, len(whole) - 12, len(whole) // 15):  # the last 12 bytes of a PNG hold no pixel
         (tmp_path / f"a.{ending}").write_bytes(whole[:length])
-        with refuses("E-DATA-050", match=r"damaged|not an image"):
+        with pytest.raises(DataError, match=r"damaged|not an image"):
             read_image(tmp_path / f"a.{ending}", COLOUR, 255)
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 

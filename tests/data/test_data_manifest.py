@@ -75,7 +75,7 @@ def test_parquet_reads_the_same(tmp_path: Path) -> None:
 
 def test_parquet_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with refuses("E-EXTRA-001"):
+    with refuses("E-EXTRA-001", match="extra `report`"):
         load_images(manifest(tmp_path, b"PAR1", "set.parquet"))
 
 
@@ -118,9 +118,9 @@ def test_a_slip_has_its_own_sentence(tmp_path: Path, case: str) -> None:
 
 def test_splits_and_columns_that_are_not_there(tmp_path: Path) -> None:
     plain = manifest(tmp_path, "path,label\na.png,0\n")
-    with refuses("E-DATA-071"):
+    with refuses("E-DATA-071", match="split"):
         load_images(f"{plain}#val")
-    with refuses("E-DATA-071"):
+    with refuses("E-DATA-071", match="sex"):
         load_images(plain, DataOptions(subgroups=("sex",)))
     split = manifest(tmp_path, "path,label,split\na.png,0,train\n")
     assert len(load_images(split)) == 1
@@ -132,8 +132,8 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     with refuses("E-DATA-079"):
         load_images(manifest(tmp_path, b"PAR1 nonsense", "set.parquet"))
-    with refuses("E-DATA-072"):
+    with refuses("E-DATA-072", match="no such file"):
         load_images(f"{tmp_path}/none.csv")
     (tmp_path / "folder.csv").mkdir()
-    with refuses("E-DATA-072"):
+    with refuses("E-DATA-072", match="folder"):
         load_images(f"{tmp_path}/folder.csv")

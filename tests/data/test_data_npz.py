@@ -122,7 +122,7 @@ def test_claimed_size_is_checked_before_memory_is_taken(tmp_path: Path, shape: t
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("images.npy", npy_header(shape) + b"\0" * 64)
         archive.writestr("labels.npy", npy_header((1,)) + b"\0")
-    with refuses("E-DATA-098"):
+    with refuses("E-DATA-098", match=r"[\d,]+ bytes"):
         load_images(str(file))
 
 
@@ -194,3 +194,10 @@ def test_real_blood_cells(shared_data: Path) -> None:
     assert got.class_names[0] == "basophil"
     with refuses("E-DATA-101", match="the splits train, val"):
         load_images(str(shared_data / "pbc28.npz"))
+
+
+def test_a_split_may_be_named_like_a_manifest(tmp_path: Path) -> None:
+    """The first # ends the name of the archive, whatever follows it."""
+    images, labels = np.zeros((2, 4, 4), np.uint8), np.arange(2)
+    np.savez(tmp_path / "a.npz", **{"x.csv_images": images, "x.csv_labels": labels})
+    assert len(load_images(f"{tmp_path / 'a.npz'}#x.csv")) == 2

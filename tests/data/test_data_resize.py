@@ -168,5 +168,5 @@ def test_a_factory_is_told_what_is_wrong(name: str, message: str) -> None:
         load_images(f"fit_images:{name}", DataOptions(resize=6))
     with refuses("E-DATA-133"):
         load_images("fit_images:floats", DataOptions(subgroups=("sex",)))
-    with refuses("E-DATA-122"):
+    with refuses("E-DATA-099"):
         load_images("fit_images:floats", DataOptions(window=(1, 2)))

@@ -251,7 +251,7 @@ def test_what_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):
             certify(asked, tmp_path / "run", placement=placement)
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr(room, "find_spec", lambda name: None)
-    with refuses("E-EXTRA-001"):
+    with refuses("E-EXTRA-001", match="extra `ray`"):
         certify(asked, tmp_path / "run", placement=RAY)
 
 

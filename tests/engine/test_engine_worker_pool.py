@@ -14,7 +14,7 @@ from smoothcert.engine.messages import Closed, Died, Heartbeat, Ready, Refusal, 
 from smoothcert.engine.run import freeze_spec
 from smoothcert.engine.worker_pool import MOST_GIVEN, WorkerPool, share_of
 from smoothcert.engine.workload import load_workload
-from smoothcert.errors import ModelError, RecipeError
+from smoothcert.errors import MissingExtraError, ModelError, RecipeError
 
 from .fakepool import SAMPLES_PER_LINE, FakePool, as_sent
 
@@ -189,6 +189,12 @@ def test_an_image_that_kills_every_worker_is_named(sampled, fleet_of):
     assert len(done) == len(set(done)) >= IMAGES - 6  # the others were not kept from being decided
 
 
+@pytest.mark.parametrize("error", [ModelError("no", code="E-MODEL-001"), MissingExtraError("Reading it", "onnx")])
+def test_the_error_of_a_worker_keeps_its_code(error):
+    again = Refusal(type(error).__name__, str(error), error.code).error()
+    assert (str(again), again.code) == (str(error), error.code)
+
+
 @pytest.mark.parametrize("kind", [RecipeError, ModelError])
 def test_who_cannot_load_is_left_out_while_others_can(sampled, fleet_of, kind):
     _, _, known = sampled
@@ -227,7 +233,7 @@ def test_it_begins_with_those_for_whom_there_is_room(sampled, fleet_of):
 def test_no_room_at_all_is_said(sampled, fleet_of, monkeypatch):
     monkeypatch.setattr(members, "START_SECONDS", -1.0)
     _, _, sample = fleet_of(FakePool(sampled[2]))
-    with refuses("E-RUN-012"):
+    with refuses("E-RUN-012", match="no worker could be started"):
         sample(0.25)
 
 

@@ -162,7 +162,7 @@ def test_a_record_that_is_none_is_refused_though_its_hash_fits(folder, case):
 def test_weights_that_the_record_does_not_name_are_refused(folder):
     (folder / "weights.safetensors").write_bytes(WEIGHTS + b"!")
     resum(folder)
-    with refuses("E-RUN-016"):
+    with refuses("E-RUN-016", match="it is not the file that"):
         read_bundle(folder)
 
 

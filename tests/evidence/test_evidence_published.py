@@ -68,12 +68,12 @@ def test_counts_that_are_something_else(tmp_path, text, reason):
 
 @pytest.mark.parametrize("read", [read_log, read_counts])
 def test_missing_and_unreadable_files(tmp_path, read):
-    with refuses("E-RUN-062"):
+    with refuses("E-RUN-017"):
         read(tmp_path / "none")
-    with refuses("E-RUN-062"):
+    with refuses("E-RUN-017"):
         read(tmp_path)
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
-    with refuses("E-RUN-062"):
+    with refuses("E-RUN-017"):
         read(tmp_path / "bytes")
 
 

@@ -257,7 +257,7 @@ def test_pt2_is_code_and_needs_trust(tmp_path: Path) -> None:
         load_classifier(str(file))
     with refuses("E-MODEL-086"):
         load_classifier(str(file), ModelOptions(trust_model=True))
-    with refuses("E-MODEL-084"):
+    with refuses("E-MODEL-070"):
         load_classifier(str(file), ModelOptions(trust_model=True, arch="resnet8"))
 
 

@@ -188,5 +188,5 @@ def test_a_failure_names_a_remedy_that_fits(error, remedy):
 
 
 def test_a_tensor_left_on_another_device():
-    with refuses("E-MODEL-046"):
+    with refuses("E-MODEL-046", match="in its factory"):
         resolve_head(assembled(OnTwoDevices(), Card(), "", "net"), IMAGES)

@@ -92,7 +92,7 @@ def test_the_recipe_names_the_runtime_and_takes_nothing_else(exported, trained) 
     assert (how.precision, how.autocast, how.folded) == ("fp32", False, False)
     with refuses("E-RECIPE-005", match=r"run as stored by onnxruntime .* fp32 .* got --precision bf16"):
         asked(precision="bf16")
-    with refuses("E-RECIPE-005"):
+    with refuses("E-RECIPE-005", match="--compile on"):
         asked(compile="on")
 
 
@@ -180,5 +180,5 @@ def test_files_that_are_no_onnx(tmp_path: Path) -> None:
 
 def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with refuses("E-EXTRA-001"):
+    with refuses("E-EXTRA-001", match="extra `onnx`"):
         load_classifier("net.onnx")

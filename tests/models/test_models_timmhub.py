@@ -105,7 +105,7 @@ def test_weights_that_timm_knows(timm, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_refusals(timm) -> None:
     with refuses("E-MODEL-057", match=r"timm:resnet81: timm .* has no network of that name; did you mean resnet18"):
         load_classifier("timm:resnet81")
-    with refuses("E-MODEL-055", match="leave out --arch resnet8"):
+    with refuses("E-MODEL-042", match="leave out --arch resnet8"):
         load_classifier(f"timm:{NAME}", ModelOptions(arch="resnet8"))
     with refuses("E-MODEL-034"):
         load_classifier(f"timm:{NAME}", ModelOptions(weights="none.safetensors"))
@@ -113,7 +113,7 @@ def test_refusals(timm) -> None:
 
 def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
-    with refuses("E-EXTRA-001"):
+    with refuses("E-EXTRA-001", match="extra `timm`"):
         load_classifier("timm:resnet18")
 
 

@@ -202,8 +202,8 @@ def test_a_radius_out_of_reach_has_no_marker_and_no_bar(tmp_path):
 
 def test_early_stopping_is_stated_and_drawn_thin(runs):
     thin, thick = (curve_figure(runs(name), 1) for name in ("usual", "fixed"))
-    assert "Thin lines between them: lower limits" in said(thin)
-    assert "at least" not in said(thick)
+    assert "Thin lines between them: at least this share" in said(thin)
+    assert "at least this share" not in said(thick)
     assert thin.axes[0].lines[-1].get_drawstyle() == "default"
     widths = [
         {line.get_linewidth() for line in figure.axes[0].lines if line.get_drawstyle() == "steps-pre"}
@@ -370,7 +370,7 @@ def test_what_the_run_does_not_have_is_refused(runs, tmp_path):
 def test_without_matplotlib_the_extra_is_named(runs, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.style", None)
-    with refuses("E-EXTRA-001"):
+    with refuses("E-EXTRA-001", match="extra `report`"):
         curve_figure(runs("usual"), 1)
     assert figure_data(runs("usual"))["curves"]
 

@@ -162,7 +162,7 @@ def test_the_annex_comes_and_goes(tmp_path):
 def test_a_missing_library_names_its_extra(tmp_path, monkeypatch, missing):
     memo = make_memo(memo_run(tmp_path / "run", images=4), make_sponsor({}))
     monkeypatch.setitem(__import__("sys").modules, missing, None)
-    with refuses("E-EXTRA-001"):
+    with refuses("E-EXTRA-001", match="extra `report`"):
         typeset(memo, FIGURE, "a4")
 
 

@@ -183,7 +183,7 @@ def test_a_cut_of_the_looks_is_a_run_planned_with_fewer_samples(tmp_path):
 
 def test_a_missing_library_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jupytext", None)
-    with refuses("E-EXTRA-001"):
+    with refuses("E-EXTRA-001", match="extra `report`"):
         write_notebook(open_run(notebook_run(tmp_path / "run")), tmp_path)
 
 
@@ -426,4 +426,4 @@ def test_subgroups_have_a_section_only_where_there_are_some(tmp_path, shown):
     assert f"sex: {NASTY}" in said
     none = json.dumps(build.read_script(open_run(notebook_run(tmp_path / "none")), tmp_path, live=True))
     assert "subgroup_note" not in none
-    assert "Subgroup by subgroup" not in none
+    assert "Results by subgroup" not in none

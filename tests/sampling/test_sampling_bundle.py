@@ -459,7 +459,7 @@ def test_unsealed_and_damaged_runs_are_refused(copied, tmp_path):
     ledger.write_text(lines)
     spec = copied / "spec.json"
     spec.write_text(spec.read_text().replace('"alpha": 0.001', '"alpha": 0.002'))
-    with refuses("E-RUN-082"):
+    with refuses("E-RUN-082", match=r"spec\.json is not the spec that was locked"):
         bundle_run(open_run(copied), tmp_path / "b", None, BundleRequest())
     assert not (tmp_path / "b").exists()
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -378,3 +379,13 @@ def test_shapes_that_do_not_fit_are_refused():
     ):
         with pytest.raises(SpecError, match="expected"):
             columns(images, labels, classes, k)
+
+
+def test_more_looks_than_the_allowance_for_rounding_are_refused():
+    bets = Bets(1, (0.5,), 0.001, 1000)
+    wealth, votes = Wealth.start(bets, images=1, rivals=1), np.array([[1, 0]])
+    for _ in range(3):
+        wealth = look(wealth, votes, votes, bets)
+    assert wealth.looks == 3
+    with refuses("E-SPEC-050"):
+        look(replace(wealth, looks=2000), votes, votes, bets)

@@ -1,6 +1,7 @@
 """Betting at exact null points: the share of false certificates stays below alpha, whatever stops the sampling."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def false_share(p, bets, at, repetitions, false_from=0, price=None):
         won = state.certified[:, false_from]
         false += won.sum()
         on = ~won & (worth(state, counts, bets, price) if price else True)
-        state, counts = Wealth(state.log[:, on], state.rejected[:, on]), counts[on]
+        state, counts = replace(state, log=state.log[:, on], rejected=state.rejected[:, on]), counts[on]
     return false / repetitions
 
 

@@ -156,6 +156,7 @@ def _settings(verb: str, path: Path) -> object:
     settings = parse_yaml(read_text(path, LARGEST), f"--config {path}")
     if not isinstance(settings, dict):
         raise InputError(f"--config: expected settings such as `alpha: 0.001` in {path}, got none.", code="E-INPUT-001")
+    _check_keys(settings, path)
     stated = {name: value for name, value in settings.items() if value is not None}
     for name, why in NOT_READ.items():
         if name in stated:
@@ -168,6 +169,16 @@ def _settings(verb: str, path: Path) -> object:
                 f"--config: {name} has an empty value in {path}; give it a value, or remove it.", code="E-INPUT-003"
             )
     return Dict({verb: stated}, source=str(path))
+
+
+def _check_keys(value: object, path: Path) -> None:
+    """Refuse keys that are not text, such as `1:`, at any depth."""
+    if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str):
+                raise InputError(f"--config: expected names as keys in {path}, got {name!r:.40}.", code="E-INPUT-053")
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_keys(each, path)
 
 
 def _reason(error: ValidationError) -> str:

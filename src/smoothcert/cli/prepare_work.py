@@ -242,14 +242,14 @@ def train_and_report(request: TrainRequest, settings: TrainingSettings) -> int:
         with terminated_is_interrupted(), Progress(console=console, disable=not console.is_terminal) as bar:
             task = bar.add_task(f"sigma {settings.sigma:g}", total=settings.epochs)
 
-            def show(epoch: EpochReport) -> None:
+            def report_epoch(epoch: EpochReport) -> None:
                 reports.append(epoch)
                 write_log(request.log, reports)
                 bar.advance(task)
                 console.print(_describe(reports), markup=False, soft_wrap=not console.is_terminal)
 
             request.out.parent.mkdir(parents=True, exist_ok=True)
-            module = train(images, settings, show, start, request.checkpoint)
+            module = train(images, settings, report_epoch, start, request.checkpoint)
     except KeyboardInterrupt:
         text = f"Interrupted after {len(reports)} of {settings.epochs} epochs; the same command continues."
         console.print(text, markup=False, soft_wrap=not console.is_terminal)

@@ -51,7 +51,8 @@ def _draw(reference: str, count: int, split: str, options: DataOptions) -> Image
     return synthetic(count, split)
 
 
-_FILE = re.compile(r"(?P<path>.+\.(?P<suffix>npz|csv|parquet))(?:#(?P<split>[\w.-]+))?", re.I | re.S)
+_ARCHIVE = re.compile(r"(?P<path>.+\.npz)(?:#(?P<split>[\w.-]+))?", re.I | re.S)
+_MANIFEST = re.compile(r"(?P<path>.+\.(csv|parquet))(?:#(?P<split>[\w.-]+))?", re.I | re.S)
 _MEDMNIST = re.compile(r"medmnist:(?P<name>\w+)(?:#(?P<split>[\w.-]+))?")
 _SYNTHETIC = re.compile(r"synthetic(?::(?P<count>[0-9]{1,9}))?(?:#(?P<split>\w+))?")
 
@@ -88,9 +89,9 @@ def load_images(reference: str, options: DataOptions | None = None, progress: Pr
             code="E-DATA-003",
         )
     options = options or DataOptions()
-    if file := _FILE.fullmatch(reference):
-        if file["suffix"].lower() == "npz":
-            return read_npz(file["path"], file["split"], options)
+    if file := _ARCHIVE.fullmatch(reference):
+        return read_npz(file["path"], file["split"], options)
+    if file := _MANIFEST.fullmatch(reference):
         return _read_manifest(Path(file["path"]), file["split"], options, progress)
     if name := _MEDMNIST.fullmatch(reference):
         return read_medmnist(name["name"], name["split"] or "test", options)

@@ -48,18 +48,19 @@ def from_file(path: Path, read: Callable[[BinaryIO], Read]) -> Read:
         DataError: reading failed for any reason; the message names the file.
         MissingExtraError: reading it needs an extra that is not installed.
     """
+    code = "E-DATA-050"
     try:
         with path.open("rb") as file, _strictly():
             return read(file)
     except RefusedError as error:
-        why = str(error)
+        why, code = str(error), error.code
     except (DataError, MissingExtraError):
         raise
     except OSError as error:  # Pillow's own errors have no error number
         why = _DAMAGED if error.errno is None else f"the file cannot be read ({error.strerror})."
     except Exception:  # decoders raise many kinds of errors on damaged files
         why = _DAMAGED
-    raise DataError(f"{printable(str(path))}: {why}", code="E-DATA-050")
+    raise DataError(f"{printable(str(path))}: {why}", code=code)
 
 
 @contextmanager
@@ -212,7 +213,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(
-            f"{printable(str(folder))}: the folder cannot be read ({error.strerror}).", code="E-DATA-055"
+            f"{printable(str(folder))}: the folder cannot be read ({error.strerror}).", code="E-DATA-049"
         ) from None
     for entry in entries:
         if entry.name.startswith("."):

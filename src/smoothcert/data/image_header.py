@@ -84,7 +84,8 @@ def check_readable(found: Stored) -> None:
     """Raise RefusedError if the bit depth cannot be read exactly."""
     if found.bits > 8 and found.channels == 3:  # Pillow would silently reduce it to 8 bits
         raise RefusedError(
-            "colour images of more than 8 bits per value cannot be read from files; use a .npz archive or an array.",
+            "colour images of more than 8 bits per value cannot be read from image files; certify a .npz archive, or "
+            "predict an array in Python.",
             code="E-DATA-060",
         )
     if found.bits not in DEPTHS:

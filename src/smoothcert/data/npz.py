@@ -25,7 +25,6 @@ import numpy.typing as npt
 
 from smoothcert.data.checks import check_shape, listed, memory_limit, quoted_name
 from smoothcert.data.dataset import DataOptions, ImageSet
-from smoothcert.data.image_header import RefusedError
 from smoothcert.data.transforms import fitted_all, fitting_steps, integers_of
 from smoothcert.errors import DataError
 
@@ -117,7 +116,7 @@ def read_npz(path: str | os.PathLike[str], split: str | None = None, options: Da
     arrays = read_arrays(path, lambda present: _keys(path, present, split, options.subgroups))
     try:
         return _image_set(reference, arrays, path, options)
-    except (DataError, RefusedError) as error:
+    except DataError as error:
         raise DataError(_named(reference, str(error)), code=error.code) from None
 
 

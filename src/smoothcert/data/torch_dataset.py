@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from smoothcert.data.dataset import DataOptions, ImageSet
 from smoothcert.data.folder import Progress
-from smoothcert.data.image_header import RefusedError
 from smoothcert.data.stack import Items
 from smoothcert.errors import DataError
 from smoothcert.import_factory import import_factory, source_sha256, working_directory_importable
@@ -45,7 +44,7 @@ def read_factory(
             dataset = _made(module_name, factory_name, reference)
             found = read_dataset(dataset, reference, options, progress)
             return replace(found, source_sha256=source_sha256(module_name))
-    except (DataError, RefusedError) as error:
+    except DataError as error:
         text = str(error)
         raise DataError(
             text if text.startswith((reference, "--data")) else f"{reference}: {text}", code=error.code
@@ -59,7 +58,7 @@ def read_dataset(dataset: Any, reference: str, options: DataOptions, progress: P
         DataError: an item cannot be read, or the images cannot be used.
     """
     if options.window is not None:
-        raise DataError("--window is for DICOM images; leave it out.", code="E-DATA-122")
+        raise DataError("--window is for DICOM images; leave it out.", code="E-DATA-099")
     levels, count = _levels(dataset), _length(dataset, reference)
     pixels, labels, groups = Items(count, options, levels), [], []
     for i in range(count):

@@ -239,7 +239,7 @@ def _from_integers(images: Pixels, levels: int | None, quantise: int | None) -> 
         levels = levels_of_deep(int(images.max()), quantise)
     levels = levels or 255
     if quantise is not None and levels_of_bits(quantise) < levels and int(images.max()) > levels:
-        raise DataError(f"grey values must be in 0..{levels}, got {int(images.max())}.", code="E-DATA-143")
+        raise DataError(f"grey values must be in 0..{levels}, got {int(images.max())}.", code="E-DATA-114")
     return coarsened(images, levels, quantise)
 
 

@@ -96,7 +96,7 @@ class Refusal:
         """
         kind = getattr(errors, self.kind, SmoothcertError)
         known = isinstance(kind, type) and issubclass(kind, SmoothcertError) and "__init__" not in vars(kind)
-        return kind(self.text) if known else SmoothcertError(self.text, code="E-RUN-004")
+        return kind(self.text, code=self.code) if known else SmoothcertError(self.text, code=self.code)
 
 
 @dataclass(frozen=True)

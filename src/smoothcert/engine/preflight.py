@@ -17,7 +17,6 @@ from scipy.stats import mannwhitneyu
 
 from smoothcert.engine import warnings
 from smoothcert.engine.measure import samples_per_second
-from smoothcert.engine.warnings import better_convention
 from smoothcert.engine.workload import Workload, clean_forward, clean_logits
 from smoothcert.errors import ModelError
 from smoothcert.noise import Rows, Stage
@@ -239,6 +238,6 @@ def _remedies(
     work: Workload, sigma: float, places: NDArray[np.int64], predicted: NDArray[np.int64]
 ) -> list[warnings.Remedy]:
     labels = work.images.labels[places]
-    convention = better_convention(work, sigma, places, predicted == labels)
+    convention = warnings.better_convention(work, sigma, places, predicted == labels)
     order = warnings.of_order(predicted, labels, work.images.class_names)
     return [each for each in (order, convention) if each is not None]

@@ -103,8 +103,9 @@ def check_workers(workers: Workers) -> None:
 def no_cluster(address: str | None, reason: str) -> InputError:
     """Return the error for an address without a cluster, or a machine that cannot start one."""
     where = f"at {address}" if address else "on this machine"
+    remedy = "or remove --address" if address else "and add --address auto"
     return InputError(
-        f"No Ray cluster {where} ({reason.rstrip('.')}). Start one with `ray start --head`, or remove --address.",
+        f"No Ray cluster {where} ({reason.rstrip('.')}). Start one with `ray start --head`, {remedy}.",
         code="E-INPUT-022",
     )
 

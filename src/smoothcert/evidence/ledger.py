@@ -147,7 +147,7 @@ class _Reader:
                 f"{path} is damaged or cut short; pack it again, or restore it from a copy.", code="E-RUN-038"
             ) from None
         except OSError as error:
-            raise EvidenceError(f"Cannot read {path}: {error.strerror}.", code="E-RUN-039") from None
+            raise EvidenceError(f"Cannot read {path}: {error.strerror}.", code="E-RUN-017") from None
 
     def _placed(self, path: Path, file: int) -> Iterator[tuple[int, bytes]]:
         """Yield each line with the place at which it can be read again."""

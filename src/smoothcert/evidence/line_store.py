@@ -256,12 +256,15 @@ class Files:
             with open_regular(self.paths[file]) as plain:
                 return _pieces(plain, spans)
         except OSError as error:
-            raise EvidenceError(f"Cannot read {self.paths[file]}: {error.strerror}.", code="E-RUN-042") from None
+            raise EvidenceError(f"Cannot read {self.paths[file]}: {error.strerror}.", code="E-RUN-017") from None
 
 
 def _pieces(file: IO[bytes], spans: Sequence[tuple[int, int]]) -> list[bytes]:
     end = file.tell()
-    pieces = [file.read(length) for offset, length in spans if file.seek(offset) == offset]
+    pieces = []
+    for offset, length in spans:
+        file.seek(offset)
+        pieces.append(file.read(length))
     file.seek(end)  # where writing goes on
     return pieces
 

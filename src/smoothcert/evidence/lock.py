@@ -23,7 +23,7 @@ if sys.platform == "win32":
 
     @contextmanager
     def locked(file: IO[Any], shared: bool = False) -> Iterator[bool]:
-        """Lock an open file, as on POSIX."""
+        """Lock an open file until the context ends; otherwise as on POSIX."""
         handle, count = file.fileno(), 1 if shared else READERS
         places = range(FAR, FAR + READERS, count)
         place = next((place for place in places if _range(handle, msvcrt.LK_NBLCK, place, count)), None)
@@ -46,7 +46,7 @@ else:
 
     @contextmanager
     def locked(file: IO[Any], shared: bool = False) -> Iterator[bool]:
-        """Lock an open file until the context ends.
+        """Lock an open file until it is closed.
 
         Args:
             file: the file, open for reading or writing.

@@ -267,5 +267,6 @@ def _ssh_keygen(arguments: list[str], text: bytes, seconds: float) -> str:
         raise InputError(f"ssh-keygen did not finish within {seconds:.0f} seconds.", code="E-INPUT-026") from None
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise _RefusedError(f"ssh-keygen: {printable(lines[-1]) if lines else 'failed without a message'}.")
+        reason = printable(lines[-1]) if lines else "failed without a message"
+        raise _RefusedError(f"ssh-keygen: {reason}.", code="E-INPUT-052")
     return done.stdout.decode(errors="replace")

@@ -19,8 +19,8 @@ MAX_CLASSES = 1_000_000
 
 
 def _ordered(values: Any) -> Any:
-    """Refuse what pydantic would make a tuple of in any order."""
-    if isinstance(values, set | frozenset):
+    """Refuse what is neither a list nor a tuple: pydantic would make a tuple of any iterable."""
+    if not isinstance(values, list | tuple):
         raise ValueError
     return values
 

@@ -98,5 +98,5 @@ def _lines(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise EvidenceError(f"Cannot read {path}: {reason}.", code="E-RUN-062") from None
+        raise EvidenceError(f"Cannot read {path}: {reason}.", code="E-RUN-017") from None
     return [line for line in text.splitlines() if line.strip()]

@@ -66,7 +66,7 @@ def read_bytes(path: Path, largest: int, error: type[InputError] = EvidenceError
         with open_regular(path, error) as file:
             data = file.read(largest + 1)
     except OSError as reason:
-        raise error(f"Cannot read {path}: {reason.strerror}.", code="E-FILE-003") from None
+        raise error(f"Cannot read {path}: {reason.strerror}.", code="E-FILE-001") from None
     if len(data) > largest:
         raise error(f"{path} is too large: expected at most {largest:,} bytes, got more.", code="E-FILE-004")
     return data

@@ -37,7 +37,7 @@ def read_timm(name: str, options: ModelOptions) -> Classifier:
     """
     reference = f"timm:{name}"
     if options.arch is not None:
-        raise ModelError(f"{reference} defines the architecture; leave out --arch {options.arch}.", code="E-MODEL-055")
+        raise ModelError(f"{reference} defines the architecture; leave out --arch {options.arch}.", code="E-MODEL-042")
     timm = _timm()
     _check_name(timm, name)
     if options.weights is None:
@@ -148,7 +148,7 @@ def read_monai(folder: str, options: ModelOptions) -> Classifier:
     """
     reference, root = f"monai:{folder}", Path(folder)
     if options.arch is not None:
-        raise ModelError(f"{reference} defines the architecture; leave out --arch {options.arch}.", code="E-MODEL-060")
+        raise ModelError(f"{reference} defines the architecture; leave out --arch {options.arch}.", code="E-MODEL-042")
     if not options.trust_model:
         raise ModelError(
             f"{reference}: the configuration of a MONAI bundle is code, and building its network can run anything. If "
@@ -229,12 +229,12 @@ def _metadata(root: Path, reference: str) -> Card:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
         return Card()  # metadata are optional, and free in form
     span, names = _span(image.get("value_range")), output.get("channel_def")
-    find_tensor = isinstance(names, dict) and [names.get(str(place)) for place in range(len(names))]
+    class_names = isinstance(names, dict) and [names.get(str(place)) for place in range(len(names))]
     return card_from_values(
         {
             "value_range": span,
-            "class_names": find_tensor
-            if find_tensor and len(find_tensor) > 1 and all(isinstance(each, str) for each in find_tensor)
+            "class_names": class_names
+            if class_names and len(class_names) > 1 and all(isinstance(each, str) for each in class_names)
             else None,
         },
         f"{reference} (configs/metadata.json)",

@@ -26,7 +26,7 @@ def read_exported(path: str, options: ModelOptions) -> Classifier:
     """
     if options.arch is not None or options.weights is not None:
         raise ModelError(
-            f"{path} contains architecture and weights; leave out --arch and --weights.", code="E-MODEL-084"
+            f"{path} contains architecture and weights; leave out --arch and --weights.", code="E-MODEL-070"
         )
     if not options.trust_model:
         raise ModelError(

@@ -103,7 +103,7 @@ def _check_votes(votes: IntArray, label: IntArray, k: int) -> None:
 def _check_k(k: int, classes: int) -> None:
     if not 1 <= k < classes:
         raise SpecError(
-            f"expected 1 <= k < {classes} (the number of classes), got k = {k}; choose a smaller k", code="E-SPEC-060"
+            f"expected 1 <= k < {classes} (the number of classes), got k = {k}; choose a smaller k", code="E-SPEC-037"
         )
 
 

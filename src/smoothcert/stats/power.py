@@ -345,5 +345,5 @@ def _checked(probabilities: ArrayLike, r: float, plan: Plan) -> FloatArray:
             code="E-SPEC-073",
         )
     if not r > 0:
-        raise SpecError(f"expected a radius > 0, got {r}", code="E-SPEC-074")
+        raise SpecError(f"expected a radius > 0, got {r}", code="E-SPEC-067")
     return p

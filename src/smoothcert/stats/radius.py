@@ -164,7 +164,7 @@ def probabilities_at(
     shares = np.full(k, 1 / max(k, 1)) if rivals is None else np.asarray(rivals, dtype=np.float64)
     if not 1 <= k < classes:
         raise SpecError(
-            f"expected 1 <= k < {classes} (the number of classes), got k = {k}; choose a smaller k", code="E-SPEC-085"
+            f"expected 1 <= k < {classes} (the number of classes), got k = {k}; choose a smaller k", code="E-SPEC-037"
         )
     if len(shares) >= classes or np.any(shares < 0) or not np.isclose(shares.sum(), 1):
         raise SpecError(f"expected shares of at most {classes - 1} rivals, each >= 0, that sum to 1", code="E-SPEC-086")

@@ -121,11 +121,11 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not self.looks or any(b <= a for a, b in itertools.pairwise((0, *self.looks))):
-            raise SpecError(f"expected increasing positive looks, got {self.looks}", code="E-SPEC-090")
+            raise SpecError(f"expected increasing positive looks, got {self.looks}", code="E-SPEC-081")
         if not 0 < self.alpha < 1:
-            raise SpecError(f"expected alpha strictly between 0 and 1, got {self.alpha}", code="E-SPEC-091")
+            raise SpecError(f"expected alpha strictly between 0 and 1, got {self.alpha}", code="E-SPEC-079")
         if self.bound not in BOUNDS:
-            raise SpecError(f"expected bound to be one of {', '.join(BOUNDS)}, got {self.bound!r}", code="E-SPEC-092")
+            raise SpecError(f"expected bound to be one of {', '.join(BOUNDS)}, got {self.bound!r}", code="E-SPEC-061")
         if self.classes < 2:
             raise SpecError(f"expected at least 2 classes, got {self.classes}", code="E-SPEC-093")
         if not (self.sigma > 0 and self.eta >= 0):
@@ -259,7 +259,7 @@ def running(votes: Tally, plan: Plan, k: int) -> Bounds:
     width = votes.n.shape[1]
     looks = np.array(plan.looks[:width])
     if len(looks) < width or np.any((votes.n != 0) & (votes.n != looks)):
-        raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers", code="E-SPEC-096")
+        raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers", code="E-SPEC-010")
     each = bounds(votes, np.array(plan.spent_alpha[:width]), k, plan.bound, plan.classes)
     return Bounds(np.minimum.accumulate(each.q, axis=1), np.minimum.accumulate(each.u, axis=1))
 
@@ -289,7 +289,7 @@ def step(votes: Tally, before: Bounds, radii: Sequence[float], plan: Plan, k: in
     """
     at = np.searchsorted(plan.looks, votes.n)
     if np.any(np.append(plan.looks, 0)[at] != votes.n):
-        raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers", code="E-SPEC-097")
+        raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers", code="E-SPEC-095")
     now = bounds(votes, np.array(plan.spent_alpha)[at], k, plan.bound, plan.classes).minimum(before)
     return now, undecided(votes, now, radii, plan, k)
 

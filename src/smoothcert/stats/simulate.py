@@ -199,5 +199,5 @@ def _checked(probabilities: ArrayLike, labels: ArrayLike, classes: int) -> tuple
             code="E-SPEC-100",
         )
     if np.any((label < 0) | (label >= classes)):
-        raise SpecError(f"expected labels in 0..{classes - 1}, got one outside; check the labels", code="E-SPEC-101")
+        raise SpecError(f"expected labels in 0..{classes - 1}, got one outside; check the labels", code="E-SPEC-059")
     return p / total, label

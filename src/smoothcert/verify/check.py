@@ -39,7 +39,7 @@ class Report:
         claims: number of intervals and bounds over the data set, checked by summing the binomial tail at each.
         notes: what was not checked and why, and remarks; they do not decide whether a run passes.
         fingerprint: evidence fingerprint, 64 hex digits; None if the run is not sealed.
-        run: the run that was checked; None if it could not be opened.
+        run: the run that was checked; None if it could not be read to the end.
     """
 
     lines: int

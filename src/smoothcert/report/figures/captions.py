@@ -43,8 +43,8 @@ def curve_words(run: Run, curves: Sequence[Curve]) -> Words:
         lines = "Lines: certified accuracy at every radius, up to R_max. Markers: the radii of the run (dashed)."
     else:
         lines = (
-            "Markers: the radii of the run (dashed). Thin lines between them: lower limits, as sampling stops once "
-            "these radii are decided."
+            "Markers: the radii of the run (dashed). Thin lines between them: at least this share, as sampling stops "
+            "once these radii are decided."
         )
     limit = "R_max: largest radius that n_max samples can certify with any classifier; none beyond is attainable."
     title = f"Certified accuracy against L2 radius, k = {curves[0].k}"

@@ -126,7 +126,7 @@ COST = (
     "All {passes} forward passes took {device_time} of device time ({device}, {run_words}); a fixed number of "
     "samples would have taken {fixed_passes}. {again_words} {scale_words} Sample size: with {images} images, the "
     "population bound of one entry could reach at most {highest_bound} % even if every image were certified, at any "
-    "sigma, r and number of samples."
+    "sigma, r and number of noise samples."
 )
 AGAIN = "Re-certification after an update takes about {again}."
 SCALE = "Production is extrapolated from the measured {rate} samples per second"

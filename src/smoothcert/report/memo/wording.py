@@ -63,7 +63,7 @@ _RULES = (
     (r"\bconfidence\b(?! bounds? on)", (r"\bover\b",), "says over what"),
     (
         r"\bcertif\w*[^.]*?\d ?%|\d ?%[^.]*?\bcertif\w*",
-        (r"\br\b|radius", r"\bsigma\b", r"\bsamples\b|\bn\b"),
+        (r"\br\b|radius", r"\bsigma\b", r"\b(noise|selection) samples\b|\bsamples per image\b|\bn\b"),
         "a percentage of certified accuracy needs r, sigma and the number of samples",
     ),
 )

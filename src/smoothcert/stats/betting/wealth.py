@@ -191,10 +191,12 @@ class Wealth:
     Attributes:
         log: float64 (R, m, G, experts): log-wealth of each expert.
         rejected: bool (R, m, G): the null was refuted, now or at an earlier look.
+        looks: batches bet on so far; the allowance for rounding is for at most 2000.
     """
 
     log: FloatArray
     rejected: BoolArray
+    looks: int = 0
 
     @classmethod
     def start(cls, bets: Bets, images: int, rivals: int) -> Wealth:
@@ -216,7 +218,8 @@ class Wealth:
         more = max(rivals - self.rejected.shape[2], 0) if self.rejected.shape[2] > 1 else 0
         last = self.log[:, :, -1:], self.rejected[:, :, -1:]
         log, rejected = (np.repeat(each, more, axis=2) for each in last)
-        return Wealth(np.concatenate([self.log, log], axis=2), np.concatenate([self.rejected, rejected], axis=2))
+        wider = np.concatenate([self.log, log], axis=2)
+        return Wealth(wider, np.concatenate([self.rejected, rejected], axis=2), self.looks)
 
 
 def look(wealth: Wealth, before: ArrayLike, new: ArrayLike, bets: Bets) -> Wealth:
@@ -252,10 +255,11 @@ def look(wealth: Wealth, before: ArrayLike, new: ArrayLike, bets: Bets) -> Wealt
             f"expected columns of the label and {rivals} rivals, got {old.shape[1]}; use `widened`", code="E-SPEC-047"
         )
     _check_votes(np.stack([old, old + votes], axis=1), bets)
+    _check_looks(wealth.looks + 1)
     batch = Batch.of(old, votes, bets.k)
     log = wealth.log + np.stack([gain(batch, factors) for factors in bets.log_factors])
     reached = np.stack([mixture(each, w) for each, w in zip(log, bets.log_weights, strict=True)]) >= bets.threshold
-    return Wealth(log, wealth.rejected | reached)
+    return Wealth(log, wealth.rejected | reached, wealth.looks + 1)
 
 
 def certified_by_betting(votes: ArrayLike, bets: Bets) -> BoolArray:
@@ -303,6 +307,11 @@ def _certified(counts: IntArray, bets: Bets) -> BoolArray:
     return certified
 
 
+def _check_looks(looks: int) -> None:
+    if looks > MOST_LOOKS:
+        raise SpecError(f"expected at most {MOST_LOOKS} looks, got {looks}", code="E-SPEC-050")
+
+
 def _check_votes(counts: IntArray, bets: Bets) -> None:
     """Raise unless cumulative counts (m, L, 1 + w) can be bet on."""
     if counts.shape[-1] < 1 + bets.k:
@@ -310,8 +319,7 @@ def _check_votes(counts: IntArray, bets: Bets) -> None:
             f"expected votes of the label and at least {bets.k} rivals, got {counts.shape[-1]} columns",
             code="E-SPEC-049",
         )
-    if counts.shape[1] > MOST_LOOKS:
-        raise SpecError(f"expected at most {MOST_LOOKS} looks, got {counts.shape[1]}", code="E-SPEC-050")
+    _check_looks(counts.shape[1])
     if np.any(np.diff(counts, axis=1, prepend=0) < 0):
         raise SpecError(
             "expected cumulative votes >= 0 that never decrease, got a decrease; check the looks' order",

@@ -177,7 +177,7 @@ function chartWords(curves) {
   const some = curves.some((curve) => curve.partial);
   const partial = some ? " Images without a result count as not certified: lines without a band are only lower limits." : "";
   const exact = "Lines: certified accuracy at every radius, up to R_max.";
-  const least = "Thin lines: lower limits, as sampling stops once the radii of the spec are decided.";
+  const least = "Thin lines: at least this share, as sampling stops once the radii of the spec are decided.";
   const ends = curves[0].exact ? " Bands: exact 95 % intervals, one radius at a time." : " Bands: down to the lower end of the 95 % interval; only the markers have an upper end.";
   const bands = curves.every((curve) => curve.partial) ? "" : ends;
   const lines = curves[0].exact ? exact : least;
