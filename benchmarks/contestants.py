@@ -1,4 +1,4 @@
-"""Who certifies noisy copies, and how many a second: this engine, a bare forward loop, `literal` and `peer`."""
+"""Who certifies noise samples, and how many a second: this engine, a bare forward loop, `literal` and `peer`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from smoothcert.sampling.recipe import DTYPES, choose_recipe, prepare
 from smoothcert.sampling.sampler import keep_freed_memory
 
 Timed = Callable[[], int]
-"""The measured work; returns how many copies it did."""
+"""The measured work; returns how many samples it did."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """One measurement of copies a second, made in a process of its own.
+    """One measurement of samples per second, made in a process of its own.
 
     Attributes:
         who: engine, bare, literal or art.
@@ -32,7 +32,7 @@ class Rate:
         batch_size: of literal and art.
         keep: True keeps freed memory, False leaves the allocator alone, None is what the contestant does itself.
         seconds: how long the measured run should take.
-        least: copies of the warm-up, and of the measured run at least.
+        least: samples of the warm-up, and of the measured run at least.
     """
 
     who: str
@@ -44,7 +44,7 @@ class Rate:
 
 
 def rate(task: Rate) -> float:
-    """Measure one contestant in this process: a warm-up, a run that sets the number of copies, the measured run."""
+    """Measure one contestant in this process: a warm-up, a run that sets the number of samples, the measured run."""
     with allocator(task.keep):
         _rate(task, task.least)
         return _rate(task, max(task.least, int(task.seconds * _rate(task, task.least))))
@@ -127,7 +127,7 @@ def literal(task: Rate, samples: int) -> Timed:
     def run() -> int:
         for image in batch:
             smooth.certify(image, N0, n, ALPHA)
-        return smooth.copies
+        return smooth.samples
 
     return run
 

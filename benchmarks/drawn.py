@@ -34,7 +34,7 @@ Whole = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a run is drawn for: images, classes, k and the most copies of an image."""
+    """What a run is drawn for: images, classes, k and the most samples of an image."""
 
     images: int
     classes: int = 8

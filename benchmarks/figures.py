@@ -22,13 +22,13 @@ class Certified:
 
     Attributes:
         images: images certified.
-        copies: noisy copies drawn for all of them, selection included.
+        samples: noise samples drawn for all of them, selection included.
         seconds: time for all of them, set-up left out.
         certified: images certified for their reference label at each radius, in the order of the radii.
     """
 
     images: int
-    copies: int
+    samples: int
     seconds: float
     certified: tuple[int, ...]
 
@@ -40,10 +40,10 @@ class Scale:
     Attributes:
         rounds: rounds of the rates.
         seconds: measured time of each contestant in each round.
-        least: copies of a warm-up, and of a measured run at least.
+        least: samples of a warm-up, and of a measured run at least.
         batches: batch sizes tried for the contestants whose user chooses one.
         images: images certified at the same guarantee.
-        n_max: noisy copies an image at most, after selection.
+        n_max: noisy samples per image at most, after selection.
         guarantee_rounds: rounds of certifying them.
     """
 
@@ -71,8 +71,8 @@ class Measured:
         machine: facts about machine and versions, in words.
         peer_version: version of the peer, or None: not installed.
         scale: how much was measured.
-        tried: contestant -> batch size -> copies a second.
-        rates: contestant -> copies a second, one a round; () is a contestant that is not installed.
+        tried: contestant -> batch size -> samples per second.
+        rates: contestant -> samples per second, one a round; () is a contestant that is not installed.
         guarantees: contestant -> certificates, one value a round; () as above.
     """
 

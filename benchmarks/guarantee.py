@@ -32,7 +32,7 @@ class Guarantee:
     Attributes:
         who: looks, fixed (the engine's two ways to stop), literal or art.
         images: the first so many synthetic images.
-        n_max: noisy copies an image at most, after selection.
+        n_max: noisy samples per image at most, after selection.
         seed: of everyone's noise.
         batch_size: of literal and art.
     """
@@ -45,7 +45,7 @@ class Guarantee:
 
 
 def certify(task: Guarantee) -> Certified:
-    """Certify the images in this process, after a warm-up on one of them with fewer copies."""
+    """Certify the images in this process, after a warm-up on one of them with fewer samples."""
     READY[task.who](replace(task, images=1, n_max=min(1000, task.n_max)))()
     run = READY[task.who](task)
     began = time.perf_counter()
@@ -91,7 +91,7 @@ def _literal(task: Guarantee) -> Callable[[], Found]:
 
     def run() -> Found:
         found = [smooth.certify(image, N0, task.n_max, ALPHA) for image in images]
-        return smooth.copies, _certified([c for c, _ in found], [r for _, r in found], work.images.labels)
+        return smooth.samples, _certified([c for c, _ in found], [r for _, r in found], work.images.labels)
 
     return run
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Smooth:
-    """A smoothed classifier; `copies` counts the noise samples it drew."""
+    """A smoothed classifier; `samples` counts the noise samples it drew."""
 
     def __init__(self, base: nn.Module, sigma: float, classes: int, batch_size: int) -> None:
         """Set up.
@@ -22,7 +22,7 @@ class Smooth:
             batch_size: noise samples per forward pass; the published command's default is 1000.
         """
         self.base, self.sigma, self.classes, self.batch_size = base, sigma, classes, batch_size
-        self.copies = 0
+        self.samples = 0
 
     def certify(self, x: Tensor, n0: int, n: int, alpha: float) -> tuple[int | None, float]:
         """Return class and L2 radius of one image, float (C, H, W) in [0, 1]; None abstains."""
@@ -34,7 +34,7 @@ class Smooth:
     def sample_under_noise(self, x: Tensor, n: int) -> NDArray[np.int64]:
         """Return the votes of n noise samples, int (classes,)."""
         counts = np.zeros(self.classes, dtype=np.int64)
-        self.copies += n
+        self.samples += n
         with torch.no_grad():
             while n > 0:
                 batch = x.repeat((min(self.batch_size, n), 1, 1, 1))

@@ -115,7 +115,7 @@ def _guarantees(measured: Measured) -> str:
 def _guarantee(name: str, found: Sequence[Certified]) -> list[str]:
     if not found:
         return [GUARANTEES[name], *[MISSING] * 5]
-    samples = words([each.copies / each.images for each in found], ",.0f")
+    samples = words([each.samples / each.images for each in found], ",.0f")
     seconds = words([each.seconds / each.images for each in found], ".3f")
     return [GUARANTEES[name], samples, seconds, *(_certified(found, i) for i in range(len(found[0].certified)))]
 
@@ -131,7 +131,7 @@ def _guarantee_ratios(measured: Measured) -> str:
     rows = [
         (
             GUARANTEES[name],
-            divided([each.copies for each in found], [each.copies for each in looks]),
+            divided([each.samples for each in found], [each.samples for each in looks]),
             divided([each.seconds for each in found], [each.seconds for each in looks]),
         )
         for name, found in measured.guarantees.items()

@@ -1,11 +1,11 @@
-"""Does sampling by several workers on Ray keep the rate of one process? Both in turn, on the same images and copies.
+"""Does sampling by several workers on Ray keep the rate of one process? Both in turn, on the same images and samples.
 
 One process with a thread a core, and as many one-thread workers as there are cores, certify random images with a
 ResNet-20 of random weights at two noise levels; the rate is that of the second, at which all workers are at work. The
-label of an image is what the network answers for it under noise, so that most copies are drawn. Every measurement is a
+label of an image is what the network answers for it under noise, so that most samples are drawn. Every measurement is a
 process of its own, and rounds are interleaved, so that a drift of the machine's speed falls on both.
 
-    python benchmarks/ray_scaling.py [--rounds 5] [--images 64] [--copies 2000] [--stopping fixed] [--quick]
+    python benchmarks/ray_scaling.py [--rounds 5] [--images 64] [--samples 2000] [--stopping fixed] [--quick]
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def write_inputs(folder: Path, images: int) -> None:
 
 
 def measure(task: dict[str, str], folder: Path) -> dict[str, float | str]:
-    """Certify once in this process; return copies a second at the second noise level, and the hash of the ledger."""
+    """Certify once in this process; return samples per second at the second noise level, and the hash of the ledger."""
     import torch
 
     from smoothcert.config import make_request
@@ -88,7 +88,7 @@ def rounds(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     ledgers = set()
     for i in track(range(options.rounds), "rounds", transient=True):
         for engine in ENGINES[:: 1 if i % 2 == 0 else -1]:
-            task = {"engine": engine, "n_max": options.copies, "cores": options.cores}
+            task = {"engine": engine, "n_max": options.samples, "cores": options.cores}
             found = one(task | {"stopping": options.stopping, "precision": options.precision}, folder)
             rates[engine].append(float(found["rate"]))
             ledgers.add(found["ledger"])
@@ -101,13 +101,13 @@ def report(options: argparse.Namespace, rates: dict[str, list[float]], load: flo
     table = Table("round", f"one process, {options.cores} threads", f"{options.cores} Ray workers", "ratio")
     ratios = [there / here for here, there in zip(rates["local"], rates["ray"], strict=True)]
     for i, (here, there, ratio) in enumerate(zip(rates["local"], rates["ray"], ratios, strict=True), 1):
-        table.add_row(str(i), f"{here:,.0f} copies/s", f"{there:,.0f} copies/s", f"{ratio:.2f}")
+        table.add_row(str(i), f"{here:,.0f} samples/s", f"{there:,.0f} samples/s", f"{ratio:.2f}")
     console = Console(width=100, highlight=False)
     console.print(table)
     middle = statistics.median(ratios)
     console.print(
         f"Ray against one process: {middle:.2f} (median of {len(ratios)}, target {TARGET}: "
-        f"{'reached' if middle >= TARGET else 'MISSED'}); {options.images} images, {options.copies} copies at most, "
+        f"{'reached' if middle >= TARGET else 'MISSED'}); {options.images} images, {options.samples} samples at most, "
         f"{options.stopping}, {options.precision}; Ray {version('ray')}, load average at the start {load:.2f}."
         f"{' A trial: too short to mean anything.' if options.quick else ''}"
     )
@@ -117,7 +117,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=64)
-    parser.add_argument("--copies", type=int, default=2000, help="n_max (default 2000)")
+    parser.add_argument("--samples", type=int, default=2000, help="n_max (default 2000)")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="threads, and workers")
     parser.add_argument("--stopping", choices=("fixed", "looks"), default="fixed")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
@@ -126,7 +126,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.images, options.copies = 1, 8, 200
+        options.rounds, options.images, options.samples = 1, 8, 200
     return options
 
 

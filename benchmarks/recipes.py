@@ -1,7 +1,7 @@
 """How often votes and decisions differ between numeric recipes: batch shapes, precisions, folding, eager and compiled.
 
 The noise integers of a copy are the same in all of them; what differs is the classifier's rounding. Every recipe gets
-the same seed, images and copies.
+the same seed, images and samples.
 
     python benchmarks/recipes.py --model weights/r20_0.25.safetensors --data images.npz#val --sigma 0.25
 """
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, variant: dict[str, object]) -> Seen:
         **variant,
     )
     work = load_workload(request)
-    inputs, votes = copies(work, options.sigma, options.copies)
+    inputs, votes = samples(work, options.sigma, options.samples)
     spec = freeze_spec(work)
     engine = LocalEngine(spec, work)
     lines = [
@@ -66,8 +66,8 @@ def run(options: argparse.Namespace, variant: dict[str, object]) -> Seen:
     return Seen(inputs, votes, decisions(work, sorted(lines, key=lambda line: line.index), options.sigma))
 
 
-def copies(work: Workload, sigma: float, count: int) -> tuple[list[bytes], NDArray[np.int64]]:
-    """Return the input bits and the class of `count` copies of each image."""
+def samples(work: Workload, sigma: float, count: int) -> tuple[list[bytes], NDArray[np.int64]]:
+    """Return the input bits and the class of `count` samples of each image."""
     sampler = work.sampler(sigma, SEED)
     index = np.repeat(work.images.indices, count)
     sample = np.tile(np.arange(count), len(work.images))
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--sigma", type=float, required=True)
     parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--copies", type=int, default=200)
+    parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--n-max", type=int, default=1000)
     options = parser.parse_args()
     seen = {name: run(options, variant) for name, variant in track(VARIANTS.items(), "recipes", transient=True)}

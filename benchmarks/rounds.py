@@ -55,7 +55,7 @@ class Bench:
         return found
 
     def rates(self, sizes: dict[str, int]) -> dict[str, tuple[float, ...]]:
-        """Measure copies a second, round by round; the order turns by one place each round."""
+        """Measure samples per second, round by round; the order turns by one place each round."""
         found: dict[str, tuple[float, ...]] = dict.fromkeys(RATES, ())
         for _, name in self._turns(RATES, self.scale.rounds):
             task = {"batch_size": sizes.get(RATES[name]["who"], 0), **RATES[name]}

@@ -44,7 +44,7 @@ class Normalised(nn.Module):
 
 
 def whole_images(samples: int) -> tuple[int, int]:
-    """Return how many images of how many estimation copies come nearest to a number of copies."""
+    """Return how many images of how many estimation samples come nearest to a number of samples."""
     n = min(N, samples)
     return max(1, round(samples / (N0 + n))), n
 
