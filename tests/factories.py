@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from smoothcert.config import DataFacts, ModelFacts, Recipe, Spec, make_request, parse_share
+from smoothcert.config import DataFacts, DenoiserFacts, ModelFacts, Recipe, Spec, make_request, parse_share
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.bundle.differences import certified_of
-from smoothcert.evidence.bundle.record import Bundle, Facts
+from smoothcert.evidence.bundle.record import Bundle, DenoiserFile, Facts
 from smoothcert.evidence.creation import create_run
 from smoothcert.evidence.events import (
     CLEAN,
@@ -51,7 +51,7 @@ def make_spec(labels=(0, 1, 2, 0, 1), classes=4, looks=(100, 200), grouped=False
         looks=looks,
         seed=seed,
         seed_source="user",
-        models=tuple(model_facts(sigma, float(eta(sigma))) for sigma in request.sigma),
+        models=tuple(model_facts(sigma, float(eta(sigma)), request.denoiser) for sigma in request.sigma),
         data=DataFacts(
             reference="d.npz",
             sha256="sha256:" + "d" * 64,
@@ -78,8 +78,8 @@ def make_spec(labels=(0, 1, 2, 0, 1), classes=4, looks=(100, 200), grouped=False
     )
 
 
-def model_facts(sigma, eta):
-    """Return the facts of the model of one noise level."""
+def model_facts(sigma, eta, denoiser=None):
+    """Return the facts of the model of one noise level; with a denoiser, of that one too."""
     return ModelFacts(
         sigma=sigma,
         written=sigma.text,
@@ -93,7 +93,15 @@ def model_facts(sigma, eta):
         trained_sigma=None,
         own=False,
         eta=eta,
+        denoiser=None if denoiser is None else denoiser_facts(denoiser),
     )
+
+
+def denoiser_facts(reference, **changed):
+    """Return the facts of a denoiser."""
+    facts = {"weights": None, "sha256": "sha256:" + "7" * 64, "arch": None, "trained_low": 0.25, "trained_sigma": 0.5}
+    facts |= {"adapted": ("images from -1 to 1",), "source_sha256": None, "state_sha256": None}
+    return DenoiserFacts(**{"reference": reference, **facts, **changed})
 
 
 def make_line(index=0, label=0, selection=None, looks=(), sigma=0.25, group=None, worker="local-0", seconds=0.5):
@@ -309,6 +317,23 @@ def with_weights(spec, sha256=WEIGHTS_SHA256):
     return spec.model_copy(update={"models": tuple(m.model_copy(update={"sha256": sha256}) for m in spec.models)})
 
 
+DENOISER = b"any bytes of a denoiser"
+DENOISER_SHA256 = f"sha256:{hashlib.sha256(DENOISER).hexdigest()}"
+DENOISER_FACTS = denoiser_facts(
+    "denoisers:blur",
+    weights="d.safetensors",
+    sha256=DENOISER_SHA256,
+    source_sha256="sha256:" + "5" * 64,
+    state_sha256="sha256:" + "6" * 64,
+)
+DENOISER_FILE = DenoiserFile(sha256=DENOISER_SHA256, value_range=(-1.0, 1.0), takes_sigma=True)
+
+
+def with_denoiser(spec, facts=DENOISER_FACTS):
+    """Return the spec with this denoiser before the classifier of every noise level."""
+    return spec.model_copy(update={"models": tuple(m.model_copy(update={"denoiser": facts}) for m in spec.models)})
+
+
 def certified_facts(spec, sigma=0.25):
     """Return what a sealed run of the spec certified."""
     return certified_of(SealedRun(None, spec, Ledger(())), sigma)
@@ -325,6 +350,7 @@ def make_bundle(spec, sigma=0.25, **changed):
         "alpha": 0.001,
         "n0": 100,
         "bound": "rankcp",
+        "denoiser_file": None if origin.model.denoiser is None else DENOISER_FILE,
     }
     return Bundle(**{**facts, **usual, "certified": origin, **changed})
 

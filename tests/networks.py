@@ -8,8 +8,9 @@ from torch import nn
 
 from smoothcert.config import Request, make_request
 from smoothcert.engine.workload import Workload, consent_of, load_workload
-from smoothcert.formats.card import Card
+from smoothcert.formats.card import Card, DenoiserCard
 from smoothcert.models.checkpoints import save_weights
+from smoothcert.models.denoisers.unet import build_denoiser
 from smoothcert.models.resnet import build
 
 CLASSES, SHAPE, SEED = 4, (8, 8, 3), 7
@@ -109,6 +110,75 @@ def write_resnet(
     card = Card(arch, classes, SHAPE[2], mean=(0.5,) * 3, std=(0.25,) * 3, sigma=sigma)
     save_weights(net, card, path)
     return path
+
+
+def write_denoiser(path: Path, seed: int = 5) -> Path:
+    """Write an untrained built-in denoiser that changes images a little, the same every time."""
+    torch.manual_seed(seed)
+    net = build_denoiser("unet-s", SHAPE[2]).eval()
+    nn.init.normal_(net.get_parameter("head.weight"), std=0.02)
+    save_weights(net, DenoiserCard(arch="unet-s", in_channels=SHAPE[2], sigma_low=0.1, sigma=0.5), path)
+    return path
+
+
+DENOISERS = '''
+import torch
+from torch import nn
+
+from smoothcert.models.denoisers.diffusion import OneStep
+
+
+class Blur(nn.Module):
+    """Subtracts a fixed filter of the image, times the noise level; images from -1 to 1."""
+
+    smoothcert = {"value_range": [-1, 1]}
+
+    def __init__(self, seed=4):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.filter = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x, sigma):
+        return x - sigma * self.filter(x)
+
+
+class Noise(nn.Module):
+    """The network of a diffusion model."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(6)
+        self.filter = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x, step):
+        return self.filter(x)
+
+
+class Sharp(Blur):
+    def forward(self, x, sigma):
+        return x + sigma * self.filter(x)
+
+
+def blur():
+    return Blur()
+
+
+def other():
+    return Blur(5)
+
+
+def sharp():
+    return Sharp()
+
+
+def step():
+    return OneStep(Noise(), torch.linspace(0.99, 0.01, 50))
+'''
+
+
+def write_denoisers(folder: Path) -> None:
+    """Write the module `denoisers`; in that folder, `denoisers:blur` is a custom denoiser."""
+    (folder / "denoisers.py").write_text(DENOISERS, encoding="utf-8")
 
 
 def small_request(model: Path | str, data: Path, **settings: object) -> Request:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from smoothcert.engine.session import Hooks
     from smoothcert.engine.workload import Workload
-    from smoothcert.in_memory import Models
+    from smoothcert.in_memory import Denoisers, Models
     from smoothcert.report.documents.check import Documents
     from smoothcert.verify import Report
 
@@ -127,6 +127,7 @@ def certify(
     radii: Sequence[float] = (0.25, 0.5, 1.0),
     k: int | Sequence[int] = 1,
     class_names: Sequence[str] = (),
+    denoiser: Denoisers | None = None,
     **settings: Any,
 ) -> Run:
     """Certify a data set with a model, both in memory, as a run directory: what `smoothcert certify` does with files.
@@ -143,6 +144,8 @@ def certify(
         radii: L2 radii at which certified accuracy is reported, in the same units.
         k: top-k certificates to derive from the same votes.
         class_names: one per class; () for those of the data set, or numbers.
+        denoiser: for a model that was trained without noise: a module that maps noisy images, or noisy images and
+            sigma, to images; or one per noise level, as {sigma: module}. What is certified is the pipeline of both.
         settings: every other setting of `smoothcert certify`, such as alpha, n_max, limit, seed, precision.
 
     Returns:
@@ -176,9 +179,11 @@ def certify(
 
     levels = tuple(sigma) if isinstance(sigma, Sequence) else (sigma,)
     ks = tuple(k) if isinstance(k, Sequence) else (k,)
-    request = make_request(model=IN_MEMORY, data=IN_MEMORY, sigma=levels, radius=tuple(radii), k=ks, **settings)
+    before = {} if denoiser is None else {"denoiser": IN_MEMORY}
+    settings = {"sigma": levels, "radius": tuple(radii), "k": ks, **before, **settings}
+    request = make_request(model=IN_MEMORY, data=IN_MEMORY, **settings)
     check_placement(request, Path(out), Placement())
-    work = workload_in_memory(request, model, dataset, class_names)
+    work = workload_in_memory(request, model, dataset, class_names, denoiser)
     with _evaluating(work) as hooks:
         certify_workload(work, Path(out), hooks)
     return open_run(out)
@@ -189,13 +194,14 @@ def resume(
     model: Models,
     dataset: Any,
     *,
+    denoiser: Denoisers | None = None,
     accept_recipe: bool = False,
 ) -> Run:
     """Continue an interrupted run that `certify` began from Python objects.
 
     Args:
         run: its directory.
-        model, dataset: the same as before. Their hashes are compared with the run's.
+        model, dataset, denoiser: the same as before. Their hashes are compared with the run's.
         accept_recipe: continue although this machine computes differently; each new line then names its recipe.
 
     Raises:
@@ -218,7 +224,7 @@ def resume(
             f"`smoothcert resume {directory.path}`.",
             code="E-RUN-001",
         )
-    work = workload_in_memory(as_locked(spec, accept_recipe), model, dataset, spec.data.class_names)
+    work = workload_in_memory(as_locked(spec, accept_recipe), model, dataset, spec.data.class_names, denoiser)
     with _evaluating(work) as hooks:
         resume_workload(directory, spec, work, hooks, Workers(), accept_recipe)
     return open_run(directory.path)
@@ -235,11 +241,9 @@ def _evaluating(work: Workload) -> Iterator[Hooks]:
     from smoothcert.progress import interactive
     from smoothcert.sampling.base_model import evaluating
 
-    modules = {id(each.module): each.module for each in work.classifiers.values()}
-    with ExitStack() as stack:
-        for module in modules.values():
-            stack.enter_context(evaluating(module))
-        show = stack.enter_context(interactive("certifying", len(work.images) * len(work.classifiers)))
+    modules = [each.module for each in work.classifiers.values()]
+    total = len(work.images) * len(work.classifiers)
+    with evaluating(*modules), interactive("certifying", total) as show:
         yield Hooks(
             on_images=lambda found: _warn(*found.warnings),
             on_preflight=lambda found: _warn(*found.warnings),

@@ -31,12 +31,14 @@ class Consent:
     Attributes:
         model: the user named the classifier, so its `module:factory` may be imported.
         data: the user named the images, so their `module:factory` may be imported.
+        denoiser: the user named the denoiser, so its `module:factory` may be imported.
         trust: `--trust-model`: also model files that are code, and a `module:factory` that only a file names.
     """
 
     model: bool = False
     data: bool = False
     trust: bool = False
+    denoiser: bool = False
 
 
 NO_CONSENT = Consent()
@@ -46,7 +48,8 @@ def not_named(reference: str, error: type[InputError]) -> InputError:
     """Return the error, of the given class, for code that only a file names."""
     return error(
         f"{printable(reference)} is code that only a file names (spec.json or --config), and a file never decides what "
-        "is run. If you trust this code, name it on the command line (--model, --data), or add --trust-model.",
+        "is run. If you trust this code, name it on the command line (--model, --data, --denoiser), or add "
+        "--trust-model.",
         code="E-FILE-007",
     )
 

@@ -5,16 +5,13 @@ A model is recognised by its state, its structure, the plain attributes of its m
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from smoothcert.config import Request
@@ -23,21 +20,42 @@ from smoothcert.data import DataOptions, ImageSet
 from smoothcert.data.torch_dataset import read_dataset
 from smoothcert.engine.workload import Workload, workload_of
 from smoothcert.errors import DataError, ModelError
-from smoothcert.models import Classifier
-from smoothcert.models.state import state_sha256, tensors_sha256
+from smoothcert.models import Classifier, Denoiser
+from smoothcert.models.denoisers.adapt import denoiser_of, hash_of
+from smoothcert.models.state import state_sha256
 from smoothcert.progress import interactive
-from smoothcert.sampling.base_model import Function, Model, as_classifier, check_parameters, device_of_module
+from smoothcert.sampling.base_model import (
+    DenoiserModel,
+    Model,
+    as_classifier,
+    check_is_denoiser,
+    check_parameters,
+    code_sha256,
+    device_of_module,
+    evaluating,
+)
 
 Models = Model | Mapping[float, Model]
 """One base classifier for all noise levels, or one for each, by sigma."""
 
 
-def workload_in_memory(request: Request, models: Models, dataset: Any, class_names: Sequence[str] = ()) -> Workload:
+Denoisers = DenoiserModel | Mapping[float, DenoiserModel]
+"""One denoiser for all noise levels, or one for each, by sigma."""
+
+
+def workload_in_memory(
+    request: Request,
+    models: Models,
+    dataset: Any,
+    class_names: Sequence[str] = (),
+    denoisers: Denoisers | None = None,
+) -> Workload:
     """Return the workload of a model and a data set in memory.
 
     Args:
-        request: the settings, with `IN_MEMORY` for model and data.
+        request: the settings, with `IN_MEMORY` for model, data and denoiser.
         models: base classifiers: modules, or callables that map a batch to logits.
+        denoisers: modules before them, or None.
         dataset: see `images_of`.
         class_names: one per class, or () for those of the data set.
 
@@ -46,20 +64,42 @@ def workload_in_memory(request: Request, models: Models, dataset: Any, class_nam
         ModelError: a model cannot be used, or nothing identifies it.
         RecipeError: the numeric recipe cannot be run here.
     """
-    levels = [float(sigma) for sigma in request.sigma]
-    given = models if isinstance(models, Mapping) else dict.fromkeys(levels, models)
-    if {float(sigma) for sigma in given} != set(levels):
-        raise ModelError(
-            f"Expected one model per noise level {sorted(levels)}, got models for {sorted(map(float, given))}.",
-            code="E-MODEL-020",
-        )
+    given = _by_level(request, models, "model")
     models_by_id = {id(model): model for model in given.values()}  # one may serve several noise levels
     known = {key: classifier_of(model) for key, model in models_by_id.items()}
-    classifiers = {sigma: known[id(given[sigma])] for sigma in sorted(levels)}
+    classifiers = {sigma: known[id(model)] for sigma, model in given.items()}
+    device = device_of_module(next(iter(classifiers.values())).module)
     if request.device == "auto":
-        device = device_of_module(next(iter(classifiers.values())).module).type
-        request = request.model_copy(update={"device": device})
-    return workload_of(request, images_of(dataset, request, class_names), classifiers)
+        request = request.model_copy(update={"device": device.type})
+    before = {} if denoisers is None else _by_level(request, denoisers, "denoiser")
+    denoisers_by_id = {id(each): _denoiser_of(each, device) for each in before.values()}
+    found = {sigma: denoisers_by_id[id(each)] for sigma, each in before.items()}
+    modules = [*(each.module for each in classifiers.values()), *(each.module for each in found.values())]
+    with evaluating(*modules):
+        return workload_of(request, images_of(dataset, request, class_names), classifiers, found)
+
+
+def _by_level(request: Request, given: Any, what: str) -> dict[float, Any]:
+    """Return what was given for each noise level, in their order."""
+    levels = [float(sigma) for sigma in request.sigma]
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(sorted(levels), given)
+    if {float(sigma) for sigma in given} != set(levels):
+        raise ModelError(
+            f"Expected one {what} per noise level {sorted(levels)}, got {what}s for {sorted(map(float, given))}.",
+            code="E-MODEL-020",
+        )
+    return {sigma: given[sigma] for sigma in sorted(levels)}
+
+
+def _denoiser_of(model: DenoiserModel, device: torch.device) -> Denoiser:
+    """Return a denoiser in memory with a hash by which it is recognised."""
+    if isinstance(model, Denoiser):
+        return model
+    check_is_denoiser(model)
+    found = denoiser_of(model, f"{IN_MEMORY} ({type(model).__name__})")
+    found.module.to(device)
+    return replace(found, sha256=hash_of(found), source_sha256=code_sha256(found.module))
 
 
 def classifier_of(model: Model) -> Classifier:
@@ -79,46 +119,7 @@ def classifier_of(model: Model) -> Classifier:
             "unquantised network.",
             code="E-MODEL-111",
         )
-    is_function = isinstance(classifier.module, Function)
-    code = _function_code(classifier) if is_function else _module_code(classifier.module)
-    digest = hashlib.sha256("\n".join(code).encode()).hexdigest()
-    return replace(classifier, reference=name, sha256=state, source_sha256=f"sha256:{digest}")
-
-
-def _module_code(module: nn.Module) -> Iterator[str]:
-    """Yield what a module computes besides its state: structure, plain attributes, and the source of its classes."""
-    yield repr(module)
-    sources: dict[type, str] = {}
-    for name, part in module.named_modules():
-        own = {key: value for key, value in vars(part).items() if key not in _OF_EVERY_MODULE}
-        yield f"{name}: {sorted((key, value) for key, value in own.items() if isinstance(value, _PLAIN))}"
-        yield f"{tensors_sha256({key: value for key, value in own.items() if isinstance(value, Tensor)})}"
-        kind = type(part)
-        if kind.__module__.partition(".")[0] != "torch":  # torch itself is part of the recipe
-            with suppress(OSError, TypeError):
-                sources[kind] = textwrap.dedent(inspect.getsource(kind))
-    yield from sources.values()
-
-
-_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-_PLAIN = (bool, int, float, str, tuple, list, type(None))
-
-
-def _function_code(classifier: Classifier) -> Iterator[str]:
-    """Yield the source of a function that computes with its argument and imported modules alone."""
-    function: Any = classifier.module.function
-    if inspect.isfunction(function) and not function.__defaults__ and not function.__kwdefaults__:
-        used = inspect.getclosurevars(function)
-        with suppress(OSError):
-            if not used.nonlocals and all(map(inspect.ismodule, used.globals.values())):
-                yield textwrap.dedent(inspect.getsource(function))
-                return
-    raise ModelError(
-        f"{classifier.reference}: expected a torch.nn.Module, or a function with source code that uses nothing but its "
-        "argument and imported modules, so that the model can be recognised when the run is resumed. Put what it "
-        "computes into the forward method of a torch.nn.Module, with its networks as submodules.",
-        code="E-MODEL-021",
-    )
+    return replace(classifier, reference=name, sha256=state, source_sha256=code_sha256(classifier.module))
 
 
 def images_of(dataset: Any, request: Request, class_names: Sequence[str] = ()) -> ImageSet:

@@ -242,6 +242,15 @@ def brightness(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([mean, 1 - mean, mean - 1, -mean], 1)
 
 
+def test_a_network_in_training_mode_keeps_its_batch_statistics(tmp_path):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
+    before = {name: value.clone() for name, value in model.train().state_dict().items()}
+    run = sc.certify(model, pictures(6), out=tmp_path / "run", **QUICK)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    facts = run.spec.models[0]
+    assert facts.sha256 == facts.state_sha256
+
+
 def test_training_flags_are_restored(tmp_path):
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(108, 4)).train()
     sc.certify(model, pictures(6), out=tmp_path / "run", **QUICK)

@@ -21,7 +21,7 @@ POSITIVE = st.floats(1e-3, 1e6)
 
 
 def certified(samples: int, seconds: float, at: tuple[int, ...] = (9, 7, 3)) -> figures.Certified:
-    return figures.Certified(images=10, copies=samples, seconds=seconds, certified=at)
+    return figures.Certified(images=10, samples=samples, seconds=seconds, certified=at)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from smoothcert.cli import main
 from smoothcert.cli.app import VERBS, build
 from smoothcert.cli.help import BY_VERB, EXAMPLES, RARE
 
-NAMES = [verb.__name__ for verb in VERBS]
+NAMES = list(VERBS)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_every_page_is_short_and_every_flag_has_one_line(page, verb):
 def test_the_whole_page_fits_80_columns_and_has_every_flag(page, verb):
     short, whole = page(verb, "--help"), page(verb, "--help-all")
     assert max(map(len, whole.splitlines())) <= 80
-    named = re.findall(r"(?:^  |also |, )(--[a-z0-9-]+)", short, re.MULTILINE)
+    named = re.findall(r"(?:^ +|also |, )(--[a-z0-9-]+)", short, re.MULTILINE)
     assert {flag for flag in named if flag not in whole} == set()
     assert [flag for flag in re.findall(r"^  (--[a-z0-9-]+)", whole, re.MULTILINE) if flag not in named] == []
 

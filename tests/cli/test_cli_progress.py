@@ -6,8 +6,8 @@ import itertools
 import pytest
 from rich.console import Console
 
-from smoothcert.cli import progress
-from smoothcert.cli.progress import live
+from smoothcert.cli import terminal
+from smoothcert.cli.terminal import live
 from smoothcert.engine.session import Progress
 
 
@@ -15,7 +15,7 @@ from smoothcert.engine.session import Progress
 def console(monkeypatch):
     """A console that is no terminal, and a clock that goes on by six seconds a look."""
     ticks = itertools.count(0.0, 6.0)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(ticks))
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(ticks))
     return Console(file=io.StringIO(), force_terminal=False)
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from networks import loaded, small_request, write_grey_images
+from smoothcert.engine.measure import clean_forward, clean_logits
 from smoothcert.engine.preflight import preflight, spread
 from smoothcert.engine.warnings import better_convention
-from smoothcert.engine.workload import clean_forward, clean_logits
 
 NETS = """
 import torch

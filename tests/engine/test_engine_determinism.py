@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from networks import loaded, small_request, write_resnet
+from smoothcert.engine.measure import clean_forward
 from smoothcert.engine.preflight import check_determinism
-from smoothcert.engine.workload import clean_forward
 from smoothcert.errors import ModelError
 
 NETS = """

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from networks import small_request
+from networks import loaded, small_request, write_denoiser
 from smoothcert.data import PERTURBATIONS, load_images, perturbation_norms
+from smoothcert.engine.measure import measure_clean
 from smoothcert.engine.run import certify, resume
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.events import CHANGED, CLEAN, RATES
@@ -88,3 +89,13 @@ def test_a_precision_that_fails_is_left_out_with_its_reason(grey, tmp_path, monk
     rates = open_run(tmp_path / "run").rates
     assert rates.left_out["bf16"] == "not implemented for 'BFloat16'"
     assert "fp32" in rates.rates
+
+
+def test_a_denoiser_is_measured_beside_the_classifier_alone(resnet, tmp_path):
+    denoiser = write_denoiser(tmp_path / "denoiser.safetensors")
+    work = loaded(small_request(*resnet, k=(1, 2), denoiser=str(denoiser)))
+    alone = measure_clean(loaded(small_request(*resnet, k=(1, 2))), 0.25)
+    found = measure_clean(work, 0.25)
+    assert found["alone"] == alone["correct"]
+    assert found["correct"] != alone["correct"]
+    assert "alone" not in alone

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from networks import small_request, write_grey_images, write_resnet
+from networks import loaded, small_request, write_denoiser, write_denoisers, write_grey_images, write_resnet
 from refusals import refuses
 from smoothcert.engine import run as resume_module
 from smoothcert.engine import workload as work_module
@@ -126,6 +126,41 @@ def test_another_classifier_is_refused(half, tmp_path):
     write_resnet(tmp_path / "other.safetensors", seed=4)
     with refuses("E-RUN-013"):
         resume(half, {"model": str(tmp_path / "other.safetensors")})
+
+
+def test_the_denoiser_may_move_but_not_change(resnet, tmp_path, monkeypatch):
+    out, before = tmp_path / "run", write_denoiser(tmp_path / "d.safetensors")
+    with pytest.raises(StoppedError):
+        certify(small_request(*resnet, denoiser=str(before)), out, stop_after(3))
+    run = RunDirectory(out)
+    (tmp_path / "d.safetensors").rename(tmp_path / "moved.safetensors")
+    with refuses("E-MODEL-034"):
+        resume(run, {})
+    other = write_denoiser(tmp_path / "other.safetensors", seed=9)
+    with refuses("E-RUN-090"):
+        resume(run, {"denoiser": str(other)})
+    monkeypatch.chdir(tmp_path)
+    write_denoisers(tmp_path)
+    with refuses("E-RUN-090"):
+        resume(run, {"denoiser": "denoisers:blur"})
+    assert resume(run, {"denoiser": str(tmp_path / "moved.safetensors")})
+    assert open_run(out).sealed
+
+
+def test_the_denoiser_of_a_workload_is_that_of_the_spec(resnet, tmp_path):
+    before = write_denoiser(tmp_path / "d.safetensors")
+    plain, denoised = loaded(small_request(*resnet)), loaded(small_request(*resnet, denoiser=str(before)))
+    with refuses("E-RUN-090", match="begun with no denoiser.*Leave the denoiser out"):
+        work_module.check_models(resume_module.freeze_spec(plain), denoised)
+    with refuses("E-RUN-090", match="got none.*--denoiser"):
+        work_module.check_models(resume_module.freeze_spec(denoised), plain)
+
+
+@pytest.mark.parametrize("name", ["denoiser", "denoiser_weights"])
+def test_a_run_without_a_denoiser_takes_none(half, tmp_path, name):
+    other = write_denoiser(tmp_path / "other.safetensors")
+    with refuses("E-RUN-091", match=f"--{name.replace('_', '-')}"):
+        resume(half, {name: str(other)})
 
 
 @pytest.mark.parametrize(("old", "new"), [('"alpha": 0.001', '"alpha": 0.1'), ('"seed": 7', '"seed": 8')])

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factories import WEIGHTS, SealedRun, certified_facts, make_bundle, make_spec, with_weights
+from factories import (
+    DENOISER,
+    DENOISER_FACTS,
+    WEIGHTS,
+    SealedRun,
+    certified_facts,
+    make_bundle,
+    make_spec,
+    with_denoiser,
+    with_weights,
+)
 from refusals import refuses
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.bundle.differences import certified_of, differences, tie_of
@@ -19,6 +29,7 @@ from smoothcert.evidence.bundle.record import Bundle
 
 FILES = ("README.md", "SHA256SUMS", "bundle.json", "weights.safetensors")
 SPEC = with_weights(make_spec(sigma="0.25,0.5"))
+DENOISED = with_denoiser(SPEC)
 
 
 @pytest.fixture
@@ -27,9 +38,16 @@ def folder(tmp_path):
     return tmp_path / "b"
 
 
+@pytest.fixture
+def denoised(tmp_path):
+    """A bundle with a denoiser."""
+    write_bundle(tmp_path / "d", make_bundle(DENOISED), WEIGHTS, DENOISER)
+    return tmp_path / "d"
+
+
 def resum(folder):
     """Write SHA256SUMS anew, as somebody with a change to hide would."""
-    names = ("README.md", "bundle.json", "weights.safetensors")
+    names = sorted(path.name for path in folder.iterdir() if path.name != "SHA256SUMS")
     lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
     (folder / "SHA256SUMS").write_text("".join(lines))
 
@@ -166,6 +184,59 @@ def test_weights_that_the_record_does_not_name_are_refused(folder):
         read_bundle(folder)
 
 
+def test_a_denoiser_is_a_file_and_a_key(denoised, folder):
+    assert read_bundle(denoised) == make_bundle(DENOISED)
+    assert sorted(path.name for path in denoised.iterdir()) == sorted((*FILES, "denoiser.safetensors"))
+    assert "denoiser" not in (folder / "bundle.json").read_text()
+    assert "denoiser" not in (folder / "README.md").read_text()
+    page = " ".join((denoised / "README.md").read_text().split())
+    assert "the pipeline of the denoiser in `denoiser.safetensors` and the network in `weights.safetensors`" in page
+    assert "What is certified is this pipeline, not the network alone." in page
+    assert "add `--denoiser package.module:factory`" in page
+
+
+def without_denoiser(record):
+    del record["denoiser_file"], record["model"]["denoiser"]
+
+
+CHANGED = {
+    "missing": (lambda d: (d / "denoiser.safetensors").unlink(), "denoiser.safetensors is missing"),
+    "changed": (lambda d: (d / "denoiser.safetensors").write_bytes(b"x"), "denoiser.safetensors was changed: its hash"),
+    "a folder": (lambda d: [(d / "denoiser.safetensors").unlink(), (d / "denoiser.safetensors").mkdir()], "not a file"),
+    "replaced": (
+        lambda d: [(d / "denoiser.safetensors").write_bytes(b"x"), resum(d)],
+        "denoiser.safetensors was changed: it is not the file that bundle.json names",
+    ),
+    "taken away": (
+        lambda d: [(d / "denoiser.safetensors").unlink(), resum(d)],
+        "denoiser.safetensors is missing",
+    ),
+    "not in the record": (lambda d: edit(d, without_denoiser), "denoiser.safetensors was added: bundle.json names no"),
+    "half in the record": (lambda d: edit(d, lambda r: r.pop("denoiser_file")), "denoiser_file: expected it with a"),
+    "strange range": (
+        lambda d: edit(d, lambda r: r["denoiser_file"].update(value_range=[1.0, -1.0])),
+        "value_range: expected two numbers, the lower first",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_a_changed_denoiser_is_named(case, denoised):
+    change, words = CHANGED[case]
+    change(denoised)
+    with refuses("E-RUN-016", match=words):
+        read_bundle(denoised)
+
+
+def test_an_added_denoiser_is_named(folder):
+    (folder / "denoiser.safetensors").write_bytes(DENOISER)
+    with refuses("E-RUN-016", match="denoiser.safetensors was added"):
+        read_bundle(folder)
+    resum(folder)
+    with refuses("E-RUN-016", match="denoiser.safetensors was added: bundle.json names no denoiser"):
+        read_bundle(folder)
+
+
 def test_nothing_is_overwritten_and_nothing_left_half(folder, tmp_path, monkeypatch):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with refuses("E-RUN-033"):
@@ -222,6 +293,37 @@ def test_every_difference_has_its_words(part):
     (said,) = differences(other, SPEC)
     assert re.match(words, said)
     assert said.isascii()
+
+
+OTHER_DENOISER = {
+    "sha256": ("sha256:" + "9" * 64, "denoiser weights are sha256:9999"),
+    "arch": ("unet-s", 'denoiser: architecture is "unet-s", certified: null'),
+    "trained_low": (0.1, "denoiser: lowest trained sigma is 0.1"),
+    "trained_sigma": (0.75, "denoiser: highest trained sigma is 0.75"),
+    "adapted": ((), r'denoiser: adaptation is \[\], certified: \["images from -1 to 1"\]'),
+    "source_sha256": ("sha256:" + "9" * 64, 'denoiser: source is "sha256:9999'),
+    "state_sha256": (None, "denoiser: state is null"),
+}
+
+
+@pytest.mark.parametrize("part", OTHER_DENOISER)
+def test_every_difference_of_a_denoiser_has_its_words(part):
+    value, words = OTHER_DENOISER[part]
+    bundle = make_bundle(with_denoiser(SPEC, DENOISER_FACTS.model_copy(update={part: value})))
+    (said,) = differences(bundle, DENOISED)
+    assert re.match(words, said)
+
+
+def test_every_field_of_a_denoiser_but_its_paths_is_compared():
+    assert {*OTHER_DENOISER, "reference", "weights"} == set(type(DENOISER_FACTS).model_fields)
+
+
+def test_a_denoiser_too_many_or_too_few_is_a_difference():
+    assert differences(make_bundle(DENOISED), DENOISED) == ()
+    (said,) = differences(make_bundle(SPEC), DENOISED)
+    assert re.fullmatch(r"denoiser is none, certified: sha256:\w+\.\.\.", said)
+    (said,) = differences(make_bundle(DENOISED), SPEC)
+    assert re.fullmatch(r"denoiser is sha256:\w+\.\.\., certified: none", said)
 
 
 def test_an_equal_object_has_no_difference_and_sigma_is_one():

@@ -16,7 +16,7 @@ import pytest
 
 from factories import draw_hard_line, make_spec, with_subgroups, write_run
 from networks import small_request as tiny_request
-from networks import write_factory, write_random_images, write_resnet
+from networks import write_denoiser, write_factory, write_random_images, write_resnet
 from refusals import refuses
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence import open_run
@@ -31,8 +31,8 @@ SCRIPT = (files("smoothcert.report.notebook") / "certification.py").read_text(en
 NASTY = "<b>bold</b> | $x$ & `y`"
 
 
-def notebook_run(path, images=8, classes=6, drop=0, share=0.6, facts=None, subgroups=None, **settings):
-    """Write a run with class names that need escaping; `share`: see `draw_hard_line`."""
+def notebook_run(path, images=8, classes=6, drop=0, share=0.6, facts=None, subgroups=None, built_in=False, **settings):
+    """Write a run with class names that need escaping; `share`: see `draw_hard_line`; `built_in`: the classifier."""
     rng = np.random.default_rng(1)
     labels = rng.integers(0, min(classes, 10), images).tolist()
     settings = {"stopping": "looks", "n_max": 1000, "sigma": "0.25,0.5", "radius": "0.1,0.25", **settings}
@@ -40,7 +40,9 @@ def notebook_run(path, images=8, classes=6, drop=0, share=0.6, facts=None, subgr
     names = tuple(f"{NASTY} {c}" for c in range(classes))
     counts = spec.data.class_counts + (0,) * (classes - len(spec.data.class_counts))
     changed = {"class_names": names, "class_counts": counts, "subgroups": tuple(subgroups or ()), **(facts or {})}
-    spec = spec.model_copy(update={"data": spec.data.model_copy(update=changed)})
+    arch = {"arch": "resnet8"} if built_in else {}
+    models = tuple(model.model_copy(update=arch) for model in spec.models)
+    spec = spec.model_copy(update={"data": spec.data.model_copy(update=changed), "models": models})
     lines = [
         draw_hard_line(rng, spec, sigma, i, label, share)
         for sigma in spec.request.sigma
@@ -212,11 +214,12 @@ KINDS = {
         "Acceptance criteria",
     ),
     "many radii": ({"radius": "0.05,0.1,0.15,0.2,0.25,0.3,0.35"}, "r = 0.35"),
+    "denoised": ({"denoiser": "denoisers/{sigma}.safetensors"}, "the pipeline: denoiser, then classifier"),
     "synthetic": ({"facts": {"reference": "synthetic:8"}}, "Synthetic images"),
 }
 
 
-QUICK = ("whole", "partial")
+QUICK = ("whole", "partial", "denoised")
 
 
 @pytest.mark.parametrize(
@@ -285,6 +288,33 @@ def test_five_images_are_certified_live_and_agree_with_the_ledger(tmp_path, show
     assert "not at the paths in spec.json" in execute(tmp_path / "run", shown, live='"auto"')
     write_resnet(tmp_path / "net.safetensors", seed=4, images=data)
     assert "not that of the run (different hash)" in execute(tmp_path / "run", shown, live='"auto"')
+
+
+def test_a_built_in_denoiser_is_loaded_live_and_another_one_is_not(tmp_path, shown, monkeypatch):
+    from smoothcert.engine.run import certify
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SMOOTHCERT_FILES", str(tmp_path))
+    data = write_random_images(tmp_path / "images.npz")
+    write_resnet(tmp_path / "net.safetensors", images=data)
+    denoiser = write_denoiser(tmp_path / "den_0.25.safetensors")
+    settings = {"denoiser": "den_{sigma}.safetensors"}
+    certify(tiny_request("net.safetensors", Path("images.npz"), **settings), tmp_path / "run")
+    said = execute(tmp_path / "run", shown, live='"auto"')
+    assert "den_0.25.safetensors, net.safetensors and images.npz were found" in said
+    assert re.search(r"All \d+ comparable counts", said)
+    denoiser.unlink()
+    assert "not at the paths in spec.json" in execute(tmp_path / "run", shown, live='"auto"')
+    write_denoiser(denoiser, seed=6)
+    shown.clear()
+    assert "the denoiser is not that of the run (different hash)" in execute(tmp_path / "run", shown, live='"auto"')
+
+
+def test_a_denoiser_of_other_code_is_not_run_live(tmp_path, shown):
+    path = notebook_run(tmp_path / "run", model="net.safetensors", denoiser="nowhere:denoiser", built_in=True)
+    said = execute(path, shown, live='"auto"')
+    assert "Skipped: only built-in architectures" in said
+    assert "the denoiser is another one" in said
 
 
 def test_without_torch_section_one_is_skipped_and_nothing_else_misses_it(tmp_path, shown, monkeypatch):

@@ -54,7 +54,7 @@ KNOWN = {
     "onnxruntime": {"models/onnx_server.py"},
     "pickletools": {"models/checkpoints.py"},
     "pydicom": {"data/dicom.py"},
-    "safetensors": {"models/checkpoints.py", "sampling/save_bundle.py"},
+    "safetensors": {"models/checkpoints.py", "sampling/bundled_parts.py"},
     "subprocess": {"evidence/seal.py", "models/onnx.py"},
     "timm": {"models/hubs.py"},
     "torch.export.load": {"models/torchscript.py"},

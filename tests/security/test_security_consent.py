@@ -1,14 +1,29 @@
 """Runs, settings files and bundles are data: whatever they name as code is not run, and a marker file shows it."""
 
+import hashlib
 import json
+import pickle
 import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from networks import FACTORY, loaded, small_request, write_grey_images, write_random_images, write_resnet
+from factories import denoiser_facts
+from networks import (
+    FACTORY,
+    loaded,
+    small_request,
+    write_denoisers,
+    write_grey_images,
+    write_random_images,
+    write_resnet,
+)
 from refusals import refuses
+from smoothcert import SmoothedClassifier
 from smoothcert.cli import main
 from smoothcert.config import read_spec
 from smoothcert.engine.messages import Job, Ready, Refusal
@@ -17,8 +32,11 @@ from smoothcert.engine.worker import Worker
 from smoothcert.errors import InputError, SpecError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.import_factory import NO_CONSENT
+from smoothcert.models import load_classifier
+from smoothcert.models.denoisers.load import load_denoiser
 from smoothcert.report.notebook import write_notebook
 from smoothcert.sampling.save_bundle import BundleRequest, bundle_run
+from tampering import edit_json
 
 from .foreign import forge, unsealed
 
@@ -47,7 +65,8 @@ def place(tmp_path, monkeypatch, finished):
     opened = f"$open({str(tmp_path / 'MARKER')!r}, 'w').write('ran')"
     (bundle / "inference.json").write_text(json.dumps({"network_def": opened}))
     yield tmp_path
-    for name in [name for name in sys.modules if name.split(".")[-1] == "evil" or name.split(".")[0] == "run"]:
+    names = [name for name in sys.modules if name.split(".")[-1] in ("evil", "denoisers") and "smoothcert" not in name]
+    for name in [*names, *(name for name in sys.modules if name.split(".")[0] == "run")]:
         del sys.modules[name]
 
 
@@ -69,12 +88,23 @@ def ran(place: Path) -> bool:
     return there
 
 
+def naming(spec: dict, settings: dict) -> None:
+    """Write settings into a spec, with the facts of the denoiser that they name."""
+    spec["request"].update(settings)
+    if "denoiser" in settings:
+        for model in spec["models"]:
+            model["denoiser"] = denoiser_facts(settings["denoiser"]).model_dump(mode="json")
+
+
 CODE = {
     "module": {"model": "evil:robust"},
     "module and trust": {"model": "evil:robust", "trust_model": True},
     "monai": {"model": "monai:hub", "trust_model": True},
     "module by sigma": {"model": "evil{sigma}:robust"},
     "a package of folders": {"model": "run.results.evil:robust"},
+    "denoiser": {"denoiser": "evil:robust"},
+    "denoiser and trust": {"denoiser": "evil:robust", "trust_model": True},
+    "denoiser by sigma": {"denoiser": "evil{sigma}:robust"},
 }
 
 
@@ -82,7 +112,7 @@ CODE = {
 def test_resume_and_bundle_run_nothing_that_a_run_names(case, place, finished):
     for kind, verb, more in (("stopped", "resume", []), ("sealed", "bundle", ["--out", "b"])):
         run = Path(shutil.copytree(finished / kind, place / verb / "run"))
-        forge(run, lambda spec: spec["request"].update(CODE[case]))
+        forge(run, lambda spec: naming(spec, CODE[case]))
         shutil.copy(place / "evil.py", run / "results" / "evil.py")
         refused(verb, run, *more)
         assert not ran(place)
@@ -98,6 +128,60 @@ def test_resume_runs_no_code_for_images_that_a_run_names(place, finished):
     assert not ran(place)
     refused("resume", run, "--data", "evil:robust")  # the person consents; it is no data set, which shows afterwards
     assert ran(place)
+
+
+def test_resume_runs_a_denoiser_that_the_person_names(place, finished):
+    run = forge(
+        Path(shutil.copytree(finished / "stopped", place / "run")),
+        lambda spec: naming(spec, {"denoiser": "evil:robust"}),
+    )
+    refused("resume", run, "--model", "net.safetensors")
+    assert not ran(place)
+    refused("resume", run, "--denoiser", "evil:robust")  # it is no denoiser, which shows afterwards
+    assert ran(place)
+
+
+def test_a_bundle_names_no_denoiser_that_is_run(place):
+    write_denoisers(place)
+    work = load_classifier("net.safetensors"), load_denoiser("denoisers:blur")
+    SmoothedClassifier(work[0], 0.25, 4, denoiser=work[1]).save("b", shape=(3, 8, 8))
+    edit_json(place / "b" / "bundle.json", lambda record: record["model"]["denoiser"].update(reference="evil:robust"))
+    files = sorted(path for path in (place / "b").iterdir() if path.name != "SHA256SUMS")
+    sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
+    (place / "b" / "SHA256SUMS").write_text("".join(sums))
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("i.png")
+    refused("predict", "b", "i.png")
+    assert not ran(place)
+    with pytest.raises(SystemExit) as left:
+        main(["predict", "b", "i.png", "--denoiser", "denoisers:blur"])
+    assert not left.value.code
+    assert not ran(place)
+
+
+class Opens:
+    """What unpickles to a file that was opened for writing."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("flags", [["--denoiser", "d.pt"], ["--denoiser", "denoisers:blur", "--denoiser-weights"]])
+def test_a_pickled_denoiser_runs_nothing(flags, place, finished):
+    write_denoisers(place)
+    torch.save({"filter.weight": Opens(place / "MARKER")}, place / "d.pt")
+    (place / "raw.pt").write_bytes(pickle.dumps(Opens(place / "MARKER")))
+    run = Path(shutil.copytree(finished / "stopped", place / "run"))
+    forge(run, lambda spec: naming(spec, {"denoiser": flags[1]}))
+    for name in ("d.pt", "raw.pt"):
+        named = [*flags, name] if len(flags) == 3 else [flags[0], name]
+        refused("certify", "--model", "net.safetensors", "--data", "grey.npz", "--out", "r", *SMALL, *named)
+        refused("check", "--model", "net.safetensors", "--data", "grey.npz", *SMALL, *named)
+        refused("resume", run, "--model", "net.safetensors", "--data", finished / "images.npz", *named)
+        assert not ran(place)
+    assert not (place / "r").exists()
 
 
 @pytest.mark.parametrize("written", ["run.results.evil:robust", "evil:robust", "0.25 ", "nan", "0.5", ""])
@@ -142,6 +226,7 @@ def test_the_name_of_a_folder_is_no_code_in_the_notebook(place, finished):
         "model: evil:robust\ndata: grey.npz\n",
         "model: evil{sigma}:robust\ndata: grey.npz\n",
         "model: net.safetensors\ndata: evil:robust\n",
+        "model: net.safetensors\ndata: grey.npz\ndenoiser: evil:robust\n",
         "model: net.safetensors\ndata: grey.npz\ntrust-model: true\n",
     ],
 )

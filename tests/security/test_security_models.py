@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save
 
+from networks import write_denoiser
 from smoothcert.evidence.bundle.files import RECORD, SUMMED, SUMS, WEIGHTS, read_bundle
 from smoothcert.formats.card import Card
 from smoothcert.models import ModelOptions, load_classifier
+from smoothcert.models.denoisers.load import load_denoiser
 from smoothcert.models.resnet import build
 from smoothcert.models.torchscript import is_script
 from smoothcert.sampling.smoothed import SmoothedClassifier
@@ -94,17 +96,31 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(scope="module")
+def denoised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a network and a denoiser of ours."""
+    folder = tmp_path_factory.mktemp("denoised")
+    denoiser = load_denoiser(str(write_denoiser(folder / "d.safetensors")))
+    (folder / "net.safetensors").write_bytes(STATE)
+    g = SmoothedClassifier(load_classifier(str(folder / "net.safetensors")), 0.25, 4, denoiser=denoiser)
+    g.save(folder / "whole", shape=(3, 8, 8))
+    return folder / "whole"
+
+
 def summed(folder: Path) -> None:
     """Make the sums of a bundle right, as whoever doctors a bundle would."""
-    sums = (f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in SUMMED)
+    files = sorted(path for path in folder.iterdir() if path.name != SUMS)
+    sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
     (folder / SUMS).write_text("".join(sums))
 
 
+@pytest.mark.parametrize("kind", ["bundle", "denoised"])
 @many
 @given(data=st.data())
-def test_records_of_bundles_with_right_sums(bundle, tmp_path, data):
-    for name in (*SUMMED, SUMS):
-        (tmp_path / name).write_bytes((bundle / name).read_bytes())
+def test_records_of_bundles_with_right_sums(kind, request, tmp_path, data):
+    bundle = request.getfixturevalue(kind)
+    for path in bundle.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
     sound = json.loads((bundle / RECORD).read_bytes())
     (tmp_path / RECORD).write_bytes(data.draw(strange(sound).map(written) | spoiled(written(sound))))
     summed(tmp_path)

@@ -88,7 +88,7 @@ def test_the_weights_say_where_they_come_from() -> None:
 def test_code_of_the_user_is_trained_and_certified_with_its_own_normalisation() -> None:
     start = pretrained_start(stripes(), "given:grey_levels", ModelOptions())
     assert (start.mean, start.std) == ((0.2,), (0.4,))  # 51 and 102 of 255, as images in [0, 1] need them
-    pool = pool_of(stripes(), start, "cpu")
+    pool = pool_of(stripes(), start.mean, start.std, "cpu")
     seen = pool.noisy(torch.full((1, 8, 8, 1), 153, dtype=torch.uint8), 0.0, torch.Generator())
     assert float(seen.mean()) == pytest.approx((153 - 51) / 102)
     settings = TrainingSettings(sigma=0.1, epochs=4, batch_size=16, precision="fp32")

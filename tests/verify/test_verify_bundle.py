@@ -11,7 +11,7 @@ from importlib.metadata import version
 import pytest
 
 import factories
-from factories import WEIGHTS, WEIGHTS_SHA256, simulate_run
+from factories import DENOISER, DENOISER_FACTS, DENOISER_FILE, WEIGHTS, WEIGHTS_SHA256, simulate_run
 from refusals import refuses
 from smoothcert.evidence import open_run
 from smoothcert.evidence.bundle import files
@@ -37,16 +37,17 @@ STATE = f"sha256:{hashlib.sha256(b'w torch.float32 (2,)' + bytes([10]) + struct.
 def certified(tmp_path, monkeypatch):
     """A sealed run over given weights, and how it names them."""
 
-    def make(sha256=WEIGHTS_SHA256, weights=None, drop=0, state=STATE):
-        changed = {"sha256": sha256, "weights": weights, "state_sha256": state}
+    def make(sha256=WEIGHTS_SHA256, weights=None, drop=0, state=STATE, denoiser=None):
+        changed = {"sha256": sha256, "weights": weights, "state_sha256": state, "denoiser": denoiser}
         monkeypatch.setattr(factories, "model_facts", lambda *a: model_of(*a).model_copy(update=changed))
-        path = simulate_run(tmp_path / f"run{len(list(tmp_path.iterdir()))}", drop=drop)
+        settings = {} if denoiser is None else {"denoiser": denoiser.reference}
+        path = simulate_run(tmp_path / f"run{len(list(tmp_path.iterdir()))}", drop=drop, **settings)
         return open_run(path)
 
     return make
 
 
-def bundle_of(run, path, weights=WEIGHTS, **changed):
+def bundle_of(run, path, weights=WEIGHTS, denoiser=None, **changed):
     origin = certified_of(run, 0.25)
     facts = {name: getattr(origin, name) for name in Facts.model_fields}
     usual = {
@@ -58,7 +59,10 @@ def bundle_of(run, path, weights=WEIGHTS, **changed):
         "bound": "rankcp",
         "certified": origin,
     }
-    write_bundle(path, Bundle(**{**facts, **usual, **changed}), weights)
+    if denoiser is not None:
+        sha256 = f"sha256:{hashlib.sha256(denoiser).hexdigest()}"
+        usual["denoiser_file"] = DENOISER_FILE.model_copy(update={"sha256": sha256})
+    write_bundle(path, Bundle(**{**facts, **usual, **changed}), weights, denoiser)
     return path
 
 
@@ -154,6 +158,38 @@ def test_other_weights_are_named_though_every_hash_fits(certified, tmp_path):
     run = certified()
     report = verify_bundle(run, bundle_of(run, tmp_path / "b", b"other weights"))
     assert report.faults == (f"weights.safetensors does not contain the certified weights, {WEIGHTS_SHA256[:19]}...",)
+
+
+def test_a_certified_denoiser_passes(certified, tmp_path):
+    run = certified(denoiser=DENOISER_FACTS)
+    report = verify_bundle(run, bundle_of(run, tmp_path / "b", denoiser=DENOISER))
+    assert (report.passed, report.faults) == (True, ())
+    assert report.weights.count("byte for byte") == 2
+    facts = DENOISER_FACTS.model_copy(update={"sha256": "sha256:" + "a" * 64, "state_sha256": STATE})
+    run = certified(denoiser=facts)
+    report = verify_bundle(run, bundle_of(run, tmp_path / "c", denoiser=tensors()))
+    assert report.passed
+    assert "denoiser: the tensors the run certified" in report.weights
+
+
+@pytest.mark.parametrize("state", [STATE, None])
+def test_another_denoiser_is_named_though_every_hash_fits(state, certified, tmp_path):
+    run = certified(denoiser=DENOISER_FACTS.model_copy(update={"state_sha256": state, "weights": "d.pt"}))
+    report = verify_bundle(run, bundle_of(run, tmp_path / "b", denoiser=b"another denoiser"))
+    expected = (
+        f"denoiser.safetensors does not contain the weights of the certified denoiser, {DENOISER_FILE.sha256[:19]}..."
+    )
+    assert (report.passed, report.faults) == (False, (expected,))
+
+
+def test_a_bundle_without_the_denoiser_or_with_one_too_many_is_named(certified, tmp_path):
+    plain, denoised = certified(), certified(denoiser=DENOISER_FACTS)
+    without = bundle_of(plain, tmp_path / "a", certified=None)
+    report = verify_bundle(denoised, without)
+    assert (report.passed, report.faults) == (False, (f"denoiser is none, certified: {DENOISER_FACTS.sha256[:19]}...",))
+    more = bundle_of(denoised, tmp_path / "b", denoiser=DENOISER, certified=None)
+    report = verify_bundle(plain, more)
+    assert (report.passed, report.faults) == (False, (f"denoiser is {DENOISER_FACTS.sha256[:19]}..., certified: none",))
 
 
 def test_each_difference_is_named(certified, tmp_path):

@@ -15,8 +15,9 @@ from pydantic import ValidationError as PydanticError
 from smoothcert.cli.certify import certify, demo, merge, resume
 from smoothcert.cli.deploy import bundle, predict
 from smoothcert.cli.help import UNITS, HelpFormatter, epilogue
-from smoothcert.cli.prepare import check, plan, train
+from smoothcert.cli.prepare import check, plan
 from smoothcert.cli.results import radius, report, status, table
+from smoothcert.cli.train import train, train_denoiser
 from smoothcert.cli.verify import sign, verify
 from smoothcert.config.values import explain
 from smoothcert.errors import InputError, SmoothcertError, printable
@@ -43,13 +44,13 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 
 COMMANDS = {
-    "Before a run": (demo, train, check, plan),
+    "Before a run": (demo, train, train_denoiser, check, plan),
     "Certify": (certify, resume, merge),
     "Read and check a run": (status, table, report, verify, sign),
     "Deploy": (bundle, predict),
     "Other": (radius, completion),
 }
-VERBS = tuple(verb for group in COMMANDS.values() for verb in group)
+VERBS = tuple(verb.__name__.replace("_", "-") for group in COMMANDS.values() for verb in group)
 USAGE = {
     "certify": "Usage: smoothcert certify --model NAME --data NAME --out PATH [OPTIONS]",
     "merge": "Usage: smoothcert merge --out PATH RUNS...",
@@ -79,7 +80,7 @@ def build(tokens: Sequence[str] = ()) -> App:
     for place, (title, verbs) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=place)
         for verb in verbs:
-            name = verb.__name__
+            name = verb.__name__.replace("_", "-")
             end = UNITS if complete else epilogue(name)
             app.command(verb, group=group, sort_key=verbs.index(verb), usage=USAGE.get(name), help_epilogue=end)
     return app
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValidationError as error:
         _refuse(_reason(error))
     except CycloptsError as error:
-        known = [verb.__name__ for verb in VERBS if verb.__name__ in tokens[:1]]
+        known = [verb for verb in VERBS if verb in tokens[:1]]
         _refuse(f"{error} See `{' '.join(['smoothcert', *known])} --help`.")
     except SmoothcertError as error:
         _refuse(str(error), error.exit_code, error.code)

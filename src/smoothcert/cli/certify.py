@@ -29,7 +29,7 @@ def certify(
     print_config: Annotated[bool, Parameter(negative="")] = False,
     typed: Typed = NOTHING,
 ) -> int:
-    """Certify labelled images and print the table of certified accuracy.
+    """Certify labelled images and print certified accuracy.
 
     Votes are stored as they are sampled; `smoothcert resume` continues an interrupted run. Lists take commas, spaces or
     repeated flags. With several noise levels, {sigma} in --model names one classifier for each. The results depend
@@ -70,6 +70,8 @@ def resume(
     *,
     model: str | None = None,
     weights: str | None = None,
+    denoiser: str | None = None,
+    denoiser_weights: str | None = None,
     data: str | None = None,
     accept_recipe: Annotated[bool, Parameter(negative="")] = False,
     trust_model: Annotated[bool, Parameter(negative="")] = False,
@@ -85,6 +87,8 @@ def resume(
         model: Classifier, if it was moved or is code. A run is data and never names code by itself. The content of the
             classifier must be unchanged.
         weights: Weights file, if it was moved.
+        denoiser: Denoiser, if it was moved or is code. As for --model.
+        denoiser_weights: Weights file of the denoiser, if it was moved.
         data: Images, if they were moved or made by code.
         trust_model: Run the code that the run names. Only if you trust the author of classifier, images and run.
         accept_recipe: Continue with another numeric recipe. This machine may then compute differently; each new line
@@ -93,6 +97,7 @@ def resume(
     from smoothcert.cli.certify_work import print_next, resume_and_report
 
     moved = {"model": model, "weights": weights, "data": data}
+    moved |= {"denoiser": denoiser, "denoiser_weights": denoiser_weights}
     code = resume_and_report(run, moved, accept_recipe, workers, trust_model)
     print_next(run)
     return code

@@ -10,8 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from smoothcert.cli.consent import flags, typed_again
-from smoothcert.cli.progress import Show, live
-from smoothcert.cli.terminal import Screen, print_commands, print_text, terminated_is_interrupted
+from smoothcert.cli.terminal import Screen, Show, live, print_commands, print_text, terminated_is_interrupted
 from smoothcert.cli.terminal import show as show_table
 from smoothcert.config import Request, Share
 from smoothcert.engine.preflight import Preflight
@@ -24,7 +23,7 @@ from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.evidence.seal import fingerprint_words
 from smoothcert.import_factory import Consent
 from smoothcert.progress import duration
-from smoothcert.report import results_table
+from smoothcert.report import claims, results_table
 from smoothcert.report.plan.tables import inside, plan_table
 from smoothcert.report.plan.write import read_plan
 
@@ -129,14 +128,20 @@ def print_results(path: Path) -> None:
     text = (
         f"\nCertified accuracy at r: share of the images for which the smoothed classifier {keeps} under every "
         f"perturbation with L2 norm below r. For each image, a certificate is wrong with probability at most "
-        f"{request.alpha:g}, over its own noise. Abstentions count as not certified. Nothing is certified about the "
-        f"base classifier.\n"
+        f"{request.alpha:g}, over its own noise. Abstentions count as not certified. {_object(run)}\n"
         f"Computer arithmetic: {run.arithmetic}.\n"
         f"Evidence: {path} ({len(run.ledger.lines):,} lines, {'sealed' if run.sealed else 'NOT SEALED'}).\n"
         f"Evidence fingerprint: {fingerprint_words(run.directory)}."
     )
     console.print(text, markup=False)
     _print_forecast(run)
+
+
+def _object(run: Run) -> str:
+    """Return what the certificates are not about."""
+    if not run.spec.denoised:
+        return "Nothing is certified about the base classifier."
+    return f"{claims.PIPELINE[:-1]}, or about the pipeline without noise."
 
 
 def _print_forecast(run: Run) -> None:
@@ -149,12 +154,21 @@ def _print_forecast(run: Run) -> None:
 
 
 def _print_preflight(console: Console, seen: Preflight) -> None:
+    clean = f"{seen.clean.accuracy:.0%} clean"
+    if seen.denoising is not None:
+        alone = seen.denoising.alone
+        clean = f"{alone:.0%} clean without the denoiser, {seen.clean.accuracy:.0%} clean behind it"
     console.print(
-        f"sigma {seen.sigma:g} ({seen.grey_levels:.1f} grey levels): accuracy {seen.clean.accuracy:.0%} clean, "
+        f"sigma {seen.sigma:g} ({seen.grey_levels:.1f} grey levels): accuracy {clean}, "
         f"{seen.noisy_accuracy:.0%} with noise ({seen.clean.images} images); {seen.rate:,.0f} samples/s, at most "
         f"{duration(seen.seconds_at_most)}",
         soft_wrap=not console.is_terminal,
     )
+    if seen.denoising is not None:
+        console.print(
+            f"  denoiser: PSNR {seen.denoising.before:.1f} dB before, {seen.denoising.after:.1f} dB after",
+            soft_wrap=not console.is_terminal,
+        )
     _warn(console, seen.warnings)
 
 

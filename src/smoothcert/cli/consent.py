@@ -34,7 +34,8 @@ def consent_of(request: Request, typed: frozenset[str]) -> Consent:
             "from the file, and give --trust-model on the command line if you trust the classifier.",
             code="E-INPUT-005",
         )
-    return Consent(model="--model" in typed, data="--data" in typed, trust=request.trust_model)
+    named = {name: f"--{name}" in typed for name in ("model", "data", "denoiser")}
+    return Consent(**named, trust=request.trust_model)
 
 
 def check_cluster(workers: Workers, typed: frozenset[str]) -> None:
@@ -55,10 +56,10 @@ def typed_again(request: Request) -> str:
     """Return the flags that must be typed in addition to a settings file of this request, or ""."""
     if request.trust_model:
         return " --trust-model"
-    named = {"model": request.model, "data": request.data}
+    named = {"model": request.model, "data": request.data, "denoiser": request.denoiser or ""}
     return flags({flag: name for flag, name in named.items() if FACTORY.fullmatch(name.replace("{sigma}", "0"))})
 
 
 def flags(named: Mapping[str, str | None]) -> str:
-    """Return flags as they are typed, each after a space."""
-    return "".join(f" --{name} {shlex.quote(value)}" for name, value in named.items() if value)
+    """Return settings as flags as they are typed, each after a space."""
+    return "".join(f" --{name.replace('_', '-')} {shlex.quote(value)}" for name, value in named.items() if value)

@@ -20,6 +20,8 @@ def bundle(
     alpha: float = 0.001,
     model: str | None = None,
     weights: str | None = None,
+    denoiser: str | None = None,
+    denoiser_weights: str | None = None,
     trust_model: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Save the smoothed classifier of a run as a bundle.
@@ -37,9 +39,12 @@ def bundle(
         model: Classifier, if it was moved or is code. A run is data and never names code by itself. The content of the
             classifier must be unchanged.
         weights: Weights file, if it was moved.
-        trust_model: Run the code that the run names. Only if you trust the author of classifier and run.
+        denoiser: Denoiser, if it was moved or is code. As for --model.
+        denoiser_weights: Weights file of the denoiser, if it was moved.
+        trust_model: Run the code that the run names. Only if you trust the author of classifier, denoiser and run.
     """
     from smoothcert.cli.terminal import Screen, print_commands, print_text
+    from smoothcert.errors import printable
     from smoothcert.evidence import open_run
     from smoothcert.evidence.directory import refuse_occupied
 
@@ -47,7 +52,8 @@ def bundle(
     refuse_occupied(out)
     from smoothcert.sampling.save_bundle import BundleRequest, bundle_run
 
-    made = bundle_run(opened, out, sigma, BundleRequest(n, alpha), {"model": model, "weights": weights}, trust_model)
+    moved = {"model": model, "weights": weights, "denoiser": denoiser, "denoiser_weights": denoiser_weights}
+    made = bundle_run(opened, out, sigma, BundleRequest(n, alpha), moved, trust_model)
     certified = made.certified
     print_text(f"Bundle: {out}")
     if certified is not None:
@@ -56,7 +62,10 @@ def bundle(
             f"{made.alpha:g}; certified on {certified.images:,} images, ledger {certified.ledger_sha256[:12]}...",
             indent=2,
         )
-    code = "" if made.model.arch else " --model package.module:factory"
+    if made.model.denoiser is not None:
+        parts = f"the denoiser {made.model.denoiser.reference} and the classifier {made.model.reference}"
+        print_text(f"certified is the pipeline of {printable(parts)}, not the classifier alone", indent=2)
+    code = "".join(f" {flag}" for flag in made.model.code.values())
     commands = {
         f"smoothcert predict {out} IMAGE...{code}": "predict image files",
         f"smoothcert verify {run} --bundle {out}": "compare bundle and run",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from smoothcert.config import Reading, Request
 from smoothcert.config.certify import CertifyConfig, RuntimeConfig
-from smoothcert.config.inputs import DataConfig, ModelConfig
+from smoothcert.config.inputs import DataConfig, Declared, ModelConfig
 from smoothcert.config.plan import PlanSettings
 from smoothcert.engine.resources import Placement
-from smoothcert.training.settings import TrainingSettings
+from smoothcert.training.settings import DenoiserSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpEntry, HelpPanel
@@ -29,17 +29,24 @@ GROUPS = {
 }
 """The groups of a page in their order, each with its settings. Other flags follow as "Options"."""
 TRAINING_GROUPS = {
-    "Classifier": frozenset({"from", "weights", "arch"}),
+    "Classifier": frozenset({"from", "weights", "arch", "denoiser"}),
     "Images": frozenset(Reading.model_fields) | {"data", "augment", "holdout"},
     "Training": frozenset(field.name for field in fields(TrainingSettings)),
 }
-BY_VERB = {"certify": GROUPS, "check": GROUPS, "plan": GROUPS, "resume": GROUPS, "train": TRAINING_GROUPS}
+DENOISER_GROUPS = {
+    "Classifier": frozenset({"for", "for_arch", "weights"}) | frozenset(Declared.model_fields),
+    "Images": frozenset(Reading.model_fields) | {"data", "augment", "holdout"},
+    "Training": frozenset(field.name for field in fields(DenoiserSettings)),
+}
+BY_VERB = dict.fromkeys(("certify", "check", "plan", "resume"), GROUPS)
+BY_VERB |= {"train": TRAINING_GROUPS, "train-denoiser": DENOISER_GROUPS}
 """The verbs whose flags come in groups; the flags of others are few."""
 RARE = (
-    *("arch", "input-range", "mean", "std", "layout", "channels", "output", "quantise", "window"),
+    *("weights", "arch", "input-range", "mean", "std", "layout", "channels", "output", "quantise", "window"),
     *("target", "stopping", "n0", "noise", "primary", "criteria", "compile"),
     *("address", "worker-timeout", "sign-lock", "print-config"),
     *("weight-decay", "label-smoothing", "consistency", "entropy"),
+    *("for-arch", "denoiser-weights", "denoiser-range", "pretrain", "mse-weight", "average", "estimate-every"),
 )
 """Flags that few need: `--help` only names them."""
 
@@ -63,8 +70,9 @@ EXAMPLES = {
         "smoothcert train --data d.npz#train --sigma 0.25 --out r20_0.25.safetensors",
         "smoothcert train --from timm:resnet18 --data d --sigma 1 --out w.safetensors",
     ],
+    "train-denoiser": ["smoothcert train-denoiser --for n:net --data d --sigma 1 --out u.safetensors"],
 }
-FLAGS_WIDTH, VERB_WIDTH = 28, 12
+FLAGS_WIDTH, VERB_WIDTH = 28, 15
 """Columns for a flag and its values, and for a verb; what is longer has a line of its own."""
 INDENT = "  "
 
@@ -148,7 +156,7 @@ def _names(entry: HelpEntry) -> str:
         return entry.positional_label
     names = ", ".join((*entry.positive_shorts, *entry.positive_names, *entry.negative_names))
     choices = "|".join(entry.choices or ())
-    value = choices if choices and len(names) + len(choices) < FLAGS_WIDTH + 12 else entry.metavar or ""
+    value = choices if choices and len(names) + len(choices) < FLAGS_WIDTH else entry.metavar or ""
     return f"{names} {value}".strip()
 
 

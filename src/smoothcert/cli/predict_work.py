@@ -20,13 +20,12 @@ from smoothcert.cli.terminal import Screen, show
 from smoothcert.config.predict import PredictSettings
 from smoothcert.data.checks import Pixels
 from smoothcert.data.image_file import image_files, pixels_sha256, read_image
-from smoothcert.errors import InputError, ModelError, printable
+from smoothcert.errors import InputError, printable
 from smoothcert.evidence.bundle.files import RECORD, read_bundle
 from smoothcert.evidence.bundle.record import Bundle
 from smoothcert.evidence.directory import file_sha256
 from smoothcert.evidence.events import utc_now
 from smoothcert.evidence.lock import locked
-from smoothcert.import_factory import FACTORY
 from smoothcert.progress import Count, counting
 from smoothcert.report import Table
 from smoothcert.report.markup import FORMULA
@@ -35,8 +34,6 @@ from smoothcert.stats.rounding import format_down, full
 from smoothcert.version import __version__
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from smoothcert.sampling import SmoothedClassifier
 
 N_MAX, RADII = 10_000, (0.25, 0.5, 1.0)
@@ -209,7 +206,8 @@ def in_words(bundle: Bundle, question: Question) -> str:
             f"{what} most probable under noise ({level}). For each image, that is wrong {alpha}. An abstention means "
             f"that up to {question.n:,} noise samples did not separate the classes."
         )
-    return f"\n{meaning} That the class is true is not certified. {_origin(bundle)}"
+    both = "" if bundle.model.denoiser is None else " The smoothed classifier is that of denoiser and network together."
+    return f"\n{meaning}{both} That the class is true is not certified. {_origin(bundle)}"
 
 
 def _origin(bundle: Bundle) -> str:
@@ -258,6 +256,7 @@ def as_json(answers: Sequence[Answer], bundle: Bundle, question: Question, more:
         "sigma": bundle.sigma,
         "smoothcert": __version__,
         "weights_sha256": bundle.model.sha256,
+        **({} if bundle.model.denoiser is None else {"denoiser_sha256": bundle.model.denoiser.sha256}),
         "ledger_sha256": bundle.certified.ledger_sha256 if bundle.certified else None,
         "at": utc_now(),
         **more,
@@ -333,25 +332,14 @@ _OTHER_MACHINE = "The numeric recipe of this machine is not that of the bundle, 
 
 
 def _load(path: Path, bundle: Bundle, settings: PredictSettings) -> SmoothedClassifier:
+    from smoothcert.models.denoisers.load import custom_denoiser
+    from smoothcert.models.factory import custom_network
     from smoothcert.sampling import SmoothedClassifier
 
-    model = None if settings.model is None else _built(settings.model, bundle)
-    return SmoothedClassifier.load(path, model, settings.device)
-
-
-def _built(name: str, bundle: Bundle) -> nn.Module:
-    """Return the network that the user's own code builds."""
-    from smoothcert.models import ModelOptions
-    from smoothcert.models.factory import read_factory
-
-    match = FACTORY.fullmatch(name)
-    if match is None:
-        raise ModelError(
-            f"--model: expected package.module:factory, got {name!r}; the weights come from the bundle.",
-            code="E-MODEL-001",
-        )
-    options = ModelOptions(num_classes=len(bundle.class_names), in_channels=bundle.shape[0])
-    return read_factory(match["module"], match["factory"], options).module
+    classes, channels = len(bundle.class_names), bundle.shape[0]
+    model = None if settings.model is None else custom_network(settings.model, classes, channels)
+    denoiser = None if settings.denoiser is None else custom_denoiser(settings.denoiser, channels)
+    return SmoothedClassifier.load(path, model, settings.device, denoiser=denoiser)
 
 
 def _answers(

@@ -1,4 +1,4 @@
-"""`smoothcert check`, `plan` and `train`: the verbs before a run."""
+"""`smoothcert check` and `plan`: the verbs before a run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from smoothcert.cli.consent import NOTHING, Typed, consent_of, typed_again
-from smoothcert.config import Reading, Request
+from smoothcert.config import Request
 from smoothcert.config.plan import NO_CLASSES, PlanSettings
 from smoothcert.errors import InputError
-from smoothcert.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from smoothcert.config import Production
@@ -135,29 +134,3 @@ def _print_where(planned: Planned, out: Path | None, production: Production | No
         print_text(f"No figure was drawn: it needs the extra `report`. Its numbers are in {PLAN}.")
     again = typed_again(planned.settings)
     print_commands(Screen(), {f"smoothcert certify --config {out / RUN_CONFIG}{again} --plan {out} --out RUN": ""})
-
-
-def train(
-    *,
-    data: str,
-    out: Path,
-    start: Annotated[str | None, Parameter(name="--from")] = None,
-    weights: str | None = None,
-    settings: Annotated[TrainingSettings, Parameter(name="*", negative="")],
-    reading: Annotated[Reading | None, Parameter(name="*", negative="")] = None,
-) -> int:
-    """Train or fine-tune a classifier under Gaussian noise.
-
-    Trains a small ResNet from scratch, or fine-tunes the classifier of --from. Train one classifier per noise level,
-    and certify them together with --model "r20_{sigma}.safetensors". The same command continues an interrupted
-    training; one row per epoch is written beside the weights as CSV.
-
-    Args:
-        data: Folder, .npz, .csv, medmnist:NAME or synthetic:N. Labelled training images, named as for `certify`.
-        out: Weights file to write (.safetensors). An existing file is never overwritten.
-        start: Classifier to fine-tune. FILE.safetensors, FILE.pt with --arch, package.module:factory or timm:NAME.
-        weights: Weights of --from module:factory or timm:NAME.
-    """
-    from smoothcert.cli.prepare_work import TrainRequest, train_and_report
-
-    return train_and_report(TrainRequest(data, out, start, weights, reading or Reading()), settings)

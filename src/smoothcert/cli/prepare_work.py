@@ -1,33 +1,28 @@
-"""The work of `check` and `train`: load, work with progress, print what is next."""
+"""The work of `check`: load, look with progress, print what was found and what is next."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import numpy as np
-from rich.progress import Progress
 
-from smoothcert.cli.progress import live
-from smoothcert.cli.terminal import Screen, print_commands, print_text, show, terminated_is_interrupted
-from smoothcert.config import Reading, Request
-from smoothcert.data import DataOptions, ImageSet, load_images
+from smoothcert.cli.consent import flags
+from smoothcert.cli.terminal import Screen, live, print_text, show
+from smoothcert.config import Request
+from smoothcert.data import DataOptions, load_images
 from smoothcert.data.inspection import Inspection, inspect_images
 from smoothcert.engine.check import Agreement, Check, check, noisy_images
 from smoothcert.engine.workload import Workload, load_workload
-from smoothcert.errors import ModelError, printable
+from smoothcert.errors import printable
 from smoothcert.evidence.directory import refuse_occupied
 from smoothcert.import_factory import Consent
-from smoothcert.models import ModelOptions
+from smoothcert.models import Classifier, Denoiser, at_sigma
 from smoothcert.progress import duration
 from smoothcert.report import Table
-from smoothcert.training.checkpoint import save, write_log
-from smoothcert.training.settings import EpochReport, TrainingSettings
-from smoothcert.training.start import Start, pretrained_start
-from smoothcert.training.trainer import train
+from smoothcert.training.estimate import TrainingTime
 
 NOTABLY = 1.1
 """How many times as fast something must be to be mentioned."""
@@ -61,6 +56,8 @@ def check_and_report(request: Request, train_data: tuple[str | None, bool], out:
     warnings = [*inspected.warnings, *_warnings_of(seen)]
     for warning in warnings:
         print_text(f"WARNING  {printable(warning)}")
+    if seen.training is not None:
+        _print_remedies(work, seen.training, train_data[0])
     if out is not None:
         _draw(work, out)
     _print_end(len(warnings))
@@ -101,15 +98,27 @@ def _print_inputs(work: Workload) -> None:
     )
     counts = {name: int((images.labels == c).sum()) for c, name in enumerate(images.class_names)}
     print_text(f"Classes: {'; '.join(f'{printable(name)} ({count:,})' for name, count in counts.items())}", indent=2)
-    same: dict[str, list[float]] = {}
+    same: dict[tuple[str, str], list[float]] = {}
     for sigma, each in work.classifiers.items():
-        same.setdefault(each.sha256, []).append(sigma)
+        same.setdefault((each.sha256, each.denoiser.sha256 if each.denoiser else ""), []).append(sigma)
     for levels in same.values():
-        each = work.classifiers[levels[0]]
-        name, kind = printable(each.reference), each.arch or "custom"
+        pipeline = work.classifiers[levels[0]]
+        each, denoiser = pipeline.behind or pipeline, pipeline.denoiser
+        if denoiser is not None:
+            _print_network(f"Denoiser at sigma {_values(levels)}", denoiser)
+            print_text("; ".join([_trained_levels(denoiser), *denoiser.adapted]), indent=2)
         input_ = f"mean {_values(each.mean)}, std {_values(each.std)}" if each.mean else "none: input from 0 to 1"
-        print_text(f"Classifier at sigma {_values(levels)}: {name}, {kind}, {each.sha256[:19]}...")
+        _print_network(f"Classifier at sigma {_values(levels)}{', behind it' if denoiser else ''}", each)
         print_text("; ".join([f"normalisation: {input_}", *each.adapted]), indent=2)
+
+
+def _print_network(what: str, each: Classifier | Denoiser) -> None:
+    print_text(f"{what}: {printable(each.reference)}, {each.arch or 'custom'}, {each.sha256[:19]}...")
+
+
+def _trained_levels(denoiser: Denoiser) -> str:
+    levels = sorted({each for each in (denoiser.sigma_low, denoiser.sigma) if each is not None})
+    return f"trained with sigma {' to '.join(f'{each:g}' for each in levels)}" if levels else "training unknown"
 
 
 def _values(values: Iterable[float]) -> str:
@@ -117,9 +126,11 @@ def _values(values: Iterable[float]) -> str:
 
 
 def _accuracy_table(seen: Check) -> Table:
+    denoised = any(look.denoising is not None for look in seen.looks)
     rows = tuple(
         (
             f"{look.sigma:g}",
+            *([f"{100 * look.denoising.alone:.1f}"] if look.denoising is not None else []),
             f"{100 * look.clean.accuracy:.1f}",
             f"{100 * look.clean.balanced:.1f}",
             "-" if look.clean.auc is None else f"{look.clean.auc:.3f}",
@@ -130,7 +141,8 @@ def _accuracy_table(seen: Check) -> Table:
         )
         for look in seen.looks
     )
-    accuracies = ("clean %", "clean balanced %", "clean AUC", "with noise %")
+    clean = ("clean % without denoiser", "clean % behind it") if denoised else ("clean %",)
+    accuracies = (*clean, "clean balanced %", "clean AUC", "with noise %")
     return Table(("sigma", *accuracies, "samples/s", "time at most", "bit-equal"), rows, ())
 
 
@@ -173,6 +185,39 @@ def _warnings_of(seen: Check) -> list[str]:
     return found
 
 
+def _print_remedies(work: Workload, found: TrainingTime, train_data: str | None) -> None:
+    """Print the two ways to certify a classifier that collapses under noise: train it, or put a denoiser before it."""
+    request, data = work.request, shlex.quote(train_data or "TRAINING_IMAGES")
+    model = request.model if "{" not in request.model else at_sigma(request.model, request.sigma[-1].text)
+    named = {"weights": request.weights, "arch": request.arch}
+    levels = sorted(request.sigma)
+    low = f" --sigma-low {levels[0].text}" if len(levels) > 1 else ""
+    declared = {"input-range": request.input_range, "mean": request.mean, "std": request.std}
+    shown = "".join(f" --{name}={_plain(values)}" for name, values in declared.items() if values)
+    shown += flags({"layout": request.layout, "channels": request.channels, "output": request.output})
+    objective = "" if found.objective == "both" else f" --objective {found.objective}"
+    ways = {}
+    if found.classifier is not None:
+        command = f"smoothcert train --from {shlex.quote(model)}{flags(named)} --data {data} --sigma {levels[-1].text}"
+        ways[f"{command} --out noise.safetensors"] = _training_time("its weights may change", found.classifier, 20)
+    named = {"weights": request.weights, "for-arch": request.arch}
+    command = f"smoothcert train-denoiser --for {shlex.quote(model)}{flags(named)}{shown}{objective} --data {data}"
+    command += f" --sigma {levels[-1].text}{low} --out denoiser.safetensors"
+    ways[command] = _training_time("its weights may not change", found.denoiser, 40)
+    print_text("Little can be certified like this, because the classifier was not made for noise. What helps:")
+    for command, text in ways.items():
+        print_text(f"# {text}", indent=2)
+        Screen().print(f"  {printable(command)}", markup=False, highlight=False, soft_wrap=True)  # never broken
+
+
+def _training_time(when: str, seconds: float, epochs: int) -> str:
+    return f"{when}; here about {duration(1000 * seconds * epochs)} per 1,000 training images, {epochs} epochs"
+
+
+def _plain(values: Iterable[float]) -> str:
+    return ",".join(f"{value:.10g}" for value in values)
+
+
 def _draw(work: Workload, out: Path) -> None:
     """Draw one image of each class, as stored and with noise."""
     from smoothcert.report.figures.images import noisy_examples_figure
@@ -186,7 +231,8 @@ def _draw(work: Workload, out: Path) -> None:
         for place, label in zip(places, labels, strict=True)
     ]
     out.mkdir(parents=True, exist_ok=True)
-    drawn = noisy_examples_figure("What the classifier sees", "", captions, noisy_images(work, places))
+    taker = "denoiser" if any(each.denoiser for each in work.classifiers.values()) else "classifier"
+    drawn = noisy_examples_figure(f"What the {taker} sees", "", captions, noisy_images(work, places), taker)
     save(drawn, out, "contact_sheet")
     print_text(f"Contact sheet: {out / 'contact_sheet.png'}. Could you classify these images yourself?")
 
@@ -200,105 +246,3 @@ def _print_end(warnings: int) -> None:
         return
     print_text("No warnings. A check certifies nothing.")
     print_text("Next: smoothcert certify with the same flags and --out RUN")
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """What `train` is given besides its settings.
-
-    Args:
-        data: the images.
-        out: the weights file to write.
-        start: the classifier to fine-tune; None: train from scratch.
-        weights: the weights file of that classifier, if its name is code.
-        reading: how the images are read.
-    """
-
-    data: str
-    out: Path
-    start: str | None
-    weights: str | None
-    reading: Reading
-
-    @property
-    def checkpoint(self) -> Path:
-        """The file from which an interrupted training continues."""
-        return self.out.with_suffix(".checkpoint.safetensors")
-
-    @property
-    def log(self) -> Path:
-        """The CSV file with one row per epoch."""
-        return self.out.with_suffix(".csv")
-
-
-def train_and_report(request: TrainRequest, settings: TrainingSettings) -> int:
-    """Train, save, and print one line per epoch; return the exit status."""
-    _check(request)
-    images = load_images(request.data, DataOptions.of(request.reading))
-    start = _start(request, images, settings)
-    console = Screen(stderr=True, highlight=False)
-    reports: list[EpochReport] = []
-    try:
-        with terminated_is_interrupted(), Progress(console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task(f"sigma {settings.sigma:g}", total=settings.epochs)
-
-            def report_epoch(epoch: EpochReport) -> None:
-                reports.append(epoch)
-                write_log(request.log, reports)
-                bar.advance(task)
-                console.print(_describe(reports), markup=False, soft_wrap=not console.is_terminal)
-
-            request.out.parent.mkdir(parents=True, exist_ok=True)
-            module = train(images, settings, report_epoch, start, request.checkpoint)
-    except KeyboardInterrupt:
-        text = f"Interrupted after {len(reports)} of {settings.epochs} epochs; the same command continues."
-        console.print(text, markup=False, soft_wrap=not console.is_terminal)
-        raise
-    save(module, settings, images, request.out, start)
-    request.checkpoint.unlink(missing_ok=True)
-    _print_next(request, settings)
-    return 0
-
-
-def _check(request: TrainRequest) -> None:
-    if request.out.suffix != ".safetensors":
-        raise ModelError(f"--out: expected a file name ending in .safetensors, got {request.out}.", code="E-MODEL-002")
-    if request.out.exists():
-        raise ModelError(
-            f"--out: {request.out} exists, and weights are never overwritten. Choose another name.", code="E-MODEL-003"
-        )
-    if request.weights and not request.start:
-        raise ModelError(
-            "--weights belongs to --from package.module:factory; name the factory, or leave it out.", code="E-MODEL-004"
-        )
-
-
-def _start(request: TrainRequest, images: ImageSet, settings: TrainingSettings) -> Start | None:
-    if request.start is None:
-        return None
-    options = ModelOptions(
-        arch=settings.arch,
-        weights=request.weights,
-        num_classes=images.num_classes,
-        in_channels=images.shape[0],
-    )
-    return pretrained_start(images, request.start, options)
-
-
-def _print_next(request: TrainRequest, settings: TrainingSettings) -> None:
-    print_text(f"Weights: {request.out}; log of the epochs: {request.log}")
-    code = request.start is not None and ":" in request.start
-    model = f"{request.start} --weights {request.out}" if code else f"{request.out}"
-    command = f"smoothcert certify --model {model} --data DATA --sigma {settings.sigma:g} --out RUN"
-    print_commands(Screen(), {command: ""})
-
-
-def _describe(reports: list[EpochReport]) -> str:
-    """Describe the last epoch and the time left, at the median time per epoch: the machine may have been suspended."""
-    epoch = reports[-1]
-    held = "" if epoch.noisy is None else f", held-out images {epoch.noisy:.1%} with noise, {epoch.clean:.1%} clean"
-    left = duration(median(report.seconds for report in reports) * (epoch.epochs - epoch.epoch))
-    return (
-        f"epoch {epoch.epoch}/{epoch.epochs}: loss {epoch.loss:.3f}, training accuracy {epoch.accuracy:.1%} with "
-        f"noise{held}; {epoch.seconds:.0f} s, about {left} left"
-    )

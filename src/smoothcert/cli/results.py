@@ -99,6 +99,8 @@ def _settings(run: Run) -> Iterator[str]:
         f"alpha {request.alpha:g}, bound {request.bound}, k {', '.join(map(str, request.k))}, "
         f"n_max {request.n_max:,}, stopping {request.stopping}, noise {request.noise}"
     )
+    if run.spec.denoised:
+        yield "certified: the pipeline (denoiser, then classifier), not the classifier alone"
     yield f"computer arithmetic: {run.arithmetic}"
     if run.sealed:
         yield f"evidence fingerprint: {fingerprint_words(run.directory)}"
@@ -219,7 +221,7 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
     from smoothcert.errors import InputError
     from smoothcert.evidence import open_run
     from smoothcert.evidence.seal import seal_remark
-    from smoothcert.report import results_table, subgroup_note, table_of
+    from smoothcert.report import claims, results_table, subgroup_note, table_of
     from smoothcert.stats.rounding import full
     from smoothcert.verify import damage
 
@@ -241,6 +243,7 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
         remark = f"{where} {subgroup_note(run)}" if name == "subgroups" else ""
     if not found.rows:
         raise InputError(f"--show {name}: {NOTHING[name]}", code="E-INPUT-018")
+    remark = "\n\n".join(part for part in (claims.pipeline(run.spec), remark) if part)
     fault = next(damage(run), None)
     if fault:
         return found, f"DAMAGED: {fault}. These numbers claim nothing; `smoothcert verify {paths[0]}` names each fault."

@@ -1,4 +1,4 @@
-"""The terminal: tables that fit its width, control characters shown as escapes, and SIGTERM treated like Ctrl-C.
+"""The terminal: progress, tables that fit its width, control characters as escapes, and SIGTERM treated like Ctrl-C.
 
 SIGHUP (a closed terminal) ends the process at once, like `kill -9`; no written line is lost.
 """
@@ -9,10 +9,12 @@ import shutil
 import signal
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -20,8 +22,13 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from smoothcert.errors import printable
+from smoothcert.evidence.cost import times_fewer
+from smoothcert.progress import duration
 from smoothcert.report import Table
 from smoothcert.report.markup import visible
+
+if TYPE_CHECKING:
+    from smoothcert.engine.session import Progress
 
 LEFT_OUT = (
     *("median", "certified", "this sample >=", "R_max", "wrong class", "abstained", "joint >= %"),
@@ -145,3 +152,87 @@ def terminated_is_interrupted() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, before)
         sys.stderr.flush()
+
+
+PLAIN_EVERY = 10.0
+READING = "reading images"
+
+
+@dataclass(frozen=True)
+class Show:
+    """The callbacks of a progress display: images read, of how many; and the progress of the run."""
+
+    reading: Callable[[int, int], None]
+    sampling: Callable[[Progress], None]
+
+
+@contextmanager
+def live(console: Console) -> Iterator[Show]:
+    """Show the progress of a run on a console until the block ends."""
+    if not console.is_terminal or console.is_dumb_terminal:
+        plain = _Plain(console)
+        yield Show(plain.read, plain)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None, complete_style="cyan", finished_style="green"),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[facts]}"),
+    )
+    with Bar(*columns, console=console, expand=True) as bar:
+        task = bar.add_task("sampling", total=None, facts="", visible=False)
+
+        def read(done: int, total: int) -> None:
+            bar.update(task, description=READING, completed=done, total=total, visible=done < total)
+
+        def show(seen: Progress) -> None:
+            bar.update(
+                task,
+                description=f"sigma {seen.sigma:g}",
+                completed=seen.decided,
+                total=seen.total,
+                facts=_facts(seen),
+                visible=True,
+            )
+
+        yield Show(read, show)
+
+
+class _Plain:
+    """Prints one line every ten seconds, and one at the end."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._last = console, time.monotonic()
+
+    def read(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= PLAIN_EVERY:
+            self._last = now
+            self._console.print(f"{READING}: {done:,}/{total:,}", markup=False, soft_wrap=True)
+
+    def __call__(self, seen: Progress) -> None:
+        now = time.monotonic()
+        if now - self._last >= PLAIN_EVERY or seen.decided == seen.total:
+            self._last = now
+            self._console.print(
+                f"sigma {seen.sigma:g}: {seen.decided}/{seen.total} decided, {_facts(seen)}, "
+                f"{duration(seen.seconds)}{_left(seen)}",
+                markup=False,
+                soft_wrap=True,
+            )
+
+
+def _left(seen: Progress) -> str:
+    return "" if seen.seconds_left is None else f", about {duration(seen.seconds_left)} left"
+
+
+def _facts(seen: Progress) -> str:
+    rate = seen.samples / seen.seconds if seen.seconds > 0 else 0.0
+    pace = f"{rate:,.0f} samples/s"
+    if seen.fixed_samples <= seen.decided_samples:  # nothing decided yet, or fixed sampling
+        return pace
+    return f"{pace}, {times_fewer(seen.fixed_samples, seen.decided_samples)} times fewer than fixed"

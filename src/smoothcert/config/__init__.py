@@ -1,10 +1,10 @@
 """Settings: a `Request` has the settings of a run in four groups, a `Spec` adds every fact fixed before sampling."""
 
 from smoothcert.config.certify import CertifyConfig, Criterion, Place, RuntimeConfig, Target
-from smoothcert.config.inputs import DataConfig, ModelConfig, Reading
+from smoothcert.config.inputs import DataConfig, Declared, ModelConfig, Reading
 from smoothcert.config.production import Device, Price, Production, make_production
 from smoothcert.config.request import Request, Share, make_request, parse_share
-from smoothcert.config.spec import DataFacts, ModelFacts, Recipe, Spec, read_spec
+from smoothcert.config.spec import DataFacts, DenoiserFacts, ModelFacts, Recipe, Spec, read_spec
 from smoothcert.config.values import Sigma
 
 __all__ = [
@@ -12,6 +12,8 @@ __all__ = [
     "Criterion",
     "DataConfig",
     "DataFacts",
+    "Declared",
+    "DenoiserFacts",
     "Device",
     "ModelConfig",
     "ModelFacts",

@@ -63,21 +63,9 @@ class DataConfig(Reading):
         return names
 
 
-class ModelConfig(Frozen):
-    """The classifier: which it is, and what it expects of its input."""
+class Declared(Frozen):
+    """What a classifier expects of its input, where its file does not declare it."""
 
-    model: str
-    """Weights file, module:factory, timm:NAME or demo. FILE.safetensors, FILE.onnx, package.module:factory (your own
-    code, which is run), timm:NAME, monai:FOLDER, FILE.pt2 or TorchScript with --trust-model, or demo (bundled, for
-    synthetic images). {sigma} is replaced by each noise level as it was typed."""
-    weights: str | None = None
-    """Weights of --model module:factory or timm:NAME. A state dict or a safetensors file; may contain {sigma}."""
-    arch: str | None = None
-    """Architecture, if the weights file names none. One of resnet8, resnet20, wide20, resnet18."""
-    trust_model: bool = False
-    """Run code that the model file holds or names. Only if you trust its author: it allows model files that are code
-    (.pt2, TorchScript, MONAI bundles), and a package.module:factory that only the --config file names. Not read from
-    files."""
     input_range: Floats | None = None
     """Lowest and highest input value, such as 0,255. What the classifier expects; noise, sigma and radii stay in the
     [0, 1] range, and images are rescaled after the noise is added."""
@@ -98,9 +86,7 @@ class ModelConfig(Frozen):
     @field_validator("input_range")
     @classmethod
     def _range(cls, pair: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if pair is not None and not (_pair(pair) and pair[0] < pair[1]):
-            raise ValueError(f"expected two numbers, the lower first, such as 0,255, got {_list(pair)}")
-        return pair
+        return _rising(pair)
 
     @field_validator("mean", "std")
     @classmethod
@@ -117,6 +103,50 @@ class ModelConfig(Frozen):
             given = "mean" if self.mean else "std"
             raise ValueError(f"{given}: expected --mean and --std together, one number per channel each")
         return self
+
+
+class ModelConfig(Declared):
+    """The classifier: which it is, and what it expects of its input."""
+
+    model: str
+    """Weights file, module:factory, timm:NAME or demo. FILE.safetensors, FILE.onnx, package.module:factory (your own
+    code, which is run), timm:NAME, monai:FOLDER, FILE.pt2 or TorchScript with --trust-model, or demo (bundled, for
+    synthetic images). {sigma} is replaced by each noise level as it was typed."""
+    weights: str | None = None
+    """Weights of --model module:factory or timm:NAME. A state dict or a safetensors file; may contain {sigma}."""
+    arch: str | None = None
+    """Architecture, if the weights file names none. One of resnet8, resnet20, wide20, resnet18."""
+    trust_model: bool = False
+    """Run code that the model file holds or names. Only if you trust its author: it allows model files that are code
+    (.pt2, TorchScript, MONAI bundles), and a package.module:factory that only the --config file names. Not read from
+    files."""
+    denoiser: str | None = None
+    """Denoiser before the classifier. FILE.safetensors from `smoothcert train-denoiser`, package.module:factory (your
+    own code, which is run), or diffusers:FOLDER, for a classifier that was trained without noise; {sigma} is replaced
+    as in --model. What is certified is the pipeline of both."""
+    denoiser_weights: str | None = None
+    """Weights of --denoiser module:factory. A state dict or a safetensors file; may contain {sigma}."""
+    denoiser_range: Floats | None = None
+    """Lowest and highest value of the denoiser's images, such as -1,1. Noise level and images are rescaled to it and
+    back; left out, as the denoiser declares, else 0,1."""
+
+    @field_validator("denoiser_range")
+    @classmethod
+    def _denoiser_range(cls, pair: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        return _rising(pair)
+
+    @model_validator(mode="after")
+    def _denoised(self) -> Self:
+        for name in ("denoiser_weights", "denoiser_range"):
+            if getattr(self, name) is not None and self.denoiser is None:
+                raise ValueError(f"{name}: expected --denoiser with it, got none")
+        return self
+
+
+def _rising(pair: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    if pair is not None and not (_pair(pair) and pair[0] < pair[1]):
+        raise ValueError(f"expected two numbers, the lower first, such as 0,255, got {_list(pair)}")
+    return pair
 
 
 def _pair(values: tuple[float, ...]) -> bool:

@@ -64,6 +64,8 @@ class PlanSettings(Request):
                 f"{'data' if self.model else 'model'}: a pilot needs --model and --data; leave out both to plan "
                 "without one, with --classes"
             )
+        if not self.model and self.denoiser is not None:
+            raise ValueError("denoiser: without --model and --data there is no pilot; leave out --denoiser")
         if not self.model and self.classes is None:
             raise ValueError(NO_CLASSES)
         if self.classes is not None and max(self.k) >= self.classes:

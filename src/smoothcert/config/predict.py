@@ -33,5 +33,8 @@ class PredictSettings(Frozen):
     model: str | None = None
     """Code that builds the network, if not built in. package.module:factory (your own code, which is run); the weights
     come from the bundle."""
+    denoiser: str | None = None
+    """Code that builds the denoiser, if not built in. package.module:factory (your own code, which is run) or
+    diffusers:FOLDER; the weights come from the bundle."""
     device: Literal["auto", "cpu", "cuda"] | None = None
     """Where the classifier runs. Default: as certified."""

@@ -21,8 +21,29 @@ MOST_NAMED = 1000
 """Items of a list that are searched for unknown keys; no run has more classifiers."""
 
 
+class DenoiserFacts(Frozen):
+    """The denoiser before a base classifier, as found before the first image."""
+
+    reference: str
+    weights: str | None
+    sha256: str
+    arch: str | None
+    """Name of the built-in denoiser; None: the user's own."""
+    trained_low: float | None
+    trained_sigma: float | None
+    adapted: tuple[str, ...]
+    """Steps around the network, as text."""
+    source_sha256: str | None
+    """Hash of the source file that built it, if the user's code did."""
+    state_sha256: str | None
+    """Hash of its state dict when it was loaded."""
+
+
 class ModelFacts(Frozen):
-    """One base classifier, as found before the first image."""
+    """One base classifier, as found before the first image.
+
+    With a denoiser, `mean` and `std` are applied to its output; the other facts are about the classifier behind it.
+    """
 
     sigma: float
     written: str
@@ -44,6 +65,7 @@ class ModelFacts(Frozen):
     """Hash of the source file that built it, if the user's code did."""
     state_sha256: str | None = None
     """Hash of its state dict when it was loaded: name, type, shape and bytes of every tensor."""
+    denoiser: DenoiserFacts | None = None
 
     @model_validator(mode="after")
     def _written(self) -> ModelFacts:
@@ -121,6 +143,11 @@ class Spec(Frozen):
     def cells(self) -> int:
         """Number of entries (sigma, k, r) of the results table, over which joint bounds hold."""
         return len(self.request.sigma) * len(self.request.k) * len(self.request.radius)
+
+    @property
+    def denoised(self) -> bool:
+        """Whether a denoiser comes before the classifiers; what is certified is then the pipeline of both."""
+        return any(model.denoiser is not None for model in self.models)
 
     @property
     def expected(self) -> int:
@@ -207,6 +234,8 @@ def _contradictions(spec: Spec) -> Iterator[str]:
     request, data = spec.request, spec.data
     if [model.sigma for model in spec.models] != [float(sigma) for sigma in request.sigma]:
         yield "models: expected one classifier for each noise level, in their order"
+    if {model.denoiser is None for model in spec.models} - {request.denoiser is None}:
+        yield "models.denoiser: expected one at every noise level where request.denoiser names one, else none"
     if not all(0 <= model.eta <= 1 for model in spec.models):
         yield "models.eta: expected numbers from 0 to 1"
     if not 0 <= spec.seed < 2**64:

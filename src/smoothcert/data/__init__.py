@@ -3,15 +3,18 @@
 import re
 from pathlib import Path
 
+import numpy as np
+
 from smoothcert.data.checks import quoted_name
 from smoothcert.data.dataset import DataOptions, ImageSet
-from smoothcert.data.folder import Progress, list_folder, read_listing
+from smoothcert.data.folder import Listing, Progress, list_folder, read_listing
+from smoothcert.data.image_file import ENDINGS, image_files
 from smoothcert.data.inspection import PERTURBATIONS, perturbation_norms
 from smoothcert.data.npz import read_medmnist, read_npz
 from smoothcert.errors import DataError, is_text, printable
 from smoothcert.import_factory import FACTORY, not_named
 
-__all__ = ["PERTURBATIONS", "DataOptions", "ImageSet", "load_images", "perturbation_norms"]
+__all__ = ["PERTURBATIONS", "DataOptions", "ImageSet", "load_images", "load_unlabelled", "perturbation_norms"]
 
 
 def _folder(reference: str) -> tuple[Path, str | None] | None:
@@ -49,6 +52,30 @@ def _draw(reference: str, count: int, split: str, options: DataOptions) -> Image
             code="E-DATA-002",
         )
     return synthetic(count, split)
+
+
+def load_unlabelled(
+    reference: str, options: DataOptions | None = None, progress: Progress | None = None
+) -> ImageSet | None:
+    """Load a folder of image files that are in no class folders; every label is 0.
+
+    Args:
+        reference: ``FOLDER`` with image files directly in it; those of its subfolders are read, too.
+        options: how to read them.
+        progress: called after each file with the number read and the total.
+
+    Returns:
+        The images, or None if the reference is anything else, such as a folder with one subfolder per class.
+
+    Raises:
+        DataError: a file cannot be read, or differs from the first.
+    """
+    folder = Path(reference)
+    if not folder.is_dir() or not any(each.suffix.lower() in ENDINGS and each.is_file() for each in folder.iterdir()):
+        return None
+    paths = tuple(image_files([folder]))
+    listing = Listing(reference, paths, np.zeros(len(paths), dtype=np.int64), ())
+    return read_listing(listing, options or DataOptions(), progress)
 
 
 _ARCHIVE = re.compile(r"(?P<path>.+\.npz)(?:#(?P<split>[\w.-]+))?", re.I | re.S)

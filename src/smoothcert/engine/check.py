@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from smoothcert.engine.measure import samples_per_second
 from smoothcert.engine.preflight import Preflight, preflight, spread
+from smoothcert.engine.warnings import collapses
 from smoothcert.engine.workload import Workload
 from smoothcert.errors import ModelError
 from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.sampler import Sampler, self_test
+from smoothcert.training.estimate import TrainingTime, training_time
 
 IMAGES = 256
 """Images that are classified without noise."""
@@ -55,12 +57,14 @@ class Check:
         bit_equal: noise level -> whether the scores of a sample are bit-equal at every place in the batch.
         agreement: agreement of two precisions, or why there is only one.
         batches: (batch size, samples per second), measured at the first noise level.
+        training: how long a remedy takes, if the classifier collapses under noise; else None.
     """
 
     looks: tuple[Preflight, ...]
     bit_equal: dict[float, bool]
     agreement: Agreement | str
     batches: tuple[tuple[int, float], ...]
+    training: TrainingTime | None = None
 
     @property
     def best_batch(self) -> int:
@@ -87,7 +91,13 @@ def check(work: Workload, on_stage: Callable[[str], None] = lambda _: None) -> C
     on_stage("precisions")
     agreement = compare_precisions(work, first)
     on_stage("batch sizes")
-    return Check(tuple(looks), equal, agreement, tuple(_batch_rates(work, first)))
+    batches = tuple(_batch_rates(work, first))
+    collapsed = [look.sigma for look in looks if collapses(look.clean.accuracy, look.noisy_accuracy)]
+    training = None
+    if collapsed and work.classifiers[first].denoiser is None:
+        on_stage("training speed")
+        training = training_time(work.images, work.classifiers[collapsed[-1]], collapsed[-1])
+    return Check(tuple(looks), equal, agreement, batches, training)
 
 
 def noisy_images(work: Workload, places: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:

@@ -6,20 +6,23 @@ Energy is read from NVML for CUDA devices and from RAPL for processors; otherwis
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from smoothcert.data import PERTURBATIONS, perturbation_norms
-from smoothcert.engine.workload import Workload, clean_forward, clean_logits
+from smoothcert.engine.workload import IntArray, Workload
 from smoothcert.errors import ModelError
 from smoothcert.evidence.line_store import image_key, repeated
+from smoothcert.models.heads import forward_error
 from smoothcert.noise import Rows, Stage
-from smoothcert.sampling.recipe import DTYPES
+from smoothcert.sampling.recipe import DTYPES, input_precision, prepare
 from smoothcert.sampling.sampler import Sampler, keep_freed_memory
 
 POWERCAP = Path("/sys/class/powercap")
@@ -171,11 +174,18 @@ def measure_clean(work: Workload, sigma: float) -> dict[str, Any]:
 
     Returns:
         `images` and, for each k of the run, `correct`: the number of images of each class whose label is among the k
-        highest logits (the lower class first on equal logits).
+        highest logits (the lower class first on equal logits). With a denoiser `alone`, too: the same for the
+        classifier without it.
 
     Raises:
         ModelError: the classifier fails on an image.
     """
+    found = {"sigma": sigma, "images": len(work.images), "correct": _correct(work, sigma)}
+    return found if work.classifiers[sigma].denoiser is None else {**found, "alone": _correct(work.behind, sigma)}
+
+
+def _correct(work: Workload, sigma: float) -> dict[str, list[int]]:
+    """Return the counts of `measure_clean`."""
     forward = clean_forward(work, sigma)
     labels, classes, ks = work.images.labels, work.images.num_classes, work.request.k
     correct = {k: np.zeros(classes, dtype=np.int64) for k in ks}
@@ -185,7 +195,7 @@ def measure_clean(work: Workload, sigma: float) -> dict[str, Any]:
         for k in ks:
             hit = (ranked[:, :k] == labels[batch, None]).any(axis=1)
             correct[k] += np.bincount(labels[batch][hit], minlength=classes)
-    return {"sigma": sigma, "images": len(labels), "correct": {str(k): each.tolist() for k, each in correct.items()}}
+    return {str(k): each.tolist() for k, each in correct.items()}
 
 
 def measure_repeats(work: Workload) -> dict[str, Any]:
@@ -266,3 +276,37 @@ def _draw(sampler: Sampler, index: int, batch: int) -> None:
     samples = np.arange(batch * sampler.batch_size, (batch + 1) * sampler.batch_size)
     sampler.draw(Rows.of(slot=0, image=index, sample=samples, stage=Stage.TEST))
     sampler.take(np.array([0]))
+
+
+def clean_forward(work: Workload, sigma: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the prepared, never compiled classifier of one noise level."""
+    return prepare(work.classifiers[sigma], work.recipe.model_copy(update={"compiled": False}))
+
+
+def clean_logits(
+    work: Workload, sigma: float, places: Sequence[int] | IntArray, forward: Callable[[torch.Tensor], torch.Tensor]
+) -> NDArray[np.float32]:
+    """Return float32 logits (n, classes) of n images without noise, in the recipe's precision.
+
+    Raises:
+        ModelError: the output is not (n, classes), or the classifier fails on these images.
+    """
+    classifier = work.classifiers[sigma]
+    pixels = np.stack([work.images.pixels(i) for i in places]).astype(np.float64) / work.images.levels
+    mean, std = (np.reshape(column, (1, -1, 1, 1)) for column in (classifier.mean or (0.0,), classifier.std or (1.0,)))
+    batch = torch.from_numpy((pixels - mean) / std).to(DTYPES[input_precision(work.recipe)])
+    device = "cuda" if work.recipe.device.startswith("cuda") else "cpu"
+    with torch.inference_mode():
+        try:
+            logits = forward(batch.to(device))
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise forward_error(classifier.reference, tuple(batch.shape), error) from None
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(places) or logits.shape[1] < 2:
+        came = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+        raise ModelError(
+            f"{classifier.reference}: expected logits of shape (n, classes) with n = {len(places)} and 2 classes or "
+            f"more, got {came}. Wrap the classifier so that it returns one row of class scores per image.",
+            code="E-MODEL-013",
+        )
+    array: NDArray[np.float32] = logits.float().cpu().numpy()
+    return array

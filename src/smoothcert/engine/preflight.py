@@ -1,5 +1,8 @@
 """Preflight: short checks of classifier and images before every run. They warn, and certify nothing.
 
+With a denoiser there are three accuracies, which are never mixed: of the classifier alone on clean images, of the
+pipeline of denoiser and classifier on clean images, and of the pipeline with noise.
+
 The determinism check refuses classifiers whose output for an image depends on other images or on chance (dropout,
 batch statistics). The metrics are accuracy, balanced accuracy and area under the ROC curve, without noise.
 """
@@ -8,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +19,9 @@ from scipy.special import softmax
 from scipy.stats import mannwhitneyu
 
 from smoothcert.engine import warnings
-from smoothcert.engine.measure import samples_per_second
-from smoothcert.engine.workload import Workload, clean_forward, clean_logits
+from smoothcert.engine.measure import clean_forward, clean_logits, samples_per_second
+from smoothcert.engine.warnings import Denoising
+from smoothcert.engine.workload import Workload
 from smoothcert.errors import ModelError
 from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.sampler import Sampler, keep_freed_memory
@@ -139,11 +143,12 @@ class Preflight:
     Attributes:
         sigma: noise level, in units of the [0, 1] range.
         grey_levels: the same in grey levels of the images.
-        clean: metrics without noise, on images spread evenly over the set.
+        clean: metrics without noise, on images spread evenly over the set; with a denoiser, of the pipeline.
         noisy_accuracy: fraction of noise samples of up to 64 of them classified as labelled.
         rate: noise samples per second, measured for a fifth of a second or more.
         seconds_at_most: time if every image takes the maximum number of samples; early stopping takes less.
         warnings: what looks wrong, each with its remedy.
+        denoising: what the denoiser does, or None without one.
     """
 
     sigma: float
@@ -153,6 +158,7 @@ class Preflight:
     rate: float
     seconds_at_most: float
     warnings: tuple[str, ...]
+    denoising: Denoising | None = None
 
 
 def preflight(work: Workload, sigma: float, seed: int, images: int = IMAGES) -> Preflight:
@@ -171,17 +177,20 @@ def preflight(work: Workload, sigma: float, seed: int, images: int = IMAGES) -> 
     """
     keep_freed_memory()
     places = spread(len(work.images), images)
+    labels = work.images.labels[places]
     forward = clean_forward(work, sigma)
-    logits = clean_logits(work, sigma, places, forward)
-    if not np.isfinite(logits).all():
-        raise ModelError(
-            f"{work.classifiers[sigma].reference} returns NaN or infinite logits on clean images. "
-            "Check its weights and normalisation, or use --precision fp32.",
-            code="E-MODEL-007",
-        )
+    logits = _finite_logits(work, sigma, places, forward)
     check_determinism(work, sigma, places[:FEW], forward)
-    clean = metrics(logits, work.images.labels[places])
+    clean = metrics(logits, labels)
     noisy, rate = _with_noise(work, work.sampler(sigma, seed), places[spread(len(places), IMAGES)])
+    denoiser, denoising = work.classifiers[sigma].denoiser, None
+    if denoiser is None:
+        found = _warnings(work, sigma, places, logits, noisy)
+    else:
+        alone = _finite_logits(work.behind, sigma, places, clean_forward(work.behind, sigma))
+        denoising = _denoising(work, sigma, seed, places[:IMAGES], metrics(alone, labels).accuracy)
+        found = _warnings(work.behind, sigma, places, alone, None)
+        found += warnings.of_denoising(sigma, noisy, denoiser, denoising)
     samples = len(work.images) * work.request.max_samples
     return Preflight(
         sigma=float(sigma),
@@ -190,8 +199,47 @@ def preflight(work: Workload, sigma: float, seed: int, images: int = IMAGES) -> 
         noisy_accuracy=noisy,
         rate=rate,
         seconds_at_most=samples / rate,
-        warnings=tuple(_warnings(work, sigma, places, logits, noisy)),
+        warnings=tuple(found),
+        denoising=denoising,
     )
+
+
+def _finite_logits(work: Workload, sigma: float, places: NDArray[np.int64], forward: Forward) -> NDArray[np.float32]:
+    logits = clean_logits(work, sigma, places, forward)
+    if not np.isfinite(logits).all():
+        raise ModelError(
+            f"{work.classifiers[sigma].reference} returns NaN or infinite logits on clean images. "
+            "Check its weights and normalisation, or use --precision fp32.",
+            code="E-MODEL-007",
+        )
+    return logits
+
+
+def _denoising(work: Workload, sigma: float, seed: int, places: NDArray[np.int64], accuracy: float) -> Denoising:
+    """Denoise one noise sample of each image; `accuracy` is that of the classifier alone, without noise."""
+    import torch
+
+    from smoothcert.models.denoisers.pipeline import Denoised
+
+    denoise = cast(Denoised, work.classifiers[sigma].module).denoiser
+    clean = np.stack([work.images.pixels(i) for i in places]) / work.images.levels
+    step = 1 / work.images.levels if work.request.noise == "grid" else 1.0
+    rows = Rows.of(np.arange(len(places)), work.images.indices[places], 0, Stage.PILOT)
+    noisy = clean + step * work.noise(sigma, seed).steps(rows, work.images.shape)
+    device = "cuda" if work.recipe.device.startswith("cuda") else "cpu"
+    with torch.inference_mode():
+        batch = torch.from_numpy(noisy).to(device, torch.float32)
+        returned = denoise.to(device)(batch, sigma).double().cpu().numpy()
+    return Denoising(accuracy, psnr(noisy - clean), psnr(returned - clean), psnr(noisy - returned - clean))
+
+
+def psnr(errors: NDArray[np.float64]) -> float:
+    """Return the peak signal-to-noise ratio in dB of errors of images in [0, 1], for the mean squared error of all.
+
+    >>> round(psnr(np.full((2, 3, 4, 4), 0.25)), 2)  # noise of standard deviation 0.25
+    12.04
+    """
+    return float(-10 * np.log10(max(float(np.mean(np.square(errors))), 1e-12)))
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:
@@ -221,15 +269,20 @@ def _with_noise(work: Workload, sampler: Sampler, places: NDArray[np.int64]) -> 
 
 
 def _warnings(
-    work: Workload, sigma: float, places: NDArray[np.int64], logits: NDArray[np.float32], noisy: float
+    work: Workload, sigma: float, places: NDArray[np.int64], logits: NDArray[np.float32], noisy: float | None
 ) -> list[str]:
-    """Return warnings; one that explains wrong predictions replaces those that only describe them."""
+    """Return warnings about a classifier; one that explains wrong predictions replaces those that only describe them.
+
+    `noisy` is its accuracy with noise, or None if a denoiser comes first, so that it never sees the noise.
+    """
     labels, predicted = work.images.labels[places], logits.argmax(axis=1)
     right = predicted == labels
     constant = warnings.of_scores(logits)
     remedies = [] if constant or right.mean() >= POOR else _remedies(work, sigma, places, predicted)
     best = [max(remedies, key=lambda each: each.accuracy).words] if remedies else []
     clean = constant or best or warnings.of_predictions(predicted, labels, work.images.class_names)
+    if noisy is None:
+        return clean
     training = warnings.of_training(sigma, work.classifiers[sigma].sigma)
     return [*training, *(clean or warnings.of_noise(float(right.mean()), noisy, sigma))]
 

@@ -38,6 +38,7 @@ from smoothcert.evidence.soundness import own_faults
 from smoothcert.formats.plan import Forecast
 from smoothcert.formats.spec import MINOR
 from smoothcert.import_factory import Consent
+from smoothcert.sampling.bundled_parts import refuse_needless_denoiser
 from smoothcert.sampling.recipe import differences
 from smoothcert.stats import schedule
 from smoothcert.version import __version__
@@ -198,8 +199,8 @@ def resume(
 
     Args:
         run: an interrupted run.
-        moved: new `model`, `weights` or `data`; their content must be unchanged. Code must be named here: a run is data
-            and never names code.
+        moved: new `model`, `weights`, `denoiser`, `denoiser_weights` or `data`; their content must be unchanged. Code
+            must be named here: a run is data and never names code.
         accept_recipe: continue with another numeric recipe; each new line names it.
         hooks: progress callbacks.
         workers: which engine samples; it may differ from that of earlier sessions.
@@ -218,7 +219,9 @@ def resume(
     spec = resumable(run)
     if spec is None:
         return False
-    consent = Consent(bool(moved.get("model")), bool(moved.get("data")), trust_model)
+    refuse_needless_denoiser(run.path, spec.request, moved)
+    named = {name: bool(moved.get(name)) for name in ("model", "data", "denoiser")}
+    consent = Consent(**named, trust=trust_model)
     known = {name: value for name, value in moved.items() if value is not None}
     request = as_locked(spec, accept_recipe).model_copy(update=known)
     resume_workload(run, spec, load_workload(request, consent=consent), hooks, workers, accept_recipe)

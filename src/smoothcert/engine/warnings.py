@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest
 
-from smoothcert.engine.workload import Workload, clean_forward, clean_logits
+from smoothcert.engine.measure import clean_forward, clean_logits
+from smoothcert.engine.workload import Workload
 from smoothcert.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from smoothcert.models import Denoiser
 
 
 LEVEL = 0.001
@@ -112,6 +115,11 @@ def of_training(sigma: float, trained: float | None) -> list[str]:
     return [f"this classifier was trained with sigma {trained:g}, not {sigma:g}."]
 
 
+def collapses(clean: float, noisy: float) -> bool:
+    """Return whether accuracy with noise is so far below clean accuracy that little can be certified."""
+    return noisy < min(0.5, clean / 1.5)
+
+
 def of_noise(clean: float, noisy: float, sigma: float) -> list[str]:
     """Warn about a low accuracy with noise.
 
@@ -120,12 +128,58 @@ def of_noise(clean: float, noisy: float, sigma: float) -> list[str]:
         noisy: accuracy with noise.
         sigma: noise level, in units of the [0, 1] range.
     """
-    if noisy >= min(0.5, clean / 1.5):
+    if not collapses(clean, noisy):
         return []
     return [
         f"accuracy {noisy:.0%} with noise at sigma {sigma:g} ({clean:.0%} clean): this classifier was probably not "
-        "trained with this noise. Train or fine-tune it with Gaussian noise, or lower sigma."
+        "trained with this noise. If its weights may change, train it further with noise (smoothcert train --from); if "
+        "not, put a denoiser before it (smoothcert train-denoiser --for)."
     ]
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """What a denoiser does to some images with one noise sample each.
+
+    Attributes:
+        alone: accuracy of the classifier alone, without denoiser and noise.
+        before: peak signal-to-noise ratio of the noisy images, in dB.
+        after: that of the denoised images, in float32.
+        residual: that of what the denoiser removes, which is high if it returns the noise instead of the image.
+    """
+
+    alone: float
+    before: float
+    after: float
+    residual: float
+
+
+def of_denoising(sigma: float, noisy: float, denoiser: Denoiser, found: Denoising) -> list[str]:
+    """Warn about a denoiser.
+
+    Args:
+        sigma: noise level, in units of the [0, 1] range.
+        noisy: accuracy of the pipeline of denoiser and classifier with noise.
+        denoiser: the denoiser.
+        found: what it does to the images.
+    """
+    low, high = denoiser.sigma_low or denoiser.sigma, denoiser.sigma
+    texts = []
+    if low is not None and high is not None and not low - 1e-9 <= sigma <= high + 1e-9:
+        levels = f"{high:g}" if low == high else f"{low:g} to {high:g}"
+        texts.append(f"this denoiser was trained with sigma {levels}, not {sigma:g}.")
+    if found.after < found.before:
+        cause = "check its weights, its value range (--denoiser-range) and the noise level it takes."
+        if found.residual > found.before:
+            cause = "what it removes is closer to the image than what it returns; return x minus the noise."
+        change = f"PSNR {found.before:.1f} dB before, {found.after:.1f} dB after"
+        texts.append(f"the denoiser makes the noisy images worse ({change}): {cause}")
+    elif collapses(found.alone, noisy):
+        texts.append(
+            f"accuracy {noisy:.0%} with noise at sigma {sigma:g} behind the denoiser, {found.alone:.0%} clean without "
+            "it: train the denoiser longer and for this classifier (smoothcert train-denoiser --for), or lower sigma."
+        )
+    return texts
 
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

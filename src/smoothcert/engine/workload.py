@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.config import DataFacts, ModelFacts, Recipe, Request, Sigma, Spec
+from smoothcert.config import DataFacts, DenoiserFacts, ModelFacts, Recipe, Request, Sigma, Spec
 from smoothcert.config.request import IN_MEMORY
 from smoothcert.data import DataOptions, ImageSet, load_images
 from smoothcert.errors import DataError, EvidenceError, ModelError, SpecError
 from smoothcert.import_factory import NO_CONSENT, Consent
-from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
+from smoothcert.models import Classifier, Denoiser, ModelOptions, at_sigma, load_classifier
 from smoothcert.noise import Noise, make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
+FEW = 4
+"""Images to which a denoiser is applied when it is loaded."""
 IntArray = NDArray[np.int64]
 Reading = Callable[[int, int], None]
 
@@ -56,6 +58,11 @@ class Workload:
         return Sampler(classifier, prepare(classifier, recipe), self.noise(sigma, seed), recipe, self.source)
 
     @property
+    def behind(self) -> Workload:
+        """The same work with the classifiers behind the denoisers, without them."""
+        return replace(self, classifiers={sigma: each.behind or each for sigma, each in self.classifiers.items()})
+
+    @property
     def resolved(self) -> Request:
         """The request with its batch size and device filled in, so that another process prepares the same recipe."""
         device = "cuda" if self.recipe.device.startswith("cuda") else "cpu"
@@ -73,7 +80,7 @@ class Workload:
 
 def consent_of(request: Request) -> Consent:
     """Return the consent that a request made in Python gives; a request read from a file gives none."""
-    return Consent(model=True, data=True, trust=request.trust_model)
+    return Consent(model=True, data=True, trust=request.trust_model, denoiser=True)
 
 
 def load_workload(
@@ -96,7 +103,7 @@ def load_workload(
         SpecError: k is not below the number of classes.
         RecipeError: the numeric recipe cannot be run here.
     """
-    if IN_MEMORY in (request.model, request.data):
+    if IN_MEMORY in (request.model, request.data, request.denoiser):
         raise ModelError(
             "This run was made from Python objects, which no file holds. Resume it from Python with the same objects: "
             "smoothcert.resume(run, model, dataset).",
@@ -104,26 +111,35 @@ def load_workload(
         )
     images = images or _images(request, progress, consent)
     classifiers = {float(sigma): _classifier(request, sigma, images, consent) for sigma in request.sigma}
-    return workload_of(request, images, classifiers, consent)
+    before = request.sigma if request.denoiser else ()
+    denoisers = {float(sigma): _denoiser(request, sigma, images, consent) for sigma in before}
+    return workload_of(request, images, classifiers, denoisers, consent)
 
 
 def workload_of(
-    request: Request, images: ImageSet, classifiers: dict[float, Classifier], consent: Consent = NO_CONSENT
+    request: Request,
+    images: ImageSet,
+    classifiers: dict[float, Classifier],
+    denoisers: Mapping[float, Denoiser] | None = None,
+    consent: Consent = NO_CONSENT,
 ) -> Workload:
-    """Return the workload of loaded images and classifiers, checked against each other.
+    """Return the workload of loaded images, classifiers and denoisers, checked against each other.
 
     Raises:
         DataError, ModelError, SpecError, RecipeError: as for `load_workload`.
     """
     for classifier in classifiers.values():
         _check_fit(classifier, images)
+    classifiers, images = _with_classes(request, images, classifiers)
+    if denoisers:
+        classifiers = _with_denoisers(classifiers, denoisers, images)
     recipes = {choose_recipe(each, request, images.shape) for each in classifiers.values()}
     if len(recipes) != 1:
         raise ModelError(
             "Expected classifiers of one kind at all noise levels, got built-in and custom ones mixed.",
             code="E-MODEL-009",
         )
-    return _with_classes(Workload(request, images, classifiers, recipes.pop(), consent))
+    return Workload(request, images, classifiers, recipes.pop(), consent)
 
 
 def _images(request: Request, progress: Reading | None, consent: Consent) -> ImageSet:
@@ -137,6 +153,29 @@ def _classifier(request: Request, sigma: float, images: ImageSet, consent: Conse
     weights = None if request.weights is None else at_sigma(request.weights, text)
     options = ModelOptions.of(request, weights, images.num_classes, images.shape[0], consent)
     return load_classifier(at_sigma(request.model, text), options)
+
+
+def _denoiser(request: Request, sigma: float, images: ImageSet, consent: Consent) -> Denoiser:
+    from smoothcert.models.denoisers.load import DenoiserOptions, load_denoiser
+
+    text = sigma.text if isinstance(sigma, Sigma) else repr(sigma)
+    weights = None if request.denoiser_weights is None else at_sigma(request.denoiser_weights, text)
+    options = DenoiserOptions.of(request, weights, images.shape[0], consent)
+    return load_denoiser(at_sigma(request.denoiser or "", text), options)
+
+
+def _with_denoisers(
+    classifiers: dict[float, Classifier], denoisers: Mapping[float, Denoiser], images: ImageSet
+) -> dict[float, Classifier]:
+    """Return the classifiers behind their denoisers, which were applied to a few images."""
+    import torch
+
+    from smoothcert.models.denoisers.pipeline import check_denoiser, denoised
+
+    few = torch.from_numpy(np.stack([images.pixels(i) for i in range(min(FEW, len(images)))]) / images.levels)
+    for sigma, denoiser in denoisers.items():
+        check_denoiser(denoiser, few, sigma)
+    return {sigma: denoised(each, denoisers[sigma], sigma) for sigma, each in classifiers.items()}
 
 
 def _check_fit(classifier: Classifier, images: ImageSet) -> None:
@@ -156,10 +195,12 @@ def _check_fit(classifier: Classifier, images: ImageSet) -> None:
         )
 
 
-def _with_classes(work: Workload) -> Workload:
+def _with_classes(
+    request: Request, images: ImageSet, classifiers: dict[float, Classifier]
+) -> tuple[dict[float, Classifier], ImageSet]:
     """Find the output and the number of classes of the classifiers by classifying the first images."""
-    resolved = {id(each): _with_head(each, work.images) for each in work.classifiers.values()}
-    classifiers = {sigma: resolved[id(each)] for sigma, each in work.classifiers.items()}
+    resolved = {id(each): _with_head(each, images) for each in classifiers.values()}
+    classifiers = {sigma: resolved[id(each)] for sigma, each in classifiers.items()}
     found = {sigma: each.num_classes or 0 for sigma, each in classifiers.items()}
     counts = set(found.values())
     if len(counts) != 1:
@@ -167,15 +208,15 @@ def _with_classes(work: Workload) -> Workload:
             f"Expected classifiers with one number of classes at all noise levels, got {found}.", code="E-MODEL-012"
         )
     classes = counts.pop()
-    _check_labels(work, classes)
-    if max(work.request.k) >= classes:
+    _check_labels(images, classes)
+    if max(request.k) >= classes:
         raise SpecError(
-            f"k: expected k below the number of classes ({classes}), got {max(work.request.k)}; "
+            f"k: expected k below the number of classes ({classes}), got {max(request.k)}; "
             "a top-k certificate over all classes is empty.",
             code="E-SPEC-009",
         )
-    names = work.images.class_names + tuple(str(c) for c in range(work.images.num_classes, classes))
-    return replace(work, images=replace(work.images, class_names=names), classifiers=classifiers)
+    names = images.class_names + tuple(str(c) for c in range(images.num_classes, classes))
+    return classifiers, replace(images, class_names=names)
 
 
 def _with_head(classifier: Classifier, images: ImageSet) -> Classifier:
@@ -187,8 +228,8 @@ def _with_head(classifier: Classifier, images: ImageSet) -> Classifier:
     return resolve_head(classifier, torch.from_numpy(pixels / images.levels))
 
 
-def _check_labels(work: Workload, classes: int) -> None:
-    labels, images = work.images.labels, work.images
+def _check_labels(images: ImageSet, classes: int) -> None:
+    labels = images.labels
     if images.num_classes <= classes:
         return
     if labels.max() >= classes:
@@ -203,45 +244,6 @@ def _check_labels(work: Workload, classes: int) -> None:
         "Check that images and classifier belong together.",
         code="E-DATA-148",
     )
-
-
-def clean_forward(work: Workload, sigma: float) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the prepared, never compiled classifier of one noise level."""
-    return prepare(work.classifiers[sigma], work.recipe.model_copy(update={"compiled": False}))
-
-
-def clean_logits(
-    work: Workload, sigma: float, places: Sequence[int] | IntArray, forward: Callable[[torch.Tensor], torch.Tensor]
-) -> NDArray[np.float32]:
-    """Return float32 logits (n, classes) of n images without noise, in the recipe's precision.
-
-    Raises:
-        ModelError: the output is not (n, classes), or the classifier fails on these images.
-    """
-    import torch
-
-    from smoothcert.models.heads import forward_error
-    from smoothcert.sampling.recipe import DTYPES, input_precision
-
-    classifier = work.classifiers[sigma]
-    pixels = np.stack([work.images.pixels(i) for i in places]).astype(np.float64) / work.images.levels
-    mean, std = (np.reshape(column, (1, -1, 1, 1)) for column in (classifier.mean or (0.0,), classifier.std or (1.0,)))
-    batch = torch.from_numpy((pixels - mean) / std).to(DTYPES[input_precision(work.recipe)])
-    device = "cuda" if work.recipe.device.startswith("cuda") else "cpu"
-    with torch.inference_mode():
-        try:
-            logits = forward(batch.to(device))
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise forward_error(classifier.reference, tuple(batch.shape), error) from None
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(places) or logits.shape[1] < 2:
-        came = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
-        raise ModelError(
-            f"{classifier.reference}: expected logits of shape (n, classes) with n = {len(places)} and 2 classes or "
-            f"more, got {came}. Wrap the classifier so that it returns one row of class scores per image.",
-            code="E-MODEL-013",
-        )
-    array: NDArray[np.float32] = logits.float().cpu().numpy()
-    return array
 
 
 def data_facts(images: ImageSet) -> DataFacts:
@@ -269,13 +271,18 @@ def model_facts(work: Workload) -> tuple[ModelFacts, ...]:
     """Return what `spec.json` records about the classifiers, one per noise level."""
     from smoothcert.models.state import state_sha256
 
-    modules = {id(each.module): each.module for each in work.classifiers.values() if each.runtime is None}
-    states = {key: state_sha256(module) for key, module in modules.items()}  # one may serve several noise levels
-    return tuple(_facts(work, sigma, each, states.get(id(each.module))) for sigma, each in work.classifiers.items())
+    classifiers = [each.behind or each for each in work.classifiers.values()]
+    modules = [each.module for each in classifiers if each.runtime is None]
+    modules += [each.denoiser.module for each in work.classifiers.values() if each.denoiser is not None]
+    states = {key: state_sha256(module) for key, module in {id(each): each for each in modules}.items()}
+    return tuple(_facts(work, sigma, states) for sigma in work.classifiers)
 
 
-def _facts(work: Workload, sigma: float, classifier: Classifier, state: str | None) -> ModelFacts:
+def _facts(work: Workload, sigma: float, states: Mapping[int, str | None]) -> ModelFacts:
+    """Return the facts of one noise level; `states`: hash of each state dict by the id of its module."""
     text = next(s.text for s in work.request.sigma if s == sigma)
+    pipeline = work.classifiers[sigma]
+    classifier = pipeline.behind or pipeline
     return ModelFacts(
         sigma=sigma,
         written=text,
@@ -291,7 +298,23 @@ def _facts(work: Workload, sigma: float, classifier: Classifier, state: str | No
         adapted=classifier.adapted,
         eta=work.noise(sigma, 0).eta(int(np.prod(work.images.shape))),
         source_sha256=classifier.source_sha256,
-        state_sha256=state,
+        state_sha256=states.get(id(classifier.module)),
+        denoiser=None if pipeline.denoiser is None else _denoiser_facts(work, pipeline.denoiser, text, states),
+    )
+
+
+def _denoiser_facts(work: Workload, denoiser: Denoiser, text: str, states: Mapping[int, str | None]) -> DenoiserFacts:
+    weights = work.request.denoiser_weights
+    return DenoiserFacts(
+        reference=denoiser.reference,
+        weights=None if weights is None else at_sigma(weights, text),
+        sha256=denoiser.sha256,
+        arch=denoiser.arch,
+        trained_low=denoiser.sigma_low,
+        trained_sigma=denoiser.sigma,
+        adapted=denoiser.adapted,
+        source_sha256=denoiser.source_sha256,
+        state_sha256=states.get(id(denoiser.module)),
     )
 
 
@@ -319,6 +342,24 @@ def check_models(spec: Spec, work: Workload) -> None:
                 code="E-RUN-013",
             )
         check_source("--model", ours.reference, ours.source_sha256, theirs.source_sha256)
+        _check_denoiser(ours, theirs, spec.request.denoiser == IN_MEMORY)
+
+
+def _check_denoiser(ours: ModelFacts, theirs: ModelFacts, in_memory: bool) -> None:
+    """Refuse a denoiser that is not that of the run."""
+    mine, other = ours.denoiser, theirs.denoiser
+    hashes = [None if each is None else (each.sha256, each.state_sha256, each.adapted) for each in (mine, other)]
+    if hashes[0] != hashes[1]:
+        found = "none" if other is None else f"{other.weights or other.reference} ({other.sha256[:19]}...)"
+        point = "Pass" if in_memory else "Point --denoiser or --denoiser-weights at"
+        remedy = "Leave the denoiser out" if mine is None else f"{point} the unchanged one"
+        expected = "no denoiser" if mine is None else f"the denoiser {mine.reference} ({mine.sha256[:19]}...)"
+        raise EvidenceError(
+            f"This run was begun with {expected} at sigma {ours.sigma:g}, got {found}. {remedy}.",
+            code="E-RUN-090",
+        )
+    if mine is not None and other is not None:
+        check_source("--denoiser", mine.reference, mine.source_sha256, other.source_sha256)
 
 
 def check_source(flag: str, reference: str, ours: str | None, theirs: str | None) -> None:

@@ -222,11 +222,13 @@ class Clean:
         sigma: the noise level.
         images: m, all images of the run.
         correct: for each k, the number of images of each class whose label is among the k highest logits.
+        alone: with a denoiser, the same for the classifier without it; None if it was not recorded.
     """
 
     sigma: float
     images: int
     correct: dict[int, tuple[int, ...]]
+    alone: dict[int, tuple[int, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -267,9 +269,13 @@ def clean_of(events: Iterable[Event], sigma: float) -> Clean | None:
     """Return the clean accuracy of the base classifier of one noise level; None if it was not recorded."""
     for event in events:
         if event.event == CLEAN and event.facts.get("sigma") == sigma:
-            correct = {int(k): tuple(each) for k, each in event.facts["correct"].items()}
-            return Clean(sigma, int(event.facts["images"]), correct)
+            correct, alone = (_by_k(event.facts.get(name)) for name in ("correct", "alone"))
+            return Clean(sigma, int(event.facts["images"]), correct or {}, alone)
     return None
+
+
+def _by_k(counts: Any) -> dict[int, tuple[int, ...]] | None:
+    return None if counts is None else {int(k): tuple(each) for k, each in counts.items()}
 
 
 def changes_of(events: Iterable[Event]) -> tuple[Change, ...]:

@@ -205,7 +205,9 @@ def settings_of(spec: Spec) -> dict[str, str]:
         "data": (spec.data.sha256,),
     }
     settings = {name: ", ".join(map(str, values)) for name, values in listed.items()}
-    return settings | {f"classifier at sigma {full(each.sigma)}": each.sha256 for each in spec.models}
+    settings |= {f"classifier at sigma {full(each.sigma)}": each.sha256 for each in spec.models}
+    before = {each.sigma: each.denoiser for each in spec.models if each.denoiser is not None}
+    return settings | {f"denoiser at sigma {full(sigma)}": each.sha256 for sigma, each in before.items()}
 
 
 def named_entries(spec: Spec) -> dict[str, str]:

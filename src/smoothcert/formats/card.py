@@ -1,14 +1,15 @@
-"""The weight card of a classifier, version 1: what its weights file, or its author, declares; checked field by field.
+"""The weight card, version 1: what a weights file, or its author, declares; checked field by field.
 
-In a safetensors file it is the metadata entry `smoothcert`: one JSON object with sorted keys, those of `Card` below.
-`layout`, `channels` and `output` came after the format was fixed and are left out where nothing is declared; any other
-key may be null, empty or left out. Keys that this version does not know are left alone.
+In a safetensors file it is a metadata entry, one JSON object with sorted keys: `smoothcert` with those of `Card` for a
+classifier, `smoothcert_denoiser` with those of `DenoiserCard` for a denoiser. `layout`, `channels` and `output` came
+after the format was fixed and are left out where nothing is declared; any other key may be null, empty or left out.
+Keys that this version does not know are left alone.
 """
 
 import json
 from dataclasses import asdict, dataclass, field
-from functools import cache
-from typing import Annotated, Any, Literal, get_type_hints
+from functools import cache, partial
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
@@ -41,6 +42,8 @@ _Channels = Annotated[int, Field(strict=True, ge=1, le=4096)]
 _Side = Annotated[int, Field(strict=True, ge=1, le=65536)]
 _Shape = Annotated[tuple[_Channels, _Side, _Side], _List]
 _LATER = ("layout", "channels", "output")
+CLASSIFIER, DENOISER = "smoothcert", "smoothcert_denoiser"
+"""The metadata entries that hold the card of a classifier and of a denoiser."""
 
 
 @dataclass(frozen=True)
@@ -92,20 +95,62 @@ class Card:
         return json.dumps(values, sort_keys=True, ensure_ascii=False)
 
 
+@dataclass(frozen=True)
+class DenoiserCard:
+    """Facts that the card of a denoiser declares; None and {} mean that nothing is declared.
+
+    Args:
+        arch: one of the built-in denoisers.
+        in_channels: at least 1.
+        sigma_low: lowest noise level of its training, in units of the [0, 1] range.
+        sigma: highest noise level of its training.
+        value_range: lowest and highest pixel value of the images it takes and returns.
+        takes_sigma: whether its forward method takes the noise level, in units of `value_range`, after the images.
+        recipe: training configuration; kept, never interpreted.
+    """
+
+    arch: Annotated[_Text | None, "the name of an architecture"] = None
+    in_channels: Annotated[_Channels | None, "a whole number from 1"] = None
+    sigma_low: Annotated[_From0 | None, "a number from 0"] = None
+    sigma: Annotated[_From0 | None, "a number from 0"] = None
+    value_range: Annotated[tuple[_Number, _Number], _List, AfterValidator(_rising), "two numbers, the lower first"] = (
+        0.0,
+        1.0,
+    )
+    takes_sigma: Annotated[Annotated[bool, Field(strict=True)] | None, "true or false"] = None
+    recipe: Annotated[dict[str, Any], "a table"] = field(default_factory=dict)
+
+    def as_json(self) -> str:
+        """One line of JSON, keys sorted."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+
+
 def card_from_json(text: str, reference: str) -> Card:
-    """The card a weights file carries.
+    """The card of a classifier in a weights file.
 
     Raises:
         ModelError: not JSON, or a field is not what it should be.
     """
+    return card_from_values(_decoded(text, CLASSIFIER, reference), reference)
+
+
+def denoiser_card_from_json(text: str, reference: str) -> DenoiserCard:
+    """The card of a denoiser in a weights file.
+
+    Raises:
+        ModelError: not JSON, or a field is not what it should be.
+    """
+    return denoiser_card_from_values(_decoded(text, DENOISER, reference), reference)
+
+
+def _decoded(text: str, entry: str, reference: str) -> Any:
     try:
-        values = decode(text)
+        return decode(text)
     except ValueError as reason:
         raise ModelError(
-            f"{reference}: its 'smoothcert' metadata are not JSON ({reason}); save the weights again.",
+            f"{reference}: its {entry!r} metadata are not JSON ({reason}); save the weights again.",
             code="E-MODEL-014",
         ) from None
-    return card_from_values(values, reference)
 
 
 def card_from_values(values: Any, reference: str) -> Card:
@@ -118,19 +163,7 @@ def card_from_values(values: Any, reference: str) -> Card:
     Traceback (most recent call last):
     smoothcert.errors.ModelError: net.safetensors: the declared std [0] is not usable; expected numbers above 0.
     """
-    if not isinstance(values, dict):
-        raise ModelError(
-            f"{reference}: a table of declared facts is expected, got {type(values).__name__}.", code="E-MODEL-015"
-        )
-    reader, expected = _reader()
-    try:
-        card = reader.validate_python({name: values[name] for name in expected if values.get(name) is not None})
-    except ValidationError as error:
-        name = str(error.errors()[0]["loc"][0])
-        raise ModelError(
-            f"{reference}: the declared {name} {repr(values[name])[:60]} is not usable; expected {expected[name]}.",
-            code="E-MODEL-016",
-        ) from None
+    card = _checked(Card, values, reference)
     if len(card.mean) != len(card.std):
         raise ModelError(
             f"{reference}: mean and std need one value a channel each, got {card.mean} and {card.std}.",
@@ -149,8 +182,48 @@ def card_from_values(values: Any, reference: str) -> Card:
     return card
 
 
-@cache
-def _reader() -> tuple[TypeAdapter[Card], dict[str, str]]:
+def denoiser_card_from_values(values: Any, reference: str) -> DenoiserCard:
+    """A denoiser's card from plain values; fields this version does not know are left out.
+
+    Raises:
+        ModelError: a field is not what it should be.
+    """
+    card = _checked(DenoiserCard, values, reference)
+    if card.sigma_low is not None and (card.sigma is None or card.sigma_low > card.sigma):
+        raise ModelError(
+            f"{reference}: the declared noise levels are from {card.sigma_low} to {card.sigma}; expected sigma_low at "
+            "most sigma.",
+            code="E-MODEL-115",
+        )
+    return card
+
+
+_Kind = TypeVar("_Kind", Card, DenoiserCard)
+
+
+def _checked(kind: type[_Kind], values: Any, reference: str) -> _Kind:
+    """Values as a card, each field checked by itself."""
+    if not isinstance(values, dict):
+        raise ModelError(
+            f"{reference}: a table of declared facts is expected, got {type(values).__name__}.", code="E-MODEL-015"
+        )
+    reader, expected = _DENOISER() if kind is DenoiserCard else _CLASSIFIER()
+    try:
+        card: _Kind = reader.validate_python({name: values[name] for name in expected if values.get(name) is not None})
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        raise ModelError(
+            f"{reference}: the declared {name} {repr(values[name])[:60]} is not usable; expected {expected[name]}.",
+            code="E-MODEL-016",
+        ) from None
+    return card
+
+
+def _reader(kind: type[Any]) -> tuple[TypeAdapter[Any], dict[str, str]]:
     """What checks a card, and what is expected of each field, in words."""
-    hints = get_type_hints(Card, include_extras=True)
-    return TypeAdapter(Card), {name: hint.__metadata__[-1] for name, hint in hints.items()}
+    hints = get_type_hints(kind, include_extras=True)
+    return TypeAdapter(kind), {name: hint.__metadata__[-1] for name, hint in hints.items()}
+
+
+_CLASSIFIER = cache(partial(_reader, Card))
+_DENOISER = cache(partial(_reader, DenoiserCard))

@@ -112,6 +112,8 @@ class WithoutNoise(Record):
     """Images of the run."""
     correct: dict[Rank, list[Tally]]
     """For each k: images of each class whose label is among the k highest logits."""
+    alone: dict[Rank, list[Tally]] | None = None
+    """With a denoiser, the same for the classifier without it; else left out."""
 
 
 class _Moved(Record):

@@ -14,7 +14,8 @@ are always present.
     `limit`: int or null. `quantise`: 8, 12, 16 or null. `resize`+, `crop`+: int, pixels. `window`+: [centre, width].
     `trust_model`: bool, a record of what was allowed when the run was made; it allows nothing.
     `input_range`+: [lowest, highest]. `mean`+, `std`+: list of number, one per channel. `layout`+: "NCHW" or "NHWC".
-    `channels`+: "RGB" or "BGR". `output`+: "logit" or "probability". `subgroup`+: list of str.
+    `channels`+: "RGB" or "BGR". `output`+: "logit" or "probability". `subgroup`+: list of str. `denoiser`+,
+    `denoiser_weights`+: str. `denoiser_range`+: [lowest, highest].
     `sigma`: list of number, in units of the [0, 1] range. `radius`: list of number, L2, same units. `k`: list of int.
     `target`: "auto", "prediction" or "label". `alpha`: number. `bound`: "rankcp", "simuem" or "cohen".
     `stopping`: "looks" or "fixed". `n0`, `n_max`: int. `seed`: int or null. `noise`: "grid" or "float".
@@ -25,10 +26,13 @@ are always present.
 * `models`: list of objects, the classifier of each noise level, in the order of `request.sigma`.
     `sigma`: number. `written`: str, the noise level as typed. `reference`: str. `weights`: str or null.
     `sha256`: str, hash of the weights. `arch`: str or null. `input_shape`: [C, H, W] or null. `mean`, `std`: list of
-    number. `trained_sigma`: number or null. `own`: bool, whether the network is the user's code. `eta`: number, total
+    number. `trained_sigma`: number or null. `own`: bool, whether the network is built in. `eta`: number, total
     variation of one noisy image from Gaussian noise. `adapted`+: list of str, steps before the classifier.
     `source_sha256`+: str, hash of the source file of code that built it; of a model passed as a
     Python object, of its structure, plain attributes and source. `state_sha256`+: str, hash of its state dict.
+    `denoiser`+: object, the denoiser before it; `mean` and `std` then apply to its output. `reference`: str. `weights`,
+    `arch`, `source_sha256`, `state_sha256`: str or null. `sha256`: str. `trained_low`, `trained_sigma`: number or null,
+    noise levels of its training. `adapted`: list of str.
 * `data`: the images.
     `reference`, `sha256`, `labels_sha256`: str. `images`: int. `shape`: [C, H, W]. `levels`: int, grid steps in [0, 1].
     `class_names`: list of str. `class_counts`: list of int. `preprocessing`: list of str. `grouped`: bool.
@@ -48,17 +52,17 @@ from smoothcert.errors import SpecError
 from smoothcert.formats.strict import parse
 
 FORMAT: Literal[1] = 1
-MINOR = 1
-"""Raised by one with a version of this package that adds keys. 0: version 0.1.0. 1: version 0.2.0, hashes of states."""
+MINOR = 2
+"""Raised by one with each addition of keys. 0: version 0.1.0. 1: hashes of states. 2: denoisers."""
 LARGEST = 1 << 26
 """Bytes of a spec.json: the indices of some million images."""
 LATER = {
     "request": (
         *("primary", "criteria", "input_range", "mean", "std", "layout", "channels", "output"),
-        *("resize", "crop", "window", "subgroup"),
+        *("resize", "crop", "window", "subgroup", "denoiser", "denoiser_weights", "denoiser_range"),
     ),
     "data": ("subgroups", "source_sha256"),
-    "models": ("adapted", "source_sha256", "state_sha256"),
+    "models": ("adapted", "source_sha256", "state_sha256", "denoiser"),
 }
 """Keys that were added after the format was fixed: they are left out if unset."""
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from smoothcert.errors import ModelError, is_text, printable
 from smoothcert.import_factory import FACTORY, not_named
-from smoothcert.models.classifier import Classifier, ModelOptions
+from smoothcert.models.classifier import Classifier, Denoiser, ModelOptions
 
-__all__ = ["Classifier", "ModelOptions", "at_sigma", "load_classifier", "read_built_in"]
+__all__ = ["Classifier", "Denoiser", "ModelOptions", "at_sigma", "load_classifier", "read_built_in"]
 
 
 def _built_in(path: str, options: ModelOptions) -> Classifier:

@@ -24,6 +24,10 @@ class Wrapper(nn.Module):
         """Return the state dict of the network."""
         return self.inner.state_dict(*args, **kwargs)
 
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Load a state dict of the network."""
+        return self.inner.load_state_dict(*args, **kwargs)
+
 
 class Arranged(Wrapper):
     """A network that expects BGR images or channels last; takes float (n, C, H, W), RGB."""

@@ -13,7 +13,7 @@ import pickletools
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,14 @@ import torch
 from torch import nn
 
 from smoothcert.errors import ModelError
-from smoothcert.formats.card import Card, card_from_json
+from smoothcert.formats.card import (
+    CLASSIFIER,
+    DENOISER,
+    Card,
+    DenoiserCard,
+    card_from_json,
+    denoiser_card_from_json,
+)
 from smoothcert.models.state import State, first_names
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
@@ -140,11 +147,19 @@ STATE_DICTS = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 
 @dataclass(frozen=True)
 class Weights:
-    """The contents of a weights file: tensors by name, its card, and "sha256:..." of the file's bytes."""
+    """The contents of a weights file.
+
+    Args:
+        state: tensors by name.
+        sha256: "sha256:..." of the file's bytes.
+        card: of a classifier.
+        denoiser: the card of a denoiser; None: the file is not one that this package wrote for a denoiser.
+    """
 
     state: State
-    card: Card
     sha256: str
+    card: Card = field(default_factory=Card)
+    denoiser: DenoiserCard | None = None
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:
@@ -159,11 +174,16 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
             f"{path}: expected weights in .safetensors or a state dict in {', '.join(STATE_DICTS)}.", code="E-MODEL-032"
         )
     data = read_bytes(path)
-    if path.suffix == ".safetensors":
-        state, card = _from_safetensors(data, path)
-    else:
-        state, card = read_checkpoint(data, path), Card()
-    return Weights(state, card, sha256_of(data))
+    if path.suffix != ".safetensors":
+        return Weights(read_checkpoint(data, path), sha256_of(data))
+    state, metadata = _tensors_of(data, path)
+    card, denoiser = metadata.get(CLASSIFIER), metadata.get(DENOISER)
+    return Weights(
+        state,
+        sha256_of(data),
+        Card() if card is None else card_from_json(card, str(path)),
+        None if denoiser is None else denoiser_card_from_json(denoiser, str(path)),
+    )
 
 
 def read_bytes(path: Path) -> bytes:
@@ -187,7 +207,7 @@ def sha256_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def save_weights(module: nn.Module, card: Card, path: str | os.PathLike[str]) -> None:
+def save_weights(module: nn.Module, card: Card | DenoiserCard, path: str | os.PathLike[str]) -> None:
     """Write a module's weights and card as safetensors, atomically.
 
     Raises:
@@ -198,7 +218,8 @@ def save_weights(module: nn.Module, card: Card, path: str | os.PathLike[str]) ->
         raise ModelError(f"{path}: expected a name ending in .safetensors; choose such a name.", code="E-MODEL-035")
     if path.exists():
         raise ModelError(f"{path} exists; choose another name, or remove it first.", code="E-MODEL-036")
-    write_tensors(path, module.state_dict(), {"smoothcert": card.as_json()})
+    entry = DENOISER if isinstance(card, DenoiserCard) else CLASSIFIER
+    write_tensors(path, module.state_dict(), {entry: card.as_json()})
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
@@ -250,9 +271,3 @@ def _tensors_of(data: bytes, path: Path) -> tuple[State, dict[str, str]]:
             code="E-MODEL-038",
         ) from None
     return state, metadata
-
-
-def _from_safetensors(data: bytes, path: Path) -> tuple[State, Card]:
-    state, metadata = _tensors_of(data, path)
-    text = metadata.get("smoothcert")
-    return state, Card() if text is None else card_from_json(text, str(path))

@@ -1,11 +1,11 @@
-"""`Classifier`: a module and the declarations about its input; merging of a card and the user's options."""
+"""`Classifier` and `Denoiser`: a module and the declarations about it; a card completed by the user's options."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from smoothcert.config import ModelConfig
+from smoothcert.config import Declared, ModelConfig
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card
 from smoothcert.import_factory import Consent
@@ -67,12 +67,19 @@ class ModelOptions:
             named=consent.model or consent.trust,
             num_classes=num_classes,
             in_channels=in_channels,
-            input_range=None if config.input_range is None else (config.input_range[0], config.input_range[1]),
-            mean=config.mean,
-            std=config.std,
-            layout=config.layout,
-            channels=config.channels,
-            output=config.output,
+        ).with_declared(config)
+
+    def with_declared(self, declared: Declared) -> ModelOptions:
+        """Return the options with what the user declares about the classifier's input and output."""
+        span = declared.input_range
+        return replace(
+            self,
+            input_range=None if span is None else (span[0], span[1]),
+            mean=declared.mean,
+            std=declared.std,
+            layout=declared.layout,
+            channels=declared.channels,
+            output=declared.output,
         )
 
 
@@ -91,6 +98,32 @@ class Runtime:
     def __str__(self) -> str:
         """Return the name, for messages."""
         return self.name
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A denoiser: a module in eval mode that maps noisy images and the noise level to images, with its declarations.
+
+    Args:
+        module: float32, takes float (n, C, H, W), images in [0, 1] with noise added, and sigma in the same units;
+            returns images of the same shape, in [0, 1].
+        sha256: "sha256:..." of the weights file, or of the state dict if there is no file.
+        reference: the denoiser as the user named it.
+        arch: name of the built-in denoiser, which may be cast and folded; None: the user's own.
+        sigma_low: lowest noise level of its training, in units of the [0, 1] range, if declared.
+        sigma: highest noise level of its training, if declared.
+        adapted: descriptions of the steps around the network.
+        source_sha256: "sha256:..." of the source file, if the user's code builds it.
+    """
+
+    module: nn.Module
+    sha256: str
+    reference: str
+    arch: str | None = None
+    sigma_low: float | None = None
+    sigma: float | None = None
+    adapted: tuple[str, ...] = ()
+    source_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +146,8 @@ class Classifier:
         output: type of the one output of a binary classifier, if set.
         runtime: the library that computes it; None: torch.
         source_sha256: "sha256:..." of the source file, if the user's code builds it.
+        denoiser: the denoiser that `module` applies first, or None.
+        behind: the classifier behind that denoiser, without it; None if there is none.
     """
 
     module: nn.Module
@@ -130,6 +165,8 @@ class Classifier:
     output: Literal["logit", "probability"] | None = None
     runtime: Runtime | None = None
     source_sha256: str | None = None
+    denoiser: Denoiser | None = None
+    behind: Classifier | None = None
 
 
 UNIT = (0.0, 1.0)

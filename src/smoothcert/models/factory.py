@@ -9,7 +9,7 @@ from torch import nn
 
 from smoothcert.errors import ModelError
 from smoothcert.formats.card import Card, card_from_values
-from smoothcert.import_factory import import_factory, source_sha256, working_directory_importable
+from smoothcert.import_factory import FACTORY, import_factory, source_sha256, working_directory_importable
 from smoothcert.models.adapters import classifier_of
 from smoothcert.models.checkpoints import read_weights
 from smoothcert.models.classifier import Classifier, ModelOptions, card_with_options
@@ -30,9 +30,9 @@ def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> 
     reference = f"{module_name}:{factory_name}"
     if options.arch is not None:
         raise ModelError(f"{reference} defines the architecture; leave out --arch {options.arch}.", code="E-MODEL-042")
+    sizes = {"num_classes": options.num_classes, "in_channels": options.in_channels}
     with working_directory_importable():
-        factory = import_factory(module_name, factory_name, "--model", ModelError)
-        module = _called(factory, reference, options)
+        module = call_factory(module_name, factory_name, "--model", sizes)
     declared = getattr(module, "smoothcert", None)
     card = Card() if declared is None else card_from_values(declared, reference)
     sha256 = None
@@ -45,9 +45,38 @@ def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> 
     return replace(found, source_sha256=source_sha256(module_name))
 
 
-def _called(factory: Callable[..., Any], reference: str, options: ModelOptions) -> nn.Module:
+def custom_network(reference: str, num_classes: int, in_channels: int) -> nn.Module:
+    """Return the network of a user's function ``module:factory``, for weights that a bundle holds.
+
+    Raises:
+        ModelError: another form, or as for `read_factory`.
+    """
+    match = FACTORY.fullmatch(reference)
+    if match is None:
+        raise ModelError(
+            f"--model: expected package.module:factory, got {reference!r}; the weights come from the bundle.",
+            code="E-MODEL-001",
+        )
+    options = ModelOptions(num_classes=num_classes, in_channels=in_channels)
+    return read_factory(match["module"], match["factory"], options).module
+
+
+def call_factory(module_name: str, factory_name: str, flag: str, sizes: dict[str, int | None]) -> nn.Module:
+    """Import a function of the user and return the module it builds; call it inside `working_directory_importable`.
+
+    Args:
+        module_name: importable name.
+        factory_name: name of a callable in it.
+        flag: the flag that named them, for messages.
+        sizes: keyword arguments; those that are known and that it takes are passed.
+
+    Raises:
+        ModelError: the import or the call fails, or it does not return an `nn.Module`.
+    """
+    reference = f"{module_name}:{factory_name}"
+    factory = import_factory(module_name, factory_name, flag, ModelError)
     try:
-        module = factory(**_arguments(factory, options))
+        module = factory(**_taken(factory, sizes))
     except Exception as error:  # the user's code may raise anything
         raise ModelError(
             f"{reference}() failed to return a network ({type(error).__name__}: {error}); correct the function.",
@@ -58,10 +87,9 @@ def _called(factory: Callable[..., Any], reference: str, options: ModelOptions) 
     return module
 
 
-def _arguments(factory: Callable[..., Any], options: ModelOptions) -> dict[str, int]:
+def _taken(factory: Callable[..., Any], sizes: dict[str, int | None]) -> dict[str, int]:
     try:
         taken = inspect.signature(factory).parameters
     except (TypeError, ValueError):  # some built-in callables have no signature
         return {}
-    known = {"num_classes": options.num_classes, "in_channels": options.in_channels}
-    return {name: value for name, value in known.items() if value is not None and name in taken}
+    return {name: value for name, value in sizes.items() if value is not None and name in taken}

@@ -44,7 +44,8 @@ ARCHITECTURES = {
 times the weights."""
 
 
-def _conv_bn(inputs: int, outputs: int, size: int, stride: int) -> nn.Sequential:
+def conv_bn(inputs: int, outputs: int, size: int, stride: int) -> nn.Sequential:
+    """Return a convolution without bias and the batch normalisation after it, which `fold` merges."""
     conv = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs))
 
@@ -54,10 +55,10 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.first = _conv_bn(inputs, outputs, 3, stride)
-        self.second = _conv_bn(outputs, outputs, 3, 1)
+        self.first = conv_bn(inputs, outputs, 3, stride)
+        self.second = conv_bn(outputs, outputs, 3, 1)
         same = inputs == outputs and stride == 1
-        self.shortcut = nn.Identity() if same else _conv_bn(inputs, outputs, 1, stride)
+        self.shortcut = nn.Identity() if same else conv_bn(inputs, outputs, 1, stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the output of the block; intermediate results are computed in place."""
@@ -71,7 +72,7 @@ class ResNet(nn.Module):
     def __init__(self, layout: Layout, num_classes: int, in_channels: int) -> None:
         super().__init__()
         inputs = layout.widths[0]
-        self.stem = _conv_bn(in_channels, inputs, *layout.stem)
+        self.stem = conv_bn(in_channels, inputs, *layout.stem)
         layers = []
         for stage, width in enumerate(layout.widths):
             for block in range(layout.blocks):
@@ -108,11 +109,15 @@ def build(arch: str, num_classes: int, in_channels: int) -> nn.Module:
             f"{arch} needs at least 2 classes and 1 channel, got {num_classes} classes and {in_channels} channels.",
             code="E-MODEL-075",
         )
-    net = ResNet(ARCHITECTURES[arch], num_classes, in_channels)
+    return channels_last(initialised(ResNet(ARCHITECTURES[arch], num_classes, in_channels)))
+
+
+def initialised(net: nn.Module) -> nn.Module:
+    """Draw the weights of all convolutions as He et al. (ICCV 2015) do for ReLU networks, and return the network."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return channels_last(net)
+    return net
 
 
 def channels_last(module: nn.Module) -> nn.Module:
@@ -159,6 +164,8 @@ def load_built_in(path: str, options: ModelOptions) -> Classifier:
             f"{path} is a weights file; leave out --weights, which is for module:factory.", code="E-MODEL-076"
         )
     weights = read_weights(path)
+    if weights.denoiser is not None:
+        raise ModelError(f"{path} is a denoiser, not a classifier; give it as --denoiser.", code="E-MODEL-125")
     card = weights.card
     arch = _agreed("arch", card.arch, options.arch, path)
     if arch is None:

@@ -5,15 +5,24 @@ Sentences are filled with the values of one entry. Lower bounds are rounded down
 
 from __future__ import annotations
 
+from smoothcert.config import Spec
 from smoothcert.evidence import Run
 from smoothcert.formats.results import Entry
 from smoothcert.report.results_table import Table
 from smoothcert.stats.population import bad_runs
 from smoothcert.stats.rounding import format_down, full, percent_down, percent_of, percents
 
-DEPLOYMENT = (
+PIPELINE = (
+    "What is certified is the smoothed classifier of the pipeline: denoiser, then classifier. Nothing is certified "
+    "about the classifier without the denoiser."
+)
+_ESTIMATED = (
     "A device that estimates the smoothed classifier from n votes can abstain, and can return another class with "
-    "probability up to its own alpha; running the base model without noise voids every statement."
+    "probability up to its own alpha; "
+)
+DEPLOYMENT = f"{_ESTIMATED}running the base model without noise voids every statement."
+PIPELINE_DEPLOYMENT = (
+    f"{_ESTIMATED}running the pipeline without noise, or the classifier without this denoiser, voids every statement."
 )
 ONE_SUPPLY = (
     "This memo supplies one verification record about one class of input perturbation. It does not by itself show "
@@ -21,6 +30,16 @@ ONE_SUPPLY = (
 )
 
 NO_TEST = "That the certified rates of two subgroups differ, or do not, is no test of fairness."
+
+
+def pipeline(spec: Spec) -> str:
+    """Return what the certificates of a run with a denoiser are about; "" for a run without one."""
+    return PIPELINE if spec.denoised else ""
+
+
+def deployment(spec: Spec) -> str:
+    """Return what a device must do for the statements to hold."""
+    return PIPELINE_DEPLOYMENT if spec.denoised else DEPLOYMENT
 
 
 def one_image(alpha: float) -> str:
@@ -83,13 +102,14 @@ def this_sample(entry: Entry, alpha: float) -> str:
     )
 
 
-def population(entry: Entry, joint: bool, described: str = "described in section 3") -> str:
+def population(entry: Entry, joint: bool, described: str = "described in section 3", denoised: bool = False) -> str:
     """Return what the counts imply for the population, or why they imply nothing (partial run, radius not in the spec).
 
     Args:
         entry: an entry of the results table.
         joint: whether to quote the bound that holds for all entries together.
         described: words that point to the description of the population.
+        denoised: whether the run has a denoiser.
     """
     bound = entry.joint if joint else entry.population
     if bound is None:
@@ -104,11 +124,12 @@ def population(entry: Entry, joint: bool, described: str = "described in section
     )
     kept = "is correct" if entry.k == 1 else f"has the reference label among its {entry.k} most probable classes"
     together = ", for all entries of the run together" if joint else ""
+    of_both = " of the pipeline (denoiser, then classifier)" if denoised else ""
     return (
         f"If {drawn} from the population {described}, then with probability at least 95 %, taken jointly "
-        f"over which images were drawn and over the noise{together}, the smoothed classifier {kept} under every "
-        f"perturbation of L2 norm below r = {full(entry.radius)} (sigma {full(entry.sigma)}{_rank(entry)}) for at "
-        f"least {percent_down(bound)} % of {share}."
+        f"over which images were drawn and over the noise{together}, the smoothed classifier{of_both} {kept} under "
+        f"every perturbation of L2 norm below r = {full(entry.radius)} (sigma {full(entry.sigma)}{_rank(entry)}) for "
+        f"at least {percent_down(bound)} % of {share}."
     )
 
 
@@ -180,15 +201,29 @@ ARITHMETIC = {
         "soundness of floating-point noise",
     ),
 }
+DENOISED = {
+    "which classifier": (
+        "the smoothed classifier of the pipeline (denoiser, then classifier), with this sigma and these weights",
+        "the classifier without the denoiser, or a device that runs without smoothing",
+    ),
+    "where": ("the tensor after resizing and scaling to [0, 1], before the denoiser", "raw detector or DICOM data"),
+    "update of model or preprocessing": (
+        "the hashes listed in this document, that of the denoiser included",
+        "any retrained, quantised or recompiled build",
+    ),
+}
+"""Rows that replace those of the same topic for a run with a denoiser."""
 HEADINGS = ("topic", "guarantees, subject to alpha and the stated assumptions", "does not guarantee")
 
 
-def guarantees(arithmetic_covered: bool) -> Table:
-    """Return the table of guarantees; its arithmetic row follows the run.
+def guarantees(arithmetic_covered: bool, denoised: bool = False) -> Table:
+    """Return the table of guarantees; its rows about arithmetic and the classifier follow the run.
 
     Args:
         arithmetic_covered: whether grid noise was used and the self-test passed.
+        denoised: whether the run has a denoiser.
     """
-    rows = (*ROWS, ARITHMETIC[arithmetic_covered])
+    replaced = DENOISED if denoised else {}
+    rows = (*((row[0], *replaced.get(row[0], row[1:])) for row in ROWS), ARITHMETIC[arithmetic_covered])
     names = ("topic", "guarantees", "does_not")
     return Table(HEADINGS, rows, tuple(dict(zip(names, row, strict=True)) for row in rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from smoothcert.config import Production
@@ -11,6 +12,7 @@ from smoothcert.evidence import Run
 from smoothcert.evidence.cost import basis_of
 from smoothcert.evidence.directory import write_derived, write_json
 from smoothcert.evidence.seal import fingerprint_words
+from smoothcert.report import claims
 from smoothcert.report.claims import guarantees
 from smoothcert.report.cost import COST, assumptions, cost_record, devices_table, production_table, rates_table
 from smoothcert.report.groups import subgroup_note, subgroup_table
@@ -49,7 +51,7 @@ def table_of(
     k = k or run.spec.request.first_k
     r = r if r is not None else run.spec.request.first_radius
     makers = {
-        "results": lambda: results_table(run.results()),
+        "results": lambda: results_of(run),
         "accuracy": lambda: accuracy_table(run),
         "criteria": lambda: criteria_table(run),
         "classes": lambda: class_table(run, k, r),
@@ -61,9 +63,15 @@ def table_of(
         "units": lambda: units_table(run),
         "changes": lambda: changes_table(run),
         "plan": lambda: plan_table(run),
-        "guarantees": lambda: guarantees(run.arithmetic_covered),
+        "guarantees": lambda: guarantees(run.arithmetic_covered, run.spec.denoised),
     }
     return makers[name]()
+
+
+def results_of(run: Run) -> Table:
+    """Return the results table of a run; with a denoiser, its note says what is certified."""
+    table = results_table(run.results())
+    return replace(table, note=f"{claims.pipeline(run.spec)} {table.note}".strip())
 
 
 def write_results(
@@ -87,7 +95,7 @@ def write_results(
 
 def results_texts(run: Run, production: Production | None = None) -> dict[str, str]:
     """Return the text files of `write_results` by name relative to the folder: all except `cost.json`."""
-    table, asked = results_table(run.results()), production or Production()
+    table, asked = results_of(run), production or Production()
     texts = {f"results.{form}": table.render(form) for form in ("csv", "tex")}
     texts |= {"results.md": "\n".join(_page(run, table, asked))}
     texts |= {f"tables/{name}.csv": found.render("csv") for name, found in _further(run, asked) if found.records}

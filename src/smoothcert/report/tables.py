@@ -32,7 +32,7 @@ def accuracy_table(run: Run) -> Table:
         (
             full(each["sigma"]),
             str(each["k"]),
-            "not recorded" if each["clean"] is None else _share(each["clean"], each["images"]),
+            *(_clean(each[name], each["images"]) for name in ("alone", "clean") if name in each),
             f"{LEAST if each['at_least'] else ''}{_share(each['certified'], each['images'])}",
             PARTIAL if each["low"] is None else percents(each["low"], each.get("high")),
             f"{'<= ' if each['at_least'] else ''}{each['abstained']}",
@@ -41,7 +41,9 @@ def accuracy_table(run: Run) -> Table:
         for each in records
     )
     interval = "95 % interval, lower end" if records[0]["at_least"] else "95 % interval"
-    headings = ("sigma", "k", "clean accuracy", "certified accuracy at r = 0", interval)
+    both = ("clean accuracy without the denoiser", "clean accuracy of the pipeline")
+    clean = both if run.spec.denoised else ("clean accuracy",)
+    headings = ("sigma", "k", *clean, "certified accuracy at r = 0", interval)
     return Table((*headings, "abstained", "wrong class"), rows, tuple(records))
 
 
@@ -52,7 +54,15 @@ def _accuracy(run: Run, entry: Entry) -> dict[str, Any]:
     low, high = (entry.low, entry.high) if entry.lines == entry.images else (None, None)
     ends = {"low": low} if entry.at_least else {"low": low, "high": high}
     correct = None if clean is None or entry.k not in clean.correct else sum(clean.correct[entry.k])
-    return {**record, **ends, "clean": correct}
+    found = {**record, **ends, "clean": correct}
+    if not run.spec.denoised:
+        return found
+    alone = None if clean is None or clean.alone is None else clean.alone.get(entry.k)
+    return {**found, "alone": None if alone is None else sum(alone)}
+
+
+def _clean(correct: int | None, images: int) -> str:
+    return "not recorded" if correct is None else _share(correct, images)
 
 
 def _share(count: int, images: int) -> str:

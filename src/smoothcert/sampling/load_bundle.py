@@ -1,13 +1,12 @@
 """Loading a bundle: the certified smoothed classifier, or an error; another numeric recipe is a warning.
 
-A bundle holds the weights of a custom network, but not its code. It therefore keeps a probe: the logits of a few fixed
-images, which are compared when the network is loaded.
+A bundle holds the weights of a custom network or denoiser, but not its code. It therefore keeps a probe: the logits of
+a few fixed images, which are compared when it is loaded.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from smoothcert.config import Recipe
+from smoothcert.config import DenoiserFacts, Recipe
 from smoothcert.errors import EvidenceError, ModelError
 from smoothcert.evidence.bundle.differences import tie_of, unlike, unlike_recipe
-from smoothcert.evidence.bundle.files import WEIGHTS, read_bundle
-from smoothcert.evidence.bundle.record import Bundle
+from smoothcert.evidence.bundle.files import DENOISER, WEIGHTS, read_bundle
+from smoothcert.evidence.bundle.record import Bundle, DenoiserFile
 from smoothcert.formats.card import card_from_values
-from smoothcert.models import Classifier, ModelOptions
-from smoothcert.models.adapters import classifier_of
+from smoothcert.models import Classifier, Denoiser, ModelOptions
+from smoothcert.models.adapters import classifier_of, frozen
 from smoothcert.models.checkpoints import read_weights
+from smoothcert.models.denoisers.adapt import Adapted
+from smoothcert.models.denoisers.load import DenoiserOptions, load_denoiser
+from smoothcert.models.denoisers.pipeline import denoised
 from smoothcert.models.resnet import load_built_in
 from smoothcert.models.state import load_state
+from smoothcert.sampling.base_model import DenoiserModel, check_is_denoiser, device_of_module, evaluating
 
 IMAGES, LOGITS = 4, 64
 TOLERANCE = 0.01
@@ -39,18 +42,17 @@ def probe(classifier: Classifier, shape: tuple[int, int, int], levels: int) -> L
     """Return the logits of the fixed images (at most 64 classes), in float32, without noise.
 
     Args:
-        classifier: in evaluation mode.
+        classifier: with a denoiser, the pipeline of both.
         shape: (C, H, W) of an image.
         levels: largest grey value.
 
     Raises:
         ModelError: the classifier fails on them.
     """
-    tensor = next(chain(classifier.module.parameters(), classifier.module.buffers()), None)
-    batch = torch.from_numpy(_images(classifier, shape, levels))
+    batch = torch.from_numpy(_images(classifier, shape, levels)).to(device_of_module(classifier.module))
     try:
-        with torch.inference_mode():
-            logits = classifier.module(batch if tensor is None else batch.to(tensor.device))
+        with torch.inference_mode(), evaluating(classifier.module):
+            logits = classifier.module(batch)
         array = logits.float().cpu().numpy()[:, :LOGITS]
     except Exception as error:  # the user's own code may fail in any way
         raise ModelError(
@@ -66,7 +68,7 @@ def probe(classifier: Classifier, shape: tuple[int, int, int], levels: int) -> L
 
 
 def check_probe(classifier: Classifier, shape: tuple[int, int, int], levels: int, kept: Logits) -> None:
-    """Check that a network returns the logits of the saved one for the fixed images.
+    """Check that a network, or a pipeline, returns the logits of the saved one for the fixed images.
 
     Raises:
         ModelError: it does not.
@@ -75,8 +77,9 @@ def check_probe(classifier: Classifier, shape: tuple[int, int, int], levels: int
     expected, logits = np.array(kept), np.array(found)
     if expected.shape != logits.shape or np.abs(expected - logits).max() > TOLERANCE * np.ptp(expected) + 1e-6:
         raise ModelError(
-            f"{classifier.reference} is not the network of this bundle: with the bundle's weights it returns other "
-            "logits for a few fixed images. Pass the code that was certified.",
+            f"{classifier.reference} is not the {'network' if classifier.denoiser is None else 'pipeline'} of this "
+            "bundle: with the bundle's weights it returns other logits for a few fixed images. Pass the code that was "
+            "certified.",
             code="E-MODEL-095",
         )
 
@@ -112,29 +115,38 @@ class Loaded:
         return tuple(unlike_recipe(recipe, before, when))
 
 
-def load_bundle(path: Path, model: nn.Module | None = None) -> Loaded:
+def load_bundle(path: Path, model: nn.Module | None = None, denoiser: DenoiserModel | None = None) -> Loaded:
     """Load a bundle after checking every file of it.
 
     Args:
         path: the bundle directory.
         model: for a custom network: a module of the same architecture, whose state dict is replaced.
+        denoiser: for a custom denoiser: likewise.
 
     Raises:
         EvidenceError: a file was changed, or the bundle is not what its run certified.
-        ModelError: the code of the network is needed and was not given, or is other code.
+        ModelError: the code of network or denoiser is needed and was not given, or is other code.
     """
     bundle = read_bundle(path)
     _refuse_uncertified(path, bundle)
     classifier = _built_in(path, bundle) if model is None else _custom(path, bundle, model)
+    before = _denoiser(path, bundle, denoiser)
+    if before is not None:
+        classifier = denoised(classifier, before, bundle.sigma)
+    if bundle.model.code:
+        check_probe(classifier, bundle.shape, bundle.levels, bundle.probe)
     return Loaded(bundle, classifier, _options(bundle))
 
 
 def _refuse_uncertified(path: Path, bundle: Bundle) -> None:
     """Check that the parts of a bundle are those that its record says were certified."""
-    certified = bundle.certified
+    certified, model = bundle.certified, (bundle.certified or bundle).model
     found = [] if certified is None else list(unlike(bundle, certified))
-    if tie_of((path / WEIGHTS).read_bytes(), (certified or bundle).model) == "other weights":
+    if tie_of((path / WEIGHTS).read_bytes(), model) == "other weights":
         found.append(f"{WEIGHTS} does not hold the weights {bundle.model.sha256[:19]}...")
+    before = model.denoiser if bundle.denoiser_file is not None else None
+    if before is not None and tie_of((path / DENOISER).read_bytes(), before) == "other weights":
+        found.append(f"{DENOISER} does not hold the weights {before.sha256[:19]}...")
     if found:
         raise EvidenceError(
             f"{path} is not what its run certified: {'; '.join(found)}. Make the bundle again from its run with "
@@ -183,15 +195,12 @@ def _custom(path: Path, bundle: Bundle, model: nn.Module) -> Classifier:
     declared = getattr(model, "smoothcert", None)
     card = weights.card if declared is None else card_from_values(declared, type(model).__name__)
     classifier = replace(classifier_of(model, card, weights.sha256, type(model).__name__), built_in=bundle.model.own)
-    checked = _checked(path, bundle, classifier)
-    check_probe(checked, bundle.shape, bundle.levels, bundle.probe)
-    return checked
+    return _checked(path, bundle, classifier)
 
 
 def _checked(path: Path, bundle: Bundle, classifier: Classifier) -> Classifier:
     """Compare the loaded classifier with the record, and take over its reference and hash."""
-    if classifier.sha256 != bundle.file_sha256:
-        raise EvidenceError(f"{path / WEIGHTS} was changed while it was read. Load the bundle again.", code="E-RUN-080")
+    _check_unchanged(path / WEIGHTS, classifier.sha256, bundle.file_sha256)
     if not classifier.mean:  # it was stated when the run was certified, not declared
         classifier = replace(classifier, mean=bundle.mean, std=bundle.std)
     for word, mine, theirs in (
@@ -205,3 +214,52 @@ def _checked(path: Path, bundle: Bundle, classifier: Classifier) -> Classifier:
                 code="E-RUN-081",
             )
     return replace(classifier, reference=bundle.model.reference, sha256=bundle.model.sha256)
+
+
+def _check_unchanged(file: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise EvidenceError(f"{file} was changed while it was read. Load the bundle again.", code="E-RUN-080")
+
+
+def _denoiser(path: Path, bundle: Bundle, given: DenoiserModel | None) -> Denoiser | None:
+    """Rebuild the denoiser, compare it with the record, and take over its reference and hash; None if there is none."""
+    facts, file = bundle.model.denoiser, bundle.denoiser_file
+    if facts is None or file is None:
+        if given is not None:
+            raise ModelError(f"{path}: the bundle has no denoiser; remove the denoiser.", code="E-MODEL-140")
+        return None
+    found = _built_in_denoiser(path, bundle) if given is None else _custom_denoiser(path, facts, file, given)
+    _check_unchanged(path / DENOISER, found.sha256, file.sha256)
+    mine = (found.arch, found.adapted, found.sigma_low, found.sigma)
+    theirs = (facts.arch, facts.adapted, facts.trained_low, facts.trained_sigma)
+    if mine != theirs:
+        raise EvidenceError(
+            f"{path}: expected the denoiser of the bundle (architecture, adaptation, lowest and highest trained sigma: "
+            f"{theirs}), got another ({mine}). Pass the denoiser that was certified.",
+            code="E-RUN-092",
+        )
+    return replace(found, reference=facts.reference, sha256=facts.sha256, source_sha256=facts.source_sha256)
+
+
+def _built_in_denoiser(path: Path, bundle: Bundle) -> Denoiser:
+    flag = bundle.model.code.get("denoiser")
+    if flag is not None:
+        raise ModelError(
+            f"{path}: its denoiser is not built in, so it must be given: {flag}, or load(DIR, denoiser=...) in Python. "
+            "A bundle never runs code that it names itself.",
+            code="E-MODEL-142",
+        )
+    return load_denoiser(str(path / DENOISER), DenoiserOptions(in_channels=bundle.shape[0]))
+
+
+def _custom_denoiser(path: Path, facts: DenoiserFacts, file: DenoiserFile, given: DenoiserModel) -> Denoiser:
+    """Load the weights of the bundle into a denoiser of the user."""
+    if facts.arch is not None:
+        raise ModelError(f"{path}: its denoiser is the built-in {facts.arch}; remove the denoiser.", code="E-MODEL-141")
+    check_is_denoiser(given)
+    weights = read_weights(path / DENOISER)
+    if not isinstance(given, Denoiser):
+        adapted = Adapted(given, file.value_range, file.takes_sigma)
+        given = Denoiser(adapted, "", type(given).__name__, adapted=adapted.words)
+    load_state(frozen(given.module), weights.state, str(path / DENOISER))
+    return replace(given, sha256=weights.sha256, sigma_low=facts.trained_low, sigma=facts.trained_sigma)

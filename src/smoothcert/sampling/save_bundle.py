@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from smoothcert.config import ModelFacts
+from smoothcert.config import DenoiserFacts, ModelFacts
 from smoothcert.config.request import IN_MEMORY
 from smoothcert.config.values import explain
 from smoothcert.errors import EvidenceError, ModelError, SpecError
 from smoothcert.evidence import Run, open_run
 from smoothcert.evidence.bundle.differences import certified_of, tie_of, unlike, unlike_recipe
 from smoothcert.evidence.bundle.files import write_bundle
-from smoothcert.evidence.bundle.record import OF_THE_MACHINE, Bundle, BundledModel, Certified, Facts
+from smoothcert.evidence.bundle.record import (
+    OF_THE_MACHINE,
+    Bundle,
+    BundledModel,
+    Certified,
+    DenoiserFile,
+    Facts,
+)
 from smoothcert.evidence.directory import refuse_occupied
-from smoothcert.formats.card import Card
-from smoothcert.import_factory import Consent
-from smoothcert.models import Classifier, ModelOptions, at_sigma, load_classifier
-from smoothcert.models.checkpoints import STATE_DICTS, read_bytes, sha256_of
+from smoothcert.models import Classifier, Denoiser
+from smoothcert.models.checkpoints import sha256_of
+from smoothcert.models.denoisers.adapt import hash_of, value_range_of
 from smoothcert.models.state import state_sha256
+from smoothcert.sampling.base_model import code_sha256
+from smoothcert.sampling.bundled_parts import Parts, certified_parts, check_holdable, parts_of
 from smoothcert.sampling.load_bundle import probe
 from smoothcert.stats import prediction_looks
 from smoothcert.verify import damage
@@ -33,10 +39,6 @@ from smoothcert.version import __version__
 
 if TYPE_CHECKING:
     from smoothcert.sampling.smoothed import SmoothedClassifier
-
-
-FILES = (".safetensors", *STATE_DICTS, ".pt2", ".ts", ".onnx")
-"""Suffixes of weights files, which are hashed before they are read."""
 
 
 def check_whole(run: Run) -> None:
@@ -76,118 +78,6 @@ def level_of(run: Run, sigma: float | None) -> float:
             code="E-SPEC-028",
         )
     return sigma
-
-
-def certified_classifier(
-    run: Run, sigma: float, moved: Mapping[str, str | None], trust_model: bool
-) -> tuple[Classifier, bytes]:
-    """Load the classifier that a run certified at one noise level, and its weights as a safetensors file.
-
-    A file is hashed before it is read.
-
-    Args:
-        run: a run.
-        sigma: one of its noise levels.
-        moved: new `model` and `weights`; may contain ``{sigma}``.
-        trust_model: run files that are code, and code that only the run names.
-
-    Raises:
-        EvidenceError: it is not the classifier of the run.
-        ModelError: it cannot be loaded, or a bundle cannot hold it.
-    """
-    spec, facts = run.spec, run.spec.model_at(sigma)
-    if spec.request.model == IN_MEMORY:
-        raise ModelError(
-            f"{run.directory.path} was made from Python objects, which no file holds. Save it from Python: "
-            "smoothcert.SmoothedClassifier(model, sigma, num_classes).save(path, run=run).",
-            code="E-MODEL-112",
-        )
-    name = at_sigma(moved.get("model") or spec.request.model, facts.written)
-    beside = moved.get("weights") or spec.request.weights
-    beside = None if beside is None else at_sigma(beside, facts.written)
-    file = _file(beside or name)
-    if file is not None and not file.is_file():
-        raise EvidenceError(
-            f"{file}: no such file. If it was moved, give its path with --model or --weights.", code="E-RUN-084"
-        )
-    data = None if file is None else read_bytes(file)
-    if data is not None:
-        _check_hash(sha256_of(data), beside or name, facts)
-    consent = Consent(model=bool(moved.get("model")), trust=trust_model)
-    options = ModelOptions.of(spec.request, beside, spec.classes, spec.data.shape[0], consent)
-    classifier = load_classifier(name, options)
-    _check_hash(classifier.sha256, beside or name, facts)
-    _check_source(classifier, name, facts)
-    check_holdable(classifier, facts.adapted)
-    as_it_is = data is not None and file is not None and file.suffix == ".safetensors"
-    return classifier, data if as_it_is and data is not None else weights_bytes(classifier)
-
-
-def check_holdable(classifier: Classifier, adapted: tuple[str, ...]) -> None:
-    """Check that a classifier is only weights and normalisation, which is all that a bundle holds.
-
-    Args:
-        classifier: as it was loaded.
-        adapted: the steps between the noisy image and its network, in words.
-
-    Raises:
-        ModelError: another runtime runs it, or there are such steps.
-    """
-    more = (f"it is run by {classifier.runtime.name}",) if classifier.runtime is not None else adapted
-    if more:
-        raise ModelError(
-            f"{classifier.reference}: a bundle holds a torch network's weights and normalisation, and this classifier "
-            f"has more: {'; '.join(more)}. Certify and bundle a module:factory that includes it.",
-            code="E-MODEL-101",
-        )
-
-
-def weights_bytes(classifier: Classifier, *known: str | None) -> bytes:
-    """Return the weights of a classifier as a safetensors file: the original one if it is found, else a new one.
-
-    Args:
-        classifier: its reference is tried first.
-        known: other paths to try.
-    """
-    from safetensors.torch import save
-
-    for name in (classifier.reference, *known):
-        source = _file(name or "")
-        if source is not None and source.suffix == ".safetensors" and source.is_file():
-            data = source.read_bytes()
-            if sha256_of(data) == classifier.sha256:
-                return data
-    state = classifier.module.state_dict()
-    card = Card(classifier.arch, classifier.num_classes, None, classifier.input_shape, classifier.mean, classifier.std)
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    fresh: bytes = save(tensors, metadata={"smoothcert": card.as_json()})
-    return fresh
-
-
-def _file(name: str) -> Path | None:
-    """Return the weights file of a model reference, or None for code without one."""
-    if name == "demo":
-        return Path(str(files("smoothcert.models") / "shipped" / "demo.safetensors"))
-    path = Path(name)
-    return path if path.suffix in FILES and not re.match("(timm|monai):", name) else None
-
-
-def _check_source(classifier: Classifier, name: str, facts: ModelFacts) -> None:
-    if facts.source_sha256 not in (None, classifier.source_sha256):
-        raise EvidenceError(
-            f"{name}: the source file of this code is not that of this run ({facts.source_sha256[:19]}...). Restore "
-            "the file, or give --model with an unchanged copy.",
-            code="E-RUN-085",
-        )
-
-
-def _check_hash(found: str, name: str, facts: ModelFacts) -> None:
-    if found != facts.sha256:
-        raise EvidenceError(
-            f"{name} is not the classifier that this run certified at sigma {facts.sigma:g} "
-            f"({facts.sha256[:19]}...). Point --model or --weights at the unchanged file.",
-            code="E-RUN-086",
-        )
 
 
 _T = TypeVar("_T", bound=Facts)
@@ -238,19 +128,18 @@ def save_bundle(
         opened = run if isinstance(run, Run) else open_run(Path(run))
         check_whole(opened)
         certified = certified_of(opened, level_of(opened, g.sigma))
-    names = () if certified is None else (certified.model.weights, certified.model.reference)
-    weights = weights_bytes(g.classifier, *names)
-    facts = _facts(g, settings, certified, sha256_of(weights))
+    parts = parts_of(g.classifier, None if certified is None else certified.model)
+    facts = _facts(g, settings, certified, parts)
     if certified is not None:
-        _refuse_unlike(facts, certified, weights)
+        _refuse_unlike(facts, certified, parts, _other_code(g.classifier, opened.spec.model_at(g.sigma)))
     more = {"n0": g.settings.n0, "bound": g.settings.bound, "certified": certified}
-    return write(path, facts, (g.classifier, weights), settings, more)
+    return write(path, facts, parts, settings, more)
 
 
-def _facts(g: SmoothedClassifier, settings: BundleRequest, certified: Certified | None, file_sha256: str) -> Facts:
+def _facts(g: SmoothedClassifier, settings: BundleRequest, certified: Certified | None, parts: Parts) -> Facts:
     """Return the facts that identify this classifier."""
-    classifier = g.classifier
-    known = classifier.sha256 and (certified is not None or classifier.sha256 == file_sha256)
+    classifier = g.classifier.behind or g.classifier
+    known = classifier.sha256 and (certified is not None or classifier.sha256 == sha256_of(parts.weights))
     shape = settings.shape or (certified.shape if certified else classifier.input_shape)
     if shape is None:
         raise SpecError("This classifier declares no image shape: add shape=(C, H, W).", code="E-SPEC-030")
@@ -266,7 +155,7 @@ def _facts(g: SmoothedClassifier, settings: BundleRequest, certified: Certified 
         preprocessing=certified.preprocessing if certified else (),
         mean=classifier.mean,
         std=classifier.std,
-        class_names=_names(classifier, settings, certified),
+        class_names=_names(g.classifier, settings, certified),
         model=BundledModel(
             arch=classifier.arch,
             own=classifier.built_in,
@@ -274,8 +163,27 @@ def _facts(g: SmoothedClassifier, settings: BundleRequest, certified: Certified 
             weights=None,
             sha256=classifier.sha256 if known else _state(classifier),
             state_sha256=certified.model.state_sha256 if certified else None,
+            denoiser=_denoiser_facts(g.classifier.denoiser, certified, parts),
         ),
         recipe=recipe,
+    )
+
+
+def _denoiser_facts(denoiser: Denoiser | None, certified: Certified | None, parts: Parts) -> DenoiserFacts | None:
+    if denoiser is None or parts.denoiser is None:
+        return None
+    state = hash_of(denoiser)
+    known = denoiser.sha256 and (certified is not None or denoiser.sha256 == sha256_of(parts.denoiser))
+    return DenoiserFacts(
+        reference=denoiser.reference,
+        weights=None,
+        sha256=denoiser.sha256 if known else state,
+        arch=denoiser.arch,
+        trained_low=denoiser.sigma_low,
+        trained_sigma=denoiser.sigma,
+        adapted=denoiser.adapted,
+        source_sha256=denoiser.source_sha256,
+        state_sha256=state,
     )
 
 
@@ -298,10 +206,23 @@ def _names(classifier: Classifier, settings: BundleRequest, certified: Certified
     return names
 
 
-def _refuse_unlike(facts: Facts, certified: Certified, weights: bytes) -> None:
-    found = [*unlike(facts, certified), *unlike_recipe(facts.recipe, certified.recipe)]
-    if not found and tie_of(weights, certified.model) == "other weights":
+def _other_code(classifier: Classifier, recorded: ModelFacts) -> Iterator[str]:
+    """Yield which parts have other code than those of a run that was made from Python objects."""
+    parts = (classifier.behind or classifier, classifier.denoiser)
+    for name, part, facts in zip(("network", "denoiser"), parts, (recorded, recorded.denoiser), strict=True):
+        if part is None or facts is None or part.source_sha256 is not None or facts.source_sha256 is None:
+            continue
+        if facts.reference.startswith(IN_MEMORY) and code_sha256(part.module) != facts.source_sha256:
+            yield f"structure, attributes or source of the {name} are not those of the run"
+
+
+def _refuse_unlike(facts: Facts, certified: Certified, parts: Parts, more: Iterator[str]) -> None:
+    found = [*unlike(facts, certified), *unlike_recipe(facts.recipe, certified.recipe), *more]
+    if not found and tie_of(parts.weights, certified.model) == "other weights":
         found = ["its weights file was not found under the name in the run"]
+    denoiser = certified.model.denoiser
+    if not found and denoiser and parts.denoiser and tie_of(parts.denoiser, denoiser) == "other weights":
+        found = ["the weights file of its denoiser was not found under the name in the run"]
     if found:
         raise EvidenceError(
             f"This is not the classifier that the run certified: {'; '.join(found)}. "
@@ -310,15 +231,13 @@ def _refuse_unlike(facts: Facts, certified: Certified, weights: bytes) -> None:
         )
 
 
-def write(
-    path: Path, facts: Facts, model: tuple[Classifier, bytes], settings: BundleRequest, more: dict[str, Any]
-) -> Bundle:
+def write(path: Path, facts: Facts, parts: Parts, settings: BundleRequest, more: dict[str, Any]) -> Bundle:
     """Write the bundle of a classifier.
 
     Args:
         path: a new or empty folder.
         facts: the facts that identify it.
-        model: the classifier, and its weights as a safetensors file.
+        parts: the classifier, and its weights.
         settings: samples and alpha of a prediction.
         more: `n0`, `bound` and `certified` of the record.
 
@@ -326,19 +245,27 @@ def write(
         SpecError: n samples can never decide, or a value is out of range.
     """
     prediction_looks(settings.n, settings.alpha)  # refuses an n that can never decide
-    classifier, weights = model
     bundle = _valid(
         Bundle,
         **{name: getattr(facts, name) for name in Facts.model_fields},
         **more,
         smoothcert=__version__,
-        file_sha256=sha256_of(weights),
+        file_sha256=sha256_of(parts.weights),
         n=settings.n,
         alpha=settings.alpha,
-        probe=probe(classifier, facts.shape, facts.levels) if classifier.arch is None else (),
+        probe=probe(parts.classifier, facts.shape, facts.levels) if facts.model.code else (),
+        denoiser_file=_denoiser_file(parts),
     )
-    write_bundle(path, bundle, weights)
+    write_bundle(path, bundle, parts.weights, parts.denoiser)
     return bundle
+
+
+def _denoiser_file(parts: Parts) -> DenoiserFile | None:
+    denoiser = parts.classifier.denoiser
+    if denoiser is None or parts.denoiser is None:
+        return None
+    value_range, takes_sigma = value_range_of(denoiser)
+    return DenoiserFile(sha256=sha256_of(parts.denoiser), value_range=value_range, takes_sigma=takes_sigma)
 
 
 def _valid(kind: type[_T], **fields: Any) -> _T:
@@ -356,25 +283,26 @@ def bundle_run(
     moved: dict[str, str | None] | None = None,
     trust_model: bool = False,
 ) -> Bundle:
-    """Write the bundle of one noise level of a finished run, from the run's own classifier.
+    """Write the bundle of one noise level of a finished run, from the run's own classifier and denoiser.
 
     Args:
         run: a sealed run.
         path: a new or empty folder.
         sigma: one of its noise levels; None if it has only one.
         settings: samples and alpha of a prediction.
-        moved: new `model` and `weights`; their content must be unchanged. Code must be named here: a run is data and
-            never names code.
+        moved: new `model`, `weights`, `denoiser` and `denoiser_weights`; their content must be unchanged. Code must be
+            named here: a run is data and never names code.
         trust_model: run files that are code, and code that only the run names.
 
     Raises:
-        EvidenceError: the run is not sealed or damaged, the classifier is not the run's, or the folder is not empty.
-        ModelError: the classifier cannot be loaded.
+        EvidenceError: the run is not sealed or damaged, classifier or denoiser are not the run's, or the folder is not
+            empty.
+        ModelError: classifier or denoiser cannot be loaded.
         SpecError: the run has several noise levels and none is given, or n samples can never decide.
     """
     refuse_occupied(path)
     check_whole(run)
     certified = certified_of(run, level_of(run, sigma))
-    classifier, weights = certified_classifier(run, certified.sigma, moved or {}, trust_model)
+    parts = certified_parts(run, certified.sigma, moved or {}, trust_model)
     more = {"n0": run.spec.request.n0, "bound": certified.bound, "certified": certified}
-    return write(path, certified, (classifier, weights), settings, more)
+    return write(path, certified, parts, settings, more)

@@ -16,7 +16,7 @@ from smoothcert.config import CertifyConfig, RuntimeConfig
 from smoothcert.config.values import make
 from smoothcert.errors import DataError, RecipeError, SpecError
 from smoothcert.progress import interactive
-from smoothcert.sampling.base_model import Model, as_classifier
+from smoothcert.sampling.base_model import DenoiserModel, Model, as_classifier, behind
 from smoothcert.sampling.batches import Batches, Images, batches_of, count_of, device_of
 from smoothcert.sampling.certificates import Certificates, Predictions
 from smoothcert.sampling.protocol import PredictionVotes
@@ -40,7 +40,7 @@ class SmoothedClassifier(Smoothing):
     evaluation mode; the training flags its owner set are restored after each call.
 
     Attributes:
-        model: the base classifier f.
+        model: the base classifier f; with a denoiser, the pipeline of both.
         num_samples: noise samples per image that `g(x)` takes.
         bundle: the record of the bundle it was loaded from, or None.
         warnings: where this machine computes otherwise than the bundle says, in words.
@@ -67,6 +67,7 @@ class SmoothedClassifier(Smoothing):
         sigma: float,
         num_classes: int,
         *,
+        denoiser: DenoiserModel | None = None,
         noise: Literal["grid", "gaussian"] = "grid",
         levels: Literal[255, 4095, 65535] = 255,
         quantize: bool = False,
@@ -83,6 +84,8 @@ class SmoothedClassifier(Smoothing):
             model: maps float (n, C, H, W) in [0, 1] to logits (n, num_classes); a module, or any callable.
             sigma: noise standard deviation, in units of the [0, 1] range, above 0 and at most 4.
             num_classes: number of classes, 2 or more.
+            denoiser: for a classifier that was trained without noise: a module that maps noisy images, or noisy images
+                and sigma, to images. The smoothed classifier is then that of the pipeline of both.
             noise: "grid": integer steps on the images' own grid, sound in computer arithmetic. "gaussian": ordinary
                 float noise for images of any values, arithmetic not covered by the certificate.
             levels: grid images are integers 0..levels divided by levels (255: 8 bits, 4095: 12, 65535: 16).
@@ -104,7 +107,8 @@ class SmoothedClassifier(Smoothing):
         settings = make(CertifyConfig, sigma=(sigma,), noise=NOISE[noise], bound=bound, n0=n0, seed=seed)
         compiled: Literal["on", "off"] = "on" if compile else "off"
         runtime = make(RuntimeConfig, precision=precision, batch_size=batch_size, compile=compiled)
-        super().__init__(as_classifier(model), num_classes, settings, runtime, (levels, quantize))
+        classifier = behind(denoiser, as_classifier(model), float(sigma))
+        super().__init__(classifier, num_classes, settings, runtime, (levels, quantize))
         self.num_samples = 1000
         self.warnings: tuple[str, ...] = ()
 
@@ -228,6 +232,8 @@ class SmoothedClassifier(Smoothing):
         path: str | PathLike[str],
         model: nn.Module | None = None,
         device: Literal["auto", "cpu", "cuda"] | None = None,
+        *,
+        denoiser: DenoiserModel | None = None,
     ) -> SmoothedClassifier:
         """Load a bundle directory; every file of it is checked.
 
@@ -239,18 +245,19 @@ class SmoothedClassifier(Smoothing):
             path: the bundle directory.
             model: for a network that is not built in: a module of its architecture, whose weights are replaced.
             device: where to run it; None: a processor if it was certified on one, else an accelerator if there is one.
+            denoiser: for a denoiser that is not built in: a module of its architecture, whose weights are replaced.
 
         Returns:
             The classifier; its `bundle` is the record, its `warnings` say where this machine computes otherwise.
 
         Raises:
             EvidenceError: a file was changed, or the bundle is not the object its run certified.
-            ModelError: the network's code is needed and was not given, or is other code.
+            ModelError: the code of network or denoiser is needed and was not given, or is other code.
             RecipeError: this machine cannot run the precision.
         """
         from smoothcert.sampling.load_bundle import load_bundle
 
-        loaded = load_bundle(Path(path), model)
+        loaded = load_bundle(Path(path), model, denoiser)
         bundle = loaded.bundle
         g = cls(loaded.classifier, bundle.sigma, len(bundle.class_names), levels=bundle.levels, **loaded.options)
         g.bundle, g.num_samples = bundle, bundle.n
@@ -287,7 +294,9 @@ class SmoothedClassifier(Smoothing):
     def __repr__(self) -> str:
         """The object on one line."""
         noise = next(name for name, stored in NOISE.items() if stored == self._settings.noise)
+        inner = self.classifier.behind or self.classifier
+        denoiser = f", denoiser={self.classifier.denoiser.reference!r}" if self.classifier.denoiser else ""
         return (
-            f"SmoothedClassifier({type(self.model).__name__}, sigma={self.sigma:g}, num_classes={self.num_classes}, "
-            f"noise={noise!r}, device={str(self.device)!r})"
+            f"SmoothedClassifier({type(inner.module).__name__}{denoiser}, sigma={self.sigma:g}, "
+            f"num_classes={self.num_classes}, noise={noise!r}, device={str(self.device)!r})"
         )

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from smoothcert.data.dataset import ImageSet
-from smoothcert.training.settings import TrainingSettings
-from smoothcert.training.start import Start
+from smoothcert.training.settings import Schedule
 
 Noise = float | torch.Tensor
 
@@ -23,6 +22,7 @@ class Pool:
         levels: the largest grey value: 255, 4095 or 65535.
         mean: of the network's input normalisation, in [0, 1]: one number per channel, or one for all.
         std: of the network's input normalisation.
+        denoiser: a frozen denoiser that is applied to the noisy images, or None.
     """
 
     images: torch.Tensor
@@ -30,6 +30,7 @@ class Pool:
     levels: int
     mean: torch.Tensor
     std: torch.Tensor
+    denoiser: torch.nn.Module | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -37,6 +38,10 @@ class Pool:
     def take(self, rows: torch.Tensor) -> "Pool":
         """Return the pool of some rows."""
         return replace(self, images=self.images[rows], labels=self.labels[rows])
+
+    def unit(self, images: torch.Tensor) -> torch.Tensor:
+        """Return images (n, H, W, C) in [0, 1]: float (n, C, H, W)."""
+        return images.float().div_(self.levels).permute(0, 3, 1, 2)
 
     def noisy(self, images: torch.Tensor, sigma: Noise, generator: torch.Generator) -> torch.Tensor:
         """Return the network's input for images (n, H, W, C): float (n, C, H, W), with N(0, sigma^2) added, normalised.
@@ -46,15 +51,25 @@ class Pool:
         unit = images.float().div_(self.levels)
         noise = torch.randn(unit.shape, generator=generator, device=unit.device)
         unit = unit.add_(noise, alpha=sigma) if isinstance(sigma, float) else unit.add_(noise.mul_(sigma))
+        if self.denoiser is not None:
+            with torch.no_grad():
+                unit = self.denoiser(unit.permute(0, 3, 1, 2), sigma).float().permute(0, 2, 3, 1)
         return unit.sub_(self.mean).div_(self.std).permute(0, 3, 1, 2)
 
 
-def pool_of(images: ImageSet, start: Start, device: str) -> Pool:
-    """Return all images of a set on the device, with the normalisation of the network."""
+def pool_of(
+    images: ImageSet,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    device: str,
+    denoiser: torch.nn.Module | None = None,
+) -> Pool:
+    """Return all images of a set on the device, with the normalisation of the network, behind a denoiser or none."""
     pixels = np.array(images.images, dtype=np.uint8 if images.levels == 255 else np.int32)
     labels = torch.from_numpy(images.labels.copy())
-    mean, std = torch.tensor(start.mean), torch.tensor(start.std)
-    return Pool(torch.from_numpy(pixels).to(device), labels.to(device), images.levels, mean.to(device), std.to(device))
+    normalisation = torch.tensor(mean).to(device), torch.tensor(std).to(device)
+    denoiser = None if denoiser is None else denoiser.to(device)
+    return Pool(torch.from_numpy(pixels).to(device), labels.to(device), images.levels, *normalisation, denoiser)
 
 
 def split(pool: Pool, share: float, generator: torch.Generator) -> tuple[Pool, Pool]:
@@ -85,7 +100,7 @@ def flipped_and_rotated(images: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def noise_levels(settings: TrainingSettings, count: int, generator: torch.Generator) -> Noise:
+def noise_levels(settings: Schedule, count: int, generator: torch.Generator) -> Noise:
     """Return the noise level of each image: sigma, or drawn log-uniformly between sigma_low and sigma."""
     if settings.sigma_low is None:
         return float(settings.sigma)

@@ -7,11 +7,10 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from smoothcert.data.dataset import ImageSet
@@ -20,10 +19,10 @@ from smoothcert.evidence.directory import write_derived
 from smoothcert.formats.card import Card
 from smoothcert.models.checkpoints import read_tensors, save_weights, write_tensors
 from smoothcert.models.state import State
-from smoothcert.training.settings import EpochReport, TrainingSettings
+from smoothcert.training.settings import DenoiserReport, EpochReport, TrainingSettings
 from smoothcert.training.start import MEAN, STD, Start
 
-MODEL, MOMENTUM, FACTS = "model.", "momentum.", "training"
+FACTS = "training"
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,12 @@ class Checkpoint:
     """State of a training after an epoch.
 
     Args:
-        model: the state dict.
-        momentum: the optimiser's buffer of each parameter, in order; None: not used yet.
-        log: results of each epoch.
+        tensors: state of model and optimiser, by name.
+        log: one row per epoch.
     """
 
-    model: State
-    momentum: list[torch.Tensor | None]
-    log: list[EpochReport]
+    tensors: State
+    log: list[dict[str, Any]]
 
 
 def save_checkpoint(path: Path, identity: Identity, checkpoint: Checkpoint) -> None:
@@ -61,17 +58,9 @@ def save_checkpoint(path: Path, identity: Identity, checkpoint: Checkpoint) -> N
     Raises:
         ModelError: it cannot be written.
     """
-    tensors = {MODEL + name: tensor for name, tensor in checkpoint.model.items()}
-    for i, buffer in enumerate(checkpoint.momentum):
-        if buffer is not None:
-            tensors[f"{MOMENTUM}{i}"] = buffer
-    facts = {
-        "identity": identity.flat(),
-        "momentum": len(checkpoint.momentum),
-        "log": [asdict(report) for report in checkpoint.log],
-    }
+    facts = {"identity": identity.flat(), "log": checkpoint.log}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, tensors, {FACTS: json.dumps(facts)})
+    write_tensors(path, checkpoint.tensors, {FACTS: json.dumps(facts)})
 
 
 def load_checkpoint(path: Path, identity: Identity) -> Checkpoint | None:
@@ -86,12 +75,9 @@ def load_checkpoint(path: Path, identity: Identity) -> Checkpoint | None:
     tensors, metadata = read_tensors(path)
     try:
         facts = json.loads(metadata[FACTS])
-        before, count = dict(facts["identity"]), int(facts["momentum"])
-        log = [EpochReport(**row) for row in facts["log"]]
+        before, log = dict(facts["identity"]), [dict(row) for row in facts["log"]]
     except (KeyError, TypeError, ValueError):
-        raise ModelError(
-            f"{path} is not a training checkpoint; remove it, or choose another --out.", code="E-MODEL-104"
-        ) from None
+        raise not_a_checkpoint(path) from None
     now = identity.flat()
     changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if changed:
@@ -101,12 +87,21 @@ def load_checkpoint(path: Path, identity: Identity) -> Checkpoint | None:
             "command that started it, choose another --out, or remove the checkpoint.",
             code="E-SPEC-102",
         )
-    model = {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
-    return Checkpoint(model, [tensors.get(f"{MOMENTUM}{i}") for i in range(count)], log)
+    return Checkpoint(tensors, log)
+
+
+def not_a_checkpoint(path: Path) -> ModelError:
+    """Return the error for a file that is not the checkpoint of a training."""
+    return ModelError(f"{path} is not a training checkpoint; remove it, or choose another --out.", code="E-MODEL-104")
+
+
+def part(tensors: State, prefix: str) -> State:
+    """Return the tensors whose names start with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _short(value: Any) -> str:
-    text = "none" if value is None else str(value["model"] if isinstance(value, dict) else value)
+    text = "none" if value is None else str(value.get("model", "new") if isinstance(value, dict) else value)
     return text[:19]
 
 
@@ -137,7 +132,7 @@ def save(
         input_shape=images.shape,
         mean=start.mean if start else (MEAN,) * channels,
         std=start.std if start else (STD,) * channels,
-        sigma=float(settings.sigma) if settings.sigma_low is None else None,
+        sigma=float(settings.sigma) if settings.sigma_low is None and not (start and start.denoiser) else None,
         class_names=images.class_names,
         recipe={
             "settings": settings.as_dict(),
@@ -149,10 +144,10 @@ def save(
     save_weights(module, card, path)
 
 
-def write_log(path: Path, reports: Sequence[EpochReport]) -> None:
-    """Write one CSV row per epoch with the fields of `EpochReport` (empty: not measured), replacing the file."""
+def write_log(path: Path, reports: Sequence[EpochReport | DenoiserReport]) -> None:
+    """Write one CSV row per epoch with the fields of its report (empty: not measured), replacing the file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(EpochReport.names())
+    writer.writerow(field.name for field in fields(reports[0]))
     writer.writerows(astuple(report) for report in reports)
     write_derived(path, text.getvalue())

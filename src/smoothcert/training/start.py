@@ -1,13 +1,13 @@
 """The network from which training starts: a newly initialised one, or a trained classifier."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from smoothcert.data.dataset import ImageSet
 from smoothcert.errors import ModelError
-from smoothcert.models import Classifier, ModelOptions, load_classifier
+from smoothcert.models import Classifier, Denoiser, ModelOptions, load_classifier
 from smoothcert.models.resnet import build
 from smoothcert.training.settings import DEFAULT_ARCH, TrainingSettings
 
@@ -25,6 +25,7 @@ class Start:
         std: one number per channel, by which they are then divided.
         arch: a built-in architecture, or None.
         origin: reference of the trained classifier and the hash of its weights; None: newly initialised.
+        denoiser: the denoiser before it, which is not trained, or None.
     """
 
     module: nn.Module
@@ -32,6 +33,12 @@ class Start:
     std: tuple[float, ...]
     arch: str | None
     origin: dict[str, str] | None = None
+    denoiser: Denoiser | None = None
+
+    def behind(self, denoiser: Denoiser) -> "Start":
+        """Return the same start behind a denoiser."""
+        origin = {**(self.origin or {}), "denoiser": denoiser.reference, "denoiser_sha256": denoiser.sha256}
+        return replace(self, origin=origin, denoiser=denoiser)
 
 
 def new_start(images: ImageSet, arch: str, seed: int) -> Start:
@@ -79,7 +86,7 @@ def pretrained_start(images: ImageSet, model: str, options: ModelOptions) -> Sta
                 f"--from: {model} declares {name} {declared}, but the images have {actual}.", code="E-MODEL-107"
             )
     _check_logits(classifier.module, images, model)
-    return _start(classifier, images.shape[0])
+    return start_of(classifier, images.shape[0])
 
 
 def _check_logits(module: nn.Module, images: ImageSet, model: str) -> None:
@@ -100,7 +107,8 @@ def _check_logits(module: nn.Module, images: ImageSet, model: str) -> None:
         )
 
 
-def _start(classifier: Classifier, channels: int) -> Start:
+def start_of(classifier: Classifier, channels: int) -> Start:
+    """Return a trained classifier as the start of training; its weights get gradients."""
     module = classifier.module
     for parameter in module.parameters():
         parameter.requires_grad_(parameter.is_floating_point())

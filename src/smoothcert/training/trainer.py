@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +21,12 @@ from smoothcert.data.dataset import ImageSet
 from smoothcert.errors import ModelError, SpecError
 from smoothcert.models.state import load_state
 from smoothcert.training.batches import Noise, Pool, epoch_rows, flipped_and_rotated, noise_levels, pool_of, split
-from smoothcert.training.checkpoint import Checkpoint, Identity, load_checkpoint, save_checkpoint
-from smoothcert.training.settings import EpochReport, TrainingSettings
+from smoothcert.training.checkpoint import Checkpoint, Identity, load_checkpoint, part, save_checkpoint
+from smoothcert.training.settings import EpochReport, Schedule, TrainingSettings
 from smoothcert.training.start import Start, start_and_settings
 
+MODEL, MOMENTUM = "model.", "momentum."
+"""Prefixes of tensors in a checkpoint."""
 SMALLEST = 1e-8
 """Lower limit of probabilities in logarithms."""
 
@@ -84,7 +88,7 @@ def accuracy(module: nn.Module, pool: Pool, settings: TrainingSettings, sigma: f
     return right / len(pool)
 
 
-def precision(settings: TrainingSettings) -> torch.autocast:
+def precision(settings: Schedule) -> torch.autocast:
     """Return the autocast context of the forward pass."""
     return torch.autocast(settings.device, torch.bfloat16, enabled=settings.precision == "bf16")
 
@@ -95,26 +99,31 @@ class Trainer:
     def __init__(self, module: nn.Module, pool: Pool, settings: TrainingSettings) -> None:
         self.module, self.pool, self.settings = module, pool, settings
         self.optimiser = torch.optim.SGD(
-            _parameter_groups(module, settings.weight_decay), lr=0.0, momentum=0.9, nesterov=True
+            parameter_groups(module, settings.weight_decay), lr=0.0, momentum=0.9, nesterov=True
         )
         self.batches = max(len(pool) // settings.batch_size, 1)
         self.step_count = 0
 
     def checkpoint(self, reports: list[EpochReport]) -> Checkpoint:
         """Return the state that the next epoch needs."""
-        momentum = [self.optimiser.state[p].get("momentum_buffer") for p in self._parameters()]
-        return Checkpoint(self.module.state_dict(), momentum, list(reports))
+        tensors = {f"{MODEL}{name}": tensor for name, tensor in self.module.state_dict().items()}
+        for i, parameter in enumerate(self._parameters()):
+            buffer = self.optimiser.state[parameter].get("momentum_buffer")
+            if buffer is not None:
+                tensors[f"{MOMENTUM}{i}"] = buffer
+        return Checkpoint(tensors, [asdict(report) for report in reports])
 
     def resume(self, checkpoint: Checkpoint | None) -> list[EpochReport]:
         """Load a checkpoint, if there is one, and return the reports of the completed epochs."""
         if checkpoint is None:
             return []
-        load_state(self.module, checkpoint.model, "the checkpoint")
-        for parameter, buffer in zip(self._parameters(), checkpoint.momentum, strict=True):
+        load_state(self.module, part(checkpoint.tensors, MODEL), "the checkpoint")
+        for i, parameter in enumerate(self._parameters()):
+            buffer = checkpoint.tensors.get(f"{MOMENTUM}{i}")
             if buffer is not None:
                 self.optimiser.state[parameter]["momentum_buffer"] = buffer.to(parameter)
         self.step_count = len(checkpoint.log) * self.batches
-        return list(checkpoint.log)
+        return [EpochReport(**row) for row in checkpoint.log]
 
     def run_epoch(self, epoch: int, holdout: Pool) -> EpochReport:
         """Train one epoch, and measure the accuracy on the held-out images."""
@@ -134,22 +143,18 @@ class Trainer:
 
     def _epoch(self, epoch: int) -> tuple[float, float]:
         """Train on the pool once; return (mean loss, accuracy on noisy images)."""
-        generator = torch.Generator(self.settings.device).manual_seed(_seed_of(self.settings.seed, epoch))
-        torch.manual_seed(_seed_of(self.settings.seed, epoch))  # the user's network may draw numbers, for dropout
+        generator = torch.Generator(self.settings.device).manual_seed(seed_of(self.settings.seed, epoch))
+        torch.manual_seed(seed_of(self.settings.seed, epoch))  # the user's network may draw numbers, for dropout
         self.module.train()
         losses, right, seen = [], 0, 0
         for rows in epoch_rows(len(self.pool), self.settings.batch_size, generator):
-            loss, correct = self._step(self.pool.take(rows), generator)
+            loss, correct = self.step(self.pool.take(rows), generator)
             losses.append(loss)
             right, seen = right + correct, seen + len(rows)
-        mean = sum(losses) / len(losses)
-        if not math.isfinite(mean):
-            raise ModelError(
-                f"training: the loss must be finite, got {mean}; lower the learning rate.", code="E-MODEL-110"
-            )
-        return mean, right / seen
+        return finite_mean(losses), right / seen
 
-    def _step(self, batch: Pool, generator: torch.Generator) -> tuple[float, int]:
+    def step(self, batch: Pool, generator: torch.Generator) -> tuple[float, int]:
+        """Take one step on a batch; return the loss, and the number of noisy images that were classified right."""
         self._set_rate()
         augmented = flipped_and_rotated(batch.images) if self.settings.augment == "turns" else batch.images
         images = torch.cat([augmented] * self.settings.samples)
@@ -163,19 +168,26 @@ class Trainer:
         return float(loss.detach()), int((logits[: len(batch)].argmax(1) == batch.labels).sum())
 
     def _set_rate(self) -> None:
-        """One cycle: linear to the peak over the first fifth, then a cosine to nought."""
-        done = self.step_count / (self.settings.epochs * self.batches)
+        rate = one_cycle(self.step_count / (self.settings.epochs * self.batches)) * (self.settings.learning_rate or 0.0)
         self.step_count += 1
-        share = done / 0.2 if done < 0.2 else 0.5 * (1 + math.cos(math.pi * (done - 0.2) / 0.8))
-        peak = self.settings.learning_rate or 0.0
         for group in self.optimiser.param_groups:
-            group["lr"] = peak * max(share, 1e-3)
+            group["lr"] = rate
 
     def _parameters(self) -> list[nn.Parameter]:
         return [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
 
 
-def _seed_of(seed: int, epoch: int) -> int:
+def one_cycle(done: float) -> float:
+    """Return the learning rate as a share of its peak: linear over the first fifth, then a cosine to a thousandth.
+
+    >>> [round(one_cycle(done), 3) for done in (0.1, 0.2, 0.6, 1.0)]
+    [0.5, 1.0, 0.5, 0.001]
+    """
+    share = done / 0.2 if done < 0.2 else 0.5 * (1 + math.cos(math.pi * (done - 0.2) / 0.8))
+    return max(share, 1e-3)
+
+
+def seed_of(seed: int, epoch: int) -> int:
     """Return the seed of one epoch, 0 to 2^63 - 1."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]) >> 1
 
@@ -184,11 +196,52 @@ def _repeated(level: Noise, samples: int) -> Noise:
     return level if isinstance(level, float) else torch.cat([level] * samples)
 
 
-def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Return two groups: weights, which are decayed, and biases and batch normalisation, which are not."""
     weights = [p for p in module.parameters() if p.ndim > 1]
     others = [p for p in module.parameters() if p.ndim <= 1]
     return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def finite_mean(losses: list[float]) -> float:
+    """Return the mean loss of an epoch.
+
+    Raises:
+        ModelError: it is not finite.
+    """
+    mean = sum(losses) / len(losses)
+    if not math.isfinite(mean):
+        raise ModelError(f"training: the loss must be finite, got {mean}; lower the learning rate.", code="E-MODEL-110")
+    return mean
+
+
+def check_device(settings: Schedule) -> None:
+    """Refuse CUDA where there is none.
+
+    Raises:
+        SpecError: there is no CUDA device.
+    """
+    if settings.device != "cpu" and not torch.cuda.is_available():
+        raise SpecError(
+            f"training: device {settings.device!r} needs a CUDA device, but there is none; use cpu.", code="E-SPEC-109"
+        )
+
+
+def training_and_holdout(pool: Pool, settings: Schedule) -> tuple[Pool, Pool]:
+    """Split the images at random, by the seed.
+
+    Raises:
+        SpecError: fewer than two remain for training.
+    """
+    generator = torch.Generator(settings.device).manual_seed(settings.seed)
+    training, holdout = split(pool, settings.holdout, generator)
+    if len(training) < 2:
+        raise SpecError(
+            f"training: expected at least 2 images without the holdout, got {len(training)}; use more images or a "
+            "smaller holdout.",
+            code="E-SPEC-110",
+        )
+    return training, holdout
 
 
 Progress = Callable[[EpochReport], None]
@@ -222,19 +275,11 @@ def train(
             or start.
         ModelError: the architecture is unknown, the checkpoint is damaged, or the loss is not finite.
     """
-    if settings.device != "cpu" and not torch.cuda.is_available():
-        raise SpecError(
-            f"training: device {settings.device!r} needs a CUDA device, but there is none; use cpu.", code="E-SPEC-109"
-        )
+    check_device(settings)
     start, settings = start_and_settings(images, settings, start)
-    generator = torch.Generator(settings.device).manual_seed(settings.seed)
-    training, holdout = split(pool_of(images, start, settings.device), settings.holdout, generator)
-    if len(training) < 2:
-        raise SpecError(
-            f"training: expected at least 2 images without the holdout, got {len(training)}; use more images or a "
-            "smaller holdout.",
-            code="E-SPEC-110",
-        )
+    denoiser = None if start.denoiser is None else start.denoiser.module
+    pool = pool_of(images, start.mean, start.std, settings.device, denoiser)
+    training, holdout = training_and_holdout(pool, settings)
     trainer = Trainer(start.module.to(settings.device), training, settings)
     identity = Identity(settings.as_dict(), images.sha256(), start.origin)
     reports = trainer.resume(load_checkpoint(checkpoint, identity)) if checkpoint else []

@@ -10,7 +10,7 @@ from pathlib import Path
 from smoothcert.errors import InputError
 from smoothcert.evidence import Run
 from smoothcert.evidence.bundle.differences import Tie, certified_of, chosen, differences, tie_of
-from smoothcert.evidence.bundle.files import README, RECORD, WEIGHTS, bundle_faults, read_record, readme
+from smoothcert.evidence.bundle.files import DENOISER, README, RECORD, WEIGHTS, bundle_faults, read_record, readme
 from smoothcert.evidence.bundle.record import Bundle, Certified
 from smoothcert.stats import prediction_looks
 
@@ -22,6 +22,8 @@ TIES: dict[Tie, str] = {
         "state dict. Make a bundle from the run's own file and compare the two weights.safetensors, or certify again"
     ),
 }
+SAME = ("same file", "same tensors")
+"""Ties by which weights are the certified ones."""
 NOT_SHOWN_OF_BUNDLE = (
     "that a device runs this bundle, that its images are preprocessed like the certified ones, or that its arithmetic "
     "follows the certified recipe (`smoothcert predict` warns if it does not)"
@@ -35,7 +37,7 @@ class BundleReport:
     Attributes:
         sigma: noise level of the bundle; None if its record cannot be trusted.
         faults: differences from the certified classifier, as text; empty if there are none.
-        weights: how its weights are related to the certified ones, as text.
+        weights: how its weights, and those of a denoiser, are related to the certified ones, as text.
         tied: whether its weights have a certified hash; otherwise they could not be checked.
         named: whether the bundle names this run as its origin.
         chosen: prediction settings (alpha, n, n0, bound) that differ from those of the run, as text.
@@ -79,6 +81,13 @@ def verify_bundle(run: Run, path: Path) -> BundleReport:
     tie = tie_of((path / WEIGHTS).read_bytes(), certified.model)
     if tie == "other weights":
         faults += (f"{WEIGHTS} does not contain the certified weights, {certified.model.sha256[:19]}...",)
+    words = [TIES.get(tie, "")]
+    if bundle.model.denoiser is not None and certified.model.denoiser is not None:
+        before = tie_of((path / DENOISER).read_bytes(), certified.model.denoiser)
+        words.append(f"denoiser: {TIES.get(before, '')}")
+        if before not in SAME:
+            expected = certified.model.denoiser.sha256
+            faults += (f"{DENOISER} does not contain the weights of the certified denoiser, {expected[:19]}...",)
     faults += (*_of_origin(bundle, certified), *_of_prediction(bundle))
     same_text = (path / README).read_bytes() == readme(bundle).encode()
     other_version = bundle.smoothcert != version("smoothcert")
@@ -90,8 +99,8 @@ def verify_bundle(run: Run, path: Path) -> BundleReport:
     return BundleReport(
         sigma=bundle.sigma,
         faults=faults,
-        weights=TIES.get(tie, ""),
-        tied=tie in ("same file", "same tensors"),
+        weights="; ".join(words),
+        tied=tie in SAME,
         named=bundle.certified is not None,
         chosen=tuple(chosen(bundle, run.spec.request)),
         notes=notes,

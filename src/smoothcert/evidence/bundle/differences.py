@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from smoothcert.config import Recipe, Request, Spec
+from smoothcert.config import DenoiserFacts, Recipe, Request, Spec
 from smoothcert.evidence.bundle.record import Bundle, BundledModel, Certified, Facts
 from smoothcert.evidence.run import Run
 
@@ -58,7 +58,23 @@ def unlike(bundle: Facts, certified: Facts) -> Iterator[str]:
         recorded = name != "state_sha256" or None not in (mine, theirs)  # version 0.1.0 recorded none
         if recorded and mine != theirs:
             yield f"{word} is {_shown(mine)}, certified: {_shown(theirs)}"
+    yield from _unlike_denoiser(bundle.model.denoiser, certified.model.denoiser)
     yield from _unlike_names(bundle.class_names, certified.class_names)
+
+
+def _unlike_denoiser(denoiser: DenoiserFacts | None, certified: DenoiserFacts | None) -> Iterator[str]:
+    if denoiser is None or certified is None:
+        if denoiser is not certified:
+            mine, theirs = ("none" if each is None else f"{each.sha256[:19]}..." for each in (denoiser, certified))
+            yield f"denoiser is {mine}, certified: {theirs}"
+        return
+    if denoiser.sha256 != certified.sha256:
+        yield f"denoiser weights are {denoiser.sha256[:19]}..., certified: {certified.sha256[:19]}..."
+    for word, name in _OF_THE_DENOISER.items():
+        mine, theirs = getattr(denoiser, name), getattr(certified, name)
+        recorded = name != "source_sha256" or denoiser.source_sha256 is not None  # none where no run is recorded
+        if recorded and mine != theirs:
+            yield f"denoiser: {word} is {_shown(mine)}, certified: {_shown(theirs)}"
 
 
 def chosen(bundle: Bundle, request: Request) -> Iterator[str]:
@@ -107,6 +123,15 @@ _PARTS = {
 
 
 _OF_THE_MODEL = ("arch", "own", "state_sha256")
+_OF_THE_DENOISER = {
+    "architecture": "arch",
+    "state": "state_sha256",
+    "adaptation": "adapted",
+    "lowest trained sigma": "trained_low",
+    "highest trained sigma": "trained_sigma",
+    "source": "source_sha256",
+}
+"""What is compared of a denoiser besides its weights: its name in messages, and its field."""
 
 
 def _part(facts: Facts, name: str) -> Any:
@@ -137,6 +162,7 @@ def _facts_of(spec: Spec, sigma: float) -> dict[str, Any]:
             weights=model.weights,
             sha256=model.sha256,
             state_sha256=model.state_sha256,
+            denoiser=model.denoiser,
         ),
         "recipe": spec.recipe,
     }
@@ -153,12 +179,12 @@ _BITS = (("I", "int", (8, 16, 32, 64)), ("U", "uint", (8, 16, 32, 64)))
 _TORCH |= {f"{short}{bits}": f"{name}{bits}" for short, name, sizes in _BITS for bits in sizes}
 
 
-def tie_of(weights: bytes, certified: BundledModel) -> Tie:
+def tie_of(weights: bytes, certified: BundledModel | DenoiserFacts) -> Tie:
     """Return how the weights of a bundle are related to those that a run certified.
 
     Args:
-        weights: the bytes of `weights.safetensors`.
-        certified: the classifier as the run certified it.
+        weights: the bytes of `weights.safetensors` or `denoiser.safetensors`.
+        certified: the classifier or denoiser as the run certified it.
     """
     if f"sha256:{hashlib.sha256(weights).hexdigest()}" == certified.sha256:
         return "same file"

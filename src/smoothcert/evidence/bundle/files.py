@@ -1,4 +1,4 @@
-"""A bundle directory: four files that are written atomically, and checked byte for byte on every read."""
+"""A bundle directory: its files are written atomically, and checked byte for byte on every read."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ NAMED_AT_MOST = 100
 
 _PAGE = """# A smoothed classifier
 
-Written by smoothcert {version}. The classifier in this folder is the *smoothed* one: the class that the network in
+Written by smoothcert {version}. The classifier in this folder is the *smoothed* one: the class that the {network} in
 `weights.safetensors` returns most often when Gaussian noise of standard deviation {sigma:g} (in units of the [0, 1]
-range of pixels) is added to the image. Images: {size}, {bits} bits a value, {done}.
+range of pixels) is added to the image. {pipeline}Images: {size}, {bits} bits a value, {done}.
 
     smoothcert predict BUNDLE IMAGE...              the class, or an abstention
     smoothcert predict BUNDLE IMAGE... --certify    the class and its certified radius
@@ -40,7 +40,7 @@ range of pixels) is added to the image. Images: {size}, {bits} bits a value, {do
 ## What it does not guarantee
 
 * That a class is correct: a robust class can be wrong.
-* Anything about the network without noise, or with other weights, preprocessing, sigma or numeric recipe than those in
+* Anything about the network {alone}, or with other weights, preprocessing, sigma or numeric recipe than those in
   `bundle.json`: the certificates hold for the classifier with its recipe ({recipe}).
 * Anything about larger perturbations, or about changes other than to pixels.
 
@@ -58,21 +58,26 @@ _RUN = """Certified by a run over {images} images of {data} with up to {n_max} n
 spec sha256 {spec}, ledger sha256 {ledger}."""
 _NO_RUN = "No certification run is recorded, so the robustness of this classifier over a data set is unknown."
 _OTHER_CODE = """
-The network is not built into smoothcert, so its code is needed: add `--model package.module:factory`. A bundle never
+The {part} is not built into smoothcert, so its code is needed: add `{flag}`. A bundle never
 names code to run.
 """
+_NETWORKS = "pipeline of\nthe denoiser in `denoiser.safetensors` and the network"
+_PIPELINE = "What is\ncertified is this pipeline, not the network alone. "
 
 
 def readme(bundle: Bundle) -> str:
     """Return the README of a bundle in Markdown; texts from the data set are quoted as plain ASCII."""
-    recipe, certified = bundle.recipe, bundle.certified
+    recipe, certified, denoised = bundle.recipe, bundle.certified, bundle.model.denoiser is not None
     return _PAGE.format(
         version=bundle.smoothcert,
+        network=_NETWORKS if denoised else "network",
+        pipeline=_PIPELINE if denoised else "",
+        alone="without its denoiser or without noise" if denoised else "without noise",
         sigma=bundle.sigma,
         size=_size(bundle.shape),
         bits=BITS[bundle.levels],
         done=_done(bundle.preprocessing),
-        code=_OTHER_CODE if bundle.model.arch is None else "",
+        code="".join(_OTHER_CODE.format(part=part, flag=flag) for part, flag in bundle.model.code.items()),
         n=f"{bundle.n:,}",
         alpha=f"{bundle.alpha:g}",
         recipe=f"{recipe.precision}, batches of {recipe.batch_size}, {recipe.device}, torch {recipe.torch}",
@@ -119,27 +124,31 @@ def _names(names: tuple[str, ...]) -> str:
 
 
 RECORD, WEIGHTS, README, SUMS = "bundle.json", "weights.safetensors", "README.md", "SHA256SUMS"
+DENOISER = "denoiser.safetensors"
 SUMMED = (README, RECORD, WEIGHTS)
+"""The files of every bundle besides the sums; with a denoiser, also `DENOISER`."""
 LARGEST = 1 << 26
 """Largest number of bytes of a record: the names of a million classes."""
-LARGEST_WEIGHTS = 1 << 37
+_LARGEST = {WEIGHTS: 1 << 37, DENOISER: 1 << 37}
 _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
-def write_bundle(path: Path, bundle: Bundle, weights: bytes) -> None:
+def write_bundle(path: Path, bundle: Bundle, weights: bytes, denoiser: bytes | None = None) -> None:
     """Write a bundle directory atomically.
 
     Args:
         path: a new or empty folder.
         bundle: its record.
         weights: the bytes of a safetensors file.
+        denoiser: likewise of the denoiser, or None.
 
     Raises:
         EvidenceError: the path is occupied or cannot be written.
     """
     refuse_occupied(path)
     files = {RECORD: bundle.to_json().encode(), WEIGHTS: weights, README: readme(bundle).encode()}
-    sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in SUMMED)
+    files |= {} if denoiser is None else {DENOISER: denoiser}
+    sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
@@ -208,23 +217,25 @@ def _faults(path: Path) -> Iterator[str]:
         if name not in there:
             yield f"{name} is missing"
     for name in there:
-        if name not in (SUMS, *SUMMED):
+        if name not in (SUMS, *SUMMED, DENOISER):
             yield f"{json.dumps(name)} was added"
         elif not (path / name).is_file():
             yield f"{name} is not a file"
-        elif (path / name).stat().st_size > (largest := LARGEST_WEIGHTS if name == WEIGHTS else LARGEST):
+        elif (path / name).stat().st_size > (largest := _LARGEST.get(name, LARGEST)):
             yield f"{name} is larger than {largest:,} bytes"
             return
     sums = _sums(path / SUMS) if (path / SUMS).is_file() else {}
     if sums is None:
         yield f"{SUMS} was changed: expected one line per file, the hash and the name"
         return
-    hashes = {name: file_sha256(path / name) for name in SUMMED if name in sums and (path / name).is_file()}
+    if sums and (DENOISER in sums) != (DENOISER in there):
+        yield f"{DENOISER} {'was added' if DENOISER in there else 'is missing'}"
+    hashes = {name: file_sha256(path / name) for name in sums if (path / name).is_file()}
     for name, found in hashes.items():
         if found != sums[name]:
             yield f"{name} was changed: its hash is not the one in {SUMS}"
     if hashes == sums and sums:
-        yield from _strange_weights(path, hashes[WEIGHTS])
+        yield from _strange_weights(path, hashes)
 
 
 def _sums(path: Path) -> dict[str, str] | None:
@@ -232,15 +243,22 @@ def _sums(path: Path) -> dict[str, str] | None:
     lines = read_bytes(path, LARGEST).decode("utf-8", "replace").split("\n")
     found = [_SUM.fullmatch(line) for line in lines[:-1]]
     sums = {match[2]: match[1] for match in found if match}
-    whole = lines[-1] == "" and len(found) == len(SUMMED)
-    return sums if whole and tuple(sorted(sums)) == SUMMED else None
+    whole = lines[-1] == "" and len(found) == len(sums)
+    return sums if whole and tuple(sorted({*sums} - {DENOISER})) == SUMMED else None
 
 
-def _strange_weights(path: Path, found: str) -> Iterator[str]:
+def _strange_weights(path: Path, hashes: dict[str, str]) -> Iterator[str]:
     try:
         bundle = read_record(path)
     except (EvidenceError, UnicodeDecodeError) as error:
         yield f"{RECORD} was changed ({error})"
         return
-    if bundle.file_sha256 != f"sha256:{found}":
-        yield f"{WEIGHTS} was changed: it is not the file that {RECORD} names"
+    named = {WEIGHTS: bundle.file_sha256}
+    named |= {} if bundle.denoiser_file is None else {DENOISER: bundle.denoiser_file.sha256}
+    for name, sha256 in named.items():
+        if name not in hashes:
+            yield f"{name} is missing"
+        elif sha256 != f"sha256:{hashes[name]}":
+            yield f"{name} was changed: it is not the file that {RECORD} names"
+    if DENOISER in hashes and DENOISER not in named:
+        yield f"{DENOISER} was added: {RECORD} names no denoiser"

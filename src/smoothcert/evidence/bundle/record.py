@@ -1,14 +1,19 @@
-"""`bundle.json`, version 1: the record of a deployed smoothed classifier; each attribute of `Bundle` is a key."""
+"""`bundle.json`, version 1: the record of a deployed smoothed classifier; each attribute of `Bundle` is a key.
+
+With a denoiser, what is certified is the pipeline of denoiser and base classifier. The keys `denoiser` of `model` and
+`denoiser_file` are left out if there is none, and `state_sha256` of `model` if unknown.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+from itertools import product
 from typing import Literal, Self
 
-from pydantic import ValidationError, ValidationInfo, field_validator
+from pydantic import ValidationError, ValidationInfo, field_validator, model_validator
 
-from smoothcert.config import Recipe
+from smoothcert.config import DenoiserFacts, Recipe
 from smoothcert.config.values import Alpha, Count, Frozen, explain
 from smoothcert.errors import EvidenceError
 from smoothcert.formats.strict import parse
@@ -35,6 +40,35 @@ class BundledModel(Frozen):
     """Hash of the weights as certified: of their file, or of the state dict if there was no file."""
     state_sha256: str | None = None
     """Hash of the certified state dict (name, type, shape and bytes of every tensor); left out if unknown."""
+    denoiser: DenoiserFacts | None = None
+    """The denoiser before it, with the keys of `denoiser` in spec.json; left out if there is none."""
+
+    @property
+    def code(self) -> dict[str, str]:
+        """What must be given to rebuild it, as flags of `smoothcert predict`, by what is not built in."""
+        flags = {} if self.arch is not None else {"network": "--model package.module:factory"}
+        if self.denoiser is not None and self.denoiser.arch is None:
+            hub = self.denoiser.reference.startswith("diffusers:")
+            flags["denoiser"] = f"--denoiser {'diffusers:FOLDER' if hub else 'package.module:factory'}"
+        return flags
+
+
+class DenoiserFile(Frozen):
+    """`denoiser.safetensors`, and how its network is called if it is not built in."""
+
+    sha256: str
+    """Hash of the file; equal to the certified hash if the file was copied."""
+    value_range: tuple[float, float]
+    """Lowest and highest pixel value of the images that the network takes and returns."""
+    takes_sigma: bool
+    """Whether the network takes the noise level as a second argument."""
+
+    @field_validator("value_range")
+    @classmethod
+    def _range(cls, pair: tuple[float, float]) -> tuple[float, float]:
+        if not (all(map(math.isfinite, pair)) and pair[0] < pair[1]):
+            raise ValueError(f"expected two numbers, the lower first, got {pair}")
+        return pair
 
 
 class Facts(Frozen):
@@ -48,6 +82,7 @@ class Facts(Frozen):
     preprocessing: tuple[str, ...]
     """Preprocessing of the pixels before the classifier, as text."""
     mean: tuple[float, ...]
+    """Normalisation of each channel; with a denoiser, of its output."""
     std: tuple[float, ...]
     class_names: tuple[str, ...]
     model: BundledModel
@@ -119,7 +154,9 @@ class Bundle(Facts):
     bound: Literal["rankcp", "simuem", "cohen"]
     """Confidence bounds behind a certificate."""
     probe: tuple[tuple[float, ...], ...] = ()
-    """First logits of a few fixed images, for a network that is not built in: they detect other code."""
+    """First logits of a few fixed images, if network or denoiser is not built in: they detect other code."""
+    denoiser_file: DenoiserFile | None = None
+    """The file of the denoiser; left out if there is none."""
     certified: Certified | None
 
     @field_validator("alpha")
@@ -136,6 +173,12 @@ class Bundle(Facts):
             raise ValueError(f"expected 0 and 1, the range of noise, sigma and radii, got {pair}")
         return pair
 
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.model.denoiser is None) != (self.denoiser_file is None):
+            raise ValueError("denoiser_file: expected it with a denoiser in model, and only then")
+        return self
+
     def recipe_on(self, machine: Recipe) -> Recipe:
         """Return the recipe of this bundle with the machine (device, instructions, torch) of another recipe."""
         return self.recipe.model_copy(update={name: getattr(machine, name) for name in OF_THE_MACHINE})
@@ -143,9 +186,10 @@ class Bundle(Facts):
     def to_json(self) -> str:
         """Return the text of `bundle.json`, in plain ASCII."""
         record = self.model_dump(mode="json")
-        for each in filter(None, (record, record["certified"])):
-            if each["model"]["state_sha256"] is None:
-                del each["model"]["state_sha256"]
+        models = [each["model"] for each in (record, record["certified"]) if each is not None]
+        for each, name in ((record, "denoiser_file"), *product(models, ("state_sha256", "denoiser"))):
+            if each[name] is None:
+                del each[name]
         return json.dumps(record, indent=1, sort_keys=True) + "\n"
 
     @classmethod

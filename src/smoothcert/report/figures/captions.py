@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from smoothcert.evidence import Run
+from smoothcert.report.claims import PIPELINE
 from smoothcert.report.curves import Curve
 from smoothcert.report.figures.curves import Panel, SampleCounts, chosen
 from smoothcert.report.figures.style import Words
@@ -104,6 +105,8 @@ def _facts(run: Run) -> str:
         f"{data.images:,} image{'s' * (data.images != 1)}, up to n_max = {request.n_max:,} noise samples each, "
         f"α = {full(request.alpha)}, bound {request.bound}."
     ]
+    if run.spec.denoised:
+        facts.append(PIPELINE)
     if data.grouped:
         facts.append("The images come in groups; the intervals treat them as independent.")
     if not run.arithmetic_covered:

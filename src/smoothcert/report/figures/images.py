@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 
 
 Rows = Mapping[str, Sequence[NDArray[Any]] | NDArray[Any]]
-CLIPPED = "Values outside [0, 1] are clipped in this figure only; the classifier receives them unclipped."
+CLIPPED = "Values outside [0, 1] are clipped in this figure only; the {} receives them unclipped."
 
 
 @styled
-def noisy_examples_figure(title: str, warning: str, captions: Sequence[tuple[str, str, str]], rows: Rows) -> Figure:
+def noisy_examples_figure(
+    title: str, warning: str, captions: Sequence[tuple[str, str, str]], rows: Rows, taker: str = "classifier"
+) -> Figure:
     """Draw images side by side, one row per version of the images.
 
     Args:
@@ -47,11 +49,14 @@ def noisy_examples_figure(title: str, warning: str, captions: Sequence[tuple[str
         warning: under the title; may be empty.
         captions: for each column the image, its class name, and its class number in case the name cannot be printed.
         rows: for each row its name and one float (C, H, W) image per column, clipped to [0, 1] here.
+        taker: the network that takes these images: classifier or denoiser.
     """
     columns = len(captions)
     room = (WIDTH - 1.65) / columns - 0.12
     margins = Margins(left=1.5, right=0.15, above=0.12, bottom=0.95)
-    figure, axes = layout(Words(title, warning, (CLIPPED,)), min(room, 2.2), margins, (len(rows), columns))
+    figure, axes = layout(
+        Words(title, warning, (CLIPPED.format(taker),)), min(room, 2.2), margins, (len(rows), columns)
+    )
     for place, image in zip(axes, (image for row in rows.values() for image in row), strict=True):
         shown = np.clip(image.transpose(1, 2, 0), 0, 1)
         place.imshow(shown.squeeze(-1) if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=1)

@@ -120,6 +120,7 @@ def _content(run: Run, production: Production) -> dict[str, Any]:
         "listed": len(listed(run.spec)),
         "facts": {
             "images": provenance.images_facts(run),
+            "pipeline": provenance.pipeline_facts(run),
             "settings": provenance.settings(run),
             "origin": provenance.origin(run),
             "environment": provenance.environment(run),
@@ -141,7 +142,7 @@ def _content(run: Run, production: Production) -> dict[str, Any]:
             "units": units_table(run),
             "changes": changes_table(run),
             "groups": group_table(run, k, r),
-            "guarantees": guarantees(run.arithmetic_covered),
+            "guarantees": guarantees(run.arithmetic_covered, run.spec.denoised),
         },
     }
 

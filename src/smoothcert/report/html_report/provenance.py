@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from smoothcert.config import ModelFacts
 from smoothcert.errors import printable
 from smoothcert.evidence import Run
 from smoothcert.evidence.events import (
@@ -27,6 +28,8 @@ from smoothcert.evidence.events import (
     Event,
 )
 from smoothcert.evidence.run import PLANNED
+from smoothcert.report.claims import PIPELINE
+from smoothcert.report.networks import denoiser_code, networks
 from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import full
 
@@ -78,8 +81,11 @@ def _level(facts: Facts) -> str:
 
 
 def _clean(facts: Facts) -> str:
-    correct = (f"k = {k}: {sum(each):,}/{facts['images']:,}" for k, each in facts["correct"].items())
-    return f"sigma {facts['sigma']:g}, no noise: label among the k highest scores: {', '.join(correct)}"
+    def counts(name: str) -> str:
+        return ", ".join(f"k = {k}: {sum(each):,}/{facts['images']:,}" for k, each in facts[name].items())
+
+    alone = f"; without the denoiser: {counts('alone')}" if facts.get("alone") else ""
+    return f"sigma {facts['sigma']:g}, no noise: label among the k highest scores: {counts('correct')}{alone}"
 
 
 def _changed(facts: Facts) -> str:
@@ -170,18 +176,38 @@ def images_facts(run: Run) -> list[Fact]:
 
 
 def classifiers(run: Run) -> Table:
-    """Return the tested classifiers, one row per sigma."""
+    """Return the tested classifiers, one row per sigma; with denoisers, one row per network."""
+    denoised = run.spec.denoised
     rows = tuple(
         (
-            full(model.sigma),
-            model.reference,
-            model.arch or "not named",
-            "not known" if model.trained_sigma is None else full(model.trained_sigma),
-            model.sha256.removeprefix("sha256:"),
+            full(each.sigma),
+            *((each.part,) if denoised else ()),
+            each.facts.reference,
+            each.facts.arch or "not named",
+            each.trained or "not known",
+            each.facts.sha256.removeprefix("sha256:"),
         )
-        for model in run.spec.models
+        for each in networks(run.spec)
     )
-    return Table(("sigma", "classifier", "architecture", "trained with sigma", "weights SHA-256"), rows, ())
+    named = ("part of the pipeline", "file or name") if denoised else ("classifier",)
+    return Table(("sigma", *named, "architecture", "trained with sigma", "weights SHA-256"), rows, ())
+
+
+def pipeline_facts(run: Run) -> list[Fact]:
+    """Return how the parts of the pipeline are applied; empty without a denoiser."""
+    if not run.spec.denoised:
+        return []
+    steps = dict.fromkeys("; ".join(_steps(model)) for model in run.spec.models)
+    code = (("Code of the denoiser, SHA-256", each.removeprefix("sha256:")) for each in denoiser_code(run.spec))
+    return [("Certified", PIPELINE), *(("Steps after the noise", each) for each in steps), *code]
+
+
+def _steps(model: ModelFacts) -> Iterator[str]:
+    around = () if model.denoiser is None else model.denoiser.adapted
+    yield f"denoiser ({', '.join(around)})" if around else "denoiser"
+    if model.mean:
+        yield f"normalisation with mean {_plain(model.mean)}, std {_plain(model.std)}"
+    yield f"classifier ({', '.join(model.adapted)})" if model.adapted else "classifier"
 
 
 def settings(run: Run) -> list[Fact]:

@@ -66,6 +66,11 @@ SMOOTHED = (
     "classifier returns most often when Gaussian noise of standard deviation sigma is added to an image. The base "
     "classifier run without noise is not covered by any of them."
 )
+SMOOTHED_PIPELINE = (
+    "Every certificate and every bound on this page is about the smoothed classifier of the pipeline: the class that "
+    "the classifier returns most often behind the denoiser, when Gaussian noise of standard deviation sigma is added "
+    "to an image. Neither the classifier without the denoiser nor the pipeline without noise is covered by any of them."
+)
 
 
 def head(run: Run) -> list[Fact]:
@@ -74,6 +79,7 @@ def head(run: Run) -> list[Fact]:
     ks = ", ".join(map(str, request.k))
     return [
         ("Run", spec.sha256()[:16]),
+        *([("Certified", claims.PIPELINE)] if spec.denoised else []),
         ("Images", f"{spec.data.images:,} of {spec.data.reference}"),
         ("Noise levels sigma", ", ".join(full(sigma) for sigma in request.sigma)),
         ("Certificates", f"top-k, k = {ks}; alpha = {full(request.alpha)} per image; bound {request.bound}"),
@@ -106,17 +112,17 @@ def primary_claims(run: Run, entry: Entry) -> Iterator[Fact]:
     yield "Observed", claims.observed(entry, request.n_max)
     if entry.attainable:
         yield "These images", claims.this_sample(entry, request.alpha)
-        yield "Population", claims.population(entry, joint=False)
+        yield "Population", claims.population(entry, joint=False, denoised=run.spec.denoised)
         if entry.joint is not None and run.spec.cells > 1:
-            yield "Population, all entries together", claims.population(entry, joint=True)
+            yield "Population, all entries together", claims.population(entry, joint=True, denoised=run.spec.denoised)
 
 
 def reading(run: Run) -> list[Fact]:
     """Return how to read the certificates of the run."""
     return [
-        ("Smoothed classifier", SMOOTHED),
+        ("Smoothed classifier", SMOOTHED_PIPELINE if run.spec.denoised else SMOOTHED),
         ("One image", claims.one_image(run.spec.request.alpha)),
-        ("Deployment", claims.DEPLOYMENT),
+        ("Deployment", claims.deployment(run.spec)),
         ("Arithmetic", claims.arithmetic(run)),
     ]
 

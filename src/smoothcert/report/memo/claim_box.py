@@ -146,12 +146,14 @@ def claim(found: MemoContext) -> Fields:
         "sample": words(_sample(found), where, {"sample": entry.sample, "images": entry.images}),
         "population": words(_population(found), where, {"population": entry.population, "joint": entry.joint}),
         "condition": words(_condition(found), "sponsor.yaml"),
-        "deployment": words(claims.DEPLOYMENT, "constant"),
+        "deployment": words(claims.deployment(run.spec), "constant"),
         "arithmetic": words(claims.arithmetic(run), "spec.json and self-tests in the log of events"),
         "one_image": words(claims.one_image(run.spec.request.alpha), "spec.json", run.spec.request.alpha),
         "criteria_words": words(_criteria(found), "criteria of spec.json and results"),
         "not_shown": words(NOT_SHOWN, "constant"),
     }
+    if run.spec.denoised:
+        fields["object"] = words(claims.PIPELINE, "spec.json: denoiser")
     return fields | {
         "failed": words(fill(text.FAILED, fields), "verify"),
         "size": words(fill(text.SIZE, fields), where),
@@ -191,7 +193,7 @@ def _population(found: MemoContext) -> str:
         return text.PARTIAL
     if found.independent is False:
         return text.DEPENDENT
-    return claims.population(found.shown, joint=found.named is None)
+    return claims.population(found.shown, joint=found.named is None, denoised=found.run.spec.denoised)
 
 
 def _condition(found: MemoContext) -> str:

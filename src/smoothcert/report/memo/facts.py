@@ -6,7 +6,6 @@ import hashlib
 import json
 from typing import Any
 
-from smoothcert.config import ModelFacts
 from smoothcert.evidence.seal import in_groups
 from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import (
@@ -24,6 +23,7 @@ from smoothcert.report.memo.blocks import (
 from smoothcert.report.memo.claim_box import utc
 from smoothcert.report.memo.context import NOT_MET, MemoContext, short
 from smoothcert.report.memo.sponsor import field_text, quoted
+from smoothcert.report.networks import CLASSIFIER, DENOISER, Network, denoiser_code, networks
 from smoothcert.report.results_table import Table
 from smoothcert.report.units import units
 from smoothcert.stats.rounding import format_down, full
@@ -31,6 +31,7 @@ from smoothcert.stats.rounding import format_down, full
 CRITERIA = 5
 """Maximum number of acceptance criteria in section 8."""
 _MODELS, _COUNTED, _CLASSES, _RANKS, _LEVELS = 3, 12, 330, 3, 4
+_ORDER = {DENOISER: "1 denoiser", CLASSIFIER: "2 classifier"}
 
 
 def brief(sha: str) -> str:
@@ -44,24 +45,37 @@ def bare(sha: str) -> str:
 
 
 def items(found: MemoContext) -> Table:
-    """Return section 4: one row per classifier; noise levels that share weights share a row."""
-    groups: dict[tuple[str, str], list[ModelFacts]] = {}
-    for model in found.run.spec.models:
-        groups.setdefault((model.sha256, model.reference), []).append(model)
-    rows = [_item(models) for models in list(groups.values())[:_MODELS]]
+    """Return section 4: one row per classifier, denoisers first; noise levels that share weights share a row."""
+    spec = found.run.spec
+    tested = networks(spec)
+    rows = [row for part in (DENOISER, CLASSIFIER) for row in _items([each for each in tested if each.part == part])]
+    named = ("pipeline", "sigma", "file or name") if spec.denoised else ("sigma", "classifier")
+    headings = (*named, "architecture", "weights SHA-256 (begins)", "trained with noise")
+    rows = rows if spec.denoised else [row[1:] for row in rows]
+    records = (model.model_dump(mode="json") for model in spec.models)
+    kept = tuple(
+        {name: value for name, value in each.items() if (name, value) != ("denoiser", None)} for each in records
+    )
+    return Table(headings, tuple(rows), kept)
+
+
+def _items(tested: list[Network]) -> list[tuple[str, ...]]:
+    """Return the rows of the networks of one part of the pipeline."""
+    groups: dict[tuple[str, str], list[Network]] = {}
+    for each in tested:
+        groups.setdefault((each.facts.sha256, each.facts.reference), []).append(each)
+    rows = [_item(same) for same in list(groups.values())[:_MODELS]]
     if len(groups) > _MODELS:
-        rows.append(("…", f"{len(groups) - _MODELS} more in spec.json", "", "", ""))
-    headings = ("sigma", "classifier", "architecture", "weights SHA-256 (begins)", "trained with noise")
-    records = tuple(model.model_dump(mode="json") for models in groups.values() for model in models)
-    return Table(headings, tuple(rows), records)
+        rows.append(("", "…", f"{len(groups) - _MODELS} more in spec.json", "", "", ""))
+    return rows
 
 
-def _item(models: list[ModelFacts]) -> tuple[str, ...]:
-    first = models[0]
-    sigmas = ", ".join(full(model.sigma) for model in models[:6]) + ("…" if len(models) > 6 else "")
-    trained = "not recorded" if first.trained_sigma is None else f"sigma {full(first.trained_sigma)}"
-    arch = cut(substitute(first.arch or "custom"), 24)
-    return (sigmas, short(first.reference), arch, brief(first.sha256), trained)
+def _item(same: list[Network]) -> tuple[str, ...]:
+    first = same[0]
+    sigmas = ", ".join(full(each.sigma) for each in same[:6]) + ("…" if len(same) > 6 else "")
+    trained = "not recorded" if first.trained is None else f"sigma {first.trained}"
+    arch = cut(substitute(first.facts.arch or "custom"), 24)
+    return (_ORDER[first.part], sigmas, short(first.facts.reference), arch, brief(first.facts.sha256), trained)
 
 
 def item_facts(found: MemoContext) -> Table:
@@ -99,7 +113,16 @@ def _preprocessing(found: MemoContext) -> str:
     normalised = [[list(model.mean), list(model.std)] for model in spec.models]
     text = json.dumps([steps, spec.data.levels, list(spec.data.shape), normalised])
     listed = cut(substitute("; ".join(steps)), 120) or "none before scaling"
-    return f"{listed}; after the noise {_normalisation(found)}; SHA-256 of both {brief(_sha256(text))}"
+    return f"{listed}; after the {_before(found)} {_normalisation(found)}; SHA-256 of both {brief(_sha256(text))}"
+
+
+def _before(found: MemoContext) -> str:
+    """Return what precedes the normalisation."""
+    if not found.run.spec.denoised:
+        return "noise"
+    steps = dict.fromkeys(step for each in found.run.spec.models if each.denoiser for step in each.denoiser.adapted)
+    around = f" ({cut(substitute(', '.join(steps)), 60)})" if steps else ""
+    return f"noise the denoiser{around}, after it"
 
 
 def _normalisation(found: MemoContext) -> str:
@@ -150,16 +173,21 @@ def criteria(found: MemoContext) -> Table:
 def hashes(found: MemoContext) -> Table:
     """Return section 17: the hashes that identify the evidence."""
     spec = found.run.spec
-    weights: dict[str, list[str]] = {}
-    for model in spec.models:
-        weights.setdefault(model.sha256, []).append(full(model.sigma))
-    shown = [(f"weights, sigma {cut(', '.join(sigmas), 24)}", sha) for sha, sigmas in weights.items()][:_MODELS]
+    shown = []
+    for part in (DENOISER, CLASSIFIER):
+        weights: dict[str, list[str]] = {}
+        for each in networks(spec):
+            if each.part == part:
+                weights.setdefault(each.facts.sha256, []).append(full(each.sigma))
+        name = part if spec.denoised else "weights"
+        shown += [(f"{name}, sigma {cut(', '.join(sigmas), 24)}", sha) for sha, sigmas in weights.items()][:_MODELS]
     rows = [
         ("spec.json", spec.sha256()),
         ("ledger, canonical", found.run.ledger.sha256()),
         ("images", bare(spec.data.sha256)),
         ("labels", bare(spec.data.labels_sha256)),
         *((name, bare(sha)) for name, sha in shown),
+        *(("code of the denoiser", bare(sha)) for sha in denoiser_code(spec)[:1]),
         ("code that sampled", str(environment(found).get("code_sha256") or "not recorded")),
     ]
     return Table(("what", "SHA-256"), tuple((name, cut(substitute(sha), 72)) for name, sha in rows), ())
@@ -192,8 +220,8 @@ def notes(found: MemoContext, tables: dict[str, Table]) -> Fields:
             _cut(tables["results"], len(found.entries), file="results.csv"), text.RESULTS_NOTE, _arithmetic(found)
         ),
         "accuracy_caption": _joined(
-            "Clean accuracy of the base classifier, and certified accuracy at any positive radius (at least, as "
-            f"sampling stops once the radii of the run are decided), {n_max}.",
+            f"Clean accuracy{'' if spec.denoised else ' of the base classifier'}, and certified accuracy at "
+            f"any positive radius (at least, as sampling stops once the radii of the run are decided), {n_max}.",
             _cut(tables["accuracy"], len(spec.request.sigma) * len(spec.request.k)),
         ),
         "class_caption": words(
@@ -324,9 +352,13 @@ def closing(found: MemoContext) -> Fields:
     )
     anchor = found.checked.fingerprint
     fingerprint = f"Evidence fingerprint: {in_groups(anchor)}. " if anchor else ""
+    denoised = found.run.spec.denoised
     sampled = f"Sampled with {cut(substitute(versions), 150) or 'versions that were not recorded'}."
     return {
-        "limitations": words(" ".join(fill(text.LIMITATIONS, base).split()), "constant, filled in"),
+        "limitations": words(
+            " ".join(fill(text.PIPELINE_LIMITATIONS if denoised else text.LIMITATIONS, base).split()),
+            "constant, filled in",
+        ),
         "versions": words(f"{fingerprint}{sampled}", "first finish event of the log, environment.json"),
     }
 

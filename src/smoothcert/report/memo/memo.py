@@ -38,6 +38,8 @@ Tables = Mapping[str, Table]
 UNATTAINABLE = "not attainable"
 _ALL = tuple(range(6))
 _SIGNED = 1.8
+_ITEMS = (0.9, 2.2, 1.2, 1.9, 1.3)
+"""Relative widths of the columns of section 4."""
 
 
 def pages(fields: Fields, tables: Tables) -> tuple[tuple[Block, ...], ...]:
@@ -68,7 +70,7 @@ def _first(fields: Fields, tables: Tables) -> tuple[Block, ...]:
         Heading("3", "Device and intended use"),
         _facts(tables["device"], 0.27),
         Heading("4", "Item tested"),
-        _grid(tables["items"], (0.9, 2.2, 1.2, 1.9, 1.3), _ALL, mono=(3,)),
+        _items(tables["items"]),
         _facts(tables["item_facts"], 0.27),
         Heading("5", "Headline"),
         _grid(
@@ -82,6 +84,12 @@ def _first(fields: Fields, tables: Tables) -> tuple[Block, ...]:
     )
 
 
+def _items(table: Table) -> Grid:
+    """Return section 4; with a denoiser, its first column is the order in which the networks are applied."""
+    first = len(table.headings) - len(_ITEMS)
+    return _grid(table, (*(0.9,) * first, *_ITEMS), _ALL, mono=(first + 3,))
+
+
 def _warnings(fields: Fields) -> tuple[Block, ...]:
     sentences = tuple(Prose(sentence, style="strong") for sentence in fields["warnings"].value)
     return (Box(sentences, "warning"),) if sentences else ()
@@ -91,7 +99,10 @@ def _claim_box(fields: Fields) -> Box:
     printed = {name: field.printed for name, field in fields.items()}
     if printed["first_fault"]:
         return Box((Prose(printed["failed"], style="strong"),), "warning")
-    stated = [Prose(printed["claim_heading"], style="strong"), Prose(printed["observed"], "Observed.")]
+    stated = [Prose(printed["claim_heading"], style="strong")]
+    if "object" in printed:
+        stated.append(Prose(f"{printed['object']} {text.LISTED}", "Object."))
+    stated.append(Prose(printed["observed"], "Observed."))
     if printed["sample"]:
         stated.append(Prose(printed["sample"], "This sample."))
     if printed["population"]:
@@ -139,7 +150,12 @@ def _third(fields: Fields, tables: Tables) -> tuple[Block, ...]:
         Heading("11", "Results"),
         results,
         Prose(fields["results_note"].printed, style="small"),
-        _grid(tables["accuracy"], (0.4, 0.3, 1.7, 1.7, 1.1, 0.7, 0.8), (), fields["accuracy_caption"].printed),
+        _grid(
+            tables["accuracy"],
+            (0.4, 0.3, *(1.7 for _ in tables["accuracy"].headings[5:]), 1.1, 0.7, 0.8),
+            (),
+            fields["accuracy_caption"].printed,
+        ),
         _grid(
             tables["classes"],
             (1.8, 0.5, *(1.4 for _ in tables["classes"].headings[2:])),
@@ -193,7 +209,7 @@ def _fourth(fields: Fields, tables: Tables) -> tuple[Block, ...]:
             0.61,
         ),
         Heading("", "References"),
-        *(Prose(each, style="reference") for each in references()),
+        *(Prose(each, style="reference") for each in references("object" in fields)),
     )
 
 

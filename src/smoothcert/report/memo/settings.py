@@ -35,7 +35,8 @@ def settings(found: MemoContext) -> Fields:
     fields["label_rule"] = words(fill(text.LABEL_RULES[rule], fields), "spec.json: target", request.target)
     fields["stopping_rule"] = words(fill(text.STOPPING_RULES[request.stopping], fields), "spec.json", request.stopping)
     fields["bound_rule"] = words(text.BOUND_RULES[request.bound], "spec.json: bound", request.bound)
-    return fields | {"method": words(fill(text.METHOD, fields), "spec.json")}
+    method = f"{text.METHOD} {text.PIPELINE_METHOD}" if spec.denoised else text.METHOD
+    return fields | {"method": words(fill(method, fields), "spec.json")}
 
 
 def _recipe(found: MemoContext) -> str:

@@ -171,7 +171,7 @@ def changes(found: MemoContext) -> Table:
 
 def guaranteed(found: MemoContext) -> Table:
     """Return section 13: twelve rows; sections 11 and 12 cover the others."""
-    table = guarantees(found.run.arithmetic_covered)
+    table = guarantees(found.run.arithmetic_covered, found.run.spec.denoised)
     return picked(table, [i for i, row in enumerate(table.rows) if row[0] not in _LEFT_OUT])
 
 

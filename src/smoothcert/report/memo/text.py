@@ -37,6 +37,7 @@ SIZE = (
     "r = {cell_radius} is a root-mean-square change of {cell_grey} grey levels (of 255) per value at this image shape "
     "(section 12)."
 )
+LISTED = "Section 4 lists both."
 CONDITION_OPEN = (
     "Whether this condition holds is not known: the sponsor's statement of independence is open (section 3)."
 )
@@ -67,6 +68,10 @@ METHOD = (
     "What is certified is f with its numeric recipe: {recipe}. Images whose selection winner is not the reference "
     "label count as wrong class, images of the right class without a positive radius as abstentions. Both stay in the "
     "denominator m, as do images without a result."
+)
+PIPELINE_METHOD = (
+    "Here f is a pipeline [11]: a noise sample goes through the denoiser, and the classifier, with its normalisation, "
+    "receives the denoised image."
 )
 LABEL_RULES = {
     "prediction": "The certified class is the winner of {n0} separate selection samples.",
@@ -179,14 +184,24 @@ UNITS_NOTE = (
     "to judge."
 )
 CHANGES_MISSING = "L2 norms of simple perturbations of these images were not recorded in this run."
-LIMITATIONS = (
+_OBJECT = (
     "The certificates concern the smoothed classifier, with the listed weights, noise levels and preprocessing; not "
-    "the base classifier, and not a build that runs without smoothing. Only perturbations bounded in L2 norm are "
+    "the base classifier, and not a build that runs without smoothing. "
+)
+_PIPELINE_OBJECT = (
+    "The certificates concern the smoothed classifier of the pipeline (denoiser, then classifier), with the listed "
+    "weights, noise levels and preprocessing; not the classifier without the denoiser or with another one, not the "
+    "pipeline without noise, and not a build that runs without smoothing. "
+)
+_LIMITATIONS = (
+    "Only perturbations bounded in L2 norm are "
     "covered. Images were taken as given: the reference labels, their independence and their origin are the sponsor's. "
     "Another site, scanner, protocol or later period is not covered. The random generator ({generator}) is assumed to "
     "be ideal. An image without certificate is not shown to be attackable. A re-check recomputes every count and "
     "bound from the votes; it does not show {not_shown}. {run_limits}"
 )
+LIMITATIONS = _OBJECT + _LIMITATIONS
+PIPELINE_LIMITATIONS = _PIPELINE_OBJECT + _LIMITATIONS
 RESIDUAL = (
     "After this verification there remain: {uncertified} of {images} images without a certificate at {cell_words}; "
     "every perturbation of L2 norm r or more; a failure probability of at most alpha = {alpha} for each image's "
@@ -252,11 +267,19 @@ REGULATORY = (
 FILE = "references.yaml"
 
 
+_PIPELINE_ONLY = 11
+"""Number of the citation that `PIPELINE_METHOD` refers to."""
+
+
 @cache
-def references() -> tuple[str, ...]:
-    """Return the citations as printed, in the order of their numbers; a draft is always called draft."""
+def references(denoised: bool = True) -> tuple[str, ...]:
+    """Return the citations as printed, in the order of their numbers; a draft is always called draft.
+
+    Args:
+        denoised: whether to include those that only runs with a denoiser refer to.
+    """
     text = files(__package__).joinpath(FILE).read_text(encoding="utf-8")
-    return tuple(_printed(entry) for entry in parse_yaml(text, FILE))
+    return tuple(_printed(each) for each in parse_yaml(text, FILE) if denoised or each["number"] != _PIPELINE_ONLY)
 
 
 def _printed(entry: dict[str, object]) -> str:

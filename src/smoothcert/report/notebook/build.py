@@ -30,8 +30,9 @@ def write_notebook(run: Run, folder: Path, live: bool = True) -> Path:
     Args:
         run: the run, complete or partial.
         folder: an existing folder, usually `results` of the run.
-        live: whether five images are certified again if torch, classifier and images are available. The classifier
-            must be a built-in architecture in a safetensors file with the hash of the run; no code is loaded.
+        live: whether five images are certified again if torch, classifier and images are available. The classifier,
+            and the denoiser if there is one, must be a built-in architecture in a safetensors file with the hash of
+            the run; no code is loaded.
 
     Returns:
         The notebook.
@@ -62,7 +63,8 @@ def read_script(run: Run, folder: Path, live: bool) -> Any:
     _, first, entries = script.partition("# %%")  # the lines above the first cell are for linters
     notebook = jupytext.reads(first + entries, fmt="py:percent")
     place = Path(os.path.relpath(run.directory.path.resolve(), folder.resolve())).as_posix()
-    absent = set() if run.spec.data.subgroups else {"subgroups"}
+    applies = {"subgroups": bool(run.spec.data.subgroups), "denoiser": run.spec.denoised}
+    absent = {tag for tag, there in applies.items() if not there}
     notebook.cells = [entry for entry in notebook.cells if not absent & set(entry.metadata.get("tags", ()))]
     for entry in notebook.cells:
         if "parameters" in entry.metadata.get("tags", ()):

@@ -25,6 +25,12 @@
 # A certificate is about the smoothed classifier, not the base classifier, and about perturbations measured in L2 norm
 # only. Section 8 lists what is claimed and what is not.
 
+# %% [markdown] tags=["denoiser"]
+# **The base classifier of this run is a pipeline: denoiser, then classifier.** Each noise sample goes through the
+# denoiser first; the classifier, with its normalisation, receives the denoised image and gives the vote. Everything
+# below is about the smoothed classifier of this pipeline, and nothing about the classifier without the denoiser. The
+# clean accuracy, too, is that of the pipeline.
+
 # %% tags=["parameters"]
 import os
 from pathlib import Path
@@ -122,9 +128,12 @@ def load():
         return "LIVE is False"
     if importlib.util.find_spec("torch") is None:
         return "torch is not installed"
-    name = request.model.replace("{sigma}", spec.model_at(sigma).written)
-    if spec.model_at(sigma).arch is None or not (name == "demo" or name.endswith(".safetensors")):
+    facts = spec.model_at(sigma)
+    name, first = (each.replace("{sigma}", facts.written) for each in (request.model, request.denoiser or ""))
+    if facts.arch is None or not (name == "demo" or name.endswith(".safetensors")):
         return "only built-in architectures in safetensors files are loaded here, and the classifier is another one"
+    if spec.denoised and (facts.denoiser.arch is None or not first.endswith(".safetensors")):
+        return "only built-in architectures in safetensors files are loaded here, and the denoiser is another one"
     if LIVE is not True and np.prod(data.shape) > LARGE:
         return f"images of {data.shape[1]} x {data.shape[2]} take long without a GPU; set LIVE = True to wait for them"
     import torch
@@ -132,30 +141,39 @@ def load():
     from smoothcert.data import DataOptions, load_images
     from smoothcert.import_factory import NO_CONSENT
     from smoothcert.models import ModelOptions, read_built_in
+    from smoothcert.models.denoisers.load import DenoiserOptions, load_denoiser
+    from smoothcert.models.denoisers.pipeline import denoised
     from smoothcert.models.heads import LOOK, resolve_head
 
-    facts = spec.model_at(sigma)
+    denoiser = None
     try:
         with contextlib.chdir(FILES):
             images = load_images(request.data, DataOptions.of(request, request.subgroup, named=False))
             images = images.first(request.limit) if request.limit else images
             options = ModelOptions.of(request, None, images.num_classes, images.shape[0], NO_CONSENT)
             classifier = read_built_in(name, options)
+            if spec.denoised:
+                denoiser = load_denoiser(first, DenoiserOptions.of(request, None, images.shape[0], NO_CONSENT))
     except (SmoothcertError, OSError) as error:
-        return f"classifier or images are not at the paths in spec.json, relative to FILES ({type(error).__name__})"
+        files = "denoiser, classifier" if spec.denoised else "classifier"
+        return f"{files} or images are not at the paths in spec.json, relative to FILES ({type(error).__name__})"
     if images.sha256() != data.sha256:
         return "the images are not those of the run (different hash)"
     if classifier.sha256 != facts.sha256:
         return "the classifier is not that of the run (different hash)"
+    if denoiser is not None and denoiser.sha256 != facts.denoiser.sha256:
+        return "the denoiser is not that of the run (different hash)"
     few = np.stack([images.pixels(i) for i in range(min(LOOK, len(images)))])
-    return resolve_head(classifier, torch.from_numpy(few / images.levels)), images
+    classifier = resolve_head(classifier, torch.from_numpy(few / images.levels))
+    return classifier if denoiser is None else denoised(classifier, denoiser, sigma), images
 
 
 loaded = load()
 live = not isinstance(loaded, str)
 if live:
     classifier, images = loaded
-    say(f"{file_name(classifier.reference)} and {file_name(data.reference)} were found, with the hashes of the run.")
+    used = (f"{file_name(classifier.denoiser.reference)}, " if spec.denoised else "") + file_name(classifier.reference)
+    say(f"{used} and {file_name(data.reference)} were found, with the hashes of the run.")
 else:
     say(f"Skipped: {loaded}. The rest of this notebook needs neither torch nor the classifier nor the images.")
 
@@ -685,6 +703,9 @@ say(subgroup_note(run))
 # %% [markdown]
 # ## 8 What is claimed, and what is not
 
+# %% tags=["denoiser"]
+say(claims.PIPELINE)
+
 # %%
 say(claims.one_image(request.alpha))
 say(claims.observed(entry, request.n_max))
@@ -692,11 +713,11 @@ if entry.attainable:
     say(claims.this_sample(entry, request.alpha))
     chosen = request.primary
     named = chosen is not None and (chosen.sigma, chosen.k, chosen.radius) == (entry.sigma, entry.k, entry.radius)
-    say(claims.population(entry, joint=not named, described="they stand for"))
+    say(claims.population(entry, joint=not named, described="they stand for", denoised=spec.denoised))
     if not named:
         say("This is not the primary entry, named before the run, so the bound is that for all entries together.")
 say(claims.arithmetic(run))
-say(claims.DEPLOYMENT)
+say(claims.deployment(spec))
 
 # %%
 criteria = criteria_table(run)
@@ -716,7 +737,7 @@ else:
     say("This run did not measure the L2 norms of simple perturbations.")
 
 # %%
-table(guarantees(run.arithmetic_covered))
+table(guarantees(run.arithmetic_covered, spec.denoised))
 say(f"Recomputation from votes does not show {NOT_SHOWN}.")
 
 # %% [markdown]

@@ -17,6 +17,7 @@ from smoothcert.evidence.seal import seal_remark
 from smoothcert.formats.line import Line, Votes
 from smoothcert.report.figures.style import styled
 from smoothcert.report.markup import visible
+from smoothcert.report.networks import networks
 from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import full
 
@@ -179,9 +180,9 @@ def _images(spec: Spec) -> Iterator[tuple[str, str]]:
 
 
 def _models(spec: Spec) -> Iterator[tuple[str, str]]:
-    for model in spec.models:
-        named = f"{file_name(model.reference)}, {model.arch or 'custom architecture'}"
-        yield f"classifier at sigma {full(model.sigma)}", f"{named}\n{model.sha256}"
+    for each in networks(spec):
+        named = f"{file_name(each.facts.reference)}, {each.facts.arch or 'custom architecture'}"
+        yield f"{each.part} at sigma {full(each.sigma)}", f"{named}\n{each.facts.sha256}"
 
 
 def _settings(spec: Spec) -> Iterator[tuple[str, str]]:
@@ -231,6 +232,9 @@ def _stated(event: Event) -> Iterator[str]:
     if event.event == CLEAN:
         counts = ", ".join(f"{sum(each):,} (k = {k})" for k, each in facts["correct"].items())
         yield f"clean predictions correct: {counts} of {facts['images']:,}"
+        if facts.get("alone"):
+            counts = ", ".join(f"{sum(each):,} (k = {k})" for k, each in facts["alone"].items())
+            yield f"without the denoiser: {counts}"
     if event.event == CHANGED:
         yield f"L2 norms of {len(facts['changes'])} simple perturbations, on {facts['images']:,} images"
     if event.event == RATES:

@@ -51,7 +51,8 @@ def draw_images(run: Run, images: dict[int, int], rows: Rows, sigma: float) -> F
     """
     names = run.spec.data.class_names
     captions = [(f"image {index}", names[label], f"class {label}") for index, label in images.items()]
-    return noisy_examples_figure(f"Inputs of the base classifier at σ = {full(sigma)}", note(run), captions, rows)
+    taker, of = ("denoiser", "pipeline") if run.spec.denoised else ("classifier", "base classifier")
+    return noisy_examples_figure(f"Inputs of the {of} at σ = {full(sigma)}", note(run), captions, rows, taker)
 
 
 @styled

@@ -62,6 +62,9 @@ def _forecast(planned: Planned) -> Iterator[str]:
         f"({pilot.drawn:,} in {pilot.seconds:,.0f} s on {pilot.device}, {pilot.precision}). None of them is a vote "
         "of the run."
     )
+    if planned.settings.denoiser is not None:
+        denoiser = planned.settings.denoiser
+        yield f"The pilot ran the pipeline that the run certifies: denoiser ({denoiser}), then classifier."
     yield (
         "A forecast is an estimate, not a certificate. Its interval contains the value of the run in about 95 % of "
         "pilots; it accounts for the images and the noise of the pilot, and for the noise of the run."

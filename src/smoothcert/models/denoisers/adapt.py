@@ -1,0 +1,108 @@
+"""Denoisers of users: modules that take images of another range, with or without the noise level."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import Tensor, nn
+
+from smoothcert.errors import ModelError
+from smoothcert.formats.card import DenoiserCard, denoiser_card_from_values
+from smoothcert.models.adapters import Wrapper
+from smoothcert.models.classifier import UNIT, Denoiser
+from smoothcert.models.state import state_sha256
+
+SIGMA_NAMES = ("sigma", "noise_level", "sigmas", "noise")
+"""Names of an optional second parameter that takes the noise level."""
+
+
+def denoiser_of(
+    module: nn.Module,
+    reference: str,
+    value_range: tuple[float, float] | None = None,
+    card: DenoiserCard | None = None,
+) -> Denoiser:
+    """Return a user's module as a denoiser without a hash; the module is not changed.
+
+    Its forward method takes the images, or images and noise level: a second parameter that is required, or named as in
+    `SIGMA_NAMES`. Both are in units of its value range, so that the noise level doubles for images from -1 to 1. An
+    attribute ``smoothcert`` of the module may declare fields of `smoothcert.formats.card.DenoiserCard`, such as
+    ``{"value_range": [-1, 1]}``.
+
+    Args:
+        module: with its weights.
+        reference: its name.
+        value_range: lowest and highest pixel value of the images it takes and returns; None: as declared, else [0, 1].
+        card: of its weights file, or None; the module's attribute counts more.
+
+    Raises:
+        ModelError: the declarations contradict each other.
+    """
+    declared = getattr(module, "smoothcert", None)
+    card = (card or DenoiserCard()) if declared is None else denoiser_card_from_values(declared, reference)
+    if value_range is not None and card.value_range not in (UNIT, value_range):
+        raise ModelError(
+            f"{reference} declares images from {card.value_range[0]:g} to {card.value_range[1]:g}, but "
+            f"--denoiser-range is {value_range[0]:g},{value_range[1]:g}; leave it out, or correct the declaration.",
+            code="E-MODEL-124",
+        )
+    takes = _takes_sigma(module) if card.takes_sigma is None else card.takes_sigma
+    adapted = Adapted(module, value_range or card.value_range, takes)
+    return Denoiser(adapted, "", reference, None, card.sigma_low, card.sigma, adapted.words)
+
+
+def hash_of(denoiser: Denoiser) -> str:
+    """Return the hash ("sha256:...") of a denoiser's state dict.
+
+    Raises:
+        ModelError: it is not plain tensors.
+    """
+    known = state_sha256(denoiser.module)
+    if known is None:
+        raise ModelError(
+            f"{denoiser.reference}: expected a denoiser whose state dict is plain tensors, to be hashed, got other "
+            "values; use an unquantised network.",
+            code="E-MODEL-133",
+        )
+    return known
+
+
+def value_range_of(denoiser: Denoiser) -> tuple[tuple[float, float], bool]:
+    """Return the range of the images that the network of a denoiser takes, and whether it takes the noise level."""
+    module = denoiser.module
+    return (module.value_range, module.takes_sigma) if isinstance(module, Adapted) else (UNIT, True)
+
+
+class Adapted(Wrapper):
+    """A network that takes images of another range, or no noise level, as a denoiser of images in [0, 1]."""
+
+    def __init__(self, inner: nn.Module, value_range: tuple[float, float], takes_sigma: bool) -> None:
+        super().__init__(inner)
+        self.value_range = value_range
+        self.low, self.span = value_range[0], value_range[1] - value_range[0]
+        self.takes_sigma = takes_sigma
+
+    def forward(self, x: Tensor, sigma: float) -> Any:
+        """Return the denoised images, in [0, 1]; anything that is not a tensor is returned as it is."""
+        scaled = x * self.span + self.low
+        images = self.inner(scaled, sigma * self.span) if self.takes_sigma else self.inner(scaled)
+        return (images - self.low) / self.span if isinstance(images, Tensor) else images
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The steps around the network, in words."""
+        low, high = self.value_range
+        scaled = () if self.value_range == UNIT else (f"images from {low:g} to {high:g}",)
+        return scaled if self.takes_sigma else (*scaled, "noise level not passed")
+
+
+def _takes_sigma(module: nn.Module) -> bool:
+    """Return whether a second parameter of the forward method takes the noise level."""
+    try:
+        found = list(inspect.signature(module.forward).parameters.values())
+    except (TypeError, ValueError):
+        return False
+    second = found[1] if len(found) > 1 else None
+    positional = second is not None and second.kind in (second.POSITIONAL_ONLY, second.POSITIONAL_OR_KEYWORD)
+    return positional and second is not None and (second.default is second.empty or second.name in SIGMA_NAMES)
