@@ -146,6 +146,7 @@ def test_another_run_than_the_planned_is_refused(say, project, plan_folder, tmp_
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_an_entry_named_after_the_pilot_is_refused(say, project, plan_folder, tmp_path):
     settings = (plan_folder / "run.yaml").read_text()
     late = tmp_path / "late.yaml"

@@ -107,6 +107,7 @@ def test_the_budget_is_all_copies_of_all_images(page, tmp_path):
         assert found.early == sum(n <= page["learned"].FEW for n in taken)
 
 
+@pytest.mark.slow
 def test_the_page_and_the_readme_say_what_the_votes_give(page, run):
     make = page["make"]
     fixed, clean = (open_run(EXAMPLES / name) for name in (make.FIXED, make.CLEAN))

@@ -63,8 +63,8 @@ def wide():
 
 @pytest.fixture
 def denoisers(grey):
-    """The folder of `grey` with the module `denoisers` beside the module `nets`."""
-    (grey.parent / "denoisers.py").write_text(DENOISERS, encoding="utf-8")
+    """The folder of `grey` with the module `boxes` beside the module `nets`."""
+    (grey.parent / "boxes.py").write_text(DENOISERS, encoding="utf-8")
     return grey
 
 
@@ -92,31 +92,31 @@ def test_the_sampler_classifies_denoised_noise_samples(denoisers, tmp_path):
 
 def test_three_accuracies_are_kept_apart(denoisers, tmp_path):
     near = write_grey_images(tmp_path / "near.npz", (100, 101, 102, 103))
-    seen = preflight(loaded(small_request("nets:brittle", near, denoiser="denoisers:swallows")), 0.25, seed=1)
+    seen = preflight(loaded(small_request("nets:brittle", near, denoiser="boxes:swallows")), 0.25, seed=1)
     assert seen.denoising.alone == 1.0
     assert seen.clean.accuracy == seen.noisy_accuracy == 0.25  # the pipeline sees nothing
-    work = loaded(small_request("nets:brittle", near, denoiser="denoisers:swallows"))
+    work = loaded(small_request("nets:brittle", near, denoiser="boxes:swallows"))
     alone = clean_logits(work.behind, 0.25, range(4), clean_forward(work.behind, 0.25))
     assert alone.argmax(axis=1).tolist() == work.images.labels[:4].tolist()
 
 
 def test_a_good_denoiser_raises_no_warning_and_a_training_without_noise_neither(denoisers, tmp_path):
-    seen = preflight(loaded(small_request("nets:robust", denoisers, denoiser="denoisers:box")), 0.25, seed=1)
+    seen = preflight(loaded(small_request("nets:robust", denoisers, denoiser="boxes:box")), 0.25, seed=1)
     assert seen.warnings == ()
     assert seen.denoising.after > seen.denoising.before + 3
     assert seen.denoising.before == pytest.approx(12.04, abs=0.3)  # sigma 0.25
 
 
 def test_a_denoiser_of_another_range_gets_its_own_units(denoisers):
-    seen = preflight(loaded(small_request("nets:robust", denoisers, denoiser="denoisers:wide")), 0.25, seed=1)
+    seen = preflight(loaded(small_request("nets:robust", denoisers, denoiser="boxes:wide")), 0.25, seed=1)
     assert seen.warnings == ()
-    declared = small_request("nets:robust", denoisers, denoiser="denoisers:box", denoiser_range=(-1, 1))
+    declared = small_request("nets:robust", denoisers, denoiser="boxes:box", denoiser_range=(-1, 1))
     assert preflight(loaded(declared), 0.25, seed=1).noisy_accuracy == seen.noisy_accuracy == 1.0
 
 
 @pytest.mark.parametrize(("name", "words"), [("noise", "minus the noise"), ("swallows", "--denoiser-range")])
 def test_a_denoiser_that_makes_images_worse(denoisers, name, words):
-    seen = preflight(loaded(small_request("nets:robust", denoisers, denoiser=f"denoisers:{name}")), 0.25, seed=1)
+    seen = preflight(loaded(small_request("nets:robust", denoisers, denoiser=f"boxes:{name}")), 0.25, seed=1)
     assert seen.denoising.after < seen.denoising.before
     assert any(words in warning for warning in seen.warnings)
 

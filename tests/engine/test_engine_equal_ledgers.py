@@ -15,7 +15,7 @@ from smoothcert.evidence import open_run
     ("precision", "noise"),
     [
         ("bf16", "grid"),
-        ("fp32", "float"),
+        pytest.param("fp32", "float", marks=pytest.mark.slow),
         pytest.param("fp32", "grid", marks=pytest.mark.slow),
         pytest.param("bf16", "float", marks=pytest.mark.slow),
     ],

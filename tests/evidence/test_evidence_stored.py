@@ -157,6 +157,7 @@ def test_keys_are_a_set(tmp_path):
     assert len(read_ledger(tmp_path / "none").keys()) == 0
 
 
+@pytest.mark.slow
 def test_memory_grows_by_less_than_150_bytes_a_line(tmp_path, monkeypatch):
     """Traced peaks of reading, hashing and going through the lines; in memory a line takes kilobytes."""
     monkeypatch.setattr(stored, "BLOCK", 16)

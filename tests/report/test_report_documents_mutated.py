@@ -324,6 +324,7 @@ def copied_as_another(writer):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [redrawn, copied_as_another])
 def test_redrawn_glyphs_are_named_whatever_code_wrote_them(copy, change):
     rewritten(copy / "results", change)
@@ -365,6 +366,7 @@ def sentence(results):
     path.write_text(path.read_text().replace("# Certified accuracy", "# Guaranteed", 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -463,6 +465,7 @@ def test_a_list_of_hashes_names_files_of_results_only(copy):
     assert any("memo.pdf" in told for told in check_documents(open_run(copy)).faults)
 
 
+@pytest.mark.slow
 def test_verify_ends_with_1_for_a_forged_document_and_with_0_for_another_version(copy, capsys, monkeypatch):
     from smoothcert.cli.verify import verify
 

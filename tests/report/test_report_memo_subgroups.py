@@ -111,7 +111,9 @@ MANY = {
 }
 
 
-@pytest.mark.parametrize("kind", [{}, {**NINE, "classes": 10}], ids=["plain", "nine sigmas"])
+@pytest.mark.parametrize(
+    "kind", [{}, pytest.param({**NINE, "classes": 10}, marks=pytest.mark.slow)], ids=["plain", "nine sigmas"]
+)
 def test_four_pages_on_both_papers_with_many_columns(tmp_path, kind):
     primary = {"primary": {**PRIMARY, "radius": 0.2}} if kind else {"primary": PRIMARY}
     memo = make_memo(

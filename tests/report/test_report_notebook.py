@@ -290,6 +290,7 @@ def test_five_images_are_certified_live_and_agree_with_the_ledger(tmp_path, show
     assert "not that of the run (different hash)" in execute(tmp_path / "run", shown, live='"auto"')
 
 
+@pytest.mark.slow
 def test_a_built_in_denoiser_is_loaded_live_and_another_one_is_not(tmp_path, shown, monkeypatch):
     from smoothcert.engine.run import certify
 
