@@ -275,7 +275,7 @@ def make_shard(path, whole, share, lines, finished=True, machine=1, **environmen
     append_event(run.events, STARTED, lines=0, worker="local-0", recipe=None, shard=share)
     for sigma in map(float, whole.spec.request.sigma):
         samples = sum(line.samples for line in lines if line.sigma == sigma)
-        correct = {"1": [7] * whole.spec.classes}
+        correct = {str(k): list(whole.spec.data.class_counts) for k in whole.spec.request.k}
         append_event(run.events, CLEAN, sigma=sigma, images=whole.spec.data.images, correct=correct)
         append_event(run.events, LEVEL, sigma=sigma, **PASSED)
         append_event(run.events, ENERGY, sigma=sigma, copies=samples, joules=float(samples), source="RAPL", seconds=1.0)

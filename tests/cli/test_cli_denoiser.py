@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from networks import write_denoiser, write_denoisers
+from smoothcert.cli import main
 
 CODE = ("--model", "cli_nets:brightness")
 BLUR = ("--denoiser", "denoisers:blur")
@@ -138,3 +139,23 @@ def test_verify_names_a_denoiser_too_many(say, made, place, tmp_path):
     assert say("bundle", run, *CODE, "--out", out).code == 0
     found = say("verify", place / "run", "--bundle", out)
     assert (found.code, "certified: none" in found.out) == (1, True)
+
+
+@pytest.mark.parametrize("verb", ["train", "train-denoiser"])
+def test_the_log_of_a_training_overwrites_no_file(tmp_path, capsys, verb):
+    table = tmp_path / "net.csv"
+    table.write_text("mine")
+    flags = ["--data", "synthetic:8", "--sigma", "0.25", "--epochs", "1", "--out", str(tmp_path / "net.safetensors")]
+    with pytest.raises(SystemExit) as ended:
+        main([verb, *flags])
+    assert ended.value.code == 2
+    assert "E-MODEL-139" in capsys.readouterr().err
+    assert table.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.csv"]
+
+
+def test_an_empty_denoiser_is_not_taken_for_none(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["certify", "--model", "demo", "--data", "synthetic:8", "--denoiser", "", "--out", str(tmp_path / "run")])
+    assert ended.value.code == 2
+    assert "denoiser" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Forged documents: rewriting a file, SHA256SUMS and the last line of the log is still detected."""
 
+import hashlib
 import io
 import json
 import re
@@ -454,6 +455,16 @@ def test_documents_of_a_continued_run_must_be_written_again(copy):
     append_event(copy / "events.jsonl", RESUMED, lines=0)
     (told,) = check_documents(open_run(copy)).faults
     assert "smoothcert report" in told
+
+
+def test_a_document_that_no_report_writes_is_named_though_the_log_lists_it(copy):
+    (copy / "results" / "APPROVAL.txt").write_text("99.9")
+    events = copy / "events.jsonl"
+    lines = events.read_bytes().splitlines(keepends=True)
+    last = json.loads(lines[-1])
+    last["documents"]["APPROVAL.txt"] = hashlib.sha256(b"99.9").hexdigest()
+    events.write_bytes(b"".join([*lines[:-1], json.dumps(last, sort_keys=True).encode() + b"\n"]))
+    assert any("APPROVAL.txt" in told for told in check_documents(open_run(copy)).notes)
 
 
 def test_a_list_of_hashes_names_files_of_results_only(copy):

@@ -1,5 +1,6 @@
 """Training of denoisers for frozen classifiers: what it improves, what it keeps, and that it can be continued."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,11 @@ from torch import nn
 from refusals import refuses
 from smoothcert.data import ImageSet
 from smoothcert.models import Classifier
-from smoothcert.models.checkpoints import read_weights
+from smoothcert.models.checkpoints import read_tensors, read_weights, write_tensors
 from smoothcert.models.classifier import Runtime
 from smoothcert.models.denoisers.load import load_denoiser
 from smoothcert.models.state import state_sha256
-from smoothcert.training.checkpoint import write_log
+from smoothcert.training.checkpoint import FACTS, write_log
 from smoothcert.training.denoiser_trainer import save_denoiser, train_denoiser
 from smoothcert.training.settings import DenoiserReport, DenoiserSettings
 from training.stripes import stripes
@@ -98,6 +99,31 @@ def test_a_training_that_was_cut_off_ends_in_the_same_weights(
         train_denoiser(stripes(), replace(settings, epochs=7), [brittle()], checkpoint=file)
     with refuses("E-SPEC-102"):
         train_denoiser(stripes(), settings, [replace(brittle(), sha256="sha256:other")], checkpoint=file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda log: log[0].update(loss="x"),
+        lambda log: log[0].update(loss=None),
+        lambda log: log[0].update(more=1),
+        lambda log: log[0].pop("loss"),
+        lambda log: log[0].update(epoch=2),
+        lambda log: log.extend([{**log[0], "epoch": epoch} for epoch in range(2, 9)]),
+    ],
+)
+def test_a_log_that_no_training_wrote_is_refused(
+    change: Callable[[list[dict[str, object]]], object], tmp_path: Path
+) -> None:
+    file = tmp_path / "unet.checkpoint.safetensors"
+    with pytest.raises(CutError):
+        train_denoiser(stripes(), SHORT, [brittle()], cut_after(1), file)
+    tensors, metadata = read_tensors(file)
+    facts = json.loads(metadata[FACTS])
+    change(facts["log"])
+    write_tensors(file, tensors, {FACTS: json.dumps(facts)})
+    with refuses("E-MODEL-104"):
+        train_denoiser(stripes(), SHORT, [brittle()], checkpoint=file)
 
 
 def test_the_classifier_is_not_changed() -> None:

@@ -146,6 +146,16 @@ def test_the_page_of_another_version_is_not_compared(certified, tmp_path):
     report = verify_bundle(run, path)
     assert report.passed
     assert len(report.notes) == 1
+    assert not report.page
+
+
+@pytest.mark.parametrize("change", [{"takes_sigma": False}, {"value_range": (0.0, 255.0)}])
+def test_a_denoiser_that_would_be_called_in_another_way_is_named(change, certified, tmp_path):
+    run = certified(denoiser=DENOISER_FACTS)
+    path = bundle_of(run, tmp_path / "b", denoiser=DENOISER, denoiser_file=DENOISER_FILE.model_copy(update=change))
+    report = verify_bundle(run, path)
+    assert not report.passed
+    assert any("value range and sigma" in fault for fault in report.faults)
 
 
 def test_a_bundle_without_origin_can_still_be_the_object(certified, tmp_path):

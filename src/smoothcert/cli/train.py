@@ -46,6 +46,11 @@ class Output:
                 f"--out: {self.weights} exists, and weights are never overwritten. Choose another name.",
                 code="E-MODEL-003",
             )
+        if self.log.exists() and not self.checkpoint.exists():
+            raise ModelError(
+                f"--out: the log of the epochs would overwrite {self.log}. Choose another name, or move that file.",
+                code="E-MODEL-139",
+            )
 
     @property
     def checkpoint(self) -> Path:

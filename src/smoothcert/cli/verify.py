@@ -125,10 +125,9 @@ def _deployed(run: Run, bundle: Path) -> int:
         count = f"{len(found.faults)} {'difference' if len(found.faults) == 1 else 'differences'} named"
         print_text(f"{printable(str(bundle))} is NOT what this run certified: {count}.")
         return 1
-    same = (
-        "noise, grid, image shape, preprocessing, normalisation, class names and numeric recipe are the run's, and the "
-        "page of the bundle says what its record says"
-    )
+    same = "noise, grid, image shape, preprocessing, normalisation, class names and numeric recipe are the run's"
+    if found.page:
+        same += ", and the page of the bundle says what its record says"
     if found.tied:
         print_text(
             f"{printable(str(bundle))} is what this run certified at sigma {found.sigma:g}: {found.weights}; {same}."

@@ -130,6 +130,13 @@ class ModelConfig(Declared):
     """Lowest and highest value of the denoiser's images, such as -1,1. Noise level and images are rescaled to it and
     back; left out, as the denoiser declares, else 0,1."""
 
+    @field_validator("denoiser")
+    @classmethod
+    def _named(cls, denoiser: str | None) -> str | None:
+        if denoiser == "":
+            raise ValueError("expected a denoiser, got an empty text; leave it out for none")
+        return denoiser
+
     @field_validator("denoiser_range")
     @classmethod
     def _denoiser_range(cls, pair: tuple[float, ...] | None) -> tuple[float, ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from smoothcert.config.values import Floats, Frozen
+from smoothcert.config.values import Alpha, Floats, Frozen
 
 
 class PredictSettings(Frozen):
@@ -15,7 +15,7 @@ class PredictSettings(Frozen):
     """Number of classes in an answer. The k most probable ones."""
     n: int | None = None
     """Maximum samples per image. Default: that of the bundle."""
-    alpha: float | None = None
+    alpha: Alpha | None = None
     """Error probability of an answer. The probability that an answer is not the smoothed classifier's is at most alpha.
     Default: that of the bundle."""
     certify: bool = False

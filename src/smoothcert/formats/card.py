@@ -125,6 +125,17 @@ class DenoiserCard:
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
 
 
+def adaptation(value_range: tuple[float, float], takes_sigma: bool) -> tuple[str, ...]:
+    """The steps around the network of a denoiser, in words.
+
+    >>> adaptation((-1.0, 1.0), takes_sigma=False)
+    ('images from -1 to 1', 'noise level not passed')
+    """
+    low, high = value_range
+    scaled = () if (low, high) == (0.0, 1.0) else (f"images from {low:g} to {high:g}",)
+    return scaled if takes_sigma else (*scaled, "noise level not passed")
+
+
 def card_from_json(text: str, reference: str) -> Card:
     """The card of a classifier in a weights file.
 

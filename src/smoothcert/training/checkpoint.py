@@ -7,10 +7,11 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from smoothcert.data.dataset import ImageSet
@@ -23,6 +24,7 @@ from smoothcert.training.settings import DenoiserReport, EpochReport, TrainingSe
 from smoothcert.training.start import MEAN, STD, Start
 
 FACTS = "training"
+_Report = TypeVar("_Report", EpochReport, DenoiserReport)
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,12 @@ class Checkpoint:
     Args:
         tensors: state of model and optimiser, by name.
         log: one row per epoch.
+        path: the file it was read from.
     """
 
     tensors: State
     log: list[dict[str, Any]]
+    path: Path = Path()
 
 
 def save_checkpoint(path: Path, identity: Identity, checkpoint: Checkpoint) -> None:
@@ -87,7 +91,29 @@ def load_checkpoint(path: Path, identity: Identity) -> Checkpoint | None:
             "command that started it, choose another --out, or remove the checkpoint.",
             code="E-SPEC-102",
         )
-    return Checkpoint(tensors, log)
+    return Checkpoint(tensors, log, path)
+
+
+def reports_of(checkpoint: Checkpoint, kind: type[_Report], epochs: int) -> list[_Report]:
+    """Return the reports of the completed epochs.
+
+    Args:
+        checkpoint: of a training.
+        kind: the class of its reports.
+        epochs: epochs of the training.
+
+    Raises:
+        ModelError: they are not the reports of its first epochs.
+    """
+    reader: TypeAdapter[_Report] = TypeAdapter(kind)
+    try:
+        reports = [reader.validate_python(row) for row in checkpoint.log]
+    except ValidationError:
+        raise not_a_checkpoint(checkpoint.path) from None
+    known = all(row.keys() == asdict(report).keys() for row, report in zip(checkpoint.log, reports, strict=True))
+    if not known or [report.epoch for report in reports] != list(range(1, min(len(reports), epochs) + 1)):
+        raise not_a_checkpoint(checkpoint.path)
+    return reports
 
 
 def not_a_checkpoint(path: Path) -> ModelError:

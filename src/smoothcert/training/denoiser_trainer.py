@@ -31,7 +31,7 @@ from smoothcert.models.heads import LOOK, resolve_head
 from smoothcert.models.resnet import fold
 from smoothcert.models.state import load_state
 from smoothcert.training.batches import Pool, epoch_rows, flipped_and_rotated, noise_levels, pool_of
-from smoothcert.training.checkpoint import Checkpoint, Identity, load_checkpoint, part, save_checkpoint
+from smoothcert.training.checkpoint import Checkpoint, Identity, load_checkpoint, part, reports_of, save_checkpoint
 from smoothcert.training.settings import DenoiserReport, DenoiserSettings
 from smoothcert.training.trainer import (
     SMALLEST,
@@ -121,6 +121,7 @@ class DenoiserTrainer:
         """Load a checkpoint, if there is one, and return the reports of the completed epochs."""
         if checkpoint is None:
             return []
+        reports = reports_of(checkpoint, DenoiserReport, self.settings.epochs)
         load_state(self.module, part(checkpoint.tensors, MODEL), "the checkpoint")
         load_state(self.average, part(checkpoint.tensors, AVERAGE), "the checkpoint")
         self.step_count = len(checkpoint.log) * self.batches
@@ -131,7 +132,7 @@ class DenoiserTrainer:
                     "exp_avg": checkpoint.tensors[f"{FIRST}{i}"].to(parameter),
                     "exp_avg_sq": checkpoint.tensors[f"{SECOND}{i}"].to(parameter),
                 }
-        return [DenoiserReport(**row) for row in checkpoint.log]
+        return reports
 
     def run_epoch(self, epoch: int) -> DenoiserReport:
         """Train one epoch, and measure on the held-out images."""

@@ -21,7 +21,7 @@ from smoothcert.data.dataset import ImageSet
 from smoothcert.errors import ModelError, SpecError
 from smoothcert.models.state import load_state
 from smoothcert.training.batches import Noise, Pool, epoch_rows, flipped_and_rotated, noise_levels, pool_of, split
-from smoothcert.training.checkpoint import Checkpoint, Identity, load_checkpoint, part, save_checkpoint
+from smoothcert.training.checkpoint import Checkpoint, Identity, load_checkpoint, part, reports_of, save_checkpoint
 from smoothcert.training.settings import EpochReport, Schedule, TrainingSettings
 from smoothcert.training.start import Start, start_and_settings
 
@@ -117,13 +117,14 @@ class Trainer:
         """Load a checkpoint, if there is one, and return the reports of the completed epochs."""
         if checkpoint is None:
             return []
+        reports = reports_of(checkpoint, EpochReport, self.settings.epochs)
         load_state(self.module, part(checkpoint.tensors, MODEL), "the checkpoint")
         for i, parameter in enumerate(self._parameters()):
             buffer = checkpoint.tensors.get(f"{MOMENTUM}{i}")
             if buffer is not None:
                 self.optimiser.state[parameter]["momentum_buffer"] = buffer.to(parameter)
         self.step_count = len(checkpoint.log) * self.batches
-        return [EpochReport(**row) for row in checkpoint.log]
+        return reports
 
     def run_epoch(self, epoch: int, holdout: Pool) -> EpochReport:
         """Train one epoch, and measure the accuracy on the held-out images."""

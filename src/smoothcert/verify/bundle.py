@@ -12,6 +12,7 @@ from smoothcert.evidence import Run
 from smoothcert.evidence.bundle.differences import Tie, certified_of, chosen, differences, tie_of
 from smoothcert.evidence.bundle.files import DENOISER, README, RECORD, WEIGHTS, bundle_faults, read_record, readme
 from smoothcert.evidence.bundle.record import Bundle, Certified
+from smoothcert.formats.card import adaptation
 from smoothcert.stats import prediction_looks
 
 TIES: dict[Tie, str] = {
@@ -42,6 +43,7 @@ class BundleReport:
         named: whether the bundle names this run as its origin.
         chosen: prediction settings (alpha, n, n0, bound) that differ from those of the run, as text.
         notes: what else was not checked, and why.
+        page: whether README.md is the text that follows from the record.
     """
 
     sigma: float | None
@@ -51,6 +53,7 @@ class BundleReport:
     named: bool = False
     chosen: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    page: bool = True
 
     @property
     def passed(self) -> bool:
@@ -88,7 +91,7 @@ def verify_bundle(run: Run, path: Path) -> BundleReport:
         if before not in SAME:
             expected = certified.model.denoiser.sha256
             faults += (f"{DENOISER} does not contain the weights of the certified denoiser, {expected[:19]}...",)
-    faults += (*_of_origin(bundle, certified), *_of_prediction(bundle))
+    faults += (*_of_origin(bundle, certified), *_of_prediction(bundle), *_of_calls(bundle))
     same_text = (path / README).read_bytes() == readme(bundle).encode()
     other_version = bundle.smoothcert != version("smoothcert")
     if not same_text and not other_version:
@@ -104,6 +107,7 @@ def verify_bundle(run: Run, path: Path) -> BundleReport:
         named=bundle.certified is not None,
         chosen=tuple(chosen(bundle, run.spec.request)),
         notes=notes,
+        page=same_text,
     )
 
 
@@ -113,6 +117,15 @@ def _of_prediction(bundle: Bundle) -> Iterator[str]:
         prediction_looks(bundle.n, bundle.alpha)
     except InputError as error:
         yield f"{RECORD}: {error}"
+
+
+def _of_calls(bundle: Bundle) -> Iterator[str]:
+    """Yield a fault if the denoiser would be called in another way than its description says."""
+    denoiser, file = bundle.model.denoiser, bundle.denoiser_file
+    if denoiser is None or file is None or denoiser.reference.startswith("diffusers:"):
+        return
+    if adaptation(file.value_range, file.takes_sigma) != denoiser.adapted:
+        yield f"{RECORD}: value range and sigma of the denoiser are not those of its description {denoiser.adapted}"
 
 
 def _of_origin(bundle: Bundle, certified: Certified) -> Iterator[str]:

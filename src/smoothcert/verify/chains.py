@@ -15,6 +15,7 @@ from smoothcert.evidence.ledger import Ledger, prefixes, read_lines
 from smoothcert.evidence.seal import (
     EVIDENCE_SIGNATURE,
     LOCK_SIGNATURE,
+    SIGNATURES,
     evidence_text,
     lock_text,
     seal_facts,
@@ -178,10 +179,20 @@ def log_notes(run: Run) -> Iterator[str]:
     if number := sum(run.ledger.uncounted.values()):
         yield f"{number} lines with a duplicate key do not count; the worker whose name sorts first counts"
     shards = directory.shards
+    places = [(directory.path, ""), *((directory.of_shard(each.name).path, f"shards/{each.name}/") for each in shards)]
+    strange = [f"{begin}{each.name}" for path, begin in places for each in path.iterdir() if each.name not in _PARTS]
+    if strange:
+        names = ", ".join(f"{name:.80}" for name in sorted(strange)[:SHOWN])
+        more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
+        yield f"beside the evidence, and not checked: {names}{more}"
     yield from _lost(directory.own_events(), _own_files(directory, shards), "")
     for shard in shards:
         begin = f"{shard.name}-"
         yield from _lost(directory.of_shard(shard.name).own_events(), directory.ledger_files(begin), begin)
+
+
+_PARTS = ("spec.json", "events.jsonl", "environment.json", "ledger", "results", "shards", "lock", *SIGNATURES)
+"""What a run directory holds; anything else is the user's."""
 
 
 def _lost(events: Sequence[Event], paths: Sequence[Path], begin: str) -> Iterator[str]:

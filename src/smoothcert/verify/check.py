@@ -15,7 +15,7 @@ from smoothcert.evidence.seal import fingerprint
 from smoothcert.verify.chains import check_shards, log_notes
 from smoothcert.verify.recompute import NAMED_AT_MOST, Recomputed, check_level, check_plan, check_results
 from smoothcert.verify.structure import check_lines, damage
-from smoothcert.verify.table import check_repeats, check_table, claims_of
+from smoothcert.verify.table import check_measures, check_repeats, check_table, claims_of
 
 NOT_SHOWN = (
     "that the counts came from these weights and images, that the labels are correct, that the images are independent, "
@@ -98,6 +98,7 @@ def _check(opened: Run) -> Report:
     if not faults:
         faults += check_table(spec, ledger, table, certificates)
         faults += check_repeats(opened.events, spec, ledger)
+        faults += check_measures(opened.events, spec)
     if not faults:
         faults += check_results(run, spec, ledger, certificates)
     return Report(

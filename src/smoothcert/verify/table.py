@@ -6,12 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import le
 from typing import Any
 
 import numpy as np
 
 from smoothcert.config import Spec
-from smoothcert.evidence.events import REPEATED, Event
+from smoothcert.evidence.events import CHANGED, CLEAN, REPEATED, Event
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import BLOCK, Columns, columns_of
 from smoothcert.evidence.outcomes import Mask, Outcomes
@@ -69,6 +70,30 @@ def check_repeats(events: Sequence[Event], spec: Spec, ledger: Ledger) -> Iterat
         found = copied(spec, columns)
         if len(columns) == spec.data.images and any(each != found for each in recorded):
             yield f"events.jsonl: {recorded[0]!r:.40} repeated images recorded, {found} found at sigma {full(sigma)}"
+
+
+def check_measures(events: Sequence[Event], spec: Spec) -> Iterator[str]:
+    """Yield counts measured beside the votes that cannot be true of the run's images: clean accuracy, perturbations."""
+    for event in events:
+        facts = event.facts
+        if event.event == CLEAN:
+            counts = [facts.get("correct"), *([facts.get("alone")] if spec.denoised else [])]
+            plausible = facts.get("images") == spec.data.images and all(_of_classes(each, spec) for each in counts)
+            if not plausible or (not spec.denoised and facts.get("alone") is not None):
+                yield f"events.jsonl: the clean accuracy of {event.at} is no count of its {spec.data.images} images"
+        elif event.event == CHANGED:
+            measured = facts.get("images", 0)
+            within = [count for each in facts.get("changes", {}).values() for count in each["within"]]
+            if measured > spec.data.images or any(count > measured for count in within):
+                yield f"events.jsonl: the perturbations of {event.at} are counted on more images than there are"
+
+
+def _of_classes(counts: object, spec: Spec) -> bool:
+    """Return whether counts by k and class are at most the images of each class, for every k of the run."""
+    if not isinstance(counts, dict) or {int(k) for k in counts} != set(spec.request.k):
+        return False
+    most = spec.data.class_counts
+    return all(len(each) == len(most) and all(map(le, each, most)) for each in counts.values())
 
 
 def copied(spec: Spec, columns: Columns) -> int:

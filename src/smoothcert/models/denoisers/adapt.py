@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError
-from smoothcert.formats.card import DenoiserCard, denoiser_card_from_values
+from smoothcert.formats.card import DenoiserCard, adaptation, denoiser_card_from_values
 from smoothcert.models.adapters import Wrapper
 from smoothcert.models.classifier import UNIT, Denoiser
 from smoothcert.models.state import state_sha256
@@ -92,9 +92,7 @@ class Adapted(Wrapper):
     @property
     def words(self) -> tuple[str, ...]:
         """The steps around the network, in words."""
-        low, high = self.value_range
-        scaled = () if self.value_range == UNIT else (f"images from {low:g} to {high:g}",)
-        return scaled if self.takes_sigma else (*scaled, "noise level not passed")
+        return adaptation(self.value_range, self.takes_sigma)
 
 
 def _takes_sigma(module: nn.Module) -> bool:
