@@ -72,7 +72,7 @@ def workload_in_memory(
     if request.device == "auto":
         request = request.model_copy(update={"device": device.type})
     before = {} if denoisers is None else _by_level(request, denoisers, "denoiser")
-    denoisers_by_id = {id(each): _denoiser_of(each, device) for each in before.values()}
+    denoisers_by_id = {id(each): _denoiser_of(each, request, device) for each in before.values()}
     found = {sigma: denoisers_by_id[id(each)] for sigma, each in before.items()}
     modules = [*(each.module for each in classifiers.values()), *(each.module for each in found.values())]
     with evaluating(*modules):
@@ -92,12 +92,13 @@ def _by_level(request: Request, given: Any, what: str) -> dict[float, Any]:
     return {sigma: given[sigma] for sigma in sorted(levels)}
 
 
-def _denoiser_of(model: DenoiserModel, device: torch.device) -> Denoiser:
-    """Return a denoiser in memory with a hash by which it is recognised."""
+def _denoiser_of(model: DenoiserModel, request: Request, device: torch.device) -> Denoiser:
+    """Return a denoiser in memory, in the value range of the request, with a hash by which it is recognised."""
     if isinstance(model, Denoiser):
         return model
     check_is_denoiser(model)
-    found = denoiser_of(model, f"{IN_MEMORY} ({type(model).__name__})")
+    span = request.denoiser_range
+    found = denoiser_of(model, f"{IN_MEMORY} ({type(model).__name__})", None if span is None else (span[0], span[1]))
     found.module.to(device)
     return replace(found, sha256=hash_of(found), source_sha256=code_sha256(found.module))
 

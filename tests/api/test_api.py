@@ -251,6 +251,19 @@ def test_a_network_in_training_mode_keeps_its_batch_statistics(tmp_path):
     assert facts.sha256 == facts.state_sha256
 
 
+def test_a_denoiser_in_memory_gets_images_in_the_range_that_was_asked_for(tmp_path):
+    class Signed(nn.Module):
+        def forward(self, x, sigma):
+            seen.append(sigma)
+            return x
+
+    seen = []
+    settings = {**QUICK, "denoiser": Signed(), "denoiser_range": (-1, 1)}
+    run = sc.certify(network(), pictures(6), out=tmp_path / "run", **settings)
+    assert set(seen) == {0.5}  # twice as wide a range, twice the noise
+    assert run.spec.models[0].denoiser.adapted == ("images from -1 to 1",)
+
+
 def test_training_flags_are_restored(tmp_path):
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(108, 4)).train()
     sc.certify(model, pictures(6), out=tmp_path / "run", **QUICK)

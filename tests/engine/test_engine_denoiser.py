@@ -10,6 +10,7 @@ from smoothcert.engine.measure import clean_forward, clean_logits
 from smoothcert.engine.preflight import preflight
 from smoothcert.engine.run import certify
 from smoothcert.engine.workload import check_models, model_facts
+from smoothcert.errors import SpecError
 from smoothcert.evidence import open_run
 from smoothcert.models import load_classifier
 from smoothcert.models.denoisers.load import load_denoiser
@@ -157,5 +158,5 @@ def test_without_a_denoiser_the_spec_has_no_word_of_it(grey, tmp_path):
 @pytest.mark.parametrize("name", ["denoiser_weights", "denoiser_range"])
 def test_settings_of_a_denoiser_need_one(name):
     values = {"denoiser_weights": "w.safetensors", "denoiser_range": (-1, 1)}
-    with pytest.raises(Exception, match=name):
+    with pytest.raises(SpecError, match=name):
         small_request("nets:robust", "d.npz", **{name: values[name]})

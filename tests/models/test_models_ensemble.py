@@ -23,9 +23,13 @@ def member(seed: int, mean: float) -> Classifier:
     )
 
 
-class Half(nn.Module):
+class Scaled(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
     def forward(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
-        return sigma * x
+        return self.factor * sigma * x
 
 
 def test_the_logits_are_averaged() -> None:
@@ -36,9 +40,14 @@ def test_the_logits_are_averaged() -> None:
 
 def test_each_member_has_its_own_denoiser() -> None:
     members, x = [member(1, 0.5), member(2, 0.2)], noisy(5)
-    denoisers = [Denoiser(Half(), "", "half"), Denoiser(nn.Identity(), "", "none")]
-    denoisers[1] = replace(denoisers[0], module=Half())
-    expected = sum(each.module((0.25 * x - each.mean[0]) / 0.5) for each in members) / 2
+    denoisers = [Denoiser(Scaled(1.0), "", "one"), Denoiser(Scaled(3.0), "", "three")]
+    expected = (
+        sum(
+            each.module((factor * 0.25 * x - each.mean[0]) / 0.5)
+            for each, factor in zip(members, (1.0, 3.0), strict=True)
+        )
+        / 2
+    )
     assert torch.allclose(Ensemble(members, denoisers, sigma=0.25)(x), expected, atol=1e-5)
 
 
@@ -55,8 +64,8 @@ def test_the_state_holds_every_member_and_denoiser() -> None:
         (lambda: Ensemble([member(1, 0.5)]), "E-MODEL-136"),
         (lambda: Ensemble([member(1, 0.5), replace(member(2, 0.5), num_classes=5)]), "E-MODEL-137"),
         (lambda: Ensemble([member(1, 0.5), replace(member(2, 0.5), runtime=Runtime("other 1"))]), "E-MODEL-137"),
-        (lambda: Ensemble([member(1, 0.5)] * 2, [Denoiser(Half(), "", "half")], 0.5), "E-MODEL-138"),
-        (lambda: Ensemble([member(1, 0.5)] * 2, [Denoiser(Half(), "", "half")] * 2), "E-MODEL-138"),
+        (lambda: Ensemble([member(1, 0.5)] * 2, [Denoiser(Scaled(1.0), "", "half")], 0.5), "E-MODEL-138"),
+        (lambda: Ensemble([member(1, 0.5)] * 2, [Denoiser(Scaled(1.0), "", "half")] * 2), "E-MODEL-138"),
     ],
 )
 def test_what_is_no_ensemble_is_refused(make: object, code: str) -> None:

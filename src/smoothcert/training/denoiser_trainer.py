@@ -49,7 +49,8 @@ MODEL, AVERAGE, FIRST, SECOND = "model.", "average.", "first.", "second."
 """Prefixes of tensors in a checkpoint: weights, their moving average, and AdamW's moments."""
 ESTIMATED, SAMPLES = 128, 64
 """Held-out images, and noise samples of each, for an estimate of certified accuracy."""
-RADII = (0.25, 0.5, 1.0)
+RADII = {"certified_025": 0.25, "certified_05": 0.5, "certified_1": 1.0}
+"""L2 radii of that estimate, by their fields of the report."""
 AT_ONCE = 256
 """Images per forward pass where nothing is trained."""
 
@@ -148,7 +149,7 @@ class DenoiserTrainer:
             loss=loss,
             mse=mse,
             **self._measured(),
-            **(self._estimated() if estimated else dict.fromkeys(("certified_025", "certified_05", "certified_1"))),
+            **(self._estimated() if estimated else dict.fromkeys(RADII)),
             seconds=time.perf_counter() - started,
         )
 
@@ -246,10 +247,9 @@ class DenoiserTrainer:
 
     def _estimated(self) -> dict[str, float | None]:
         """Return the share of held-out images whose votes suggest a certificate at each of `RADII`."""
-        names = ("certified_025", "certified_05", "certified_1")
         images = self.holdout.images[:ESTIMATED]
         if not len(images) or not self.targets:
-            return dict.fromkeys(names)
+            return dict.fromkeys(RADII)
         generator = torch.Generator(self.settings.device).manual_seed(self.settings.seed + 2)
         sigma, clean = float(self.settings.sigma), self.holdout.unit(images)
         votes = torch.zeros(len(clean), device=clean.device)
@@ -258,7 +258,7 @@ class DenoiserTrainer:
                 noisy = clean + sigma * torch.randn(clean.shape, generator=generator, device=clean.device)
                 votes += self.targets[0].logits(self.average(noisy, sigma)).argmax(1) == self.right[:ESTIMATED]
         radii = sigma * ndtri((votes.cpu().numpy() + 0.5) / (SAMPLES + 1))
-        return {name: float((radii > radius).mean()) for name, radius in zip(names, RADII, strict=True)}
+        return {name: float((radii > radius).mean()) for name, radius in RADII.items()}
 
     def _answers(self, pool: Pool) -> Tensor:
         """Return the classes that the first classifier returns for clean images."""
