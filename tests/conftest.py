@@ -3,6 +3,7 @@
 import os
 import random
 import secrets
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import pytest
 from hypothesis import register_random, settings
 
 ROOT = Path(__file__).parents[1]
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job; children would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("pinned", derandomize=True, database=None, deadline=None)
 settings.register_profile("random", max_examples=500, print_blob=True, deadline=None)

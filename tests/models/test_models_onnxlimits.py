@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -145,15 +144,6 @@ def test_a_process_that_is_killed_is_said_and_another_is_started(tmp_path: Path)
     assert module(torch.zeros(1, 3, 12, 12)).shape == (1, 3)
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """SIGINT raises KeyboardInterrupt, although whoever started the tests in the background may have had it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
 def test_a_run_without_end_can_be_interrupted(tmp_path: Path) -> None:
     node, tensors = looping()
     module = load_classifier(written(tmp_path / "x.onnx", [node], tensors), TRUSTED).module
