@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from networks import loaded, small_request, write_grey_images, write_resnet
 from refusals import refuses
 from smoothcert.engine.check import Agreement, check
@@ -20,6 +22,7 @@ def test_a_sound_pair(grey, tmp_path):
     assert sorted(set(os.listdir(tmp_path)) - {"__pycache__"}) == sorted(set(before) - {"__pycache__"})
 
 
+@pytest.mark.slow
 def test_precisions_are_compared_on_the_same_copies(grey, tmp_path):
     work = loaded(small_request(write_resnet(tmp_path / "net.safetensors"), grey, batch_size=64))
     found = check(work).agreement

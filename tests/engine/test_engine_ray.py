@@ -52,6 +52,7 @@ def events_of(run, name="worker"):
 
 
 @needs_ray
+@pytest.mark.slow
 def test_one_worker_gives_the_ledger_of_the_local_engine(resnet, tmp_path):
     """The quick one: a cluster is started for the run, heard by this machine alone, and stopped."""
     import ray

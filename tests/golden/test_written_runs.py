@@ -44,7 +44,7 @@ def test_evidence_verifies(name: str) -> None:
     assert verify(WRITTEN / name).faults == ()
 
 
-@pytest.mark.parametrize("as_version", ["0.1.0", "9.9.9"])
+@pytest.mark.parametrize("as_version", [pytest.param("0.1.0", marks=pytest.mark.slow), "9.9.9"])
 def test_documents_hold_in_any_version(as_version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(version, "__version__", as_version)
     found = check_documents(open_run(WRITTEN / "plain"))

@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -43,11 +44,22 @@ def saved(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("shape", [(2, 3, 28, 28), (1, 3, 1, 1), (2, 1, 7, 30), (1, 4, 33, 16)])
 @pytest.mark.parametrize("arch", DENOISERS)
-def test_images_of_any_size_keep_their_shape_and_new_weights_change_nothing(
+def test_images_of_any_size_keep_their_shape_and_without_noise_new_weights_change_nothing(
     arch: str, shape: tuple[int, int, int, int]
 ) -> None:
     x = torch.rand(shape)
-    assert torch.equal(build_denoiser(arch, shape[1]).eval()(x, 0.5), x)
+    net = build_denoiser(arch, shape[1]).eval()
+    assert net(x, 0.5).shape == x.shape
+    assert torch.allclose(net(x, 0.0), x, atol=1e-6)
+
+
+@pytest.mark.parametrize("sigma", [0.25, 0.5, 1.0])
+def test_new_weights_are_the_best_line_through_clean_over_noisy_values(sigma: float) -> None:
+    clean = 0.5 + 0.25 * torch.randn(64, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    x = clean + sigma * torch.randn(clean.shape, generator=torch.Generator().manual_seed(2))
+    slope, intercept = np.polyfit(x.flatten().numpy(), clean.flatten().numpy(), 1)
+    found = build_denoiser("unet-s", 1).eval()(x, sigma)
+    assert torch.allclose(found, slope * x + intercept, atol=0.03)
 
 
 def test_a_noise_level_is_one_number_or_one_per_image() -> None:

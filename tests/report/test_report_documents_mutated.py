@@ -396,6 +396,7 @@ def test_an_unchanged_report_holds_to_the_byte(copy):
     assert {*found.held} == {*names}
 
 
+@pytest.mark.slow
 def test_another_version_is_no_fault(copy, monkeypatch):
     monkeypatch.setattr(version, "__version__", "9.9.9")
     found = check_documents(open_run(copy))
@@ -457,6 +458,7 @@ def test_documents_of_a_continued_run_must_be_written_again(copy):
     assert "smoothcert report" in told
 
 
+@pytest.mark.slow
 def test_a_document_that_no_report_writes_is_named_though_the_log_lists_it(copy):
     (copy / "results" / "APPROVAL.txt").write_text("99.9")
     events = copy / "events.jsonl"

@@ -123,6 +123,7 @@ def test_every_text_is_legible_on_the_figure_and_on_no_other_text(runs, name, mo
             assert not inner.overlaps(there), f"{one!r} lies on {other!r}"
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes_whatever_the_users_settings(runs, tmp_path, monkeypatch):
     run = runs("usual")
     first = write_figures(run, tmp_path / "a", CHANGES)
@@ -246,6 +247,7 @@ def test_few_images_are_open_bars_with_a_count(tmp_path):
         assert values[-1].endswith("/49")
 
 
+@pytest.mark.slow
 def test_of_many_classes_the_lowest_are_drawn(runs, tmp_path):
     record = figure_data(runs("forty large classes"))["classes"]
     shares = [sum(panel["rows"][c]["observed"] for panel in record) for c in range(40)]

@@ -62,10 +62,15 @@ def starts(pdf, page):
     return page.mediabox, found
 
 
+QUICK = ("plain", "nine sigmas, three k, six radii", "unattainable", "groups", "letters the fonts lack")
+
+
 @pytest.mark.parametrize(
     "sponsor", [pytest.param({}, id="open", marks=pytest.mark.slow), pytest.param(OVERLONG, id="overlong")]
 )
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in KINDS]
+)
 def test_four_pages_on_both_papers_which_hold_the_memo_and_nothing_else(tmp_path, kind, sponsor):
     memo = make_memo(memo_run(tmp_path / "run", **{"images": 12, **KINDS[kind]}), make_sponsor(sponsor))
     for paper in FILES:

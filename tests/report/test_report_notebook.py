@@ -219,7 +219,7 @@ KINDS = {
 }
 
 
-QUICK = ("whole", "partial", "denoised")
+QUICK = ("whole", "denoised")
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_a_noise_level_is_no_name(written, place, finished):
     assert not ran(place)
 
 
-@pytest.mark.parametrize("model", ["run.results.evil:robust", "evil:robust"])
+@pytest.mark.parametrize("model", [pytest.param("run.results.evil:robust", marks=pytest.mark.slow), "evil:robust"])
 def test_the_notebook_loads_nothing_but_networks_of_ours(model, place, finished):
     run = Path(shutil.copytree(finished / "sealed", place / "run"))
     write_evil(run / "results" / "evil.py", place)
@@ -211,6 +211,7 @@ def test_the_notebook_loads_nothing_but_networks_of_ours(model, place, finished)
     assert not ran(place)
 
 
+@pytest.mark.slow
 def test_the_name_of_a_folder_is_no_code_in_the_notebook(place, finished):
     run = Path(shutil.copytree(finished / "sealed", place / "deep" / 'z"); open("MARKER", "w"); Path("'))
     out = place / "out"

@@ -33,11 +33,17 @@ DENOISERS = {
 }
 """Built-in denoisers by name: 184,000, 658,000 and 5,167,000 weights."""
 
+SPREAD = 0.25
+"""Standard deviation of pixels in [0, 1] about 0.5 that the scaling assumes."""
+
 
 class UNet(nn.Module):
-    """A residual denoiser: it estimates the noise from the noisy image and the noise level, and subtracts it.
+    """A residual denoiser: the noisy image, shrunk towards grey as the noise level asks, plus a learnt correction.
 
-    Images of any size are accepted; they are padded inside by repeating the border.
+    Input, shrinkage and correction are scaled by the noise level as in Table 1 of Karras, Aittala, Aila and Laine
+    (NeurIPS 2022, arXiv:2206.00364), so that the network starts as the best estimate that looks at one pixel alone, and
+    its task is of the same size at every level. Images of any size are accepted; they are padded inside by repeating
+    the border.
     """
 
     def __init__(self, layout: Layout, in_channels: int) -> None:
@@ -61,8 +67,10 @@ class UNet(nn.Module):
         height, width = x.shape[2:]
         padded = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
         folded = F.pixel_unshuffle(padded, 2)
-        level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(len(x), 1, *folded.shape[2:])
-        y = torch.relu(self.stem(torch.cat([folded - 0.5, level], 1)))
+        level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(len(x), 1, 1, 1)
+        scale = torch.rsqrt(level**2 + SPREAD**2)
+        given = [scale * (folded - 0.5), level.expand(-1, -1, *folded.shape[2:])]
+        y = torch.relu(self.stem(torch.cat(given, 1)))
         kept = []
         for blocks, down in zip(self.encoder, self.down, strict=False):
             y = blocks(y)
@@ -71,8 +79,8 @@ class UNet(nn.Module):
         y = self.encoder[-1](y)
         for up, blocks, skip in zip(reversed(self.up), reversed(self.decoder), reversed(kept), strict=True):
             y = blocks(up(y) + skip)
-        noise = F.pixel_shuffle(self.head(y), 2)
-        return x - noise[:, :, :height, :width]
+        correction = F.pixel_shuffle(self.head(y), 2)[:, :, :height, :width]
+        return 0.5 + (SPREAD * scale) ** 2 * (x - 0.5) + level * SPREAD * scale * correction
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:
@@ -80,7 +88,7 @@ def _blocks(width: int, count: int) -> nn.Sequential:
 
 
 def build_denoiser(arch: str, in_channels: int) -> nn.Module:
-    """Return a newly initialised denoiser in training mode, which returns its input unchanged.
+    """Return a newly initialised denoiser in training mode, which shrinks its input towards grey.
 
     Args:
         arch: one of `DENOISERS`.
