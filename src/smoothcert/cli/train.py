@@ -243,5 +243,5 @@ def _describe_denoiser(reports: list[DenoiserReport]) -> str:
 def _time(reports: list[_Report]) -> str:
     """Return the time of the epoch and the time left at the median per epoch: the machine may have been suspended."""
     epoch = reports[-1]
-    left = duration(median(report.seconds for report in reports) * (epoch.epochs - epoch.epoch))
+    left = duration(median(report.seconds for report in reports[-5:]) * (epoch.epochs - epoch.epoch))
     return f"{epoch.seconds:.0f} s, about {left} left"
