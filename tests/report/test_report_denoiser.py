@@ -1,5 +1,7 @@
 """With a denoiser every document says that the pipeline is certified, and what is in it; without one none does."""
 
+import json
+
 import pytest
 
 from factories import denoiser_facts, make_forecast, make_run, make_spec
@@ -163,6 +165,12 @@ def test_the_clean_accuracies_of_classifier_and_pipeline_have_a_column_each(tmp_
         table.headings.index(f"clean accuracy {of}") for of in ("without the denoiser", "of the pipeline")
     )
     assert [table.rows[0][i] for i in (alone, pipeline)] == ["95.8 % (23/24)", "75.0 % (18/24)"]
+    lines = [
+        json.loads(text) for path in (run.directory.path / "ledger").iterdir() for text in path.read_text().splitlines()
+    ]
+    shares = [each["selection"].get(str(each["label"]), 0) / sum(each["selection"].values()) for each in lines]
+    noisy = table.rows[0][table.headings.index("its accuracy with noise")]
+    assert float(noisy.removesuffix(" %")) == pytest.approx(100 * sum(shares) / len(shares), abs=0.05)
     assert (table.records[0]["alone"], table.records[0]["clean"]) == (23, 18)
     assert "23/24" in event_words(run.events[-1])
     assert "23 (k = 1)" in str(event_table(run).rows)

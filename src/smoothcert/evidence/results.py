@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from smoothcert.config import Criterion, Spec
 from smoothcert.evidence.ledger import Ledger
-from smoothcert.evidence.line_store import Columns, columns_of, repeated
+from smoothcert.evidence.line_store import Columns, columns_of, in_blocks, repeated
 from smoothcert.evidence.outcomes import Mask, Outcomes, only_at_least, outcomes_by_k
 from smoothcert.formats.line import Line
 from smoothcert.formats.results import CHOSEN_LATER, CONFIDENCE, FORMAT, PARTIAL, REPEATS, Entry, record_of
@@ -127,6 +127,21 @@ def _population(spec: Spec, kept: Mask, draw: Draw, claim: Claim) -> tuple[float
     chosen = int(kept[draw].sum())
     one = claims(chosen, len(draw), spec.request.alpha, spec.cells, CONFIDENCE)
     return one.population, one.joint
+
+
+def first_votes(lines: Sequence[Line]) -> tuple[int, int]:
+    """Return how many of the first votes of the images are for the label, and how many first votes there are.
+
+    The first votes of an image are those that select its class, or else those of its first look: their number is chosen
+    before any is seen, so the quotient estimates the accuracy of f with one noise sample per image without bias.
+    """
+    right = total = 0
+    for _, block in in_blocks(lines):
+        for line in block:
+            votes = line.selection or (line.looks[0][1] if line.looks else {})
+            right += votes.get(line.label, 0)
+            total += sum(votes.values())
+    return right, total
 
 
 def results_record(

@@ -14,7 +14,7 @@ from smoothcert.evidence.cost import costs
 from smoothcert.evidence.events import Change
 from smoothcert.evidence.line_store import columns_of
 from smoothcert.evidence.outcomes import only_at_least, plan_of
-from smoothcert.evidence.results import Verdict, verdicts
+from smoothcert.evidence.results import Verdict, first_votes, verdicts
 from smoothcert.formats.results import PARTIAL, Entry
 from smoothcert.report.groups import NOT_ATTAINABLE, ClassRow, class_rows, percent
 from smoothcert.report.results_table import LEAST, Table
@@ -33,6 +33,7 @@ def accuracy_table(run: Run) -> Table:
             full(each["sigma"]),
             str(each["k"]),
             *(_clean(each[name], each["images"]) for name in ("alone", "clean") if name in each),
+            *([_noisy(each["noisy"])] if "noisy" in each else []),
             f"{LEAST if each['at_least'] else ''}{_share(each['certified'], each['images'])}",
             PARTIAL if each["low"] is None else percents(each["low"], each.get("high")),
             f"{'<= ' if each['at_least'] else ''}{each['abstained']}",
@@ -41,8 +42,8 @@ def accuracy_table(run: Run) -> Table:
         for each in records
     )
     interval = "95 % interval, lower end" if records[0]["at_least"] else "95 % interval"
-    both = ("clean accuracy without the denoiser", "clean accuracy of the pipeline")
-    clean = both if run.spec.denoised else ("clean accuracy",)
+    three = ("clean accuracy without the denoiser", "clean accuracy of the pipeline", "its accuracy with noise")
+    clean = three if run.spec.denoised else ("clean accuracy",)
     headings = ("sigma", "k", *clean, "certified accuracy at r = 0", interval)
     return Table((*headings, "abstained", "wrong class"), rows, tuple(records))
 
@@ -58,11 +59,16 @@ def _accuracy(run: Run, entry: Entry) -> dict[str, Any]:
     if not run.spec.denoised:
         return found
     alone = None if clean is None or clean.alone is None else clean.alone.get(entry.k)
-    return {**found, "alone": None if alone is None else sum(alone)}
+    noisy = first_votes(run.ledger.at(entry.sigma)) if entry.k == 1 else None
+    return {**found, "alone": None if alone is None else sum(alone), "noisy": noisy}
 
 
 def _clean(correct: int | None, images: int) -> str:
     return "not recorded" if correct is None else _share(correct, images)
+
+
+def _noisy(votes: tuple[int, int] | None) -> str:
+    return "not recorded" if votes is None or not votes[1] else f"{percent_of(*votes)} %"
 
 
 def _share(count: int, images: int) -> str:
