@@ -181,6 +181,27 @@ def test_a_saved_denoiser_names_how_it_was_trained(channels: int, tmp_path: Path
         save_denoiser(module, settings, images, tmp_path / "unet.safetensors")
 
 
+def test_a_training_starts_from_a_denoiser_and_says_so(tmp_path: Path) -> None:
+    settings, images, first = replace(SHORT, epochs=2, pretrain=None), stripes(), tmp_path / "first.safetensors"
+    save_denoiser(train_denoiser(images, settings, [brittle()]), settings, images, first)
+    start, further = load_denoiser(str(first)), replace(settings, epochs=1, learning_rate=1e-8, average=0.0)
+    checkpoint, second = tmp_path / "second.checkpoint.safetensors", tmp_path / "second.safetensors"
+    module = train_denoiser(images, further, [brittle()], checkpoint=checkpoint, start=start)
+    for name, parameter in module.named_parameters():
+        assert torch.allclose(parameter, dict(start.module.named_parameters())[name], atol=1e-6), name
+    save_denoiser(module, further, images, second, [brittle()], start)
+    recipe = read_weights(second).denoiser.recipe
+    assert recipe["start"] == {"denoiser": str(first), "sha256": start.sha256}
+    assert recipe["settings"]["pretrain"] == 0
+    assert read_weights(first).denoiser.recipe["settings"]["pretrain"] == 4
+    with refuses("E-SPEC-102", "start"):
+        train_denoiser(images, further, [brittle()], checkpoint=checkpoint)
+    with refuses("E-MODEL-151", "--arch unet-s"):
+        train_denoiser(images, replace(further, arch="unet-m"), [brittle()], start=start)
+    with refuses("E-MODEL-150"):
+        train_denoiser(images, further, [brittle()], start=replace(start, arch=None))
+
+
 def test_the_log_has_one_row_per_epoch(tmp_path: Path) -> None:
     reports = trained(replace(SHORT, epochs=2))
     write_log(tmp_path / "unet.csv", reports)

@@ -131,6 +131,7 @@ def train_denoiser(
     data: str,
     out: Path,
     for_: Annotated[tuple[str, ...], Parameter(name="--for", negative="")] = (),
+    start: Annotated[str | None, Parameter(name="--from")] = None,
     weights: str | None = None,
     for_arch: str | None = None,
     settings: Annotated[DenoiserSettings, Parameter(name="*", negative="")],
@@ -151,12 +152,14 @@ def train_denoiser(
         for_: Classifier behind the denoiser. Named as --model of `certify`; repeated for a denoiser that serves several
             classifiers. Accuracy is measured with the first. A classifier without gradients, such as an ONNX file, is
             only measured: name a torch network for the same task as well, or use --objective mse.
+        start: Denoiser to train further. FILE.safetensors from `train-denoiser`, such as one for several levels.
         weights: Weights of --for module:factory or timm:NAME.
         for_arch: Architecture of --for FILE.pt. One of resnet8, resnet20, wide20, resnet18.
     """
     output = Output(out)
     from smoothcert.data import DataOptions, load_images, load_unlabelled
     from smoothcert.models import ModelOptions, load_classifier
+    from smoothcert.models.denoisers.load import DenoiserOptions, load_denoiser
     from smoothcert.training.denoiser_trainer import save_denoiser
     from smoothcert.training.denoiser_trainer import train_denoiser as work
 
@@ -166,10 +169,11 @@ def train_denoiser(
     known = ModelOptions(arch=for_arch, weights=weights, in_channels=images.shape[0])
     known = known.with_declared(declared or Declared())
     classifiers = [load_classifier(name, known) for name in for_]
+    before = None if start is None else load_denoiser(start, DenoiserOptions(in_channels=images.shape[0]))
     low = "" if settings.sigma_low is None else f"{settings.sigma_low:g} to "
     with _reporting(output, f"sigma {low}{settings.sigma:g}", settings.epochs, _describe_denoiser) as report:
-        module = work(images, settings, classifiers, report, output.checkpoint, labelled=unlabelled is None)
-    save_denoiser(module, settings, images, out, classifiers)
+        module = work(images, settings, classifiers, report, output.checkpoint, unlabelled is None, before)
+    save_denoiser(module, settings, images, out, classifiers, before)
     output.checkpoint.unlink(missing_ok=True)
     model = f"{(for_ or ('MODEL',))[0]}{f' --weights {weights}' if weights else ''}"
     command = f"smoothcert certify --model {model} --denoiser {out} --data DATA --sigma {settings.sigma:g} --out RUN"

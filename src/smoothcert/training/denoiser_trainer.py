@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from smoothcert.data.dataset import ImageSet
-from smoothcert.errors import ModelError, SpecError
+from smoothcert.errors import ModelError
 from smoothcert.formats.card import DenoiserCard
-from smoothcert.models import Classifier
-from smoothcert.models.adapters import frozen
+from smoothcert.models import Classifier, Denoiser
 from smoothcert.models.checkpoints import save_weights
 from smoothcert.models.denoisers.unet import build_denoiser
-from smoothcert.models.heads import LOOK, resolve_head
-from smoothcert.models.resnet import fold
 from smoothcert.models.state import load_state
 from smoothcert.training.batches import Pool, epoch_rows, flipped_and_rotated, noise_levels, pool_of
 from smoothcert.training.checkpoint import Checkpoint, Identity, load_checkpoint, part, reports_of, save_checkpoint
 from smoothcert.training.settings import DenoiserReport, DenoiserSettings
+from smoothcert.training.targets import Target, targets_of
 from smoothcert.training.trainer import (
     SMALLEST,
     check_device,
@@ -55,44 +53,16 @@ AT_ONCE = 256
 """Images per forward pass where nothing is trained."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """A frozen classifier for which a denoiser is trained.
-
-    Args:
-        module: takes float (n, C, H, W), normalised; returns logits (n, c).
-        mean: Tensor (C, 1, 1), subtracted from images in [0, 1].
-        std: Tensor (C, 1, 1), by which they are then divided.
-        differentiable: whether gradients with respect to its input exist.
-        origin: its name, and the hash of its weights.
-    """
-
-    module: nn.Module
-    mean: Tensor
-    std: Tensor
-    differentiable: bool
-    origin: dict[str, str]
-
-    @classmethod
-    def of(cls, classifier: Classifier, device: str = "cpu") -> Target:
-        """Return a classifier as a target: frozen, in evaluation mode, on the device."""
-        module = fold(classifier.module) if classifier.built_in else frozen(classifier.module)
-        normalisation = (classifier.mean or (0.0,), classifier.std or (1.0,))
-        mean, std = (torch.tensor(values, device=device)[:, None, None] for values in normalisation)
-        origin = {"model": classifier.reference, "sha256": classifier.sha256}
-        return cls(module.requires_grad_(False).to(device), mean, std, classifier.runtime is None, origin)
-
-    def logits(self, images: Tensor) -> Tensor:
-        """Return logits (n, c) of images in [0, 1], float (n, C, H, W)."""
-        logits: Tensor = self.module((images - self.mean) / self.std)
-        return logits.float()
-
-
 class DenoiserTrainer:
     """The network, its moving average and the optimiser's state between epochs."""
 
     def __init__(
-        self, pools: tuple[Pool, Pool], settings: DenoiserSettings, targets: Sequence[Target], labelled: bool
+        self,
+        pools: tuple[Pool, Pool],
+        settings: DenoiserSettings,
+        targets: Sequence[Target],
+        labelled: bool,
+        start: Denoiser | None = None,
     ) -> None:
         pool, holdout = pools
         self.pool, self.holdout, self.settings, self.targets = pool, holdout, settings, targets
@@ -100,6 +70,8 @@ class DenoiserTrainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.module = build_denoiser(settings.arch, channels).to(settings.device)
+        if start is not None:
+            self.module.load_state_dict(start.module.state_dict())
         self.average = build_denoiser(settings.arch, channels).to(settings.device).eval().requires_grad_(False)
         self.average.load_state_dict(self.module.state_dict())
         groups = parameter_groups(self.module, settings.weight_decay)
@@ -286,6 +258,7 @@ def train_denoiser(
     on_progress: Progress | None = None,
     checkpoint: Path | None = None,
     labelled: bool = True,
+    start: Denoiser | None = None,
 ) -> nn.Module:
     """Train a denoiser for frozen classifiers; their weights are not changed.
 
@@ -300,6 +273,7 @@ def train_denoiser(
         on_progress: called after every epoch; first for the epochs in the checkpoint.
         checkpoint: file that is written after every epoch, and from which an interrupted training is resumed.
         labelled: whether the labels of the images are known; they are only used to measure accuracy.
+        start: the built-in denoiser whose weights the training starts from; None: new weights.
 
     Returns:
         The averaged denoiser in eval mode, float32 on the CPU; called as module(noisy, sigma) with float (n, C, H, W)
@@ -308,15 +282,19 @@ def train_denoiser(
     Raises:
         SpecError: CUDA is not available, there are too few images, no classifier has gradients, or the checkpoint
             belongs to another training.
-        ModelError: a classifier does not fit the images, the checkpoint is damaged, or the loss is not finite.
+        ModelError: a classifier does not fit the images, the checkpoint is damaged, the loss is not finite, or the
+            denoiser to start from has another architecture.
     """
     check_device(settings)
-    targets = _targets(classifiers, images, settings)
+    check_start(start, settings)
+    settings = settings.with_defaults(fine_tuning=start is not None)
+    targets = targets_of(classifiers, images, settings)
     channels = (0.0,) * images.shape[0]
     pools = training_and_holdout(pool_of(images, channels, (1.0,) * len(channels), settings.device), settings)
-    trainer = DenoiserTrainer(pools, settings, targets, labelled)
-    origin = {"model": ", ".join(each.origin["sha256"] for each in targets)} if targets else None
-    identity = Identity(settings.as_dict(), images.sha256(), origin)
+    trainer = DenoiserTrainer(pools, settings, targets, labelled, start)
+    origin = {"model": ", ".join(each.origin["sha256"] for each in targets)} if targets else {}
+    origin |= {} if start is None else {"denoiser": start.sha256}
+    identity = Identity(settings.as_dict(), images.sha256(), origin or None)
     reports = trainer.resume(load_checkpoint(checkpoint, identity)) if checkpoint else []
     if on_progress:
         for report in reports:
@@ -330,25 +308,19 @@ def train_denoiser(
     return trainer.average.cpu()
 
 
-def _targets(classifiers: Sequence[Classifier], images: ImageSet, settings: DenoiserSettings) -> list[Target]:
-    """Return the classifiers as targets, after they classified a few images."""
-    few = torch.from_numpy(np.stack([images.pixels(i) for i in range(min(LOOK, len(images)))]) / images.levels)
-    for each in classifiers:
-        if len(each.mean) > 1 and len(each.mean) != images.shape[0]:
-            raise ModelError(
-                f"--for: {each.reference} is normalised with mean and std of {len(each.mean)} channels, but the images "
-                f"have {images.shape[0]}. Use images like those the classifier was made for.",
-                code="E-MODEL-134",
-            )
-    targets = [Target.of(resolve_head(each, few), settings.device) for each in classifiers]
-    if settings.objective != "mse" and not any(each.differentiable for each in targets):
-        names = ", ".join(each.origin["model"] for each in targets) or "none"
-        raise SpecError(
-            f"training: the objective {settings.objective!r} needs a classifier with gradients, got {names}. Name a "
-            "torch network for the same task as well (--for), or use --objective mse.",
-            code="E-SPEC-130",
+def check_start(start: Denoiser | None, settings: DenoiserSettings) -> None:
+    """Raise ModelError unless a training with these settings can start from the denoiser."""
+    if start is None or start.arch == settings.arch:
+        return
+    if start.arch is None:
+        raise ModelError(
+            f"--from: expected a denoiser of `smoothcert train-denoiser`, got {start.reference}; leave out --from.",
+            code="E-MODEL-150",
         )
-    return targets
+    raise ModelError(
+        f"--from: {start.reference} is a {start.arch}, not a {settings.arch}; give --arch {start.arch}.",
+        code="E-MODEL-151",
+    )
 
 
 def save_denoiser(
@@ -357,6 +329,7 @@ def save_denoiser(
     images: ImageSet,
     path: Path,
     classifiers: Sequence[Classifier] = (),
+    start: Denoiser | None = None,
 ) -> None:
     """Write a trained denoiser with its card as safetensors, atomically.
 
@@ -366,6 +339,7 @@ def save_denoiser(
         images: of the training; their number and hash are written to the file.
         path: a new file ending in ``.safetensors``.
         classifiers: those for which it was trained.
+        start: the denoiser whose weights the training started from.
 
     Raises:
         ModelError: the file exists, or it cannot be written.
@@ -376,7 +350,8 @@ def save_denoiser(
         sigma_low=float(settings.sigma_low or settings.sigma),
         sigma=float(settings.sigma),
         recipe={
-            "settings": settings.as_dict(),
+            "settings": settings.with_defaults(fine_tuning=start is not None).as_dict(),
+            "start": None if start is None else {"denoiser": start.reference, "sha256": start.sha256},
             "images": len(images),
             "images_sha256": images.sha256(),
             "for": [{"model": each.reference, "sha256": each.sha256} for each in classifiers],

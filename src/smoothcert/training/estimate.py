@@ -12,9 +12,10 @@ import torch
 from smoothcert.data.dataset import ImageSet
 from smoothcert.models import Classifier
 from smoothcert.training.batches import pool_of
-from smoothcert.training.denoiser_trainer import DenoiserTrainer, Target
+from smoothcert.training.denoiser_trainer import DenoiserTrainer
 from smoothcert.training.settings import DenoiserSettings, TrainingSettings
 from smoothcert.training.start import start_of
+from smoothcert.training.targets import Target
 from smoothcert.training.trainer import Trainer
 
 STEPS, BATCH = 3, 128

@@ -28,7 +28,10 @@ _CHOICES = {
     "device": ("cpu", "cuda"),
     "objective": ("both", "stability", "mse"),
 }
+_OPTIONAL = ("learning_rate", "pretrain")
 DEFAULT_ARCH, DEFAULT_RATE, FINE_TUNING_RATE = "resnet20", 0.2, 0.02
+PRETRAINING = 4
+"""Epochs in which a new denoiser first minimises the squared error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,7 @@ class Schedule:
         values = asdict(self)
         for name, (low, high) in _RANGES.items():
             value = values.get(name)
-            if name not in values or (value is None and name == "learning_rate"):
+            if name not in values or (value is None and name in _OPTIONAL):
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise SpecError(f"training: {name} must be in {low:g}..{high:g}, got {value!r}.", code="E-SPEC-103")
@@ -135,7 +138,7 @@ class DenoiserSettings(Schedule):
         arch: unet-s, unet-m or unet-l. 0.2, 0.7 and 5.2 million weights.
         objective: What is minimised. mse: the squared error of the image. stability: the cross-entropy to what the
             classifiers of --for return for the clean image. both: stability, and --mse-weight times the squared error.
-        pretrain: Epochs with mse before the objective.
+        pretrain: Epochs with mse before the objective (default: 4, with --from 0).
         mse_weight: Weight of the squared error in both.
         consistency: Weight of the consistency loss beside stability. It is the agreement of what a classifier returns
             for two noise samples of an image; 0 uses one sample and half the time per epoch.
@@ -148,7 +151,7 @@ class DenoiserSettings(Schedule):
     epochs: int = 40
     arch: Literal["unet-s", "unet-m", "unet-l"] = "unet-m"
     objective: Literal["both", "stability", "mse"] = "both"
-    pretrain: int = 4
+    pretrain: int | None = None
     mse_weight: float = 10.0
     consistency: float = 0.0
     learning_rate: float = 2e-3
@@ -161,13 +164,23 @@ class DenoiserSettings(Schedule):
         if not self.sigma > 0:
             raise SpecError(f"training: a denoiser needs a sigma above 0, got {self.sigma!r}.", code="E-SPEC-131")
 
+    def with_defaults(self, fine_tuning: bool) -> "DenoiserSettings":
+        """Return the settings with all defaults filled in; `fine_tuning`: training starts from a trained denoiser.
+
+        >>> DenoiserSettings(sigma=0.5).with_defaults(fine_tuning=True).pretrain
+        0
+        """
+        usual = 0 if fine_tuning else PRETRAINING
+        return replace(self, pretrain=usual if self.pretrain is None else self.pretrain)
+
     def samples_at(self, epoch: int) -> int:
         """Return the noise samples per image in a step of an epoch."""
         return 2 if self.consistency and self.objective_at(epoch) != "mse" else 1
 
     def objective_at(self, epoch: int) -> Literal["both", "stability", "mse"]:
         """Return what is minimised in an epoch, counted from 1."""
-        return "mse" if epoch <= self.pretrain else self.objective
+        pretrain = PRETRAINING if self.pretrain is None else self.pretrain
+        return "mse" if epoch <= pretrain else self.objective
 
 
 @dataclass(frozen=True)
