@@ -176,7 +176,8 @@ def train_denoiser(
     save_denoiser(module, settings, images, out, classifiers, before)
     output.checkpoint.unlink(missing_ok=True)
     model = f"{(for_ or ('MODEL',))[0]}{f' --weights {weights}' if weights else ''}"
-    command = f"smoothcert certify --model {model} --denoiser {out} --data DATA --sigma {settings.sigma:g} --out RUN"
+    levels = ",".join(f"{each:g}" for each in (settings.sigma_low, settings.sigma) if each is not None)
+    command = f"smoothcert certify --model {model} --denoiser {out} --data DATA --sigma {levels} --out RUN"
     _print_next(output, command)
     return 0
 
