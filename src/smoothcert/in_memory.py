@@ -64,6 +64,13 @@ def workload_in_memory(
         ModelError: a model cannot be used, or nothing identifies it.
         RecipeError: the numeric recipe cannot be run here.
     """
+    for name in ("weights", "denoiser_weights"):
+        if getattr(request, name) is not None:
+            raise ModelError(
+                f"{name}: a file was named beside Python objects, which have their weights; load them into the module, "
+                f"and leave out {name}.",
+                code="E-MODEL-152",
+            )
     given = _by_level(request, models, "model")
     models_by_id = {id(model): model for model in given.values()}  # one may serve several noise levels
     known = {key: classifier_of(model) for key, model in models_by_id.items()}

@@ -276,6 +276,8 @@ def test_training_flags_are_restored(tmp_path):
         ({"alpha": 2}, SpecError),
         ({"no_such_setting": 1}, SpecError),
         ({"k": 4}, SpecError),
+        ({"weights": "net.pt"}, ModelError),
+        ({"denoiser": nn.Identity(), "denoiser_weights": "net.pt"}, ModelError),
         ({"model": "net.h5"}, ModelError),
         ({"dataset": (torch.rand(4, 3, 6, 6), torch.zeros(4, dtype=torch.long))}, DataError),
         ({"dataset": (pictures()[0], torch.zeros(12, 4, dtype=torch.long))}, DataError),

@@ -11,7 +11,7 @@ from smoothcert.models.state import state_sha256
 
 
 class Seen(nn.Module):
-    """Returns what it was given, one row an image."""
+    """Returns what it was given, one row per image."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.flatten(1)
@@ -53,3 +53,16 @@ def test_what_is_in_between_is_told_and_takes_nothing_from_the_network(x: torch.
     assert state_sha256(turned.module) == state_sha256(net)
     assert list(turned.module.state_dict()) == list(net.state_dict())
     assert not turned.module.training
+
+
+def test_a_module_that_contains_rearranged_networks_loads_its_own_state() -> None:
+    def container() -> nn.Module:
+        nets = [assembled(nn.Linear(3, 2), Card(channels="BGR"), "", "net").module for _ in range(2)]
+        return nn.Sequential(*nets, nn.Linear(2, 2))
+
+    one, other = container(), container()
+    found = other.load_state_dict(one.state_dict())
+    assert (found.missing_keys, found.unexpected_keys) == ([], [])
+    assert state_sha256(other) == state_sha256(one)
+    with pytest.raises(RuntimeError, match=r"inner\.bias"):
+        other.load_state_dict({name: value for name, value in one.state_dict().items() if name != "1.bias"})

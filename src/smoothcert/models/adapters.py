@@ -19,6 +19,7 @@ class Wrapper(nn.Module):
         super().__init__()
         self.inner = inner
         self.training = False  # does not change the mode of `inner`; programs of torch.export cannot change it
+        self.register_load_state_dict_pre_hook(_of_inner)  # type: ignore[no-untyped-call]
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the state dict of the network."""
@@ -27,6 +28,12 @@ class Wrapper(nn.Module):
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Load a state dict of the network."""
         return self.inner.load_state_dict(*args, **kwargs)
+
+
+def _of_inner(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Rename the keys of a network for the wrapper around it, where a module that contains the wrapper is loaded."""
+    for key in [key for key in state if key.startswith(prefix)]:
+        state[f"{prefix}inner.{key.removeprefix(prefix)}"] = state.pop(key)
 
 
 class Arranged(Wrapper):
