@@ -108,6 +108,8 @@ def test_labels_decide_and_are_counted():
     assert free.accuracy(wrong, 0.2).value == 0.0
     with pytest.raises(DataError):
         free.accuracy()
+    with refuses("E-DATA-161", "r=..."):
+        c.accuracy(0.1)
     with pytest.raises(SpecError):
         free.accuracy(y, 0.15)
     with pytest.raises(DataError):

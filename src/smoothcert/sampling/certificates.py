@@ -181,7 +181,12 @@ class Certificates:
             )
         labels = self.y if y is None else torch.as_tensor(y).to(self.label.device)
         if labels is None or labels.shape != self.label.shape:
-            raise DataError(f"y: expected {len(self)} reference labels of shape ({len(self)},).", code="E-DATA-161")
+            got = "none" if labels is None else f"shape {tuple(labels.shape)}"
+            hint = " A radius is given as r=..." if isinstance(y, float) else ""
+            raise DataError(
+                f"y: expected {len(self)} reference labels of shape ({len(self)},), got {got}.{hint}",
+                code="E-DATA-161",
+            )
         m, s = len(self), int(((self.label == labels) & self.certified[:, self.radii.index(r)]).sum())
         low, high = interval(s, m)
         return Accuracy(s / m, float(round_down(float(low))), float(round_up(float(high))), s, m)
