@@ -17,7 +17,7 @@ project_copyright = author
 version = release = __version__
 
 root_doc = "docs/index"
-include_patterns = ["docs/**", "SECURITY.md", "CHANGELOG.md", "benchmarks/README.md", "examples/pbc28/README.md"]
+include_patterns = ["docs/**", "SECURITY.md", "CHANGELOG.md", "benchmarks/README.md", "examples/*/README.md"]
 exclude_patterns = [".*", "build", "dist", "runs", "src", "tests"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "public_api"]

@@ -36,7 +36,7 @@ TRAINING_GROUPS = {
 DENOISER_GROUPS = {
     "Classifier": frozenset({"for", "for_arch", "weights"}) | frozenset(Declared.model_fields),
     "Images": frozenset(Reading.model_fields) | {"data", "augment", "holdout"},
-    "Training": frozenset(field.name for field in fields(DenoiserSettings)),
+    "Training": frozenset(field.name for field in fields(DenoiserSettings)) | {"from"},
 }
 BY_VERB = dict.fromkeys(("certify", "check", "plan", "resume"), GROUPS)
 BY_VERB |= {"train": TRAINING_GROUPS, "train-denoiser": DENOISER_GROUPS}

@@ -179,7 +179,7 @@ class DenoiserSettings(Schedule):
 
     def objective_at(self, epoch: int) -> Literal["both", "stability", "mse"]:
         """Return what is minimised in an epoch, counted from 1."""
-        pretrain = PRETRAINING if self.pretrain is None else self.pretrain
+        pretrain = self.with_defaults(fine_tuning=False).pretrain or 0
         return "mse" if epoch <= pretrain else self.objective
 
 

@@ -41,7 +41,7 @@ class UNet(nn.Module):
     """A residual denoiser: the noisy image, shrunk towards grey as the noise level asks, plus a learnt correction.
 
     Input, shrinkage and correction are scaled by the noise level as in Table 1 of Karras, Aittala, Aila and Laine
-    (NeurIPS 2022, arXiv:2206.00364), so that the network starts as the best estimate that looks at one pixel alone, and
+    (NeurIPS 2022, arXiv:2206.00364), so that the network starts as the best linear estimate from one pixel alone, and
     its task is of the same size at every level. Images of any size are accepted; they are padded inside by repeating
     the border.
     """
