@@ -9,6 +9,7 @@ from refusals import refuses
 from smoothcert.engine.measure import clean_forward, clean_logits
 from smoothcert.engine.preflight import preflight
 from smoothcert.engine.run import certify
+from smoothcert.engine.session import Hooks
 from smoothcert.engine.workload import check_models, model_facts
 from smoothcert.errors import SpecError
 from smoothcert.evidence import open_run
@@ -43,6 +44,16 @@ class Wide(Box):
     def forward(self, x, sigma):
         assert abs(sigma - 0.5) < 1e-9 and x.min() < -0.2
         return super().forward(x, sigma)
+
+
+class Faint(Box):
+    # randomness of its own, too little for the preflight
+    def forward(self, x, sigma):
+        return super().forward(x, sigma) + 1e-5 * torch.randn_like(x)
+
+
+def faint():
+    return Faint()
 
 
 def box():
@@ -160,3 +171,15 @@ def test_settings_of_a_denoiser_need_one(name):
     values = {"denoiser_weights": "w.safetensors", "denoiser_range": (-1, 1)}
     with pytest.raises(SpecError, match=name):
         small_request("nets:robust", "d.npz", **{name: values[name]})
+
+
+def test_what_only_the_self_test_finds_is_a_warning_before_the_samples(denoisers, tmp_path):
+    texts = []
+    hooks = Hooks(on_warning=texts.append)
+    run = open_run(
+        certify(small_request("nets:robust", denoisers, denoiser="boxes:faint"), tmp_path / "run", hooks).path
+    )
+    assert [("on chance" in text, "sigma 0.25" in text) for text in texts] == [(True, True)]
+    assert not run.arithmetic_covered
+    assert certify(small_request("nets:robust", denoisers, denoiser="boxes:box"), tmp_path / "other", hooks)
+    assert len(texts) == 1

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from networks import loaded, small_request, write_resnet
+from refusals import refuses
 from smoothcert.engine.measure import clean_forward
 from smoothcert.engine.preflight import check_determinism
 from smoothcert.errors import ModelError
@@ -39,10 +40,37 @@ class Centred(Base):
         z = self.body(x).mean(dim=(2, 3))
         return self.head(z - z.mean(dim=0))
 
+class Scaled(Base):
+    # An even statistic of the batch, which the opposite of an image does not change.
+    def forward(self, x):
+        return super().forward(x / x.square().mean().sqrt())
+
+class Warm(Base):
+    # Starts from the result of the previous call.
+    def forward(self, x):
+        before = getattr(self, "before", None)
+        z = self.body(x).mean(dim=(2, 3))
+        self.before = z if before is None or before.shape != z.shape else 0.5 * (z + before)
+        return self.head(self.before)
+
+class Mood(Base):
+    # NaN, but only beside large values.
+    def forward(self, x):
+        return super().forward(x) + (float("nan") if x.abs().max() > 2.4 else 0.0)
+
+class Root(Base):
+    # NaN, but only with noise.
+    def forward(self, x):
+        return super().forward((x - x.min() + 1e-3 if x.min() >= 0 else x).sqrt())
+
 def sound(): return Base()
 def stuck(): return Stuck()
 def dropping(): return Dropping()
 def centred(): return Centred()
+def scaled(): return Scaled()
+def warm(): return Warm()
+def mood(): return Mood()
+def root(): return Root()
 """
 
 
@@ -72,8 +100,16 @@ def test_sound_classifiers_pass(nets, tmp_path, precision, count):
         ("stuck", "other images of the batch"),
         ("dropping", "dropout"),
         ("centred", "other images of the batch"),
+        ("scaled", "other images of the batch"),
+        ("mood", "other images of the batch"),
+        ("warm", "earlier batches"),
     ],
 )
 def test_others_are_refused(nets, net, message, count):
     with pytest.raises(ModelError, match=f"moody:{net} .*{message}.*evaluation mode"):
         look(f"moody:{net}", nets, count)
+
+
+def test_scores_that_are_not_finite_with_noise_are_refused(nets):
+    with refuses("E-MODEL-193", "moody:root"):
+        look("moody:root", nets)

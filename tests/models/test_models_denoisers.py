@@ -1,6 +1,7 @@
 """Denoisers before a classifier: built in, of the user's own, and one step of a diffusion model."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from smoothcert.formats.card import Card, DenoiserCard
 from smoothcert.models import Classifier, Denoiser, load_classifier
 from smoothcert.models.checkpoints import save_weights
 from smoothcert.models.denoisers.adapt import denoiser_of
+from smoothcert.models.denoisers.check import check_denoiser
 from smoothcert.models.denoisers.diffusion import OneStep
 from smoothcert.models.denoisers.load import DenoiserOptions, load_denoiser
-from smoothcert.models.denoisers.pipeline import check_denoiser, denoised
+from smoothcert.models.denoisers.pipeline import denoised
 from smoothcert.models.denoisers.unet import DENOISERS, build_denoiser
 from smoothcert.models.resnet import build, fold
 
@@ -180,6 +182,71 @@ class Broken(nn.Module):
 def test_what_is_no_denoiser_of_these_images_is_refused(how: str, code: str) -> None:
     with refuses(code, "own"):
         check_denoiser(denoiser_of(Broken(how), "own"), noisy(4), 0.5)
+
+
+def blurred(x: Tensor) -> Tensor:
+    return nn.functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def iterated(x: Tensor, relative: bool) -> Tensor:
+    """Smooths until the change of the whole batch is small, as solvers of total variation do."""
+    for _ in range(60):
+        change = (blurred(x) - x).norm()
+        if change < (0.02 * x.norm() if relative else 3.0):
+            break
+        x = 0.5 * x + 0.5 * blurred(x)
+    return x
+
+
+class Warm(nn.Module):
+    """Starts from the result of the previous call, if that had this shape."""
+
+    before: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        start = x if self.before is None or self.before.shape != x.shape else self.before
+        self.before = 0.5 * blurred(x) + 0.5 * blurred(start)
+        return self.before
+
+
+class Does(nn.Module):
+    """Computes a function of the images."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+@pytest.mark.parametrize(
+    ("network", "code"),
+    [
+        (Does(lambda x: x - x.mean() + 0.5), "E-MODEL-191"),
+        (Does(lambda x: x / x.std() * 0.2), "E-MODEL-191"),
+        (Does(lambda x: blurred(x) / x.norm()), "E-MODEL-191"),
+        (Does(lambda x: x / x.abs().max()), "E-MODEL-191"),
+        (Does(lambda x: iterated(x, relative=True)), "E-MODEL-191"),
+        (Does(lambda x: iterated(x, relative=False)), "E-MODEL-191"),
+        (Does(lambda x: x * (float("nan") if x.abs().max() > 4 else 1)), "E-MODEL-191"),
+        (Warm(), "E-MODEL-190"),
+        (Does(lambda x: nn.functional.dropout(x, 0.1)), "E-MODEL-190"),
+        (Does(lambda x: x + 0.01 * torch.randn_like(x)), "E-MODEL-190"),
+        (Does(lambda x: x.double()), "E-MODEL-192"),
+        (Does(lambda x: x.sqrt()), "E-MODEL-118"),
+    ],
+)
+def test_what_is_no_function_of_one_noisy_image_is_refused(network: nn.Module, code: str) -> None:
+    images = torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(1))
+    with refuses(code, "own"):
+        check_denoiser(denoiser_of(network, "own"), images, 0.25)
+
+
+@pytest.mark.parametrize("network", [Does(blurred), Does(lambda x: x.clamp_(0, 1)), Does(torch.zeros_like)])
+def test_a_function_of_one_image_is_a_denoiser(network: nn.Module) -> None:
+    check_denoiser(denoiser_of(network, "own"), noisy(4), 0.5)
+    check_denoiser(Denoiser(trained(), "", "unet", "unet-s"), noisy(4), 0.5)
 
 
 def test_files_that_are_something_else_are_refused(saved: Path, tmp_path: Path) -> None:

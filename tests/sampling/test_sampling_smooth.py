@@ -299,3 +299,44 @@ def test_a_module_in_training_mode_is_evaluated_and_keeps_its_mode():
     assert set(seen) == {(False, False)}
     assert (net.training, net[0].training, net[2].training, g.training) == (True, True, False, False)
     assert g.sigma == SIGMA
+
+
+class Denoise(nn.Module):
+    """Returns images of a kind."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: torch.Tensor) -> object:
+        return {
+            "as they are": lambda: x,
+            "a pair": lambda: (x, x),
+            "half size": lambda: x[..., ::2, ::2],
+            "batch mean": lambda: x - x.mean(),
+            "dropout": lambda: nn.functional.dropout(x, 0.5),
+            "other sizes": lambda: x if x.shape[-1] == 4 else x[..., :4],
+        }[self.kind]()
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("a pair", "E-MODEL-117"),
+        ("half size", "E-MODEL-117"),
+        ("batch mean", "E-MODEL-191"),
+        ("dropout", "E-MODEL-190"),
+    ],
+)
+def test_the_first_images_show_whether_a_denoiser_can_be_used(kind, code):
+    g = smoothed(Fixed([0.0, 1.0, 0.0]), denoiser=Denoise(kind))
+    for verb in (g.predict, g.certify, g):
+        with refuses(code, "Denoise"):
+            verb(images())
+
+
+def test_a_denoiser_is_tried_with_each_shape_of_images():
+    g = smoothed(Fixed([0.0, 1.0, 0.0]), denoiser=Denoise("other sizes"))
+    assert g.predict(images(), n=100).label.tolist() == [1, 1, 1]
+    with refuses("E-MODEL-117", "Denoise"):
+        g.predict(np.zeros((2, 1, 6, 6), np.uint8))

@@ -15,6 +15,7 @@ from smoothcert.config import Request
 from smoothcert.data import DataOptions, load_images
 from smoothcert.data.inspection import Inspection, inspect_images
 from smoothcert.engine.check import Agreement, Check, check, noisy_images
+from smoothcert.engine.warnings import of_self_test
 from smoothcert.engine.workload import Workload, load_workload
 from smoothcert.errors import printable
 from smoothcert.evidence.directory import refuse_occupied
@@ -177,11 +178,7 @@ def _warnings_of(seen: Check) -> list[str]:
     found = [f"sigma {look.sigma:g}: {warning}" for look in seen.looks for warning in look.warnings]
     uneven = [f"{sigma:g}" for sigma, equal in seen.bit_equal.items() if not equal]
     if uneven:
-        found.append(
-            f"sigma {', '.join(uneven)}: the scores of a noise sample depend in their last digits on its place in the "
-            "batch. The classifier can be certified, but the documents will say that computer arithmetic is not "
-            "covered. Try another --batch-size, --precision or --device."
-        )
+        found.append(of_self_test(", ".join(uneven)))
     return found
 
 

@@ -23,6 +23,7 @@ from smoothcert.engine.measure import clean_forward, clean_logits, samples_per_s
 from smoothcert.engine.warnings import Denoising
 from smoothcert.engine.workload import Workload
 from smoothcert.errors import ModelError
+from smoothcert.models.independence import Dependence, dependence, noise_like
 from smoothcert.noise import Rows, Stage
 from smoothcert.sampling.sampler import Sampler, keep_freed_memory
 
@@ -78,8 +79,6 @@ def _area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
 
 
 Forward = Callable[["Tensor"], "Tensor"]
-LARGEST = 0.01
-"""Largest difference of a score that arithmetic can explain, as a share of the range of the scores."""
 
 
 def check_determinism(work: Workload, sigma: float, places: NDArray[np.int64], forward: Forward) -> None:
@@ -92,42 +91,43 @@ def check_determinism(work: Workload, sigma: float, places: NDArray[np.int64], f
         forward: the forward pass of the classifier.
 
     Raises:
-        ModelError: the scores of the same images differ by more than a hundredth of their range.
+        ModelError: the scores of the same images differ by more than a hundredth of their range, or are not finite
+            with noise.
     """
-    name = work.classifiers[sigma].reference
-    first = clean_logits(work, sigma, places, forward)
-    if _apart(first, clean_logits(work, sigma, places, forward)):
+    import torch
+
+    classifier = work.classifiers[sigma]
+    level = sigma / torch.tensor(classifier.std or (1.0,)).reshape(1, -1, 1, 1)
+    found: list[Dependence | None] = []
+
+    def run(batch: Tensor) -> Tensor:
+        noise = noise_like(batch, level.to(batch.device, batch.dtype))
+        if not bool(torch.isfinite(forward(batch + noise)).all()):
+            raise ModelError(
+                f"{classifier.reference} returns NaN or infinite logits for images with noise of sigma {sigma:g}. "
+                "Check its weights and normalisation, or use --precision fp32.",
+                code="E-MODEL-193",
+            )
+        found.append(dependence(forward, batch, noise))
+        return forward(batch)
+
+    clean_logits(work, sigma, places, run)
+    if "chance" in found:
         raise ModelError(
-            f"{name} returns other scores for the same images in a second call: dropout or other randomness. "
-            "Put the classifier into evaluation mode, with nothing random in its forward pass.",
+            f"{classifier.reference} returns other scores for the same images in a second call: dropout or other "
+            "randomness. Put the classifier into evaluation mode, with nothing random in its forward pass.",
             code="E-MODEL-005",
         )
-    if _apart(_among(work, sigma, places, forward, 1.0), _among(work, sigma, places, forward, -1.0)):
+    if "others" in found:
         raise ModelError(
-            f"{name} returns other scores for an image if other images of the batch change: batch normalisation in "
-            "training mode, or another exchange between images. Put the classifier into evaluation mode.",
+            f"{classifier.reference} returns other scores for an image if other images of the batch or earlier batches "
+            "change: batch normalisation in training mode, or another exchange between images. Put the classifier into "
+            "evaluation mode.",
             code="E-MODEL-006",
         )
 
 
-def _among(
-    work: Workload, sigma: float, places: NDArray[np.int64], forward: Forward, neighbours: float
-) -> NDArray[np.float32]:
-    """Return the scores of images in a batch with as many others: themselves times a factor."""
-
-    def run(batch: Tensor) -> Tensor:
-        import torch
-
-        return forward(torch.cat([batch, batch * neighbours]))[: len(batch)]
-
-    return clean_logits(work, sigma, places, run)
-
-
-def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    return bool(np.abs(one - other).max() > LARGEST * max(float(np.ptp(one)), 1e-6))
-
-
-IMAGES, FEW = 64, 16
+IMAGES, FEW = 64, 8
 """Images that are classified, and images for the determinism check."""
 SAMPLES = 4
 """Noise samples per image."""

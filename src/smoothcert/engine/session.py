@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from smoothcert.data.inspection import Inspection
+from smoothcert.engine import warnings
 from smoothcert.engine.local import Engine, LocalEngine
 from smoothcert.engine.measure import measure_changes, measure_clean, measure_rates, measure_repeats
 from smoothcert.engine.preflight import Preflight
@@ -172,8 +173,11 @@ class Session:
         """Record the self-test of the recipe and the test of the delivered noise."""
         noise = self._work.noise(sigma, self._spec.seed)
         delivered = noise_test(noise, list(self._spec.indices[:NOISE_TESTED_IMAGES]), self._spec.data.shape)
-        tests = {"self_test": asdict(self_test(self._local.sampler(sigma), index)), "noise_test": delivered}
+        found = self_test(self._local.sampler(sigma), index)
+        tests = {"self_test": asdict(found), "noise_test": delivered}
         append_event(self._run.events, LEVEL, sigma=sigma, **tests)
+        if not found.bit_equal:
+            self._hooks.on_warning(warnings.of_self_test(f"{sigma:g}", f" (by up to {found.largest_difference:.2g})"))
         if not delivered["passed"]:
             raise SmoothcertError(
                 f"The noise delivered at sigma {sigma:g} does not have the expected distribution: {delivered}. "

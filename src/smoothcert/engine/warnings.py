@@ -115,6 +115,20 @@ def of_training(sigma: float, trained: float | None) -> list[str]:
     return [f"this classifier was trained with sigma {trained:g}, not {sigma:g}."]
 
 
+def of_self_test(sigma: str, size: str = "") -> str:
+    """Return the warning about scores of a noise sample that differ in another batch.
+
+    Args:
+        sigma: the noise level, or several, as text.
+        size: by how much they differ, in brackets.
+    """
+    return (
+        f"sigma {sigma}: the scores of a noise sample depend{size} on its place in the batch, on the other rows, or on "
+        "chance. The classifier can be certified, but the documents will say that computer arithmetic is not covered. "
+        "Try another --batch-size, --precision or --device."
+    )
+
+
 def collapses(clean: float, noisy: float) -> bool:
     """Return whether accuracy with noise is so far below clean accuracy that little can be certified."""
     return noisy < min(0.5, clean / 1.5)

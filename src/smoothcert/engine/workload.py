@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,6 @@ from smoothcert.noise import Noise, make_noise
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
 
-if TYPE_CHECKING:
-    pass
-
-FEW = 4
-"""Images to which a denoiser is applied when it is loaded."""
 IntArray = NDArray[np.int64]
 Reading = Callable[[int, int], None]
 
@@ -170,7 +165,8 @@ def _with_denoisers(
     """Return the classifiers behind their denoisers, which were applied to a few images."""
     import torch
 
-    from smoothcert.models.denoisers.pipeline import check_denoiser, denoised
+    from smoothcert.models.denoisers.check import FEW, check_denoiser
+    from smoothcert.models.denoisers.pipeline import denoised
 
     few = torch.from_numpy(np.stack([images.pixels(i) for i in range(min(FEW, len(images)))]) / images.levels)
     for sigma, denoiser in denoisers.items():

@@ -92,7 +92,8 @@ class Run:
             return "not tested yet (no image has been sampled)"
         tests = [event.facts.get("self_test") for event in levels]
         if not all(isinstance(test, dict) and test.get("bit_equal") is True for test in tests):
-            return "not covered (self-test: the logits of a noise sample depend on the other rows of its batch)"
+            why = "the logits of a noise sample depend on the other rows of its batch, or on chance"
+            return f"not covered (self-test: {why})"
         worst = max(model.eta for model in self.spec.models)
         step = f"1/{self.spec.data.levels}"
         return (

@@ -16,6 +16,7 @@ from smoothcert.config import CertifyConfig, Recipe, RuntimeConfig, Target
 from smoothcert.config.values import make
 from smoothcert.errors import DataError, ModelError, SpecError
 from smoothcert.models import Classifier
+from smoothcert.models.denoisers.check import FEW, check_denoiser
 from smoothcert.noise import make_noise
 from smoothcert.sampling.base_model import check_parameters, device_of_module, evaluating
 from smoothcert.sampling.batches import Images, Pixels, pixels_of
@@ -81,6 +82,7 @@ class Smoothing(nn.Module):
         self.bundle = None
         self.on_decided: Callable[[int], object] | None = None
         self._forward: Forward | None = None
+        self._checked: set[tuple[int, ...]] = set()
         self._seen = 0
         self.training = False
 
@@ -225,11 +227,25 @@ class Smoothing(nn.Module):
         noise = make_noise(self._settings.noise, self.sigma, levels, seed)
         source = Source((channels, height, width), lambda index: pixels[index - first], pixels.dtype)
         with evaluating(self.model):
+            self._check_denoiser(pixels, levels)
             forward = self._forward or prepare(self._classifier, recipe)
             if self.bundle is not None:  # the user may change a module of their own between calls
                 self._forward = forward
             yield Sampler(self._classifier, forward, noise, recipe, source), first
         self._seen += len(pixels) if known else 0
+
+    def _check_denoiser(self, pixels: Pixels, levels: int) -> None:
+        """Apply the denoiser, if any, to the first images of each shape.
+
+        Raises:
+            ModelError: it cannot be used.
+        """
+        denoiser, shape = self._classifier.denoiser, pixels.shape[1:]
+        if denoiser is None or shape in self._checked:
+            return
+        few = torch.from_numpy(pixels[:FEW] / np.float32(levels))
+        check_denoiser(denoiser, few, self.sigma)
+        self._checked.add(shape)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         self._forward = None  # the prepared forward pass is on the previous device

@@ -7,13 +7,12 @@ both, not the classifier alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from smoothcert.errors import ModelError
 from smoothcert.models.classifier import Classifier, Denoiser
 
 
@@ -55,51 +54,6 @@ def denoised(classifier: Classifier, denoiser: Denoiser, sigma: float) -> Classi
         denoiser=denoiser,
         behind=classifier,
     )
-
-
-def check_denoiser(denoiser: Denoiser, images: Tensor, sigma: float) -> None:
-    """Apply a denoiser to a few images.
-
-    Args:
-        denoiser: the denoiser, on any device.
-        images: float (n, C, H, W) in [0, 1].
-        sigma: noise level.
-
-    Raises:
-        ModelError: it fails on them, or returns anything but finite images of the same shape.
-    """
-    tensor = next(_tensors(denoiser), None)
-    batch = images.to("cpu" if tensor is None else tensor.device, torch.float32)
-    name, shape = denoiser.reference, tuple(batch.shape)
-    try:
-        with torch.inference_mode():
-            returned = denoiser.module(batch, sigma)
-    except ModelError:
-        raise
-    except Exception as error:  # the user's code may raise anything
-        message = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"{name} fails on images of shape (n, C, H, W) = {shape} ({type(error).__name__}: {message}). Use a "
-            "denoiser of these channels and this size.",
-            code="E-MODEL-116",
-        ) from None
-    if not isinstance(returned, Tensor) or returned.shape != batch.shape:
-        came = f"shape {tuple(returned.shape)}" if isinstance(returned, Tensor) else f"a {type(returned).__name__}"
-        raise ModelError(
-            f"{name}: expected denoised images of the shape of its input, {shape}, got {came}. Wrap the denoiser so "
-            "that it returns one image per image.",
-            code="E-MODEL-117",
-        )
-    if not bool(torch.isfinite(returned).all()):
-        raise ModelError(
-            f"{name} returns NaN or infinite values. Check its weights, and its value range (--denoiser-range).",
-            code="E-MODEL-118",
-        )
-
-
-def _tensors(denoiser: Denoiser) -> Iterator[Tensor]:
-    yield from denoiser.module.parameters()
-    yield from denoiser.module.buffers()
 
 
 def _per_channel(values: Sequence[float]) -> Tensor:
