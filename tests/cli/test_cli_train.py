@@ -1,5 +1,9 @@
 import csv
 
+import pytest
+import torch
+
+from networks import write_denoiser, write_resnet
 from smoothcert.models.checkpoints import read_weights
 from smoothcert.training.trainer import Trainer
 
@@ -69,3 +73,55 @@ def test_code_is_trained_on_and_certified(say, project, tmp_path):
     assert f"certify --model cli_nets:brightness --weights {out} --data" in said.out
     flags = f"--data images.npz --sigma 0.25 --n-max 100 --limit 2 --batch-size 64 --out {tmp_path / 'run'}"
     assert say("certify", "--model", "cli_nets:brightness", "--weights", out, *flags.split()).code == 0
+
+
+DENOISE = "train-denoiser --data images.npz --sigma 0.25 --epochs 1 --batch-size 8 --precision fp32"
+NETS = ("--for", "cli_nets:brightness")
+
+
+def test_a_training_without_noise_names_the_command_that_comes_next(say, project, tmp_path):
+    clean = tmp_path / "clean.safetensors"
+    said = say(*COMMON.replace("0.25", "0").split(), "--epochs", "1", "--out", clean)
+    command = next(line for line in said.out.splitlines() if "smoothcert" in line)
+    assert f"train-denoiser --for {clean} --data images.npz --sigma 0.25" in command
+    assert "certify" not in said.out
+
+
+def test_a_classifier_is_trained_behind_a_built_in_denoiser_alone(say, project, tmp_path):
+    (project / "ran.py").write_text("open('executed', 'w').close()")
+    common = [*COMMON.split(), "--epochs", "1", "--out", tmp_path / "w.safetensors"]
+    said = say(*common, "--denoiser", "ran:net")
+    assert (said.code, "E-MODEL-196" in said.err) == (2, True)
+    assert not (project / "executed").exists()
+    write_denoiser(tmp_path / "d.safetensors")
+    assert say(*common, "--denoiser", tmp_path / "d.safetensors").code == 0
+    settings = read_weights(tmp_path / "w.safetensors").card.recipe["settings"]
+    assert settings["learning_rate"] == 0.2  # its weights are new
+    for given in (tmp_path / "w.safetensors", "ran:net"):
+        said = say(*DENOISE.split(), *NETS, "--from", given, "--out", tmp_path / "u.safetensors")
+        assert (said.code, "E-MODEL-196" in said.err, "--from" in said.err) == (2, True, True)
+    said = say(*DENOISE.split(), "--for", tmp_path / "d.safetensors", "--out", tmp_path / "u.safetensors")
+    assert (said.code, "E-MODEL-125" in said.err, "--from" in said.err) == (2, True, True)
+    said = say(*DENOISE.split(), *NETS, "--from", tmp_path / "d.safetensors", "--out", tmp_path / "u.safetensors")
+    assert (said.code, read_weights(tmp_path / "u.safetensors").denoiser.arch) == (0, "unet-s")
+
+
+def test_weights_belong_to_the_classifiers_that_are_code(say, project, tmp_path):
+    out, weights = tmp_path / "u.safetensors", tmp_path / "w.pt"
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3))
+    torch.save(network.state_dict(), weights)
+    common = [*DENOISE.split(), "--arch", "unet-s", "--weights", weights, "--out", out]
+    write_resnet(tmp_path / "clean.safetensors")
+    said = say(*common, "--for", tmp_path / "clean.safetensors")
+    assert (said.code, "E-MODEL-194" in said.err) == (2, True)
+    said = say(*common, "--for", tmp_path / "clean.safetensors", *NETS)
+    assert said.code == 0, said.err
+    assert f"--model {tmp_path / 'clean.safetensors'} --denoiser" in said.out
+
+
+@pytest.mark.parametrize("verb", ["train", "train-denoiser"])
+def test_a_list_of_noise_levels_is_no_noise_level(say, tmp_path, verb):
+    said = say(verb, "--data", "images.npz", "--sigma", "0.25,0.5", "--out", tmp_path / "w.safetensors")
+    assert (said.code, "--sigma-low" in said.err) == (2, True)
+    said = say(verb, "--data", "images.npz", "--sigma", "1", "--epochs", "x", "--out", tmp_path / "w.safetensors")
+    assert (said.code, "--sigma-low" in said.err) == (2, False)

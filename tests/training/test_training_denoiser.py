@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from refusals import refuses
+from smoothcert.cli.train import _describe_denoiser
 from smoothcert.data import ImageSet
 from smoothcert.models import Classifier
 from smoothcert.models.checkpoints import read_tensors, read_weights, write_tensors
@@ -129,17 +130,37 @@ def test_a_log_that_no_training_wrote_is_refused(
 def test_the_classifier_is_not_changed() -> None:
     classifier = brittle()
     before = state_sha256(classifier.module)
-    train_denoiser(stripes(), replace(SHORT, epochs=1), [classifier])
+    classifier.module.train()
+    train_denoiser(stripes(), replace(SHORT, epochs=1, pretrain=0), [classifier])
     assert state_sha256(classifier.module) == before
+    assert classifier.module.training
+    assert all(parameter.requires_grad for parameter in classifier.module.parameters())
 
 
 def test_images_without_labels_suffice() -> None:
-    """Weights and accuracy are the same: this classifier is right about every clean image."""
+    """Weights and figures are the same, as this classifier is right about every clean image, except its accuracy."""
     images = stripes()
     unlabelled = replace(images, labels=0 * images.labels, class_names=())
-    settings = replace(SHORT, epochs=2)
+    settings = replace(SHORT, epochs=3)
     known, unknown = trained(settings), trained(settings, unlabelled, labelled=False)
-    assert [replace(each, seconds=0) for each in known] == [replace(each, seconds=0) for each in unknown]
+    assert [replace(each, seconds=0, alone=None) for each in known] == [replace(each, seconds=0) for each in unknown]
+    assert known[0].alone == 1.0
+    assert "accuracy 100.0% without denoiser" in _describe_denoiser(settings, known)
+    words = _describe_denoiser(settings, unknown)
+    assert "agreement" in words
+    assert not {"accuracy", "without"} & set(words.split())
+    assert "(mse first)" in _describe_denoiser(settings, known[:2])
+    assert "(mse first)" not in words
+
+
+def test_every_training_minimises_its_objective() -> None:
+    defaults = {epochs: replace(SHORT, epochs=epochs, pretrain=None).with_defaults() for epochs in (1, 10, 40)}
+    assert {epochs: filled.pretrain for epochs, filled in defaults.items()} == {1: 0, 10: 1, 40: 4}
+    assert [filled.objective_at(epochs) for epochs, filled in defaults.items()] == ["both"] * 3
+    for pretrain in (6, 7):
+        with refuses("E-SPEC-190", "of 6"):
+            replace(SHORT, pretrain=pretrain)
+    assert replace(SHORT, objective="mse", pretrain=7)
 
 
 def test_the_moving_average_is_what_is_returned() -> None:
@@ -182,7 +203,7 @@ def test_a_saved_denoiser_names_how_it_was_trained(channels: int, tmp_path: Path
 
 
 def test_a_training_starts_from_a_denoiser_and_says_so(tmp_path: Path) -> None:
-    settings, images, first = replace(SHORT, epochs=2, pretrain=None), stripes(), tmp_path / "first.safetensors"
+    settings, images, first = replace(SHORT, epochs=10, pretrain=None), stripes(), tmp_path / "first.safetensors"
     save_denoiser(train_denoiser(images, settings, [brittle()]), settings, images, first)
     start, further = load_denoiser(str(first)), replace(settings, epochs=1, learning_rate=1e-8, average=0.0)
     checkpoint, second = tmp_path / "second.checkpoint.safetensors", tmp_path / "second.safetensors"
@@ -193,7 +214,9 @@ def test_a_training_starts_from_a_denoiser_and_says_so(tmp_path: Path) -> None:
     recipe = read_weights(second).denoiser.recipe
     assert recipe["start"] == {"denoiser": str(first), "sha256": start.sha256}
     assert recipe["settings"]["pretrain"] == 0
-    assert read_weights(first).denoiser.recipe["settings"]["pretrain"] == 4
+    recorded = read_weights(first).denoiser.recipe["settings"]
+    assert (recorded["pretrain"], recorded["arch"]) == (1, "unet-s")
+    assert replace(further, arch=None).with_defaults(start.arch) == further.with_defaults(start.arch)
     with refuses("E-SPEC-102", "start"):
         train_denoiser(images, further, [brittle()], checkpoint=checkpoint)
     with refuses("E-MODEL-151", "--arch unet-s"):
@@ -203,7 +226,7 @@ def test_a_training_starts_from_a_denoiser_and_says_so(tmp_path: Path) -> None:
 
 
 def test_the_log_has_one_row_per_epoch(tmp_path: Path) -> None:
-    reports = trained(replace(SHORT, epochs=2))
+    reports = trained(replace(SHORT, epochs=2, pretrain=0))
     write_log(tmp_path / "unet.csv", reports)
     head, *rows = (tmp_path / "unet.csv").read_text().splitlines()
     assert head.split(",")[:4] == ["epoch", "epochs", "rate", "loss"]

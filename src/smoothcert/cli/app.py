@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _refuse(_reason(error))
     except CycloptsError as error:
         known = [verb for verb in VERBS if verb in tokens[:1]]
-        _refuse(f"{error} See `{' '.join(['smoothcert', *known])} --help`.")
+        _refuse(f"{error}{_remedy(error, *known)} See `{' '.join(['smoothcert', *known])} --help`.")
     except SmoothcertError as error:
         _refuse(str(error), error.exit_code, error.code)
     except KeyboardInterrupt:
@@ -190,6 +190,14 @@ def _reason(error: ValidationError) -> str:
         return str(error)
     name, colon, complaint = explain(cause).partition(":")
     return f"--{name.replace('_', '-')}{colon}{complaint}"
+
+
+def _remedy(error: CycloptsError, verb: str = "") -> str:
+    """Return what to do about a flag whose value cannot be read, with a space before it, if that is known."""
+    argument = getattr(error, "argument", None)
+    if verb.startswith("train") and argument is not None and argument.name == "--sigma":
+        return " A training takes one noise level, or a range such as --sigma-low 0.25 --sigma 0.5."
+    return ""
 
 
 def _refuse(reason: str, status: int = InputError.exit_code, code: str = "") -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -13,6 +14,7 @@ from cyclopts import Parameter
 
 from smoothcert.config import Declared, Reading
 from smoothcert.errors import ModelError
+from smoothcert.import_factory import FACTORY
 from smoothcert.progress import duration
 from smoothcert.training.settings import DenoiserReport, DenoiserSettings, EpochReport, TrainingSettings
 
@@ -93,7 +95,7 @@ def train(
             "--weights belongs to --from package.module:factory; name the factory, or leave it out.", code="E-MODEL-004"
         )
     from smoothcert.data import DataOptions, load_images
-    from smoothcert.models.denoisers.load import DenoiserOptions, load_denoiser
+    from smoothcert.models.denoisers.load import load_built_in_denoiser
     from smoothcert.training.checkpoint import save
     from smoothcert.training.start import start_and_settings
     from smoothcert.training.trainer import train as train_classifier
@@ -101,15 +103,18 @@ def train(
     images = load_images(data, DataOptions.of(reading or Reading()))
     before = None if start is None else _start(images, start, weights, settings)
     if denoiser is not None:
-        known = DenoiserOptions(in_channels=images.shape[0])
-        before = start_and_settings(images, settings, before)[0].behind(load_denoiser(denoiser, known))
+        first = load_built_in_denoiser(denoiser, "--denoiser", images.shape[0])
+        before = start_and_settings(images, settings, before)[0].behind(first)
     with _reporting(output, f"sigma {settings.sigma:g}", settings.epochs, _describe) as report:
         module = train_classifier(images, settings, report, before, output.checkpoint)
     save(module, settings, images, out, before)
     output.checkpoint.unlink(missing_ok=True)
     model = f"{start} --weights {out}" if start is not None and ":" in start else f"{out}"
     model += "" if denoiser is None else f" --denoiser {denoiser}"
-    _print_next(output, f"smoothcert certify --model {model} --data DATA --sigma {settings.sigma:g} --out RUN")
+    command = f"smoothcert certify --model {model} --data DATA --sigma {settings.sigma:g} --out RUN"
+    if settings.sigma == 0:  # no noise level to certify at: a denoiser is what it lacks
+        command = f"smoothcert train-denoiser --for {model} --data {data} --sigma 0.25 --out denoiser.safetensors"
+    _print_next(output, command if settings.sigma or denoiser is None else "")
     return 0
 
 
@@ -153,33 +158,46 @@ def train_denoiser(
             classifiers. Accuracy is measured with the first. A classifier without gradients, such as an ONNX file, is
             only measured: name a torch network for the same task as well, or use --objective mse.
         start: Denoiser to train further. FILE.safetensors from `train-denoiser`, such as one for several levels.
-        weights: Weights of --for module:factory or timm:NAME.
+        weights: Weights of --for module:factory or timm:NAME. Other classifiers of --for do not take them.
         for_arch: Architecture of --for FILE.pt. One of resnet8, resnet20, wide20, resnet18.
     """
     output = Output(out)
+    if weights and not any(map(_takes_weights, for_)):
+        raise ModelError(
+            "--weights belongs to --for package.module:factory or timm:NAME; name one, or leave it out.",
+            code="E-MODEL-194",
+        )
     from smoothcert.data import DataOptions, load_images, load_unlabelled
     from smoothcert.models import ModelOptions, load_classifier
-    from smoothcert.models.denoisers.load import DenoiserOptions, load_denoiser
+    from smoothcert.models.denoisers.load import load_built_in_denoiser
     from smoothcert.training.denoiser_trainer import save_denoiser
     from smoothcert.training.denoiser_trainer import train_denoiser as work
 
     options = DataOptions.of(reading or Reading())
     unlabelled = load_unlabelled(data, options)
     images = load_images(data, options) if unlabelled is None else unlabelled
-    known = ModelOptions(arch=for_arch, weights=weights, in_channels=images.shape[0])
-    known = known.with_declared(declared or Declared())
-    classifiers = [load_classifier(name, known) for name in for_]
-    before = None if start is None else load_denoiser(start, DenoiserOptions(in_channels=images.shape[0]))
+    known = ModelOptions(in_channels=images.shape[0]).with_declared(declared or Declared())
+    code, file = replace(known, weights=weights), replace(known, arch=for_arch)
+    classifiers = [load_classifier(name, code if _takes_weights(name) else file) for name in for_]
+    before = None if start is None else load_built_in_denoiser(start, "--from", images.shape[0])
+    settings = settings.with_defaults(None if before is None else before.arch)
     low = "" if settings.sigma_low is None else f"{settings.sigma_low:g} to "
-    with _reporting(output, f"sigma {low}{settings.sigma:g}", settings.epochs, _describe_denoiser) as report:
+    describe = partial(_describe_denoiser, settings)
+    with _reporting(output, f"sigma {low}{settings.sigma:g}", settings.epochs, describe) as report:
         module = work(images, settings, classifiers, report, output.checkpoint, unlabelled is None, before)
     save_denoiser(module, settings, images, out, classifiers, before)
     output.checkpoint.unlink(missing_ok=True)
-    model = f"{(for_ or ('MODEL',))[0]}{f' --weights {weights}' if weights else ''}"
+    first = (for_ or ("MODEL",))[0]
+    model = f"{first} --weights {weights}" if weights and _takes_weights(first) else first
     levels = ",".join(f"{each:g}" for each in (settings.sigma_low, settings.sigma) if each is not None)
     command = f"smoothcert certify --model {model} --denoiser {out} --data DATA --sigma {levels} --out RUN"
     _print_next(output, command)
     return 0
+
+
+def _takes_weights(model: str) -> bool:
+    """Return whether a reference takes a weights file beside it."""
+    return model.startswith("timm:") or FACTORY.fullmatch(model) is not None
 
 
 @contextmanager
@@ -219,7 +237,8 @@ def _print_next(output: Output, command: str) -> None:
     from smoothcert.cli.terminal import Screen, print_commands, print_text
 
     print_text(f"Weights: {output.weights}; log of the epochs: {output.log}")
-    print_commands(Screen(), {command: ""})
+    if command:
+        print_commands(Screen(), {command: ""})
 
 
 def _describe(reports: list[EpochReport]) -> str:
@@ -231,18 +250,25 @@ def _describe(reports: list[EpochReport]) -> str:
     )
 
 
-def _describe_denoiser(reports: list[DenoiserReport]) -> str:
+def _describe_denoiser(settings: DenoiserSettings, reports: list[DenoiserReport]) -> str:
+    """Return one line on an epoch; for images without labels, `alone` is None, and agreement takes its place."""
     epoch = reports[-1]
+    objective = settings.objective_at(epoch.epoch)
+    phase = "" if objective == settings.objective else f" ({objective} first)"
+    what, share = "accuracy", "certified accuracy"
+    if epoch.alone is None:
+        what, share = "agreement with the classifier on clean images", "certified agreement"
     parts = [f"loss {epoch.loss:.3f}, mean squared error {epoch.mse:.4f}"]
     if epoch.psnr is not None:
         parts.append(f"held-out images: PSNR {epoch.psnr_noisy:.1f} dB noisy, {epoch.psnr:.1f} dB denoised")
     if epoch.noisy is not None:
         behind = f"{epoch.clean:.1%} clean, {epoch.noisy:.1%} with noise"
-        parts.append(f"accuracy {epoch.alone:.1%} without denoiser, behind it {behind}")
+        alone = "" if epoch.alone is None else f" {epoch.alone:.1%} without denoiser,"
+        parts.append(f"{what}{alone} behind {'the denoiser' if epoch.alone is None else 'it'} {behind}")
     if epoch.certified_025 is not None:
         shares = ", ".join(f"{share:.0%}" for share in (epoch.certified_025, epoch.certified_05, epoch.certified_1))
-        parts.append(f"estimate of certified accuracy at r 0.25, 0.5, 1: {shares}")
-    return f"epoch {epoch.epoch}/{epoch.epochs}: {'; '.join(parts)}; {_time(reports)}"
+        parts.append(f"estimate of {share} at r 0.25, 0.5, 1: {shares}")
+    return f"epoch {epoch.epoch}/{epoch.epochs}{phase}: {'; '.join(parts)}; {_time(reports)}"
 
 
 def _time(reports: list[_Report]) -> str:

@@ -165,7 +165,10 @@ def load_built_in(path: str, options: ModelOptions) -> Classifier:
         )
     weights = read_weights(path)
     if weights.denoiser is not None:
-        raise ModelError(f"{path} is a denoiser, not a classifier; give it as --denoiser.", code="E-MODEL-125")
+        raise ModelError(
+            f"{path} is a denoiser, not a classifier; give it as --denoiser, or to train-denoiser as --from.",
+            code="E-MODEL-125",
+        )
     card = weights.card
     arch = _agreed("arch", card.arch, options.arch, path)
     if arch is None:

@@ -150,7 +150,8 @@ def save(
     Raises:
         ModelError: the file exists, or it cannot be written.
     """
-    channels, settings = images.shape[0], settings.with_defaults(fine_tuning=start is not None)
+    channels = images.shape[0]
+    settings = settings.with_defaults(fine_tuning=start is not None and start.trained)
     card = Card(
         arch=start.arch if start else settings.arch,
         num_classes=images.num_classes,

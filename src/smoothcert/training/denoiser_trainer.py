@@ -8,13 +8,13 @@ need no labels. Several classifiers make a denoiser that serves others, which ar
 
 from __future__ import annotations
 
+import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from scipy.special import ndtri
 from torch import Tensor, nn
@@ -29,8 +29,8 @@ from smoothcert.models.denoisers.unet import build_denoiser
 from smoothcert.models.state import load_state
 from smoothcert.training.batches import Pool, epoch_rows, flipped_and_rotated, noise_levels, pool_of
 from smoothcert.training.checkpoint import Checkpoint, Identity, load_checkpoint, part, reports_of, save_checkpoint
-from smoothcert.training.settings import DenoiserReport, DenoiserSettings
-from smoothcert.training.targets import Target, targets_of
+from smoothcert.training.settings import DEFAULT_DENOISER, DenoiserReport, DenoiserSettings
+from smoothcert.training.targets import Target, left_as_found, targets_of
 from smoothcert.training.trainer import (
     SMALLEST,
     check_device,
@@ -66,18 +66,19 @@ class DenoiserTrainer:
     ) -> None:
         pool, holdout = pools
         self.pool, self.holdout, self.settings, self.targets = pool, holdout, settings, targets
-        channels = pool.images.shape[-1]
+        channels, arch = pool.images.shape[-1], settings.arch or DEFAULT_DENOISER
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.module = build_denoiser(settings.arch, channels).to(settings.device)
+            self.module = build_denoiser(arch, channels).to(settings.device)
         if start is not None:
             self.module.load_state_dict(start.module.state_dict())
-        self.average = build_denoiser(settings.arch, channels).to(settings.device).eval().requires_grad_(False)
+        self.average = build_denoiser(arch, channels).to(settings.device).eval().requires_grad_(False)
         self.average.load_state_dict(self.module.state_dict())
         groups = parameter_groups(self.module, settings.weight_decay)
         self.optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
         self.batches = max(len(pool) // settings.batch_size, 1)
         self.step_count = 0
+        self.labelled = labelled
         self.right = holdout.labels if labelled or not targets else self._answers(holdout)
 
     def checkpoint(self, reports: list[DenoiserReport]) -> Checkpoint:
@@ -195,27 +196,28 @@ class DenoiserTrainer:
             for mean, now in pairs:
                 mean.lerp_(now, 1 - decay) if mean.is_floating_point() else mean.copy_(now)
 
-    def _measured(self) -> dict[str, Any]:
+    def _measured(self) -> dict[str, float | None]:
         """Measure the averaged weights on the held-out images, with the same noise in every call."""
-        names = ("psnr", "psnr_noisy", "alone", "clean", "noisy")
-        if not len(self.holdout):
-            return dict.fromkeys(names)
+        found: dict[str, float | None] = dict.fromkeys(("psnr", "psnr_noisy", "alone", "clean", "noisy"))
         generator = torch.Generator(self.settings.device).manual_seed(self.settings.seed + 1)
-        sigma, sums = float(self.settings.sigma), np.zeros(5)
+        sigma, sums = float(self.settings.sigma), defaultdict[str, float](float)
         with torch.inference_mode(), precision(self.settings):
             for start in range(0, len(self.holdout), AT_ONCE):
                 right = self.right[start : start + AT_ONCE]
                 clean = self.holdout.unit(self.holdout.images[start : start + AT_ONCE])
                 noisy = clean + sigma * torch.randn(clean.shape, generator=generator, device=clean.device)
                 denoised = self.average(noisy, sigma).float()
-                errors = [((images - clean) ** 2).mean((1, 2, 3)).sum() for images in (denoised, noisy)]
-                seen = (clean, self.average(clean, sigma), denoised) if self.targets else ()
-                hits = [(self.targets[0].logits(images).argmax(1) == right).sum() for images in seen]
-                sums[: len(errors) + len(hits)] += [float(each) for each in (*errors, *hits)]
-        shares = sums / len(self.holdout)
-        shares[:2] = -10 * np.log10(np.maximum(shares[:2], 1e-12))
-        values = shares.tolist() if self.targets else [*shares[:2].tolist(), None, None, None]
-        return dict(zip(names, values, strict=True))
+                for name, images in (("psnr", denoised), ("psnr_noisy", noisy)):
+                    sums[name] += float(((images - clean) ** 2).mean((1, 2, 3)).sum())
+                classified = {"clean": self.average(clean, sigma), "noisy": denoised} if self.targets else {}
+                if self.targets and self.labelled:
+                    classified["alone"] = clean
+                for name, images in classified.items():
+                    sums[name] += float((self.targets[0].logits(images).argmax(1) == right).sum())
+        for name, total in sums.items():
+            share = total / len(self.holdout)
+            found[name] = -10 * math.log10(max(share, 1e-12)) if name.startswith("psnr") else share
+        return found
 
     def _estimated(self) -> dict[str, float | None]:
         """Return the share of held-out images whose votes suggest a certificate at each of `RADII`."""
@@ -287,30 +289,30 @@ def train_denoiser(
     """
     check_device(settings)
     check_start(start, settings)
-    settings = settings.with_defaults(fine_tuning=start is not None)
-    targets = targets_of(classifiers, images, settings)
-    channels = (0.0,) * images.shape[0]
-    pools = training_and_holdout(pool_of(images, channels, (1.0,) * len(channels), settings.device), settings)
-    trainer = DenoiserTrainer(pools, settings, targets, labelled, start)
-    origin = {"model": ", ".join(each.origin["sha256"] for each in targets)} if targets else {}
-    origin |= {} if start is None else {"denoiser": start.sha256}
-    identity = Identity(settings.as_dict(), images.sha256(), origin or None)
-    reports = trainer.resume(load_checkpoint(checkpoint, identity)) if checkpoint else []
-    if on_progress:
-        for report in reports:
-            on_progress(report)
-    for epoch in range(len(reports) + 1, settings.epochs + 1):
-        reports.append(trainer.run_epoch(epoch))
-        if checkpoint:
-            save_checkpoint(checkpoint, identity, trainer.checkpoint(reports))
+    settings = settings.with_defaults(None if start is None else start.arch)
+    with left_as_found(classifiers):
+        targets = targets_of(classifiers, images, settings)
+        pools = training_and_holdout(pool_of(images, (0.0,), (1.0,), settings.device), settings)
+        trainer = DenoiserTrainer(pools, settings, targets, labelled, start)
+        origin = {"for": ", ".join(each.origin["sha256"] for each in targets)} if targets else {}
+        origin |= {} if start is None else {"denoiser": start.sha256}
+        identity = Identity(settings.as_dict(), images.sha256(), origin or None)
+        reports = trainer.resume(load_checkpoint(checkpoint, identity)) if checkpoint else []
         if on_progress:
-            on_progress(reports[-1])
-    return trainer.average.cpu()
+            for report in reports:
+                on_progress(report)
+        for epoch in range(len(reports) + 1, settings.epochs + 1):
+            reports.append(trainer.run_epoch(epoch))
+            if checkpoint:
+                save_checkpoint(checkpoint, identity, trainer.checkpoint(reports))
+            if on_progress:
+                on_progress(reports[-1])
+        return trainer.average.cpu()
 
 
 def check_start(start: Denoiser | None, settings: DenoiserSettings) -> None:
     """Raise ModelError unless a training with these settings can start from the denoiser."""
-    if start is None or start.arch == settings.arch:
+    if start is None or (start.arch is not None and settings.arch in (None, start.arch)):
         return
     if start.arch is None:
         raise ModelError(
@@ -344,13 +346,14 @@ def save_denoiser(
     Raises:
         ModelError: the file exists, or it cannot be written.
     """
+    settings = settings.with_defaults(None if start is None else start.arch)
     card = DenoiserCard(
         arch=settings.arch,
         in_channels=images.shape[0],
         sigma_low=float(settings.sigma_low or settings.sigma),
         sigma=float(settings.sigma),
         recipe={
-            "settings": settings.with_defaults(fine_tuning=start is not None).as_dict(),
+            "settings": settings.as_dict(),
             "start": None if start is None else {"denoiser": start.reference, "sha256": start.sha256},
             "images": len(images),
             "images_sha256": images.sha256(),

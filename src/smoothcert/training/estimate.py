@@ -65,7 +65,7 @@ def _classifier_seconds(images: ImageSet, classifier: Classifier, sigma: float) 
 
 def _denoiser_seconds(images: ImageSet, classifier: Classifier, sigma: float) -> float:
     differentiable = classifier.runtime is None
-    settings = DenoiserSettings(sigma=sigma, objective="both" if differentiable else "mse", pretrain=0)
+    settings = DenoiserSettings(sigma=sigma, objective="both" if differentiable else "mse", pretrain=0).with_defaults()
     pool = pool_of(images, (0.0,), (1.0,), "cpu")
     targets = [Target.of(copy.deepcopy(classifier))] if differentiable else []
     trainer = DenoiserTrainer((pool, pool), settings, targets, labelled=True)

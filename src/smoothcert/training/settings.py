@@ -1,7 +1,7 @@
 """Settings of a training run, and the report of each epoch."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from smoothcert.errors import SpecError
 
@@ -30,8 +30,10 @@ _CHOICES = {
 }
 _OPTIONAL = ("learning_rate", "pretrain")
 DEFAULT_ARCH, DEFAULT_RATE, FINE_TUNING_RATE = "resnet20", 0.2, 0.02
+DenoiserArch = Literal["unet-s", "unet-m", "unet-l"]
+DEFAULT_DENOISER: DenoiserArch = "unet-m"
 PRETRAINING = 4
-"""Epochs in which a new denoiser first minimises the squared error."""
+"""Epochs, but at most a tenth, in which a new denoiser first minimises the squared error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class Schedule:
 
     Args:
         sigma: Noise level; 0 trains without noise. Standard deviation, in units of the [0, 1] range.
-        sigma_low: Lowest noise level, for one network for several. The noise level of each image is drawn between
+        sigma_low: Lowest noise level, if one network serves several. The noise level of each image is drawn between
             sigma_low and sigma.
         epochs: Passes over the images.
         batch_size: Images per step.
@@ -135,10 +137,12 @@ class DenoiserSettings(Schedule):
     """How a denoiser is trained.
 
     Args:
-        arch: unet-s, unet-m or unet-l. 0.2, 0.7 and 5.2 million weights.
+        sigma: Noise level, above 0; the highest one with --sigma-low. Standard deviation, in units of the [0, 1] range.
+        arch: unet-s, unet-m or unet-l. 0.2, 0.7 and 5.2 million weights. Default: unet-m, or the architecture of
+            --from.
         objective: What is minimised. mse: the squared error of the image. stability: the cross-entropy to what the
             classifiers of --for return for the clean image. both: stability, and --mse-weight times the squared error.
-        pretrain: Epochs with mse before the objective (default: 4, with --from 0).
+        pretrain: Epochs with mse before the objective. Default: 4, but at most a tenth of the epochs; with --from 0.
         mse_weight: Weight of the squared error in both.
         consistency: Weight of the consistency loss beside stability. It is the agreement of what a classifier returns
             for two noise samples of an image; 0 uses one sample and half the time per epoch.
@@ -148,8 +152,9 @@ class DenoiserSettings(Schedule):
         estimate_every: Epochs between estimates of certified accuracy. On held-out images; 0: only after the last.
     """
 
+    sigma: float
     epochs: int = 40
-    arch: Literal["unet-s", "unet-m", "unet-l"] = "unet-m"
+    arch: DenoiserArch | None = None
     objective: Literal["both", "stability", "mse"] = "both"
     pretrain: int | None = None
     mse_weight: float = 10.0
@@ -163,24 +168,37 @@ class DenoiserSettings(Schedule):
         super().__post_init__()
         if not self.sigma > 0:
             raise SpecError(f"training: a denoiser needs a sigma above 0, got {self.sigma!r}.", code="E-SPEC-131")
+        if self.objective != "mse" and self.pretrain is not None and self.pretrain >= self.epochs:
+            raise SpecError(
+                f"training: pretrain must be below epochs, got {self.pretrain} of {self.epochs}: the objective "
+                f"{self.objective!r} would never be minimised. Lower --pretrain, or use --objective mse.",
+                code="E-SPEC-190",
+            )
 
-    def with_defaults(self, fine_tuning: bool) -> "DenoiserSettings":
-        """Return the settings with all defaults filled in; `fine_tuning`: training starts from a trained denoiser.
+    def with_defaults(self, start: str | None = None) -> "DenoiserSettings":
+        """Return the settings with all defaults filled in.
 
-        >>> DenoiserSettings(sigma=0.5).with_defaults(fine_tuning=True).pretrain
-        0
+        Args:
+            start: architecture of the trained denoiser from which training starts; None: it starts with new weights.
+
+        >>> filled = DenoiserSettings(sigma=0.5, epochs=20).with_defaults()
+        >>> filled.arch, filled.pretrain
+        ('unet-m', 2)
+        >>> filled = DenoiserSettings(sigma=0.5).with_defaults("unet-s")
+        >>> filled.arch, filled.pretrain
+        ('unet-s', 0)
         """
-        usual = 0 if fine_tuning else PRETRAINING
-        return replace(self, pretrain=usual if self.pretrain is None else self.pretrain)
+        usual = min(PRETRAINING, self.epochs // 10) if start is None else 0
+        arch = self.arch or cast(DenoiserArch, start) or DEFAULT_DENOISER
+        return replace(self, arch=arch, pretrain=usual if self.pretrain is None else self.pretrain)
 
     def samples_at(self, epoch: int) -> int:
         """Return the noise samples per image in a step of an epoch."""
         return 2 if self.consistency and self.objective_at(epoch) != "mse" else 1
 
     def objective_at(self, epoch: int) -> Literal["both", "stability", "mse"]:
-        """Return what is minimised in an epoch, counted from 1."""
-        pretrain = self.with_defaults(fine_tuning=False).pretrain or 0
-        return "mse" if epoch <= pretrain else self.objective
+        """Return what is minimised in an epoch, counted from 1, with all defaults filled in."""
+        return "mse" if epoch <= (self.pretrain or 0) else self.objective
 
 
 @dataclass(frozen=True)
@@ -212,8 +230,9 @@ class EpochReport:
 class DenoiserReport:
     """Results of one epoch of a denoiser's training; accuracies are those of the first classifier behind it.
 
-    An image counts as right if the pipeline returns its label or, for images without labels, what the classifier
-    returns for the clean image. None: not measured.
+    An image counts as right if the pipeline returns its label. For images without labels, agreement is measured
+    instead of accuracy: it counts as right if the pipeline returns what the classifier returns for the clean image.
+    None: not measured.
 
     Args:
         epoch: number of the epoch, from 1.
@@ -223,7 +242,7 @@ class DenoiserReport:
         mse: mean squared error per value of the denoised training images.
         psnr: peak signal-to-noise ratio of the held-out images with one noise sample each, denoised, in dB.
         psnr_noisy: the same before denoising.
-        alone: accuracy on clean held-out images of the classifier without denoiser.
+        alone: accuracy on clean held-out images of the classifier without denoiser; None for images without labels.
         clean: accuracy of the pipeline on clean held-out images.
         noisy: accuracy of the pipeline on held-out images with one noise sample each, at the highest noise level.
         certified_025: share of held-out images whose votes suggest a certificate at L2 radius 0.25 at the highest noise

@@ -24,7 +24,8 @@ class Start:
         mean: one number per channel, subtracted from images in [0, 1].
         std: one number per channel, by which they are then divided.
         arch: a built-in architecture, or None.
-        origin: reference of the trained classifier and the hash of its weights; None: newly initialised.
+        origin: reference of the trained classifier and the hash of its weights, likewise of the denoiser; None: newly
+            initialised, without a denoiser.
         denoiser: the denoiser before it, which is not trained, or None.
     """
 
@@ -35,8 +36,23 @@ class Start:
     origin: dict[str, str] | None = None
     denoiser: Denoiser | None = None
 
+    @property
+    def trained(self) -> bool:
+        """Whether it is a trained classifier, not newly initialised."""
+        return "model" in (self.origin or {})
+
     def behind(self, denoiser: Denoiser) -> "Start":
-        """Return the same start behind a denoiser."""
+        """Return the same start behind a built-in denoiser, which takes one noise level per image.
+
+        Raises:
+            ModelError: the denoiser is not built in.
+        """
+        if denoiser.arch is None:
+            raise ModelError(
+                f"--denoiser: expected FILE.safetensors from `smoothcert train-denoiser`, got {denoiser.reference}; a "
+                "classifier is trained behind built-in denoisers only.",
+                code="E-MODEL-195",
+            )
         origin = {**(self.origin or {}), "denoiser": denoiser.reference, "denoiser_sha256": denoiser.sha256}
         return replace(self, origin=origin, denoiser=denoiser)
 
@@ -130,7 +146,7 @@ def start_and_settings(
     images: ImageSet, settings: TrainingSettings, start: Start | None
 ) -> tuple[Start, TrainingSettings]:
     """Return the start, by default a newly initialised network, and the settings with all defaults filled in."""
-    settings = settings.with_defaults(fine_tuning=start is not None)
+    settings = settings.with_defaults(fine_tuning=start is not None and start.trained)
     if start is not None:
         return start, settings
     return new_start(images, settings.arch or DEFAULT_ARCH, settings.seed), settings

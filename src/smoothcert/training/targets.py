@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -49,6 +51,24 @@ class Target:
         """Return logits (n, c) of images in [0, 1], float (n, C, H, W)."""
         logits: Tensor = self.module((images - self.mean) / self.std)
         return logits.float()
+
+
+@contextmanager
+def left_as_found(classifiers: Sequence[Classifier]) -> Iterator[None]:
+    """Restore, after the block, mode, gradients and device of the networks, which their owner may go on using."""
+    modules = [each.module for each in classifiers]
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    tensors = [(tensor, tensor.requires_grad) for module in modules for tensor in module.parameters()]
+    places = [(module, tensor.device) for module in modules for tensor in islice(module.parameters(), 1)]
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+        for tensor, gradient in tensors:
+            tensor.requires_grad_(gradient)
+        for module, device in places:
+            module.to(device)
 
 
 def targets_of(classifiers: Sequence[Classifier], images: ImageSet, settings: DenoiserSettings) -> list[Target]:

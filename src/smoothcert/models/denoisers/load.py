@@ -9,10 +9,11 @@ from torch import nn
 
 from smoothcert.config import ModelConfig
 from smoothcert.errors import ModelError, printable
+from smoothcert.formats.card import adaptation
 from smoothcert.import_factory import FACTORY, Consent, not_named, source_sha256, working_directory_importable
 from smoothcert.models.adapters import frozen
 from smoothcert.models.checkpoints import STATE_DICTS, read_weights
-from smoothcert.models.classifier import Denoiser
+from smoothcert.models.classifier import UNIT, Denoiser
 from smoothcert.models.denoisers.adapt import denoiser_of, hash_of
 from smoothcert.models.denoisers.unet import DENOISERS, build_denoiser
 from smoothcert.models.factory import call_factory
@@ -89,6 +90,26 @@ def load_denoiser(reference: str, options: DenoiserOptions | None = None) -> Den
     )
 
 
+def load_built_in_denoiser(path: str, flag: str, in_channels: int) -> Denoiser:
+    """Load a denoiser of `smoothcert train-denoiser`; no code is run.
+
+    Args:
+        path: ``FILE.safetensors``.
+        flag: the flag that named it, for messages.
+        in_channels: number of channels of the data.
+
+    Raises:
+        ModelError: it is none, or it cannot be used.
+    """
+    if not path.endswith((".safetensors", *STATE_DICTS)) or read_weights(path).denoiser is None:
+        raise ModelError(
+            f"{flag}: expected FILE.safetensors from `smoothcert train-denoiser`, got {printable(path)}; other "
+            "denoisers are only for `certify` and the verbs around it.",
+            code="E-MODEL-196",
+        )
+    return _built_in(path, DenoiserOptions(in_channels=in_channels))
+
+
 def _built_in(path: str, options: DenoiserOptions) -> Denoiser:
     weights = read_weights(path)
     card = weights.denoiser
@@ -98,15 +119,19 @@ def _built_in(path: str, options: DenoiserOptions) -> Denoiser:
             f"--denoiser-weights {path} for a network of your own.",
             code="E-MODEL-120",
         )
+    if card.value_range != UNIT or card.takes_sigma is False:
+        raise ModelError(
+            f"{path}: the built-in denoiser {card.arch} takes images from 0 to 1 and the noise level, but the card "
+            f"declares {', '.join(adaptation(card.value_range, card.takes_sigma is not False))}; correct the card, or "
+            "train the denoiser again.",
+            code="E-MODEL-197",
+        )
     if options.weights is not None:
         raise ModelError(
             f"{path} is a weights file; leave out --denoiser-weights, which is for module:factory.", code="E-MODEL-121"
         )
-    if options.value_range not in (None, card.value_range):
-        raise ModelError(
-            f"{path} takes images from {card.value_range[0]:g} to {card.value_range[1]:g}; leave out --denoiser-range.",
-            code="E-MODEL-122",
-        )
+    if options.value_range not in (None, UNIT):
+        raise ModelError(f"{path} takes images from 0 to 1; leave out --denoiser-range.", code="E-MODEL-122")
     stem = find_tensor(weights.state, "stem.0.weight")
     channels = card.in_channels or (1 if stem is None or stem.ndim != 4 else max(1, (int(stem.shape[1]) - 1) // 4))
     if options.in_channels not in (None, channels):
