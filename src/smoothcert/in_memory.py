@@ -101,10 +101,16 @@ def _by_level(request: Request, given: Any, what: str) -> dict[float, Any]:
 
 def _denoiser_of(model: DenoiserModel, request: Request, device: torch.device) -> Denoiser:
     """Return a denoiser in memory, in the value range of the request, with a hash by which it is recognised."""
+    span = request.denoiser_range
     if isinstance(model, Denoiser):
+        if span is not None:
+            raise ModelError(
+                f"denoiser_range: expected none with {model.reference}, which is loaded and has its value range, got "
+                f"{span}; leave it out, or give it to load_denoiser.",
+                code="E-MODEL-199",
+            )
         return model
     check_is_denoiser(model)
-    span = request.denoiser_range
     found = denoiser_of(model, f"{IN_MEMORY} ({type(model).__name__})", None if span is None else (span[0], span[1]))
     found.module.to(device)
     return replace(found, sha256=hash_of(found), source_sha256=code_sha256(found.module))

@@ -159,3 +159,11 @@ def test_an_empty_denoiser_is_not_taken_for_none(tmp_path, capsys):
         main(["certify", "--model", "demo", "--data", "synthetic:8", "--denoiser", "", "--out", str(tmp_path / "run")])
     assert ended.value.code == 2
     assert "denoiser" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--denoiser-range", "--input-range"])
+def test_a_negative_value_needs_an_equals_sign(say, place, tmp_path, flag):
+    command = ("certify", *CODE, *BLUR, "--data", "images.npz", "--limit", "2", "--n-max", "100", "--out")
+    refused = say(*command, tmp_path / "run", flag, "-1,1")
+    assert (refused.code, "=-1,1" in refused.err) == (2, True)
+    assert say(*command, tmp_path / "run", f"{flag}=-1,1", "--sigma", "0.25").code == 0

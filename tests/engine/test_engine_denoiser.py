@@ -13,7 +13,9 @@ from smoothcert.engine.session import Hooks
 from smoothcert.engine.workload import check_models, model_facts
 from smoothcert.errors import SpecError
 from smoothcert.evidence import open_run
+from smoothcert.formats.card import Card
 from smoothcert.models import load_classifier
+from smoothcert.models.checkpoints import save_weights
 from smoothcert.models.denoisers.load import load_denoiser
 from smoothcert.noise import Rows, Stage
 
@@ -26,6 +28,12 @@ class Box(nn.Module):
     # the mean of the image, which removes nearly all noise of these images
     def forward(self, x, sigma):
         return x.mean(dim=(1, 2, 3), keepdim=True).expand_as(x) + 0 * sigma
+
+
+class Signed(nn.Module):
+    # made for images from -1 to 1, which it does not say
+    def forward(self, x):
+        return 0.05 * x.mean(dim=(1, 2, 3), keepdim=True).expand_as(x)
 
 
 class Noise(nn.Module):
@@ -54,6 +62,10 @@ class Faint(Box):
 
 def faint():
     return Faint()
+
+
+def signed():
+    return Signed()
 
 
 def box():
@@ -131,6 +143,41 @@ def test_a_denoiser_that_makes_images_worse(denoisers, name, words):
     seen = preflight(loaded(small_request("nets:robust", denoisers, denoiser=f"boxes:{name}")), 0.25, seed=1)
     assert seen.denoising.after < seen.denoising.before
     assert any(words in warning for warning in seen.warnings)
+
+
+def test_a_value_range_that_was_forgotten_is_named(denoisers):
+    request = small_request("nets:robust", denoisers, denoiser="boxes:signed")
+    seen = preflight(loaded(request), 0.25, seed=1)
+    assert any("--denoiser-range=-1,1" in warning for warning in seen.warnings)
+    known = preflight(loaded(request.model_copy(update={"denoiser_range": (-1.0, 1.0)})), 0.25, seed=1)
+    assert seen.denoising.better == ((-1.0, 1.0), pytest.approx(known.denoising.after))
+    assert known.denoising.better is None
+
+
+def test_warnings_about_the_classifier_alone_say_so(denoisers, tmp_path):
+    with np.load(denoisers) as arrays:
+        np.savez(tmp_path / "permuted.npz", images=arrays["images"], labels=(arrays["labels"] + 1) % 4)
+    request = small_request("nets:robust", tmp_path / "permuted.npz", denoiser="boxes:box")
+    (warning,) = [each for each in preflight(loaded(request), 0.25, seed=1).warnings if "order" in each]
+    assert warning.startswith("the classifier alone: ")
+
+
+def test_a_classifier_that_was_trained_behind_a_denoiser_misses_it(denoisers, tmp_path):
+    """As `train --denoiser` writes its card."""
+    net, unet = tmp_path / "net.safetensors", write_denoiser(tmp_path / "unet.safetensors")
+    plain = load_classifier(str(write_resnet(tmp_path / "plain.safetensors")))
+    start = {"denoiser": str(unet), "denoiser_sha256": load_denoiser(str(unet)).sha256}
+    card = Card("resnet8", 4, 3, mean=plain.mean, std=plain.std, recipe={"start": start})
+    save_weights(plain.module, card, net)
+
+    def warned(**settings):
+        found = preflight(loaded(small_request(net, denoisers, **settings)), 0.25, seed=1).warnings
+        return [each for each in found if "trained behind the denoiser" in each]
+
+    assert warned(denoiser=str(unet)) == []
+    assert f"--denoiser {unet}" in warned()[0]
+    other = write_denoiser(tmp_path / "other.safetensors", seed=6)
+    assert f"not {other}" in warned(denoiser=str(other))[0]
 
 
 def test_a_denoiser_of_other_noise_levels(denoisers, tmp_path):

@@ -117,7 +117,18 @@ class Flag(nn.Module):
         return x
 
 
-@pytest.mark.parametrize("network", [Own(), WithSigma(), Named(), Flag()])
+class Keyword(WithSigma):
+    def forward(self, x: Tensor, *, sigma: float) -> Tensor:
+        return super().forward(x, sigma)
+
+
+class Third(WithSigma):
+    def forward(self, x: Tensor, mask: Tensor | None = None, sigma: float = 0.1) -> Tensor:
+        assert mask is None
+        return super().forward(x, sigma)
+
+
+@pytest.mark.parametrize("network", [Own(), WithSigma(), Named(), Flag(), Keyword(), Third()])
 @pytest.mark.parametrize("span", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
 def test_images_and_noise_level_are_in_the_range_of_the_denoiser(network: nn.Module, span: tuple[float, float]) -> None:
     x = torch.tensor([-0.5, 0.0, 1.0, 1.5]).view(1, 1, 2, 2)
@@ -135,6 +146,14 @@ def test_a_denoiser_declares_its_range_itself() -> None:
     assert network.seen == (-1.0, -1.0, 0.5)
     with refuses("E-MODEL-124"):
         denoiser_of(network, "own", (0.0, 255.0))
+    network.smoothcert = {"value_range": [0, 1]}
+    with refuses("E-MODEL-124", "-1,1"):
+        denoiser_of(network, "own", (-1.0, 1.0))
+    network.smoothcert = {"range": [-1, 1]}
+    with refuses("E-MODEL-198", "'range'"):
+        denoiser_of(network, "own")
+    network.smoothcert = {"sigma": 0.5}
+    assert denoiser_of(network, "own", (-1.0, 1.0)).sigma == 0.5
     network.smoothcert = {"takes_sigma": False}
     with pytest.raises(TypeError):
         denoiser_of(network, "own").module(torch.zeros(1, 1, 2, 2), 0.25)
@@ -267,6 +286,14 @@ def test_files_that_are_something_else_are_refused(saved: Path, tmp_path: Path) 
             load_denoiser(name)
     with refuses("E-FILE-007"):
         load_denoiser("nets:unet", DenoiserOptions(named=False))
+
+
+@pytest.mark.parametrize("change", [{"value_range": (-1.0, 1.0)}, {"takes_sigma": False}])
+def test_a_card_cannot_change_what_a_built_in_denoiser_takes(change: dict[str, object], tmp_path: Path) -> None:
+    path = tmp_path / "unet.safetensors"
+    save_weights(trained(), DenoiserCard(arch="unet-s", in_channels=3, sigma=1.0, **change), path)
+    with refuses("E-MODEL-197"):
+        load_denoiser(str(path))
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:

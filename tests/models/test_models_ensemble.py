@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from refusals import refuses
+from smoothcert import SmoothedClassifier
 from smoothcert.models import Classifier, Denoiser
 from smoothcert.models.classifier import Runtime
 from smoothcert.models.denoisers.unet import build_denoiser
-from smoothcert.models.ensemble import Ensemble
+from smoothcert.models.ensemble import Ensemble, noise_levels_inside
 from smoothcert.models.resnet import build
 
 from .nets import noisy
@@ -71,3 +72,13 @@ def test_the_state_holds_every_member_and_denoiser() -> None:
 def test_what_is_no_ensemble_is_refused(make: object, code: str) -> None:
     with refuses(code):
         make()
+
+
+def test_a_noise_level_other_than_that_of_its_denoisers_is_a_warning() -> None:
+    members = [member(1, 0.5), member(2, 0.2)]
+    both = Ensemble(members, [Denoiser(Scaled(1.0), "", "one")] * 2, sigma=0.5)
+    assert noise_levels_inside(both) == [0.5]
+    assert noise_levels_inside(Ensemble(members, sigma=0.5)) == []  # without denoisers
+    assert SmoothedClassifier(both, 0.5, 4).sigma == 0.5
+    with pytest.warns(UserWarning, match=r"sigma 0\.5, not 0\.25"):
+        SmoothedClassifier(both, 0.25, 4)

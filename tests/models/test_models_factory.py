@@ -30,6 +30,11 @@ def badly_declared():
     net.smoothcert = {"std": [0]}
     return net
 
+def misspelt():
+    net = plain()
+    net.smoothcert = {"means": [0.5], "std": [0.5]}
+    return net
+
 def with_its_own_mean():
     net = plain()
     net.register_buffer("mean", torch.zeros(3))
@@ -55,6 +60,11 @@ def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("my_nets", "bad_net"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_a_declaration_that_no_card_has_is_refused() -> None:
+    with refuses("E-MODEL-198", "'means'"):
+        load_classifier("my_nets:misspelt")
 
 
 def test_a_factory_without_weights() -> None:

@@ -67,8 +67,8 @@ class Declared(Frozen):
     """What a classifier expects of its input, where its file does not declare it."""
 
     input_range: Floats | None = None
-    """Lowest and highest input value, such as 0,255. What the classifier expects; noise, sigma and radii stay in the
-    [0, 1] range, and images are rescaled after the noise is added."""
+    """Lowest and highest input value, such as 0,255 or --input-range=-1,1. What the classifier expects; noise, sigma
+    and radii stay in the [0, 1] range, and images are rescaled after the noise is added."""
     mean: Floats | None = None
     """Mean of each input channel; needs --std. What the classifier expects to be subtracted, in units of its input
     range."""
@@ -127,8 +127,8 @@ class ModelConfig(Declared):
     denoiser_weights: str | None = None
     """Weights of --denoiser module:factory. A state dict or a safetensors file; may contain {sigma}."""
     denoiser_range: Floats | None = None
-    """Lowest and highest value of the denoiser's images, such as -1,1. Noise level and images are rescaled to it and
-    back; left out, as the denoiser declares, else 0,1."""
+    """Lowest and highest value of the denoiser's images: --denoiser-range=-1,1. Noise level and images are rescaled to
+    it and back; left out, as the denoiser declares, else 0,1."""
 
     @field_validator("denoiser")
     @classmethod
@@ -152,7 +152,8 @@ class ModelConfig(Declared):
 
 def _rising(pair: tuple[float, ...] | None) -> tuple[float, ...] | None:
     if pair is not None and not (_pair(pair) and pair[0] < pair[1]):
-        raise ValueError(f"expected two numbers, the lower first, such as 0,255, got {_list(pair)}")
+        hint = "" if pair else "; write an equals sign before a negative number: =-1,1"
+        raise ValueError(f"expected two numbers, the lower first, such as 0,255, got {_list(pair)}{hint}")
     return pair
 
 

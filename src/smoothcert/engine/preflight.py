@@ -10,6 +10,7 @@ batch statistics). The metrics are accuracy, balanced accuracy and area under th
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -189,8 +190,9 @@ def preflight(work: Workload, sigma: float, seed: int, images: int = IMAGES) -> 
     else:
         alone = _finite_logits(work.behind, sigma, places, clean_forward(work.behind, sigma))
         denoising = _denoising(work, sigma, seed, places[:IMAGES], metrics(alone, labels).accuracy)
-        found = _warnings(work.behind, sigma, places, alone, None)
+        found = [f"the classifier alone: {text}" for text in _warnings(work.behind, sigma, places, alone, None)]
         found += warnings.of_denoising(sigma, noisy, denoiser, denoising)
+    found += warnings.of_partners(sigma, work.classifiers[sigma])
     samples = len(work.images) * work.request.max_samples
     return Preflight(
         sigma=float(sigma),
@@ -219,18 +221,30 @@ def _denoising(work: Workload, sigma: float, seed: int, places: NDArray[np.int64
     """Denoise one noise sample of each image; `accuracy` is that of the classifier alone, without noise."""
     import torch
 
+    from smoothcert.models.denoisers.adapt import in_other_ranges
     from smoothcert.models.denoisers.pipeline import Denoised
 
+    denoiser = work.classifiers[sigma].denoiser
     denoise = cast(Denoised, work.classifiers[sigma].module).denoiser
     clean = np.stack([work.images.pixels(i) for i in places]) / work.images.levels
     step = 1 / work.images.levels if work.request.noise == "grid" else 1.0
     rows = Rows.of(np.arange(len(places)), work.images.indices[places], 0, Stage.PILOT)
     noisy = clean + step * work.noise(sigma, seed).steps(rows, work.images.shape)
     device = "cuda" if work.recipe.device.startswith("cuda") else "cpu"
-    with torch.inference_mode():
-        batch = torch.from_numpy(noisy).to(device, torch.float32)
-        returned = denoise.to(device)(batch, sigma).double().cpu().numpy()
-    return Denoising(accuracy, psnr(noisy - clean), psnr(returned - clean), psnr(noisy - returned - clean))
+    batch = torch.from_numpy(noisy).to(device, torch.float32)
+
+    def returned(module: torch.nn.Module) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            found: NDArray[np.float64] = module.to(device)(batch.clone(), sigma).double().cpu().numpy()
+        return found
+
+    found = returned(denoise)
+    after, better = psnr(found - clean), None
+    for span, module in in_other_ranges(denoiser) if denoiser is not None else ():
+        with suppress(Exception):  # the user's code may raise anything for values it was not made for
+            ratio = psnr(returned(module) - clean)
+            better = (span, ratio) if ratio >= max(after + warnings.BETTER, better[1] if better else 0) else better
+    return Denoising(accuracy, psnr(noisy - clean), after, psnr(noisy - found - clean), better)
 
 
 def psnr(errors: NDArray[np.float64]) -> float:

@@ -18,11 +18,12 @@ from scipy.stats import binomtest
 from smoothcert.engine.measure import clean_forward, clean_logits
 from smoothcert.engine.workload import Workload
 from smoothcert.errors import ModelError
+from smoothcert.models.ensemble import other_levels
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from smoothcert.models import Denoiser
+    from smoothcert.models import Classifier, Denoiser
 
 
 LEVEL = 0.001
@@ -160,12 +161,40 @@ class Denoising:
         before: peak signal-to-noise ratio of the noisy images, in dB.
         after: that of the denoised images, in float32.
         residual: that of what the denoiser removes, which is high if it returns the noise instead of the image.
+        better: another value range, and the ratio after denoising with it, if that is much higher.
     """
 
     alone: float
     before: float
     after: float
     residual: float
+    better: tuple[tuple[float, float], float] | None = None
+
+
+BETTER = 3.0
+"""Decibels by which another value range must be better to be mentioned."""
+
+
+def of_partners(sigma: float, classifier: Classifier) -> list[str]:
+    """Warn about a classifier without the denoiser behind which it was trained, and denoisers for another noise level.
+
+    Args:
+        sigma: noise level, in units of the [0, 1] range.
+        classifier: the classifier, or the pipeline of denoiser and classifier.
+    """
+    inner, denoiser = classifier.behind or classifier, classifier.denoiser
+    inside = other_levels(inner.module, sigma)
+    texts = [inside] if inside else []
+    if inner.trained_behind is not None:
+        name, sha256 = inner.trained_behind
+        if denoiser is None:
+            texts.append(f"this classifier was trained behind the denoiser {name}; certify it with --denoiser {name}.")
+        elif denoiser.sha256 != sha256:
+            texts.append(
+                f"this classifier was trained behind the denoiser {name} ({sha256[:19]}...), not {denoiser.reference} "
+                f"({denoiser.sha256[:19]}...)."
+            )
+    return texts
 
 
 def of_denoising(sigma: float, noisy: float, denoiser: Denoiser, found: Denoising) -> list[str]:
@@ -182,12 +211,23 @@ def of_denoising(sigma: float, noisy: float, denoiser: Denoiser, found: Denoisin
     if low is not None and high is not None and not low - 1e-9 <= sigma <= high + 1e-9:
         levels = f"{high:g}" if low == high else f"{low:g} to {high:g}"
         texts.append(f"this denoiser was trained with sigma {levels}, not {sigma:g}.")
-    if found.after < found.before:
-        cause = "check its weights, its value range (--denoiser-range) and the noise level it takes."
-        if found.residual > found.before:
-            cause = "what it removes is closer to the image than what it returns; return x minus the noise."
-        change = f"PSNR {found.before:.1f} dB before, {found.after:.1f} dB after"
-        texts.append(f"the denoiser makes the noisy images worse ({change}): {cause}")
+    change = f"PSNR {found.before:.1f} dB before, {found.after:.1f} dB after"
+    if found.after < found.before < found.residual:
+        texts.append(
+            f"the denoiser makes the noisy images worse ({change}): what it removes is closer to the image than what "
+            "it returns; return x minus the noise."
+        )
+    elif found.better is not None:
+        (bottom, top), after = found.better
+        texts.append(
+            f"{change} the denoiser, but {after:.1f} dB if it gets images from {bottom:g} to {top:g}: if it was made "
+            f"for them, add --denoiser-range={bottom:g},{top:g}, or correct what it declares."
+        )
+    elif found.after < found.before:
+        texts.append(
+            f"the denoiser makes the noisy images worse ({change}): check its weights, its value range "
+            "(--denoiser-range) and the noise level it takes."
+        )
     elif collapses(found.alone, noisy):
         texts.append(
             f"accuracy {noisy:.0%} with noise at sigma {sigma:g} behind the denoiser, {found.alone:.0%} clean without "

@@ -7,7 +7,7 @@ Keys that this version does not know are left alone.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache, partial
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
@@ -84,6 +84,14 @@ class Card:
     output: Annotated[Literal["logit", "probability"] | None, "logit or probability"] = None
 
     @property
+    def trained_behind(self) -> tuple[str, str] | None:
+        """Name and hash of the denoiser behind which it was trained, if its recipe names one."""
+        start = self.recipe.get("start")
+        if not isinstance(start, dict) or not isinstance(start.get("denoiser"), str):
+            return None
+        return start["denoiser"], str(start.get("denoiser_sha256", ""))
+
+    @property
     def planes(self) -> int | None:
         """Number of channels, if it follows from what is declared."""
         shape = self.input_shape
@@ -134,6 +142,22 @@ def adaptation(value_range: tuple[float, float], takes_sigma: bool) -> tuple[str
     low, high = value_range
     scaled = () if (low, high) == (0.0, 1.0) else (f"images from {low:g} to {high:g}",)
     return scaled if takes_sigma else (*scaled, "noise level not passed")
+
+
+def refuse_unknown_keys(kind: type[Card] | type[DenoiserCard], values: Any, reference: str) -> None:
+    """Refuse keys of a module's attribute ``smoothcert`` that no card has; a misspelt one would not be applied.
+
+    Raises:
+        ModelError: there is one.
+    """
+    expected = [each.name for each in fields(kind)]
+    unknown = [str(name) for name in values if name not in expected] if isinstance(values, dict) else []
+    if unknown:
+        raise ModelError(
+            f"{reference}: its attribute smoothcert has the unknown key {unknown[0][:60]!r}; expected "
+            f"{', '.join(expected)}.",
+            code="E-MODEL-198",
+        )
 
 
 def card_from_json(text: str, reference: str) -> Card:

@@ -75,6 +75,7 @@ def assembled(module: nn.Module, card: Card, sha256: str, reference: str, arch: 
         class_names=card.class_names,
         adapted=words,
         output=card.output,
+        trained_behind=card.trained_behind,
     )
 
 

@@ -146,6 +146,7 @@ class Classifier:
         output: type of the one output of a binary classifier, if set.
         runtime: the library that computes it; None: torch.
         source_sha256: "sha256:..." of the source file, if the user's code builds it.
+        trained_behind: name and hash of the denoiser behind which it was trained, if declared.
         denoiser: the denoiser that `module` applies first, or None.
         behind: the classifier behind that denoiser, without it; None if there is none.
     """
@@ -165,6 +166,7 @@ class Classifier:
     output: Literal["logit", "probability"] | None = None
     runtime: Runtime | None = None
     source_sha256: str | None = None
+    trained_behind: tuple[str, str] | None = None
     denoiser: Denoiser | None = None
     behind: Classifier | None = None
 

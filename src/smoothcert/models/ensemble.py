@@ -66,6 +66,21 @@ class Ensemble(nn.Module):
         return torch.stack([member(x) for member in self.members]).mean(0)
 
 
+def noise_levels_inside(module: nn.Module) -> list[float]:
+    """Return the noise levels that are given to denoisers inside a classifier, such as those of an `Ensemble`."""
+    found = (each for each in module.modules() if isinstance(each, Denoised))
+    return sorted({each.sigma for each in found if not isinstance(each.denoiser, _Nothing)})
+
+
+def other_levels(module: nn.Module, sigma: float) -> str:
+    """Return in words that denoisers inside a classifier are given another noise level; "" if none is."""
+    levels = [level for level in noise_levels_inside(module) if abs(level - sigma) > 1e-9]
+    if not levels:
+        return ""
+    shown = ", ".join(f"{level:g}" for level in levels)
+    return f"denoisers inside this classifier are given sigma {shown}, not {sigma:g}: build the ensemble for {sigma:g}."
+
+
 class _Nothing(nn.Module):
     """Returns noisy images as they are."""
 

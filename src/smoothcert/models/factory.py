@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from smoothcert.errors import ModelError
-from smoothcert.formats.card import Card, card_from_values
+from smoothcert.formats.card import Card, card_from_values, refuse_unknown_keys
 from smoothcert.import_factory import FACTORY, import_factory, source_sha256, working_directory_importable
 from smoothcert.models.adapters import classifier_of
 from smoothcert.models.checkpoints import read_weights
@@ -34,6 +34,7 @@ def read_factory(module_name: str, factory_name: str, options: ModelOptions) -> 
     with working_directory_importable():
         module = call_factory(module_name, factory_name, "--model", sizes)
     declared = getattr(module, "smoothcert", None)
+    refuse_unknown_keys(Card, declared, reference)
     card = Card() if declared is None else card_from_values(declared, reference)
     sha256 = None
     if options.weights is not None:

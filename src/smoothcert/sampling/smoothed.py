@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from smoothcert.config import CertifyConfig, RuntimeConfig
 from smoothcert.config.values import make
 from smoothcert.errors import DataError, RecipeError, SpecError
+from smoothcert.models.ensemble import other_levels
 from smoothcert.progress import interactive
 from smoothcert.sampling.base_model import DenoiserModel, Model, as_classifier, behind
 from smoothcert.sampling.batches import Batches, Images, batches_of, count_of, device_of
@@ -109,6 +111,8 @@ class SmoothedClassifier(Smoothing):
         runtime = make(RuntimeConfig, precision=precision, batch_size=batch_size, compile=compiled)
         classifier = behind(denoiser, as_classifier(model), float(sigma))
         super().__init__(classifier, num_classes, settings, runtime, (levels, quantize))
+        if inside := other_levels((classifier.behind or classifier).module, float(sigma)):
+            warnings.warn(inside, UserWarning, stacklevel=2)
         self.num_samples = 1000
         self.warnings: tuple[str, ...] = ()
 
