@@ -79,7 +79,7 @@ def test_a_custom_denoiser_is_named_again(say, made, tmp_path):
         refused = say("predict", out, "i.png", *CODE, *flags)
         assert (refused.code, code in refused.err) == (2, True)
     other = say("predict", out, "i.png", *CODE, "--denoiser", "denoisers:sharp")
-    assert (other.code, "E-MODEL-095" in other.err) == (2, True)
+    assert (other.code, "E-MODEL-095" in other.err, f"{out}: " in other.err) == (2, True, True)
     assert say("predict", out, "i.png", *CODE, *BLUR).code == 0
 
 

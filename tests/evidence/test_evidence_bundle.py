@@ -16,6 +16,7 @@ from factories import (
     WEIGHTS,
     SealedRun,
     certified_facts,
+    denoiser_facts,
     make_bundle,
     make_spec,
     with_denoiser,
@@ -24,7 +25,7 @@ from factories import (
 from refusals import refuses
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence.bundle.differences import certified_of, differences, tie_of
-from smoothcert.evidence.bundle.files import bundle_faults, read_bundle, write_bundle
+from smoothcert.evidence.bundle.files import bundle_faults, read_bundle, readme, write_bundle
 from smoothcert.evidence.bundle.record import Bundle
 
 FILES = ("README.md", "SHA256SUMS", "bundle.json", "weights.safetensors")
@@ -379,8 +380,6 @@ def test_hostile_texts_are_inert(names, data):
     bundle = make_bundle(spec.model_copy(update={"data": facts}))
     assert Bundle.from_json(bundle.to_json()) == bundle
     assert bundle.to_json().isascii()
-    from smoothcert.evidence.bundle.files import readme
-
     page = readme(bundle)
     assert page.isascii()
     assert all(line.isprintable() for line in page.split("\n"))
@@ -406,9 +405,15 @@ def test_the_page_says_what_it_must(folder):
     assert "No certification run is recorded" in _page(certified=None)
 
 
-def _page(**changed):
-    from smoothcert.evidence.bundle.files import readme
+def test_the_page_of_a_pipeline_speaks_of_it():
+    plain = make_bundle(SPEC)
+    model = plain.model.model_copy(update={"denoiser": denoiser_facts("d.safetensors")})
+    page = readme(plain.model_copy(update={"model": model}))
+    assert "the certificates hold for the pipeline with its recipe" in " ".join(page.split())
+    assert all(len(line) <= 120 for line in page.split("\n") if line.startswith("* Anything"))
 
+
+def _page(**changed):
     arch = changed.pop("arch", None)
     bundle = make_bundle(SPEC, **changed)
     return readme(bundle.model_copy(update={"model": bundle.model.model_copy(update={"arch": arch})}))

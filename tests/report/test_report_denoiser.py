@@ -78,6 +78,7 @@ def test_documents_say_what_is_certified(runs, denoised):
     for name, text in documents(runs[denoised]).items():
         assert (claims.PIPELINE in text) == denoised, name
         assert ("denoise" in text.lower()) == denoised, name
+    assert "pipeline without noise" in claims.PIPELINE
 
 
 def test_both_networks_are_named_with_their_hashes(runs):
@@ -92,6 +93,9 @@ def test_both_networks_are_named_with_their_hashes(runs):
         assert sha in page
         assert sha in notebook
     assert DENOISER not in notebook  # notebooks are passed on
+    text = results_texts(run)["results.md"]
+    assert "| denoiser" in text
+    assert all(sha in text for sha in ("7" * 64, "c" * 64))
 
 
 def test_a_denoiser_that_is_code_is_identified_by_its_source_too(runs):

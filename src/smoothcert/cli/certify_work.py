@@ -141,7 +141,7 @@ def _object(run: Run) -> str:
     """Return what the certificates are not about."""
     if not run.spec.denoised:
         return "Nothing is certified about the base classifier."
-    return f"{claims.PIPELINE[:-1]}, or about the pipeline without noise."
+    return claims.PIPELINE
 
 
 def _print_forecast(run: Run) -> None:

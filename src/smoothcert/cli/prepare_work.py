@@ -142,9 +142,10 @@ def _accuracy_table(seen: Check) -> Table:
         )
         for look in seen.looks
     )
-    clean = ("clean % without denoiser", "clean % behind it") if denoised else ("clean %",)
-    accuracies = (*clean, "clean balanced %", "clean AUC", "with noise %")
-    return Table(("sigma", *accuracies, "samples/s", "time at most", "bit-equal"), rows, ())
+    behind = " behind it" if denoised else ""
+    accuracies = [f"{name}{behind}" for name in ("clean %", "clean balanced %", "clean AUC", "with noise %")]
+    alone = ["clean % without denoiser"] if denoised else []
+    return Table(("sigma", *alone, *accuracies, "samples/s", "time at most", "bit-equal"), rows, ())
 
 
 def _batch_table(seen: Check, work: Workload) -> Table:

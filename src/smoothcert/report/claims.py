@@ -14,7 +14,7 @@ from smoothcert.stats.rounding import format_down, full, percent_down, percent_o
 
 PIPELINE = (
     "What is certified is the smoothed classifier of the pipeline: denoiser, then classifier. Nothing is certified "
-    "about the classifier without the denoiser."
+    "about the classifier without the denoiser, or about the pipeline without noise."
 )
 _ESTIMATED = (
     "A device that estimates the smoothed classifier from n votes can abstain, and can return another class with "

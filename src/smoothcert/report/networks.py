@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smoothcert.config import DenoiserFacts, ModelFacts, Spec
+from smoothcert.errors import printable
+from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import full
 
 DENOISER, CLASSIFIER = "denoiser", "classifier"
@@ -39,6 +41,28 @@ def networks(spec: Spec) -> list[Network]:
         trained = None if model.trained_sigma is None else full(model.trained_sigma)
         found.append(Network(model.sigma, CLASSIFIER, model, trained))
     return found
+
+
+def network_table(spec: Spec) -> Table:
+    """Return the networks of a run with a denoiser, one row each, with their hashes."""
+    rows, records = [], []
+    for each in networks(spec):
+        hashes = {"sha256": bare(each.facts.sha256), "source_sha256": bare(each.facts.source_sha256 or "")}
+        name, arch = printable(each.facts.reference), each.facts.arch or "custom"
+        rows.append((full(each.sigma), each.part, name, arch, each.trained or "not recorded", *hashes.values()))
+        records.append({"sigma": float(each.sigma), "part": each.part, "reference": each.facts.reference, **hashes})
+    return Table(HEADINGS, tuple(rows), tuple(records))
+
+
+HEADINGS = (
+    *("sigma", "part of the pipeline", "file or name", "architecture", "trained with sigma", "weights SHA-256"),
+    "code SHA-256",
+)
+
+
+def bare(sha: str) -> str:
+    """Return a hash without its prefix."""
+    return sha.removeprefix("sha256:")
 
 
 def denoiser_code(spec: Spec) -> list[str]:

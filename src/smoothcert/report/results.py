@@ -17,6 +17,7 @@ from smoothcert.report.claims import guarantees
 from smoothcert.report.cost import COST, assumptions, cost_record, devices_table, production_table, rates_table
 from smoothcert.report.groups import subgroup_note, subgroup_table
 from smoothcert.report.markup import markdown
+from smoothcert.report.networks import network_table
 from smoothcert.report.plan.tables import plan_table
 from smoothcert.report.results_table import Table, results_table
 from smoothcert.report.tables import (
@@ -149,4 +150,6 @@ def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
                 yield f"\n{subgroup_note(run)}"
             if data.grouped:
                 yield f"\n## Groups at k = {k}, r = {full(r)}\n\n{table_of(run, 'groups', k, r).render('md')}"
+    if run.spec.denoised:
+        yield f"\n## Networks, in the order in which they are applied\n\n{network_table(run.spec).render('md')}"
     yield f"\n## Guarantees\n\n{table_of(run, 'guarantees').render('md')}"

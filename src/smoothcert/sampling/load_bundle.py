@@ -67,19 +67,26 @@ def probe(classifier: Classifier, shape: tuple[int, int, int], levels: int) -> L
     return tuple(tuple(float(value) for value in row) for row in array)
 
 
-def check_probe(classifier: Classifier, shape: tuple[int, int, int], levels: int, kept: Logits) -> None:
+def check_probe(path: Path, bundle: Bundle, classifier: Classifier) -> None:
     """Check that a network, or a pipeline, returns the logits of the saved one for the fixed images.
+
+    Args:
+        path: the bundle directory.
+        bundle: its record.
+        classifier: its base classifier; with a denoiser, the pipeline of both.
 
     Raises:
         ModelError: it does not.
     """
-    found = probe(classifier, shape, levels)
-    expected, logits = np.array(kept), np.array(found)
+    found = probe(classifier, bundle.shape, bundle.levels)
+    expected, logits = np.array(bundle.probe), np.array(found)
     if expected.shape != logits.shape or np.abs(expected - logits).max() > TOLERANCE * np.ptp(expected) + 1e-6:
+        name = f"{classifier.reference} is not the network"
+        if classifier.denoiser is not None:
+            name = f"{classifier.denoiser.reference}, then {classifier.reference}, is not the pipeline"
         raise ModelError(
-            f"{classifier.reference} is not the {'network' if classifier.denoiser is None else 'pipeline'} of this "
-            "bundle: with the bundle's weights it returns other logits for a few fixed images. Pass the code that was "
-            "certified.",
+            f"{path}: {name} of this bundle: with the bundle's weights it returns other logits for a few fixed images. "
+            "Pass the code that was certified.",
             code="E-MODEL-095",
         )
 
@@ -134,7 +141,7 @@ def load_bundle(path: Path, model: nn.Module | None = None, denoiser: DenoiserMo
     if before is not None:
         classifier = denoised(classifier, before, bundle.sigma)
     if bundle.model.code:
-        check_probe(classifier, bundle.shape, bundle.levels, bundle.probe)
+        check_probe(path, bundle, classifier)
     return Loaded(bundle, classifier, _options(bundle))
 
 

@@ -40,8 +40,7 @@ range of pixels) is added to the image. {pipeline}Images: {size}, {bits} bits a 
 ## What it does not guarantee
 
 * That a class is correct: a robust class can be wrong.
-* Anything about the network {alone}, or with other weights, preprocessing, sigma or numeric recipe than those in
-  `bundle.json`: the certificates hold for the classifier with its recipe ({recipe}).
+* Anything about the network {alone} with its recipe ({recipe}).
 * Anything about larger perturbations, or about changes other than to pixels.
 
 ## Origin
@@ -61,6 +60,10 @@ _OTHER_CODE = """
 The {part} is not built into smoothcert, so its code is needed: add `{flag}`. A bundle never
 names code to run.
 """
+_ALONE = """without noise, or with other weights, preprocessing, sigma or numeric recipe than those in
+  `bundle.json`: the certificates hold for the classifier"""
+_PIPELINE_ALONE = """without its denoiser or without noise, or with other weights, preprocessing, sigma or
+  numeric recipe than those in `bundle.json`: the certificates hold for the pipeline"""
 _NETWORKS = "pipeline of\nthe denoiser in `denoiser.safetensors` and the network"
 _PIPELINE = "What is\ncertified is this pipeline, not the network alone. "
 
@@ -72,7 +75,7 @@ def readme(bundle: Bundle) -> str:
         version=bundle.smoothcert,
         network=_NETWORKS if denoised else "network",
         pipeline=_PIPELINE if denoised else "",
-        alone="without its denoiser or without noise" if denoised else "without noise",
+        alone=_PIPELINE_ALONE if denoised else _ALONE,
         sigma=bundle.sigma,
         size=_size(bundle.shape),
         bits=BITS[bundle.levels],

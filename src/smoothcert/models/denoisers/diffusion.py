@@ -113,7 +113,12 @@ def read_diffusers(folder: str, value_range: tuple[float, float] | None = None) 
     except ImportError:
         raise MissingExtraError("A denoiser of diffusers", "diffusion") from None
     try:
-        network: Any = diffusers.UNet2DModel.from_pretrained(root / "unet", use_safetensors=True, local_files_only=True)
+        network: Any = diffusers.UNet2DModel.from_pretrained(
+            root / "unet",
+            use_safetensors=True,
+            local_files_only=True,
+            low_cpu_mem_usage=False,  # needs accelerate, whose absence diffusers reports at length
+        )
         settings = json.loads((root / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
         scheduler: Any = diffusers.DDPMScheduler.from_config(settings)
     except Exception as error:  # the library raises many kinds of errors, also while it imports its parts

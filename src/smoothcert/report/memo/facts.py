@@ -23,7 +23,7 @@ from smoothcert.report.memo.blocks import (
 from smoothcert.report.memo.claim_box import utc
 from smoothcert.report.memo.context import NOT_MET, MemoContext, short
 from smoothcert.report.memo.sponsor import field_text, quoted
-from smoothcert.report.networks import CLASSIFIER, DENOISER, Network, denoiser_code, networks
+from smoothcert.report.networks import CLASSIFIER, DENOISER, Network, bare, denoiser_code, networks
 from smoothcert.report.results_table import Table
 from smoothcert.report.units import units
 from smoothcert.stats.rounding import format_down, full
@@ -37,11 +37,6 @@ _ORDER = {DENOISER: "1 denoiser", CLASSIFIER: "2 classifier"}
 def brief(sha: str) -> str:
     """Return the first digits of a hash; section 17 prints it in full."""
     return f"{bare(sha)[:16]}…"
-
-
-def bare(sha: str) -> str:
-    """Return a hash without its prefix."""
-    return sha.removeprefix("sha256:")
 
 
 def items(found: MemoContext) -> Table:
@@ -113,7 +108,8 @@ def _preprocessing(found: MemoContext) -> str:
     normalised = [[list(model.mean), list(model.std)] for model in spec.models]
     text = json.dumps([steps, spec.data.levels, list(spec.data.shape), normalised])
     listed = cut(substitute("; ".join(steps)), 120) or "none before scaling"
-    return f"{listed}; after the {_before(found)} {_normalisation(found)}; SHA-256 of both {brief(_sha256(text))}"
+    both = "preprocessing and normalisation" if spec.denoised else "both"
+    return f"{listed}; after the {_before(found)} {_normalisation(found)}; SHA-256 of {both} {brief(_sha256(text))}"
 
 
 def _before(found: MemoContext) -> str:

@@ -28,8 +28,7 @@
 # %% [markdown] tags=["denoiser"]
 # **The base classifier of this run is a pipeline: denoiser, then classifier.** Each noise sample goes through the
 # denoiser first; the classifier, with its normalisation, receives the denoised image and gives the vote. Everything
-# below is about the smoothed classifier of this pipeline, and nothing about the classifier without the denoiser. The
-# clean accuracy, too, is that of the pipeline.
+# below is about the smoothed classifier of this pipeline, and nothing about the classifier without the denoiser.
 
 # %% tags=["parameters"]
 import os
