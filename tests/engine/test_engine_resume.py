@@ -269,3 +269,17 @@ def test_a_finished_shard_that_was_changed_cannot_be_resumed(resnet, tmp_path):
     with pytest.raises(EvidenceError):
         resume(run, {})
     assert run.events.read_bytes() == log
+
+
+@pytest.mark.parametrize("moved", ["model", "denoiser"])
+def test_a_file_that_was_moved_is_named_with_its_flag(resnet, tmp_path, moved):
+    files = {"model": shutil.copy(resnet[0], tmp_path), "denoiser": write_denoiser(tmp_path / "d.safetensors")}
+    with pytest.raises(StoppedError):
+        certify(
+            small_request(files["model"], resnet[1], denoiser=str(files["denoiser"])), tmp_path / "run", stop_after(3)
+        )
+    run = open_run(tmp_path / "run").directory
+    place = shutil.move(files[moved], tmp_path / "elsewhere.safetensors")
+    with refuses("E-RUN-190", f"--{moved}"):
+        resume(run, {})
+    assert resume(run, {moved: str(place)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -38,7 +39,8 @@ from smoothcert.evidence.soundness import own_faults
 from smoothcert.formats.plan import Forecast
 from smoothcert.formats.spec import MINOR
 from smoothcert.import_factory import Consent
-from smoothcert.sampling.bundled_parts import refuse_needless_denoiser
+from smoothcert.models import at_sigma
+from smoothcert.sampling.bundled_parts import FILES, refuse_needless_denoiser
 from smoothcert.sampling.recipe import differences
 from smoothcert.stats import schedule
 from smoothcert.version import __version__
@@ -224,8 +226,27 @@ def resume(
     consent = Consent(**named, trust=trust_model)
     known = {name: value for name, value in moved.items() if value is not None}
     request = as_locked(spec, accept_recipe).model_copy(update=known)
+    _refuse_missing(request)
     resume_workload(run, spec, load_workload(request, consent=consent), hooks, workers, accept_recipe)
     return True
+
+
+def _refuse_missing(request: Request) -> None:
+    """Refuse files of classifiers and denoisers that are not where the run was made.
+
+    Raises:
+        EvidenceError: there is no such file; the message names the flags for its new place.
+    """
+    for name, weights in (("model", "weights"), ("denoiser", "denoiser_weights")):
+        reference = getattr(request, weights) or getattr(request, name) or ""
+        for sigma in request.sigma:
+            path = Path(at_sigma(reference, sigma.text if isinstance(sigma, Sigma) else repr(sigma)))
+            if path.suffix in FILES and not re.match("(timm|monai|diffusers):", reference) and not path.exists():
+                raise EvidenceError(
+                    f"{path}: no such file. If it was moved, give its path with --{name} or "
+                    f"--{weights.replace('_', '-')}.",
+                    code="E-RUN-190",
+                )
 
 
 def resumable(run: RunDirectory) -> Spec | None:

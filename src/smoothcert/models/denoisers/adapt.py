@@ -16,7 +16,7 @@ from smoothcert.models.state import state_sha256
 
 SIGMA_NAMES = ("sigma", "noise_level", "sigmas", "noise")
 """Names of a parameter that takes the noise level."""
-RANGES = (UNIT, (-1.0, 1.0), (0.0, 255.0))
+RANGES = (UNIT, (-1.0, 1.0))
 """Usual ranges of pixel values."""
 
 
