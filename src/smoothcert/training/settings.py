@@ -137,7 +137,7 @@ class DenoiserSettings(Schedule):
     """How a denoiser is trained.
 
     Args:
-        sigma: Noise level, above 0; the highest one with --sigma-low. Standard deviation, in units of the [0, 1] range.
+        sigma: Noise level, above 0. Standard deviation, in units of the [0, 1] range; the highest one with --sigma-low.
         arch: unet-s, unet-m or unet-l. 0.2, 0.7 and 5.2 million weights. Default: unet-m, or the architecture of
             --from.
         objective: What is minimised. mse: the squared error of the image. stability: the cross-entropy to what the
