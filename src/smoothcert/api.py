@@ -224,7 +224,8 @@ def resume(
             f"`smoothcert resume {directory.path}`.",
             code="E-RUN-001",
         )
-    work = workload_in_memory(as_locked(spec, accept_recipe), model, dataset, spec.data.class_names, denoiser)
+    request, names = as_locked(spec, accept_recipe), spec.data.class_names
+    work = workload_in_memory(request, model, dataset, names, denoiser, spec.minor)
     with _evaluating(work) as hooks:
         resume_workload(directory, spec, work, hooks, Workers(), accept_recipe)
     return open_run(directory.path)

@@ -1,6 +1,7 @@
 """The workload of Python objects: a model and a data set in memory, recognised by their hashes.
 
-A model is recognised by its state, its structure, the plain attributes of its modules and the source of their classes.
+A model is recognised by its state, its structure, the attributes of its modules and the source of their classes, and by
+the logits of a few fixed images.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from smoothcert.data import DataOptions, ImageSet
 from smoothcert.data.torch_dataset import read_dataset
 from smoothcert.engine.workload import Workload, workload_of
 from smoothcert.errors import DataError, ModelError
+from smoothcert.formats.spec import MINOR
 from smoothcert.models import Classifier, Denoiser
 from smoothcert.models.denoisers.adapt import denoiser_of, hash_of
-from smoothcert.models.state import state_sha256
+from smoothcert.models.state import as_it_is, state_sha256
 from smoothcert.progress import interactive
 from smoothcert.sampling.base_model import (
     DenoiserModel,
@@ -49,6 +51,7 @@ def workload_in_memory(
     dataset: Any,
     class_names: Sequence[str] = (),
     denoisers: Denoisers | None = None,
+    minor: int = MINOR,
 ) -> Workload:
     """Return the workload of a model and a data set in memory.
 
@@ -58,6 +61,7 @@ def workload_in_memory(
         denoisers: modules before them, or None.
         dataset: see `images_of`.
         class_names: one per class, or () for those of the data set.
+        minor: minor version of the spec to which the code of the models is compared.
 
     Raises:
         DataError: images or labels cannot be used.
@@ -73,13 +77,13 @@ def workload_in_memory(
             )
     given = _by_level(request, models, "model")
     models_by_id = {id(model): model for model in given.values()}  # one may serve several noise levels
-    known = {key: classifier_of(model) for key, model in models_by_id.items()}
+    known = {key: classifier_of(model, minor) for key, model in models_by_id.items()}
     classifiers = {sigma: known[id(model)] for sigma, model in given.items()}
     device = device_of_module(next(iter(classifiers.values())).module)
     if request.device == "auto":
         request = request.model_copy(update={"device": device.type})
     before = {} if denoisers is None else _by_level(request, denoisers, "denoiser")
-    denoisers_by_id = {id(each): _denoiser_of(each, request, device) for each in before.values()}
+    denoisers_by_id = {id(each): _denoiser_of(each, request, device, minor) for each in before.values()}
     found = {sigma: denoisers_by_id[id(each)] for sigma, each in before.items()}
     modules = [*(each.module for each in classifiers.values()), *(each.module for each in found.values())]
     with evaluating(*modules):
@@ -99,7 +103,7 @@ def _by_level(request: Request, given: Any, what: str) -> dict[float, Any]:
     return {sigma: given[sigma] for sigma in sorted(levels)}
 
 
-def _denoiser_of(model: DenoiserModel, request: Request, device: torch.device) -> Denoiser:
+def _denoiser_of(model: DenoiserModel, request: Request, device: torch.device, minor: int) -> Denoiser:
     """Return a denoiser in memory, in the value range of the request, with a hash by which it is recognised."""
     span = request.denoiser_range
     if isinstance(model, Denoiser):
@@ -109,20 +113,28 @@ def _denoiser_of(model: DenoiserModel, request: Request, device: torch.device) -
                 f"{span}; leave it out, or give it to load_denoiser.",
                 code="E-MODEL-199",
             )
-        return model
-    check_is_denoiser(model)
-    found = denoiser_of(model, f"{IN_MEMORY} ({type(model).__name__})", None if span is None else (span[0], span[1]))
+        found = as_it_is(model)
+    else:
+        check_is_denoiser(model)
+        found = denoiser_of(model, type(model).__name__, None if span is None else (span[0], span[1]))
+    if found.sha256:
+        return found
     found.module.to(device)
-    return replace(found, sha256=hash_of(found), source_sha256=code_sha256(found.module))
+    reference, source = f"{IN_MEMORY} ({found.reference})", code_sha256(found.module, minor)
+    return replace(found, reference=reference, sha256=hash_of(found), source_sha256=source)
 
 
-def classifier_of(model: Model) -> Classifier:
+def classifier_of(model: Model, minor: int = MINOR) -> Classifier:
     """Return a model in memory as a classifier with a hash by which it is recognised.
+
+    Args:
+        model: the model.
+        minor: minor version of the spec to which its code is compared.
 
     Raises:
         ModelError: it is not callable, on another device than CPU or CUDA, not in float32, or cannot be recognised.
     """
-    classifier = as_classifier(model)
+    classifier = as_it_is(as_classifier(model))
     check_parameters(classifier)
     if classifier.sha256:
         return classifier
@@ -133,7 +145,7 @@ def classifier_of(model: Model) -> Classifier:
             "unquantised network.",
             code="E-MODEL-111",
         )
-    return replace(classifier, reference=name, sha256=state, source_sha256=code_sha256(classifier.module))
+    return replace(classifier, reference=name, sha256=state, source_sha256=code_sha256(classifier.module, minor))
 
 
 def images_of(dataset: Any, request: Request, class_names: Sequence[str] = ()) -> ImageSet:

@@ -1,5 +1,6 @@
 """Denoisers before a classifier: built in, of the user's own, and one step of a diffusion model."""
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -413,6 +414,16 @@ def test_a_pipeline_folder_of_diffusers_is_read(tmp_path: Path) -> None:
     assert torch.allclose(found.module(x, 0.25), expected, atol=1e-5)
     with refuses("E-MODEL-128"):
         load_denoiser(f"diffusers:{tmp_path / 'ddpm'}", DenoiserOptions(value_range=(0.0, 1.0)))
+    for file, change in (
+        ("unet/config.json", {"act_fn": "relu"}),
+        ("scheduler/scheduler_config.json", {"beta_end": 0.002}),
+    ):
+        settings = tmp_path / "ddpm" / file
+        settings.write_text(json.dumps({**json.loads(settings.read_text()), **change}))
+        other = load_denoiser(f"diffusers:{tmp_path / 'ddpm'}")
+        assert other.sha256 == found.sha256  # the same tensors
+        assert other.source_sha256 != found.source_sha256
+        found = other
     weights = tmp_path / "ddpm" / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
     with refuses("E-MODEL-130"):

@@ -11,6 +11,7 @@ from report.pages import Reader
 from smoothcert.cli import main
 from smoothcert.config import read_spec
 from smoothcert.config.plan import make_plan_settings
+from smoothcert.config.spec import NOTHING
 from smoothcert.evidence import Run, open_run
 from smoothcert.evidence.events import CLEAN, append_event
 from smoothcert.evidence.run import Planned, difference
@@ -49,7 +50,7 @@ def runs(tmp_path_factory):
 def with_denoisers(run, *changed):
     """Return the run with other facts of the denoiser of each noise level."""
     models = [
-        model.model_copy(update={"denoiser": denoiser_facts(DENOISER, **facts)})
+        model.model_copy(update={"denoiser": denoiser_facts(DENOISER).model_copy(update=facts)})
         for model, facts in zip(run.spec.models, changed, strict=True)
     ]
     found = Run(run.directory, run.spec.model_copy(update={"models": tuple(models)}), run.ledger)
@@ -103,6 +104,20 @@ def test_a_denoiser_that_is_code_is_identified_by_its_source_too(runs):
     run = with_denoisers(runs[True], *({"source_sha256": f"sha256:{code}"},) * 2)
     assert dict(make_memo(run, make_sponsor(FULL)).tables["hashes"].rows)["code of the denoiser"] == code
     assert code in Reader(render(run)).text
+
+
+def test_denoisers_that_differ_in_code_alone_are_listed_apart(runs):
+    nothing, codes = {"reference": "in memory (Blur)", "sha256": NOTHING}, [f"sha256:{digit * 64}" for digit in "56"]
+    run = with_denoisers(runs[True], *({**nothing, "source_sha256": code} for code in codes))
+    run = Run(run.directory, run.spec.model_copy(update={"minor": 3}), run.ledger)
+    tables = make_memo(run, make_sponsor(FULL)).tables
+    assert [row[1] for row in tables["items"].rows if row[0] == "1 denoiser"] == ["0.25", "0.5"]
+    hashes = dict(tables["hashes"].rows)
+    assert [hashes[f"code of the denoiser, sigma {sigma}"] for sigma in ("0.25", "0.5")] == ["5" * 64, "6" * 64]
+    assert NOTHING[7:23] not in str(tables["items"].rows) + str(hashes)  # the hash of nothing identifies nothing
+    page = Reader(render(run)).text
+    assert all(code[7:] in page for code in codes)
+    assert NOTHING[7:] not in page
 
 
 def test_the_memo_lists_denoisers_of_several_noise_levels(runs):

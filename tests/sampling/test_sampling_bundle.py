@@ -23,7 +23,7 @@ from smoothcert.evidence.bundle.differences import differences, state_sha256_of,
 from smoothcert.evidence.bundle.files import read_bundle
 from smoothcert.models import ModelOptions, load_classifier
 from smoothcert.models.state import state_sha256
-from smoothcert.sampling.load_bundle import probe
+from smoothcert.sampling.identity import probe
 from smoothcert.sampling.save_bundle import BundleRequest, bundle_run
 from smoothcert.verify import verify_bundle
 
@@ -427,9 +427,9 @@ def test_the_probe_sees_small_changes_of_code_and_no_rounding():
     plain, shifted, rounded = Conv(), Conv(), Conv()
     shifted.forward = lambda x: shifted.layers(x - 0.48)
     rounded.forward = lambda x: rounded.layers(x - 0.5).bfloat16().float()
-    kept = np.array(probe(classifier(plain, 4), SHAPE, 255))
+    kept = np.array(probe(classifier(plain, 4), SHAPE, 255, 0.25))
     for module, least, most in ((shifted, 0.01, 1.0), (rounded, 0.0, 0.005)):
-        apart = np.abs(np.array(probe(classifier(module, 4), SHAPE, 255)) - kept).max() / np.ptp(kept)
+        apart = np.abs(np.array(probe(classifier(module, 4), SHAPE, 255, 0.25)) - kept).max() / np.ptp(kept)
         assert least <= apart < most
 
 

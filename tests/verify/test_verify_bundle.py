@@ -1,5 +1,6 @@
 """The deployment check: a bundle is what a run certified, or each difference is named; it needs no torch."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -18,6 +19,7 @@ from smoothcert.evidence.bundle import files
 from smoothcert.evidence.bundle.differences import certified_of
 from smoothcert.evidence.bundle.files import SUMMED, file_sha256, write_bundle
 from smoothcert.evidence.bundle.record import Bundle, Facts
+from smoothcert.formats.card import ONE_STEP
 from smoothcert.verify import verify_bundle
 
 model_of = factories.model_facts
@@ -145,7 +147,7 @@ def test_the_page_of_another_version_is_not_compared(certified, tmp_path):
     path = resummed(bundle_of(run, tmp_path / "b", smoothcert="0.0.1"), "README.md", lambda text: text + "More.")
     report = verify_bundle(run, path)
     assert report.passed
-    assert len(report.notes) == 1
+    assert sum(note.startswith("README.md") for note in report.notes) == 1
     assert not report.page
 
 
@@ -156,6 +158,59 @@ def test_a_denoiser_that_would_be_called_in_another_way_is_named(change, certifi
     report = verify_bundle(run, path)
     assert not report.passed
     assert any("value range and sigma" in fault for fault in report.faults)
+
+
+def test_a_denoiser_with_another_name_is_named(certified, tmp_path):
+    run = certified(denoiser=DENOISER_FACTS)
+    facts = DENOISER_FACTS.model_copy(update={"reference": "diffusers:folder"})
+    model = certified_of(run, 0.25).model.model_copy(update={"denoiser": facts})
+    path = bundle_of(run, tmp_path / "b", denoiser=DENOISER, model=model, certified=None)
+    report = verify_bundle(run, path)
+    assert not report.passed
+    assert any("reference" in fault for fault in report.faults)
+
+
+def test_a_denoiser_of_diffusers_is_called_as_it_is_described(certified, tmp_path):
+    facts = DENOISER_FACTS.model_copy(
+        update={"reference": "diffusers:folder", "adapted": (ONE_STEP, "images from -1 to 1")}
+    )
+    run = certified(denoiser=facts)
+    assert verify_bundle(run, bundle_of(run, tmp_path / "a", denoiser=DENOISER)).passed
+    other = DENOISER_FILE.model_copy(update={"value_range": (0.0, 1.0)})
+    report = verify_bundle(run, bundle_of(run, tmp_path / "b", denoiser=DENOISER, denoiser_file=other))
+    assert any("value range and sigma" in fault for fault in report.faults)
+
+
+def declaring(card):
+    """The file of `tensors`, with the card of a denoiser."""
+    plain = tensors()
+    head = json.loads(plain[8 : 8 + int.from_bytes(plain[:8], "little")])
+    text = json.dumps({"__metadata__": {"smoothcert_denoiser": json.dumps(card)}, **head}).encode()
+    return struct.pack("<Q", len(text)) + text + plain[-8:]
+
+
+def test_the_same_tensors_with_another_card_are_named(certified, tmp_path):
+    own = {"arch": "unet-s", "sigma_low": 0.25, "sigma": 0.5}
+    facts = DENOISER_FACTS.model_copy(update={"arch": "unet-s", "sha256": "sha256:" + "a" * 64, "state_sha256": STATE})
+    run = certified(denoiser=facts)
+    assert verify_bundle(run, bundle_of(run, tmp_path / "a", denoiser=declaring(own))).passed
+    for name, other in (("b", {"sigma": 1.0}), ("c", {"arch": "unet-m"})):
+        report = verify_bundle(run, bundle_of(run, tmp_path / name, denoiser=declaring(own | other)))
+        assert any("denoiser.safetensors declares" in fault for fault in report.faults)
+
+
+PROBE = ((1.0, 2.0), (3.0, 4.0), (5.0, 6.0), (7.0, 8.0), (1.5, 2.5), (3.5, 4.5), (5.5, 6.5), (7.5, 8.5))
+
+
+def test_other_code_than_that_of_the_run_is_named_by_its_probe(certified, tmp_path):
+    run = certified()
+    assert any("was not compared" in note for note in verify_bundle(run, bundle_of(run, tmp_path / "a")).notes)
+    models = tuple(each.model_copy(update={"probe": PROBE}) for each in run.spec.models)
+    run = dataclasses.replace(run, spec=run.spec.model_copy(update={"models": models}))
+    assert verify_bundle(run, bundle_of(run, tmp_path / "b", probe=PROBE[:4])).faults == ()
+    for name, other in (("c", ()), ("d", (*PROBE[:3], (7.0, 8.1)))):
+        report = verify_bundle(run, bundle_of(run, tmp_path / name, probe=other))
+        assert any("other code" in fault for fault in report.faults)
 
 
 def test_a_bundle_without_origin_can_still_be_the_object(certified, tmp_path):

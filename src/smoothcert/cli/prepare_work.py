@@ -11,7 +11,7 @@ import numpy as np
 
 from smoothcert.cli.consent import flags
 from smoothcert.cli.terminal import Screen, live, print_text, show
-from smoothcert.config import Request
+from smoothcert.config import Request, identity
 from smoothcert.data import DataOptions, load_images
 from smoothcert.data.inspection import Inspection, inspect_images
 from smoothcert.engine.check import Agreement, Check, check, noisy_images
@@ -114,7 +114,8 @@ def _print_inputs(work: Workload) -> None:
 
 
 def _print_network(what: str, each: Classifier | Denoiser) -> None:
-    print_text(f"{what}: {printable(each.reference)}, {each.arch or 'custom'}, {each.sha256[:19]}...")
+    shown = identity(each.sha256, each.source_sha256)
+    print_text(f"{what}: {printable(each.reference)}, {each.arch or 'custom'}, {shown}")
 
 
 def _trained_levels(denoiser: Denoiser) -> str:

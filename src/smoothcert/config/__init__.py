@@ -4,7 +4,7 @@ from smoothcert.config.certify import CertifyConfig, Criterion, Place, RuntimeCo
 from smoothcert.config.inputs import DataConfig, Declared, ModelConfig, Reading
 from smoothcert.config.production import Device, Price, Production, make_production
 from smoothcert.config.request import Request, Share, make_request, parse_share
-from smoothcert.config.spec import DataFacts, DenoiserFacts, ModelFacts, Recipe, Spec, read_spec
+from smoothcert.config.spec import DataFacts, DenoiserFacts, ModelFacts, Recipe, Spec, factory_of, identity, read_spec
 from smoothcert.config.values import Sigma
 
 __all__ = [
@@ -28,6 +28,8 @@ __all__ = [
     "Sigma",
     "Spec",
     "Target",
+    "factory_of",
+    "identity",
     "make_production",
     "make_request",
     "parse_share",

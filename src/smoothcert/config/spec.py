@@ -15,7 +15,10 @@ from smoothcert.config.request import Request
 from smoothcert.config.values import MOST, Frozen, explain
 from smoothcert.errors import SpecError
 from smoothcert.formats.spec import FORMAT, parse_spec, spec_text
+from smoothcert.import_factory import FACTORY
 
+NOTHING = f"sha256:{hashlib.sha256().hexdigest()}"
+"""The hash of a state dict without tensors, which identifies nothing."""
 MOST_LOOKS = 64
 MOST_NAMED = 1000
 """Items of a list that are searched for unknown keys; no run has more classifiers."""
@@ -34,7 +37,7 @@ class DenoiserFacts(Frozen):
     adapted: tuple[str, ...]
     """Steps around the network, as text."""
     source_sha256: str | None
-    """Hash of the source file that built it, if the user's code did."""
+    """Hash of the source file that built it, if the user's code did; of a diffusion model, of its configuration."""
     state_sha256: str | None
     """Hash of its state dict when it was loaded."""
 
@@ -66,6 +69,8 @@ class ModelFacts(Frozen):
     state_sha256: str | None = None
     """Hash of its state dict when it was loaded: name, type, shape and bytes of every tensor."""
     denoiser: DenoiserFacts | None = None
+    probe: tuple[tuple[float, ...], ...] = ()
+    """First logits of a few fixed images, behind the denoiser, if one of the two is not built in."""
 
     @model_validator(mode="after")
     def _written(self) -> ModelFacts:
@@ -184,6 +189,31 @@ class Spec(Frozen):
         return tuple(_unknown(self))
 
 
+def identity(sha256: str, source_sha256: str | None = None) -> str:
+    """Return the hashes that identify a network, shortened, for messages.
+
+    Args:
+        sha256: of its weights.
+        source_sha256: of its code, which is stated if there are no weights; None: not known.
+
+    >>> identity("sha256:0123456789abcdef"), identity(NOTHING, "sha256:0123456789abcdef"), identity(NOTHING)
+    ('sha256:0123456789ab...', 'no weights, code sha256:0123456789ab...', 'no weights')
+    """
+    if sha256 != NOTHING:
+        return f"{sha256[:19]}..."
+    return "no weights" if source_sha256 is None else f"no weights, code {source_sha256[:19]}..."
+
+
+def factory_of(reference: str) -> str | None:
+    """Return the function that a reference to code names; None for other references. Its module may be moved.
+
+    >>> factory_of("denoisers:drunet"), factory_of("net.safetensors")
+    ('drunet', None)
+    """
+    match = FACTORY.fullmatch(reference)
+    return None if match is None else match["factory"]
+
+
 def _writes(text: str, sigma: float) -> bool:
     """Whether a text is exactly this noise level; it replaces {sigma} in paths, so it may contain nothing else."""
     try:
@@ -238,6 +268,8 @@ def _contradictions(spec: Spec) -> Iterator[str]:
         yield "models.denoiser: expected one at every noise level where request.denoiser names one, else none"
     if not all(0 <= model.eta <= 1 for model in spec.models):
         yield "models.eta: expected numbers from 0 to 1"
+    if any(len({len(row) for row in model.probe}) > 1 for model in spec.models):
+        yield "models.probe: expected rows of one length"
     if not 0 <= spec.seed < 2**64:
         yield "seed: expected a whole number from 0 to 2^64 - 1"
     if not 1 <= data.images <= MOST:

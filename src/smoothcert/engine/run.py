@@ -22,11 +22,12 @@ from smoothcert.engine.session import Hooks, Session
 from smoothcert.engine.workload import (
     Workload,
     check_models,
-    check_source,
     consent_of,
     data_facts,
     load_workload,
     model_facts,
+    unrecorded,
+    with_probes,
 )
 from smoothcert.errors import EvidenceError, RecipeError, SpecError
 from smoothcert.evidence import Run, RunDirectory, open_run
@@ -41,6 +42,7 @@ from smoothcert.formats.spec import MINOR
 from smoothcert.import_factory import Consent
 from smoothcert.models import at_sigma
 from smoothcert.sampling.bundled_parts import FILES, refuse_needless_denoiser
+from smoothcert.sampling.identity import check_source
 from smoothcert.sampling.recipe import differences
 from smoothcert.stats import schedule
 from smoothcert.version import __version__
@@ -133,7 +135,8 @@ def certify_workload(
         hooks.on_preflight(preflight(work, sigma, spec.seed))
     local = local_engine(spec, work)
     with open_engine(placement, spec, local) as engine:
-        run = create_run(out, spec, environment(torch.get_num_threads()), share, placement.sign_lock)
+        named = [name for name in (work.request.denoiser, work.request.model) if name is not None]
+        run = create_run(out, spec, environment(torch.get_num_threads(), named), share, placement.sign_lock)
         if plan is not None:
             append_event(run.events, PLANNED, forecast=plan.to_record())
         Session(run, local, engine, hooks).sample(STARTED)
@@ -183,7 +186,7 @@ def freeze_spec(work: Workload) -> Spec:
         looks=schedule(request.n_max, request.stopping),
         seed=request.seed if request.seed is not None else secrets.randbits(64),
         seed_source="user" if given else "operating system",
-        models=model_facts(work),
+        models=with_probes(work, model_facts(work)),
         data=data_facts(work.images),
         recipe=work.recipe,
     )
@@ -271,7 +274,7 @@ def resume_workload(
         RecipeError: this machine's recipe differs and was not accepted.
     """
     _check_same(spec, work)
-    for warning in _unrecorded(spec, work):
+    for warning in unrecorded(spec, work):
         hooks.on_warning(warning)
     differing = differences(spec.recipe, work.recipe)
     if differing and not accept_recipe:
@@ -331,14 +334,3 @@ def _check_same(spec: Spec, work: Workload) -> None:
         )
     check_source("--data", spec.data.reference, spec.data.source_sha256, data.source_sha256)
     check_models(spec, work)
-
-
-def _unrecorded(spec: Spec, work: Workload) -> Iterator[str]:
-    """Yield for which code a run has no hash: those that an earlier version wrote."""
-    found = {each.reference: each.source_sha256 for each in work.classifiers.values()}
-    found[work.images.reference] = work.images.source_sha256
-    recorded = {each.reference: each.source_sha256 for each in spec.models}
-    recorded[spec.data.reference] = spec.data.source_sha256
-    for reference, source in found.items():
-        if source is not None and recorded.get(reference) is None:
-            yield f"{reference}: this run recorded no hash of the source file, so it was not compared"

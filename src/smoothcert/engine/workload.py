@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +12,19 @@ from numpy.typing import NDArray
 from smoothcert.config import DataFacts, DenoiserFacts, ModelFacts, Recipe, Request, Sigma, Spec
 from smoothcert.config.request import IN_MEMORY
 from smoothcert.data import DataOptions, ImageSet, load_images
-from smoothcert.errors import DataError, EvidenceError, ModelError, SpecError
+from smoothcert.errors import DataError, ModelError, SpecError
 from smoothcert.import_factory import NO_CONSENT, Consent
 from smoothcert.models import Classifier, Denoiser, ModelOptions, at_sigma, load_classifier
 from smoothcert.noise import Noise, make_noise
+from smoothcert.sampling.identity import (
+    Logits,
+    check_certified,
+    check_classifier,
+    check_denoiser_of_run,
+    is_code,
+    probe,
+    tolerance,
+)
 from smoothcert.sampling.recipe import choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
 
@@ -314,59 +323,51 @@ def _denoiser_facts(work: Workload, denoiser: Denoiser, text: str, states: Mappi
     )
 
 
+def with_probes(work: Workload, facts: tuple[ModelFacts, ...]) -> tuple[ModelFacts, ...]:
+    """Return the facts with the probe of each noise level whose network or denoiser is not built in."""
+    return tuple(each.model_copy(update={"probe": _probe(work, each)}) for each in facts)
+
+
+def _probe(work: Workload, facts: ModelFacts) -> Logits:
+    if not is_code(facts):
+        return ()
+    try:
+        return probe(work.classifiers[facts.sigma], work.images.shape, work.images.levels, facts.sigma)
+    except ModelError:  # the preflight, or the first noise samples, say what is wrong
+        return ()
+
+
 def check_models(spec: Spec, work: Workload) -> None:
-    """Refuse classifiers that are not those of the spec.
+    """Refuse classifiers and denoisers that are not those of the spec.
 
     Raises:
-        EvidenceError: a file was changed; the message names it.
+        EvidenceError: a file or the code was changed; the message names it.
+        ModelError: a classifier fails on the images of its probe.
     """
+    in_memory = spec.request.model == IN_MEMORY, spec.request.denoiser == IN_MEMORY
     for ours, theirs in zip(spec.models, model_facts(work), strict=True):
-        if spec.request.model == IN_MEMORY and (ours.sha256, ours.source_sha256) != (
-            theirs.sha256,
-            theirs.source_sha256,
-        ):
-            raise EvidenceError(
-                f"{theirs.reference} is not the model with which this run was begun at sigma {ours.sigma:g}: its "
-                "tensors, structure, attributes or source differ. Pass the unchanged model.",
-                code="E-RUN-088",
-            )
-        other_state = ours.state_sha256 is not None and ours.state_sha256 != theirs.state_sha256
-        if ours.sha256 != theirs.sha256 or other_state:
-            raise EvidenceError(
-                f"{theirs.weights or theirs.reference} is not the classifier of this run at sigma {ours.sigma:g} "
-                f"({ours.sha256[:19]}...). Point --model or --weights at the unchanged file.",
-                code="E-RUN-013",
-            )
-        check_source("--model", ours.reference, ours.source_sha256, theirs.source_sha256)
-        _check_denoiser(ours, theirs, spec.request.denoiser == IN_MEMORY)
+        check_classifier(ours, theirs, in_memory[0])
+        check_denoiser_of_run(ours, theirs, in_memory[1])
+    within = tolerance(spec.recipe, work.recipe)
+    for ours in spec.models:
+        check_certified(ours, work.classifiers[ours.sigma], (work.images.shape, work.images.levels), within)
 
 
-def _check_denoiser(ours: ModelFacts, theirs: ModelFacts, in_memory: bool) -> None:
-    """Refuse a denoiser that is not that of the run."""
-    mine, other = ours.denoiser, theirs.denoiser
-    hashes = [None if each is None else (each.sha256, each.state_sha256, each.adapted) for each in (mine, other)]
-    if hashes[0] != hashes[1]:
-        found = "none" if other is None else f"{other.weights or other.reference} ({other.sha256[:19]}...)"
-        point = "Pass" if in_memory else "Point --denoiser or --denoiser-weights at"
-        remedy = "Leave the denoiser out" if mine is None else f"{point} the unchanged one"
-        expected = "no denoiser" if mine is None else f"the denoiser {mine.reference} ({mine.sha256[:19]}...)"
-        raise EvidenceError(
-            f"This run was begun with {expected} at sigma {ours.sigma:g}, got {found}. {remedy}.",
-            code="E-RUN-090",
-        )
-    if mine is not None and other is not None:
-        check_source("--denoiser", mine.reference, mine.source_sha256, other.source_sha256)
-
-
-def check_source(flag: str, reference: str, ours: str | None, theirs: str | None) -> None:
-    """Refuse code whose source file is not that of the run; a run that recorded no hash is not compared.
-
-    Raises:
-        EvidenceError: the hashes differ.
-    """
-    if ours is not None and ours != theirs:
-        raise EvidenceError(
-            f"{reference}: the source file of this code is not that of this run ({ours[:19]}...). Restore the file, or "
-            f"give {flag} with an unchanged copy.",
-            code="E-RUN-014",
+def unrecorded(spec: Spec, work: Workload) -> Iterator[str]:
+    """Yield what could not be compared because the run, which an earlier version began, did not record it."""
+    found = {work.images.reference: work.images.source_sha256}
+    recorded = {spec.data.reference: spec.data.source_sha256}
+    for each in work.classifiers.values():
+        parts = (each.behind or each, each.denoiser)
+        found |= {part.reference: part.source_sha256 for part in parts if part is not None}
+    for model in spec.models:
+        recorded |= {each.reference: each.source_sha256 for each in (model, model.denoiser) if each is not None}
+    for reference, source in found.items():
+        if source is not None and recorded.get(reference) is None:
+            yield f"{reference}: this run recorded no hash of the source file, so it was not compared"
+    levels = [f"{model.sigma:g}" for model in spec.models if is_code(model) and not model.probe]
+    if levels:
+        yield (
+            "this run recorded no logits of fixed images, so what the code of its networks computes was not compared "
+            f"(sigma {', '.join(levels)})"
         )

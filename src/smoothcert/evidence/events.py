@@ -44,14 +44,22 @@ from smoothcert.formats.strict import read_bytes
 
 PACKAGES = ("smoothcert", "torch", "numpy", "scipy", "numba", "mpmath", "safetensors", "pydantic")
 SOURCES = (".py", ".typ", ".j2", ".css", ".js")
+HUBS = {"diffusers": "diffusers", "timm": "timm", "monai": "monai"}
+"""Libraries that build a network, by the prefix of the reference that names them."""
 DRAWING = ("matplotlib", "typst")
 """Libraries whose versions determine the bytes of figures and memo."""
 
 
-def environment(threads: int) -> dict[str, Any]:
-    """Return package versions, processor and thread count as a plain record."""
+def environment(threads: int, networks: Iterable[str] = ()) -> dict[str, Any]:
+    """Return package versions, processor and thread count as a plain record.
+
+    Args:
+        threads: number of threads.
+        networks: the references of networks, whose libraries are listed, too.
+    """
+    hubs = dict.fromkeys(HUBS[prefix] for prefix in (each.partition(":")[0] for each in networks) if prefix in HUBS)
     return {
-        "packages": {**{name: _version(name) for name in PACKAGES}, "smoothcert": version.__version__},
+        "packages": {**{name: _version(name) for name in (*PACKAGES, *hubs)}, "smoothcert": version.__version__},
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "processor": processor(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.config import Place, Spec
+from smoothcert.config import DenoiserFacts, ModelFacts, Place, Spec, factory_of, identity
 from smoothcert.config.plan import PlanSettings
 from smoothcert.evidence.directory import RunDirectory
 from smoothcert.evidence.events import LEVEL, PLANNED, Change, Clean, Event, Rates, changes_of, clean_of, rates_of
@@ -208,7 +209,18 @@ def settings_of(spec: Spec) -> dict[str, str]:
     settings = {name: ", ".join(map(str, values)) for name, values in listed.items()}
     settings |= {f"classifier at sigma {full(each.sigma)}": each.sha256 for each in spec.models}
     before = {each.sigma: each.denoiser for each in spec.models if each.denoiser is not None}
-    return settings | {f"denoiser at sigma {full(sigma)}": each.sha256 for sigma, each in before.items()}
+    settings |= {f"denoiser at sigma {full(sigma)}": each.sha256 for sigma, each in before.items()}
+    settings |= {f"{_CODE} classifier at sigma {full(each.sigma)}": _code(each) for each in spec.models}
+    return settings | {f"{_CODE} denoiser at sigma {full(sigma)}": _code(each) for sigma, each in before.items()}
+
+
+_CODE = "code of the"
+
+
+def _code(network: ModelFacts | DenoiserFacts) -> str:
+    """Return what defines a network besides its weights: the built-in name, or function, steps around it and source."""
+    name = network.arch or factory_of(network.reference) or "no function"
+    return ", ".join((name, *network.adapted, *([] if network.source_sha256 is None else [network.source_sha256])))
 
 
 def named_entries(spec: Spec) -> dict[str, str]:
@@ -236,6 +248,8 @@ def difference(forecast: Forecast, spec: Spec) -> str | None:
     planned = {name: value for name, value in forecast.settings.items() if name != NAMED}
     present = settings_of(spec)
     for name in (*present, *planned):
+        if name.startswith(_CODE) and name not in planned:  # an earlier version made the plan
+            continue
         if planned.get(name) != present.get(name):
             return f"{name}: planned {_short(planned.get(name))}, now {_short(present.get(name))}"
     return None
@@ -244,7 +258,9 @@ def difference(forecast: Forecast, spec: Spec) -> str | None:
 def _short(setting: str | None) -> str:
     if setting is None:
         return "nothing"
-    return f"{setting[:19]}..." if setting.startswith("sha256:") else setting
+    if setting.startswith("sha256:"):
+        return identity(setting)
+    return re.sub(r"(sha256:[0-9a-f]{12})[0-9a-f]+", r"\1...", setting)
 
 
 def forecast_of(events: Iterable[Event]) -> Forecast | None:

@@ -44,6 +44,8 @@ _Shape = Annotated[tuple[_Channels, _Side, _Side], _List]
 _LATER = ("layout", "channels", "output")
 CLASSIFIER, DENOISER = "smoothcert", "smoothcert_denoiser"
 """The metadata entries that hold the card of a classifier and of a denoiser."""
+ONE_STEP = "one step of a diffusion model"
+"""The first step around a network of diffusers, before those of `adaptation`."""
 
 
 @dataclass(frozen=True)

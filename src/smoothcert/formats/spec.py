@@ -29,10 +29,14 @@ are always present.
     number. `trained_sigma`: number or null. `own`: bool, whether the network is built in. `eta`: number, total
     variation of one noisy image from Gaussian noise. `adapted`+: list of str, steps before the classifier.
     `source_sha256`+: str, hash of the source file of code that built it; of a model passed as a
-    Python object, of its structure, plain attributes and source. `state_sha256`+: str, hash of its state dict.
+    Python object, of its structure, attributes and source. `state_sha256`+: str, hash of its state dict.
     `denoiser`+: object, the denoiser before it; `mean` and `std` then apply to its output. `reference`: str. `weights`,
     `arch`, `source_sha256`, `state_sha256`: str or null. `sha256`: str. `trained_low`, `trained_sigma`: number or null,
-    noise levels of its training. `adapted`: list of str.
+    noise levels of its training. `adapted`: list of str. `source_sha256` of a folder of diffusers is the hash of
+    its two configuration files.
+    `probe`+: list of list of number, the first 64 logits, in float32, of four fixed images without noise, then of the
+    same with noise, of this classifier behind its denoiser. Left out if network and denoiser are both built in, and
+    if the classifier fails on these images.
 * `data`: the images.
     `reference`, `sha256`, `labels_sha256`: str. `images`: int. `shape`: [C, H, W]. `levels`: int, grid steps in [0, 1].
     `class_names`: list of str. `class_counts`: list of int. `preprocessing`: list of str. `grouped`: bool.
@@ -52,8 +56,8 @@ from smoothcert.errors import SpecError
 from smoothcert.formats.strict import parse
 
 FORMAT: Literal[1] = 1
-MINOR = 2
-"""Raised by one with each addition of keys. 0: version 0.1.0. 1: hashes of states. 2: denoisers."""
+MINOR = 3
+"""Raised by one with each addition of keys. 0: version 0.1.0. 1: hashes of states. 2: denoisers. 3: probes."""
 LARGEST = 1 << 26
 """Bytes of a spec.json: the indices of some million images."""
 LATER = {
@@ -62,7 +66,7 @@ LATER = {
         *("resize", "crop", "window", "subgroup", "denoiser", "denoiser_weights", "denoiser_range"),
     ),
     "data": ("subgroups", "source_sha256"),
-    "models": ("adapted", "source_sha256", "state_sha256", "denoiser"),
+    "models": ("adapted", "source_sha256", "state_sha256", "denoiser", "probe"),
 }
 """Keys that were added after the format was fixed: they are left out if unset."""
 

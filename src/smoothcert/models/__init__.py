@@ -123,7 +123,12 @@ def load_classifier(model: str, options: ModelOptions | None = None) -> Classifi
     Traceback (most recent call last):
     smoothcert.errors.ModelError: 'net.h5' is not a supported model reference; --model takes FILE.safetensors or ...
     """
-    options = options or ModelOptions()
+    from smoothcert.models.state import with_state
+
+    return with_state(_loaded(model, options or ModelOptions()))
+
+
+def _loaded(model: str, options: ModelOptions) -> Classifier:
     if not is_text(model):
         raise ModelError(
             f"{printable(model)}: a model reference must be Unicode text; rename the file in UTF-8.", code="E-MODEL-023"

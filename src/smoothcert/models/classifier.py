@@ -113,7 +113,9 @@ class Denoiser:
         sigma_low: lowest noise level of its training, in units of the [0, 1] range, if declared.
         sigma: highest noise level of its training, if declared.
         adapted: descriptions of the steps around the network.
-        source_sha256: "sha256:..." of the source file, if the user's code builds it.
+        source_sha256: "sha256:..." of the source file, if the user's code builds it; of a diffusion model, of its
+            configuration.
+        state_sha256: "sha256:..." of the state dict when it was loaded; None: not loaded from a reference.
     """
 
     module: nn.Module
@@ -124,6 +126,7 @@ class Denoiser:
     sigma: float | None = None
     adapted: tuple[str, ...] = ()
     source_sha256: str | None = None
+    state_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ class Classifier:
         runtime: the library that computes it; None: torch.
         source_sha256: "sha256:..." of the source file, if the user's code builds it.
         trained_behind: name and hash of the denoiser behind which it was trained, if declared.
+        state_sha256: "sha256:..." of the state dict when it was loaded; None: not loaded from a reference.
         denoiser: the denoiser that `module` applies first, or None.
         behind: the classifier behind that denoiser, without it; None if there is none.
     """
@@ -167,6 +171,7 @@ class Classifier:
     runtime: Runtime | None = None
     source_sha256: str | None = None
     trained_behind: tuple[str, str] | None = None
+    state_sha256: str | None = None
     denoiser: Denoiser | None = None
     behind: Classifier | None = None
 

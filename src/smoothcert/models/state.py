@@ -2,14 +2,18 @@
 
 import hashlib
 import re
+from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from smoothcert.errors import ModelError, printable
+from smoothcert.models.classifier import Classifier, Denoiser
 
 State = dict[str, torch.Tensor]
 """Tensors by name, as in a state dict."""
+Part = TypeVar("Part", Classifier, Denoiser)
 
 
 PREFIXES = ("model.", "net.", "module.", "_orig_mod.")
@@ -57,6 +61,23 @@ def tensors_sha256(tensors: State) -> str | None:
     except (AttributeError, RuntimeError, TypeError):
         return None
     return f"sha256:{digest.hexdigest()}"
+
+
+def with_state(part: Part) -> Part:
+    """Return a classifier or denoiser that was just loaded, with the hash of its state dict."""
+    other = isinstance(part, Classifier) and part.runtime is not None
+    return part if other else replace(part, state_sha256=state_sha256(part.module))
+
+
+def as_it_is(part: Part) -> Part:
+    """Return a classifier or denoiser without its hashes, and no longer named as a file, if its tensors were changed.
+
+    Tensors are compared with those that were loaded; a part that was not loaded is returned unchanged.
+    """
+    if part.state_sha256 is None or part.state_sha256 == state_sha256(part.module):
+        return part
+    name = f"{part.reference}, changed"
+    return replace(part, reference=name, sha256="", state_sha256=None, source_sha256=None)
 
 
 def find_tensor(state: State, name: str) -> torch.Tensor | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smoothcert.config import DenoiserFacts, ModelFacts, Spec
+from smoothcert.config.spec import NOTHING
 from smoothcert.errors import printable
 from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import full
@@ -47,7 +48,8 @@ def network_table(spec: Spec) -> Table:
     """Return the networks of a run with a denoiser, one row each, with their hashes."""
     rows, records = [], []
     for each in networks(spec):
-        hashes = {"sha256": bare(each.facts.sha256), "source_sha256": bare(each.facts.source_sha256 or "")}
+        weights = bare(each.facts.sha256) if has_weights(spec, each.facts) else "none: code alone"
+        hashes = {"sha256": weights, "source_sha256": bare(each.facts.source_sha256 or "")}
         name, arch = printable(each.facts.reference), each.facts.arch or "custom"
         rows.append((full(each.sigma), each.part, name, arch, each.trained or "not recorded", *hashes.values()))
         records.append({"sigma": float(each.sigma), "part": each.part, "reference": each.facts.reference, **hashes})
@@ -65,10 +67,25 @@ def bare(sha: str) -> str:
     return sha.removeprefix("sha256:")
 
 
-def denoiser_code(spec: Spec) -> list[str]:
-    """Return the hashes ("sha256:...") of the source files that build the denoisers, each once."""
-    hashes = (each.denoiser.source_sha256 for each in spec.models if each.denoiser is not None)
-    return list(dict.fromkeys(each for each in hashes if each is not None))
+def has_weights(spec: Spec, facts: DenoiserFacts | ModelFacts) -> bool:
+    """Return whether a network has weights, so that their hash says something.
+
+    Documents of runs that earlier versions began print the hash of nothing, and keep it.
+    """
+    return facts.sha256 != NOTHING or spec.minor < 3
+
+
+def denoiser_code(spec: Spec) -> list[tuple[str, str]]:
+    """Return what each piece of code that builds denoisers is called, with its hash ("sha256:...").
+
+    The noise levels are named if they do not share one.
+    """
+    sigmas: dict[str, list[str]] = {}
+    for each in spec.models:
+        if each.denoiser is not None and each.denoiser.source_sha256 is not None:
+            sigmas.setdefault(each.denoiser.source_sha256, []).append(full(each.sigma))
+    named = {sha: f", sigma {', '.join(levels)}" for sha, levels in sigmas.items()} if len(sigmas) > 1 else {}
+    return [(f"code of the denoiser{named.get(sha, '')}", sha) for sha in sigmas]
 
 
 def _levels(denoiser: DenoiserFacts) -> str | None:

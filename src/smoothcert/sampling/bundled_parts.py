@@ -13,7 +13,7 @@ from pathlib import Path
 
 from torch import nn
 
-from smoothcert.config import DenoiserFacts, ModelFacts, Request
+from smoothcert.config import DenoiserFacts, ModelFacts, Request, factory_of, identity
 from smoothcert.config.request import IN_MEMORY
 from smoothcert.errors import EvidenceError, ModelError
 from smoothcert.evidence import Run
@@ -72,7 +72,7 @@ def certified_parts(run: Run, sigma: float, moved: Mapping[str, str | None], tru
     classifier = load_classifier(
         source.name, ModelOptions.of(spec.request, source.beside, spec.classes, spec.data.shape[0], consent)
     )
-    source.check(classifier.sha256, classifier.source_sha256, facts)
+    source.check(classifier, facts)
     check_holdable(classifier, facts.adapted)
     weights = data or weights_bytes(classifier)
     if facts.denoiser is None:
@@ -90,8 +90,28 @@ def _certified_denoiser(
     consent = Consent(denoiser=bool(moved.get("denoiser")), trust=trust_model)
     options = DenoiserOptions.of(spec.request, source.beside, spec.data.shape[0], consent)
     denoiser = load_denoiser(source.name, options)
-    source.check(denoiser.sha256, denoiser.source_sha256, recorded)
+    source.check(denoiser, recorded)
     return denoiser, data or denoiser_bytes(denoiser)
+
+
+def check_factory(flag: str, recorded: str, given: str) -> None:
+    """Refuse another function of the user's code than that of a run; its module may be a copy with another name.
+
+    Args:
+        flag: the flag that names it, for messages.
+        recorded: the reference of the run.
+        given: the reference that was loaded.
+
+    Raises:
+        EvidenceError: both are a ``module:factory``, and their functions have different names.
+    """
+    expected, found = factory_of(recorded), factory_of(given)
+    if None not in (expected, found) and expected != found:
+        raise EvidenceError(
+            f"{flag}: expected the function {expected}, with which this run was begun ({recorded}), got {given}. Name "
+            f"the function {expected}; its module may be an unchanged copy.",
+            code="E-RUN-171",
+        )
 
 
 def refuse_needless_denoiser(run: Path, request: Request, moved: Mapping[str, str | None]) -> None:
@@ -125,6 +145,7 @@ class _Source:
         name: reference, with ``{sigma}`` replaced.
         beside: weights file beside it, or None.
         sha256: hash that the run recorded.
+        shown: what identifies it by the run, for messages.
         sigma: noise level.
     """
 
@@ -133,6 +154,7 @@ class _Source:
     name: str
     beside: str | None
     sha256: str
+    shown: str
     sigma: float
 
     @classmethod
@@ -147,6 +169,7 @@ class _Source:
             name=at_sigma(reference or "", facts.written),
             beside=None if beside is None else at_sigma(beside, facts.written),
             sha256="" if recorded is None else recorded.sha256,
+            shown="none" if recorded is None else identity(recorded.sha256, recorded.source_sha256),
             sigma=facts.sigma,
         )
 
@@ -168,26 +191,29 @@ class _Source:
         self._check_hash(sha256_of(data))
         return data if file.suffix == ".safetensors" else None
 
-    def check(self, sha256: str, source_sha256: str | None, recorded: ModelFacts | DenoiserFacts | None) -> None:
-        """Compare the hashes of what was loaded with those that the run recorded.
+    def check(self, found: Classifier | Denoiser, recorded: ModelFacts | DenoiserFacts | None) -> None:
+        """Compare hashes and function of what was loaded with those that the run recorded.
 
         Raises:
             EvidenceError: they differ.
         """
-        self._check_hash(sha256)
-        expected = None if recorded is None else recorded.source_sha256
-        if expected not in (None, source_sha256):
+        self._check_hash(found.sha256)
+        if recorded is None:
+            return
+        expected = recorded.source_sha256
+        if expected is not None and expected != found.source_sha256:
             raise EvidenceError(
-                f"{self.name}: its source file is not that of the certified {self.what} ({expected[:19]}...). Restore "
-                f"the file, or give {self.flags[0]} with an unchanged copy.",
+                f"{self.name}: its source file or configuration is not that of the certified {self.what} "
+                f"({expected[:19]}...). Restore it, or give {self.flags[0]} with an unchanged copy.",
                 code="E-RUN-085",
             )
+        check_factory(self.flags[0], recorded.reference, found.reference)
 
     def _check_hash(self, found: str) -> None:
         if found != self.sha256:
             raise EvidenceError(
                 f"{self.beside or self.name} is not the {self.what} that this run certified at sigma {self.sigma:g} "
-                f"({self.sha256[:19]}...). Point {' or '.join(self.flags)} at the unchanged file.",
+                f"({self.shown}). Point {' or '.join(self.flags)} at the unchanged file.",
                 code="E-RUN-086",
             )
 

@@ -10,9 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from smoothcert.config import DenoiserFacts, Recipe
@@ -29,46 +26,14 @@ from smoothcert.models.denoisers.load import DenoiserOptions, load_denoiser
 from smoothcert.models.denoisers.pipeline import denoised
 from smoothcert.models.resnet import load_built_in
 from smoothcert.models.state import load_state
-from smoothcert.sampling.base_model import DenoiserModel, check_is_denoiser, device_of_module, evaluating
-
-IMAGES, LOGITS = 4, 64
-TOLERANCE = 0.01
-"""Largest difference, relative to the range of the logits: far above rounding errors, far below other code."""
-
-Logits = tuple[tuple[float, ...], ...]
-
-
-def probe(classifier: Classifier, shape: tuple[int, int, int], levels: int) -> Logits:
-    """Return the logits of the fixed images (at most 64 classes), in float32, without noise.
-
-    Args:
-        classifier: with a denoiser, the pipeline of both.
-        shape: (C, H, W) of an image.
-        levels: largest grey value.
-
-    Raises:
-        ModelError: the classifier fails on them.
-    """
-    batch = torch.from_numpy(_images(classifier, shape, levels)).to(device_of_module(classifier.module))
-    try:
-        with torch.inference_mode(), evaluating(classifier.module):
-            logits = classifier.module(batch)
-        array = logits.float().cpu().numpy()[:, :LOGITS]
-    except Exception as error:  # the user's own code may fail in any way
-        raise ModelError(
-            f"{classifier.reference} fails on images of shape (n, C, H, W) = {(IMAGES, *shape)} "
-            f"({type(error).__name__}); give the shape it takes.",
-            code="E-MODEL-093",
-        ) from None
-    if array.ndim != 2 or len(array) != IMAGES or not np.isfinite(array).all():
-        raise ModelError(
-            f"{classifier.reference}: finite logits (n, classes) are expected, got {array.shape}.", code="E-MODEL-094"
-        )
-    return tuple(tuple(float(value) for value in row) for row in array)
+from smoothcert.sampling.base_model import DenoiserModel, check_is_denoiser
+from smoothcert.sampling.identity import OTHER_MACHINE, apart, probe
 
 
 def check_probe(path: Path, bundle: Bundle, classifier: Classifier) -> None:
     """Check that a network, or a pipeline, returns the logits of the saved one for the fixed images.
+
+    Args:
 
     Args:
         path: the bundle directory.
@@ -78,9 +43,7 @@ def check_probe(path: Path, bundle: Bundle, classifier: Classifier) -> None:
     Raises:
         ModelError: it does not.
     """
-    found = probe(classifier, bundle.shape, bundle.levels)
-    expected, logits = np.array(bundle.probe), np.array(found)
-    if expected.shape != logits.shape or np.abs(expected - logits).max() > TOLERANCE * np.ptp(expected) + 1e-6:
+    if apart(bundle.probe, probe(classifier, bundle.shape, bundle.levels, bundle.sigma), OTHER_MACHINE):
         name = f"{classifier.reference} is not the network"
         if classifier.denoiser is not None:
             name = f"{classifier.denoiser.reference}, then {classifier.reference}, is not the pipeline"
@@ -89,16 +52,6 @@ def check_probe(path: Path, bundle: Bundle, classifier: Classifier) -> None:
             "Pass the code that was certified.",
             code="E-MODEL-095",
         )
-
-
-def _images(classifier: Classifier, shape: tuple[int, int, int], levels: int) -> NDArray[np.float32]:
-    """Return normalised images of many grey values: each a different ramp through the whole range."""
-    count = int(np.prod(shape))
-    steps = np.array([1, 7, 31, 101])[:, None]
-    pixels = (np.arange(count) * steps * levels // max(count - 1, 1) % (levels + 1)).reshape(IMAGES, *shape) / levels
-    mean, std = (np.reshape(column, (1, -1, 1, 1)) for column in (classifier.mean or (0.0,), classifier.std or (1.0,)))
-    normalised: NDArray[np.float32] = ((pixels - mean) / std).astype(np.float32)
-    return normalised
 
 
 @dataclass(frozen=True)
@@ -240,9 +193,10 @@ def _denoiser(path: Path, bundle: Bundle, given: DenoiserModel | None) -> Denois
     mine = (found.arch, found.adapted, found.sigma_low, found.sigma)
     theirs = (facts.arch, facts.adapted, facts.trained_low, facts.trained_sigma)
     if mine != theirs:
+        remedy = "Pass the denoiser that was certified" if given is not None else "Make the bundle again from its run"
         raise EvidenceError(
             f"{path}: expected the denoiser of the bundle (architecture, adaptation, lowest and highest trained sigma: "
-            f"{theirs}), got another ({mine}). Pass the denoiser that was certified.",
+            f"{theirs}), got another ({mine}). {remedy}.",
             code="E-RUN-092",
         )
     return replace(found, reference=facts.reference, sha256=facts.sha256, source_sha256=facts.source_sha256)

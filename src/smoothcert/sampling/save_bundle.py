@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from smoothcert.config import DenoiserFacts, ModelFacts
+from smoothcert.config import DenoiserFacts, RuntimeConfig, Spec
 from smoothcert.config.request import IN_MEMORY
 from smoothcert.config.values import explain
 from smoothcert.errors import EvidenceError, ModelError, SpecError
@@ -29,10 +29,11 @@ from smoothcert.evidence.directory import refuse_occupied
 from smoothcert.models import Classifier, Denoiser
 from smoothcert.models.checkpoints import sha256_of
 from smoothcert.models.denoisers.adapt import hash_of, value_range_of
-from smoothcert.models.state import state_sha256
+from smoothcert.models.state import as_it_is, state_sha256
 from smoothcert.sampling.base_model import code_sha256
 from smoothcert.sampling.bundled_parts import Parts, certified_parts, check_holdable, parts_of
-from smoothcert.sampling.load_bundle import probe
+from smoothcert.sampling.identity import IMAGES, Logits, check_certified, probe, tolerance
+from smoothcert.sampling.recipe import choose_recipe
 from smoothcert.stats import prediction_looks
 from smoothcert.verify import damage
 from smoothcert.version import __version__
@@ -122,23 +123,35 @@ def save_bundle(
             "This classifier was loaded from a bundle: copy that directory, or make the bundle again from its run.",
             code="E-SPEC-029",
         )
-    check_holdable(g.classifier, g.classifier.adapted)
-    certified = None
+    classifier = _as_it_is(g.classifier)
+    check_holdable(classifier, classifier.adapted)
+    certified: Certified | None = None
+    kept: Logits = ()
     if run is not None:
         opened = run if isinstance(run, Run) else open_run(Path(run))
         check_whole(opened)
         certified = certified_of(opened, level_of(opened, g.sigma))
-    parts = parts_of(g.classifier, None if certified is None else certified.model)
+    parts = parts_of(classifier, None if certified is None else certified.model)
     facts = _facts(g, settings, certified, parts)
     if certified is not None:
-        _refuse_unlike(facts, certified, parts, _other_code(g.classifier, opened.spec.model_at(g.sigma)))
+        _refuse_unlike(facts, certified, parts, _other_code(classifier, opened.spec, g.sigma))
+        recorded, recipe = opened.spec.model_at(g.sigma), g.recipe(facts.shape)
+        check_certified(recorded, classifier, (facts.shape, facts.levels), tolerance(certified.recipe, recipe))
+        kept = recorded.probe
     more = {"n0": g.settings.n0, "bound": g.settings.bound, "certified": certified}
-    return write(path, facts, parts, settings, more)
+    return write(path, facts, parts, settings, more, kept)
+
+
+def _as_it_is(classifier: Classifier) -> Classifier:
+    """Return a classifier, with its denoiser, that has no hash of a file if its tensors were changed."""
+    if classifier.behind is None or classifier.denoiser is None:
+        return as_it_is(classifier)
+    return replace(classifier, behind=as_it_is(classifier.behind), denoiser=as_it_is(classifier.denoiser))
 
 
 def _facts(g: SmoothedClassifier, settings: BundleRequest, certified: Certified | None, parts: Parts) -> Facts:
     """Return the facts that identify this classifier."""
-    classifier = g.classifier.behind or g.classifier
+    classifier = parts.classifier.behind or parts.classifier
     known = classifier.sha256 and (certified is not None or classifier.sha256 == sha256_of(parts.weights))
     shape = settings.shape or (certified.shape if certified else classifier.input_shape)
     if shape is None:
@@ -159,11 +172,11 @@ def _facts(g: SmoothedClassifier, settings: BundleRequest, certified: Certified 
         model=BundledModel(
             arch=classifier.arch,
             own=classifier.built_in,
-            reference=classifier.reference,
+            reference=certified.model.reference if certified else classifier.reference,
             weights=None,
             sha256=classifier.sha256 if known else _state(classifier),
             state_sha256=certified.model.state_sha256 if certified else None,
-            denoiser=_denoiser_facts(g.classifier.denoiser, certified, parts),
+            denoiser=_denoiser_facts(parts.classifier.denoiser, certified, parts),
         ),
         recipe=recipe,
     )
@@ -174,8 +187,9 @@ def _denoiser_facts(denoiser: Denoiser | None, certified: Certified | None, part
         return None
     state = hash_of(denoiser)
     known = denoiser.sha256 and (certified is not None or denoiser.sha256 == sha256_of(parts.denoiser))
+    recorded = None if certified is None else certified.model.denoiser
     return DenoiserFacts(
-        reference=denoiser.reference,
+        reference=denoiser.reference if recorded is None else recorded.reference,
         weights=None,
         sha256=denoiser.sha256 if known else state,
         arch=denoiser.arch,
@@ -206,14 +220,19 @@ def _names(classifier: Classifier, settings: BundleRequest, certified: Certified
     return names
 
 
-def _other_code(classifier: Classifier, recorded: ModelFacts) -> Iterator[str]:
-    """Yield which parts have other code than those of a run that was made from Python objects."""
+def _other_code(classifier: Classifier, spec: Spec, sigma: float) -> Iterator[str]:
+    """Yield which parts have other code than those of a run, or code that cannot be compared."""
+    recorded = spec.model_at(sigma)
     parts = (classifier.behind or classifier, classifier.denoiser)
     for name, part, facts in zip(("network", "denoiser"), parts, (recorded, recorded.denoiser), strict=True):
-        if part is None or facts is None or part.source_sha256 is not None or facts.source_sha256 is None:
+        if part is None or facts is None or facts.arch is not None:
             continue
-        if facts.reference.startswith(IN_MEMORY) and code_sha256(part.module) != facts.source_sha256:
-            yield f"structure, attributes or source of the {name} are not those of the run"
+        if facts.reference.startswith(IN_MEMORY) and facts.source_sha256 is not None:
+            found = part.source_sha256 or code_sha256(part.module, spec.minor)
+            if found != facts.source_sha256:
+                yield f"structure, attributes or source of the {name} are not those of the run"
+        elif not recorded.probe and (facts.source_sha256 or part.sha256) not in (part.source_sha256, facts.sha256):
+            yield f"the run was made from files and recorded nothing that identifies the code of its {name} in memory"
 
 
 def _refuse_unlike(facts: Facts, certified: Certified, parts: Parts, more: Iterator[str]) -> None:
@@ -231,7 +250,9 @@ def _refuse_unlike(facts: Facts, certified: Certified, parts: Parts, more: Itera
         )
 
 
-def write(path: Path, facts: Facts, parts: Parts, settings: BundleRequest, more: dict[str, Any]) -> Bundle:
+def write(
+    path: Path, facts: Facts, parts: Parts, settings: BundleRequest, more: dict[str, Any], kept: Logits = ()
+) -> Bundle:
     """Write the bundle of a classifier.
 
     Args:
@@ -240,6 +261,7 @@ def write(path: Path, facts: Facts, parts: Parts, settings: BundleRequest, more:
         parts: the classifier, and its weights.
         settings: samples and alpha of a prediction.
         more: `n0`, `bound` and `certified` of the record.
+        kept: the probe of the run that certified it, or ().
 
     Raises:
         SpecError: n samples can never decide, or a value is out of range.
@@ -253,11 +275,17 @@ def write(path: Path, facts: Facts, parts: Parts, settings: BundleRequest, more:
         file_sha256=sha256_of(parts.weights),
         n=settings.n,
         alpha=settings.alpha,
-        probe=probe(parts.classifier, facts.shape, facts.levels) if facts.model.code else (),
+        probe=_probe(facts, parts.classifier, kept) if facts.model.code else (),
         denoiser_file=_denoiser_file(parts),
     )
     write_bundle(path, bundle, parts.weights, parts.denoiser)
     return bundle
+
+
+def _probe(facts: Facts, classifier: Classifier, kept: Logits) -> Logits:
+    """Return the logits that a bundle keeps; without a denoiser, those without noise, as version 0.1.0 reads them."""
+    logits = kept or probe(classifier, facts.shape, facts.levels, facts.sigma)
+    return logits if classifier.denoiser is not None else logits[:IMAGES]
 
 
 def _denoiser_file(parts: Parts) -> DenoiserFile | None:
@@ -304,5 +332,8 @@ def bundle_run(
     check_whole(run)
     certified = certified_of(run, level_of(run, sigma))
     parts = certified_parts(run, certified.sigma, moved or {}, trust_model)
+    recorded, place = run.spec.model_at(certified.sigma), (certified.shape, certified.levels)
+    recipe = choose_recipe(parts.classifier, RuntimeConfig(device="cpu"), certified.shape)
+    check_certified(recorded, parts.classifier, place, tolerance(certified.recipe, recipe))
     more = {"n0": run.spec.request.n0, "bound": certified.bound, "certified": certified}
-    return write(path, certified, parts, settings, more)
+    return write(path, certified, parts, settings, more, recorded.probe)

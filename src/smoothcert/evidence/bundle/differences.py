@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from smoothcert.config import DenoiserFacts, Recipe, Request, Spec
+from smoothcert.config import DenoiserFacts, Recipe, Request, Spec, identity
 from smoothcert.evidence.bundle.record import Bundle, BundledModel, Certified, Facts
 from smoothcert.evidence.run import Run
 
@@ -52,7 +52,7 @@ def differences(bundle: Facts, spec: Spec) -> tuple[str, ...]:
 def unlike(bundle: Facts, certified: Facts) -> Iterator[str]:
     """Describe the differences between two smoothed classifiers, apart from their numeric recipes."""
     if bundle.model.sha256 != certified.model.sha256:
-        yield f"weights are {bundle.model.sha256[:19]}..., certified: {certified.model.sha256[:19]}..."
+        yield f"weights are {identity(bundle.model.sha256)}, certified: {identity(certified.model.sha256)}"
     for word, name in _PARTS.items():
         mine, theirs = (_part(each, name) for each in (bundle, certified))
         recorded = name != "state_sha256" or None not in (mine, theirs)  # version 0.1.0 recorded none
@@ -65,16 +65,20 @@ def unlike(bundle: Facts, certified: Facts) -> Iterator[str]:
 def _unlike_denoiser(denoiser: DenoiserFacts | None, certified: DenoiserFacts | None) -> Iterator[str]:
     if denoiser is None or certified is None:
         if denoiser is not certified:
-            mine, theirs = ("none" if each is None else f"{each.sha256[:19]}..." for each in (denoiser, certified))
+            mine, theirs = ("none" if each is None else _identity(each) for each in (denoiser, certified))
             yield f"denoiser is {mine}, certified: {theirs}"
         return
     if denoiser.sha256 != certified.sha256:
-        yield f"denoiser weights are {denoiser.sha256[:19]}..., certified: {certified.sha256[:19]}..."
+        yield f"denoiser weights are {_identity(denoiser)}, certified: {_identity(certified)}"
     for word, name in _OF_THE_DENOISER.items():
         mine, theirs = getattr(denoiser, name), getattr(certified, name)
         recorded = name != "source_sha256" or denoiser.source_sha256 is not None  # none where no run is recorded
         if recorded and mine != theirs:
             yield f"denoiser: {word} is {_shown(mine)}, certified: {_shown(theirs)}"
+
+
+def _identity(denoiser: DenoiserFacts) -> str:
+    return identity(denoiser.sha256, denoiser.source_sha256)
 
 
 def chosen(bundle: Bundle, request: Request) -> Iterator[str]:
@@ -124,6 +128,7 @@ _PARTS = {
 
 _OF_THE_MODEL = ("arch", "own", "state_sha256")
 _OF_THE_DENOISER = {
+    "reference": "reference",
     "architecture": "arch",
     "state": "state_sha256",
     "adaptation": "adapted",
@@ -215,3 +220,12 @@ def state_sha256_of(data: bytes) -> str | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return f"sha256:{digest.hexdigest()}"
+
+
+def metadata_of(data: bytes) -> dict[str, str]:
+    """Return the metadata of a safetensors file; empty if there are none, or if it is another file."""
+    try:
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
+    except (ValueError, AttributeError, RecursionError):
+        return {}
+    return {name: text for name, text in metadata.items() if isinstance(text, str)}

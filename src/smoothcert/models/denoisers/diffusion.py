@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from smoothcert.errors import MissingExtraError, ModelError
+from smoothcert.formats.card import ONE_STEP
 from smoothcert.models.adapters import Wrapper, frozen
+from smoothcert.models.checkpoints import read_bytes, sha256_of
 from smoothcert.models.classifier import Denoiser
 from smoothcert.models.denoisers.adapt import denoiser_of, hash_of
 
@@ -100,9 +102,10 @@ def read_diffusers(folder: str, value_range: tuple[float, float] | None = None) 
         ModelError: there is no such pipeline in the folder, or it cannot be loaded.
     """
     reference, root = f"diffusers:{folder}", Path(folder)
+    settings = (root / "unet" / "config.json", root / "scheduler" / "scheduler_config.json")
     if value_range not in (None, (-1.0, 1.0)):
         raise ModelError(f"{reference} takes images from -1 to 1; leave out --denoiser-range.", code="E-MODEL-128")
-    if not (root / "unet" / "config.json").is_file() or not (root / "scheduler" / "scheduler_config.json").is_file():
+    if not all(file.is_file() for file in settings):
         raise ModelError(
             f"{reference}: expected a pipeline folder of diffusers with unet/config.json and "
             "scheduler/scheduler_config.json; check the path.",
@@ -119,8 +122,7 @@ def read_diffusers(folder: str, value_range: tuple[float, float] | None = None) 
             local_files_only=True,
             low_cpu_mem_usage=False,  # needs accelerate, whose absence diffusers reports at length
         )
-        settings = json.loads((root / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
-        scheduler: Any = diffusers.DDPMScheduler.from_config(settings)
+        scheduler: Any = diffusers.DDPMScheduler.from_config(json.loads(settings[1].read_text(encoding="utf-8")))
     except Exception as error:  # the library raises many kinds of errors, also while it imports its parts
         message = (str(error).splitlines() or [type(error).__name__])[-1]
         raise ModelError(
@@ -136,4 +138,5 @@ def read_diffusers(folder: str, value_range: tuple[float, float] | None = None) 
         )
     module = OneStep(network, scheduler.alphas_cumprod, scheduler.config.prediction_type)
     found = denoiser_of(frozen(module), reference)
-    return replace(found, sha256=hash_of(found), adapted=("one step of a diffusion model", *found.adapted))
+    source = sha256_of("".join(sha256_of(read_bytes(file)) for file in settings).encode())
+    return replace(found, sha256=hash_of(found), adapted=(ONE_STEP, *found.adapted), source_sha256=source)

@@ -18,7 +18,7 @@ from smoothcert.models.denoisers.adapt import denoiser_of, hash_of
 from smoothcert.models.denoisers.unet import DENOISERS, build_denoiser
 from smoothcert.models.factory import call_factory
 from smoothcert.models.resnet import channels_last
-from smoothcert.models.state import find_tensor, load_state
+from smoothcert.models.state import find_tensor, load_state, with_state
 
 FORMS = ("FILE.safetensors", "module:factory [--denoiser-weights FILE]", "diffusers:FOLDER")
 """The forms of `--denoiser`, as messages list them."""
@@ -73,7 +73,10 @@ def load_denoiser(reference: str, options: DenoiserOptions | None = None) -> Den
         ModelError: an unknown form, a denoiser that cannot be used, or code that was named by a file.
         MissingExtraError: the package that reads this form is not installed.
     """
-    options = options or DenoiserOptions()
+    return with_state(_loaded(reference, options or DenoiserOptions()))
+
+
+def _loaded(reference: str, options: DenoiserOptions) -> Denoiser:
     if reference.startswith("diffusers:") and len(reference) > len("diffusers:"):
         from smoothcert.models.denoisers.diffusion import read_diffusers
 

@@ -51,6 +51,7 @@ def denoised(classifier: Classifier, denoiser: Denoiser, sigma: float) -> Classi
         mean=(),
         std=(),
         built_in=classifier.built_in and denoiser.arch is not None,
+        state_sha256=None,
         denoiser=denoiser,
         behind=classifier,
     )

@@ -29,7 +29,7 @@ from smoothcert.evidence.events import (
 )
 from smoothcert.evidence.run import PLANNED
 from smoothcert.report.claims import PIPELINE
-from smoothcert.report.networks import denoiser_code, networks
+from smoothcert.report.networks import denoiser_code, has_weights, networks
 from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import full
 
@@ -185,7 +185,7 @@ def classifiers(run: Run) -> Table:
             each.facts.reference,
             each.facts.arch or "not named",
             each.trained or "not known",
-            each.facts.sha256.removeprefix("sha256:"),
+            each.facts.sha256.removeprefix("sha256:") if has_weights(run.spec, each.facts) else "none: code alone",
         )
         for each in networks(run.spec)
     )
@@ -198,7 +198,7 @@ def pipeline_facts(run: Run) -> list[Fact]:
     if not run.spec.denoised:
         return []
     steps = dict.fromkeys("; ".join(_steps(model)) for model in run.spec.models)
-    code = (("Code of the denoiser, SHA-256", each.removeprefix("sha256:")) for each in denoiser_code(run.spec))
+    code = ((f"C{name[1:]}, SHA-256", sha.removeprefix("sha256:")) for name, sha in denoiser_code(run.spec))
     return [("Certified", PIPELINE), *(("Steps after the noise", each) for each in steps), *code]
 
 

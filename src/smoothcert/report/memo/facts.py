@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+from smoothcert.config import Spec
+from smoothcert.evidence.events import HUBS
 from smoothcert.evidence.seal import in_groups
 from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import (
@@ -23,7 +25,7 @@ from smoothcert.report.memo.blocks import (
 from smoothcert.report.memo.claim_box import utc
 from smoothcert.report.memo.context import NOT_MET, MemoContext, short
 from smoothcert.report.memo.sponsor import field_text, quoted
-from smoothcert.report.networks import CLASSIFIER, DENOISER, Network, bare, denoiser_code, networks
+from smoothcert.report.networks import CLASSIFIER, DENOISER, Network, bare, denoiser_code, has_weights, networks
 from smoothcert.report.results_table import Table
 from smoothcert.report.units import units
 from smoothcert.stats.rounding import format_down, full
@@ -43,34 +45,41 @@ def items(found: MemoContext) -> Table:
     """Return section 4: one row per classifier, denoisers first; noise levels that share weights share a row."""
     spec = found.run.spec
     tested = networks(spec)
-    rows = [row for part in (DENOISER, CLASSIFIER) for row in _items([each for each in tested if each.part == part])]
+    rows = [
+        row for part in (DENOISER, CLASSIFIER) for row in _items(spec, [each for each in tested if each.part == part])
+    ]
     named = ("pipeline", "sigma", "file or name") if spec.denoised else ("sigma", "classifier")
     headings = (*named, "architecture", "weights SHA-256 (begins)", "trained with noise")
     rows = rows if spec.denoised else [row[1:] for row in rows]
-    records = (model.model_dump(mode="json") for model in spec.models)
+    records = (model.model_dump(mode="json", exclude={"probe"}) for model in spec.models)
     kept = tuple(
         {name: value for name, value in each.items() if (name, value) != ("denoiser", None)} for each in records
     )
     return Table(headings, tuple(rows), kept)
 
 
-def _items(tested: list[Network]) -> list[tuple[str, ...]]:
-    """Return the rows of the networks of one part of the pipeline."""
-    groups: dict[tuple[str, str], list[Network]] = {}
+def _items(spec: Spec, tested: list[Network]) -> list[tuple[str, ...]]:
+    """Return the rows of the networks of one part of the pipeline; networks that differ in any fact have two rows."""
+    groups: dict[str, list[Network]] = {}
     for each in tested:
-        groups.setdefault((each.facts.sha256, each.facts.reference), []).append(each)
-    rows = [_item(same) for same in list(groups.values())[:_MODELS]]
+        facts = each.facts.model_dump_json(exclude={"sigma", "written", "weights", "eta", "probe", "denoiser"})
+        groups.setdefault(facts, []).append(each)
+    rows = [_item(spec, same) for same in list(groups.values())[:_MODELS]]
     if len(groups) > _MODELS:
         rows.append(("", "…", f"{len(groups) - _MODELS} more in spec.json", "", "", ""))
     return rows
 
 
-def _item(same: list[Network]) -> tuple[str, ...]:
+def _item(spec: Spec, same: list[Network]) -> tuple[str, ...]:
     first = same[0]
     sigmas = ", ".join(full(each.sigma) for each in same[:6]) + ("…" if len(same) > 6 else "")
     trained = "not recorded" if first.trained is None else f"sigma {first.trained}"
     arch = cut(substitute(first.facts.arch or "custom"), 24)
-    return (_ORDER[first.part], sigmas, short(first.facts.reference), arch, brief(first.facts.sha256), trained)
+    weights = brief(first.facts.sha256)
+    if not has_weights(spec, first.facts):
+        source = first.facts.source_sha256
+        weights = "none" if source is None else f"none; code {brief(source)}"
+    return (_ORDER[first.part], sigmas, short(first.facts.reference), arch, weights, trained)
 
 
 def item_facts(found: MemoContext) -> Table:
@@ -173,7 +182,7 @@ def hashes(found: MemoContext) -> Table:
     for part in (DENOISER, CLASSIFIER):
         weights: dict[str, list[str]] = {}
         for each in networks(spec):
-            if each.part == part:
+            if each.part == part and has_weights(spec, each.facts):
                 weights.setdefault(each.facts.sha256, []).append(full(each.sigma))
         name = part if spec.denoised else "weights"
         shown += [(f"{name}, sigma {cut(', '.join(sigmas), 24)}", sha) for sha, sigmas in weights.items()][:_MODELS]
@@ -183,7 +192,7 @@ def hashes(found: MemoContext) -> Table:
         ("images", bare(spec.data.sha256)),
         ("labels", bare(spec.data.labels_sha256)),
         *((name, bare(sha)) for name, sha in shown),
-        *(("code of the denoiser", bare(sha)) for sha in denoiser_code(spec)[:1]),
+        *((cut(name, 48), bare(sha)) for name, sha in denoiser_code(spec)[:_MODELS]),
         ("code that sampled", str(environment(found).get("code_sha256") or "not recorded")),
     ]
     return Table(("what", "SHA-256"), tuple((name, cut(substitute(sha), 72)) for name, sha in rows), ())
@@ -344,7 +353,9 @@ def closing(found: MemoContext) -> Fields:
     packages = environment(found).get("packages")
     listed = packages if isinstance(packages, dict) else {}
     versions = ", ".join(
-        f"{name} {listed[name]}" for name in ("smoothcert", "torch", "numpy", "scipy") if listed.get(name)
+        f"{name} {listed[name]}"
+        for name in ("smoothcert", "torch", "numpy", "scipy", *HUBS.values())
+        if listed.get(name)
     )
     anchor = found.checked.fingerprint
     fingerprint = f"Evidence fingerprint: {in_groups(anchor)}. " if anchor else ""

@@ -17,7 +17,7 @@ from smoothcert.evidence.seal import seal_remark
 from smoothcert.formats.line import Line, Votes
 from smoothcert.report.figures.style import styled
 from smoothcert.report.markup import visible
-from smoothcert.report.networks import networks
+from smoothcert.report.networks import has_weights, networks
 from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import full
 
@@ -182,7 +182,10 @@ def _images(spec: Spec) -> Iterator[tuple[str, str]]:
 def _models(spec: Spec) -> Iterator[tuple[str, str]]:
     for each in networks(spec):
         named = f"{file_name(each.facts.reference)}, {each.facts.arch or 'custom architecture'}"
-        yield f"{each.part} at sigma {full(each.sigma)}", f"{named}\n{each.facts.sha256}"
+        yield (
+            f"{each.part} at sigma {full(each.sigma)}",
+            f"{named}\n{each.facts.sha256 if has_weights(spec, each.facts) else 'no weights'}",
+        )
 
 
 def _settings(spec: Spec) -> Iterator[tuple[str, str]]:
