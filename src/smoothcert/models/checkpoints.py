@@ -11,6 +11,7 @@ import json
 import os
 import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -51,7 +52,9 @@ def read_checkpoint(data: bytes, path: Path) -> State:
     _check_unpacked(data, path)
     _check_names(data, path)
     try:
-        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # advice on pickle protocols
+            loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises many kinds of errors on damaged files
         raise ModelError(f"{path}: {_refusal(str(error)[:4000], type(error).__name__)}", code="E-MODEL-026") from None
     return _tensors(_unwrapped(loaded, path), path)
