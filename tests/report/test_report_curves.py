@@ -1,7 +1,5 @@
 """The curve against its definition: how many images are certified at r, for any r, one image at a time."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,7 @@ from refusals import refuses
 from smoothcert.evidence.outcomes import Outcomes, plan_of
 from smoothcert.report.curves import curve, curve_of, intervals
 from smoothcert.stats import Bounds, interval, r_max
+from smoothcert.stats.rules import CertifiedByBounds
 
 KINDS = (
     {"stopping": "looks"},
@@ -93,21 +92,23 @@ def test_where_sampling_stops_early_the_line_ends_at_the_last_attainable_radius(
     assert curve(make_run(tmp_path / "none", radius="3.0"), 0.5, 1).shown() is None
 
 
-def outcomes_of(spec, radius):
-    """Outcomes with given radii, whose bounds decide exactly at the same places: Cohen's bound, q = Phi(-R / sigma)."""
+def outcomes_of(spec, radius, nudge=1.0):
+    """Outcomes with given radii, nudged, whose bounds decide exactly at the same places: Cohen's bound, q = Phi(-R / sigma)."""
     from scipy.special import ndtr
 
     m = len(radius)
     q = ndtr(-radius / 0.25)
     nobody, number = np.zeros(m, dtype=bool), np.arange(m)
-    return Outcomes(plan_of(spec, 0.25), 1, number, number % 4, nobody, Bounds(q, q[:, None]), radius, number)
+    certified = CertifiedByBounds(Bounds(q, q[:, None]), 0.25, 0.0)
+    vars(certified)["radius"] = radius * nudge
+    return Outcomes(plan_of(spec, 0.25), 1, number, number % 4, nobody, certified, number)
 
 
 @pytest.mark.parametrize("side", [-1, 0, 1])
 def test_no_rounding_of_a_radius_moves_an_image_across_a_marker(side):
     spec = make_spec([0] * 6, looks=(1000,), stopping="fixed", bound="cohen", noise="float", radius="0.1,0.25,0.5")
     decided = outcomes_of(spec, np.array([0.1, 0.25, 0.25, 0.3, 0.5, 0.55]))
-    nudged = replace(decided, radius=decided.radius * (1 + side * 1e-12))
+    nudged = outcomes_of(spec, np.array([0.1, 0.25, 0.25, 0.3, 0.5, 0.55]), 1 + side * 1e-12)
     found = curve_of(spec, nudged)
     assert [m.certified for m in found.grid] == [decided.certified_correct(m.radius).sum() for m in found.grid]
     assert [at(found, m.radius) for m in found.grid] == [m.certified for m in found.grid]

@@ -5,7 +5,6 @@ The same votes also estimate how often a prediction abstains and how many sample
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.config import Production, Spec
-from smoothcert.errors import SpecError
 from smoothcert.evidence.line_store import Columns, columns_of, in_blocks
 from smoothcert.formats.line import Line
-from smoothcert.stats import Bounds, Certificate, Plan, Tally, bounds, certified_at, prediction_looks, radius
+from smoothcert.stats import Bounds, Certificate, Certified, Plan, StoredVotes, Tally, prediction_looks, rule_of
 from smoothcert.stats.prediction import prediction_power
 from smoothcert.stats.rounding import round_down
 
 Mask = NDArray[np.bool_]
-_AT_A_TIME = 65_536  # images per block, where intermediate arrays are larger than the result
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +34,7 @@ class Outcomes:
         index: int (m,): index of each image in its source.
         label: int (m,): reference labels, whose probabilities are bounded.
         wrong: bool (m,): the selection winner is another class, so the image counts as not certified.
-        bounds: running bounds at the last look taken, q (m,) and u (m, k).
-        radius: float (m,): certified L2 radius, not rounded; <= 0 if nothing is certified.
+        certified: what is certified for the label, by the rule of the plan.
         samples: int (m,): noise samples drawn, selection included.
     """
 
@@ -47,9 +43,18 @@ class Outcomes:
     index: NDArray[np.int64]
     label: NDArray[np.int64]
     wrong: Mask
-    bounds: Bounds
-    radius: NDArray[np.float64]
+    certified: Certified
     samples: NDArray[np.int64]
+
+    @property
+    def radius(self) -> NDArray[np.float64]:
+        """Float (m,): certified L2 radius, not rounded; <= 0 if nothing is certified."""
+        return self.certified.radius
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """Running bounds at the last look taken, q (m,) and u (m, k); None if the rule has none."""
+        return self.certified.bounds
 
     @property
     def abstained(self) -> Mask:
@@ -58,17 +63,12 @@ class Outcomes:
 
     def of(self, rows: slice) -> Outcomes:
         """Return the outcomes of consecutive images, as views."""
-        parts = {name: getattr(self, name)[rows] for name in ("index", "label", "wrong", "radius", "samples")}
-        return replace(self, bounds=Bounds(self.bounds.q[rows], self.bounds.u[rows]), **parts)
+        parts = {name: getattr(self, name)[rows] for name in ("index", "label", "wrong", "samples")}
+        return replace(self, certified=self.certified.of(rows), **parts)
 
     def certified_correct(self, r: float) -> Mask:
         """Return bool (m,): certified for the reference label at radius r; r = 0 means any positive radius."""
-        kept = ~self.wrong & (self.radius > 0)
-        for start in range(0, max(len(kept), 1), _AT_A_TIME):
-            rows = slice(start, start + _AT_A_TIME)
-            held = Bounds(self.bounds.q[rows], self.bounds.u[rows])
-            kept[rows] &= certified_at(held, r, self.plan.sigma, self.plan.eta)
-        return kept
+        return ~self.wrong & (self.radius > 0) & self.certified.at(r)
 
     def certificates(self, radii: Sequence[float]) -> list[Certificate]:
         """Return one certificate per image; label None for an abstention or a wrong class."""
@@ -145,34 +145,32 @@ class Seen:
 
     Attributes:
         columns: all of the lines but their votes.
-        votes: n and label_votes (m, looks), rivals (m, looks, K); n = 0 where no look was taken.
+        votes: their votes at the looks.
         others: bool (m,): the selection winner is not the label, or there is none.
     """
 
     columns: Columns
-    votes: Tally
+    votes: StoredVotes
     others: Mask
 
 
 def seen(lines: Sequence[Line], columns: Columns, looks: int, k: int) -> Seen:
     """Return the votes of lines in memory as arrays, with `looks` looks and the k strongest rivals."""
     others = np.array([winner(line) != line.label for line in lines], dtype=np.bool_)
-    return Seen(columns, line_tallies(lines, looks, k), others)
+    return Seen(columns, stored_votes(lines, looks, k), others)
 
 
 def derived(spec: Spec, block: Seen, sigma: float, ks: Sequence[int]) -> dict[int, Outcomes]:
     """Derive the certificates of some lines of one sigma, at several k."""
     plan, columns, found = plan_of(spec, sigma), block.columns, {}
     for k in ks:
-        last = final_bounds(block.votes, plan, k)
         found[k] = Outcomes(
             plan=plan,
             k=k,
             index=columns.index,
             label=columns.label,
             wrong=block.others if spec.request.target_of(k) == "prediction" else np.zeros_like(block.others),
-            bounds=last,
-            radius=radius(last, plan.sigma, plan.eta),
+            certified=rule_of(plan, k).certificates(block.votes),
             samples=columns.samples,
         )
     return found
@@ -186,8 +184,7 @@ def joined(parts: Sequence[Outcomes], columns: Columns) -> Outcomes:
         index=columns.index,
         label=columns.label,
         wrong=np.concatenate([part.wrong for part in parts]),
-        bounds=Bounds(*(np.concatenate([getattr(part.bounds, each) for part in parts]) for each in ("q", "u"))),
-        radius=np.concatenate([part.radius for part in parts]),
+        certified=type(parts[0].certified).joined([part.certified for part in parts]),
         samples=columns.samples,
     )
 
@@ -200,43 +197,14 @@ def winner(line: Line) -> int | None:
     return min(votes, key=lambda c: (-votes[c], c))
 
 
-def final_bounds(votes: Tally, plan: Plan, k: int) -> Bounds:
-    """Return the running bounds after the last look taken, q (m,) and u (m, k); 1 where no look was taken.
-
-    The last column of `stats.running`, computed only for looks that were taken and once per distinct count.
-
-    Raises:
-        SpecError: a sample number is neither 0 nor the plan's.
-    """
-    taken_looks = votes.n[:, : len(plan.looks)]
-    if np.any((taken_looks != 0) & (taken_looks != plan.looks[: votes.n.shape[1]])):
-        raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers", code="E-SPEC-010")
-    last = Bounds(np.ones(len(votes.n)), np.ones((len(votes.n), k)))
-    for look, level in enumerate(plan.spent_alpha[: votes.n.shape[1]]):
-        at, taken = taken_at(votes, look)
-        if len(at):
-            sharper = bounds(taken, level, k, plan.bound, plan.classes).minimum(Bounds(last.q[at], last.u[at]))
-            last.q[at], last.u[at] = sharper.q, sharper.u
-    return last
-
-
-def taken_at(votes: Tally, look: int) -> tuple[NDArray[np.int64], Tally]:
-    """Return the indices of the images that took a look, and their votes at it."""
-    at = np.flatnonzero(votes.n[:, look])
-    return at, Tally(votes.n[at, look], votes.label_votes[at, look], votes.rivals[at, look])
+def stored_votes(lines: Sequence[Line], looks: int, k: int) -> StoredVotes:
+    """Return the votes of lines at the first `looks` looks, for certificates of rank up to k."""
+    return StoredVotes([line.looks for line in lines], [line.label for line in lines], looks, k)
 
 
 def line_tallies(lines: Sequence[Line], looks: int, k: int) -> Tally:
     """Return the votes of lines: n and label_votes (m, looks), rivals (m, looks, k); n = 0 where no look was taken."""
-    shape = (len(lines), looks)
-    n, label_votes = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    rivals = np.zeros((*shape, k), dtype=np.int64)
-    for i, line in enumerate(lines):
-        for j, (drawn, votes) in enumerate(line.looks[:looks]):
-            n[i, j], label_votes[i, j] = drawn, votes.get(line.label, 0)
-            best = heapq.nlargest(k, (count for c, count in votes.items() if c != line.label))
-            rivals[i, j, : len(best)] = best
-    return Tally(n, label_votes, rivals)
+    return stored_votes(lines, looks, k).tally
 
 
 FloatArray = NDArray[np.float64]

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.config import Spec
 from smoothcert.noise import Stage
-from smoothcert.stats import Bounds, Plan, Prediction, Procedure, predict_counts, tally
-from smoothcert.stats.sequential import alpha_spending, step
+from smoothcert.stats import Plan, Prediction, Procedure, predict_counts
+from smoothcert.stats.sequential import alpha_spending
 
 Counts = NDArray[np.int64]
 """Votes by class: integers of shape (..., classes)."""
@@ -61,14 +62,14 @@ class ImageVotes(ImageState):
         label: reference label, or None for an unlabelled image.
         winner: the class with the most votes in the selection stage.
         looks: (n, counts) of each look taken, cumulative.
-        open_ks: the k whose entries are not all decided, with the running bounds of each.
+        open_ks: the k whose entries are not all decided, with the state of the rule of each.
     """
 
     label: int | None = None
     winner: int | None = None
     selection: Counts | None = None
     looks: list[tuple[int, Counts]] = field(default_factory=list)
-    open_ks: dict[int, Bounds | None] = field(default_factory=dict)
+    open_ks: dict[int, Any] = field(default_factory=dict)
 
     @property
     def subject(self) -> int:
@@ -91,7 +92,7 @@ class Protocol(Procedure):
 
     def init_state(self, index: int, label: int | None) -> ImageVotes:
         """Return an image without votes."""
-        return ImageVotes(index, self.first(), label=label, open_ks=dict.fromkeys(self.targets))
+        return ImageVotes(index, self.first(), label=label, open_ks={k: self.rule(k).start(1) for k in self.targets})
 
     def first(self) -> SampleRange:
         """Return the samples that an image needs first: selection, if a certificate is about the prediction."""
@@ -139,13 +140,13 @@ class Protocol(Procedure):
         """Take a look at the votes of some images, and close k for those that are decided."""
         if not images:
             return
-        votes = tally(np.stack([image.looks[-1][1] for image in images]), np.array([i.subject for i in images]), k)
-        each = [image.open_ks[k] or Bounds(np.ones(()), np.ones(k)) for image in images]
-        before = Bounds(np.array([b.q for b in each]), np.array([b.u for b in each]))
-        now, undecided = step(votes, before, self.radii, self.plan, k)
+        after = np.stack([image.looks[-1][1] for image in images])
+        before = np.stack([i.looks[-2][1] if len(i.looks) > 1 else np.zeros_like(i.looks[-1][1]) for i in images])
+        rule, labels = self.rule(k), np.array([image.subject for image in images])
+        now, draw_on = rule.step(rule.join([image.open_ks[k] for image in images]), before, after, labels)
         for i, image in enumerate(images):
-            if undecided[i]:
-                image.open_ks[k] = Bounds(now.q[i], now.u[i])
+            if draw_on[i]:
+                image.open_ks[k] = rule.rows(now, slice(i, i + 1))
             else:
                 del image.open_ks[k]
 

@@ -16,23 +16,29 @@ from smoothcert.stats.population import Claim, claims, population_bound, sample_
 from smoothcert.stats.power import power, r_max_fixed, samples_needed, votes_needed
 from smoothcert.stats.prediction import Prediction, predict_counts, prediction_looks
 from smoothcert.stats.radius import certified_at, radius
-from smoothcert.stats.sequential import Plan, r_max, running, schedule
+from smoothcert.stats.rules import Certified, Rule, final_bounds, r_max, rule_of, taken_at
+from smoothcert.stats.sequential import Plan, running, schedule
 from smoothcert.stats.simulate import Procedure, Simulated, simulate
+from smoothcert.stats.votes import StoredVotes
 
 __all__ = [
     "BOUNDS",
     "Bounds",
     "Certificate",
+    "Certified",
     "Claim",
     "Plan",
     "Prediction",
     "Procedure",
+    "Rule",
     "Simulated",
+    "StoredVotes",
     "Tally",
     "bounds",
     "certified_at",
     "certify_counts",
     "claims",
+    "final_bounds",
     "interval",
     "lower_bound",
     "population_bound",
@@ -43,11 +49,13 @@ __all__ = [
     "r_max_fixed",
     "radii_from_counts",
     "radius",
+    "rule_of",
     "running",
     "sample_bound",
     "samples_needed",
     "schedule",
     "simulate",
+    "taken_at",
     "tally",
     "upper_bound",
     "votes_needed",

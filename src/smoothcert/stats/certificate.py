@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike
 
 from smoothcert.errors import SpecError
 from smoothcert.stats.binomial import FloatArray
-from smoothcert.stats.bounds import Bounds, bounds, tally
-from smoothcert.stats.radius import certified_at, radius
+from smoothcert.stats.bounds import bounds, tally
+from smoothcert.stats.radius import radius
 from smoothcert.stats.rounding import round_down
-from smoothcert.stats.sequential import Plan, r_max, running
+from smoothcert.stats.rules import r_max, rule_of
+from smoothcert.stats.sequential import Plan
+from smoothcert.stats.votes import StoredVotes
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,13 @@ def certify_counts(counts: ArrayLike, label: int, plan: Plan, k: int = 1, radii:
     votes = np.atleast_2d(np.asarray(counts, dtype=np.int64))
     if votes.shape[-1] != plan.classes:
         raise SpecError(f"expected counts of {plan.classes} classes, got {votes.shape[-1]}", code="E-SPEC-063")
-    tallied = tally(votes[None], np.full((1, len(votes)), label), k)
-    path = running(tallied, plan, k)
-    last = Bounds(path.q[0, -1], path.u[0, -1])
-    samples = int(tallied.n.max())
-    exact = float(radius(last, plan.sigma, plan.eta))
+    tally(votes, np.full(len(votes), label), k)  # refuses counts that are none
+    looks = [(int(look.sum()), {int(c): int(look[c]) for c in np.flatnonzero(look)}) for look in votes]
+    found = rule_of(plan, k).certificates(StoredVotes([looks], [label], len(looks), k))
+    samples, exact = max(n for n, _ in looks), float(found.radius[0])
     if exact <= 0:
         return Certificate(None, k, 0.0, (), samples)
-    kept = tuple(r for r in radii if certified_at(last, r, plan.sigma, plan.eta))
+    kept = tuple(r for r in radii if found.at(r)[0])
     return Certificate(label, k, round_down(exact), kept, samples)
 
 

@@ -231,9 +231,6 @@ def _at_last_look(miss: FloatArray, rivals: FloatArray, now: Bounds, plan: Plan)
     return bounds(votes, plan.spent_alpha[-1], k, plan.bound, plan.classes).minimum(now)
 
 
-__all__ = ["Plan", "alpha_spending", "r_max", "reachable", "running", "schedule", "step", "undecided"]
-
-
 def running(votes: Tally, plan: Plan, k: int) -> Bounds:
     """Running minimum of the bounds over the looks: valid at every look, under any stopping rule.
 
@@ -294,8 +291,8 @@ def step(votes: Tally, before: Bounds, radii: Sequence[float], plan: Plan, k: in
     return now, undecided(votes, now, radii, plan, k)
 
 
-def r_max(plan: Plan, k: int) -> float:
-    """Largest attainable radius R_max of a plan: that of the running bounds at unanimous votes.
+def unanimous_radius(plan: Plan, k: int) -> float:
+    """Radius of the running bounds at unanimous votes: R_max of a plan with confidence bounds.
 
     Args:
         plan: looks, alpha, bound, sigma.
@@ -307,7 +304,7 @@ def r_max(plan: Plan, k: int) -> float:
     Raises:
         SpecError: if k is out of range.
 
-    >>> round(r_max(Plan((100_000,), 0.001, "cohen", classes=10, sigma=0.25), k=1), 6)
+    >>> round(unanimous_radius(Plan((100_000,), 0.001, "cohen", classes=10, sigma=0.25), k=1), 6)
     0.952864
     """
     n = np.array([plan.looks])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smoothcert.errors import SpecError
 from smoothcert.stats.binomial import FloatArray
-from smoothcert.stats.bounds import Bounds, IntArray, tally
-from smoothcert.stats.radius import certified_at
-from smoothcert.stats.sequential import Plan, step
+from smoothcert.stats.bounds import IntArray
+from smoothcert.stats.rules import Rule, rule_of
+from smoothcert.stats.sequential import Plan
 
 BoolArray = NDArray[np.bool_]
 SUM = 1e-6
@@ -41,6 +41,10 @@ class Procedure:
     def selects(self) -> bool:
         """Whether separate noise samples select the class."""
         return "prediction" in self.targets.values()
+
+    def rule(self, k: int) -> Rule[Any]:
+        """Return how votes become certificates at one k."""
+        return rule_of(self.plan, k, self.radii)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,18 +95,21 @@ def simulate(probabilities: ArrayLike, labels: ArrayLike, procedure: Procedure, 
     if procedure.selects:
         wrong = rng.multinomial(procedure.n0, p).argmax(axis=1) != label
         samples += procedure.n0
-    state = {k: _Open.of(len(p), k, wrong & (target == "prediction")) for k, target in procedure.targets.items()}
+    parts = {
+        k: _Open.of(procedure.rule(k), wrong & (target == "prediction")) for k, target in procedure.targets.items()
+    }
     counts, before = np.zeros(p.shape, dtype=np.int64), 0
     for n in procedure.plan.looks:
-        active = np.flatnonzero(np.any([each.open for each in state.values()], axis=0))
+        active = np.flatnonzero(np.any([each.open for each in parts.values()], axis=0))
         if not len(active):
             break
-        counts[active] += rng.multinomial(n - before, p[active])
+        old = counts[active]
+        counts[active] = new = old + rng.multinomial(n - before, p[active])
         samples[active] += n - before
-        for k, each in state.items():
-            each.look(active, counts[active], label[active], procedure, k)
+        for each in parts.values():
+            each.look(active, (old, new), label[active])
         before = n
-    return Simulated(samples, _certified(state, procedure), wrong)
+    return Simulated(samples, np.stack([each.certified for each in parts.values()], axis=1), wrong)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,31 +166,29 @@ def expected_samples(
 
 @dataclass(eq=False)
 class _Open:
-    """Running bounds of all images at one k, and which images still need votes for it."""
+    """Images at one k: which of them still need votes for it (`open`), and what is certified (m, radii) so far."""
 
-    bounds: Bounds
+    rule: Rule[Any]
     open: BoolArray
     out: BoolArray
+    certified: BoolArray
+    state: Any = None
+    among: IntArray | None = None  # the images of the state
 
     @classmethod
-    def of(cls, m: int, k: int, out: BoolArray) -> _Open:
-        return cls(Bounds(np.ones(m), np.ones((m, k))), ~out, out)
+    def of(cls, rule: Rule[Any], out: BoolArray) -> _Open:
+        return cls(rule, ~out, out, np.zeros((len(out), len(rule.radii)), dtype=np.bool_))
 
-    def look(self, active: IntArray, counts: IntArray, label: IntArray, procedure: Procedure, k: int) -> None:
+    def look(self, active: IntArray, votes: tuple[IntArray, IntArray], label: IntArray) -> None:
         # an image continues while any k needs votes, and all its looks count for every k, as in the ledger
-        held = Bounds(self.bounds.q[active], self.bounds.u[active])
-        now, still = step(tally(counts, label, k), held, procedure.radii, procedure.plan, k)
-        self.bounds.q[active], self.bounds.u[active] = now.q, now.u
+        if self.among is None:
+            state = self.rule.start(len(active))
+        else:
+            state = self.rule.rows(self.state, np.searchsorted(self.among, active))
+        self.state, still = self.rule.step(state, *votes, label)
+        self.among = active
+        self.certified[active] = self.rule.decided(self.state) & ~self.out[active, None]
         self.open[active] &= still
-
-
-def _certified(state: Mapping[int, _Open], procedure: Procedure) -> BoolArray:
-    plan = procedure.plan
-    kept = [
-        [certified_at(each.bounds, r, plan.sigma, plan.eta) & ~each.out for r in procedure.radii]
-        for each in state.values()
-    ]
-    return np.moveaxis(np.array(kept, dtype=np.bool_), 2, 0)
 
 
 def _checked(probabilities: ArrayLike, labels: ArrayLike, classes: int) -> tuple[FloatArray, IntArray]:

@@ -17,12 +17,12 @@ from smoothcert.evidence import RunDirectory
 from smoothcert.evidence.events import REPEATED
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import Columns, columns_of, in_blocks
-from smoothcert.evidence.outcomes import Outcomes, derived, joined, outcomes_by_k, seen, taken_at
+from smoothcert.evidence.outcomes import Outcomes, derived, joined, outcomes_by_k, seen
 from smoothcert.evidence.results import Certificates, results_record
 from smoothcert.formats.line import Line, Votes
 from smoothcert.formats.results import FORMAT, form_of
 from smoothcert.formats.strict import parse, read_bytes
-from smoothcert.stats import Bounds, Plan, Tally, bounds, r_max
+from smoothcert.stats import Bounds, Plan, Tally, bounds, r_max, taken_at
 from smoothcert.stats.rounding import full
 from smoothcert.verify import plain
 from smoothcert.verify.keys import compare, some
@@ -64,7 +64,7 @@ def check_block(spec: Spec, lines: Sequence[Line], columns: Columns, sigma: floa
     found = derived(spec, votes, sigma, ks)
     checked, faults = 0, []
     for k in ks:
-        claimed = _claimed(votes.votes, found[k].plan, k)
+        claimed = _claimed(votes.votes.tally, found[k].plan, k)
         check = _Check(spec, found[k], plain.levels(spec.looks, spec.request.alpha), r_max(found[k].plan, k))
         decided = {r: found[k].certified_correct(r).tolist() for r in spec.request.radius}
         for i, line in enumerate(lines):
@@ -126,7 +126,8 @@ class _Check:
     def against(self, i: int, walked: Walked) -> list[str]:
         """Return the faults of the running bounds and the radius of image i."""
         faults, (q, rivals), plan, r = [], walked, self.found.plan, float(self.found.radius[i])
-        if q != self.found.bounds.q[i] or rivals != self.found.bounds.u[i].tolist():
+        held = self.found.bounds
+        if held is None or q != held.q[i] or rivals != held.u[i].tolist():
             faults.append("the running bounds of the two implementations differ")
         if not plain.is_radius(r / plan.sigma, q, rivals, plan.eta):
             faults.append(f"{r:.9g} is not the largest radius that the bounds certify")

@@ -159,20 +159,21 @@ def certificate_columns(spec: Spec, found: Outcomes) -> dict[str, Any]:
 
     Returns:
         outcome, radius (millionths, rounded down; 0 if nothing is certified), reached (number of radii of the spec
-        that are certified), least (lower bound of the probability of the label in millionths, rounded down) and most
-        (upper bounds of its k rivals, rounded up).
+        that are certified), and where the rule has bounds: least (lower bound of the probability of the label in
+        millionths, rounded down) and most (upper bounds of its k rivals, rounded up).
     """
     order = listed(spec)
     ours = np.isin(found.index, order)
     m, places = len(order), np.searchsorted(order, found.index[ours])
     held = np.where(~found.wrong & (found.radius > 0), found.radius, 0.0)
-    values = {
+    values: dict[str, tuple[Any, int]] = {
         "outcome": (np.where(found.wrong, WRONG, np.where(found.abstained, ABSTAINED, CERTIFIED)), UNDECIDED),
         "radius": (micro_down(held), 0),
         "reached": (sum(found.certified_correct(r).astype(np.int64) for r in spec.request.radius), 0),
-        "least": (MICRO - micro_up(found.bounds.q), 0),
-        "most": (micro_up(found.bounds.u), MICRO),
     }
+    if found.bounds is not None:
+        values["least"] = MICRO - micro_up(found.bounds.q), 0
+        values["most"] = micro_up(found.bounds.u), MICRO
     columns = {}
     for name, (decided, without_line) in values.items():
         column = np.full((m, *np.shape(decided)[1:]), without_line)

@@ -31,7 +31,8 @@ class CertificateView {
       statement(view),
       ...(view.outcome === CERTIFIED ? [make("p", {}, radiusInWords(view.radius))] : []),
       factList(view),
-      ...(view.n ? [votesTable(view), boundsTable(view)] : []),
+      ...(view.n ? [votesTable(view)] : []),
+      ...(view.n && view.most ? [boundsTable(view)] : []),
       this.others(view, levels),
     );
   }
@@ -56,7 +57,8 @@ function votesOf(i, columns) {
 
 function boundsOf(i, columns, k) {
   const { outcome, radius, reached, least, most } = columns;
-  return { outcome: outcome[i], radius: radius[i], reached: reached[i], least: least[i], most: Array.from(most.subarray(i * k, (i + 1) * k)) };
+  const bounds = most ? { least: least[i], most: Array.from(most.subarray(i * k, (i + 1) * k)) } : {};
+  return { outcome: outcome[i], radius: radius[i], reached: reached[i], ...bounds };
 }
 
 function hashText(hash, i) {
