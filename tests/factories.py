@@ -22,6 +22,7 @@ from smoothcert.evidence.events import (
     utc_now,
 )
 from smoothcert.evidence.ledger import Ledger, LedgerWriter
+from smoothcert.evidence.outcomes import grid_of
 from smoothcert.evidence.run import PLANNED, Run, settings_of
 from smoothcert.evidence.seal import seal_facts, seal_run
 from smoothcert.formats.line import Line
@@ -35,6 +36,16 @@ PASSED = {"self_test": {"bit_equal": True}, "noise_test": {"passed": True, "valu
 LOOKS = {"looks": (131, 197, 296, 444, 666, 1000), "fixed": (1000,)}
 
 
+def looks_of(settings):
+    """Return the looks up to 1000 samples of a run with these settings."""
+    if settings.get("bound") != "betting" or settings["stopping"] == "fixed":
+        return LOOKS[settings["stopping"]]
+    found = [1000]
+    while (n := found[0] * 10 // 11) >= 100:
+        found.insert(0, n)
+    return tuple(found)
+
+
 def labels_sha256(labels):
     """Return the hash of labels, written out: shape and dtype in words, then little-endian int64."""
     array = np.asarray(labels, dtype="<i8")
@@ -45,7 +56,11 @@ def make_spec(labels=(0, 1, 2, 0, 1), classes=4, looks=(100, 200), grouped=False
     """Return a spec of images with these labels; `settings` are those of its request."""
     request = make_request(**{"model": "nets:net", "data": "d.npz", "sigma": "0.25", "n_max": looks[-1], **settings})
     eta = (lambda s: 0.0) if request.noise == "float" else (lambda s: np.prod(SHAPE) * THRESHOLDS[s] * 2.0**-64)
+    grids = [grid_of(request, looks, float(sigma), float(eta(sigma))) for sigma in request.sigma]
+    betting = request.bound == "betting"
     return Spec(
+        minor=3 if betting else 0,
+        grid=tuple(grids) if betting else (),
         smoothcert="0.1.0",
         request=request,
         looks=looks,
@@ -205,7 +220,7 @@ def make_run(
     rng = np.random.default_rng(seed)
     settings = {"sigma": "0.25,0.5", "stopping": "looks", "radius": "0.1,0.25,0.5", **settings}
     labels = np.arange(images) % classes
-    spec = make_spec(labels.tolist(), classes=min(classes, 10), looks=LOOKS[settings["stopping"]], **settings)
+    spec = make_spec(labels.tolist(), classes=min(classes, 10), looks=looks_of(settings), **settings)
     facts = {
         "class_names": tuple(f"kind {c}" for c in range(classes)),
         "class_counts": tuple(np.bincount(labels, minlength=classes).tolist()),
@@ -247,7 +262,7 @@ def simulate_run(
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, images)
     settings = {"sigma": "0.25,0.5", "bound": "rankcp", "radius": "0.1,0.25", "stopping": stopping, **settings}
-    spec = make_spec(labels.tolist(), classes, LOOKS[stopping], seed=seed, grouped=bool(groups), **settings)
+    spec = make_spec(labels.tolist(), classes, looks_of(settings), seed=seed, grouped=bool(groups), **settings)
     data = spec.data.model_copy(update={"subgroups": tuple(subgroups or ())})
     spec = spec.model_copy(update={"data": data})
     run = create_run(path, spec, {"threads": 1}, sign_lock=sign_lock)

@@ -131,3 +131,31 @@ def test_hostile_text_never_raises_anything_else(text):
 )
 def test_only_images_that_this_package_drew_are_called_synthetic(reference, synthetic):
     assert make_spec().data.model_copy(update={"reference": reference}).synthetic is synthetic
+
+
+BETTING = make_spec(sigma="0.25,1", bound="betting", price=5)
+
+
+def test_the_grid_of_betting_is_in_the_spec_and_other_specs_have_no_new_key():
+    record = json.loads(BETTING.to_json())
+    assert [record["minor"], len(record["grid"]), record["request"]["price"]] == [3, 2, 5.0]
+    assert "stop" not in record["request"]
+    assert read_spec(BETTING.to_json()) == BETTING
+    assert BETTING.grid_at(1.0) == tuple(record["grid"][1])
+    assert SPEC.grid_at(1.0) == ()
+    assert not {"grid", "minor"} & json.loads(SPEC.to_json()).keys()
+
+
+GRID = [list(each) for each in BETTING.grid]
+
+
+@pytest.mark.parametrize(
+    "grid", [[], GRID[:1], [[0.2, 0.1], GRID[1]], [[0.0, 0.1], GRID[1]], [GRID[0], [10.1]], [list(range(1, 5000)), [1]]]
+)
+def test_a_grid_that_contradicts_its_run_is_refused(grid):
+    record = {**json.loads(BETTING.to_json()), "grid": grid}
+    with refuses("E-SPEC-004", match="grid: "):
+        read_spec(json.dumps(record))
+    other = {**json.loads(SPEC.to_json()), "grid": GRID}
+    with refuses("E-SPEC-004", match="grid: "):
+        read_spec(json.dumps(other))

@@ -37,7 +37,7 @@ REFUSALS = {
     "seed: expected a whole number from 0 to 2^64 - 1, got 18446744073709551616.": {"seed": 2**64},
     "seed: expected a whole number from 0 to 2^64 - 1, got -1.": {"seed": -1},
     "quantise: expected 8, 12 or 16 bits, got 10.": {"quantise": 10},
-    "bound: input should be 'rankcp', 'simuem' or 'cohen', got 'exact'.": {"bound": "exact"},
+    "bound: input should be 'rankcp', 'simuem', 'cohen' or 'betting', got 'exact'.": {"bound": "exact"},
     "target: input should be 'auto', 'prediction' or 'label', got 'both'.": {"target": "both"},
     "stopping: input should be 'looks' or 'fixed', got 'never'.": {"stopping": "never"},
     "noise: input should be 'grid' or 'float', got 'uniform'.": {"noise": "uniform"},
@@ -46,6 +46,11 @@ REFUSALS = {
     "compile: input should be 'off' or 'on', got 'yes'.": {"compile": "yes"},
     "model: input should be a valid string, got 3.": {"model": 3},
     "nmax: there is no such setting.": {"nmax": 1000},
+    "k: expected at most 50 with bound = betting, got 51.": {"k": 51, "bound": "betting"},
+    "stop: expected none with stopping = fixed, which has one look, got never.": {"stop": "never", "stopping": "fixed"},
+    "stop: expected futility or never with bound = rankcp, got worth.": {"stop": "worth"},
+    "price: expected none unless stop is worth, as with bound = betting; leave it out.": {"price": 1000},
+    "price: expected samples above 0 and at most 1,000,000,000,000, got 0.": {"price": 0, "bound": "betting"},
 }
 
 
@@ -133,3 +138,12 @@ def test_plain_settings_read_back_and_keep_noise_levels_as_typed():
 def test_a_request_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         asked().alpha = 0.1
+
+
+def test_what_stops_by_default_and_which_class_is_certified():
+    assert (asked().stops_by, asked(bound="betting").stops_by) == ("futility", "worth")
+    assert asked(bound="betting", n_max=1000).worth_samples == 3000
+    assert asked(bound="betting", price=7).worth_samples == 7
+    assert asked(bound="betting", k="1,3").targets == {1: "label", 3: "label"}
+    assert asked(bound="betting", target="prediction").selects
+    assert not asked(bound="betting").selects

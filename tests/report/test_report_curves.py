@@ -8,7 +8,7 @@ from refusals import refuses
 from smoothcert.evidence.outcomes import Outcomes, plan_of
 from smoothcert.report.curves import curve, curve_of, intervals
 from smoothcert.stats import Bounds, interval, r_max
-from smoothcert.stats.rules import CertifiedByBounds
+from smoothcert.stats.bounds_rule import CertifiedByBounds
 
 KINDS = (
     {"stopping": "looks"},
@@ -93,7 +93,7 @@ def test_where_sampling_stops_early_the_line_ends_at_the_last_attainable_radius(
 
 
 def outcomes_of(spec, radius, nudge=1.0):
-    """Outcomes with given radii, nudged, whose bounds decide exactly at the same places: Cohen's bound, q = Phi(-R / sigma)."""
+    """Outcomes with given radii, nudged, whose bounds decide at the same places: Cohen's bound, q = Phi(-R / sigma)."""
     from scipy.special import ndtr
 
     m = len(radius)

@@ -42,8 +42,8 @@ BY_VERB = dict.fromkeys(("certify", "check", "plan", "resume"), GROUPS)
 BY_VERB |= {"train": TRAINING_GROUPS, "train-denoiser": DENOISER_GROUPS}
 """The verbs whose flags come in groups; the flags of others are few."""
 RARE = (
-    *("weights", "arch", "input-range", "mean", "std", "layout", "channels", "output", "quantise", "window"),
-    *("target", "stopping", "n0", "noise", "primary", "criteria", "compile"),
+    *("weights", "arch", "input-range", "mean", "std", "layout", "channels", "output", "crop", "quantise", "window"),
+    *("target", "stopping", "stop", "price", "n0", "noise", "primary", "criteria", "compile"),
     *("address", "worker-timeout", "sign-lock", "print-config"),
     *("weight-decay", "label-smoothing", "consistency", "entropy"),
     *("for-arch", "denoiser-weights", "denoiser-range", "pretrain", "mse-weight", "average", "estimate-every"),

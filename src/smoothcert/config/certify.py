@@ -46,6 +46,9 @@ class Criterion(Place):
 SMALLEST_FIRST_LOOK = 100
 MOST_ENTRIES = 2_000
 """Largest number of entries of a results table: each takes time, and a joint bound over more says little."""
+MOST_BET_ON = 50
+"""Largest k for which the arithmetic of betting is covered."""
+MOST_PRICE = 10**12
 MOST_SHOWN = 6
 """Values of a list that a message shows."""
 
@@ -64,15 +67,21 @@ class CertifyConfig(Frozen):
     """Top-k certificates. All are derived from the same votes; alpha holds for each k."""
     target: Literal["auto", "prediction", "label"] = "auto"
     """Class that is certified. prediction: the class the smoothed classifier returns. label: the reference label. auto:
-    prediction for k = 1, label for k > 1."""
+    label with betting; for the other bounds prediction for k = 1, label for k > 1."""
     alpha: Alpha = 0.001
     """Error probability per certificate. For each image, the probability over its own noise that its certificate is
     wrong is at most alpha."""
-    bound: Literal["rankcp", "simuem", "cohen"] = "rankcp"
-    """Confidence bounds. Those behind a certificate."""
+    bound: Literal["rankcp", "simuem", "cohen", "betting"] = "rankcp"
+    """Rule behind a certificate. Confidence bounds, or betting: each radius of a grid is tested by bets against it."""
     stopping: Literal["looks", "fixed"] = "looks"
     """When sampling of an image stops. looks: as soon as the image is decided, with the same guarantee. fixed: after
     n_max samples."""
+    stop: Literal["worth", "futility", "never"] | None = None
+    """When an undecided image is given up. worth (with betting, and its default): more samples cost more than a
+    certificate is worth. futility (default of the other bounds): no open radius can be reached. never: all looks are
+    taken."""
+    price: float | None = None
+    """Samples that one certificate is worth. With --stop worth (default: 3 n_max)."""
     n0: Count = 100
     """Noise samples per image to select the class."""
     n_max: Count = 100_000
@@ -142,12 +151,36 @@ class CertifyConfig(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _stops(self) -> Self:
+        if self.bound == "betting" and max(self.k) > MOST_BET_ON:
+            raise ValueError(f"k: expected at most {MOST_BET_ON} with bound = betting, got {max(self.k)}")
+        if self.stop is not None and self.stopping == "fixed":
+            raise ValueError(f"stop: expected none with stopping = fixed, which has one look, got {self.stop}")
+        if self.stop == "worth" and self.bound != "betting":
+            raise ValueError(f"stop: expected futility or never with bound = {self.bound}, got worth")
+        if self.price is not None and (self.stopping == "fixed" or self.stops_by != "worth"):
+            raise ValueError("price: expected none unless stop is worth, as with bound = betting; leave it out")
+        if self.price is not None and not 0 < self.price <= MOST_PRICE:
+            raise ValueError(f"price: expected samples above 0 and at most {MOST_PRICE:,}, got {self.price:g}")
+        return self
+
+    @model_validator(mode="after")
     def _places(self) -> Self:
         named = [("primary", self.primary)] if self.primary else []
         for name, place in [*named, *(("criteria", each) for each in self.criteria)]:
             if place.sigma not in self.sigma or place.k not in self.k or place.radius not in self.radius:
                 raise ValueError(f"{name}: expected a sigma, k and radius of this run, got {place.words}")
         return self
+
+    @property
+    def stops_by(self) -> Literal["worth", "futility", "never"]:
+        """When an undecided image is given up: `stop`, or the default of the bound."""
+        return self.stop or ("worth" if self.bound == "betting" else "futility")
+
+    @property
+    def worth_samples(self) -> float:
+        """Samples that one certificate is worth: `price`, or 3 n_max."""
+        return 3.0 * self.n_max if self.price is None else self.price
 
     @property
     def first_radius(self) -> float:
@@ -177,7 +210,7 @@ class CertifyConfig(Frozen):
     def target_of(self, k: int) -> Target:
         """Return which class is certified at k: the smoothed prediction, or the reference label."""
         if self.target == "auto":
-            return "prediction" if k == 1 else "label"
+            return "prediction" if k == 1 and self.bound != "betting" else "label"
         return self.target
 
 

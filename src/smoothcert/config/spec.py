@@ -19,7 +19,11 @@ from smoothcert.import_factory import FACTORY
 
 NOTHING = f"sha256:{hashlib.sha256().hexdigest()}"
 """The hash of a state dict without tensors, which identifies nothing."""
-MOST_LOOKS = 64
+MOST_LOOKS = 128
+MOST_RATIO = 10
+"""Largest radius of a grid, in units of sigma: no number of votes attains it."""
+MOST_RADII = 4096
+"""Radii of a grid: its steps and all radii that are asked for."""
 MOST_NAMED = 1000
 """Items of a list that are searched for unknown keys; no run has more classifiers."""
 
@@ -133,6 +137,8 @@ class Spec(Frozen):
     smoothcert: str
     request: Request
     looks: tuple[int, ...]
+    grid: tuple[tuple[float, ...], ...] = ()
+    """For betting: the radii that are decided at each noise level."""
     seed: int
     seed_source: Literal["operating system", "user"]
     models: tuple[ModelFacts, ...]
@@ -174,6 +180,10 @@ class Spec(Frozen):
             if model.sigma == sigma:
                 return model
         raise SpecError(f"Expected one of the run's noise levels {self.request.sigma}, got {sigma}.", code="E-SPEC-002")
+
+    def grid_at(self, sigma: float) -> tuple[float, ...]:
+        """Return the radii that betting decides at a noise level; none for other bounds."""
+        return self.grid[self.request.sigma.index(sigma)] if self.grid else ()
 
     def to_json(self) -> str:
         """Return the canonical text of `spec.json`, including keys that only a newer version knows."""
@@ -291,6 +301,16 @@ def _contradictions(spec: Spec) -> Iterator[str]:
     looks = (0, *spec.looks)
     if not 2 <= len(looks) <= MOST_LOOKS or looks[-1] > MOST or not all(a < b for a, b in pairwise(looks)):
         yield f"looks: expected fewer than {MOST_LOOKS} sample numbers from 1 to {MOST:,}, increasing"
+    if len(spec.grid) != (len(request.sigma) if request.bound == "betting" else 0):
+        yield "grid: expected the radii of each noise level with bound = betting, else none"
+    if any(len(radii) > MOST_RADII or not _increasing(radii) for radii in spec.grid):
+        yield f"grid: expected at most {MOST_RADII} radii above 0 at each noise level, increasing"
+    if any(radii and radii[-1] > MOST_RATIO * sigma for radii, sigma in zip(spec.grid, request.sigma, strict=False)):
+        yield f"grid: expected radii of at most {MOST_RATIO} sigma"
+
+
+def _increasing(radii: tuple[float, ...]) -> bool:
+    return all(a < b < math.inf for a, b in pairwise((0.0, *radii)))
 
 
 def _distinct(indices: tuple[int, ...], count: int) -> bool:

@@ -34,6 +34,7 @@ from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.evidence.creation import create_run
 from smoothcert.evidence.directory import refuse_occupied
 from smoothcert.evidence.events import LOCKED, RESUMED, SIGNED, STARTED, append_event, environment
+from smoothcert.evidence.outcomes import grid_of
 from smoothcert.evidence.run import PLANNED, difference, first_unnamed
 from smoothcert.evidence.seal import expect_key
 from smoothcert.evidence.soundness import own_faults
@@ -45,6 +46,7 @@ from smoothcert.sampling.bundled_parts import FILES, refuse_needless_denoiser
 from smoothcert.sampling.identity import check_source
 from smoothcert.sampling.recipe import differences
 from smoothcert.stats import schedule
+from smoothcert.stats.sequential import BETTING
 from smoothcert.version import __version__
 
 
@@ -177,16 +179,18 @@ def _check_planned(plan: Forecast | None, spec: Spec) -> None:
 
 def freeze_spec(work: Workload) -> Spec:
     """Return the spec of a run: the request and all facts that are known before the first image."""
-    request = work.request
-    given = request.seed is not None
+    request, models = work.request, model_facts(work)
+    given, looks = request.seed is not None, schedule(request.n_max, request.stopping, request.bound)
+    grids = [grid_of(request, looks, model.sigma, model.eta) for model in models]
     return Spec(
         minor=MINOR,
         smoothcert=__version__,
         request=request,
-        looks=schedule(request.n_max, request.stopping),
+        looks=looks,
+        grid=tuple(grids) if request.bound == BETTING else (),
         seed=request.seed if request.seed is not None else secrets.randbits(64),
         seed_source="user" if given else "operating system",
-        models=with_probes(work, model_facts(work)),
+        models=with_probes(work, models),
         data=data_facts(work.images),
         recipe=work.recipe,
     )

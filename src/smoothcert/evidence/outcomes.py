@@ -15,11 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.config import Production, Spec
+from smoothcert.config.certify import CertifyConfig
 from smoothcert.evidence.line_store import Columns, columns_of, in_blocks
 from smoothcert.formats.line import Line
-from smoothcert.stats import Bounds, Certificate, Certified, Plan, StoredVotes, Tally, prediction_looks, rule_of
+from smoothcert.stats import (
+    Bounds,
+    Certificate,
+    Certified,
+    Plan,
+    StoredVotes,
+    Tally,
+    prediction_looks,
+    rule_of,
+    schedule,
+)
+from smoothcert.stats.betting.grid import radius_grid
 from smoothcert.stats.prediction import prediction_power
 from smoothcert.stats.rounding import round_down
+from smoothcert.stats.sequential import BETTING
 
 Mask = NDArray[np.bool_]
 
@@ -89,9 +102,34 @@ class Outcomes:
 
 def plan_of(spec: Spec, sigma: float) -> Plan:
     """Return the statistical plan of one noise level of a run."""
-    request = spec.request
-    eta = spec.model_at(sigma).eta
-    return Plan(spec.looks, request.alpha, request.bound, spec.classes, float(sigma), eta)
+    return _plan(spec.request, spec.looks, (spec.classes, float(sigma), spec.model_at(sigma).eta), spec.grid_at(sigma))
+
+
+def planned(settings: CertifyConfig, classes: int, sigma: float, eta: float = 0.0) -> Plan:
+    """Return the statistical plan of one noise level of a run with these settings, not locked yet.
+
+    Args:
+        settings: what is certified.
+        classes: number of classes.
+        sigma: noise level.
+        eta: total-variation distance of the noise drawn from Gaussian noise, for one noisy image.
+    """
+    looks = schedule(settings.n_max, settings.stopping, settings.bound)
+    grid = grid_of(settings, looks, float(sigma), eta)
+    return _plan(settings, looks, (classes, float(sigma), eta), grid)
+
+
+def grid_of(settings: CertifyConfig, looks: tuple[int, ...], sigma: float, eta: float) -> tuple[float, ...]:
+    """Return the radii that are decided at a noise level; none if the bound decides every radius."""
+    if settings.bound != BETTING:
+        return ()
+    return radius_grid(settings.radius, settings.k, sigma, settings.alpha, looks, eta)
+
+
+def _plan(
+    settings: CertifyConfig, looks: tuple[int, ...], level: tuple[int, float, float], grid: tuple[float, ...]
+) -> Plan:
+    return Plan(looks, settings.alpha, settings.bound, *level, grid, settings.stops_by, settings.worth_samples)
 
 
 def only_at_least(spec: Spec, r: float) -> bool:

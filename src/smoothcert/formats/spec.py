@@ -8,6 +8,8 @@ are always present.
 * `minor`+: int, minor version of the format that wrote it; 0 where left out.
 * `smoothcert`: str, version that locked it.
 * `looks`: list of int, sample numbers of the looks, increasing.
+* `grid`+: list of list of number, for betting: the L2 radii that are decided at each noise level, increasing, in the
+  order of `request.sigma`.
 * `seed`: int of 64 bits, and `seed_source`: "operating system" or "user".
 * `request`: the settings.
     `model`, `data`: str, classifier and images as given. `weights`, `arch`: str or null.
@@ -17,8 +19,9 @@ are always present.
     `channels`+: "RGB" or "BGR". `output`+: "logit" or "probability". `subgroup`+: list of str. `denoiser`+,
     `denoiser_weights`+: str. `denoiser_range`+: [lowest, highest].
     `sigma`: list of number, in units of the [0, 1] range. `radius`: list of number, L2, same units. `k`: list of int.
-    `target`: "auto", "prediction" or "label". `alpha`: number. `bound`: "rankcp", "simuem" or "cohen".
-    `stopping`: "looks" or "fixed". `n0`, `n_max`: int. `seed`: int or null. `noise`: "grid" or "float".
+    `target`: "auto", "prediction" or "label". `alpha`: number. `bound`: "rankcp", "simuem", "cohen" or
+    "betting". `stopping`: "looks" or "fixed". `stop`+: "worth", "futility" or "never". `price`+: number, samples that
+    one certificate is worth. `n0`, `n_max`: int. `seed`: int or null. `noise`: "grid" or "float".
     `precision`: "fp32", "bf16" or "fp16". `batch_size`: int or null. `device`: "auto", "cpu" or "cuda".
     `compile`: "off" or "on".
     `primary`+: object with `sigma`, `radius`, `k`. `criteria`+: list of objects with these and `at_least`: fraction,
@@ -57,13 +60,13 @@ from smoothcert.formats.strict import parse
 
 FORMAT: Literal[1] = 1
 MINOR = 3
-"""Raised by one with each addition of keys. 0: version 0.1.0. 1: hashes of states. 2: denoisers. 3: probes."""
+"""Raised by one with each addition of keys. 0: version 0.1.0. 1: hashes of states. 2: denoisers. 3: probes, betting."""
 LARGEST = 1 << 26
 """Bytes of a spec.json: the indices of some million images."""
 LATER = {
     "request": (
         *("primary", "criteria", "input_range", "mean", "std", "layout", "channels", "output"),
-        *("resize", "crop", "window", "subgroup", "denoiser", "denoiser_weights", "denoiser_range"),
+        *("resize", "crop", "window", "subgroup", "denoiser", "denoiser_weights", "denoiser_range", "stop", "price"),
     ),
     "data": ("subgroups", "source_sha256"),
     "models": ("adapted", "source_sha256", "state_sha256", "denoiser", "probe"),
@@ -73,7 +76,7 @@ LATER = {
 
 def spec_text(record: dict[str, Any]) -> str:
     """Return the canonical text of a spec; keys of `LATER` are left out if unset."""
-    kept = {name: value for name, value in record.items() if value or name != "minor"}
+    kept = {name: value for name, value in record.items() if value or name not in ("minor", "grid")}
     for part, names in LATER.items():
         parts = kept[part]
         shown = [_set(each, names) for each in (parts if isinstance(parts, list) else [parts])]

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from smoothcert.config import Request
+from smoothcert.evidence.outcomes import planned
 from smoothcert.formats.plan import AttainableRadius, Power
 from smoothcert.stats import (
     Bounds,
@@ -19,7 +20,6 @@ from smoothcert.stats import (
     r_max,
     running,
     samples_needed,
-    schedule,
     upper_bound,
 )
 from smoothcert.stats.radius import probabilities_at
@@ -32,9 +32,7 @@ _FAIL = 0.05  # 95 % power
 
 def procedure_of(request: Request, sigma: float, classes: int, eta: float = 0.0) -> Procedure:
     """Return the procedure of a run at one noise level."""
-    looks = schedule(request.n_max, request.stopping)
-    plan = Plan(looks, request.alpha, request.bound, classes, float(sigma), eta)
-    return Procedure(plan, request.targets, request.radius, request.n0)
+    return Procedure(planned(request, classes, sigma, eta), request.targets, request.radius, request.n0)
 
 
 def attainable_radius(procedure: Procedure, k: int, r: float) -> AttainableRadius:

@@ -76,7 +76,7 @@ class SmoothedClassifier(Smoothing):
         precision: Literal["fp32", "bf16", "fp16"] = "fp32",
         batch_size: int | None = None,
         compile: bool = False,
-        bound: Literal["rankcp", "simuem", "cohen"] = "rankcp",
+        bound: Literal["rankcp", "simuem", "cohen", "betting"] = "rankcp",
         n0: int = 100,
         seed: int | None = None,
     ) -> None:
@@ -95,7 +95,7 @@ class SmoothedClassifier(Smoothing):
             precision: arithmetic of the base classifier; part of what is certified.
             batch_size: noise samples per forward pass; None: 512, fewer for large images.
             compile: `torch.compile` the base classifier.
-            bound: confidence bounds behind a certificate: "rankcp", "simuem" or "cohen".
+            bound: confidence bounds behind a certificate, "rankcp", "simuem" or "cohen"; or "betting".
             n0: noise samples that select the class that is certified.
             seed: 64-bit seed, to reproduce results; None: fresh noise from the operating system's entropy at each call.
                 With a seed, results depend on how many images this object has seen: no two share their noise.

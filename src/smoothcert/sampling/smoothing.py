@@ -15,6 +15,7 @@ from torch import nn
 from smoothcert.config import CertifyConfig, Recipe, RuntimeConfig, Target
 from smoothcert.config.values import make
 from smoothcert.errors import DataError, ModelError, SpecError
+from smoothcert.evidence.outcomes import planned
 from smoothcert.models import Classifier
 from smoothcert.models.denoisers.check import FEW, check_denoiser
 from smoothcert.noise import make_noise
@@ -24,7 +25,7 @@ from smoothcert.sampling.protocol import ImageVotes, PredictionRule, PredictionV
 from smoothcert.sampling.recipe import Forward, choose_recipe, prepare
 from smoothcert.sampling.sampler import Sampler, Source
 from smoothcert.sampling.scheduler import Scheduler
-from smoothcert.stats import Certificate, Plan, Prediction, certify_counts, prediction_looks, schedule
+from smoothcert.stats import Certificate, Prediction, certify_counts, prediction_looks
 
 if TYPE_CHECKING:
     from smoothcert.evidence.bundle.record import Bundle
@@ -191,8 +192,8 @@ class Smoothing(nn.Module):
         given = {"k": (k,), "radius": tuple(radii), "n_max": n_max, "alpha": alpha}
         settings = make(CertifyConfig, **{**self._settings.model_dump(), **given})
         eta = make_noise(settings.noise, self.sigma, self._levels, 0).eta(pixels[0].size)
-        plan = Plan(schedule(n_max), settings.alpha, settings.bound, self.num_classes, self.sigma, eta)
-        target: Target = "label" if labelled and k > 1 else "prediction"
+        plan = planned(settings, self.num_classes, self.sigma, eta)
+        target: Target = settings.target_of(k) if labelled else "prediction"
         return Protocol(plan, {k: target}, settings.radius, settings.n0)
 
     def _labels(self, labels: Sequence[int] | None, m: int) -> list[int | None]:

@@ -11,12 +11,14 @@ arXiv:1902.02918) and of Jia et al. (ICLR 2020, arXiv:1912.09899); `claims` comb
 
 from smoothcert.stats.binomial import interval, lower_bound, upper_bound
 from smoothcert.stats.bounds import BOUNDS, Bounds, Tally, bounds, tally
+from smoothcert.stats.bounds_rule import final_bounds, taken_at
 from smoothcert.stats.certificate import Certificate, certify_counts, radii_from_counts
 from smoothcert.stats.population import Claim, claims, population_bound, sample_bound
 from smoothcert.stats.power import power, r_max_fixed, samples_needed, votes_needed
 from smoothcert.stats.prediction import Prediction, predict_counts, prediction_looks
 from smoothcert.stats.radius import certified_at, radius
-from smoothcert.stats.rules import Certified, Rule, final_bounds, r_max, rule_of, taken_at
+from smoothcert.stats.rule import Certified, Rule
+from smoothcert.stats.rules import r_max, rule_of
 from smoothcert.stats.sequential import Plan, running, schedule
 from smoothcert.stats.simulate import Procedure, Simulated, simulate
 from smoothcert.stats.votes import StoredVotes

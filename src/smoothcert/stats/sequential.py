@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,18 +28,23 @@ from smoothcert.stats.binomial import FloatArray, lower_bound
 from smoothcert.stats.bounds import BOUNDS, Bounds, Tally, bounds
 from smoothcert.stats.radius import certified_at, radius
 
+BETTING = "betting"
+"""The rule that has no confidence bounds (`stats.betting`)."""
 FIRST_LOOK = 100  # minimum number of samples of a look
 GROWTH = (2, 3)  # each look has two thirds of the samples of the next
+BETTING_GROWTH = (10, 11)  # betting divides no alpha among looks, so they can be closer
+Stop = Literal["worth", "futility", "never"]
 LAST_SHARE = 0.3  # of alpha, spent at the last look
 _SHAVE = 1 - 1e-12  # keeps the float sum of the spent alpha at or below alpha
 
 
-def schedule(n_max: int, stopping: str = "looks") -> tuple[int, ...]:
-    """Sample numbers of the looks, built backwards from n_max by factors of 1.5.
+def schedule(n_max: int, stopping: str = "looks", bound: str = "rankcp") -> tuple[int, ...]:
+    """Sample numbers of the looks, built backwards from n_max by factors of 1.5; of 1.1 for betting.
 
     Args:
         n_max: maximum number of noise samples per image; >= 100 for "looks", >= 1 for "fixed".
         stopping: "looks", or "fixed" for a single look at n_max.
+        bound: one of `BOUNDS`, or "betting".
 
     Returns:
         Increasing sample numbers; the last is n_max.
@@ -58,8 +64,8 @@ def schedule(n_max: int, stopping: str = "looks") -> tuple[int, ...]:
         raise SpecError(
             f"expected n_max >= {least} with stopping = {stopping}, got {n_max}; raise n_max", code="E-SPEC-089"
         )
-    backwards = [n_max]
-    while stopping == "looks" and (n := backwards[-1] * GROWTH[0] // GROWTH[1]) >= FIRST_LOOK:
+    (less, more), backwards = BETTING_GROWTH if bound == BETTING else GROWTH, [n_max]
+    while stopping == "looks" and (n := backwards[-1] * less // more) >= FIRST_LOOK:
         backwards.append(n)
     return tuple(reversed(backwards))
 
@@ -99,10 +105,14 @@ class Plan:
     Attributes:
         looks: increasing sample numbers, e.g. from `schedule`.
         alpha: error probability of one certificate, in (0, 1), for each k.
-        bound: one of `BOUNDS`.
+        bound: one of `BOUNDS`, or "betting".
         classes: number of classes c, >= 2.
         sigma: noise standard deviation, > 0, in units of the [0, 1] range.
         eta: total-variation distance of the noise drawn from Gaussian noise, for one noisy image, >= 0.
+        grid: increasing L2 radii that are decided, for betting; for the others every radius is.
+        stop: when an image draws no further: when going on is not worth its samples ("worth", betting only), when no
+            open radius is plausible any more ("futility"), or at the last look ("never"). Power only.
+        price: samples that one certificate is worth, > 0, for "worth".
 
     Raises:
         SpecError: if a value is out of range.
@@ -118,14 +128,27 @@ class Plan:
     classes: int
     sigma: float
     eta: float = 0.0
+    grid: tuple[float, ...] = ()
+    stop: Stop = "futility"
+    price: float = math.inf
 
     def __post_init__(self) -> None:
         if not self.looks or any(b <= a for a, b in itertools.pairwise((0, *self.looks))):
             raise SpecError(f"expected increasing positive looks, got {self.looks}", code="E-SPEC-081")
         if not 0 < self.alpha < 1:
             raise SpecError(f"expected alpha strictly between 0 and 1, got {self.alpha}", code="E-SPEC-079")
-        if self.bound not in BOUNDS:
-            raise SpecError(f"expected bound to be one of {', '.join(BOUNDS)}, got {self.bound!r}", code="E-SPEC-061")
+        if self.bound not in (*BOUNDS, BETTING):
+            raise SpecError(
+                f"expected bound to be one of {', '.join(BOUNDS)}, {BETTING}, got {self.bound!r}", code="E-SPEC-143"
+            )
+        if any(not a < b < math.inf for a, b in itertools.pairwise((0.0, *self.grid))):
+            raise SpecError(f"expected a grid of increasing positive radii, got {self.grid}", code="E-SPEC-140")
+        if self.stop not in get_args(Stop) or (self.stop == "worth" and self.bound != BETTING):
+            raise SpecError(
+                f"expected stop to be futility or never, or worth with betting, got {self.stop!r}", code="E-SPEC-141"
+            )
+        if not self.price > 0:
+            raise SpecError(f"expected a price above 0, got {self.price}", code="E-SPEC-142")
         if self.classes < 2:
             raise SpecError(f"expected at least 2 classes, got {self.classes}", code="E-SPEC-093")
         if not (self.sigma > 0 and self.eta >= 0):
@@ -167,6 +190,8 @@ def undecided(votes: Tally, now: Bounds, radii: Sequence[float], plan: Plan, k: 
     >>> undecided(votes, now, [0.5, 1.0], plan, k=1).tolist()
     [True, False]
     """
+    if plan.stop == "never":
+        return np.asarray(votes.n < plan.looks[-1])
     futures = list(_futures(votes, now, plan, k))
     draw_on = np.zeros(votes.n.shape, dtype=np.bool_)
     for r in radii:

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from smoothcert.errors import SpecError
 from smoothcert.stats.binomial import FloatArray
 from smoothcert.stats.bounds import IntArray
-from smoothcert.stats.rules import Rule, rule_of
+from smoothcert.stats.rule import Rule
+from smoothcert.stats.rules import rule_of
 from smoothcert.stats.sequential import Plan
 
 BoolArray = NDArray[np.bool_]

@@ -133,7 +133,7 @@ class Certified(Facts):
     radii: tuple[float, ...]
     n_max: int
     alpha: float
-    bound: Literal["rankcp", "simuem", "cohen"]
+    bound: Literal["rankcp", "simuem", "cohen", "betting"]
 
 
 class Bundle(Facts):
@@ -151,7 +151,7 @@ class Bundle(Facts):
     """Probability of returning a class other than the smoothed classifier's."""
     n0: Count
     """Noise samples that select the class of a certificate."""
-    bound: Literal["rankcp", "simuem", "cohen"]
+    bound: Literal["rankcp", "simuem", "cohen", "betting"]
     """Confidence bounds behind a certificate."""
     probe: tuple[tuple[float, ...], ...] = ()
     """First logits of a few fixed images, if network or denoiser is not built in: they detect other code."""

@@ -1,0 +1,105 @@
+"""How votes become certificates: one interface for bounds on probabilities and for betting.
+
+A `Rule` belongs to one plan, one k and the radii that are to be decided. While an image is sampled, the rule says after
+each look whether to draw on (`start`, `step`); from stored looks it derives the certificates (`certificates`). The
+certificates depend on the votes, the plan and k alone, never on why sampling ended.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, Self, TypeVar
+
+from smoothcert.stats.binomial import FloatArray
+from smoothcert.stats.bounds import Bounds, IntArray
+from smoothcert.stats.sequential import BoolArray, Plan
+from smoothcert.stats.votes import StoredVotes
+
+Rows = slice | IntArray
+S = TypeVar("S")
+
+
+class Certified(ABC):
+    """What is certified for m images at one k.
+
+    Attributes:
+        radius: float (m,): certified L2 radius, not rounded; <= 0 if nothing is certified.
+        bounds: bounds of the probabilities behind it, q (m,) and u (m, k); None if the rule has none.
+    """
+
+    radius: FloatArray
+    bounds: Bounds | None
+
+    @abstractmethod
+    def at(self, r: float) -> BoolArray:
+        """Return bool (m,): certified at radius r; r = 0 means any positive radius."""
+
+    @abstractmethod
+    def of(self, rows: Rows) -> Self:
+        """Return the certificates of some images."""
+
+    @classmethod
+    @abstractmethod
+    def joined(cls, parts: Sequence[Any]) -> Self:
+        """Concatenate the certificates of consecutive blocks of images."""
+
+
+class Rule(ABC, Generic[S]):
+    """How votes become certificates at one k: fixed before the first vote is drawn."""
+
+    def __init__(self, plan: Plan, k: int, radii: Sequence[float] = ()) -> None:
+        """Store what is fixed.
+
+        Args:
+            plan: looks, alpha, bound, classes, sigma, eta.
+            k: rank of the certificate, 1 <= k < classes.
+            radii: L2 radii to decide, in units of the [0, 1] range; `certificates` does not depend on them.
+        """
+        self.plan, self.k, self.radii = plan, k, tuple(radii)
+
+    @abstractmethod
+    def start(self, images: int) -> S:
+        """Return the state of so many images without votes."""
+
+    @abstractmethod
+    def step(self, state: S, before: IntArray, after: IntArray, labels: IntArray) -> tuple[S, BoolArray]:
+        """Take one look at the votes of each image; the looks may differ.
+
+        Args:
+            state: state of m images before the look.
+            before: int (m, c): votes of each class at the look before; zeros at the first.
+            after: int (m, c): votes of each class at this look.
+            labels: int (m,): the class that is certified.
+
+        Returns:
+            The state after the look, and bool (m,): draw on to the next look. Always False at the last look.
+
+        Raises:
+            SpecError: if a sample number is not one of the plan's looks.
+        """
+
+    @abstractmethod
+    def decided(self, state: S) -> BoolArray:
+        """Return bool (m, radii): certified at each radius to decide."""
+
+    @abstractmethod
+    def rows(self, state: S, keep: Rows) -> S:
+        """Return the state of some images."""
+
+    @abstractmethod
+    def join(self, states: Sequence[S]) -> S:
+        """Concatenate the states of images."""
+
+    @abstractmethod
+    def certificates(self, votes: StoredVotes) -> Certified:
+        """Derive the certificates from stored looks.
+
+        Raises:
+            SpecError: a sample number is not one of the plan's looks.
+        """
+
+    @property
+    @abstractmethod
+    def r_max(self) -> float:
+        """Largest attainable radius R_max: that of unanimous votes at all looks; not rounded."""
