@@ -38,7 +38,7 @@ LOOKS = {"looks": (131, 197, 296, 444, 666, 1000), "fixed": (1000,)}
 
 def looks_of(settings):
     """Return the looks up to 1000 samples of a run with these settings."""
-    if settings.get("bound") != "betting" or settings["stopping"] == "fixed":
+    if settings.get("bound") != "betting":
         return LOOKS[settings["stopping"]]
     found = [1000]
     while (n := found[0] * 10 // 11) >= 100:
@@ -119,7 +119,9 @@ def denoiser_facts(reference, **changed):
     return DenoiserFacts(**{"reference": reference, **facts, **changed})
 
 
-def make_line(index=0, label=0, selection=None, looks=(), sigma=0.25, group=None, worker="local-0", seconds=0.5):
+def make_line(
+    index=0, label=0, selection=None, looks=(), sigma=0.25, group=None, worker="local-0", seconds=0.5, compact=False
+):
     """Return a ledger line; `selection` and each look are votes by class."""
     return Line(
         sigma=sigma,
@@ -132,6 +134,7 @@ def make_line(index=0, label=0, selection=None, looks=(), sigma=0.25, group=None
         seconds=seconds,
         worker=worker,
         at="2026-01-02T03:04:05Z",
+        compact=compact,
     )
 
 
@@ -140,7 +143,7 @@ def draw_line(rng, spec, sigma, index, label, probabilities):
     taken = len(spec.looks) if index % 2 else int(rng.integers(1, len(spec.looks) + 1))
     looks = np.cumsum([rng.multinomial(n, probabilities) for n in np.diff((0, *spec.looks[:taken]))], axis=0)
     selection = votes_of(rng.multinomial(spec.request.n0, probabilities)) if spec.request.selects else None
-    return make_line(index, label, selection, [votes_of(look) for look in looks], sigma)
+    return make_line(index, label, selection, [votes_of(look) for look in looks], sigma, compact=spec.compact_lines)
 
 
 def draw_hard_line(rng, spec, sigma, index, label, share=0.6):
@@ -150,10 +153,12 @@ def draw_hard_line(rng, spec, sigma, index, label, share=0.6):
     targets = {spec.request.target_of(k) for k in spec.request.k}
     selection = votes_of(rng.multinomial(spec.request.n0, p)) if "prediction" in targets else None
     if selection and index == 3:
-        return make_line(index, label, {(label + 1) % spec.classes: spec.request.n0}, [], sigma)
+        return make_line(
+            index, label, {(label + 1) % spec.classes: spec.request.n0}, [], sigma, compact=spec.compact_lines
+        )
     taken = len(spec.looks) if index % 2 else int(rng.integers(1, len(spec.looks) + 1))
     looks = np.cumsum([rng.multinomial(n, p) for n in np.diff((0, *spec.looks[:taken]))], axis=0)
-    return make_line(index, label, selection, [votes_of(look) for look in looks], sigma)
+    return make_line(index, label, selection, [votes_of(look) for look in looks], sigma, compact=spec.compact_lines)
 
 
 def votes_of(counts):

@@ -16,10 +16,11 @@ from .faults import TALLY
 KILLS, EARLY_KILLS = 10, 30
 
 
-def test_killed_once_and_resumed(folder, monkeypatch):
+@pytest.mark.parametrize("bound", ["rankcp", "betting"])
+def test_killed_once_and_resumed(folder, monkeypatch, bound):
     """The quick one: a fresh interpreter is killed, this process goes on; every line written before is kept."""
     run = folder / "run"
-    process = start(folder, [*certify_arguments(run), "--limit", "12"], pause=0.005)
+    process = start(folder, [*certify_arguments(run), "--limit", "12", "--bound", bound], pause=0.005)
     wait_until(lambda: bool(whole_lines(run)) or process.poll() is not None)
     process.kill()
     process.communicate()

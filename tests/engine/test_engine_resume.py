@@ -32,25 +32,30 @@ def stop_after(lines: int) -> Hooks:
 
 
 @pytest.fixture
-def half(resnet, tmp_path):
+def half(resnet, tmp_path, request):
     """A run of ten images that was stopped after a few, with its own copies of classifier and images."""
+    settings = getattr(request, "param", {})
     model, data = (shutil.copy(path, tmp_path) for path in resnet)
     with pytest.raises(StoppedError):
-        certify(small_request(model, data), tmp_path / "run", stop_after(3))
+        certify(small_request(model, data, **settings), tmp_path / "run", stop_after(3))
     run = open_run(tmp_path / "run")
     assert 3 <= len(run.ledger.lines) < 10
     assert not run.sealed
     return run.directory
 
 
-def test_a_resumed_run_equals_one_that_was_never_stopped(half, resnet, tmp_path):
+@pytest.mark.parametrize(
+    ("half", "settings"), [({}, {}), ({"bound": "betting"}, {"bound": "betting"})], indirect=["half"], ids=str
+)
+def test_a_resumed_run_equals_one_that_was_never_stopped(half, settings, resnet, tmp_path):
     before = half.read_ledger()
     with pytest.raises(StoppedError):
         resume(half, {}, hooks=stop_after(len(before.lines) + 1))
     assert resume(half, {}) is True
-    whole = open_run(certify(small_request(*resnet), tmp_path / "whole").path)
+    whole = open_run(certify(small_request(*resnet, **settings), tmp_path / "whole").path)
     run = open_run(half.path)
     assert run.sealed
+    assert verify(half.path).passed
     assert run.ledger.sha256() == whole.ledger.sha256()
     assert all(line in run.ledger.lines for line in before.lines)
     assert broken_link(half.events) is None

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from smoothcert.noise import Stage
 from smoothcert.sampling.protocol import ImageVotes, Protocol
-from smoothcert.stats import Bounds, Plan, running, schedule, tally
+from smoothcert.stats import Bounds, Plan, r_max, running, schedule, tally
+from smoothcert.stats.betting import Bets, Wealth, look, worth
+from smoothcert.stats.betting.grid import radius_grid
 from smoothcert.stats.sequential import undecided
 
 from .fakes import FakeSampler, run_scheduler, vote
@@ -20,7 +22,11 @@ PEAKS = (0.999, 0.99, 0.9, 0.8, 0.6, 0.4)
 
 
 def protocol(targets: dict[int, str], radii: tuple[float, ...] = (0.1, 0.25, 0.5), bound: str = "rankcp") -> Protocol:
-    return Protocol(Plan(LOOKS, 0.001, bound, CLASSES, sigma=0.5), targets, radii, N0)
+    if bound != "betting":
+        return Protocol(Plan(LOOKS, 0.001, bound, CLASSES, sigma=0.5), targets, radii, N0)
+    looks = schedule(500, bound=bound)
+    grid = radius_grid(radii, tuple(targets), 0.5, 0.001, looks)
+    return Protocol(Plan(looks, 0.001, bound, CLASSES, 0.5, 0.0, grid, "worth", 1500.0), targets, radii, N0)
 
 
 def probabilities(image: int) -> list[float]:
@@ -44,16 +50,30 @@ def slow(rule: Protocol, image: int, label: int | None) -> tuple[list[int] | Non
             open_ks -= {k for k, target in rule.targets.items() if target == "prediction"}
     subject = int(selection.argmax()) if label is None and selection is not None else label
     looks: list[np.ndarray] = []
-    while open_ks and len(looks) < len(LOOKS):
-        looks.append(count(Stage.ESTIMATION, range(LOOKS[len(looks)])))
-        for k in tuple(open_ks):
-            tallied = tally(np.array([looks]), np.full((1, len(looks)), subject), k)
-            path = running(tallied, rule.plan, k)
-            last = tally(looks[-1][None], np.array([subject]), k)
-            if not undecided(last, Bounds(path.q[:, -1], path.u[:, -1]), rule.radii, rule.plan, k)[0]:
-                open_ks.remove(k)
+    while open_ks and len(looks) < len(rule.plan.looks):
+        looks.append(count(Stage.ESTIMATION, range(rule.plan.looks[len(looks)])))
+        going = bets_go_on if rule.plan.bound == "betting" else bounds_go_on
+        open_ks -= {k for k in open_ks if not going(rule, looks, subject, k)}
     chosen = None if selection is None else selection.tolist()
-    return chosen, [(n, votes.tolist()) for n, votes in zip(LOOKS, looks, strict=False)]
+    return chosen, [(n, votes.tolist()) for n, votes in zip(rule.plan.looks, looks, strict=False)]
+
+
+def bounds_go_on(rule: Protocol, looks: list[np.ndarray], subject: int | None, k: int) -> bool:
+    tallied = tally(np.array([looks]), np.full((1, len(looks)), subject), k)
+    path = running(tallied, rule.plan, k)
+    last = tally(looks[-1][None], np.array([subject]), k)
+    return bool(undecided(last, Bounds(path.q[:, -1], path.u[:, -1]), rule.radii, rule.plan, k)[0])
+
+
+def bets_go_on(rule: Protocol, looks: list[np.ndarray], subject: int, k: int) -> bool:
+    """All columns from the start, all looks again."""
+    plan = rule.plan
+    bets = Bets(k, tuple(r / plan.sigma for r in rule.radii if r <= r_max(plan, k)), plan.alpha, plan.looks[-1])
+    arranged = [np.concatenate([[votes[subject]], np.delete(votes, subject)])[None] for votes in looks]
+    state, before = Wealth.start(bets, 1, CLASSES - 1), np.zeros((1, CLASSES), dtype=np.int64)
+    for votes in arranged:
+        state, before = look(state, before, votes - before, bets), votes
+    return bool(worth(state, before, bets, plan.price)[0])
 
 
 def outcome(image: ImageVotes) -> tuple[list[int] | None, list[tuple[int, list[int]]]]:
@@ -77,7 +97,7 @@ TARGETS = st.sampled_from([{1: "prediction"}, {1: "prediction", 3: "label"}, {1:
     mislabelled=st.sets(st.integers(0, 40)),
     batch=st.integers(1, 700),
     window=st.integers(1, 12),
-    bound=st.sampled_from(["rankcp", "simuem", "cohen"]),
+    bound=st.sampled_from(["rankcp", "simuem", "cohen", "betting"]),
 )
 def test_any_order_window_and_batch_give_the_votes_of_the_slow_loop(targets, order, mislabelled, batch, window, bound):
     rule = protocol(targets, bound=bound)

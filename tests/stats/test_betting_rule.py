@@ -94,6 +94,16 @@ def test_two_classes_have_one_rival():
     assert not more[1]
 
 
+def test_a_plan_of_fewer_looks_takes_the_first_ones():
+    plan = plan_of(looks=LOOKS[:12])
+    counts = paths(np.random.default_rng(3), 6, 8)
+    taken = np.full(6, len(LOOKS))
+    found = rule_of(plan, 1).certificates(stored(counts, taken, plan_of(), 1))
+    assert (
+        found.radius.tolist() == rule_of(plan, 1).certificates(stored(counts, np.full(6, 12), plan, 1)).radius.tolist()
+    )
+
+
 @pytest.mark.parametrize("k", [1, 3])
 def test_r_max_is_the_largest_radius_of_the_grid_that_unanimous_votes_certify(k):
     plan = plan_of(k, radii=(0.25, 0.5, 5.0))

@@ -58,7 +58,7 @@ def verify(
         print_text(f"{run} does NOT verify: {len(faults)} fault{'' if len(faults) == 1 else 's'}.")
         return 1
     print_text(
-        f"{run} verifies ({'sealed' if report.sealed else 'NOT SEALED'}): {report.bounds:,} confidence bounds, "
+        f"{run} verifies ({'sealed' if report.sealed else 'NOT SEALED'}): {report.bounds:,} {report.tested}, "
         f"{report.radii:,} radii, {report.decisions:,} decisions and {report.claims:,} claims over all images "
         f"recomputed from {report.lines:,} ledger lines by two implementations."
     )

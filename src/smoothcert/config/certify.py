@@ -155,7 +155,7 @@ class CertifyConfig(Frozen):
         if self.bound == "betting" and max(self.k) > MOST_BET_ON:
             raise ValueError(f"k: expected at most {MOST_BET_ON} with bound = betting, got {max(self.k)}")
         if self.stop is not None and self.stopping == "fixed":
-            raise ValueError(f"stop: expected none with stopping = fixed, which has one look, got {self.stop}")
+            raise ValueError(f"stop: expected none with stopping = fixed, got {self.stop}")
         if self.stop == "worth" and self.bound != "betting":
             raise ValueError(f"stop: expected futility or never with bound = {self.bound}, got worth")
         if self.price is not None and (self.stopping == "fixed" or self.stops_by != "worth"):
@@ -175,6 +175,8 @@ class CertifyConfig(Frozen):
     @property
     def stops_by(self) -> Literal["worth", "futility", "never"]:
         """When an undecided image is given up: `stop`, or the default of the bound."""
+        if self.stopping == "fixed" and self.bound == "betting":
+            return "never"
         return self.stop or ("worth" if self.bound == "betting" else "futility")
 
     @property

@@ -181,6 +181,16 @@ class Spec(Frozen):
                 return model
         raise SpecError(f"Expected one of the run's noise levels {self.request.sigma}, got {sigma}.", code="E-SPEC-002")
 
+    @property
+    def stops_early(self) -> bool:
+        """Whether an image may stop before the last look, because its radii are decided or given up."""
+        return len(self.looks) > 1 and self.request.stops_by != "never"
+
+    @property
+    def compact_lines(self) -> bool:
+        """Whether ledger lines are of version 2: as many looks as betting takes would make the others long."""
+        return self.request.bound == "betting"
+
     def grid_at(self, sigma: float) -> tuple[float, ...]:
         """Return the radii that betting decides at a noise level; none for other bounds."""
         return self.grid[self.request.sigma.index(sigma)] if self.grid else ()

@@ -162,6 +162,7 @@ class LocalEngine:
             at=utc_now(),
             recipe=self.recipe_name,
             subgroups={name: values[place] for name, values in images.subgroups.items()},
+            compact=self.spec.compact_lines,
         )
 
 

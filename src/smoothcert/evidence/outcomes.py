@@ -46,7 +46,9 @@ class Outcomes:
         k: rank of the certificates.
         index: int (m,): index of each image in its source.
         label: int (m,): reference labels, whose probabilities are bounded.
-        wrong: bool (m,): the selection winner is another class, so the image counts as not certified.
+        wrong: bool (m,): another class than the label leads, so that nothing is certified. If the target is the
+            prediction: in the selection votes. If it is the label: nothing is certified, and at the last look the label
+            is not among the k most voted classes; only with betting, with other bounds such images are abstentions.
         certified: what is certified for the label, by the rule of the plan.
         samples: int (m,): noise samples drawn, selection included.
     """
@@ -137,20 +139,20 @@ def only_at_least(spec: Spec, r: float) -> bool:
 
     Every image counted is certified at r. The question is whether more images would be if r were a radius of the spec.
 
-    Exact for every r if each image took all looks, as with `stopping: fixed` or a single look.
-    Exact for the radii of the spec under early stopping: an image stops once each of them is certified or no longer
-    reachable, so the count is the outcome of the procedure fixed before the first vote, and its interval holds.
+    Exact for every r if each image took all looks, as with `stopping: fixed`, a single look or `stop: never`.
+    Exact for the radii of the spec under early stopping: an image stops once each of them is certified or given up, by
+    a rule that is fixed before the first vote, so the count is the outcome of that procedure, and its interval holds.
     Only "at least" for every other r under early stopping, 0 ("any positive radius") included: an image certified at
     all radii of the spec stopped there, although more samples might have certified it beyond the largest or between two
-    of them; one that stopped for futility at the smallest might be certified below it. Running bounds only tighten with
-    more looks, so no count is too high: the lower end of its interval holds, the upper end does not, and the number of
+    of them; one that was given up at the smallest might be certified below it. More looks never take a certificate
+    away, so no count is too high: the lower end of its interval holds, the upper end does not, and the number of
     abstentions is "at most".
 
     Args:
         spec: the locked spec.
         r: L2 radius >= 0, in units of the [0, 1] range.
     """
-    return len(spec.looks) > 1 and r not in spec.request.radius
+    return spec.stops_early and r not in spec.request.radius
 
 
 def outcomes(spec: Spec, lines: Sequence[Line], sigma: float, k: int) -> Outcomes:
@@ -202,13 +204,20 @@ def derived(spec: Spec, block: Seen, sigma: float, ks: Sequence[int]) -> dict[in
     """Derive the certificates of some lines of one sigma, at several k."""
     plan, columns, found = plan_of(spec, sigma), block.columns, {}
     for k in ks:
+        rule = rule_of(plan, k)
+        certified = rule.certificates(block.votes)
+        wrong = np.zeros_like(block.others)
+        if spec.request.target_of(k) == "prediction":
+            wrong = block.others
+        elif rule.names_wrong:
+            wrong = (certified.radius <= 0) & block.votes.behind(k)
         found[k] = Outcomes(
             plan=plan,
             k=k,
             index=columns.index,
             label=columns.label,
-            wrong=block.others if spec.request.target_of(k) == "prediction" else np.zeros_like(block.others),
-            certified=rule_of(plan, k).certificates(block.votes),
+            wrong=wrong,
+            certified=certified,
             samples=columns.samples,
         )
     return found

@@ -200,6 +200,8 @@ def settings_of(spec: Spec) -> dict[str, str]:
         "n_max": (request.n_max,),
         "bound": (request.bound,),
         "stopping": (request.stopping,),
+        "stop": (request.stops_by,) if request.stop or request.bound == "betting" else (),
+        "price": (request.worth_samples,) if request.stops_by == "worth" else (),
         "n0": (request.n0,),
         "target": map(request.target_of, request.k),
         "noise": (request.noise,),
@@ -207,6 +209,7 @@ def settings_of(spec: Spec) -> dict[str, str]:
         "data": (spec.data.sha256,),
     }
     settings = {name: ", ".join(map(str, values)) for name, values in listed.items()}
+    settings = {name: text for name, text in settings.items() if text or name not in ("stop", "price")}
     settings |= {f"classifier at sigma {full(each.sigma)}": each.sha256 for each in spec.models}
     before = {each.sigma: each.denoiser for each in spec.models if each.denoiser is not None}
     settings |= {f"denoiser at sigma {full(sigma)}": each.sha256 for sigma, each in before.items()}

@@ -1,4 +1,7 @@
-"""A line of a ledger file (`*.jsonl`, `*.jsonl.gz`), version 1: the votes of one (sigma, image), nothing derived.
+"""A line of a ledger file (`*.jsonl`, `*.jsonl.gz`): the votes of one (sigma, image), nothing derived.
+
+Version 1 of a line has the key `looks`. Version 2 has `added` in its place and is otherwise the same; runs with bound
+"betting", whose looks are many, write it, and no other run does.
 
 Each line is one JSON object without blanks, its keys in this order:
 
@@ -8,13 +11,16 @@ Each line is one JSON object without blanks, its keys in this order:
 * `label`: int from 0, the reference label;
 * `group`: str or null, the patient or other group;
 * `selection`: object or null, votes of the n0 selection samples by class; null if no class is selected;
-* `looks`: list of [n, votes], the votes of the first n noise samples at each look taken;
+* `looks` (version 1): list of [n, votes], the votes of the first n noise samples at each look taken;
+* `added` (version 2): list of votes, for each look taken those of the noise samples since the look before. The number
+  of samples n of a look is the sum of all votes up to it, and has to be that of the look in the spec. No number of
+  votes is 0;
 * `seconds`: number from 0, time spent, as far as it can be attributed to one image;
 * `worker`: str, name of the worker that sampled it, which is the file name without its ending;
 * `at`: str, UTC time such as `2026-01-31T12:00:00Z` at which it was decided;
 * `recipe`: str, name of the numeric recipe; left out if it is the spec's own;
 * `subgroups`: object of str, value of the image in each column of the spec; left out if the spec has none;
-* `output`: reserved for votes on something other than the class of an image; no line of version 1 has it.
+* `output`: reserved for votes on something other than the class of an image; no line of these versions has it.
 
 Votes are objects that map the class number in plain decimal (no sign, no leading zero) to a whole number; classes
 without a vote are left out. The canonical ledger, whose SHA-256 is in the seal, consists of the lines sorted by sigma
@@ -44,6 +50,7 @@ SEAL_IGNORES = ("seconds", "worker", "at")
 KEYS = frozenset(
     ("sigma", "index", "image", "label", "group", "selection", "looks", *SEAL_IGNORES, "recipe", "subgroups")
 )
+KEYS_2 = KEYS - {"looks"} | {"added"}
 LONGEST = 10**12
 """Largest number of seconds of a line; sums over a million lines are finite."""
 
@@ -65,6 +72,7 @@ class Line:
         at: UTC time at which it was decided.
         recipe: name of the numeric recipe if it is not the spec's own.
         subgroups: value of the image in each column for which results are counted separately.
+        compact: whether the line is of version 2.
     """
 
     sigma: float
@@ -79,6 +87,7 @@ class Line:
     at: str
     recipe: str | None = None
     subgroups: Mapping[str, str] = field(default_factory=dict)
+    compact: bool = False
 
     @property
     def key(self) -> Key:
@@ -99,7 +108,7 @@ class Line:
             "label": self.label,
             "group": self.group,
             "selection": None if self.selection is None else _by_class(self.selection),
-            "looks": [[n, _by_class(votes)] for n, votes in self.looks],
+            **self._looks(),
             "seconds": round(self.seconds, 4),
             "worker": self.worker,
             "at": self.at,
@@ -113,12 +122,23 @@ class Line:
                 del record[name]
         return (_SEALED if seal else _PLAIN).encode(record)
 
+    def _looks(self) -> dict[str, Any]:
+        if not self.compact:
+            return {"looks": [[n, _by_class(votes)] for n, votes in self.looks]}
+        both = zip(({}, *(votes for _, votes in self.looks)), (votes for _, votes in self.looks), strict=False)
+        return {"added": [_by_class(_difference(before, votes)) for before, votes in both]}
+
 
 _PLAIN, _SEALED = (json.JSONEncoder(separators=(",", ":"), sort_keys=seal) for seal in (False, True))
 
 
 def _by_class(votes: Votes) -> dict[str, int]:
     return {str(c): votes[c] for c in sorted(votes)}
+
+
+def _difference(before: Votes, votes: Votes) -> Votes:
+    found = {c: votes.get(c, 0) - before.get(c, 0) for c in {*before, *votes}}
+    return {c: n for c, n in found.items() if n}
 
 
 def parse_line(text: str | bytes) -> Line:
@@ -131,8 +151,9 @@ def parse_line(text: str | bytes) -> Line:
         record = decode(text, bounded=False)
         if not isinstance(record, dict):
             raise ValueError("expected an object")
-        if not record.keys() <= KEYS:
-            raise ValueError(f"unknown key {min(record.keys() - KEYS)!r:.60}")
+        keys = KEYS_2 if "added" in record else KEYS
+        if not record.keys() <= keys:
+            raise ValueError(f"unknown key {min(record.keys() - keys)!r:.60}")
         return Line(
             sigma=_number(record["sigma"]),
             index=_count(record["index"]),
@@ -140,12 +161,13 @@ def parse_line(text: str | bytes) -> Line:
             label=_count(record["label"]),
             group=None if record["group"] is None else _text(record["group"]),
             selection=None if record["selection"] is None else _votes(record["selection"]),
-            looks=_looks(record["looks"]),
+            looks=_added(record["added"]) if "added" in record else _looks(record["looks"]),
             seconds=_seconds(record["seconds"]),
             worker=_text(record["worker"]),
             at=utc(_text(record["at"])),
             recipe=_text(record["recipe"]) if "recipe" in record else None,
             subgroups=_texts(record["subgroups"]) if "subgroups" in record else {},
+            compact="added" in record,
         )
     except KeyError as missing:
         raise EvidenceError(f"not a ledger line (no {missing})", code="E-RUN-053") from None
@@ -181,6 +203,20 @@ def _looks(record: object) -> tuple[tuple[int, Votes], ...]:
     if not isinstance(record, list) or not all(isinstance(look, list) and len(look) == 2 for look in record):
         raise ValueError(f"expected looks as [n, votes], got {record!r:.80}")
     return tuple((_count(n), _votes(votes)) for n, votes in record)
+
+
+def _added(record: object) -> tuple[tuple[int, Votes], ...]:
+    """Return the looks that the votes of each batch add up to."""
+    if not isinstance(record, list):
+        raise ValueError(f"expected added as votes by class, got {record!r:.80}")
+    looks: list[tuple[int, Votes]] = []
+    so_far: dict[int, int] = {}
+    for batch in map(_votes, record):
+        if not batch or 0 in batch.values():
+            raise ValueError(f"expected votes of 1 or more in each batch, got {batch!r:.80}")
+        so_far = {**so_far, **{c: so_far.get(c, 0) + n for c, n in batch.items()}}
+        looks.append((_count(sum(so_far.values())), so_far))
+    return tuple(looks)
 
 
 def _count(value: object) -> int:

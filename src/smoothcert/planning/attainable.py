@@ -10,19 +10,9 @@ import numpy as np
 from smoothcert.config import Request
 from smoothcert.evidence.outcomes import planned
 from smoothcert.formats.plan import AttainableRadius, Power
-from smoothcert.stats import (
-    Bounds,
-    Plan,
-    Procedure,
-    Tally,
-    bounds,
-    certified_at,
-    r_max,
-    running,
-    samples_needed,
-    upper_bound,
-)
+from smoothcert.stats import Plan, Procedure, r_max, rule_of, samples_needed, upper_bound
 from smoothcert.stats.radius import probabilities_at
+from smoothcert.stats.sequential import one_look
 
 MARGINS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Margins of the true radius over r, in units of sigma."""
@@ -55,40 +45,30 @@ def sufficient(plan: Plan, k: int, r: float) -> float | None:
     Computed for each look alone; the smallest is returned, as further looks only add power. The misses are divided
     equally among the k strongest rivals; for k = 1 the power is then exact.
     """
-    found = []
-    for n, level in zip(plan.looks, plan.spent_alpha, strict=True):
-        votes = bisect_left(range(n + 1), True, key=partial(_kept, plan, k, r, (n, level)))
+    rule, found = rule_of(plan, k), []
+    for n in plan.looks:
+        votes = bisect_left(range(n + 1), True, key=partial(rule.kept, r, n))
         if 0 < votes <= n:
             found.append(float(upper_bound(votes - 1, n, _FAIL)))
     return min(found, default=None)
 
 
-def _kept(plan: Plan, k: int, r: float, look: tuple[int, float], votes: int) -> bool:
-    """Whether one look certifies r with a number of votes for the label."""
-    n, level = look
-    rivals = np.full(k, float(-(-(n - votes) // k)))
-    split = Tally(np.array(n), np.array(votes), rivals)
-    found = bounds(split, level, k, plan.bound, plan.classes)
-    return bool(certified_at(found, r, plan.sigma, plan.eta))
-
-
 def _unanimous(plan: Plan, k: int, r: float) -> int | None:
     """Return the unanimous votes that certify r in one look with all of alpha."""
-    votes = bisect_left(range(MOST_VOTES + 1), True, lo=1, key=lambda n: _kept(plan, k, r, (n, plan.alpha), n))
+    rule = rule_of(plan, k)
+    votes = bisect_left(range(MOST_VOTES + 1), True, lo=1, key=lambda n: rule.kept(r, n, n, alone=True))
     return votes if votes <= MOST_VOTES else None
 
 
 def _first_look(plan: Plan, k: int, r: float) -> int | None:
-    n = np.array([plan.looks])
-    path = running(Tally(n, n, np.zeros((*n.shape, k), dtype=np.int64)), plan, k)
-    kept = certified_at(Bounds(path.q[0], path.u[0]), r, plan.sigma, plan.eta)
-    return plan.looks[int(kept.argmax())] if kept.any() else None
+    rule = rule_of(plan, k)
+    return next((n for n in plan.looks if rule.kept(r, n, n)), None)
 
 
 def powers(procedure: Procedure, k: int, r: float, rng: np.random.Generator) -> list[Power]:
     """Return the votes that one look needs for 95 % power, one row per margin."""
     plan = procedure.plan
     chances = probabilities_at(r / plan.sigma + np.array(MARGINS), plan.classes, k)
-    votes = samples_needed(chances, r, plan, k, 1 - _FAIL, rng)
+    votes = samples_needed(chances, r, one_look(plan), k, 1 - _FAIL, rng)
     rows = zip(MARGINS, chances[:, 0], votes, strict=True)
     return [Power(plan.sigma, k, r, margin, float(p), int(n) if np.isfinite(n) else None) for margin, p, n in rows]

@@ -19,8 +19,7 @@ from scipy.special import ndtr
 from smoothcert.formats.plan import COVERAGE, EntryForecast, Estimate, LevelForecast, Rate
 from smoothcert.planning.attainable import sufficient
 from smoothcert.planning.population import FloatArray, IntArray, Population, Seen, climb, estimate_population
-from smoothcert.stats import Plan, Procedure, r_max, schedule, simulate
-from smoothcert.stats.sequential import FIRST_LOOK
+from smoothcert.stats import Procedure, r_max, simulate
 
 _ROOTS = (0.4, 1.0, 2.0, 3.2)  # signed roots aimed at, on either side
 _AIMS, _ROUNDS = 3, 400
@@ -216,7 +215,7 @@ def forecast_level(votes: Votes, procedure: Procedure, m: int, rng: np.random.Ge
     rules = {name: with_stopping(procedure, name) for name in ("looks", "fixed")}
     done = {name: simulated(population, rule, rng) for name, rule in rules.items()}
     paths = _paths(population, done)
-    own = "fixed" if len(procedure.plan.looks) == 1 else "looks"
+    own = "fixed" if procedure.plan.takes_all else "looks"
     places = [(k, r) for k in procedure.targets for r in procedure.radii]
     entries = []
     for i, (k, r) in enumerate(places):
@@ -242,13 +241,7 @@ def forecast_level(votes: Votes, procedure: Procedure, m: int, rng: np.random.Ge
 
 def with_stopping(procedure: Procedure, stopping: str) -> Procedure:
     """Return a procedure with another stopping rule and the same n_max."""
-    plan: Plan = procedure.plan
-    return replace(procedure, plan=replace(plan, looks=schedule(plan.looks[-1], _possible(plan, stopping))))
-
-
-def _possible(plan: Plan, stopping: str) -> str:
-    """Return the stopping rule; with n_max below the first look, "fixed"."""
-    return "fixed" if plan.looks[-1] < FIRST_LOOK else stopping
+    return replace(procedure, plan=procedure.plan.with_stopping(stopping))
 
 
 def _paths(population: Population, done: dict[str, Simulation]) -> list[Trace]:

@@ -7,13 +7,14 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.config import Production, Request
 from smoothcert.config.plan import PlanSettings
-from smoothcert.evidence.outcomes import TOGETHER, expected, pairwise_probability
+from smoothcert.evidence.outcomes import TOGETHER, expected, pairwise_probability, planned
 from smoothcert.evidence.run import Planned
 from smoothcert.formats.cost import Basis
 from smoothcert.formats.plan import RESOLVED, Change, Estimate, Forecast, Outlook, Width
@@ -22,7 +23,7 @@ from smoothcert.import_factory import Consent
 from smoothcert.planning.attainable import attainable_radius, powers, procedure_of, sufficient
 from smoothcert.planning.forecast import Level, forecast_level
 from smoothcert.planning.population import FloatArray, Population
-from smoothcert.stats import Plan, Procedure, interval, lower_bound, population_bound, r_max, schedule, simulate
+from smoothcert.stats import Plan, Procedure, interval, lower_bound, population_bound, r_max, simulate
 from smoothcert.stats.sequential import FIRST_LOOK
 
 MOST_IMAGES = 10**7
@@ -171,21 +172,21 @@ def changes(request: Request, procedure: Procedure, pilot: Level | None, samples
 
 def _variants(request: Request, procedure: Procedure) -> Iterator[_Variant]:
     plan, k = procedure.plan, request.first_k
+
+    def changed(**settings: Any) -> Procedure:
+        other = planned(request.model_copy(update=settings), plan.classes, plan.sigma, plan.eta)
+        return replace(procedure, plan=other)
+
     for alpha in sorted({*ALPHAS, request.alpha}, reverse=True):
-        changed = replace(plan, alpha=alpha)
-        yield _Variant("alpha", f"{alpha:g}", replace(procedure, plan=changed), k, alpha == request.alpha)
+        yield _Variant("alpha", f"{alpha:g}", changed(alpha=alpha), k, alpha == request.alpha)
     for n_max in sorted({*BUDGETS, request.n_max}):
-        looks = schedule(n_max, request.stopping)
-        yield _Variant(
-            "n_max", f"{n_max:,}", replace(procedure, plan=replace(plan, looks=looks)), k, looks == plan.looks
-        )
+        yield _Variant("n_max", f"{n_max:,}", changed(n_max=n_max), k, n_max == request.n_max)
     for other in request.k:
         alone = replace(procedure, targets={other: request.target_of(other)})
         yield _Variant("k", str(other), alone, other, other == k)
     if request.n_max >= FIRST_LOOK:
         for stopping in ("looks", "fixed"):
-            looks = schedule(request.n_max, stopping)
-            other_rule = replace(procedure, plan=replace(plan, looks=looks))
+            other_rule = replace(procedure, plan=plan.with_stopping(stopping))
             yield _Variant("stopping", stopping, other_rule, k, stopping == request.stopping)
 
 

@@ -57,7 +57,7 @@ class Curve:
         high: float (p,): its upper end; None if the curve is not exact.
         grid: a marker for each radius of the spec.
         r_max: largest radius the budget can certify, 0 if it can certify none.
-        exact: True if each image took n_max samples. With early stopping, sampling ends once every radius of the spec
+        exact: True if each image took all looks. With early stopping, sampling ends once every radius of the spec
             is decided, so all counts except those of the markers are only "at least" (`only_at_least`).
     """
 
@@ -139,7 +139,7 @@ def curve_of(spec: Spec, found: Outcomes) -> Curve:
     radii = np.unique(np.concatenate([[0.0, limit], attainable, ordered]))
     certified = len(ordered) - np.searchsorted(ordered, radii)
     low, high = intervals(certified, m)
-    whole = len(spec.looks) == 1
+    whole = not spec.stops_early
     marks = np.array([int(decided[r].sum()) for r in spec.request.radius], dtype=np.int64)
     ends = intervals(marks, m)
     return Curve(

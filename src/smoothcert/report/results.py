@@ -119,9 +119,11 @@ def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
     yield f"# Certified accuracy: {data.images:,} images of {markdown(printable(data.reference))}\n"
     if state or not run.sealed:
         yield f"{state or 'NOT SEALED.'}\n"
+    selection = f" after {request.n0} for selection" if request.selects or request.bound != "betting" else ""
+    stop = "" if request.stop is None and request.bound != "betting" else f", stop {request.stops_by}"
     yield (
-        f"alpha {full(request.alpha)}, bound {request.bound}, up to {request.n_max:,} noise samples per image after "
-        f"{request.n0} for selection, stopping {request.stopping}. Computer arithmetic: {run.arithmetic}.\n"
+        f"alpha {full(request.alpha)}, bound {request.bound}, up to {request.n_max:,} noise samples per image"
+        f"{selection}, stopping {request.stopping}{stop}. Computer arithmetic: {run.arithmetic}.\n"
     )
     yield f"Evidence fingerprint: {markdown(fingerprint_words(run.directory))}.\n"
     yield table.render("md")

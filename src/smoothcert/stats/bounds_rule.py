@@ -78,6 +78,15 @@ class BoundsRule(Rule[Bounds]):
         """Concatenate the states of images."""
         return Bounds(np.concatenate([each.q for each in states]), np.concatenate([each.u for each in states]))
 
+    def kept(self, r: float, n: int, votes: int, alone: bool = False) -> bool:
+        """Whether a look of n votes certifies radius r, if the misses are divided equally among k rivals."""
+        plan = self.plan
+        level = plan.alpha if alone else plan.spent_alpha[plan.looks.index(n)]
+        rivals = np.full(self.k, float(-(-(n - votes) // self.k)))
+        split = Tally(np.array(n), np.array(votes), rivals)
+        found = bounds(split, level, self.k, plan.bound, plan.classes)
+        return bool(certified_at(found, r, plan.sigma, plan.eta))
+
     def certificates(self, votes: StoredVotes) -> CertifiedByBounds:
         """Derive the certificates from stored looks."""
         return CertifiedByBounds(final_bounds(votes.tally, self.plan, self.k), self.plan.sigma, self.plan.eta)

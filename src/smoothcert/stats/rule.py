@@ -48,6 +48,10 @@ class Certified(ABC):
 class Rule(ABC, Generic[S]):
     """How votes become certificates at one k: fixed before the first vote is drawn."""
 
+    names_wrong: bool = False
+    """Whether an image whose target is its label counts as wrong, rather than as an abstention, if nothing is certified
+    and the label is not among the k most voted classes at the last look."""
+
     def __init__(self, plan: Plan, k: int, radii: Sequence[float] = ()) -> None:
         """Store what is fixed.
 
@@ -90,6 +94,17 @@ class Rule(ABC, Generic[S]):
     @abstractmethod
     def join(self, states: Sequence[S]) -> S:
         """Concatenate the states of images."""
+
+    @abstractmethod
+    def kept(self, r: float, n: int, votes: int, alone: bool = False) -> bool:
+        """Whether a look of n votes certifies radius r, if the misses are divided equally among k rivals.
+
+        Args:
+            r: L2 radius > 0.
+            n: sample number of a look; of any other number if it is alone.
+            votes: votes for the label.
+            alone: whether it is the only look, planned with n samples.
+        """
 
     @abstractmethod
     def certificates(self, votes: StoredVotes) -> Certified:

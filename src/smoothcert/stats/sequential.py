@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -43,7 +43,8 @@ def schedule(n_max: int, stopping: str = "looks", bound: str = "rankcp") -> tupl
 
     Args:
         n_max: maximum number of noise samples per image; >= 100 for "looks", >= 1 for "fixed".
-        stopping: "looks", or "fixed" for a single look at n_max.
+        stopping: "looks", or "fixed" for a single look at n_max; with betting, looks of "fixed" are the same, and all
+            of them are taken.
         bound: one of `BOUNDS`, or "betting".
 
     Returns:
@@ -65,7 +66,8 @@ def schedule(n_max: int, stopping: str = "looks", bound: str = "rankcp") -> tupl
             f"expected n_max >= {least} with stopping = {stopping}, got {n_max}; raise n_max", code="E-SPEC-089"
         )
     (less, more), backwards = BETTING_GROWTH if bound == BETTING else GROWTH, [n_max]
-    while stopping == "looks" and (n := backwards[-1] * less // more) >= FIRST_LOOK:
+    single = stopping == "fixed" and bound != BETTING
+    while not single and (n := backwards[-1] * less // more) >= FIRST_LOOK:
         backwards.append(n)
     return tuple(reversed(backwards))
 
@@ -154,10 +156,41 @@ class Plan:
         if not (self.sigma > 0 and self.eta >= 0):
             raise SpecError(f"expected sigma > 0 and eta >= 0, got {self.sigma} and {self.eta}", code="E-SPEC-094")
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether each image takes all looks."""
+        return len(self.looks) == 1 or self.stop == "never"
+
+    def with_stopping(self, stopping: str) -> Plan:
+        """Return the plan with another stopping rule and the same n_max.
+
+        Args:
+            stopping: "looks" or "fixed".
+        """
+        looks = schedule(self.looks[-1], "fixed" if self.looks[-1] < FIRST_LOOK else stopping, self.bound)
+        if self.bound != BETTING:
+            return replace(self, looks=looks)
+        if stopping == "fixed":
+            return replace(self, looks=looks, stop="never")
+        if self.stop == "never":
+            return replace(self, looks=looks, stop="worth", price=3.0 * looks[-1])
+        return replace(self, looks=looks)
+
     @cached_property
     def spent_alpha(self) -> tuple[float, ...]:
         """Alpha spent at each look."""
         return alpha_spending(self.looks, self.alpha)
+
+
+def one_look(plan: Plan, bound: str | None = None) -> Plan:
+    """Return a plan whose bounds at a single look answer questions of sample size.
+
+    Args:
+        plan: the plan of a run.
+        bound: one of `BOUNDS` (default: that of the plan; rankcp for betting, which has no bounds at a look).
+    """
+    own = "rankcp" if plan.bound == BETTING else plan.bound
+    return replace(plan, bound=bound or own, grid=(), stop="futility", price=math.inf)
 
 
 BoolArray = NDArray[np.bool_]

@@ -45,7 +45,7 @@ class Procedure:
 
     def rule(self, k: int) -> Rule[Any]:
         """Return how votes become certificates at one k."""
-        return rule_of(self.plan, k, self.radii)
+        return rule_of(self.plan, k, tuple(self.radii))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smoothcert.errors import SpecError
 from smoothcert.stats.bounds import IntArray, Tally
 
+BoolArray = NDArray[np.bool_]
 Look = tuple[int, Mapping[int, int]]
 """Sample number of a look, and the votes of that many noise samples by class."""
 
@@ -52,12 +54,25 @@ class StoredVotes:
                 rivals[i, j, : len(best)] = best
         return Tally(n, label_votes, rivals)
 
+    def behind(self, k: int) -> BoolArray:
+        """Return bool (m,): at the last look the label is not among the k most voted classes (the lowest on a tie).
+
+        False without a look.
+        """
+        return np.array([_behind(taken, label, k) for taken, label in zip(self.images, self.labels, strict=True)], bool)
+
     def numbers(self) -> IntArray:
         """Return the sample numbers of the looks, int64 (m, looks); 0 where a look was not taken."""
         found = np.zeros((len(self.images), self.looks), dtype=np.int64)
         for row, taken in zip(found, self.images, strict=True):
             row[: len(taken)] = [n for n, _ in taken[: self.looks]]
         return found
+
+
+def _behind(taken: Sequence[Look], label: int, k: int) -> bool:
+    votes = taken[-1][1] if taken else {}
+    own = votes.get(label, 0)
+    return sum(n > own or (n == own and c < label) for c, n in votes.items() if n) >= k
 
 
 def check_numbers(n: IntArray, looks: Sequence[int]) -> None:

@@ -30,7 +30,8 @@ class Report:
     Attributes:
         lines: number of ledger lines checked.
         missing: number of (sigma, image) pairs without a line.
-        bounds: number of confidence bounds on votes, checked by evaluating the binomial tail in plain Python.
+        bounds: number of confidence bounds on votes, checked by evaluating the binomial tail in plain Python; with
+            betting, of tests of a radius, checked by betting again.
         decisions: number of decisions at a radius, made by both implementations.
         sealed: whether the run is sealed.
         faults: the first 20 faults, as text; empty if there are none.
@@ -54,6 +55,12 @@ class Report:
     notes: tuple[str, ...] = ()
     fingerprint: str | None = None
     run: Run | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def tested(self) -> str:
+        """What `bounds` counts, as text."""
+        betting = self.run is not None and self.run.spec.request.bound == "betting"
+        return "tests by betting" if betting else "confidence bounds"
 
     @property
     def passed(self) -> bool:

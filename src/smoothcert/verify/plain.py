@@ -148,11 +148,11 @@ def thresholds(sigma: float, levels: int) -> int:
     return 2 * (math.floor(widest - 0.5) + 1)
 
 
-def schedule(n_max: int, stopping: str) -> tuple[int, ...]:
-    """Return the schedule of looks: n_max, then repeatedly two thirds (floor), down to 100."""
-    looks = [n_max]
-    while stopping == "looks" and 2 * looks[0] // 3 >= 100:
-        looks.insert(0, 2 * looks[0] // 3)
+def schedule(n_max: int, stopping: str, bound: str = "rankcp") -> tuple[int, ...]:
+    """Return the schedule of looks: n_max, then repeatedly 2/3 of it (floor), with betting 10/11, down to 100."""
+    looks, (part, whole) = [n_max], (10, 11) if bound == "betting" else (2, 3)
+    while (stopping == "looks" or bound == "betting") and part * looks[0] // whole >= 100:
+        looks.insert(0, part * looks[0] // whole)
     return tuple(looks)
 
 

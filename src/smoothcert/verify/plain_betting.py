@@ -1,7 +1,5 @@
 """Certificates by betting in plain Python: a second implementation of the rule in `smoothcert.stats.betting`.
 
-`verify` does not use it yet.
-
 The cumulative looks of one image are followed radius by radius and rival by rival, with `math` alone; nothing is shared
 with `smoothcert.stats`. Both implementations compute the logarithm of the wealth to within 1e-11 n_max, and the first
 asks for 1e-11 n_max more than ln(1 / alpha), so a claim is accepted if the wealth found here is within what that leaves

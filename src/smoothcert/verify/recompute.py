@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from smoothcert.evidence import RunDirectory
 from smoothcert.evidence.events import REPEATED
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import Columns, columns_of, in_blocks
-from smoothcert.evidence.outcomes import Outcomes, derived, joined, outcomes_by_k, seen
+from smoothcert.evidence.outcomes import Outcomes, Seen, derived, joined, outcomes_by_k, seen
 from smoothcert.evidence.results import Certificates, results_record
 from smoothcert.formats.line import Line, Votes
 from smoothcert.formats.results import FORMAT, form_of
@@ -25,6 +26,7 @@ from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.stats import Bounds, Plan, Tally, bounds, r_max, taken_at
 from smoothcert.stats.rounding import full
 from smoothcert.verify import plain
+from smoothcert.verify.betting import BettingCheck, check_grid
 from smoothcert.verify.keys import compare, some
 from smoothcert.verify.structure import images_of, line_faults
 
@@ -38,7 +40,7 @@ class Block:
 
     Attributes:
         outcomes: certificates by k.
-        bounds: number of bounds checked.
+        bounds: number of bounds, or of radii that were bet on, checked.
         faults: the faults, as text.
     """
 
@@ -64,17 +66,22 @@ def check_block(spec: Spec, lines: Sequence[Line], columns: Columns, sigma: floa
     found = derived(spec, votes, sigma, ks)
     checked, faults = 0, []
     for k in ks:
-        claimed = _claimed(votes.votes.tally, found[k].plan, k)
-        check = _Check(spec, found[k], plain.levels(spec.looks, spec.request.alpha), r_max(found[k].plan, k))
-        decided = {r: found[k].certified_correct(r).tolist() for r in spec.request.radius}
+        check = _check_of(spec, found[k], votes)
         for i, line in enumerate(lines):
-            walked, count, wrong = check.walk(line, Bounds(claimed.q[i], claimed.u[i]))
-            wrong += check.against(i, walked)
-            theirs = {r: bool(each[i]) for r, each in decided.items()}
-            wrong += check.decisions(line, walked, theirs, bool(found[k].wrong[i]))
+            count, wrong = check.line(i, line)
             checked += count
             faults += [f"sigma {full(sigma)}, image {line.index}, k {k}: {reason}" for reason in wrong]
     return Block(found, checked, tuple(faults))
+
+
+def _check_of(spec: Spec, found: Outcomes, votes: Seen) -> BoundsCheck | BettingCheck:
+    """Return the checks of a rule: of the bounds behind the radii, or of the bets."""
+    if spec.request.bound == "betting":
+        return BettingCheck(spec, found)
+    levels = plain.levels(spec.looks, spec.request.alpha)
+    return BoundsCheck(
+        spec, found, levels, r_max(found.plan, found.k), _claimed(votes.votes.tally, found.plan, found.k)
+    )
 
 
 def _claimed(votes: Tally, plan: Plan, k: int) -> Bounds:
@@ -89,13 +96,28 @@ def _claimed(votes: Tally, plan: Plan, k: int) -> Bounds:
 
 
 @dataclass(frozen=True)
-class _Check:
-    """Checks of the lines of one sigma and k in plain Python; `levels` is the spent alpha, `limit` is R_max."""
+class BoundsCheck:
+    """Checks of the lines of one sigma and k in plain Python.
+
+    `levels` is the spent alpha, `limit` is R_max, `claimed` are the bounds at each look.
+    """
 
     spec: Spec
     found: Outcomes
     levels: tuple[float, ...]
     limit: float
+    claimed: Bounds
+
+    @cached_property
+    def _decided(self) -> dict[float, list[bool]]:
+        return {r: self.found.certified_correct(r).tolist() for r in self.spec.request.radius}
+
+    def line(self, i: int, line: Line) -> tuple[int, list[str]]:
+        """Check line number i; return the number of bounds that were checked, and the faults."""
+        walked, count, faults = self.walk(line, Bounds(self.claimed.q[i], self.claimed.u[i]))
+        theirs = {r: bool(each[i]) for r, each in self._decided.items()}
+        decisions = self.decisions(line, walked, theirs, bool(self.found.wrong[i]))
+        return count, [*faults, *self.against(i, walked), *decisions]
 
     def walk(self, line: Line, claimed: Bounds) -> tuple[Walked, int, list[str]]:
         """Check each claimed bound along the looks of one line; return the running bounds, their number and faults."""
@@ -158,7 +180,7 @@ class Recomputed:
     """Recomputed certificates of one sigma.
 
     Attributes:
-        bounds: number of bounds checked.
+        bounds: number of bounds, or of radii that were bet on, checked.
         radii: number of certified radii checked.
         decisions: number of decisions made by both implementations.
         faults: the first faults, as text.
@@ -173,10 +195,11 @@ class Recomputed:
 
 
 def check_plan(spec: Spec) -> Iterator[str]:
-    """Yield faults of the looks, and of the total-variation terms of integer noise, given the request."""
+    """Yield faults of the looks, of the grid, and of the total-variation terms of integer noise, given the request."""
     request = spec.request
-    if spec.looks != plain.schedule(request.n_max, request.stopping):
+    if spec.looks != plain.schedule(request.n_max, request.stopping, request.bound):
         yield f"spec.json: looks {spec.looks} are not those of n_max = {request.n_max}, {request.stopping}"
+    yield from check_grid(spec)
     for model in spec.models:
         values = spec.data.shape[0] * spec.data.shape[1] * spec.data.shape[2]
         grid = request.noise == "grid"

@@ -65,6 +65,8 @@ def _name(line: Line) -> str:
 
 def _check_votes(spec: Spec, line: Line) -> Iterator[str]:
     name = _name(line)
+    if line.compact != spec.compact_lines:
+        yield f"{name} expected a line of version {1 + spec.compact_lines}, got version {1 + line.compact}"
     if tuple(n for n, _ in line.looks) != spec.looks[: len(line.looks)]:
         yield f"{name} looks at {[n for n, _ in line.looks]} are not those of the spec"
     if spec.request.selects != (line.selection is not None):

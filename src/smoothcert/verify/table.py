@@ -22,6 +22,7 @@ from smoothcert.stats.population import bad_runs
 from smoothcert.stats.rounding import full
 from smoothcert.verify import plain
 from smoothcert.verify import plain as shares
+from smoothcert.verify.betting import is_r_max
 
 DELTA = 0.05
 """Error probability of every claim of the table, at 95 % confidence; deliberately not imported."""
@@ -143,7 +144,7 @@ class _Check:
             "abstained": np.count_nonzero(right) - np.count_nonzero(right & (found.radius > 0)),
             "wrong": len(found.index) - np.count_nonzero(right),
             "groups": None if self.draw is None else len(self.draw),
-            "at_least": len(self.spec.looks) > 1 and entry.radius not in self.spec.request.radius,
+            "at_least": self._early and entry.radius not in self.spec.request.radius,
             **dict(zip(("samples_mean", "samples_median", "samples_max"), mean_median_max, strict=True)),
         }
         for name, value in expected.items():
@@ -152,18 +153,31 @@ class _Check:
             if not same:
                 yield f"{name} is {claimed}, not {value}"
 
+    @property
+    def _early(self) -> bool:
+        """Whether images may stop before the last look."""
+        request = self.spec.request
+        fixed = request.stopping == "fixed" and request.bound == "betting"
+        return len(self.spec.looks) > 1 and not (fixed or request.stop == "never")
+
     def attainable(self) -> Iterator[str]:
         """Yield a fault if R_max is not the radius of unanimous votes, or `attainable` does not follow from it."""
+        entry = self.entry
+        if not self._is_r_max():
+            yield f"R_max is {entry.r_max:.9g}, which is not the radius of unanimous votes"
+        if entry.attainable != (entry.radius <= entry.r_max):
+            yield f"attainable is {entry.attainable}, which contradicts R_max"
+
+    def _is_r_max(self) -> bool:
         entry, plan = self.entry, self.found.plan
+        if self.spec.request.bound == "betting":
+            return is_r_max(entry.r_max, self.spec, plan.sigma, entry.k)
         levels = plain.levels(self.spec.looks, self.spec.request.alpha)
         split = [plain.shares(plan.bound, plan.classes, entry.k, level) for level in levels]
         looks = list(zip(self.spec.looks, split, strict=True))
         q = min(plain.unanimous(n, mine) for n, (mine, _) in looks)
         u = min(plain.unanimous(n, mine if each is None else each) for n, (mine, each) in looks)
-        if not plain.is_radius(entry.r_max / plan.sigma, q, [u] * entry.k, plan.eta, plain.R_MAX_SLACK):
-            yield f"R_max is {entry.r_max:.9g}, which is not the radius of unanimous votes"
-        if entry.attainable != (entry.radius <= entry.r_max):
-            yield f"attainable is {entry.attainable}, which contradicts R_max"
+        return plain.is_radius(entry.r_max / plan.sigma, q, [u] * entry.k, plan.eta, plain.R_MAX_SLACK)
 
     def claims(self) -> Iterator[str]:
         """Yield the intervals and bounds over the data set that do not follow from the counts."""

@@ -186,6 +186,7 @@ def _settings(run: Run) -> dict[str, Any]:
         "sigmas": [full(sigma) for sigma in request.sigma],
         "ks": list(request.k),
         "byPrediction": [request.target_of(k) == "prediction" for k in request.k],
+        "namesWrong": [request.target_of(k) == "prediction" or request.bound == "betting" for k in request.k],
         "radii": [_radius(r) for r in request.radius],
         "classNames": [printable(name) for name in spec.data.class_names],
         "classImages": list(spec.data.class_counts),

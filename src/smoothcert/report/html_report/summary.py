@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from smoothcert.config import Spec
 from smoothcert.evidence import Run
 from smoothcert.evidence.events import FINISHED, LOCKED
 from smoothcert.evidence.seal import fingerprint_words, seal_remark
@@ -83,15 +84,22 @@ def head(run: Run) -> list[Fact]:
         ("Images", f"{spec.data.images:,} of {spec.data.reference}"),
         ("Noise levels sigma", ", ".join(full(sigma) for sigma in request.sigma)),
         ("Certificates", f"top-k, k = {ks}; alpha = {full(request.alpha)} per image; bound {request.bound}"),
-        ("Sampling", f"up to {request.n_max:,} noise samples per image; {_STOPPING[request.stopping]}"),
+        ("Sampling", f"up to {request.n_max:,} noise samples per image; {_STOPPING[_stopping(spec)]}"),
         ("Dates (UTC)", f"spec locked {_time(run, LOCKED)}; finished {_time(run, FINISHED)}"),
     ]
 
 
 _STOPPING = {
     "looks": "sampling of an image stops as soon as it is decided, with the same guarantee",
+    "worth": "sampling of an image stops as soon as it is decided or not worth more samples, with the same guarantee",
     "fixed": "no early stopping",
 }
+
+
+def _stopping(spec: Spec) -> str:
+    if not spec.stops_early:
+        return "fixed"
+    return "worth" if spec.request.stops_by == "worth" else "looks"
 
 
 def _time(run: Run, name: str) -> str:

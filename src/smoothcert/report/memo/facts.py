@@ -315,7 +315,7 @@ def records(found: MemoContext) -> Fields:
     checked, run = found.checked, found.run
     total = run.expected
     outcome = (
-        f"passed: {checked.bounds:,} confidence bounds on votes and {checked.decisions:,} decisions were recomputed "
+        f"passed: {checked.bounds:,} {checked.tested} on votes and {checked.decisions:,} decisions were recomputed "
         f"by two implementations"
         if checked.passed
         else f"FAILED, {len(checked.faults)} {'fault' if len(checked.faults) == 1 else 'faults'}"

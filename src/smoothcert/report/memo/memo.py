@@ -209,7 +209,7 @@ def _fourth(fields: Fields, tables: Tables) -> tuple[Block, ...]:
             0.61,
         ),
         Heading("", "References"),
-        *(Prose(each, style="reference") for each in references("object" in fields)),
+        *(Prose(each, style="reference") for each in references("object" in fields, "price" in fields)),
     )
 
 

@@ -33,9 +33,16 @@ def settings(found: MemoContext) -> Fields:
     targets = {request.target_of(k) for k in request.k}
     rule = "both" if len(targets) > 1 else targets.pop()
     fields["label_rule"] = words(fill(text.LABEL_RULES[rule], fields), "spec.json: target", request.target)
-    fields["stopping_rule"] = words(fill(text.STOPPING_RULES[request.stopping], fields), "spec.json", request.stopping)
+    betting = request.bound == "betting"
+    if betting:
+        fields["price"] = exact(round(request.worth_samples), "spec.json: price")
+    stopping = request.stops_by if request.stops_by == "never" or betting else request.stopping
+    fields["stopping_rule"] = words(fill(text.STOPPING_RULES[stopping], fields), "spec.json", stopping)
+    wrong = "votes" if betting and rule == "label" else "selection"
+    fields["wrong_rule"] = words(text.WRONG_RULES[wrong], "spec.json: target", request.target)
     fields["bound_rule"] = words(text.BOUND_RULES[request.bound], "spec.json: bound", request.bound)
-    method = f"{text.METHOD} {text.PIPELINE_METHOD}" if spec.denoised else text.METHOD
+    method = text.BETTING_METHOD if betting else text.METHOD
+    method = f"{method} {text.PIPELINE_METHOD}" if spec.denoised else method
     return fields | {"method": words(fill(method, fields), "spec.json")}
 
 

@@ -65,10 +65,27 @@ METHOD = (
     "noise of standard deviation sigma is added to an image. If the class probabilities under noise are bounded, g "
     "keeps its class for every perturbation of L2 norm below a radius R that follows from the bounds [1]; for k above "
     "1, a label stays among the k most probable classes [2]. {label_rule} {stopping_rule} {bound_rule} {noise_rule} "
-    "What is certified is f with its numeric recipe: {recipe}. Images whose selection winner is not the reference "
-    "label count as wrong class, images of the right class without a positive radius as abstentions. Both stay in the "
-    "denominator m, as do images without a result."
+    "What is certified is f with its numeric recipe: {recipe}. {wrong_rule} Both stay in the denominator m, as do "
+    "images without a result."
 )
+BETTING_METHOD = (
+    "For a base classifier f, the smoothed classifier g returns the class that f returns most often when Gaussian "
+    "noise of standard deviation sigma is added to an image. If a perturbation of L2 norm below R drives a label out "
+    "of the k most probable classes of g, its probability under noise and those of some k rivals satisfy an "
+    "inequality [2]; votes that refute it certify R. {label_rule} {stopping_rule} {bound_rule} {noise_rule} "
+    "What is certified is f with its numeric recipe: {recipe}. {wrong_rule} Both stay in the denominator m, as do "
+    "images without a result."
+)
+WRONG_RULES = {
+    "selection": (
+        "Images whose selection winner is not the reference label count as wrong class, images of the right class "
+        "without a positive radius as abstentions."
+    ),
+    "votes": (
+        "Of the images without a certificate, those whose reference label is not among the k most voted classes at "
+        "the last look count as wrong class, the others as abstentions."
+    ),
+}
 PIPELINE_METHOD = (
     "Here f is a pipeline [11]: a noise sample goes through the denoiser, and the classifier, with its normalisation, "
     "receives the denoised image."
@@ -87,11 +104,27 @@ STOPPING_RULES = {
         "stops once every radius of the run is decided or out of reach, and the bounds of all looks hold jointly."
     ),
     "fixed": "Each image takes {n_max} samples.",
+    "never": "Votes are evaluated at {looks} fixed looks; each image takes all of them, {n_max} samples.",
+    "worth": (
+        "Votes are evaluated at up to {looks} fixed looks, at most {n_max} samples per image; sampling of an image "
+        "stops once every radius of the run is certified, or further samples are likely to cost more than the {price} "
+        "samples that a certificate is deemed worth. The error probability holds whenever sampling stops."
+    ),
+    "futility": (
+        "Votes are evaluated at up to {looks} fixed looks, at most {n_max} samples per image; sampling of an image "
+        "stops once every radius of the run is certified or out of reach. The error probability holds whenever "
+        "sampling stops."
+    ),
 }
 BOUND_RULES = {
     "rankcp": "Exact binomial bounds spend 0.7 of alpha on the label and 0.3 on its k strongest rivals.",
     "simuem": "Exact binomial bounds spend alpha in equal parts on all classes [2].",
     "cohen": "An exact binomial bound spends alpha on the label; its rivals share the rest of the probability [1].",
+    "betting": (
+        "Each radius of a grid fixed in spec.json is tested by bets on the votes that gain nothing on average if it "
+        "does not hold [13]; a wealth of 1 / alpha times the first, which has a probability of at most alpha then "
+        "[12], refutes that. R is the largest radius of the grid that is certified with all smaller ones."
+    ),
 }
 NOISE_RULES = {
     "grid": (
@@ -267,19 +300,23 @@ REGULATORY = (
 FILE = "references.yaml"
 
 
-_PIPELINE_ONLY = 11
-"""Number of the citation that `PIPELINE_METHOD` refers to."""
+_PIPELINE_ONLY = (11,)
+"""Numbers of the citations that only `PIPELINE_METHOD` refers to."""
+_BETTING_ONLY = (12, 13)
+"""Numbers of the citations that only betting refers to."""
 
 
 @cache
-def references(denoised: bool = True) -> tuple[str, ...]:
+def references(denoised: bool = True, betting: bool = True) -> tuple[str, ...]:
     """Return the citations as printed, in the order of their numbers; a draft is always called draft.
 
     Args:
         denoised: whether to include those that only runs with a denoiser refer to.
+        betting: whether to include those that only runs with betting refer to.
     """
+    absent = (*(() if denoised else _PIPELINE_ONLY), *(() if betting else _BETTING_ONLY))
     text = files(__package__).joinpath(FILE).read_text(encoding="utf-8")
-    return tuple(_printed(each) for each in parse_yaml(text, FILE) if denoised or each["number"] != _PIPELINE_ONLY)
+    return tuple(_printed(each) for each in parse_yaml(text, FILE) if each["number"] not in absent)
 
 
 def _printed(entry: dict[str, object]) -> str:

@@ -64,6 +64,8 @@ def read_script(run: Run, folder: Path, live: bool) -> Any:
     notebook = jupytext.reads(first + entries, fmt="py:percent")
     place = Path(os.path.relpath(run.directory.path.resolve(), folder.resolve())).as_posix()
     applies = {"subgroups": bool(run.spec.data.subgroups), "denoiser": run.spec.denoised}
+    betting = run.spec.request.bound == "betting"
+    applies |= {"bounds": not betting, "betting": betting}
     absent = {tag for tag, there in applies.items() if not there}
     notebook.cells = [entry for entry in notebook.cells if not absent & set(entry.metadata.get("tags", ()))]
     for entry in notebook.cells:

@@ -65,11 +65,12 @@ from smoothcert.report.claims import guarantees
 from smoothcert.report.cost import assumptions, device_tables, devices_table, rates_table, read_stated
 from smoothcert.report.figures import class_figure, curve_figure, samples_figure
 from smoothcert.report.notebook import picture, require, say, table
-from smoothcert.report.notebook.explore import margin_table, moves, needs, settings_table, stopping_table
+from smoothcert.report.notebook.explore import bound_change, margin_table, moves, needs, settings_table, stopping_table
 from smoothcert.report.notebook.facts import class_name, event_table, file_name, line_table, rows, spec_table, warnings
 from smoothcert.report.notebook.pictures import draw_devices, draw_images, draw_moves, draw_needs
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, units_table
 from smoothcert.stats.rounding import format_down, format_up, full
+from smoothcert.stats.sequential import one_look
 from smoothcert.verify import NOT_SHOWN, damage
 
 if not (RUN / "spec.json").is_file():
@@ -241,11 +242,11 @@ if live:
     else:
         say("Not needed: this run certifies reference labels.")
 
-# %% [markdown]
+# %% [markdown] tags=["bounds"]
 # **Count, bound, and derive the radius.** The votes of other samples for the reference label at each look, the lower
 # bound on the probability of the label, the upper bound on that of its strongest rival, and the resulting L2 radius.
 
-# %%
+# %% tags=["bounds"]
 if live:
     looks = tuple(n for n in spec.looks if n <= MOST) or (MOST,)
     new = [votes(Stage.ESTIMATION, start, stop) for start, stop in zip((0, *looks), looks, strict=False)]
@@ -268,6 +269,34 @@ if live:
     headings = ("image", f"votes for the label after {', '.join(f'{n:,}' for n in looks)} samples")
     headings += ("label at least", "strongest rival at most", "L2 radius", "certified at")
     table(rows(headings, found), f"{where}, at most {looks[-1]:,} samples per image after selection.")
+
+# %% [markdown] tags=["betting"]
+# **Count, bet, and derive the radius.** The votes for the reference label at each look, and the largest radius of the
+# grid against which, and against each smaller one, the bets have won.
+
+# %% tags=["betting"]
+if live:
+    looks = tuple(n for n in spec.looks if n <= MOST) or (MOST,)
+    new = [votes(Stage.ESTIMATION, start, stop) for start, stop in zip((0, *looks), looks, strict=False)]
+    counts = np.cumsum(new, axis=0).swapaxes(0, 1)  # int (images, looks, classes), cumulative
+
+    brief = replace(plan, looks=looks)  # the rules of a run with at most this many samples
+    found = []
+    for i in range(m):
+        theirs = stats.certify_counts(counts[i], int(labels[i]), brief, k, request.radius)
+        wrong = selects and request.target_of(k) == "prediction" and winner[i] != labels[i]
+        at = ", ".join(map(full, theirs.certified_at)) or "no radius of the run"
+        outcome = (
+            ("wrong class", "-")
+            if wrong
+            else ("no certificate", "-")
+            if theirs.label is None
+            else (full(theirs.radius), at)
+        )
+        found.append((chosen[i], ", ".join(f"{counts[i, j, labels[i]]:,}" for j in range(0, len(looks), 4)), *outcome))
+    shown = ", ".join(f"{n:,}" for n in looks[::4])
+    headings = ("image", f"votes for the label after {shown} samples", "L2 radius", "certified at")
+    table(rows(headings, found), f"{where}, at most {looks[-1]:,} samples per image.")
 
 # %% [markdown]
 # **Compare with the ledger**, class by class, where both have votes of the same samples.
@@ -378,7 +407,8 @@ for fault in damage(run):
 
 # %% [markdown]
 # ## 3 Certificates, derived again from the votes
-#
+
+# %% [markdown] tags=["bounds"]
 # **One image by hand.** Every look spends a part of alpha; the parts sum to at most alpha, so all bounds hold jointly
 # with probability at least 1 - alpha. Each bound is that of Clopper and Pearson: the largest probability at which a vote
 # count this small still has the probability spent by the look (SciPy's `betainccinv`). *q* bounds the probability of a
@@ -386,7 +416,7 @@ for fault in damage(run):
 # to the safe side, so they exceed those by hand by about one part in a billion.
 
 
-# %%
+# %% tags=["bounds"]
 def upper(x, n, a):
     """Return the upper confidence bound of a probability for x votes of n that spends alpha a."""
     return np.where(x >= n, 1.0, betainccinv(x + 1.0, np.maximum(n - x, 1.0), a))
@@ -435,13 +465,13 @@ else:
     headings += ("votes for rivals", "u by hand", "u, smoothcert")
     table(rows(headings, found), f"Image {example.index}, label {class_name(spec, example.label)}, {where}.")
 
-# %% [markdown]
+# %% [markdown] tags=["bounds"]
 # The smallest bounds over the looks apply. At L2 distance R from the image the probability of the label is at least
 # Phi(Phi^-1(1 - q) - R / sigma) and that of a rival at most Phi(Phi^-1(u) + R / sigma); the radius is where the two meet
 # (for k > 1: where the label meets the mean of the t weakest of k rivals, for the best t). Both probabilities are first
 # made less favourable by the total-variation distance between the drawn noise and Gaussian noise.
 
-# %%
+# %% tags=["bounds"]
 if example is not None:
     q, u = q.min(), u.min(axis=0)
     by_hand = 0.0
@@ -452,11 +482,11 @@ if example is not None:
     say(f"R by hand: {by_hand:.9f}. smoothcert: {exact:.9f}, printed as {format_down(exact, 6)}.")
     require(abs(by_hand - exact) < 1e-5, "the radius by hand and the radius of smoothcert differ")
 
-# %% [markdown]
+# %% [markdown] tags=["bounds"]
 # **All images.** The same by hand for every image, sigma, k and radius; a radius is certified if the margin at that
 # distance is not negative. Every decision must agree with `smoothcert`, and every number of `results.json` must follow.
 
-# %%
+# %% tags=["bounds"]
 decisions = close = 0
 for (s, j), found in certificates.items():
     for part, block in in_blocks(run.ledger.at(s)):  # a few thousand images at a time
@@ -475,6 +505,144 @@ for (s, j), found in certificates.items():
             decisions, close = decisions + len(margin), close + int(near.sum())
 say(f"{decisions:,} decisions by hand, {close:,} of them too close to decide without safe rounding: all agree.")
 
+# %% [markdown] tags=["betting"]
+# **One image by hand.** Suppose that radius r does *not* hold. Then some k rivals are likely enough that every set T of
+# t of them has p_T >= g_t(p), where p is the probability of the label and g_t(p) = Phi(Phi^-1(t Phi(Phi^-1(p) - r / sigma)) -
+# r / sigma) (Jia et al. 2020). g_t is convex, so a tangent of slope s, which meets the axis at -c, is below it:
+# s p - p_T <= c. A bet that pays s - c for a vote for the label, -1 - c for a vote for T and -c for any other vote then
+# gains nothing on average, whatever was learnt from earlier votes. A gambler who starts with wealth 1 reaches wealth
+# 1 / alpha with probability at most alpha, at any look (Ville 1939). If the wealth against every possible set of rivals
+# reaches 1 / alpha, radius r holds. Bets of several sizes share the first wealth ("experts"). The certified radius is the
+# largest of a grid, fixed before the run, at which all bets are won, here and at every smaller radius of the grid.
+
+# %% tags=["betting"]
+from functools import cache
+
+ROWS = 256  # tangents for a share 0, 1/256, ... of votes for third classes
+
+
+@cache
+def tangent(t, ratio, row, eta):
+    """Return what a vote for the label, for T and for another class pays, and the standard deviation of a vote's pay."""
+
+    def least(z):  # g_t
+        inside = t * ndtr(z - ratio)
+        return ndtr(ndtri(inside) - ratio) if inside < 1 else np.inf
+
+    top = ratio + ndtri(1 / (t + 1))
+    z = top if row == 0 else brentq(lambda z: min(ndtr(z) + least(z), 2) - 1 + row / ROWS, -38, top, xtol=1e-13)
+    y = ndtri(t * ndtr(z - ratio))
+    label, rivals = ndtr(z), ndtr(y - ratio)
+    s = t * np.exp(ratio * (z - ratio + y))
+    c, slack = s * label - rivals, (1 + s) * (eta + 1e-12)
+    spread = np.sqrt(label * (s - c) ** 2 + rivals * (1 + c) ** 2 + row / ROWS * c**2)
+    return s - c - slack, -1 - c - slack, -c - slack, spread
+
+
+@cache
+def experts(ratio, k, plan):
+    """Return the number of votes that each expert is made for (the first: few), and the shares of the first wealth."""
+    need, most = 2 - np.log(plan.alpha), plan.looks[-1]
+    first = min(max(need / -np.log1p(-ndtr(-ratio - ndtri(1 / (k + 1)))), 16), most)
+    sizes = [first, *sorted(n for i in range(40) if (n := most / 3**i) > first)]
+    return sizes, np.sqrt(sizes) / np.sqrt(sizes).sum()
+
+
+@cache
+def factors(t, ratio, row, k, plan):
+    """Return by what a vote for the label, T or others multiplies the wealth of each expert: logarithms (3, experts)."""
+    *pays, spread = tangent(t, ratio, row, plan.eta)
+    boldest, need = 0.98 / -pays[1], 2 - np.log(plan.alpha)
+    bets = [boldest, *(min(np.sqrt(2 * need / n) / spread, boldest) for n in experts(ratio, k, plan)[0][1:])]
+    return np.log1p(np.outer(pays, bets))
+
+
+def chosen_set(n, label, members, ratio, k, plan):
+    """Return t and the row of the tangent: from the votes before a batch, the most promising; all k at first."""
+    if n == 0:
+        return k if len(members) > 1 else 1, 0
+    promises = []
+    for t, x in enumerate(members, 1):
+        others = n - label - x
+        row = ROWS * others // (n + 1)
+        shares = np.array([label + 0.5, x + 0.5, others + 0.5 if others else 0])
+        promises.append((max(shares @ factors(t, ratio, row, k, plan)), -t, row))
+    _, t, row = max(promises)
+    return -t, row
+
+
+def wealth(looks, label, rival, ratio, k, plan):
+    """Return the logarithm of the wealth at each look: against one rival (k = 1), or against every set of k rivals."""
+    total = np.log(experts(ratio, k, plan)[1])
+    path, before = [], np.zeros(plan.classes, dtype=int)
+    for now in looks:
+        new, others = now - before, np.delete(np.arange(plan.classes), label)
+        if k == 1:
+            members, gained = [before[rival]], [new[rival]]
+        else:
+            order = others[np.lexsort((new[others], -before[others]))]
+            members = [before[order[k - t : k]].sum() for t in range(1, k + 1)]
+            gained = [np.sort(new[order[k - t :]])[-t:].sum() for t in range(1, k + 1)]
+        t, row = chosen_set(before.sum(), before[label], members, ratio, k, plan)
+        x = gained[t - 1]
+        total = total + np.array([new[label], x, new.sum() - new[label] - x]) @ factors(t, ratio, row, k, plan)
+        path.append(np.logaddexp.reduce(total))
+        before = now
+    return np.array(path)
+
+
+def dense(line):
+    """Return the votes of each look, int (looks, classes)."""
+    return np.array([[votes.get(c, 0) for c in range(spec.classes)] for _, votes in line.looks])
+
+
+def won(line, x, k, plan):
+    """Return by how much the bets against radius x reach ln(1 / alpha) at the best look, for the worst rival."""
+    looks = dense(line)
+    if not len(looks):
+        return -np.inf
+    rivals = [c for c in range(spec.classes) if c != line.label] if k == 1 else [None]
+    seen = {tuple(looks[:, c]): c for c in rivals} if k == 1 else {(): None}  # rivals with the same votes are alike
+    return min(wealth(looks, line.label, c, x / plan.sigma, k, plan).max() for c in seen.values()) + np.log(plan.alpha)
+
+
+if example is None:
+    say(f"No image has votes at sigma = {full(sigma)} yet, so there is nothing to derive.")
+else:
+    looks = dense(example)
+    strongest = None if k > 1 else int(np.argmax(np.where(np.arange(spec.classes) == example.label, -1, looks[-1])))
+    path = wealth(looks, example.label, strongest, r / sigma, k, plan)
+    found = [
+        (f"{n:,}", f"{looks[i, example.label]:,}", f"{n - looks[i, example.label]:,}", f"{path[i]:.4f}")
+        for i, (n, _) in enumerate(example.looks)
+    ]
+    headings = ("look", "votes for the label", "other votes", "ln of the wealth")
+    caption = f"Image {example.index}, label {class_name(spec, example.label)}, {where}, r = {full(r)}"
+    table(rows(headings, found), f"{caption}; needed: ln(1 / alpha) = {-np.log(plan.alpha):.4f}.")
+
+# %% [markdown] tags=["betting"]
+# **Many images.** The same by hand at every sigma and k, for the certified radius of each image and the next of the
+# grid, and for the radii of the run; of many images, a random subset. Every decision must agree with `smoothcert`.
+
+# %% tags=["betting"]
+AT_MOST = 100  # images per sigma and k
+decisions = close = 0
+for (s, j), found in certificates.items():
+    theirs, lines_here = found.plan, run.ledger.at(s)
+    some = np.sort(np.random.default_rng(spec.seed).permutation(len(lines_here))[:AT_MOST])
+    for i, line in zip(some, some_of(lines_here, some), strict=True):
+        exact = max(float(found.radius[i]), 0.0)
+        up_to = [x for x in theirs.grid if x <= exact]
+        after = [x for x in theirs.grid if x > exact][:1]
+        radii = sorted({*up_to[-3:], *after, *(x for x in request.radius if x in theirs.grid and x <= exact)})
+        for x in radii:
+            margin = won(line, x, j, theirs)
+            near = abs(margin) < 1e-6  # closer than the rounding that smoothcert allows for
+            require(near or (margin > 0) == (x <= exact), f"bets differ at sigma {full(s)}, k {j}, r {full(x)}")
+            decisions, close = decisions + 1, close + int(near)
+say(f"{decisions:,} decisions by hand, {close:,} of them too close to decide without safe rounding: all agree.")
+
+# %%
 path = RUN / "results" / "results.json"
 stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 if stored.get("ledger_sha256") == votes_hash:
@@ -540,13 +708,19 @@ if all(request.target_of(j) == "prediction" for j in request.k):
         "Images whose selection winner was not the label have no votes after selection and count as not certified here."
     )
 
-# %% [markdown]
+# %% [markdown] tags=["bounds"]
 # **Bound.** `rankcp` bounds the label and the k strongest rivals; `simuem` (Jia et al. 2020) bounds every class, each
 # at alpha divided by the number of classes; `cohen` (Cohen et al. 2019) bounds the label and gives the rest of the
 # probability to one rival. Each is valid if chosen before the run, not if chosen for its result.
 
+# %% [markdown] tags=["betting"]
+# **Bound.** The same votes evaluated with confidence bounds, which divide alpha among the many looks of this run.
+# `rankcp` bounds the label and the k strongest rivals; `simuem` (Jia et al. 2020) bounds every class; `cohen` (Cohen et
+# al. 2019) bounds the label alone. Each is valid if chosen before the run, not if chosen for its result.
+
 # %%
-by_bound = moves(run, (sigma, k), "bound", {name: {"bound": name} for name in stats.BOUNDS}, own=request.bound)
+bounds_of = {name: bound_change(request, name, k) for name in (*stats.BOUNDS, *({"betting"} & {request.bound}))}
+by_bound = moves(run, (sigma, k), "bound", bounds_of, own=request.bound)
 table(by_bound.table(), f"Certified accuracy at {where}, up to {request.n_max:,} samples per image.")
 
 # %% [markdown]
@@ -609,7 +783,7 @@ table(
 caption = f"Samples at r = {full(r)}, sigma = {full(sigma)}, one setting changed at a time, else alpha = {full(request.alpha)}, k = {k}"
 table(
     settings_table(plan, k, r),
-    f"{caption}, {request.bound}; votes that miss the label are split equally among k rivals.",
+    f"{caption}, {one_look(plan).bound}; votes that miss the label are split equally among k rivals.",
 )
 
 # %% [markdown]

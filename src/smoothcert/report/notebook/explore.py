@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.config import Spec
+from smoothcert.config import Request, Spec
 from smoothcert.evidence import Run
 from smoothcert.evidence.line_store import columns_of, in_blocks, some_of
 from smoothcert.evidence.outcomes import derived, line_tallies, plan_of, seen
@@ -19,6 +19,7 @@ from smoothcert.report.results_table import Table
 from smoothcert.stats import Bounds, Plan, Procedure, power, r_max, radius, samples_needed
 from smoothcert.stats.radius import probabilities_at
 from smoothcert.stats.rounding import format_down, full, percent_of
+from smoothcert.stats.sequential import one_look
 from smoothcert.stats.simulate import Expected, expected_samples
 
 FloatArray = NDArray[np.float64]
@@ -95,6 +96,13 @@ def moves(run: Run, entry: tuple[float, int], setting: str, values: Mapping[str,
         images=run.spec.data.images,
         radii=run.spec.request.radius,
     )
+
+
+def bound_change(request: Request, bound: str, k: int) -> dict[str, Any]:
+    """Return the change of settings that evaluates the votes of a run with another bound, for the same class."""
+    if bound == request.bound:
+        return {}
+    return {"bound": bound, "target": request.target_of(k), "stop": None, "price": None}
 
 
 def _variant(spec: Spec, k: int, changes: dict[str, Any]) -> tuple[Spec, int]:
@@ -178,7 +186,7 @@ def needs(run: Run, sigma: float, k: int, images: int = _IMAGES) -> Needs:
 def _fixed(plan: Plan, k: int, r: float, limit: float) -> FloatArray:
     reach = r + np.geomspace(0.002, 1, _POINTS) * max(limit - r, 0.1 * r)
     at = probabilities_at(reach / plan.sigma, plan.classes, k)
-    return np.stack([reach, samples_needed(at, r, replace(plan, bound="cohen"), k, WANTED)])
+    return np.stack([reach, samples_needed(at, r, one_look(plan, "cohen"), k, WANTED)])
 
 
 def procedure_of(run: Run, sigma: float) -> Procedure:
@@ -238,7 +246,7 @@ def observed_points(run: Run, sigma: float, k: int) -> FloatArray:
 
 def settings_table(plan: Plan, k: int, r: float) -> Table:
     """Return the samples that a single look needs at other alphas, k, bounds and numbers of classes, by margin."""
-    run = replace(plan, looks=plan.looks[-1:])
+    run = replace(one_look(plan), looks=plan.looks[-1:])
     found = [(f"alpha {full(alpha)}", replace(run, alpha=alpha), k) for alpha in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)]
     found += [(f"k = {j}", run, j) for j in sorted({1, 3, 5, k}) if j < plan.classes]
     wide = replace(run, classes=max(k + 1, 1000))
@@ -262,7 +270,7 @@ def printed(samples: float) -> str:
 
 def margin_table(plan: Plan, radii: Sequence[float]) -> Table:
     """Return the samples that a single look with Cohen's bound needs at k = 1, by margin and radius."""
-    cohen = replace(plan, bound="cohen")
+    cohen = one_look(plan, "cohen")
     columns = [_samples_at(MARGINS, cohen, 1, r) for r in radii]
     found = [(f"{margin:g}", *(column[i] for column in columns)) for i, margin in enumerate(MARGINS)]
     return rows(("margin / sigma", *(f"r = {full(r)}" for r in radii)), found)
@@ -273,7 +281,7 @@ def stopping_table(plan: Plan, k: int, r: float) -> Table:
     margins, rng = (-0.5, -0.2, 0.0, *sorted(MARGINS), 1.0), np.random.default_rng(0)
     at = probabilities_at(r / plan.sigma + np.array(margins), plan.classes, k)
     looks = expected_samples(at, Procedure(plan, {k: "label"}, (r,)), rng, _CLOSER)
-    fixed = [float(power(plan.looks[-1], row, r, plan, k, rng)) for row in at]
+    fixed = [float(power(plan.looks[-1], row, r, one_look(plan), k, rng)) for row in at]
     found = [
         (
             f"{margin:g}",

@@ -24,9 +24,10 @@ def reading(planned: Planned) -> Iterator[str]:
     asked, reaches = planned.settings, planned.outlook.reaches
     beyond = sum(not each.attainable for each in reaches)
     rule = "sequential looks" if asked.stopping == "looks" else "a fixed number of samples"
+    selection = f"after {asked.n0} for selection" if asked.selects or asked.bound != "betting" else "without selection"
     yield (
         f"Settings: alpha {full(asked.alpha)}, bound {asked.bound}, up to {asked.n_max:,} noise samples per image "
-        f"after {asked.n0} for selection, {rule}; {planned.classes} classes, {planned.images:,} images."
+        f"{selection}, {rule}; {planned.classes} classes, {planned.images:,} images."
     )
     yield (
         f"{beyond} of {len(reaches)} entries {'is' if beyond == 1 else 'are'} not attainable with these settings, "
@@ -40,9 +41,10 @@ def reading(planned: Planned) -> Iterator[str]:
         "other votes are split equally among its k strongest rivals."
     )
     yield from _forecast(planned)
+    single = " with rankcp, as betting has no single look" if asked.bound == "betting" else ""
     yield (
         "Margin: by how much the true radius exceeds r, in units of sigma; votes are those of a single look that "
-        "spends all of alpha, with the other votes split equally among the k strongest rivals."
+        f"spends all of alpha{single}, with the other votes split equally among the k strongest rivals."
     )
     yield (
         f"Images for >= {percent_exact(asked.population)} %: the number of images at which the 95 % lower bound on the "

@@ -99,6 +99,10 @@ class Batch:
         """Select images by index, along the first axis."""
         return Batch(**{name: each[keep] for name, each in vars(self).items()})
 
+    def looks(self, keep: IntArray, part: slice) -> Batch:
+        """Select images by index, along the first axis, and consecutive looks, along the second."""
+        return Batch(**{name: each[keep, part] for name, each in vars(self).items()})
+
 
 def _strongest(rivals: IntArray, gained: IntArray, k: int) -> tuple[IntArray, IntArray]:
     """Votes before of the t least of the k most voted rivals, and x_T of the proof, for t = 1..k; both (..., 1, k)."""

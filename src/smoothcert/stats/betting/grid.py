@@ -78,7 +78,7 @@ def unanimous(looks: Sequence[int], k: int) -> np.ndarray:
     return votes
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def bets_of(k: int, ratios: tuple[float, ...], alpha: float, n_max: int, eta: float) -> Bets:
     """Return the bets, whose tables are computed once."""
     return Bets(k, ratios, alpha, n_max, eta)

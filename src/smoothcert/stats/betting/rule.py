@@ -16,7 +16,7 @@ import numpy as np
 from smoothcert.errors import SpecError
 from smoothcert.stats.betting.batch import columns
 from smoothcert.stats.betting.grid import bets_of, unanimous
-from smoothcert.stats.betting.wealth import Bets, Wealth, certified_by_betting, look
+from smoothcert.stats.betting.wealth import Bets, Wealth, certified_by_betting, look, mixture
 from smoothcert.stats.betting.worth import worth
 from smoothcert.stats.binomial import FloatArray
 from smoothcert.stats.bounds import Bounds, IntArray
@@ -25,6 +25,7 @@ from smoothcert.stats.sequential import BoolArray, Plan
 from smoothcert.stats.votes import StoredVotes, check_numbers
 
 _ANY_PRICE = 1e18  # with it, all that counts is whether a certificate is plausible within n_max: futility
+_FARTHEST = 10.0  # r / sigma that no number of votes attains
 _TOGETHER = 256  # images whose looks are arranged in one array
 
 
@@ -65,6 +66,8 @@ class BettingState:
 
 class BettingRule(Rule[BettingState]):
     """Certificates by betting at one k."""
+
+    names_wrong = True
 
     def __init__(self, plan: Plan, k: int, radii: Sequence[float] = ()) -> None:
         """Store what is fixed; `plan.grid` are the radii that are decided."""
@@ -147,6 +150,19 @@ class BettingRule(Rule[BettingState]):
             found[:, [self.radii.index(r) for r in self._asked]] = state.wealth.certified
         return found
 
+    def kept(self, r: float, n: int, votes: int, alone: bool = False) -> bool:
+        """Whether a look of n votes certifies radius r, if the misses are divided equally among k rivals.
+
+        All misses are then for T, the k rivals, and the tangent is that without third classes: the wealth depends on
+        the votes alone, not on the looks. (For k > 1 rivals that are not quite equal lead to other sets T.)
+        """
+        plan, n_max = self.plan, n if alone else self.plan.looks[-1]
+        if r > _FARTHEST * plan.sigma:
+            return False
+        bets = bets_of(self.k, (r / plan.sigma,), plan.alpha, n_max, plan.eta)
+        label, members, _ = bets.log_factors[0, -1, 0]
+        return bool(mixture(votes * label + (n - votes) * members, bets.log_weights[0]) >= bets.threshold)
+
     def rows(self, state: BettingState, keep: Rows) -> BettingState:
         """Return the state of some images, as narrow as they allow."""
         seen, wealth = state.seen[keep], state.wealth
@@ -170,15 +186,16 @@ class BettingRule(Rule[BettingState]):
 
     def certificates(self, votes: StoredVotes) -> CertifiedOnGrid:
         """Derive the certificates from stored looks."""
-        check_numbers(votes.numbers(), self.plan.looks)
+        looks = min(votes.looks, len(self.plan.looks))
+        check_numbers(votes.numbers()[:, :looks], self.plan.looks)
         found, bets, grid = np.zeros(len(votes)), self._all, np.array((0.0, *self.plan.grid))
-        taken = np.array([len(each[: votes.looks]) for each in votes.images], dtype=np.int64)
+        taken = np.array([len(each[:looks]) for each in votes.images], dtype=np.int64)
         order = np.argsort(taken, kind="stable")
         order = order[taken[order] > 0]
         for start in range(0, len(order) if bets is not None else 0, _TOGETHER):
             some = order[start : start + _TOGETHER]
-            looks = [[counts for _, counts in votes.images[i][: votes.looks]] for i in some]
-            arranged = columns(looks, [int(votes.labels[i]) for i in some], self.plan.classes, self.k)
+            each = [[counts for _, counts in votes.images[i][:looks]] for i in some]
+            arranged = columns(each, [int(votes.labels[i]) for i in some], self.plan.classes, self.k)
             found[some] = grid[certified_by_betting(arranged, bets).sum(axis=1)]  # type: ignore[arg-type]
         return CertifiedOnGrid(found)
 

@@ -29,6 +29,7 @@ _BOLDEST = 0.98  # of the bet with which one vote could lose everything
 _FEWEST = 16.0  # votes for which an expert is made
 _STEP = 3.0  # ratio of the votes for which neighbouring experts are made
 _MIXING = 2.0  # log-wealth that having several experts costs
+_FIRST_BLOCK = 4  # looks; most small ratios need no more
 _BLOCK = 2_000_000  # floats per array when stored looks are evaluated
 
 
@@ -298,13 +299,28 @@ def _certified(counts: IntArray, bets: Bets) -> BoolArray:
     batch, alive = Batch.of(counts - new, new, bets.k), np.arange(len(counts))
     certified = np.zeros((len(counts), len(bets.ratios)), dtype=np.bool_)
     for r, (factors, weights) in enumerate(zip(bets.log_factors, bets.log_weights, strict=True)):
-        path = mixture(gain(batch, factors).cumsum(axis=1), weights)
-        won = np.flatnonzero(np.all(np.any(path >= bets.threshold, axis=1), axis=1))
+        won = np.flatnonzero(_won(batch, factors, weights, bets.threshold))
         alive, batch = alive[won], batch.rows(won)
         certified[alive, r] = True
         if not len(alive):
             break
     return certified
+
+
+def _won(batch: Batch, factors: FloatArray, weights: FloatArray, threshold: float) -> BoolArray:
+    """Whether every null of one ratio is refuted at some look, bool (m,): looks in growing blocks, while one is not."""
+    images, looks = batch.n.shape[:2]
+    open_now, total = np.arange(images), np.zeros((images, 1, batch.members.shape[2], len(weights)))
+    refuted = np.zeros((images, batch.members.shape[2]), dtype=np.bool_)
+    first, width = 0, _FIRST_BLOCK
+    while first < looks and len(open_now):
+        part = batch.looks(open_now, slice(first, first + width))
+        path = np.concatenate([total[open_now], gain(part, factors)], axis=1).cumsum(axis=1)
+        total[open_now] = path[:, -1:]
+        refuted[open_now] |= np.any(mixture(path[:, 1:], weights) >= threshold, axis=1)
+        open_now = open_now[~refuted[open_now].all(axis=1)]
+        first, width = first + width, 3 * width
+    return np.asarray(refuted.all(axis=1))
 
 
 def _check_looks(looks: int) -> None:

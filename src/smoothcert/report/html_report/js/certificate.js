@@ -75,11 +75,17 @@ function statement(view) {
   const words = {
     [CERTIFIED]: ["Certified: the smoothed classifier keeps ", label(), ...kept, ` ${ball}${sure}`],
     [ABSTAINED]: ["Abstained: no positive radius is certified for ", label(), ". The image counts as not certified; that does not show that it can be attacked."],
-    [WRONG]: ["Wrong class: the selection votes chose ", className(view.selected), ", the reference label is ", label(), ". The image counts as not certified."],
+    [WRONG]: ["Wrong class: ", ...wrongWords(view), label(), ". The image counts as not certified."],
     [UNDECIDED]: ["No result: the run is partial and has no votes for this image. It counts as not certified."],
   };
   const kind = { [CERTIFIED]: "good", [WRONG]: "bad" }[view.outcome] ?? "warn";
   return make("p", { class: `statement ${kind}` }, ...words[view.outcome]);
+}
+
+/** What the votes chose instead of the reference label. */
+function wrongWords(view) {
+  if (view.selected !== NONE) return ["the selection votes chose ", className(view.selected), ", the reference label is "];
+  return [`nothing is certified, and the ${view.k === 1 ? "most voted class is" : `${view.k} most voted classes are`} not the reference label, `];
 }
 
 /** The radius in grey levels of 255, rounded down. */
@@ -98,7 +104,7 @@ function factList(view) {
   if (view.selected !== NONE) {
     pairs.push(["Selection", make("span", {}, className(view.selected), `, ${grouped(view.support)} of ${grouped(data.n0)} votes`)]);
   }
-  if (view.outcome !== UNDECIDED) pairs.push(["Noise samples", `${grouped(view.copies)}, selection included`]);
+  if (view.outcome !== UNDECIDED) pairs.push(["Noise samples", `${grouped(view.copies)}${view.selected === NONE ? "" : ", selection included"}`]);
   if (look) pairs.push(["Last look", `${grouped(view.n)} samples, look ${look} of ${data.looks.length}`]);
   if (view.outcome !== UNDECIDED) pairs.push(["Image SHA-256", `${view.hash}... (first ${2 * data.hashBytes} digits)`]);
   return make("dl", {}, ...pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));

@@ -54,7 +54,7 @@ class Images {
     this.choices.show.replaceChildren(
       option("all", "all"), option("smallest", "certified, smallest radius first"),
       ...at("kept", "certified at r ="), ...at("lost", "not certified at r ="),
-      option("abstained", "abstained"), option("wrong", "wrong class", !data.byPrediction[this.rank]),
+      option("abstained", "abstained"), option("wrong", "wrong class", !data.namesWrong[this.rank]),
       ...(data.missing ? [option("undecided", "no result")] : []),
     );
     this.choices.show.value = before;
