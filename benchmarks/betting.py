@@ -12,87 +12,35 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cache
 
 import numpy as np
 
-from smoothcert.stats import Plan, Procedure, schedule, simulate
-from smoothcert.stats.betting import Bets, Wealth, certified_by_betting, look, worth
+from smoothcert.stats import Plan, Procedure, r_max, schedule, simulate
+from smoothcert.stats.betting.grid import radius_grid
 
 ALPHA, N_MAX, RADII, SIGMAS = 0.001, 100_000, (0.25, 0.5, 1.0), (0.25, 0.5, 1.0)
-FIRST, RATIO = 100, 1.1
-
-
-def looks() -> list[int]:
-    """Return sample numbers down from n_max by a factor 1.1, in increasing order."""
-    found, n = [], float(N_MAX)
-    while n >= FIRST:
-        found.append(int(n))
-        n /= RATIO
-    return found[::-1]
-
-
-@cache
-def attainable(sigma: float, k: int) -> tuple[float, ...]:
-    """Return the radii that unanimous votes certify."""
-    bets = Bets(k, tuple(r / sigma for r in RADII), ALPHA, N_MAX)
-    unanimous = np.zeros((1, len(looks()), 1 + k), dtype=np.int64)
-    unanimous[0, :, 0] = looks()
-    return RADII[: certified_by_betting(unanimous, bets).sum()]
-
-
-class Betting:
-    """The bets of each k and where they stand, for the images that still draw."""
-
-    def __init__(self, sigma: float, ks: Sequence[int], shape: tuple[int, int], price: float) -> None:
-        self.bets = {k: Bets(k, tuple(r / sigma for r in attainable(sigma, k)), ALPHA, N_MAX) for k in ks}
-        self.states = {k: Wealth.start(bets, shape[0], shape[1] - 1) for k, bets in self.bets.items()}
-        self.price = price * N_MAX
-
-    def look(self, before: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """Bet on a batch, and return which images draw another."""
-        self.states = {k: look(state, before, new, self.bets[k]) for k, state in self.states.items()}
-        on = [worth(state, before + new, self.bets[k], self.price) for k, state in self.states.items()]
-        return np.any(on, axis=0)
-
-    def certified(self) -> Mapping[int, np.ndarray]:
-        """For each k, bool (m, radii)."""
-        return {k: state.certified for k, state in self.states.items()}
-
-    def keep(self, on: np.ndarray) -> None:
-        """Forget images that have stopped."""
-        self.states = {
-            k: replace(state, log=state.log[:, on], rejected=state.rejected[:, on]) for k, state in self.states.items()
-        }
 
 
 def by_betting(p: np.ndarray, sigma: float, ks: Sequence[int], price: float, rng: np.random.Generator):
-    """Samples (m,) and certified {(k, r): (m,)} of images whose label is class 0."""
-    rule, active, before = Betting(sigma, ks, p.shape, price), np.arange(len(p)), 0
-    counts, samples = np.zeros(p.shape, dtype=np.int64), np.zeros(len(p), dtype=np.int64)
-    certified = {(k, r): np.zeros(len(p), dtype=bool) for k in ks for r in attainable(sigma, k)}
-    for n in looks():
-        new = rng.multinomial(n - before, p[active])
-        on = rule.look(counts[active], new)
-        for k, each in rule.certified().items():
-            for r, column in zip(attainable(sigma, k), each.T, strict=True):
-                certified[k, r][active] = column
-        counts[active] += new
-        samples[active], before, active = n, n, active[on]
-        rule.keep(on)
-        if not len(active):
-            break
-    return samples, certified
+    """Samples (m,) and certified {(k, r): (m,)} of images whose label is class 0; radii that are attainable."""
+    looks = schedule(N_MAX, bound="betting")
+    grid = radius_grid(RADII, ks, sigma, ALPHA, looks)
+    plan = Plan(looks, ALPHA, "betting", p.shape[1], sigma, 0.0, grid, "worth", price * N_MAX)
+    samples, certified = simulated(p, plan, dict.fromkeys(ks, "label"), rng)
+    return samples, {(k, r): each for (k, r), each in certified.items() if r <= r_max(plan, k)}
+
+
+def simulated(p: np.ndarray, plan: Plan, targets: Mapping[int, str], rng: np.random.Generator):
+    """Samples (m,) and certified {(k, r): (m,)} of one simulated run."""
+    done = simulate(p, np.zeros(len(p), dtype=np.int64), Procedure(plan, targets, RADII), rng)
+    return done.samples, {(k, r): done.certified[:, i, j] for i, k in enumerate(targets) for j, r in enumerate(RADII)}
 
 
 def by_looks(p: np.ndarray, sigma: float, ks: Sequence[int], rng: np.random.Generator):
     """Do the same by rankcp, group-sequential looks and futility, with 100 selection samples."""
     plan = Plan(schedule(N_MAX), ALPHA, "rankcp", p.shape[1], sigma)
     targets = {k: "prediction" if k == 1 else "label" for k in ks}
-    done = simulate(p, np.zeros(len(p), dtype=np.int64), Procedure(plan, targets, RADII), rng)
-    entries = {(k, r): done.certified[:, i, j] for i, k in enumerate(ks) for j, r in enumerate(RADII)}
-    return done.samples, {(k, r): each for (k, r), each in entries.items() if r in attainable(sigma, k)}
+    return simulated(p, plan, targets, rng)
 
 
 def label_first(p: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -42,16 +42,20 @@ def images(count: int = 3, seed: int = 0) -> np.ndarray:
 
 @settings(max_examples=15)
 @given(
-    seed=st.integers(0, 2**32), precision=st.sampled_from(["fp32", "bf16"]), noise=st.sampled_from(["grid", "gaussian"])
+    seed=st.integers(0, 2**32),
+    precision=st.sampled_from(["fp32", "bf16"]),
+    noise=st.sampled_from(["grid", "gaussian"]),
+    bound=st.sampled_from(["rankcp", "betting"]),
 )
-def test_a_linear_classifier_is_never_certified_beyond_its_exact_distance(seed, precision, noise):
+def test_a_linear_classifier_is_never_certified_beyond_its_exact_distance(seed, precision, noise, bound):
     """Smoothing a two-class linear classifier changes nothing: the exact radius is |w.x + b| / ||w||."""
     rng = np.random.default_rng(seed)
     w, x = rng.normal(size=16), images(4, seed)
     unit = x.reshape(4, 16) / 255
     b = -float(np.median(unit @ w))
     distance = np.abs(unit @ w + b) / np.linalg.norm(w)
-    g = smoothed(Linear(np.stack([w, -w]), np.array([b, -b])), 2, seed=seed, precision=precision, noise=noise)
+    options = {"seed": seed, "precision": precision, "noise": noise, "bound": bound}
+    g = smoothed(Linear(np.stack([w, -w]), np.array([b, -b])), 2, **options)
     found = g.certificates(x, n_max=600, alpha=1e-6, radii=(0.1, 0.25, 0.5))
     for certificate, exact, score in zip(found, distance, unit @ w + b, strict=True):
         slack = 0.02 if precision == "bf16" else 1e-4  # rounding moves the boundary of the classifier itself
@@ -69,6 +73,18 @@ def test_the_certificate_is_not_empty():
     assert certificate.label == 0
     assert 0.5 < certificate.radius < 1.0  # exact distance 1
     assert certificate.certified_at == (0.5,)
+
+
+def test_betting_selects_no_class_where_labels_are_known():
+    w = np.ones(16) / 4
+    x = np.full((1, *SHAPE), 255)
+    g = smoothed(Linear(np.stack([w, -w]), np.array([-3.0, 3.0])), 2, bound="betting")
+    settings = {"n_max": 2000, "radii": (0.5,)}
+    (right,), (wrong,) = (g.certificates(x, labels=[label], **settings) for label in (0, 1))
+    (unlabelled,) = g.certificates(x, **settings)
+    assert (right.label, right.certified_at, wrong.label) == (0, (0.5,), None)
+    assert 0.5 <= right.radius < 1.0
+    assert (unlabelled.label, unlabelled.samples) == (0, right.samples + 100)
 
 
 def test_prediction_is_a_class_a_set_or_an_abstention():

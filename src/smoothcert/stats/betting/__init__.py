@@ -1,6 +1,6 @@
 """Certificates by betting: a test martingale for each radius and set of rivals, valid under any stopping rule.
 
-`rule` connects it with a run: while an image is sampled, and from stored looks. `verify` has an implementation of its own.
+`rule` connects it with a run: while an image is sampled, and from stored looks. `verify` has its own implementation.
 
 Instead of bounding probabilities, a gambler bets on the votes against the null "radius r does not hold". Under a true
 null no way to bet makes the wealth grow on average, so a wealth of 1 / alpha refutes it, and r is certified.
