@@ -17,11 +17,10 @@ from smoothcert.stats.population import Claim, claims, population_bound, sample_
 from smoothcert.stats.power import power, r_max_fixed, samples_needed, votes_needed
 from smoothcert.stats.prediction import Prediction, predict_counts, prediction_looks
 from smoothcert.stats.radius import certified_at, radius
-from smoothcert.stats.rule import Certified, Rule
+from smoothcert.stats.rule import Certified, Rule, StoredVotes
 from smoothcert.stats.rules import r_max, rule_of
 from smoothcert.stats.sequential import Plan, running, schedule
 from smoothcert.stats.simulate import Procedure, Simulated, simulate
-from smoothcert.stats.votes import StoredVotes
 
 __all__ = [
     "BOUNDS",

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from smoothcert.stats.binomial import FloatArray
 from smoothcert.stats.bounds import Bounds, IntArray, Tally, bounds, tally
 from smoothcert.stats.radius import certified_at, radius
-from smoothcert.stats.rule import Certified, Rows, Rule
+from smoothcert.stats.rule import Certified, Rows, Rule, StoredVotes, check_numbers
 from smoothcert.stats.sequential import BoolArray, Plan, step, unanimous_radius
-from smoothcert.stats.votes import StoredVotes, check_numbers
 
 _AT_A_TIME = 65_536  # images per block, where intermediate arrays are larger than the result
 

@@ -13,9 +13,9 @@ from smoothcert.stats.binomial import FloatArray
 from smoothcert.stats.bounds import bounds, tally
 from smoothcert.stats.radius import radius
 from smoothcert.stats.rounding import round_down
+from smoothcert.stats.rule import StoredVotes
 from smoothcert.stats.rules import r_max, rule_of
 from smoothcert.stats.sequential import Plan
-from smoothcert.stats.votes import StoredVotes
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,8 @@ from smoothcert.stats.betting.wealth import Bets, Wealth, certified_by_betting, 
 from smoothcert.stats.betting.worth import worth
 from smoothcert.stats.binomial import FloatArray
 from smoothcert.stats.bounds import Bounds, IntArray
-from smoothcert.stats.rule import Certified, Rows, Rule
+from smoothcert.stats.rule import Certified, Rows, Rule, StoredVotes, check_numbers
 from smoothcert.stats.sequential import BoolArray, Plan
-from smoothcert.stats.votes import StoredVotes, check_numbers
 
 _ANY_PRICE = 1e18  # with it, all that counts is whether a certificate is plausible within n_max: futility
 _FARTHEST = 10.0  # r / sigma that no number of votes attains
