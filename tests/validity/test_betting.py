@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from smoothcert.stats import Bounds, radius
+from smoothcert.stats import Bounds, Plan, Procedure, StoredVotes, radius, rule_of, schedule, simulate
 from smoothcert.stats.betting import Bets, Wealth, certified_by_betting, look, worth
 from smoothcert.stats.betting import wealth as wealth_module
 from smoothcert.stats.betting.batch import Batch
+from smoothcert.stats.betting.grid import radius_grid
 from smoothcert.stats.radius import probabilities_at
 
 from .simulate import ALPHA, allowed
@@ -75,6 +76,26 @@ def test_there_are_enough_null_points():
 def test_light(point):
     k, rho, p = POINTS[point]
     assert false_share(p, Bets(k, (rho,), ALPHA, N_MAX), looks(N_MAX, 1.1), 2000) <= allowed(2000)
+
+
+@pytest.mark.parametrize("point", [5, 25, 45], ids=str)
+def test_certificates_of_runs(point):
+    """The rule of a run with its grid: from stored looks, never stopping, and where sampling stops by worth."""
+    k, rho, p = POINTS[point]
+    sigma, repetitions, at = 0.5, 1000, schedule(N_MAX, bound="betting")
+    r = rho * sigma
+    grid = radius_grid((r,), (k,), sigma, ALPHA, at)
+    plan = Plan(at, ALPHA, "betting", len(p), sigma, 0.0, grid, "worth", 3.0 * N_MAX)
+    rng = np.random.default_rng(0)
+    new = [rng.multinomial(n, p, repetitions) for n in np.diff((0, *at))]
+    paths = np.stack(new, axis=1).cumsum(axis=1)
+    stored = [[(n, dict(enumerate(v.tolist()))) for n, v in zip(at, path, strict=True)] for path in paths]
+    found = rule_of(plan, k).certificates(StoredVotes(stored, [0] * repetitions, len(at), k))
+    assert found.at(r).mean() <= allowed(repetitions)
+    assert found.at(grid[0]).mean() > 0.5
+    procedure = Procedure(plan, {k: "label"}, (r,))
+    done = simulate(np.tile(p, (repetitions, 1)), np.zeros(repetitions, int), procedure, np.random.default_rng(1))
+    assert done.certified.mean() <= allowed(repetitions)
 
 
 @pytest.mark.slow
