@@ -79,7 +79,7 @@ SETTINGS = [
     ("--seed -1", "--seed: expected a whole number from 0"),
     ("--seed 18446744073709551616", "--seed: expected a whole number from 0"),
     ("--quantise 10", "--quantise: expected 8, 12 or 16 bits, got 10"),
-    ("--bound exact", "--bound: input should be 'rankcp', 'simuem' or 'cohen', got 'exact'"),
+    ("--bound exact", "--bound: input should be 'rankcp', 'simuem', 'cohen' or 'betting', got 'exact'"),
     ("--precision fp16 --device cpu", "--precision fp16"),
     ("--arch resnet8", "leave out --arch resnet8"),
     ("--frobnicate 3", "--frobnicate"),
