@@ -352,6 +352,7 @@ DOCUMENTS = {
     "notebook.ipynb": "certification notebook, executed",
     "report.html": "interactive report, one file",
     "memo.pdf": "four-page memo, an unsigned draft (also US Letter)",
+    "memo.docx": "the same memo for Word: locked numbers, editable boxes",
 }
 
 

@@ -17,7 +17,7 @@ from smoothcert.report.results import write_results
 from smoothcert.verify import damage
 
 CHECKSUMS = "SHA256SUMS"
-LIBRARIES = ("matplotlib", "jinja2", "typst", "pypdf", "jupytext", "nbclient", "ipykernel", "pyarrow")
+LIBRARIES = ("matplotlib", "jinja2", "typst", "pypdf", "jupytext", "nbclient", "ipykernel", "pyarrow", "docx")
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,9 @@ def log_documents(directory: RunDirectory, files: list[Path]) -> list[Path]:
 def _steps(run: Run, options: ReportOptions) -> Iterator[Step]:
     from smoothcert.report.figures import write_figures
     from smoothcert.report.html_report import write_page
-    from smoothcert.report.memo import read_sponsor, write_memo
+    from smoothcert.report.memo import make_memo, read_sponsor, write_memo
     from smoothcert.report.notebook import write_notebook
+    from smoothcert.report.word import write_docx
 
     folder = run.directory.results
     sponsor = read_sponsor(options.sponsor)
@@ -118,7 +119,9 @@ def _steps(run: Run, options: ReportOptions) -> Iterator[Step]:
     yield "figures", lambda: write_figures(run, folder / "figures")
     yield "notebook", lambda: [write_notebook(run, folder, live=options.live)]
     yield "report.html", lambda: [write_page(run, folder, sponsor.production)]
-    yield "memo", lambda: write_memo(run, folder, sponsor)
+    memo = make_memo(run, sponsor)
+    yield "memo", lambda: write_memo(run, folder, memo)
+    yield "memo.docx", lambda: [write_docx(run, folder, memo)]
 
 
 def _record(run: Run) -> Path:

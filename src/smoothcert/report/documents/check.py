@@ -24,12 +24,15 @@ from smoothcert.report.documents.html import check_page
 from smoothcert.report.documents.memo import check_memo
 from smoothcert.report.documents.notebook import check_notebook
 from smoothcert.report.documents.tables import check_certificates, check_cost, check_figures, check_results
+from smoothcert.report.documents.word import check_word
 from smoothcert.report.memo.build import FIELDS
+from smoothcert.report.word.memo import MEMO
 from smoothcert.report.write import CHECKSUMS
 from smoothcert.verify import Report
 
 CHECKS: dict[str, Callable[[Written], Findings]] = {
     FIELDS: check_memo,
+    MEMO: check_word,
     "results.json": check_results,
     "cost.json": check_cost,
     "figures/figure_data.json": check_figures,

@@ -17,7 +17,9 @@ from smoothcert.evidence.events import REPORTED, Event, writer
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.report.cost import read_stated
 from smoothcert.report.memo.build import FIELDS
+from smoothcert.report.memo.memo import Memo, make_memo
 from smoothcert.report.memo.sponsor import Sponsor, make_sponsor
+from smoothcert.report.word.memo import MEMO
 from smoothcert.report.write import CHECKSUMS
 from smoothcert.verify import Report
 from smoothcert.verify.keys import Compared, compare, some
@@ -97,6 +99,11 @@ class Written:
             return make_sponsor((self.fields or {})["sponsor"])
         except (InputError, KeyError, TypeError):
             return Sponsor()
+
+    @cached_property
+    def memo(self) -> Memo:
+        """The memo that follows from votes, log and the sponsor's fields."""
+        return make_memo(self.run, self.sponsor, self.checked)
 
     @property
     def production(self) -> Production | None:
@@ -183,13 +190,15 @@ def describe(written: Written, name: str, found: Compared) -> Findings:
 RESULTS = "results.json"
 """Written with the seal, before any report; checked with the evidence."""
 OURS = re.compile(
-    r"SHA256SUMS|certificates\.parquet|cost\.json|memo(-letter)?\.pdf|memo_fields\.json|memo_annex\.txt|notebook\.ipynb|"
+    r"SHA256SUMS|certificates\.parquet|cost\.json|memo(-letter)?\.pdf|memo\.docx|memo_fields\.json|memo_annex\.txt|notebook\.ipynb|"
     r"report\.html|results\.(csv|md|tex)|tables/[^/]+\.csv|"
     r"figures/(figure_data\.json|((curve|classes)_k\d+|samples|image_units)\.(svg|png))"
 )
 """Names of documents; any file with such a name would be taken for one."""
 LARGEST_FILE = 2**32
 """Maximum size of a listed file, in bytes."""
+EDITED = (MEMO,)
+"""Documents that the sponsor may edit: their content is checked in place of their hash."""
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -257,7 +266,7 @@ def _file(folder: Path, name: str, wanted: str) -> Findings:
         yield fault(name, " is a link to a file outside; the last report wrote a file")
     elif path.stat().st_size > LARGEST_FILE:
         yield fault(name, f" is larger than {LARGEST_FILE:,} bytes; the last report wrote no such file")
-    elif file_sha256(path) != wanted:
+    elif name not in EDITED and file_sha256(path) != wanted:
         yield fault(name, " is not the file that the last report wrote; it was changed or replaced")
 
 

@@ -15,7 +15,7 @@ from smoothcert.report.documents.memo_pdf import check_pdfs
 from smoothcert.report.documents.printed import PrintedTable, compare_rows
 from smoothcert.report.memo.blocks import DOWN, UP, WORDS
 from smoothcert.report.memo.build import FIELDS, FILES
-from smoothcert.report.memo.memo import Memo, make_memo
+from smoothcert.report.memo.memo import Memo
 from smoothcert.report.memo.sponsor import ANNEX, annex, make_sponsor
 from smoothcert.report.memo.wording import check_fields, refused
 from smoothcert.verify.keys import Compared, compare
@@ -39,7 +39,7 @@ def check_memo(written: Written) -> Findings:
     except (KeyError, TypeError, ValueError, InputError) as error:
         yield fault(FIELDS, f" cannot be read: {error if isinstance(error, InputError) else type(error).__name__}")
         return
-    memo = make_memo(written.run, sponsor, written.checked)
+    memo = written.memo
     if written.same_code:
         yield from _same_fields(record, memo)
     else:

@@ -56,7 +56,7 @@ def _text(written: Written, name: str, pdf: bytes, memo: Memo) -> list[Finding]:
         return [fault(name, f" cannot be read: {error}")]
     findings = [fault(name, f" contains {part}, which no memo contains") for part in foreign]
     findings += [fault(name, f" has {len(texts)} pages, not {PAGES}")] if len(texts) != PAGES else []
-    return findings + (_same_text(name, texts, memo) if written.same_code else _known_text(name, texts, written, memo))
+    return findings + (_same_text(name, texts, memo) if written.same_code else known_text(name, texts, written, memo))
 
 
 def _not_typeset(written: Written, name: str, pdf: bytes) -> Findings:
@@ -120,7 +120,7 @@ def _reordered(got: str, expected: str, wanted: Sequence[Piece]) -> bool:
     return sorted(got) == sorted(expected) and all(squeeze(piece.text) in got for piece in wanted)
 
 
-def _known_text(name: str, texts: Sequence[str], written: Written, memo: Memo) -> list[Finding]:
+def known_text(name: str, texts: Sequence[str], written: Written, memo: Memo) -> list[Finding]:
     """Check that every field and table cell of the pages is in the text, and report numbers that are in none."""
     record, pages = written.fields or {}, printed_pages(memo)
     here = squeeze("".join(piece.text for page in pages for piece in page))

@@ -28,14 +28,14 @@ _TEMPLATE = "memo.typ"
 
 
 def write_memo(
-    run: Run, folder: Path, sponsor: Sponsor | Path | None = None, papers: Sequence[Paper] = ("a4", "us-letter")
+    run: Run, folder: Path, sponsor: Sponsor | Path | Memo | None = None, papers: Sequence[Paper] = ("a4", "us-letter")
 ) -> list[Path]:
     """Write the four-page memo as PDF/A, and the values that it prints; the same run gives the same bytes.
 
     Args:
         run: the run, complete or partial.
         folder: the folder, created if it does not exist.
-        sponsor: the sponsor's fields or their YAML file. Default: all fields open.
+        sponsor: the sponsor's fields or their YAML file, or the memo made from them. Default: all fields open.
         papers: paper sizes; memo.pdf is A4, memo-letter.pdf US Letter.
 
     Returns:
@@ -45,7 +45,7 @@ def write_memo(
         InputError: the sponsor's file is invalid, or the memo does not fit four pages; nothing was written.
         MissingExtraError: typst, pypdf or matplotlib is not installed.
     """
-    memo = make_memo(run, sponsor if isinstance(sponsor, Sponsor) else read_sponsor(sponsor))
+    memo = sponsor if isinstance(sponsor, Memo) else make_memo(run, _fields_of(sponsor))
     documents = typeset_all(run, memo, papers)
     rest = annex(memo.sponsor)
     try:
@@ -60,6 +60,10 @@ def write_memo(
     except OSError as error:
         raise InputError(f"Cannot write the memo to {folder}: {error.strerror}.", code="E-INPUT-036") from None
     return [folder / name for name in (FIELDS, *documents, *((ANNEX,) if rest else ()))]
+
+
+def _fields_of(sponsor: Sponsor | Path | None) -> Sponsor:
+    return sponsor if isinstance(sponsor, Sponsor) else read_sponsor(sponsor)
 
 
 def typeset_all(run: Run, memo: Memo, papers: Sequence[Paper]) -> dict[str, bytes]:
