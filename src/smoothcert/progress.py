@@ -56,7 +56,7 @@ def interactive(what: str, total: int | None) -> Iterator[Count]:
         with _notebook_line(what, total) as show:
             yield show
     elif sys.stderr.isatty():
-        with counting(Console(stderr=True, highlight=False), what, total) as show:
+        with counting(Console(stderr=True, highlight=False, emoji=False), what, total) as show:
             yield show
     else:
         yield lambda _: None

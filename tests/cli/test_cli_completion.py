@@ -17,7 +17,11 @@ _smoothcert; printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 @pytest.mark.parametrize(
     ("words", "offered"),
-    [("smoothcert ce", "certify"), ("smoothcert certify --stopp", "--stopping"), ("smoothcert table --form", "--format")],
+    [
+        ("smoothcert ce", "certify"),
+        ("smoothcert certify --stopp", "--stopping"),
+        ("smoothcert table --form", "--format"),
+    ],
 )
 def test_bash_completes(words, offered):
     command = Path(sys.executable).with_name("smoothcert")

@@ -388,3 +388,7 @@ def test_a_disk_that_fails_under_a_resumed_run(say, unfinished, monkeypatch):
         f"continue with `smoothcert resume {unfinished} --trust-model`. [E-RUN-002]\n"
     )
     assert ledger.read_bytes().startswith(before)
+
+
+def test_names_between_colons_are_printed_as_they_are(refused, project):
+    assert "two:smile:two:" in refused("check", "--model", "two:smile:two:", "--data", "images.npz", "--sigma", "0.25")

@@ -1,9 +1,11 @@
 import csv
+import shlex
 
 import pytest
 import torch
 
 from networks import write_denoiser, write_resnet
+from smoothcert.evidence import open_run
 from smoothcert.models.checkpoints import read_weights
 from smoothcert.training.trainer import Trainer
 
@@ -125,3 +127,20 @@ def test_a_list_of_noise_levels_is_no_noise_level(say, tmp_path, verb):
     assert (said.code, "--sigma-low" in said.err) == (2, True)
     said = say(verb, "--data", "images.npz", "--sigma", "1", "--epochs", "x", "--out", tmp_path / "w.safetensors")
     assert (said.code, "--sigma-low" in said.err) == (2, False)
+
+
+def test_the_next_command_keeps_what_was_declared_about_the_classifier(say, project, tmp_path):
+    out = tmp_path / "my denoiser.safetensors"
+    declared = ("--mean=0.1,0.2,0.3", "--std=0.5,0.6,0.7", "--input-range=-1,1", "--channels", "BGR")
+    said = say(*DENOISE.split(), *NETS, "--arch", "unet-s", *declared, "--out", out)
+    command = shlex.split(said.out.partition("smoothcert ")[2])
+    given = [{"DATA": "images.npz", "RUN": tmp_path / "run"}.get(word, word) for word in command]
+    assert say(*given, "--n-max", "100", "--limit", "2", "--batch-size", "64").code == 0
+    request = open_run(tmp_path / "run").spec.request
+    assert (request.mean, request.std, request.input_range, request.channels, request.denoiser) == (
+        (0.1, 0.2, 0.3),
+        (0.5, 0.6, 0.7),
+        (-1.0, 1.0),
+        "BGR",
+        str(out),
+    )

@@ -203,7 +203,7 @@ def _remedy(error: CycloptsError, verb: str = "") -> str:
 def _refuse(reason: str, status: int = InputError.exit_code, code: str = "") -> None:
     from rich.console import Console
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
     console.print("[bold red]smoothcert:[/] ", end="")
     text = printable(reason)
     console.print(text if len(text) <= LONGEST else f"{text[: LONGEST - 200]} ... {text[-200:]}", markup=False, end="")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from smoothcert.config import Request
+from smoothcert.config import Declared, Request
 from smoothcert.engine.resources import Workers
 from smoothcert.errors import InputError
 from smoothcert.import_factory import FACTORY, Consent
@@ -63,3 +63,10 @@ def typed_again(request: Request) -> str:
 def flags(named: Mapping[str, str | None]) -> str:
     """Return settings as flags as they are typed, each after a space."""
     return "".join(f" --{name.replace('_', '-')} {shlex.quote(value)}" for name, value in named.items() if value)
+
+
+def declared_flags(declared: Declared) -> str:
+    """Return what was declared about the input of a classifier as flags as they are typed, each after a space."""
+    numbers = {"input-range": declared.input_range, "mean": declared.mean, "std": declared.std}
+    shown = "".join(f" --{name}={','.join(f'{v:.15g}' for v in values)}" for name, values in numbers.items() if values)
+    return shown + flags({"layout": declared.layout, "channels": declared.channels, "output": declared.output})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smoothcert.cli.consent import flags
+from smoothcert.cli.consent import declared_flags, flags
 from smoothcert.cli.terminal import Screen, live, print_text, show
 from smoothcert.config import Request, identity
 from smoothcert.data import DataOptions, load_images
@@ -191,9 +191,7 @@ def _print_remedies(work: Workload, found: TrainingTime, train_data: str | None)
     named = {"weights": request.weights, "arch": request.arch}
     levels = sorted(request.sigma)
     low = f" --sigma-low {levels[0].text}" if len(levels) > 1 else ""
-    declared = {"input-range": request.input_range, "mean": request.mean, "std": request.std}
-    shown = "".join(f" --{name}={_plain(values)}" for name, values in declared.items() if values)
-    shown += flags({"layout": request.layout, "channels": request.channels, "output": request.output})
+    shown = declared_flags(request)
     objective = "" if found.objective == "both" else f" --objective {found.objective}"
     ways = {}
     if found.classifier is not None:
@@ -211,10 +209,6 @@ def _print_remedies(work: Workload, found: TrainingTime, train_data: str | None)
 
 def _training_time(when: str, seconds: float, epochs: int) -> str:
     return f"{when}; here about {duration(1000 * seconds * epochs)} per 1,000 training images, {epochs} epochs"
-
-
-def _plain(values: Iterable[float]) -> str:
-    return ",".join(f"{value:.10g}" for value in values)
 
 
 def _draw(work: Workload, out: Path) -> None:

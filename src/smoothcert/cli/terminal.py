@@ -40,7 +40,14 @@ BETWEEN, NARROWEST = 3, 6
 
 
 class Screen(Console):
-    """A console that shows control characters as escapes: nothing moves the cursor, or hides or reverses letters."""
+    """A console that shows text as it is: no emoji for `:two:`, and control characters as escapes.
+
+    Nothing moves the cursor, or hides or reverses letters.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Take the options of rich's console."""
+        super().__init__(emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a string with its control characters as escapes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import Parameter
 
+from smoothcert.cli.consent import declared_flags, flags
 from smoothcert.config import Declared, Reading
 from smoothcert.errors import ModelError
 from smoothcert.import_factory import FACTORY
@@ -109,11 +111,14 @@ def train(
         module = train_classifier(images, settings, report, before, output.checkpoint)
     save(module, settings, images, out, before)
     output.checkpoint.unlink(missing_ok=True)
-    model = f"{start} --weights {out}" if start is not None and ":" in start else f"{out}"
-    model += "" if denoiser is None else f" --denoiser {denoiser}"
+    code = start is not None and _takes_weights(start)
+    model = shlex.quote(start or "") + flags({"weights": str(out)}) if code else shlex.quote(str(out))
+    model += flags({"denoiser": denoiser})
     command = f"smoothcert certify --model {model} --data DATA --sigma {settings.sigma:g} --out RUN"
     if settings.sigma == 0:  # no noise level to certify at: a denoiser is what it lacks
-        command = f"smoothcert train-denoiser --for {model} --data {data} --sigma 0.25 --out denoiser.safetensors"
+        command = (
+            f"smoothcert train-denoiser --for {model}{flags({'data': data})} --sigma 0.25 --out denoiser.safetensors"
+        )
     _print_next(output, command if settings.sigma or denoiser is None else "")
     return 0
 
@@ -188,9 +193,11 @@ def train_denoiser(
     save_denoiser(module, settings, images, out, classifiers, before)
     output.checkpoint.unlink(missing_ok=True)
     first = (for_ or ("MODEL",))[0]
-    model = f"{first} --weights {weights}" if weights and _takes_weights(first) else first
+    named = {"weights": weights} if _takes_weights(first) else {"arch": for_arch}
+    model = shlex.quote(first) + flags(named) + ("" if declared is None else declared_flags(declared))
+    model += flags({"denoiser": str(out)})
     levels = ",".join(f"{each:g}" for each in (settings.sigma_low, settings.sigma) if each is not None)
-    command = f"smoothcert certify --model {model} --denoiser {out} --data DATA --sigma {levels} --out RUN"
+    command = f"smoothcert certify --model {model} --data DATA --sigma {levels} --out RUN"
     _print_next(output, command)
     return 0
 
