@@ -320,7 +320,7 @@ def radius(
     return 0
 
 
-def report(run: Path, /, *, sponsor: Path | None = None, live: bool = True) -> int:
+def report(run: Path, /, *, sponsor: Path | None = None, live: bool = True, mlflow: str | None = None) -> int:
     """Write tables, figures, notebook, HTML report and memo of a run.
 
     Needs neither torch nor a GPU. The documents of a partial run say so, and claim nothing about a population.
@@ -329,12 +329,13 @@ def report(run: Path, /, *, sponsor: Path | None = None, live: bool = True) -> i
         run: Run directory.
         sponsor: YAML file with the sponsor's fields of the memo. Fields that are left out stay open and are counted.
         live: Certify 5 images in the notebook. Where classifier, images and torch are available.
+        mlflow: MLflow tracking URI. Settings, counts, lower bounds and all documents are logged there.
     """
     from smoothcert.cli.terminal import print_text
     from smoothcert.evidence import RunDirectory
     from smoothcert.report.write import ReportOptions
 
-    write_with_progress(run, ReportOptions(sponsor, live))
+    write_with_progress(run, ReportOptions(sponsor, live, mlflow))
     share = RunDirectory(run).share
     if share is not None:
         print_text(
@@ -353,6 +354,8 @@ DOCUMENTS = {
     "report.html": "interactive report, one file",
     "memo.pdf": "four-page memo, an unsigned draft (also US Letter)",
     "memo.docx": "the same memo for Word: locked numbers, editable boxes",
+    "risk_rows.csv": "rows for a risk file; requirements_trace.csv, for a trace",
+    "model-card.md": "model card with Hugging Face metadata",
 }
 
 

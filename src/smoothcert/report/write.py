@@ -17,7 +17,18 @@ from smoothcert.report.results import write_results
 from smoothcert.verify import damage
 
 CHECKSUMS = "SHA256SUMS"
-LIBRARIES = ("matplotlib", "jinja2", "typst", "pypdf", "jupytext", "nbclient", "ipykernel", "pyarrow", "docx")
+LIBRARIES = (
+    "matplotlib",
+    "jinja2",
+    "typst",
+    "pypdf",
+    "jupytext",
+    "nbclient",
+    "ipykernel",
+    "pyarrow",
+    "docx",
+    "huggingface_hub",
+)
 
 
 @dataclass(frozen=True)
@@ -27,10 +38,12 @@ class ReportOptions:
     Attributes:
         sponsor: YAML file with the sponsor's fields of the memo; None leaves them open.
         live: whether the notebook certifies five images again if classifier and images are available.
+        mlflow: tracking URI to which run and documents are logged, or None.
     """
 
     sponsor: Path | None = None
     live: bool = True
+    mlflow: str | None = None
 
 
 Step = tuple[str, Callable[[], list[Path]]]
@@ -53,11 +66,15 @@ def write_report(
         EvidenceError: there is no run, its evidence was changed, no image is decided, its path is not Unicode text, or
             another process is writing to it.
         InputError: the sponsor's file is invalid; nothing was written.
-        MissingExtraError: a library of the extra `report` is not installed.
+        MissingExtraError: a library of the extra `report`, or MLflow if it is asked for, is not installed.
     """
+    from smoothcert.report.filing.tracking import expect_mlflow
+
     for library in LIBRARIES:
         if find_spec(library) is None:
             raise MissingExtraError(f"The report (library {library})", "report")
+    if options is not None and options.mlflow is not None:
+        expect_mlflow()
     if not is_text(str(path.resolve())):
         raise EvidenceError(
             f"{path}: libraries that write documents need a path in Unicode text. Rename its folders.", code="E-RUN-076"
@@ -84,7 +101,18 @@ def _write(run: Run, options: ReportOptions, on_step: Callable[[str], None]) -> 
     for name, step in _steps(run, options):
         on_step(name)
         files += step()
-    return log_documents(run.directory, files)
+    files = log_documents(run.directory, files)
+    if options.mlflow is not None:
+        _log(run, options, options.mlflow, files, on_step)
+    return files
+
+
+def _log(run: Run, options: ReportOptions, uri: str, files: list[Path], on_step: Callable[[str], None]) -> None:
+    from smoothcert.report.filing.tracking import log_run
+    from smoothcert.report.memo import make_memo, read_sponsor
+
+    on_step("MLflow")
+    log_run(run, make_memo(run, read_sponsor(options.sponsor)), uri, files)
 
 
 def log_documents(directory: RunDirectory, files: list[Path]) -> list[Path]:
@@ -106,6 +134,7 @@ def log_documents(directory: RunDirectory, files: list[Path]) -> list[Path]:
 
 def _steps(run: Run, options: ReportOptions) -> Iterator[Step]:
     from smoothcert.report.figures import write_figures
+    from smoothcert.report.filing import write_filing
     from smoothcert.report.html_report import write_page
     from smoothcert.report.memo import make_memo, read_sponsor, write_memo
     from smoothcert.report.notebook import write_notebook
@@ -122,6 +151,7 @@ def _steps(run: Run, options: ReportOptions) -> Iterator[Step]:
     memo = make_memo(run, sponsor)
     yield "memo", lambda: write_memo(run, folder, memo)
     yield "memo.docx", lambda: [write_docx(run, folder, memo)]
+    yield "rows and model card", lambda: write_filing(run, folder, memo)
 
 
 def _record(run: Run) -> Path:

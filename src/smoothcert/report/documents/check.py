@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from smoothcert.errors import EvidenceError
 from smoothcert.evidence import Run
 from smoothcert.evidence.events import FINISHED, LEVEL, RESUMED, STARTED
+from smoothcert.report.documents.filing import check_filing
 from smoothcert.report.documents.found import (
     OURS,
     Finding,
@@ -25,6 +26,7 @@ from smoothcert.report.documents.memo import check_memo
 from smoothcert.report.documents.notebook import check_notebook
 from smoothcert.report.documents.tables import check_certificates, check_cost, check_figures, check_results
 from smoothcert.report.documents.word import check_word
+from smoothcert.report.filing import RISKS
 from smoothcert.report.memo.build import FIELDS
 from smoothcert.report.word.memo import MEMO
 from smoothcert.report.write import CHECKSUMS
@@ -33,6 +35,7 @@ from smoothcert.verify import Report
 CHECKS: dict[str, Callable[[Written], Findings]] = {
     FIELDS: check_memo,
     MEMO: check_word,
+    RISKS: check_filing,
     "results.json": check_results,
     "cost.json": check_cost,
     "figures/figure_data.json": check_figures,

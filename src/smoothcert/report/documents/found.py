@@ -190,7 +190,7 @@ def describe(written: Written, name: str, found: Compared) -> Findings:
 RESULTS = "results.json"
 """Written with the seal, before any report; checked with the evidence."""
 OURS = re.compile(
-    r"SHA256SUMS|certificates\.parquet|cost\.json|memo(-letter)?\.pdf|memo\.docx|memo_fields\.json|memo_annex\.txt|notebook\.ipynb|"
+    r"SHA256SUMS|certificates\.parquet|cost\.json|memo(-letter)?\.pdf|memo\.docx|risk_rows\.csv|requirements_trace\.csv|model-card\.md|memo_fields\.json|memo_annex\.txt|notebook\.ipynb|"
     r"report\.html|results\.(csv|md|tex)|tables/[^/]+\.csv|"
     r"figures/(figure_data\.json|((curve|classes)_k\d+|samples|image_units)\.(svg|png))"
 )

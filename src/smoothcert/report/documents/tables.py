@@ -42,10 +42,10 @@ def check_results(written: Written) -> Findings:
         yield from by_keys(written, RESULTS, printed, _plain(computed))
     for name, text in results_texts(written.run, written.production).items():
         if (written.folder / name).is_file():
-            yield from _text(written, name, text)
+            yield from check_text_file(written, name, text)
 
 
-def _text(written: Written, name: str, text: str) -> Findings:
+def check_text_file(written: Written, name: str, text: str) -> Findings:
     """Compare one table file by its bytes, or by its columns if they differ."""
     found = written.text(name)
     if found == text:
