@@ -74,14 +74,14 @@ def plan(
         raise InputError(f"--{NO_CLASSES}.", code="E-INPUT-012")
     from smoothcert.cli.terminal import print_text, show
     from smoothcert.evidence.directory import refuse_occupied
-    from smoothcert.report.memo import read_sponsor
     from smoothcert.report.plan.tables import TITLES, tables
     from smoothcert.report.plan.write import reading
+    from smoothcert.report.word import read_fields
 
     consent = consent_of(settings, typed)
     if out is not None:
         refuse_occupied(out)
-    production = None if sponsor is None else read_sponsor(sponsor).production
+    production = None if sponsor is None else read_fields(sponsor).production
     planned = _planned(settings, production, consent)
     found = tables(planned, production)
     whole = "in a folder named by --out" if out is None else f"in {out / 'plan.md'}"

@@ -257,9 +257,9 @@ def _production(run: Run, sponsor: Path | None) -> tuple[Table, str]:
     from smoothcert.config import Production
     from smoothcert.evidence.cost import basis_of
     from smoothcert.report.cost import assumptions, devices_table, production_table, read_stated
-    from smoothcert.report.memo import read_sponsor
+    from smoothcert.report.word import read_fields
 
-    stated = read_stated(run.directory.results) if sponsor is None else read_sponsor(sponsor).production
+    stated = read_stated(run.directory.results) if sponsor is None else read_fields(sponsor).production
     production = stated or Production()
     basis = basis_of(run, production)
     remark = f"{devices_table(basis, production).render('md')}\n\n{assumptions(basis, production)}"
@@ -320,14 +320,25 @@ def radius(
     return 0
 
 
-def report(run: Path, /, *, sponsor: Path | None = None, live: bool = True, mlflow: str | None = None) -> int:
+def report(
+    run: Path,
+    /,
+    *,
+    sponsor: Path | None = None,
+    form: Path | None = None,
+    live: bool = True,
+    mlflow: str | None = None,
+) -> int:
     """Write tables, figures, notebook, HTML report and memo of a run.
 
     Needs neither torch nor a GPU. The documents of a partial run say so, and claim nothing about a population.
 
     Args:
         run: Run directory.
-        sponsor: YAML file with the sponsor's fields of the memo. Fields that are left out stay open and are counted.
+        sponsor: Sponsor's fields of the memo, a YAML file or a form (.docx). Fields that are left out stay open and are
+            counted.
+        form: Write a form for the sponsor's fields to this file (.docx), and nothing else. It holds the fields of
+            --sponsor.
         live: Certify 5 images in the notebook. Where classifier, images and torch are available.
         mlflow: MLflow tracking URI. Settings, counts, lower bounds and all documents are logged there.
     """
@@ -335,12 +346,25 @@ def report(run: Path, /, *, sponsor: Path | None = None, live: bool = True, mlfl
     from smoothcert.evidence import RunDirectory
     from smoothcert.report.write import ReportOptions
 
+    if form is not None:
+        return _form(run, form, sponsor)
     write_with_progress(run, ReportOptions(sponsor, live, mlflow))
     share = RunDirectory(run).share
     if share is not None:
         print_text(
             f"This is shard {share}, a part of a run: the documents say partial. `smoothcert merge` joins the shards."
         )
+    return 0
+
+
+def _form(run: Path, form: Path, sponsor: Path | None) -> int:
+    from smoothcert.cli.terminal import Screen, print_commands
+    from smoothcert.evidence import RunDirectory
+    from smoothcert.report.word import read_fields, write_form
+
+    RunDirectory(run).read_spec()
+    write_form(form, read_fields(sponsor))
+    print_commands(Screen(), {f"smoothcert report {run} --sponsor {form}": "write the documents, once it is filled in"})
     return 0
 
 

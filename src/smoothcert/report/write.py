@@ -36,7 +36,7 @@ class ReportOptions:
     """Options of a report.
 
     Attributes:
-        sponsor: YAML file with the sponsor's fields of the memo; None leaves them open.
+        sponsor: YAML file or filled form (.docx) with the sponsor's fields of the memo; None leaves them open.
         live: whether the notebook certifies five images again if classifier and images are available.
         mlflow: tracking URI to which run and documents are logged, or None.
     """
@@ -109,10 +109,11 @@ def _write(run: Run, options: ReportOptions, on_step: Callable[[str], None]) -> 
 
 def _log(run: Run, options: ReportOptions, uri: str, files: list[Path], on_step: Callable[[str], None]) -> None:
     from smoothcert.report.filing.tracking import log_run
-    from smoothcert.report.memo import make_memo, read_sponsor
+    from smoothcert.report.memo import make_memo
+    from smoothcert.report.word import read_fields
 
     on_step("MLflow")
-    log_run(run, make_memo(run, read_sponsor(options.sponsor)), uri, files)
+    log_run(run, make_memo(run, read_fields(options.sponsor)), uri, files)
 
 
 def log_documents(directory: RunDirectory, files: list[Path]) -> list[Path]:
@@ -136,12 +137,12 @@ def _steps(run: Run, options: ReportOptions) -> Iterator[Step]:
     from smoothcert.report.figures import write_figures
     from smoothcert.report.filing import write_filing
     from smoothcert.report.html_report import write_page
-    from smoothcert.report.memo import make_memo, read_sponsor, write_memo
+    from smoothcert.report.memo import make_memo, write_memo
     from smoothcert.report.notebook import write_notebook
-    from smoothcert.report.word import write_docx
+    from smoothcert.report.word import read_fields, write_docx
 
     folder = run.directory.results
-    sponsor = read_sponsor(options.sponsor)
+    sponsor = read_fields(options.sponsor)
     stated = None if sponsor.production is None or options.sponsor is None else file_sha256(options.sponsor)
     yield "results table", lambda: [*write_results(run, folder, sponsor.production, stated), _record(run)]
     yield "certificates", lambda: [write_certificates(run, folder)]
