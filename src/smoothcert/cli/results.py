@@ -326,6 +326,7 @@ def report(
     *,
     sponsor: Path | None = None,
     form: Path | None = None,
+    final: bool = False,
     live: bool = True,
     mlflow: str | None = None,
 ) -> int:
@@ -339,6 +340,8 @@ def report(
             counted.
         form: Write a form for the sponsor's fields to this file (.docx), and nothing else. It holds the fields of
             --sponsor.
+        final: Print the memo without "draft". Refused unless the evidence verifies, every sponsor's field is filled and
+            each role of the sign-off has a name. The tool still signs nothing.
         live: Certify 5 images in the notebook. Where classifier, images and torch are available.
         mlflow: MLflow tracking URI. Settings, counts, lower bounds and all documents are logged there.
     """
@@ -348,7 +351,9 @@ def report(
 
     if form is not None:
         return _form(run, form, sponsor)
-    write_with_progress(run, ReportOptions(sponsor, live, mlflow))
+    write_with_progress(run, ReportOptions(sponsor, live, mlflow, final))
+    if final:
+        print_text("The memo is no draft any more, but unsigned: this tool signs nothing.")
     share = RunDirectory(run).share
     if share is not None:
         print_text(
@@ -376,7 +381,7 @@ DOCUMENTS = {
     "figures": "figures as SVG and PNG",
     "notebook.ipynb": "certification notebook, executed",
     "report.html": "interactive report, one file",
-    "memo.pdf": "four-page memo, an unsigned draft (also US Letter)",
+    "memo.pdf": "four-page memo, unsigned (also US Letter)",
     "memo.docx": "the same memo for Word: locked numbers, editable boxes",
     "risk_rows.csv": "rows for a risk file; requirements_trace.csv, for a trace",
     "model-card.md": "model card with Hugging Face metadata",

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from smoothcert.errors import EvidenceError, MissingExtraError, is_text
+from smoothcert.errors import EvidenceError, InputError, MissingExtraError, is_text
 from smoothcert.evidence import Run, RunDirectory, open_run
 from smoothcert.evidence.directory import file_sha256, write_derived, write_json
 from smoothcert.evidence.events import REPORTED, append_event
@@ -15,6 +16,9 @@ from smoothcert.evidence.results import results_record
 from smoothcert.report.certificates import write_certificates
 from smoothcert.report.results import write_results
 from smoothcert.verify import damage
+
+if TYPE_CHECKING:
+    from smoothcert.report.memo import Memo
 
 CHECKSUMS = "SHA256SUMS"
 LIBRARIES = (
@@ -38,12 +42,14 @@ class ReportOptions:
     Attributes:
         sponsor: YAML file or filled form (.docx) with the sponsor's fields of the memo; None leaves them open.
         live: whether the notebook certifies five images again if classifier and images are available.
+        final: whether the memo is printed without "draft", which needs all of the sponsor's fields.
         mlflow: tracking URI to which run and documents are logged, or None.
     """
 
     sponsor: Path | None = None
     live: bool = True
     mlflow: str | None = None
+    final: bool = False
 
 
 Step = tuple[str, Callable[[], list[Path]]]
@@ -65,7 +71,7 @@ def write_report(
     Raises:
         EvidenceError: there is no run, its evidence was changed, no image is decided, its path is not Unicode text, or
             another process is writing to it.
-        InputError: the sponsor's file is invalid; nothing was written.
+        InputError: the sponsor's file is invalid, or the memo cannot be final; nothing was written.
         MissingExtraError: a library of the extra `report`, or MLflow if it is asked for, is not installed.
     """
     from smoothcert.report.filing.tracking import expect_mlflow
@@ -98,22 +104,31 @@ def _write(run: Run, options: ReportOptions, on_step: Callable[[str], None]) -> 
             code="E-RUN-078",
         )
     files: list[Path] = []
-    for name, step in _steps(run, options):
+    memo = _memo(run, options)
+    for name, step in _steps(run, options, memo):
         on_step(name)
         files += step()
     files = log_documents(run.directory, files)
     if options.mlflow is not None:
-        _log(run, options, options.mlflow, files, on_step)
+        from smoothcert.report.filing.tracking import log_run
+
+        on_step("MLflow")
+        log_run(run, memo, options.mlflow, files)
     return files
 
 
-def _log(run: Run, options: ReportOptions, uri: str, files: list[Path], on_step: Callable[[str], None]) -> None:
-    from smoothcert.report.filing.tracking import log_run
+def _memo(run: Run, options: ReportOptions) -> Memo:
     from smoothcert.report.memo import make_memo
     from smoothcert.report.word import read_fields
 
-    on_step("MLflow")
-    log_run(run, make_memo(run, read_fields(options.sponsor)), uri, files)
+    memo = make_memo(run, read_fields(options.sponsor), final=options.final)
+    if options.final and memo.gaps:
+        raise InputError(
+            f"--final: nothing was written, as the memo is still a draft: {'; '.join(memo.gaps)}. Complete them, or "
+            "leave out --final.",
+            code="E-INPUT-227",
+        )
+    return memo
 
 
 def log_documents(directory: RunDirectory, files: list[Path]) -> list[Path]:
@@ -133,23 +148,22 @@ def log_documents(directory: RunDirectory, files: list[Path]) -> list[Path]:
     return [*files, sums]
 
 
-def _steps(run: Run, options: ReportOptions) -> Iterator[Step]:
+def _steps(run: Run, options: ReportOptions, memo: Memo) -> Iterator[Step]:
     from smoothcert.report.figures import write_figures
     from smoothcert.report.filing import write_filing
     from smoothcert.report.html_report import write_page
-    from smoothcert.report.memo import make_memo, write_memo
+    from smoothcert.report.memo import write_memo
     from smoothcert.report.notebook import write_notebook
-    from smoothcert.report.word import read_fields, write_docx
+    from smoothcert.report.word import write_docx
 
     folder = run.directory.results
-    sponsor = read_fields(options.sponsor)
+    sponsor = memo.sponsor
     stated = None if sponsor.production is None or options.sponsor is None else file_sha256(options.sponsor)
     yield "results table", lambda: [*write_results(run, folder, sponsor.production, stated), _record(run)]
     yield "certificates", lambda: [write_certificates(run, folder)]
     yield "figures", lambda: write_figures(run, folder / "figures")
     yield "notebook", lambda: [write_notebook(run, folder, live=options.live)]
     yield "report.html", lambda: [write_page(run, folder, sponsor.production)]
-    memo = make_memo(run, sponsor)
     yield "memo", lambda: write_memo(run, folder, memo)
     yield "memo.docx", lambda: [write_docx(run, folder, memo)]
     yield "rows and model card", lambda: write_filing(run, folder, memo)

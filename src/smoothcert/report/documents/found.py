@@ -103,7 +103,12 @@ class Written:
     @cached_property
     def memo(self) -> Memo:
         """The memo that follows from votes, log and the sponsor's fields."""
-        return make_memo(self.run, self.sponsor, self.checked)
+        return make_memo(self.run, self.sponsor, self.checked, self.final)
+
+    @property
+    def final(self) -> bool:
+        """Whether the record of the memo says that it is final."""
+        return (self.fields or {}).get("final") is True
 
     @property
     def production(self) -> Production | None:

@@ -40,6 +40,8 @@ def check_memo(written: Written) -> Findings:
         yield fault(FIELDS, f" cannot be read: {error if isinstance(error, InputError) else type(error).__name__}")
         return
     memo = written.memo
+    if written.final and memo.gaps:
+        yield fault(FIELDS, f": final, but {'; '.join(memo.gaps)}")
     if written.same_code:
         yield from _same_fields(record, memo)
     else:

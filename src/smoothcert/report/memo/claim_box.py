@@ -21,12 +21,24 @@ UNSIGNED = "it is not signed, and this tool signs nothing"
 
 
 def reasons(found: MemoContext, refused: int) -> Iterator[str]:
-    """Yield the reasons why the memo is a draft, the most severe first.
+    """Yield the reasons why the memo is a draft, the most severe first; for a final one, what it is.
 
     Args:
         found: context of the memo.
         refused: number of phrases that the wording check refuses.
     """
+    if found.final:
+        yield text.COMPLETE
+    else:
+        yield from open_reasons(found, refused)
+        if found.sponsor.open:
+            count = len(found.sponsor.open)
+            yield f"{count} sponsor {'field is' if count == 1 else 'fields are'} open"
+    yield UNSIGNED
+
+
+def open_reasons(found: MemoContext, refused: int) -> Iterator[str]:
+    """Yield the reasons why the memo cannot be final, other than open fields of the sponsor; see `reasons`."""
     run = found.run
     if not found.checked.passed:
         yield "the evidence does not verify"
@@ -41,10 +53,6 @@ def reasons(found: MemoContext, refused: int) -> Iterator[str]:
     if refused:
         phrases = "phrase" if refused == 1 else "phrases"
         yield f"the wording check refuses {refused} {phrases} (smoothcert verify names them)"
-    if found.sponsor.open:
-        count = len(found.sponsor.open)
-        yield f"{count} sponsor {'field is' if count == 1 else 'fields are'} open"
-    yield UNSIGNED
 
 
 def noise_faults(found: MemoContext) -> int:
@@ -66,7 +74,7 @@ def tests_passed(run: Run, test: str, name: str) -> list[bool]:
 def marks(found: MemoContext) -> Iterator[str]:
     """Yield the marks in the header of every page."""
     run = found.run
-    yield "UNSIGNED DRAFT"
+    yield text.FINAL if found.final else text.STATUS
     if not found.checked.passed:
         yield "EVIDENCE DOES NOT VERIFY"
     if run.missing:
@@ -92,7 +100,7 @@ def identity(found: MemoContext, refused: int) -> Fields:
     return {
         "document_id": words(f"SC-MEMO-{spec[:8]}-{ledger[:8]}", "hashes of spec.json and of the canonical ledger"),
         "run_id": words(spec[:12], "hash of spec.json"),
-        "status": words(text.STATUS, "constant: the tool never approves"),
+        "status": words(text.FINAL if found.final else text.STATUS, "the tool never approves"),
         "dated": words(utc(found.dated), "finish event, or the last line of a run that is not sealed"),
         "open_fields": exact(len(open_fields), "sponsor fields that are open"),
         "marks": words(" · ".join(marks(found)), "run and sponsor", list(marks(found))),

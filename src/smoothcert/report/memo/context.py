@@ -32,12 +32,14 @@ class MemoContext:
         sponsor: the sponsor's fields.
         entries: the results table.
         checked: the result of verify for the evidence.
+        final: whether the memo is printed without "draft".
     """
 
     run: Run
     sponsor: Sponsor
     entries: tuple[Entry, ...]
     checked: Report
+    final: bool = False
 
     @property
     def named(self) -> Place | None:
@@ -131,9 +133,9 @@ class MemoContext:
         return max(times)
 
 
-def gather(run: Run, sponsor: Sponsor, checked: Report | None = None) -> MemoContext:
+def gather(run: Run, sponsor: Sponsor, checked: Report | None = None, final: bool = False) -> MemoContext:
     """Return the context of a run; its evidence is verified unless `checked` is given."""
-    return MemoContext(run, sponsor, tuple(run.results()), checked or verify(run.directory.path, run))
+    return MemoContext(run, sponsor, tuple(run.results()), checked or verify(run.directory.path, run), final)
 
 
 def short(reference: str, most: int = 44) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ def _first(fields: Fields, tables: Tables) -> tuple[Block, ...]:
     )
     return (
         opening,
-        Prose(f"{printed['reasons']}.", lead="Draft because", style="small"),
+        Prose(f"{printed['reasons']}.", lead=_lead(printed["status"]), style="small"),
         *_warnings(fields),
         Heading("1", "Purpose and scope"),
         Prose(fill(text.PURPOSE, fields)),
@@ -82,6 +82,10 @@ def _first(fields: Fields, tables: Tables) -> tuple[Block, ...]:
         Heading("6", "Records"),
         Prose(printed["records"]),
     )
+
+
+def _lead(status: str) -> str:
+    return text.FINAL_LEAD if status == text.FINAL else text.DRAFT_LEAD
 
 
 def _items(table: Table) -> Grid:
@@ -253,18 +257,23 @@ class Memo:
         tables: all tables, as printed rows and the records behind them.
         pages: the blocks of the four pages.
         sponsor: the sponsor's fields.
+        gaps: why it cannot be final, empty if it can.
+        final: whether it is printed without "draft".
     """
 
     fields: Fields
     tables: dict[str, Table]
     pages: tuple[tuple[Block, ...], ...]
     sponsor: Sponsor
+    gaps: tuple[str, ...] = ()
+    final: bool = False
 
     def record(self) -> dict[str, Any]:
         """Return `memo_fields.json` as a plain record."""
         return {
             "format": FORMAT,
             **writer(),
+            **({"final": True} if self.final else {}),
             "sponsor": self.sponsor.model_dump(mode="json"),
             "fields": {name: asdict(field) for name, field in self.fields.items()},
             "tables": {name: _table(table) for name, table in self.tables.items()},
@@ -275,23 +284,38 @@ def _table(table: Table) -> dict[str, Any]:
     return {"headings": [*table.headings], "rows": [[*row] for row in table.rows], "records": [*table.records]}
 
 
-def make_memo(run: Run, sponsor: Sponsor, checked: Report | None = None) -> Memo:
+def make_memo(run: Run, sponsor: Sponsor, checked: Report | None = None, final: bool = False) -> Memo:
     """Return the memo of a run, complete or partial. Needs neither torch nor typst.
 
     Args:
         run: the run.
         sponsor: the sponsor's fields, open or filled.
         checked: the result of verify for the evidence. Default: verify is run.
+        final: whether to print it without "draft"; it stays a draft if it has `gaps`.
     """
-    found = gather(run, sponsor, checked)
+    memo = _made(gather(run, sponsor, checked, final))
+    return _made(gather(run, sponsor, checked)) if final and memo.gaps else memo
+
+
+def _made(found: MemoContext) -> Memo:
     tables = _tables(found)
     fields = _fields(found, tables, 0)
     made = pages(fields, tables)
-    count = len(refused(made, sponsor))
+    count = len(refused(made, found.sponsor))
     if count:
         fields = _fields(found, tables, count)
         made = pages(fields, tables)
-    return Memo(fields, tables, made, sponsor)
+    gaps = (*claim_box.open_reasons(found, count), *_unnamed(found.sponsor))
+    return Memo(fields, tables, made, found.sponsor, gaps, found.final)
+
+
+def _unnamed(sponsor: Sponsor) -> Iterator[str]:
+    """Yield what is missing in the signature block."""
+    if sponsor.open:
+        yield f"open sponsor fields: {', '.join(sponsor.open)}"
+    roles = [each.role for each in sponsor.approvals if each.name is None]
+    if roles:
+        yield f"the signature block (approvals) has no name for: {', '.join(roles)}"
 
 
 def memo_fields(run: Run, sponsor: Sponsor) -> dict[str, Field]:

@@ -9,6 +9,9 @@ from smoothcert.yaml_files import parse_yaml
 
 TITLE = "Robustness memo: certified L2 robustness by randomized smoothing"
 STATUS = "UNSIGNED DRAFT"
+FINAL = "UNSIGNED"
+DRAFT_LEAD, FINAL_LEAD = "Draft because", "Status:"
+COMPLETE = "every sponsor field is filled and a signature block is given"
 PURPOSE = (
     "This memo records one verification activity. Randomized smoothing [1] was used to bound, image by image, the L2 "
     "norm of input perturbations within which the smoothed classifier keeps the reference label. It covers one run "
