@@ -1,4 +1,6 @@
-"""Write docs/pbc28.md, and the result in README.md, from the evidence in examples/: every figure comes from votes.
+"""Write docs/pbc28.md, and the results in README.md and docs/frozen.md, from the evidence in examples/.
+
+Every figure comes from votes:
 
 python docs/pbc28/make.py
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from denoised import compared, with_table
 from layout import table, text
 from learned import agreement, alone, answers, apart, budget, samples_per_image
 from result import row_facts, with_result
@@ -35,7 +38,8 @@ from smoothcert.stats.rounding import format_down, format_up, percent_down
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES, PAGE, README = ROOT / "examples", ROOT / "docs" / "pbc28.md", ROOT / "README.md"
-FIXED, CLEAN = "pbc28-fixed", "pbc28-clean"
+FROZEN = ROOT / "docs" / "frozen.md"
+FIXED, CLEAN, DENOISED = "pbc28-fixed", "pbc28-clean", "pbc28-frozen"
 CELL = ("sigma", "k", "r", "certified accuracy %")
 
 
@@ -177,10 +181,11 @@ def _percent(share: float) -> str:
 
 
 def main() -> None:
-    """Write the page, and the result in the README."""
+    """Write the page, and the results in the README and on the page about frozen classifiers."""
     run, fixed, clean = (open_run(EXAMPLES / name) for name in ("pbc28", FIXED, CLEAN))
     PAGE.write_text(page(run, fixed, clean), encoding="utf-8")
     README.write_text(with_result(README.read_text(encoding="utf-8"), run), encoding="utf-8")
+    FROZEN.write_text(with_table(FROZEN.read_text(encoding="utf-8"), compared(EXAMPLES / DENOISED)), encoding="utf-8")
 
 
 if __name__ == "__main__":

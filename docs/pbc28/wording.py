@@ -136,7 +136,8 @@ A constant answer is robust, and correct wherever it happens to agree with the l
 every certificate is for the one class that the classifier returns, at any radius. Look at the results by class before
 believing an overall figure. Certification says next to nothing about an ordinary accurate classifier; this is neither
 an error of the method nor a statement about other perturbations. Train with the noise you certify with
-([training](train.md)).
+([training](train.md)), or put a denoiser before it ([a classifier that may not be retrained](frozen.md), with this one
+as the example).
 
 ## What the memo may say, and what it may not
 

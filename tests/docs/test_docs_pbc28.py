@@ -11,8 +11,8 @@ from .conftest import ROOT, scripts
 from .markdown import anchors, links
 
 EXAMPLES = ROOT / "examples"
-RUNS = sorted(path.parent.name for path in EXAMPLES.glob("*/spec.json"))
-MODULES = ("make", "layout", "learned", "result", "wording")
+RUNS = sorted(str(path.parent.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("spec.json"))
+MODULES = ("make", "layout", "learned", "denoised", "result", "wording")
 PLACES = ("/home/", "/root/", "/tmp/", "/work/", "/Users/")
 
 
@@ -114,6 +114,8 @@ def test_the_page_and_the_readme_say_what_the_votes_give(page, run):
     assert make.PAGE.read_text(encoding="utf-8") == make.page(run, fixed, clean)
     readme = make.README.read_text(encoding="utf-8")
     assert readme == page["result"].with_result(readme, run)
+    frozen = make.FROZEN.read_text(encoding="utf-8")
+    assert frozen == page["denoised"].with_table(frozen, page["denoised"].compared(EXAMPLES / make.DENOISED))
 
 
 def test_what_the_page_says_in_words_is_true_of_the_votes(page, run, alone):
@@ -162,3 +164,14 @@ def test_links_of_the_page_and_of_the_evidence_exist():
             assert (page.parent / path).exists(), f"{page.name} links to {path}"
             where = (page.parent / path).read_text(encoding="utf-8") if anchor else ""
             assert not anchor or anchor in anchors(where), f"{page.name} links to {target}"
+
+
+def test_a_row_of_the_frozen_classifier_counts_each_image(page):
+    found = open_run(EXAMPLES / "pbc28-frozen" / "compared" / "ensemble")
+    sigma = found.spec.request.sigma[0]
+    row, outcome = page["denoised"].row_of(found, sigma), found.certificates(float(sigma), 1)
+    for r, count in zip(found.spec.request.radius, row.certified, strict=True):
+        assert count == sum(bool(each) for each in outcome.certified_correct(r))
+    taken = [line.samples for line in found.ledger.at(float(sigma))]
+    assert row.images == 400
+    assert 0.9 * sum(taken) < 400 * row.samples <= sum(taken)
