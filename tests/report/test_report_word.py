@@ -193,6 +193,17 @@ def test_a_changed_header_is_named(copy):
     assert any("'APPROVED" in each for each in about(check_documents(open_run(copy))))
 
 
+def test_a_file_that_was_saved_without_controls_is_named(copy):
+    edit(copy, lambda text: re.sub(r"<w:tag [^>]*/>", "", text))
+    for part in ("header", "footer"):
+        with zipfile.ZipFile(copy / "results" / MEMO) as package:
+            name = next(each for each in package.namelist() if each.startswith(f"word/{part}"))
+        edit(copy, lambda text: re.sub(r"<w:tag [^>]*/>", "", text), name)
+    assert about(check_documents(open_run(copy))) == [
+        f"results/{MEMO} has none of its locked controls; a program that does not keep them saved it"
+    ]
+
+
 def test_a_missing_file_and_no_word_file_are_named(copy):
     path = copy / "results" / MEMO
     path.write_bytes(b"PK\x03\x04 nothing")

@@ -31,29 +31,36 @@ def check_word(written: Written) -> Findings:
         yield fault(MEMO, f": its numbers cannot be traced, as results/{FIELDS} is missing")
         return
     data = written.bytes(MEMO)
-    if not written.same_code:
-        findings = list(_known(written, read_word(data, f"results/{MEMO}")))
-    else:
+    again = b""
+    if written.same_code:
         try:
             again = docx_of(written.memo, figure_of(written.run, written.memo))
         except MissingExtraError as missing:
             yield note(MEMO, f": not checked. {missing}")
             return
-        if again == data:
-            yield held(MEMO)
-            return
-        found, expected = read_word(data, f"results/{MEMO}"), read_word(again, MEMO)
-        findings = [*differences(found, expected), *_free(found, expected), *_figure(written, found, expected)]
+    if again == data:
+        yield held(MEMO)
+        return
+    found = read_word(data, f"results/{MEMO}")
+    if not any(found.locked()):
+        yield fault(MEMO, " has none of its locked controls; a program that does not keep them saved it")
+        return
+    findings = list(_same(written, found, read_word(again, MEMO)) if again else _known(written, found))
     yield from findings
     if any(each.kind == "fault" for each in findings):
         return
     if _edited(written):
-        yield note(
-            MEMO,
-            f": edited after it was written; its {len([*read_word(data, MEMO).locked()]):,} locked "
-            "controls hold. Its layout and what is drawn over it were not checked",
-        )
+        count = len([*found.locked()])
+        what = f"its {count:,} locked controls hold. Its layout and what is drawn over it were not checked"
+        yield note(MEMO, f": edited after it was written; {what}")
     yield held(MEMO)
+
+
+def _same(written: Written, found: WordFile, expected: WordFile) -> Iterator[Finding]:
+    """Check a file that the same code wrote."""
+    yield from differences(found, expected)
+    yield from _free(found, expected)
+    yield from _figure(written, found, expected)
 
 
 def _edited(written: Written) -> bool:

@@ -1,4 +1,7 @@
-"""The form for the sponsor's fields as a Word file: one cell per field, from the types of `Sponsor`, and read back."""
+"""The form for the sponsor's fields as a Word file: one row per field, from the types of `Sponsor`, and read back.
+
+It is read by the names in its first column, as not every word processor keeps content controls.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from smoothcert.report.memo.sponsor import Sponsor, read_sponsor
 from smoothcert.report.word import package
 from smoothcert.report.word.package import CELLS, SMALL
 from smoothcert.report.word.read import read_word
-from smoothcert.report.word.xml import OURS, Controls, Entry, paragraph, run, table
+from smoothcert.report.word.xml import Controls, Entry, paragraph, run, table
 
 SUFFIX = ".docx"
 LARGEST = 20_000_000
@@ -29,14 +32,12 @@ INTRODUCTION = (
     "Dates as 2026-10-01, numbers with a decimal point, lists with semicolons."
 )
 OPEN = "[to complete]"
-_INTRODUCED = "form"
-"""Tag of the control around the introduction, by which a form is known."""
+_HEADINGS = ("field", "answer", "what is asked")
 _ROWS = 3
 """Least number of rows of a table of the sponsor, such as approvals."""
 _DATED = datetime(2026, 1, 1)
 _YES = {"yes": True, "no": False}
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?")
-_FORM = re.compile(r"\w+(/\w+)*")
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,8 @@ def form_of(sponsor: Sponsor) -> bytes:
     document = package.new_document(package.Properties(TITLE, TITLE, _DATED))
     controls, given = Controls(), sponsor.model_dump(mode="json", exclude_defaults=True)
     head = paragraph(run(TITLE), "Title") + paragraph(run(INTRODUCTION), SMALL)
-    package.append(document, controls.locked(_INTRODUCED, "introduction", head))
-    rows = [[Entry(run(each, bold=True)) for each in ("field", "answer", "what is asked")]]
+    package.append(document, controls.locked("form", "introduction", head))
+    rows = [[Entry(run(each, bold=True)) for each in _HEADINGS]]
     for leaf in leaves(sponsor):
         text = _printed(_at(given, leaf.path.split("/")))
         content = run(text or OPEN)
@@ -167,35 +168,31 @@ def read_fields(path: Path | None) -> Sponsor:
     """
     if path is None or path.suffix.lower() != SUFFIX:
         return read_sponsor(path)
-    file = read_word(read_bytes(path, LARGEST, InputError), str(path))
-    if not any(each.tag == f"{OURS}{_INTRODUCED}" for each in file.locked()):
+    rows = read_word(read_bytes(path, LARGEST, InputError), str(path)).rows
+    if _HEADINGS not in rows:
         raise InputError(
             f"{path}: expected a form of smoothcert, got another Word file. `smoothcert report RUN --form FILE` writes "
             "one.",
             code="E-INPUT-224",
         )
-    return _sponsor({name: text for name, text in file.stated().items() if text not in ("", OPEN)}, path)
+    given = (row[:2] for row in rows if len(row) == len(_HEADINGS) and row != _HEADINGS)
+    return _sponsor({name: text for name, text in given if text not in ("", OPEN)}, path)
 
 
 def _sponsor(stated: dict[str, str], path: Path) -> Sponsor:
-    schema = Sponsor.model_json_schema()
     fields: dict[str, Any] = {}
+    known = {leaf.path: leaf for leaf in leaves(Sponsor())}
     for name, text in stated.items():
-        leaf = _leaf(name, schema) if _FORM.fullmatch(name) else None
+        path_of = name.split()
+        leaf = known.get("/".join("1" if part.isdigit() else part for part in path_of))
         if leaf is None:
             raise InputError(f"{path}: the cell '{name[:60]}' is none of this version's form.", code="E-INPUT-225")
-        _put(fields, name.split("/"), _value(leaf, text))
+        _put(fields, path_of, _value(leaf, text))
     try:
         return Sponsor(**{name: _rows(value) for name, value in fields.items()})
     except ValidationError as error:
         cells = "; ".join(_cell(each) for each in error.errors(include_url=False)[:5])
         raise InputError(f"{path}: {cells}.", code="E-INPUT-226") from None
-
-
-def _leaf(name: str, schema: dict[str, Any]) -> Leaf | None:
-    """Return the cell of a name, whatever its row."""
-    first = "/".join("1" if part.isdigit() else part for part in name.split("/"))
-    return next((each for each in leaves(Sponsor()) if each.path == first), None)
 
 
 def _value(leaf: Leaf, text: str) -> Any:

@@ -64,11 +64,13 @@ class WordFile:
         controls: the controls of the memo or of a form, in order.
         outside: paragraphs with text outside of them.
         media: SHA-256 of each embedded picture.
+        rows: the texts of each table row, cell by cell.
     """
 
     controls: tuple[Control, ...]
     outside: tuple[str, ...]
     media: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...] = ()
 
     def locked(self) -> Iterator[Control]:
         """Yield the locked controls."""
@@ -110,7 +112,7 @@ def read_word(data: bytes, name: str) -> WordFile:
             f"{name}: expected a Word file (.docx), got a file that cannot be read ({type(error).__name__}).",
             code="E-RUN-222",
         ) from None
-    return WordFile(tuple(reader.controls), tuple(reader.outside), pictures)
+    return WordFile(tuple(reader.controls), tuple(reader.outside), pictures, tuple(reader.rows))
 
 
 def _parsed(data: bytes, name: str) -> ElementTree.Element:
@@ -123,6 +125,19 @@ def _parsed(data: bytes, name: str) -> ElementTree.Element:
         raise EvidenceError(
             f"{name}: expected XML in UTF-8, got other bytes ({type(error).__name__}).", code="E-RUN-224"
         ) from None
+
+
+def _texts(element: ElementTree.Element) -> Iterator[str]:
+    """Yield the text of an element, with a space after each paragraph."""
+    kind = element.tag.removeprefix(_W)
+    if kind in _SKIPPED or element.tag == _FALLBACK:
+        return
+    if kind == "t":
+        yield element.text or ""
+    for each in element:
+        yield from _texts(each)
+    if kind in _SEPARATE or kind in _BLANK:
+        yield " "
 
 
 @dataclass
@@ -139,11 +154,14 @@ class _Reader:
     def __init__(self) -> None:
         self.controls: list[Control] = []
         self.outside: list[str] = []
+        self.rows: list[tuple[str, ...]] = []
         self._line: dict[int, str] = {}
 
     def part(self, root: ElementTree.Element) -> None:
         """Read the text of a part."""
         self._walk(root, None)
+        for row in root.iter(f"{_W}tr"):
+            self.rows.append(tuple(" ".join("".join(_texts(cell)).split()) for cell in row.iter(f"{_W}tc")))
         self._end(None)
 
     def _walk(self, element: ElementTree.Element, control: _Open | None) -> None:
