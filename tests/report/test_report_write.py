@@ -27,6 +27,9 @@ WRITTEN = {
     "memo.pdf",
     "memo-letter.pdf",
     "memo.docx",
+    "risk_rows.csv",
+    "requirements_trace.csv",
+    "model-card.md",
     "memo_fields.json",
     "SHA256SUMS",
 }
@@ -46,7 +49,7 @@ def test_every_file_is_there_and_holds(reported):
     assert {file.name for file in files if file.parent == results} == WRITTEN
     assert all(file.is_file() for file in files)
     assert {file.suffix for file in files if file.parent.name == "figures"} == {".svg", ".png", ".json"}
-    assert steps == ["results table", "certificates", "figures", "notebook", "report.html", "memo", "memo.docx"]
+    assert steps == ["results table", "certificates", "figures", "notebook", "report.html", "memo", "memo.docx", "rows and model card"]
     assert check_documents(open_run(path)).faults == ()
 
 
