@@ -49,7 +49,16 @@ def test_every_file_is_there_and_holds(reported):
     assert {file.name for file in files if file.parent == results} == WRITTEN
     assert all(file.is_file() for file in files)
     assert {file.suffix for file in files if file.parent.name == "figures"} == {".svg", ".png", ".json"}
-    assert steps == ["results table", "certificates", "figures", "notebook", "report.html", "memo", "memo.docx", "rows and model card"]
+    assert steps == [
+        "results table",
+        "certificates",
+        "figures",
+        "notebook",
+        "report.html",
+        "memo",
+        "memo.docx",
+        "rows and model card",
+    ]
     assert check_documents(open_run(path)).faults == ()
 
 
