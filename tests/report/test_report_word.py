@@ -233,3 +233,21 @@ def test_a_bomb_is_refused():
     with pytest.raises(EvidenceError, match="unpacked") as refused:
         read_word(stored.getvalue(), MEMO)
     assert refused.value.code == "E-RUN-220"
+
+
+def test_a_figure_that_was_replaced_is_named(copy):
+    from smoothcert.report.figures import curve_figure
+    from smoothcert.report.figures.style import drawn
+
+    path = copy / "results" / MEMO
+    other = drawn(curve_figure(open_run(copy), 2), "png")
+    with zipfile.ZipFile(path) as package:
+        parts = {name: package.read(name) for name in package.namelist()}
+    name = next(each for each in parts if each.startswith("word/media/"))
+    assert parts[name] != other
+    parts[name] = other
+    with zipfile.ZipFile(path, "w") as package:
+        for each, data in parts.items():
+            package.writestr(each, data)
+    notes = "\n".join(about(check_documents(open_run(copy)), "notes"))
+    assert "its figure is not the" in notes
