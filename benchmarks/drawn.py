@@ -21,7 +21,7 @@ from smoothcert.evidence.events import LEVEL, STARTED, append_event, environment
 from smoothcert.evidence.outcomes import plan_of
 from smoothcert.evidence.seal import seal_run
 from smoothcert.stats import Bounds, Plan, Tally, schedule
-from smoothcert.stats.sequential import step
+from smoothcert.stats.bounds_rule import step
 from smoothcert.verify.plain import thresholds
 
 SIGMA, SHAPE, LEVELS, SEED = 0.5, (3, 28, 28), 255, 7

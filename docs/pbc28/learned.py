@@ -13,7 +13,7 @@ from smoothcert.config import Sigma
 from smoothcert.evidence import Run
 from smoothcert.evidence.outcomes import Outcomes, line_tallies, outcomes, plan_of, winner
 from smoothcert.stats import Bounds, Plan, Tally
-from smoothcert.stats.sequential import step
+from smoothcert.stats.bounds_rule import step
 
 
 @dataclass(frozen=True)

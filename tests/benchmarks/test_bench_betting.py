@@ -17,4 +17,4 @@ def test_clear_images_are_certified_by_both_rules(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(sys, "argv", ["betting.py", str(tmp_path / "population.npz")])
     betting.main()
     rows = [line for line in capsys.readouterr().out.splitlines() if line.endswith("+0.00 ± 0.00 |")]
-    assert sum("| 75.00 | 75.00 |" in row for row in rows) == len(rows) == 8 + 17
+    assert sum("| 75.00 | +0.00 ± 0.00 |" in row for row in rows) == len(rows) == 8 + 17

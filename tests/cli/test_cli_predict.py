@@ -200,6 +200,18 @@ def test_certify_takes_radii_and_samples_of_the_run(say, bundle, images):
     assert "up to 200 noise samples" in " ".join(said.err.split())
 
 
+def test_certify_with_betting_selects_the_class_and_gives_radii_of_its_grid(say, tmp_path, images):
+    g = SmoothedClassifier(Brightness(), 0.05, 8, batch_size=64, bound="betting")
+    g.save(tmp_path / "bets", n=200, class_names=[str(c) for c in range(8)], shape=(3, 8, 8))
+    model = ("--model", "cli.test_cli_predict:Brightness")
+    flags = ("--certify", "--radius", "0.02,0.05,3", "--n-max", "1000", "--alpha", "0.01", "--format", "csv")
+    for row in rows(say("predict", tmp_path / "bets", images / "first" / "00_0.png", *model, *flags).out):
+        assert row["class"] == "0"
+        assert int(row["samples"]) > 100  # the first look comes after the selection
+        assert float(row["radius"]) >= 0.05
+        assert row["certified_radii"] == "0.02; 0.05"
+
+
 def test_printed_radii_are_rounded_down(say, bundle, images, monkeypatch):
     certificate = smoothcert.Certificate(0, 1, 0.1234567, (0.1,), 300)
     monkeypatch.setattr(SmoothedClassifier, "certificates", lambda g, pixels, *_, **__: [certificate] * len(pixels))

@@ -48,8 +48,7 @@ REFUSALS = {
     "nmax: there is no such setting.": {"nmax": 1000},
     "k: expected at most 50 with bound = betting, got 51.": {"k": 51, "bound": "betting"},
     "stop: expected none with stopping = fixed, got never.": {"stop": "never", "stopping": "fixed"},
-    "stop: expected futility or never with bound = rankcp, got worth.": {"stop": "worth"},
-    "price: expected none unless stop is worth, as with bound = betting; leave it out.": {"price": 1000},
+    "price: expected none unless stop is worth; leave it out, or add --stop worth.": {"price": 1000},
     "price: expected samples above 0 and at most 1,000,000,000,000, got 0.": {"price": 0, "bound": "betting"},
 }
 

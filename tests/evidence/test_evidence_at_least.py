@@ -13,7 +13,7 @@ from smoothcert.evidence.outcomes import only_at_least, outcomes, plan_of
 from smoothcert.evidence.results import entries, results_record
 from smoothcert.report import results_table
 from smoothcert.stats import Bounds, bounds, schedule, tally
-from smoothcert.stats.sequential import undecided
+from smoothcert.stats.bounds_rule import undecided
 
 CLASSES, IMAGES, N0 = 4, 120, 50
 LOOKS = schedule(2000)

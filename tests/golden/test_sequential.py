@@ -3,7 +3,7 @@
 import numpy as np
 
 from smoothcert.stats import Bounds, Plan, Tally, certified_at, running, schedule, tally
-from smoothcert.stats.sequential import undecided
+from smoothcert.stats.bounds_rule import undecided
 
 SIGMA, ALPHA, N_MAX, RADII = 0.25, 0.001, 100_000, (0.25, 0.5)
 PLAN = Plan(schedule(N_MAX), ALPHA, "rankcp", 10, SIGMA)

@@ -12,7 +12,7 @@ from smoothcert.sampling.protocol import ImageVotes, Protocol
 from smoothcert.stats import Bounds, Plan, r_max, running, schedule, tally
 from smoothcert.stats.betting import Bets, Wealth, look, worth
 from smoothcert.stats.betting.grid import radius_grid
-from smoothcert.stats.sequential import undecided
+from smoothcert.stats.bounds_rule import undecided
 
 from .fakes import FakeSampler, run_scheduler, vote
 
@@ -22,6 +22,8 @@ PEAKS = (0.999, 0.99, 0.9, 0.8, 0.6, 0.4)
 
 
 def protocol(targets: dict[int, str], radii: tuple[float, ...] = (0.1, 0.25, 0.5), bound: str = "rankcp") -> Protocol:
+    if bound == "worth":
+        return Protocol(Plan(LOOKS, 0.001, "rankcp", CLASSES, 0.5, stop="worth", price=1500.0), targets, radii, N0)
     if bound != "betting":
         return Protocol(Plan(LOOKS, 0.001, bound, CLASSES, sigma=0.5), targets, radii, N0)
     looks = schedule(500, bound=bound)
@@ -97,7 +99,7 @@ TARGETS = st.sampled_from([{1: "prediction"}, {1: "prediction", 3: "label"}, {1:
     mislabelled=st.sets(st.integers(0, 40)),
     batch=st.integers(1, 700),
     window=st.integers(1, 12),
-    bound=st.sampled_from(["rankcp", "simuem", "cohen", "betting"]),
+    bound=st.sampled_from(["rankcp", "simuem", "cohen", "worth", "betting"]),
 )
 def test_any_order_window_and_batch_give_the_votes_of_the_slow_loop(targets, order, mislabelled, batch, window, bound):
     rule = protocol(targets, bound=bound)

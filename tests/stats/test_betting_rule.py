@@ -160,7 +160,7 @@ def test_bad_plans_are_refused():
     with refuses("E-SPEC-140"):
         Plan((100,), 0.001, "betting", 4, 0.25, grid=(0.2, 0.1))
     with refuses("E-SPEC-141"):
-        Plan((100,), 0.001, "rankcp", 4, 0.25, stop="worth")
+        Plan((100,), 0.001, "rankcp", 4, 0.25, stop="always")
     with refuses("E-SPEC-142"):
         Plan((100,), 0.001, "betting", 4, 0.25, stop="worth", price=0)
     with refuses("E-SPEC-037"):

@@ -3,7 +3,7 @@ import pytest
 
 from smoothcert.errors import SpecError
 from smoothcert.stats import Bounds, Plan, certified_at, r_max, running, schedule, tally
-from smoothcert.stats.sequential import reachable, undecided
+from smoothcert.stats.bounds_rule import reachable, undecided
 
 PLAN = Plan(schedule(100_000), 0.001, "rankcp", 10, 0.25)
 

@@ -11,8 +11,8 @@ from smoothcert.noise import Stage
 from smoothcert.sampling.protocol import Protocol
 from smoothcert.sampling.scheduler import Scheduler
 from smoothcert.stats import Bounds, Plan, Procedure, certified_at, power, running, schedule, simulate, tally
+from smoothcert.stats.bounds_rule import step, undecided
 from smoothcert.stats.radius import probabilities_at
-from smoothcert.stats.sequential import step, undecided
 from smoothcert.stats.simulate import expected_samples
 
 CLASSES, N0, LOOKS = 4, 20, schedule(500)

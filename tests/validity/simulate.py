@@ -3,8 +3,8 @@
 import numpy as np
 
 from smoothcert.stats import Bounds, Plan, Tally, bounds, radius, running, schedule, tally
+from smoothcert.stats.bounds_rule import undecided
 from smoothcert.stats.population import bad_runs
-from smoothcert.stats.sequential import undecided
 
 ALPHA = 0.05
 N_MAX = 2000

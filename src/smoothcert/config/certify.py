@@ -77,9 +77,8 @@ class CertifyConfig(Frozen):
     """When sampling of an image stops. looks: as soon as the image is decided, with the same guarantee. fixed: after
     n_max samples."""
     stop: Literal["worth", "futility", "never"] | None = None
-    """When an undecided image is given up. worth (with betting, and its default): more samples cost more than a
-    certificate is worth. futility (default of the other bounds): no open radius can be reached. never: all looks are
-    taken."""
+    """When an undecided image is given up. worth (default with betting): more samples cost more than a certificate is
+    worth. futility (default of the other bounds): no open radius can be reached. never: all looks are taken."""
     price: float | None = None
     """Samples that one certificate is worth. With --stop worth (default: 3 n_max)."""
     n0: Count = 100
@@ -156,10 +155,8 @@ class CertifyConfig(Frozen):
             raise ValueError(f"k: expected at most {MOST_BET_ON} with bound = betting, got {max(self.k)}")
         if self.stop is not None and self.stopping == "fixed":
             raise ValueError(f"stop: expected none with stopping = fixed, got {self.stop}")
-        if self.stop == "worth" and self.bound != "betting":
-            raise ValueError(f"stop: expected futility or never with bound = {self.bound}, got worth")
         if self.price is not None and (self.stopping == "fixed" or self.stops_by != "worth"):
-            raise ValueError("price: expected none unless stop is worth, as with bound = betting; leave it out")
+            raise ValueError("price: expected none unless stop is worth; leave it out, or add --stop worth")
         if self.price is not None and not 0 < self.price <= MOST_PRICE:
             raise ValueError(f"price: expected samples above 0 and at most {MOST_PRICE:,}, got {self.price:g}")
         return self

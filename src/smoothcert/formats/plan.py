@@ -1,6 +1,6 @@
 """`plan.json`, version 1, and its `forecast`, which the event `planned` of a run repeats.
 
-One JSON object: `settings` (plain values), `classes`, `images`, the four lists of `Outlook`, `forecast` (`Forecast`, or
+One JSON object: `settings` (plain values), `classes`, `images`, the lists of `Outlook`, `forecast` (`Forecast`, or
 null without a pilot), `basis` (`formats.cost.Basis`, or null) and `notes` (list of str). Each class below is an object,
 each of its attributes a key.
 
@@ -296,10 +296,55 @@ class Change:
 
 
 @dataclass(frozen=True)
+class EntryCost:
+    """What one entry (sigma, k, r) costs, forecast from a pilot.
+
+    Attributes:
+        sigma: noise level.
+        k: rank of the certificate.
+        radius: L2 radius, in units of the [0, 1] range.
+        alone: mean noise samples per image of a run with this entry alone; None if it is not attainable.
+        saved: mean noise samples per image that leaving it out of the run saves.
+    """
+
+    sigma: float
+    k: int
+    radius: float
+    alone: float | None
+    saved: float
+
+
+@dataclass(frozen=True)
+class PriceEffect:
+    """What stopping at a price changes at one noise level, forecast from a pilot.
+
+    Attributes:
+        sigma: noise level.
+        price: samples that one certificate is worth; None: stopping by futility.
+        copies: mean noise samples per image.
+        lost: certified accuracy lost against futility, mean over the entries, as a fraction; negative: gained.
+        most: the largest loss of an entry.
+        now: whether this is how the run stops.
+    """
+
+    sigma: float
+    price: float | None
+    copies: float
+    lost: float
+    most: float
+    now: bool
+
+
+@dataclass(frozen=True)
 class Outlook:
-    """What a plan says besides its forecast: attainable radii, power, intervals and the effect of other settings."""
+    """What a plan says besides its forecast: attainable radii, power, intervals and the effect of other settings.
+
+    With a pilot also what each entry costs, and what prices change; without looks there are no prices.
+    """
 
     reaches: tuple[AttainableRadius, ...]
     powers: tuple[Power, ...]
     widths: tuple[Width, ...]
     changes: tuple[Change, ...]
+    entries: tuple[EntryCost, ...] = ()
+    prices: tuple[PriceEffect, ...] = ()

@@ -21,6 +21,7 @@ from smoothcert.formats.plan import RESOLVED, Change, Estimate, Forecast, Outloo
 from smoothcert.formats.results import CONFIDENCE
 from smoothcert.import_factory import Consent
 from smoothcert.planning.attainable import attainable_radius, powers, procedure_of, sufficient
+from smoothcert.planning.costs import entry_costs, price_effects
 from smoothcert.planning.forecast import Level, forecast_level
 from smoothcert.planning.population import FloatArray, Population
 from smoothcert.stats import Plan, Procedure, interval, lower_bound, population_bound, r_max, simulate
@@ -274,7 +275,7 @@ def plan(
         settings=settings,
         classes=work.images.num_classes,
         images=m,
-        outlook=_outlook(settings, procedures, m, levels),
+        outlook=_with_costs(_outlook(settings, procedures, m, levels), procedures, levels, rng),
         forecast=forecast,
         basis=basis(settings, forecast, levels, drawn.energy_source, production or Production()),
         notes=notes,
@@ -304,6 +305,19 @@ def _outlook(settings: PlanSettings, procedures: dict[float, Procedure], m: int,
         powers=tuple(row for rows in found for row in rows),
         widths=tuple(_widths(settings, m, levels)),
         changes=tuple(row for rows in zip(*other, strict=True) for row in rows),
+    )
+
+
+def _with_costs(
+    outlook: Outlook, procedures: dict[float, Procedure], levels: dict[float, Level], rng: np.random.Generator
+) -> Outlook:
+    """Add what each entry costs, and what prices change where the run takes looks."""
+    pairs = [(levels[sigma].population, each) for sigma, each in procedures.items()]
+    priced = [(population, each) for population, each in pairs if len(each.plan.looks) > 1]
+    return replace(
+        outlook,
+        entries=tuple(row for pair in pairs for row in entry_costs(*pair, rng)),
+        prices=tuple(row for pair in priced for row in price_effects(*pair, rng)),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, betaincc, betainccinv
+from scipy.special import betainc, betaincc, betainccinv, ndtr
 
 from smoothcert.errors import SpecError
 from smoothcert.stats.rounding import format_down, format_up, round_down, round_up
@@ -16,6 +16,7 @@ from smoothcert.stats.rounding import format_down, format_up, round_down, round_
 __all__ = [
     "format_down",
     "format_up",
+    "gamma_quantile",
     "interval",
     "lower_bound",
     "round_down",
@@ -173,3 +174,31 @@ def sign_test(a: ArrayLike, b: ArrayLike) -> FloatArray:
     more, less = np.maximum(a, b), np.minimum(a, b)
     tail: FloatArray = betainc(np.maximum(more, 1), less + 1, 0.5)
     return np.where(more == less, 1.0, np.minimum(1.0, 2 * tail))
+
+
+POINTS = np.arange(-3.75, 4, 0.5)
+"""Normal quantiles of 16 points of a posterior."""
+MASSES = ndtr(POINTS + 0.25) - ndtr(POINTS - 0.25)
+"""Probability of each."""
+
+
+def gamma_quantile(votes: NDArray[np.int64], z: FloatArray) -> FloatArray:
+    """Return quantiles of Gamma(votes + 1/2) at normal quantiles z: for stopping rules, which affect power only.
+
+    The posterior, after Jeffreys' prior, of the rate of a class whose votes are taken as Poisson; probabilities are
+    rates divided by their sum. By the approximation of Wilson and Hilferty (PNAS 17, 1931, doi:10.1073/pnas.17.12.684).
+
+    Args:
+        votes: int64 (m,), >= 0.
+        z: float (q,).
+
+    Returns:
+        float64 (m, q), > 0.
+
+    >>> gamma_quantile(np.array([0, 100]), np.array([0.0, 2.0])).round(1).tolist()
+    [[0.2, 2.5], [100.2, 121.5]]
+    """
+    a = votes[:, None] + 0.5
+    root = 1 - 1 / (9 * a) + z / (3 * np.sqrt(a))
+    quantile: FloatArray = a * np.maximum(root, 0.02) ** 3
+    return quantile

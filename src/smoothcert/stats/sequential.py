@@ -1,21 +1,15 @@
-"""Group-sequential sampling: the schedule of looks, the alpha spent at each, futility, and one step of an image.
+"""Group-sequential sampling: the schedule of looks, the alpha spent at each, and the running bounds.
 
 Look i spends a_i of alpha, with sum a_i <= alpha (alpha spending: Lan and DeMets, Biometrika 70, 1983,
 doi:10.1093/biomet/70.3.659; here by the union bound, without exact boundaries). The bounds of all looks then hold
 jointly with probability at least 1 - alpha, so their running minimum is valid under any stopping rule and for every
 radius at once.
-
-Sampling stops for futility: when no undecided radius is reachable any more. This can lose power, never validity. An
-image is continued while one of two optimistic but plausible scenarios certifies the radius at the last look:
-(a) the label's probability at its upper bound at level gamma, the rivals scaled in proportion;
-(b) the label's probability at its estimate, each rival at its lower bound at level gamma.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
@@ -24,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothcert.errors import SpecError
-from smoothcert.stats.binomial import FloatArray, lower_bound
 from smoothcert.stats.bounds import BOUNDS, Bounds, Tally, bounds
-from smoothcert.stats.radius import certified_at, radius
+from smoothcert.stats.radius import radius
 
 BETTING = "betting"
 """The rule that has no confidence bounds (`stats.betting`)."""
@@ -112,8 +105,8 @@ class Plan:
         sigma: noise standard deviation, > 0, in units of the [0, 1] range.
         eta: total-variation distance of the noise drawn from Gaussian noise, for one noisy image, >= 0.
         grid: increasing L2 radii that are decided, for betting; for the others every radius is.
-        stop: when an image draws no further: when going on is not worth its samples ("worth", betting only), when no
-            open radius is plausible any more ("futility"), or at the last look ("never"). Power only.
+        stop: when an image draws no further: when going on is not worth its samples ("worth"), when no open radius is
+            plausible any more ("futility"), or at the last look ("never"). Power only.
         price: samples that one certificate is worth, > 0, for "worth".
 
     Raises:
@@ -145,10 +138,8 @@ class Plan:
             )
         if any(not a < b < math.inf for a, b in itertools.pairwise((0.0, *self.grid))):
             raise SpecError(f"expected a grid of increasing positive radii, got {self.grid}", code="E-SPEC-140")
-        if self.stop not in get_args(Stop) or (self.stop == "worth" and self.bound != BETTING):
-            raise SpecError(
-                f"expected stop to be futility or never, or worth with betting, got {self.stop!r}", code="E-SPEC-141"
-            )
+        if self.stop not in get_args(Stop):
+            raise SpecError(f"expected stop to be worth, futility or never, got {self.stop!r}", code="E-SPEC-141")
         if not self.price > 0:
             raise SpecError(f"expected a price above 0, got {self.price}", code="E-SPEC-142")
         if self.classes < 2:
@@ -172,13 +163,13 @@ class Plan:
             return replace(self, looks=looks)
         if stopping == "fixed":
             return replace(self, looks=looks, stop="never")
-        if self.stop == "never":
+        if len(self.looks) == 1:
             return replace(self, looks=looks, stop="worth", price=3.0 * looks[-1])
         return replace(self, looks=looks)
 
     @cached_property
     def spent_alpha(self) -> tuple[float, ...]:
-        """Alpha spent at each look."""
+        """Alpha spent at each look by confidence bounds; betting divides no alpha among looks."""
         return alpha_spending(self.looks, self.alpha)
 
 
@@ -194,99 +185,6 @@ def one_look(plan: Plan, bound: str | None = None) -> Plan:
 
 
 BoolArray = NDArray[np.bool_]
-
-# gamma = min(0.05, 0.01 (n / 3000)^0.6): cautious while votes are few (a wrong stop loses a certificate), bolder later
-# (a wrong continuation costs many samples)
-_GAMMA, _GAMMA_AT, _GAMMA_POWER, _GAMMA_MOST = 0.01, 3000, 0.6, 0.05
-
-
-def undecided(votes: Tally, now: Bounds, radii: Sequence[float], plan: Plan, k: int) -> BoolArray:
-    """Which images have a radius that is not certified yet and is still reachable.
-
-    Args:
-        votes: Tally of shape (m,) at each image's current look, rivals (m, K), K >= k.
-        now: running bounds, q (m,) and u (m, k).
-        radii: L2 radii to decide, in units of the [0, 1] range.
-        plan: looks, alpha, bound, sigma.
-        k: rank of the certificate.
-
-    Returns:
-        bool (m,): continue to the next look. Always False at the last look.
-
-    Raises:
-        SpecError: if a sample number is not one of the plan's looks.
-
-    >>> from smoothcert.stats.bounds import tally
-    >>> plan = Plan((100, 1000, 10_000), 0.001, "rankcp", classes=3, sigma=0.5)
-    >>> votes = tally([[100, 0, 0], [52, 48, 0]], [0, 0], k=1)
-    >>> now = Bounds(np.array([0.1, 0.7]), np.array([[0.1], [0.7]]))
-    >>> undecided(votes, now, [0.5, 1.0], plan, k=1).tolist()
-    [True, False]
-    """
-    if plan.stop == "never":
-        return np.asarray(votes.n < plan.looks[-1])
-    futures = list(_futures(votes, now, plan, k))
-    draw_on = np.zeros(votes.n.shape, dtype=np.bool_)
-    for r in radii:
-        open_now = ~certified_at(now, r, plan.sigma, plan.eta)
-        for future in futures:
-            draw_on |= open_now & certified_at(future, r, plan.sigma, plan.eta)
-    return draw_on & (votes.n < plan.looks[-1])
-
-
-def reachable(votes: Tally, now: Bounds, r: float, plan: Plan, k: int) -> BoolArray:
-    """Whether radius r can still be certified at the last look (predictive futility; gamma grows with n).
-
-    Args:
-        votes: Tally of shape (m,) at each image's current look, rivals (m, K), K >= k.
-        now: running bounds, q (m,) and u (m, k).
-        r: L2 radius >= 0, in units of the [0, 1] range.
-        plan: looks, alpha, bound, sigma.
-        k: rank of the certificate.
-
-    Returns:
-        bool (m,); False at the last look.
-
-    Raises:
-        SpecError: if a sample number is not one of the plan's looks.
-
-    >>> from smoothcert.stats.bounds import tally
-    >>> plan = Plan((100, 1000, 10_000), 0.001, "rankcp", classes=3, sigma=0.5)
-    >>> votes = tally([[90, 10, 0], [52, 48, 0]], [0, 0], k=1)
-    >>> now = Bounds(np.array([0.3, 0.7]), np.array([[0.3], [0.7]]))
-    >>> reachable(votes, now, 0.5, plan, k=1).tolist()
-    [True, False]
-    """
-    can = np.zeros(votes.n.shape, dtype=np.bool_)
-    for future in _futures(votes, now, plan, k):
-        can |= certified_at(future, r, plan.sigma, plan.eta)
-    return can & (votes.n < plan.looks[-1])
-
-
-def _futures(votes: Tally, now: Bounds, plan: Plan, k: int) -> Iterator[Bounds]:
-    """Yield the bounds after the last look in scenarios (a) and (b)."""
-    if not np.all(np.isin(votes.n, plan.looks)):
-        raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers", code="E-SPEC-095")
-    n, gamma = votes.n.astype(np.float64), _gamma(votes.n)
-    miss = votes.n - votes.label_votes
-    least = lower_bound(miss, n, gamma)
-    shrink = least / np.maximum(miss / n, 1 / n)
-    rivals = votes.rivals[..., :k]
-    yield _at_last_look(least, rivals / n[..., None] * shrink[..., None], now, plan)
-    yield _at_last_look(miss / n, lower_bound(rivals, n[..., None], gamma[..., None]), now, plan)
-
-
-def _gamma(n: NDArray[np.int64]) -> FloatArray:
-    gamma: FloatArray = np.minimum(_GAMMA * (n / _GAMMA_AT) ** _GAMMA_POWER, _GAMMA_MOST)
-    return gamma
-
-
-def _at_last_look(miss: FloatArray, rivals: FloatArray, now: Bounds, plan: Plan) -> Bounds:
-    """Return the running bounds after the last look if the votes have exactly these proportions."""
-    last, k = float(plan.looks[-1]), rivals.shape[-1]
-    n = np.full(miss.shape, last)
-    votes = Tally(n, last - last * miss, last * rivals)  # type: ignore[arg-type]  # real-valued: a projection
-    return bounds(votes, plan.spent_alpha[-1], k, plan.bound, plan.classes).minimum(now)
 
 
 def running(votes: Tally, plan: Plan, k: int) -> Bounds:
@@ -317,36 +215,6 @@ def running(votes: Tally, plan: Plan, k: int) -> Bounds:
         raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers", code="E-SPEC-010")
     each = bounds(votes, np.array(plan.spent_alpha[:width]), k, plan.bound, plan.classes)
     return Bounds(np.minimum.accumulate(each.q, axis=1), np.minimum.accumulate(each.u, axis=1))
-
-
-def step(votes: Tally, before: Bounds, radii: Sequence[float], plan: Plan, k: int) -> tuple[Bounds, BoolArray]:
-    """One look: the bounds at its share of alpha, the running minimum, and which images continue.
-
-    Args:
-        votes: Tally of shape (m,) at each image's current look, rivals (m, K), K >= k; the looks may differ.
-        before: running bounds of the previous looks, q (m,) and u (m, k); all ones before the first look.
-        radii: L2 radii to decide, in units of the [0, 1] range.
-        plan: looks, alpha, bound, sigma.
-        k: rank of the certificate, 1 <= k < classes.
-
-    Returns:
-        The running bounds, q (m,) and u (m, k), and bool (m,): some radius is undecided and still reachable.
-
-    Raises:
-        SpecError: if a sample number is not one of the plan's looks, or k is out of range.
-
-    >>> from smoothcert.stats.bounds import tally
-    >>> plan = Plan((100, 1000), 0.001, "cohen", classes=3, sigma=0.5)
-    >>> start = Bounds(np.ones(2), np.ones((2, 1)))
-    >>> now, still = step(tally([[99, 1, 0], [52, 48, 0]], [0, 0], k=1), start, [0.75], plan, k=1)
-    >>> now.q.round(3).tolist(), still.tolist()
-    ([0.092, 0.641], [True, False])
-    """
-    at = np.searchsorted(plan.looks, votes.n)
-    if np.any(np.append(plan.looks, 0)[at] != votes.n):
-        raise SpecError(f"expected votes at one of the looks {plan.looks}, got other sample numbers", code="E-SPEC-095")
-    now = bounds(votes, np.array(plan.spent_alpha)[at], k, plan.bound, plan.classes).minimum(before)
-    return now, undecided(votes, now, radii, plan, k)
 
 
 def unanimous_radius(plan: Plan, k: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -89,28 +89,56 @@ def simulate(probabilities: ArrayLike, labels: ArrayLike, procedure: Procedure, 
     >>> run.samples.tolist(), run.certified[:, 0, 0].tolist(), run.wrong.tolist()
     ([200, 200, 100], [True, False, False], [False, False, True])
     """
-    p, label = _checked(probabilities, labels, procedure.plan.classes)
-    p = p[:, : max(*np.flatnonzero(p.any(axis=0)), *label, *procedure.targets) + 1]  # with many classes most are empty
-    samples = np.zeros(len(p), dtype=np.int64)
+    return simulate_together(probabilities, labels, (procedure,), rng)[0]
+
+
+def simulate_together(
+    probabilities: ArrayLike, labels: ArrayLike, procedures: Sequence[Procedure], rng: np.random.Generator
+) -> list[Simulated]:
+    """Simulate several procedures on the same votes, to compare them without the noise of different votes.
+
+    Args:
+        probabilities: float (m, c) in [0, 1]: true class probabilities of each image; rows sum to 1.
+        labels: int (m,): reference labels, in 0..c-1.
+        procedures: at least one, with the same looks, classes and n0.
+        rng: random number generator.
+
+    Returns:
+        Simulated over the m images, one per procedure.
+
+    Raises:
+        SpecError: if the procedures have different looks, or the shapes do not fit.
+
+    >>> plan = Plan((100, 1000, 10_000), 0.001, "rankcp", classes=3, sigma=0.5)
+    >>> both = [Procedure(plan, {1: "label"}, radii) for radii in ((0.25,), (0.25, 0.5))]
+    >>> runs = simulate_together([[0.85, 0.15, 0.0]] * 4, [0] * 4, both, np.random.default_rng(1))
+    >>> [run.samples.tolist() for run in runs]
+    [[1000, 1000, 100, 1000], [10000, 10000, 10000, 10000]]
+    """
+    plan, n0 = procedures[0].plan, procedures[0].n0
+    if len({(each.plan.looks, each.plan.classes, each.n0) for each in procedures}) > 1:
+        raise SpecError(
+            "expected procedures with the same looks, classes and n0, got different ones", code="E-SPEC-144"
+        )
+    p, label = _checked(probabilities, labels, plan.classes)
+    ks = {k for each in procedures for k in each.targets}
+    p = p[:, : max(*np.flatnonzero(p.any(axis=0)), *label, *ks) + 1]  # with many classes most are empty
     wrong = np.zeros(len(p), dtype=np.bool_)
-    if procedure.selects:
-        wrong = rng.multinomial(procedure.n0, p).argmax(axis=1) != label
-        samples += procedure.n0
-    parts = {
-        k: _Open.of(procedure.rule(k), wrong & (target == "prediction")) for k, target in procedure.targets.items()
-    }
+    if any(each.selects for each in procedures):
+        wrong = rng.multinomial(n0, p).argmax(axis=1) != label
+    runs = [_Simulation.of(each, wrong) for each in procedures]
     counts, before = np.zeros(p.shape, dtype=np.int64), 0
-    for n in procedure.plan.looks:
-        active = np.flatnonzero(np.any([each.open for each in parts.values()], axis=0))
+    for n in plan.looks:
+        active = np.flatnonzero(np.any([each.open for each in runs], axis=0))
         if not len(active):
             break
         old = counts[active]
         counts[active] = new = old + rng.multinomial(n - before, p[active])
-        samples[active] += n - before
-        for each in parts.values():
-            each.look(active, (old, new), label[active])
+        for each in runs:
+            mine = np.flatnonzero(each.open[active])
+            each.look(active[mine], (old[mine], new[mine]), label[active[mine]])
         before = n
-    return Simulated(samples, np.stack([each.certified for each in parts.values()], axis=1), wrong)
+    return [each.result() for each in runs]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +191,36 @@ def expected_samples(
     low, median, high = np.quantile(samples, (0.1, 0.5, 0.9), axis=1)
     power = done.certified.reshape(len(samples), images, *done.certified.shape[1:]).mean(axis=1)
     return Expected(samples.mean(axis=1), low, median, high, power)
+
+
+@dataclass(eq=False)
+class _Simulation:
+    """One procedure while it is simulated: which images still need votes for each k, and the samples they took."""
+
+    parts: list[_Open]
+    samples: IntArray
+    wrong: BoolArray
+
+    @classmethod
+    def of(cls, procedure: Procedure, wrong: BoolArray) -> _Simulation:
+        lost = {k: wrong & (target == "prediction") for k, target in procedure.targets.items()}
+        parts = [_Open.of(procedure.rule(k), out) for k, out in lost.items()]
+        samples = np.full(len(wrong), procedure.n0 if procedure.selects else 0, dtype=np.int64)
+        return cls(parts, samples, wrong & procedure.selects)
+
+    @property
+    def open(self) -> BoolArray:
+        found: BoolArray = np.any([each.open for each in self.parts], axis=0)
+        return found
+
+    def look(self, active: IntArray, votes: tuple[IntArray, IntArray], label: IntArray) -> None:
+        if len(active):
+            self.samples[active] += (votes[1] - votes[0]).sum(axis=1)
+            for each in self.parts:
+                each.look(active, votes, label)
+
+    def result(self) -> Simulated:
+        return Simulated(self.samples, np.stack([each.certified for each in self.parts], axis=1), self.wrong)
 
 
 @dataclass(eq=False)

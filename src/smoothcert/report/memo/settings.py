@@ -34,9 +34,9 @@ def settings(found: MemoContext) -> Fields:
     rule = "both" if len(targets) > 1 else targets.pop()
     fields["label_rule"] = words(fill(text.LABEL_RULES[rule], fields), "spec.json: target", request.target)
     betting = request.bound == "betting"
-    if betting:
+    if request.stops_by == "worth":
         fields["price"] = exact(round(request.worth_samples), "spec.json: price")
-    stopping = request.stops_by if request.stops_by == "never" or betting else request.stopping
+    stopping = request.stops_by if request.stops_by != "futility" or betting else request.stopping
     fields["stopping_rule"] = words(fill(text.STOPPING_RULES[stopping], fields), "spec.json", stopping)
     wrong = "votes" if betting and rule == "label" else "selection"
     fields["wrong_rule"] = words(text.WRONG_RULES[wrong], "spec.json: target", request.target)

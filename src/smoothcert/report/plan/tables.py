@@ -15,11 +15,13 @@ from smoothcert.evidence.scenarios import scenarios
 from smoothcert.formats.plan import (
     AttainableRadius,
     Change,
+    EntryCost,
     EntryForecast,
     Estimate,
     Forecast,
     LevelForecast,
     Power,
+    PriceEffect,
     Width,
 )
 from smoothcert.formats.results import PARTIAL, Entry
@@ -139,6 +141,8 @@ TITLES = {
     "images": "Width of the interval, by number of images",
     "power": "Votes for 95 % power at a single look, by margin",
     "changes": "Effect of other settings",
+    "entries": "What each entry costs, forecast",
+    "prices": "What a price costs, forecast",
 }
 """Titles of the tables, in order."""
 
@@ -154,7 +158,12 @@ def tables(planned: Planned, production: Production | None = None) -> dict[str, 
         asked = production or Production()
         found["cost"] = scenario_table(scenarios(planned.basis, asked))
     found |= {"images": images_table(outlook.widths), "power": power_table(outlook.powers)}
-    return found | {"changes": changes_table(outlook.changes, forecast is not None)}
+    found["changes"] = changes_table(outlook.changes, forecast is not None)
+    if outlook.entries:
+        found["entries"] = entries_table(outlook.entries)
+    if outlook.prices:
+        found["prices"] = prices_table(outlook.prices)
+    return found
 
 
 def reach_table(reaches: Sequence[AttainableRadius]) -> Table:
@@ -229,6 +238,38 @@ def _samples(change: Change) -> str:
     if change.copies is None:
         return "-"
     return f"{change.copies:,.0f}" if change.told else f"({change.copies:,.0f})"
+
+
+def entries_table(entries: Sequence[EntryCost]) -> Table:
+    """Return the mean samples of a run with each entry alone, and those that leaving it out saves."""
+    rows = tuple(
+        (
+            full(each.sigma),
+            str(each.k),
+            full(each.radius),
+            "not attainable" if each.alone is None else f"{each.alone:,.0f}",
+            "-" if each.alone is None else f"{each.saved:,.0f}",
+        )
+        for each in entries
+    )
+    headings = ("sigma", "k", "r", "mean samples alone", "saved if left out")
+    return Table(headings, rows, tuple(asdict(each) for each in entries))
+
+
+def prices_table(prices: Sequence[PriceEffect]) -> Table:
+    """Return mean samples and lost points of certified accuracy at several prices, against futility."""
+    rows = tuple(
+        (
+            full(each.sigma),
+            ("futility" if each.price is None else f"{each.price:,.0f}") + (" (plan)" if each.now else ""),
+            f"{each.copies:,.0f}",
+            "-" if each.price is None else f"{100 * each.lost:.1f}",
+            "-" if each.price is None else f"{100 * each.most:.1f}",
+        )
+        for each in prices
+    )
+    headings = ("sigma", "price", "mean samples", "points lost, mean", "largest")
+    return Table(headings, rows, tuple(asdict(each) for each in prices))
 
 
 HEADINGS = ("sigma", "k", "r", "quantity", "forecast", "95 % interval", "realised", "inside")

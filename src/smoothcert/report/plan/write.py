@@ -76,6 +76,15 @@ def _forecast(planned: Planned) -> Iterator[str]:
             "Undecided: even unanimous votes of the pilot do not decide whether an image is certified. Such entries "
             "have no forecast: the interval gives what is possible, and mean samples in brackets are equally uncertain."
         )
+    yield (
+        "An image is sampled until its last entry is decided. Alone: the mean samples of a run with this entry only. "
+        "Saved if left out: what the other entries would take less."
+    )
+    if planned.outlook.prices:
+        yield (
+            "Price: the samples that one certificate is worth (--stop worth --price). A lower price saves samples and "
+            "loses certificates; points of certified accuracy are counted against stopping by futility."
+        )
     if basis is not None and basis.abstention is not None:
         yield (
             f"An estimated {percent_up(basis.abstention)} % of such images would get no prediction with the number of "

@@ -17,11 +17,11 @@ from scipy.special import ndtr
 from smoothcert.errors import SpecError
 from smoothcert.stats.betting.batch import Batch
 from smoothcert.stats.betting.wealth import Bets, BoolArray, Wealth, growth, mixture, tangent_at
-from smoothcert.stats.binomial import FloatArray
+from smoothcert.stats.binomial import MASSES, POINTS, FloatArray, gamma_quantile
 from smoothcert.stats.bounds import IntArray
 
-_MEMBERS, _LABEL = np.arange(-3.75, 4, 0.5), np.arange(-2.0, 3)
-_WEIGHTS = (ndtr(_MEMBERS + 0.25) - ndtr(_MEMBERS - 0.25))[:, None] * (ndtr(_LABEL + 0.5) - ndtr(_LABEL - 0.5))
+_LABEL = np.arange(-2.0, 3)
+_WEIGHTS = MASSES[:, None] * (ndtr(_LABEL + 0.5) - ndtr(_LABEL - 0.5))
 _BLOCK = 4096  # images at a time
 
 
@@ -79,19 +79,11 @@ def _worth_it(wealth: Wealth, batch: Batch, bets: Bets, at: tuple[int, IntArray]
 
 def _growths(factors: FloatArray, label: IntArray, members: IntArray, n: IntArray) -> FloatArray:
     """Mean log-growth of the best expert at each point of the posterior: (rows, 16, 5)."""
-    p_t = _gamma_quantile(members, _MEMBERS)[:, :, None]
-    p_l = _gamma_quantile(label, _LABEL)[:, None, :]
+    p_t = gamma_quantile(members, POINTS)[:, :, None]
+    p_l = gamma_quantile(label, _LABEL)[:, None, :]
     others = (n - label - members)[:, None, None]
     total = p_t + p_l + others
     return growth(factors[:, None, None], *np.broadcast_arrays(p_l / total, p_t / total, others / total))
-
-
-def _gamma_quantile(votes: IntArray, z: FloatArray) -> FloatArray:
-    """Quantiles of Gamma(votes + 1/2) at normal quantiles z: (rows,) and (q,) to (rows, q)."""
-    a = votes[:, None] + 0.5
-    root = 1 - 1 / (9 * a) + z / (3 * np.sqrt(a))
-    quantile: FloatArray = a * np.maximum(root, 0.02) ** 3
-    return quantile
 
 
 def _gain(v: FloatArray, short: FloatArray, n: IntArray, left: IntArray, price: float) -> FloatArray:
