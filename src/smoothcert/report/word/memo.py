@@ -30,6 +30,8 @@ BOXES = {
     "Reference standard": "reference_standard",
     "Origin of the images": "data_origin",
     "Role of the images": "data_role",
+    "Before storage (sponsor)": "preprocessing",
+    "Deviations, earlier use (sponsor)": "deviations",
     "Rationale of thresholds": "thresholds",
     "Threat model": "threat_model",
     "Risk file": "risk_ids",
