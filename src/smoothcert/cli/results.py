@@ -373,25 +373,10 @@ def _form(run: Path, form: Path, sponsor: Path | None) -> int:
     return 0
 
 
-DOCUMENTS = {
-    "results.csv": "results table (also .md, .tex, .json)",
-    "tables": "further tables: accuracy, classes, cost, image units",
-    "cost.json": "cost of this run, of the next, of production",
-    "certificates.parquet": "one row per image, sigma and k",
-    "figures": "figures as SVG and PNG",
-    "notebook.ipynb": "certification notebook, executed",
-    "report.html": "interactive report, one file",
-    "memo.pdf": "four-page memo, unsigned (also US Letter)",
-    "memo.docx": "the same memo for Word: locked numbers, editable boxes",
-    "risk_rows.csv": "rows for a risk file; requirements_trace.csv, for a trace",
-    "model-card.md": "model card with Hugging Face metadata",
-}
-
-
 def write_with_progress(run: Path, options: ReportOptions | None = None) -> None:
     """Write all documents of a run with progress, and print where they are."""
     from smoothcert.cli.terminal import Screen, print_commands, print_text, terminated_is_interrupted
-    from smoothcert.report.write import write_report
+    from smoothcert.report.write import DOCUMENTS, write_report
 
     console = Screen(stderr=True, highlight=False)
     try:

@@ -33,6 +33,20 @@ LIBRARIES = (
     "docx",
     "huggingface_hub",
 )
+DOCUMENTS = {
+    "results.csv": "results table (also .md, .tex, .json)",
+    "tables": "further tables: accuracy, classes, cost, image units",
+    "cost.json": "cost of this run, of the next, of production",
+    "certificates.parquet": "one row per image, sigma and k",
+    "figures": "figures as SVG and PNG",
+    "notebook.ipynb": "certification notebook, executed",
+    "report.html": "interactive report, one file",
+    "memo.pdf": "four-page memo, unsigned (also US Letter)",
+    "memo.docx": "the same memo for Word: locked numbers, editable boxes",
+    "risk_rows.csv": "rows for a risk file; requirements_trace.csv, for a trace",
+    "model-card.md": "model card with Hugging Face metadata",
+}
+"""The documents, and what each is, for a list."""
 
 
 @dataclass(frozen=True)
