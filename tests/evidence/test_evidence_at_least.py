@@ -120,7 +120,7 @@ def test_at_least_is_said_in_every_form():
     least, exact = table.rows
     at = table.headings.index
     assert [least[at(name)] for name in ("certified", "certified accuracy %")] == [">= 2/2", ">= 100.0"]
-    assert least[at("95 % interval")].startswith(">= ")
+    assert least[at("95 % interval if independent")].startswith(">= ")
     assert least[at("abstained")] == "-"
     assert exact[at("certified")] == "2/2"
     assert [record["at_least"] for record in table.records] == [True, False]

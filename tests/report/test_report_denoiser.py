@@ -1,6 +1,7 @@
 """With a denoiser every document says that the pipeline is certified, and what is in it; without one none does."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from refusals import refuses
 from report.memo_runs import FULL, OVERLONG
 from report.pages import Reader
 from smoothcert.cli import main
-from smoothcert.config import read_spec
+from smoothcert.config import Stated, read_spec
 from smoothcert.config.plan import make_plan_settings
 from smoothcert.config.spec import NOTHING
 from smoothcert.evidence import Run, open_run
@@ -153,7 +154,9 @@ def test_deployment_without_the_denoiser_voids_the_statements(runs):
         assert ("without this denoiser" in memo_text(run)) == denoised
         assert ("without this denoiser" in claims.deployment(run.spec)) == denoised
         entry = run.results()[0]
-        assert ("of the pipeline" in claims.population(entry, joint=True, denoised=denoised)) == denoised
+        assert (
+            "of the pipeline" in claims.population(entry, True, replace(run, stated=Stated(True, True)))
+        ) == denoised
 
 
 def test_the_rows_of_guarantees_that_name_the_classifier_are_replaced():

@@ -111,7 +111,7 @@ def test_the_claims_of_a_named_cell_by_scipy_alone(tmp_path):
 
 
 def test_without_a_named_entry_the_first_attainable_one_gets_its_joint_bound_only(tmp_path):
-    memo = fields_of(tmp_path, radius="0.6,0.7", sigma="0.25,0.5")
+    memo = fields_of(tmp_path, FULL, radius="0.6,0.7", sigma="0.25,0.5")
     assert memo.fields["claim_heading"].printed == (
         "No primary entry was named before the run, so the joint bounds apply. Shown is the first attainable entry in "
         "the order of the run: sigma 0.5, r = 0.6, k = 1"
@@ -122,7 +122,7 @@ def test_without_a_named_entry_the_first_attainable_one_gets_its_joint_bound_onl
 
 
 def test_the_first_criterions_entry_is_shown_where_no_primary_is_named(tmp_path):
-    memo = fields_of(tmp_path, criteria=CRITERIA)
+    memo = fields_of(tmp_path, FULL, criteria=CRITERIA)
     assert memo.fields["cell_words"].printed == "sigma 0.5, r = 0.25, k = 1"
     assert "Primary entry, named before the first image" in memo.fields["claim_heading"].printed
     assert memo.fields["criteria_words"].printed == (
@@ -132,10 +132,10 @@ def test_the_first_criterions_entry_is_shown_where_no_primary_is_named(tmp_path)
 
 
 def test_of_many_criteria_those_not_met_are_shown(tmp_path):
-    many = [{**PRIMARY, "at_least": 0.3 + 0.01 * i} for i in range(9)] + [CRITERIA[1]]
+    many = [{**PRIMARY, "at_least": 0.3 + 0.01 * i} for i in range(15)] + [CRITERIA[1]]
     memo = fields_of(tmp_path, criteria=many)
     assert "NOT MET" in [row[-1] for row in memo.tables["criteria"].rows]
-    assert memo.fields["criteria_note"].printed.startswith("5 of 10 criteria")
+    assert memo.fields["criteria_note"].printed.startswith("12 of 16 criteria")
 
 
 def test_a_partial_run_says_so_on_every_page_and_claims_no_population(tmp_path):
@@ -152,29 +152,28 @@ def test_a_partial_run_says_so_on_every_page_and_claims_no_population(tmp_path):
 def test_dependent_images_get_no_population_claim(tmp_path):
     stated = {"statement": "Five images a patient", "independent": False, "sampling": "random"}
     memo = fields_of(tmp_path, {"independence": stated}, criteria=CRITERIA)
-    assert memo.fields["population"].printed == text.DEPENDENT
+    assert "not independent draws" in memo.fields["population"].printed
+    assert "No interval is given" in memo.fields["observed"].printed
     assert {row[8:10] for row in memo.tables["results"].rows} == {("withheld", "withheld")}
     assert {row[-1] for row in memo.tables["criteria"].rows} == {"undecided"}
 
 
 @pytest.mark.parametrize(
     ("sampling", "mix"),
-    [("random", ""), ("consecutive", ""), ("class-stratified", "class by class"), (None, "not stated")],
+    [("random", ""), ("consecutive", ""), ("class-stratified", "class by class")],
 )
 def test_the_population_sentence_bears_its_condition(tmp_path, sampling, mix):
-    sponsor = (
-        {"independence": {"statement": "One a patient", "independent": True, "sampling": sampling}} if sampling else {}
-    )
-    memo = fields_of(tmp_path, sponsor)
+    stated = {"statement": "One a patient", "independent": True, "sampling": sampling}
+    memo = fields_of(tmp_path, {"population": "Adults", "independence": stated})
     assert memo.fields["population"].printed.startswith("If the 40 images are independent draws from the population")
     condition = memo.fields["condition"].printed
     assert ("this class mix" in condition) == bool(mix)
     assert mix in condition
-    assert condition.startswith(text.CONDITION_STATED if sampling else text.CONDITION_OPEN)
+    assert condition.startswith(text.CONDITION_STATED)
 
 
 def test_groups_are_what_the_population_bound_is_about(tmp_path):
-    memo = fields_of(tmp_path, groups=8)
+    memo = fields_of(tmp_path, FULL, groups=8)
     assert "the 8 groups (one random image of each) are independent draws" in memo.fields["population"].printed
     assert "The images come in 8 groups" in memo.fields["statistics"].printed
 

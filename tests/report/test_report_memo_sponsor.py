@@ -47,7 +47,10 @@ def test_a_blank_field_is_open(tmp_path, blank):
         ("device: true", "device: input should be a valid string, got True"),
         ("smoothing: {in_release: true}", "smoothing: expected sigma and copies"),
         ("smoothing: {in_release: true, sigma: -1, copies: 5}", "smoothing.sigma: input should be greater than 0"),
-        ("independence: {statement: x, independent: maybe, sampling: random}", "independence.independent: "),
+        (
+            "independence: {statement: x, independent: maybe, sampling: random}",
+            "independence.independent: expected true, false or grouped",
+        ),
         ("independence: {statement: x, independent: true, sampling: convenient}", "independence.sampling: "),
         (
             "production: {devices: [{name: a, source: b, hour: {amount: free, currency: EUR, date: 2026-01-01}}]}",

@@ -3,6 +3,7 @@ import hashlib
 import json
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from factories import make_run
 from refusals import refuses
 from report.pages import Reader, unpack
+from smoothcert.config import Stated
 from smoothcert.errors import printable
 from smoothcert.evidence import Run, open_run
 from smoothcert.evidence.results import entries
@@ -179,10 +181,13 @@ def test_classes_have_shares_where_images_are_many(tmp_path):
     assert unattainable["counts"][0] == [None] * 4
 
 
+CLOSED = "Votes closed and hashed; unsigned"
+
+
 def test_status_of_a_sealed_run(seen):
-    assert seen.words[seen.words.index("Certified accuracy report") + 2] == "Sealed"
+    assert seen.words[seen.words.index("Certified accuracy report") + 2] == CLOSED
     assert not re.search("PARTIAL|NOT SEALED|SYNTHETIC|DAMAGED", seen.text)
-    assert seen.raw["title"].endswith(": Sealed")
+    assert seen.raw["title"].endswith(f": {CLOSED}")
 
 
 @pytest.mark.parametrize("drop", [1, 90, 120])
@@ -203,7 +208,7 @@ def test_a_partial_run_says_so_everywhere_and_nothing_about_a_population(tmp_pat
 
 def test_synthetic_images_and_uncovered_arithmetic_are_named(tmp_path):
     drawn = page(make_run(tmp_path / "drawn", data={"reference": "synthetic:60"}))
-    assert drawn.raw["title"].endswith("Sealed, SYNTHETIC IMAGES")
+    assert drawn.raw["title"].endswith(f"{CLOSED}, SYNTHETIC IMAGES")
     assert "The images are synthetic" in drawn.text
     plain = page(make_run(tmp_path / "plain", noise="float"))
     assert "ARITHMETIC NOT COVERED" in plain.raw["title"]
@@ -215,7 +220,7 @@ def test_changed_evidence_is_not_called_sealed(tmp_path):
     path.write_text(path.read_text().replace('"label":1', '"label":2', 1))
     found = page(open_run(tmp_path / "run"))
     assert "DAMAGED" in found.raw["title"]
-    assert "Sealed" not in found.raw["title"]
+    assert CLOSED not in found.raw["title"]
     assert "were sealed" in found.text or "was changed" in found.text
 
 
@@ -228,10 +233,14 @@ def test_claims_of_the_primary_entry_have_the_reviewed_words(run, seen):
     assert "smoothed classifier" in seen.text
 
 
-def test_the_population_claim_points_to_the_right_section(seen):
-    assert "the population described in section 3" in seen.text
-    number = [name for name, _ in SECTIONS].index("tested") + 1
-    assert (number, seen.words[seen.words.index("3") + 1]) == (3, "Images, population and classifiers")
+def test_a_population_is_spoken_of_only_where_it_is_described(run, seen):
+    assert "No statement about a population is made: population and independence not stated." in seen.text
+    assert "with probability at least 95 %, taken jointly" not in seen.text
+    stated = Reader(render(replace(run, stated=Stated(described=True, independent=True)))).text
+    assert "from the population that the sponsor describes, then with probability at least 95 %" in stated
+    denied = Reader(render(replace(run, stated=Stated(described=True, independent=False)))).text
+    assert "the sponsor states that the images are not independent draws" in denied
+    assert "Clopper-Pearson" not in denied
 
 
 def test_nothing_is_a_pass_where_nothing_was_promised(tmp_path, seen):

@@ -135,7 +135,6 @@ def test_the_note_says_what_the_intervals_are_not(tmp_path):
         "Abstentions count as not certified",
     ):
         assert words in note
-    assert "independent" not in note
     spec = run.spec.model_copy(update={"data": run.spec.data.model_copy(update={"grouped": True})})
     assert "Images of one group (such as a patient) are treated as independent." in subgroup_note(
         Run(run.directory, spec, run.ledger)

@@ -26,6 +26,7 @@ from smoothcert.progress import duration
 from smoothcert.report import claims, results_table
 from smoothcert.report.plan.tables import inside, plan_table
 from smoothcert.report.plan.write import read_plan
+from smoothcert.stats.rounding import full
 
 
 def certify_and_report(
@@ -128,7 +129,7 @@ def print_results(path: Path) -> None:
     text = (
         f"\nCertified accuracy at r: share of the images for which the smoothed classifier {keeps} under every "
         f"perturbation with L2 norm below r. For each image, a certificate is wrong with probability at most "
-        f"{request.alpha:g}, over its own noise. Abstentions count as not certified. {_object(run)}\n"
+        f"{full(request.alpha)}, over its own noise. Abstentions count as not certified. {_object(run)}\n"
         f"Computer arithmetic: {run.arithmetic}.\n"
         f"Evidence: {path} ({len(run.ledger.lines):,} lines, {'sealed' if run.sealed else 'NOT SEALED'}).\n"
         f"Evidence fingerprint: {fingerprint_words(run.directory)}."
@@ -159,7 +160,7 @@ def _print_preflight(console: Console, seen: Preflight) -> None:
         alone = seen.denoising.alone
         clean = f"{alone:.0%} clean without the denoiser, {seen.clean.accuracy:.0%} clean behind it"
     console.print(
-        f"sigma {seen.sigma:g} ({seen.grey_levels:.1f} grey levels): accuracy {clean}, "
+        f"sigma {full(seen.sigma)} ({seen.grey_levels:.1f} grey levels): accuracy {clean}, "
         f"{seen.noisy_accuracy:.0%} with noise ({seen.clean.images} images); {seen.rate:,.0f} samples/s, at most "
         f"{duration(seen.seconds_at_most)}",
         soft_wrap=not console.is_terminal,

@@ -63,9 +63,10 @@ def _state(run: Run) -> str:
 
 def _levels(run: Run) -> Iterator[str]:
     from smoothcert.evidence.line_store import columns_of
+    from smoothcert.stats.rounding import full
 
     total = run.images
-    levels = [(f"{sigma:g}", columns_of(run.ledger.at(sigma))) for sigma in run.spec.request.sigma]
+    levels = [(full(sigma), columns_of(run.ledger.at(sigma))) for sigma in run.spec.request.sigma]
     width = max(len(written) for written, _ in levels)
     for written, decided in levels:
         samples = int(decided.samples.sum())
@@ -93,10 +94,11 @@ def _bar(done: int, total: int, width: int = 10) -> str:
 
 def _settings(run: Run) -> Iterator[str]:
     from smoothcert.evidence.seal import fingerprint_words
+    from smoothcert.stats.rounding import full
 
     request = run.spec.request
     yield (
-        f"alpha {request.alpha:g}, bound {request.bound}, k {', '.join(map(str, request.k))}, "
+        f"alpha {full(request.alpha)}, bound {request.bound}, k {', '.join(map(str, request.k))}, "
         f"n_max {request.n_max:,}, stopping {request.stopping}, noise {request.noise}"
     )
     if run.spec.denoised:
@@ -128,6 +130,7 @@ def _next(path: Path, run: Run | None, fault: str | None) -> str:
 Name = Literal[
     "results",
     "accuracy",
+    "confusion",
     "criteria",
     "classes",
     "subgroups",
@@ -142,6 +145,7 @@ Name = Literal[
 ]
 
 NOTHING = {
+    "confusion": "this run selects no class: it certifies reference labels.",
     "criteria": "this run has no acceptance criteria (docs/criteria.md).",
     "subgroups": "this run has no subgroups (certify --subgroup).",
     "groups": "the images of this run have no groups.",
@@ -164,7 +168,8 @@ def table(
     Args:
         paths: One run directory, or log files. The columns of a log: idx, label, predict, radius, correct, time.
         radius: L2 radii to report instead of the run's own.
-        show: Table to print. results: certified accuracy. accuracy: clean accuracy beside it. criteria: acceptance
+        show: Table to print. results: certified accuracy. accuracy: clean accuracy beside it. confusion:
+            selected class by reference label. criteria: acceptance
             criteria. classes, subgroups, groups: certified accuracy of each, at --radius or that of the primary entry.
             cost: of the run. rates: samples per second in each precision. production: cost of so many studies per day.
             units: the radius in image units. changes: norms of simple perturbations. plan: forecast and results.
@@ -222,12 +227,13 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
     from smoothcert.evidence import open_run
     from smoothcert.evidence.seal import seal_remark
     from smoothcert.report import claims, results_table, subgroup_note, table_of
+    from smoothcert.report.memo.sponsor import as_stated
     from smoothcert.stats.rounding import full
     from smoothcert.verify import damage
 
     if len(paths) > 1:
         raise InputError("Name one run directory at a time.", code="E-INPUT-017")
-    run = open_run(paths[0])
+    run = as_stated(open_run(paths[0]))
     note = (
         f"Partial run: {run.missing:,} of {run.expected:,} results are missing; their images count as not certified. "
         "NOT SEALED."
@@ -236,7 +242,7 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
     if name == "production":
         found, remark = _production(run, sponsor)
     elif name == "results":
-        found = results_table(run.results(radii))
+        found = results_table(run.results(radii), run)
     else:
         found = table_of(run, name, r=radii[0] if radii else None)
         where = f"At k = {run.spec.request.first_k}, r = {full(radii[0] if radii else run.spec.request.first_radius)}."

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from smoothcert.evidence import Run
+    from smoothcert.evidence.results import Verdict
     from smoothcert.verify import Report
 
 
@@ -66,7 +68,8 @@ def verify(
         print_text(f"Documents: {len(documents.held):,} verified against votes, log and sponsor's fields.")
     if report.missing:
         print_text(f"Partial run: {report.missing:,} of {report.lines + report.missing:,} results are missing.")
-    for verdict in report.criteria:
+    criteria = _as_stated(report)
+    for verdict in criteria:
         print_text(f"{'FAILED ' if verdict.met is False else ''}criterion: {verdict.words}")
     of_documents = () if documents is None else documents.notes if notes else documents.brief
     for note in (*report.notes, *of_documents, *(signed.notes if signed else ())):
@@ -79,7 +82,18 @@ def verify(
         print_text(f"Evidence fingerprint: {in_groups(report.fingerprint)}")
     print_text(f"Not shown by this: {NOT_SHOWN}.")
     other = _deployed(report.run, bundle) if bundle is not None and report.run else 0
-    return 1 if any(verdict.met is False for verdict in report.criteria) else other
+    return 1 if any(verdict.met is False for verdict in criteria) else other
+
+
+def _as_stated(report: Report) -> Sequence[Verdict]:
+    """Return the verdicts on the criteria, given what the sponsor stated to the last report."""
+    from smoothcert.evidence.results import verdicts
+    from smoothcert.report.memo.sponsor import as_stated
+
+    if not report.criteria or report.run is None:
+        return report.criteria
+    run = as_stated(report.run)
+    return report.criteria if run is report.run else verdicts(run.spec, run.results(), run.stated)
 
 
 def _digits(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.config import Criterion, Spec
+from smoothcert.config import UNSTATED, Criterion, Spec, Stated
 from smoothcert.evidence.ledger import Ledger
 from smoothcert.evidence.line_store import Columns, columns_of, in_blocks, repeated
 from smoothcert.evidence.outcomes import Mask, Outcomes, only_at_least, outcomes_by_k
@@ -175,8 +175,11 @@ class Verdict:
         value: the fraction reached; None if it cannot be stated, for the reason `withheld`.
         attainable: whether the sampling budget can certify this radius.
         met: value >= at_least, compared exactly: at_least is the decimal as typed, and an observed share is the
-            fraction certified / images. None if value is. An unattainable radius does not meet a criterion.
+            fraction certified / images. None if value is, or if `open` says why nothing was found. An unattainable
+            radius does not meet a criterion.
         withheld: why there is no value.
+        open: why a population bound that reaches its threshold is no finding: what the sponsor has not stated.
+        joint: bound on the population that holds for all entries together; None if it cannot be stated.
     """
 
     criterion: Criterion
@@ -184,6 +187,8 @@ class Verdict:
     attainable: bool
     met: bool | None
     withheld: str | None = None
+    open: str | None = None
+    joint: float | None = None
 
     @property
     def promised(self) -> str:
@@ -199,7 +204,8 @@ class Verdict:
         if self.value is None:
             return f"undecided: {self.withheld}"
         decimals = len(percent_exact(self.criterion.at_least).partition(".")[2])
-        return f"{percent_down(self.value, max(2, decimals))} %"
+        reached = f"{percent_down(self.value, max(2, decimals))} %"
+        return f"{reached}: threshold reached numerically; not a finding: {self.open}" if self.open else reached
 
     @property
     def words(self) -> str:
@@ -208,10 +214,17 @@ class Verdict:
         return f"{self.promised}: {self.reached}{met}"
 
 
-def verdicts(spec: Spec, entries: Sequence[Entry]) -> list[Verdict]:
-    """Judge every criterion of a spec by the results table, in order; all are undecided for a partial run."""
+def verdicts(spec: Spec, entries: Sequence[Entry], stated: Stated = UNSTATED) -> list[Verdict]:
+    """Judge every criterion of a spec by the results table, in order; all are undecided for a partial run.
+
+    Args:
+        spec: the locked spec.
+        entries: the results table.
+        stated: what the sponsor states about how the images were drawn. A bound on a population is a finding only if
+            the population is described and the images are stated to be independent draws from it.
+    """
     whole = all(entry.lines == entry.images for entry in entries)
-    return [judge(criterion, _entry_of(criterion, entries), whole) for criterion in spec.request.criteria]
+    return [judge(criterion, _entry_of(criterion, entries), whole, stated) for criterion in spec.request.criteria]
 
 
 def _entry_of(criterion: Criterion, entries: Sequence[Entry]) -> Entry:
@@ -219,7 +232,7 @@ def _entry_of(criterion: Criterion, entries: Sequence[Entry]) -> Entry:
     return next(entry for entry in entries if (entry.sigma, entry.k, entry.radius) == key)
 
 
-def judge(criterion: Criterion, entry: Entry, whole: bool) -> Verdict:
+def judge(criterion: Criterion, entry: Entry, whole: bool, stated: Stated = UNSTATED) -> Verdict:
     """Judge one criterion by its entry; undecided unless the run is complete (`whole`)."""
     if not whole:
         return Verdict(criterion, None, entry.attainable, None, PARTIAL)
@@ -228,5 +241,13 @@ def judge(criterion: Criterion, entry: Entry, whole: bool) -> Verdict:
         return Verdict(criterion, None, False, False)
     if value is None:
         return Verdict(criterion, None, True, None, entry.withheld)
+    grouped = entry.groups is not None
+    unstated, denied = stated.no_population(grouped), stated.denied(grouped)
+    joint = None if denied else entry.joint
+    if denied and criterion.of != "observed":
+        return Verdict(criterion, None, True, None, denied)
     exact = Fraction(entry.certified, entry.images) if criterion.of == "observed" else Fraction(repr(value))
-    return Verdict(criterion, value, True, exact >= Fraction(repr(criterion.at_least)))
+    reached = exact >= Fraction(repr(criterion.at_least))
+    if not reached or criterion.of == "observed":
+        unstated = None
+    return Verdict(criterion, value, True, None if unstated else reached, open=unstated, joint=joint)

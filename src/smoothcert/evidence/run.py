@@ -12,26 +12,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothcert.config import DenoiserFacts, ModelFacts, Place, Spec, factory_of, identity
+from smoothcert.config import UNSTATED, DenoiserFacts, ModelFacts, Place, Spec, Stated, factory_of, identity
 from smoothcert.config.plan import PlanSettings
 from smoothcert.evidence.directory import RunDirectory
 from smoothcert.evidence.events import LEVEL, PLANNED, Change, Clean, Event, Rates, changes_of, clean_of, rates_of
 from smoothcert.evidence.ledger import Ledger
+from smoothcert.evidence.line_store import columns_of
 from smoothcert.evidence.outcomes import Outcomes, outcomes_by_k, pairwise_probabilities
-from smoothcert.evidence.results import entries
+from smoothcert.evidence.results import entries, repeats
 from smoothcert.formats.cost import Basis
 from smoothcert.formats.plan import Forecast, Outlook
-from smoothcert.formats.results import Entry
+from smoothcert.formats.results import REPEATS, Entry
 from smoothcert.stats.rounding import full, scientific_up
 
 
 @dataclass(frozen=True)
 class Run:
-    """Spec and ledger of a run directory; everything else is derived on demand."""
+    """Spec and ledger of a run directory, and what is stated about its images; the rest is derived on demand."""
 
     directory: RunDirectory
     spec: Spec
     ledger: Ledger
+    stated: Stated = UNSTATED
+    """What the sponsor states about how the images were drawn."""
 
     @property
     def expected(self) -> int:
@@ -105,6 +108,17 @@ class Run:
     def arithmetic_covered(self) -> bool:
         """Whether the certificates cover floating-point arithmetic."""
         return self.arithmetic.startswith("covered")
+
+    @cached_property
+    def repeats(self) -> int:
+        """Number of images that repeat another one, counted at the first noise level; see `repeats`."""
+        return repeats(self.spec, columns_of(self.ledger.at(self.spec.request.sigma[0])))
+
+    @property
+    def no_interval(self) -> str | None:
+        """Why no interval over images is printed; None if one is, under the condition `stated.assumed`."""
+        repeated = f"{REPEATS}: {self.repeats:,} of {self.spec.data.images:,}" if self.repeats else None
+        return self.stated.no_interval or repeated
 
     def results(self, radii: Sequence[float] = ()) -> Sequence[Entry]:
         """Return the results table, one entry per (sigma, k, r); see `entries`."""

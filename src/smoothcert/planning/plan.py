@@ -25,6 +25,7 @@ from smoothcert.planning.costs import entry_costs, price_effects
 from smoothcert.planning.forecast import Level, forecast_level
 from smoothcert.planning.population import FloatArray, Population
 from smoothcert.stats import Plan, Procedure, interval, lower_bound, population_bound, r_max, simulate
+from smoothcert.stats.rounding import full
 from smoothcert.stats.sequential import FIRST_LOOK
 
 MOST_IMAGES = 10**7
@@ -179,7 +180,7 @@ def _variants(request: Request, procedure: Procedure) -> Iterator[_Variant]:
         return replace(procedure, plan=other)
 
     for alpha in sorted({*ALPHAS, request.alpha}, reverse=True):
-        yield _Variant("alpha", f"{alpha:g}", changed(alpha=alpha), k, alpha == request.alpha)
+        yield _Variant("alpha", full(alpha), changed(alpha=alpha), k, alpha == request.alpha)
     for n_max in sorted({*BUDGETS, request.n_max}):
         yield _Variant("n_max", f"{n_max:,}", changed(n_max=n_max), k, n_max == request.n_max)
     for other in request.k:
@@ -331,6 +332,6 @@ def _widths(settings: PlanSettings, m: int, levels: dict[float, Level]) -> list[
         for entry in level.entries:
             share = entry.looks if settings.stopping == "looks" else entry.fixed
             if entry.k == settings.first_k and share is not None and share.value is not None:
-                place = f"sigma {entry.sigma:g}, k {entry.k}, r {entry.radius:g}"
+                place = f"sigma {full(entry.sigma)}, k {entry.k}, r {full(entry.radius)}"
                 found.append(width(share.value, place, m, settings.alpha, settings.population))
     return found

@@ -6,9 +6,11 @@ Sentences are filled with the values of one entry. Lower bounds are rounded down
 from __future__ import annotations
 
 from smoothcert.config import Spec
+from smoothcert.errors import printable
 from smoothcert.evidence import Run
 from smoothcert.formats.results import Entry
 from smoothcert.report.results_table import Table
+from smoothcert.report.returned import ByClass, StableWrong, breakdown
 from smoothcert.stats.population import bad_runs
 from smoothcert.stats.rounding import format_down, full, percent_down, percent_of, percents
 
@@ -28,8 +30,6 @@ ONE_SUPPLY = (
     "This memo supplies one verification record about one class of input perturbation. It does not by itself show "
     "conformity with, or satisfy, any law, guidance or standard listed here."
 )
-
-NO_TEST = "That the certified rates of two subgroups differ, or do not, is no test of fairness."
 
 
 def pipeline(spec: Spec) -> str:
@@ -52,30 +52,67 @@ def one_image(alpha: float) -> str:
     )
 
 
-def observed(entry: Entry, n_max: int) -> str:
-    """Return what was counted in one entry, or that it is not attainable."""
+def observed(entry: Entry, run: Run) -> str:
+    """Return what was counted in one entry, as parts that add up to its images, or that it is not attainable."""
+    n_max = run.spec.request.n_max
+    if not entry.attainable:
+        return not_attainable(entry, n_max)
     where = (
         f"r = {full(entry.radius)} (sigma {full(entry.sigma)}{_rank(entry)}, up to {n_max:,} noise samples per image)"
     )
-    if not entry.attainable:
-        return not_attainable(entry, n_max)
+    share = f"{percent_of(entry.certified, entry.images)} %{' so far' if entry.lines < entry.images else ''}"
+    parts, label = breakdown(entry), "the reference label" if entry.k == 1 else "the reference label among them"
+    others = [f"{parts.smaller:,} keep {label} within a smaller radius", f"{parts.abstained:,} are abstentions"]
+    if run.spec.request.target_of(entry.k) == "prediction":
+        others.append(f"{parts.wrong:,} get another class")
+    if parts.missing:
+        others.append(f"{parts.missing:,} have no result")
+    counts = [parts.certified, parts.smaller, parts.abstained, parts.wrong, parts.missing]
+    total = " + ".join(f"{count:,}" for count in (*counts[:3], *filter(None, counts[3:])))
     return (
-        f"Of {entry.images:,} images, {entry.certified:,} were certified-correct at {where}: {_share(entry)}. "
-        f"{entry.abstained:,} abstentions{_open(entry)} and {entry.wrong:,} wrong-class returns count as not "
-        "certified. This is a count of procedure outcomes on this sample."
+        f"Of {entry.images:,} images, {entry.certified:,} were certified-correct at {where}: {share}. Of the others, "
+        f"{', '.join(others[:-1])} and {others[-1]}; {total} = {entry.images:,}. This is a count of procedure outcomes "
+        f"on this sample.{_interval(entry, run)}"
     )
 
 
-def _share(entry: Entry) -> str:
-    share = f"{percent_of(entry.certified, entry.images)} %"
+def _interval(entry: Entry, run: Run) -> str:
     if entry.lines < entry.images:
-        return f"{share} so far"
-    return f"{share} (95 % Clopper-Pearson interval {percents(entry.low, entry.high)} %)"
+        return ""
+    if run.no_interval:
+        return f" No interval is given: {run.no_interval}."
+    ends = percents(entry.low, entry.high)
+    return f" 95 % Clopper-Pearson interval of the share, {run.stated.assumed}: {ends} %."
 
 
-def _open(entry: Entry) -> str:
-    open_images = entry.images - entry.lines
-    return f", {open_images:,} images without a result" if open_images else ""
+def of_classes(found: ByClass | None) -> str:
+    """Return the extreme classes of an entry and the mean over its classes; "" where they cannot be given."""
+    if found is None:
+        return ""
+    low, high = (
+        f"{percent_of(row.certified, row.images)} % ({row.certified:,} of {row.images:,} {printable(row.name)})"
+        for row in (found.lowest, found.highest)
+    )
+    return (
+        f"By class, certified accuracy at this r, sigma and n goes from {low} to {high}; its mean with equal weight "
+        f"for each class is {percent_down(found.mean)} %."
+    )
+
+
+def of_wrong(found: StableWrong) -> str:
+    """Return how many wrong answers are stable; "" if there is none."""
+    if not found.wrong:
+        return ""
+    if not found.sampled:
+        return (
+            f"Whether the {found.wrong:,} other classes are stable as well was not measured: sampling of these images "
+            "ended with the selection."
+        )
+    among = "" if found.sampled == found.wrong else f" of {found.sampled:,} that were sampled further"
+    return (
+        f"A stable answer can be wrong: of the {found.wrong:,} images with another class, at least "
+        f"{found.certified:,}{among} keep it throughout the ball of radius r."
+    )
 
 
 def not_attainable(entry: Entry, n_max: int) -> str:
@@ -102,18 +139,25 @@ def this_sample(entry: Entry, alpha: float) -> str:
     )
 
 
-def population(entry: Entry, joint: bool, described: str = "described in section 3", denoised: bool = False) -> str:
-    """Return what the counts imply for the population, or why they imply nothing (partial run, radius not in the spec).
+def no_population(entry: Entry, run: Run) -> str | None:
+    """Return why nothing is stated about a population: the evidence does not allow it, or too little is stated.
+
+    None if the sponsor describes the population and states that the images are independent draws from it.
+    """
+    return entry.withheld or run.stated.no_population(run.spec.data.grouped)
+
+
+def population(entry: Entry, joint: bool, run: Run) -> str:
+    """Return what the counts imply for the population, or why nothing is stated about one.
 
     Args:
         entry: an entry of the results table.
         joint: whether to quote the bound that holds for all entries together.
-        described: words that point to the description of the population.
-        denoised: whether the run has a denoiser.
+        run: the run, with the sponsor's statement on how its images were drawn.
     """
-    bound = entry.joint if joint else entry.population
-    if bound is None:
-        return f"No statement about a population is made: {entry.withheld}."
+    bound, withheld = entry.joint if joint else entry.population, no_population(entry, run)
+    if bound is None or withheld:
+        return f"No statement about a population is made: {withheld}."
     drawn, share = (
         (f"the {entry.images:,} images are independent draws", "that population")
         if entry.groups is None
@@ -124,12 +168,12 @@ def population(entry: Entry, joint: bool, described: str = "described in section
     )
     kept = "is correct" if entry.k == 1 else f"has the reference label among its {entry.k} most probable classes"
     together = ", for all entries of the run together" if joint else ""
-    of_both = " of the pipeline (denoiser, then classifier)" if denoised else ""
+    of_both = " of the pipeline (denoiser, then classifier)" if run.spec.denoised else ""
     return (
-        f"If {drawn} from the population {described}, then with probability at least 95 %, taken jointly "
-        f"over which images were drawn and over the noise{together}, the smoothed classifier{of_both} {kept} under "
-        f"every perturbation of L2 norm below r = {full(entry.radius)} (sigma {full(entry.sigma)}{_rank(entry)}) for "
-        f"at least {percent_down(bound)} % of {share}."
+        f"If {drawn} from the population that the sponsor describes, then with probability at least 95 %, taken "
+        f"jointly over which images were drawn and over the noise{together}, the smoothed classifier{of_both} {kept} "
+        f"under every perturbation of L2 norm below r = {full(entry.radius)} (sigma {full(entry.sigma)}{_rank(entry)}) "
+        f"for at least {percent_down(bound)} % of {share}."
     )
 
 

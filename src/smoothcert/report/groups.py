@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -15,16 +15,16 @@ from smoothcert.errors import printable
 from smoothcert.evidence import Run
 from smoothcert.evidence.line_store import indices_of
 from smoothcert.evidence.outcomes import Outcomes, only_at_least
-from smoothcert.report.claims import NO_TEST
 from smoothcert.report.curves import certificates_of
 from smoothcert.report.markup import cut
-from smoothcert.report.results_table import LEAST, Table
+from smoothcert.report.results_table import LEAST, Table, interval_words
 from smoothcert.stats import interval, r_max
 from smoothcert.stats.rounding import full, percent_of, percents
 
 SMALL = 50
 """Groups with fewer images are reported as raw counts, without a percentage or an interval."""
 NOT_ATTAINABLE = "not attainable"
+NO_TEST = "That the certified rates of two subgroups differ, or do not, is no test of fairness."
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class ClassRow:
         attainable: whether the sampling budget can certify r at all.
         observed: certified / images; None for fewer than `SMALL` images, if r is not attainable, or while images have
             no result at this sigma.
-        low: lower end of the exact 95 % interval of observed; None if observed is.
-        high: its upper end; None if observed is, or if it is only "at least".
+        low: lower end of the exact 95 % interval of observed; None if observed is, or if intervals are withheld.
+        high: its upper end; None if low is, or if it is only "at least".
         at_least: whether certified, observed and low are only "at least" (`only_at_least`).
     """
 
@@ -75,16 +75,17 @@ def class_rows(run: Run, sigma: float, k: int, r: float) -> list[ClassRow]:
     Raises:
         SpecError: the run has no such sigma or k, or r is negative.
     """
-    return class_rows_of(run.spec, certificates_of(run, sigma, k), r)
+    return class_rows_of(run.spec, certificates_of(run, sigma, k), r, run.no_interval is None)
 
 
-def class_rows_of(spec: Spec, found: Outcomes, r: float) -> list[ClassRow]:
+def class_rows_of(spec: Spec, found: Outcomes, r: float, intervals: bool = True) -> list[ClassRow]:
     """Return certified accuracy by class from certificates that are already derived.
 
     Args:
         spec: the locked spec.
         found: certificates of one sigma and k of it.
         r: L2 radius >= 0, in units of the [0, 1] range.
+        intervals: whether intervals over images are given.
 
     Raises:
         SpecError: r is negative.
@@ -93,7 +94,13 @@ def class_rows_of(spec: Spec, found: Outcomes, r: float) -> list[ClassRow]:
     attainable, whole = r <= r_max(found.plan, found.k), len(found.index) == spec.data.images
     facts = zip(spec.data.class_names, spec.data.class_counts, kept.tolist(), strict=True)
     least = only_at_least(spec, r)
-    return [guarded((number, name), (s, m), attainable, whole, least) for number, (name, m, s) in enumerate(facts)]
+    rows = [guarded((number, name), (s, m), attainable, whole, least) for number, (name, m, s) in enumerate(facts)]
+    return rows if intervals else [without_interval(row) for row in rows]
+
+
+def without_interval(row: ClassRow) -> ClassRow:
+    """Return a row whose interval is withheld."""
+    return replace(row, low=None, high=None)
 
 
 def guarded(
@@ -116,11 +123,11 @@ def guarded(
 
 
 def percent(row: ClassRow, sign: str = "") -> str | None:
-    """Return share and exact 95 % interval in percent, `sign` after the share; None for a row of raw counts."""
-    if row.observed is None or row.low is None:
+    """Return share and interval (unless withheld) in percent, `sign` after the share; None for a row of raw counts."""
+    if row.observed is None:
         return None
-    least = LEAST if row.at_least else ""
-    return f"{least}{percent_of(row.certified, row.images)}{sign} ({percents(row.low, row.high)})"
+    share = f"{LEAST if row.at_least else ''}{percent_of(row.certified, row.images)}{sign}"
+    return share if row.low is None else f"{share} ({percents(row.low, row.high)})"
 
 
 def in_words(row: ClassRow) -> str:
@@ -225,7 +232,7 @@ def _rows(run: Run, parts: Sequence[Subgroup], found: Outcomes, r: float) -> lis
     certified = np.isin(np.sort(indices_of(run.spec)), found.index[found.certified_correct(r)])
     attainable, whole = r <= r_max(found.plan, found.k), len(found.index) == run.spec.data.images
     least = only_at_least(run.spec, r)
-    return [
+    rows = [
         guarded(
             (number, part.name),
             (int((certified & part.members).sum()), part.images),
@@ -235,6 +242,7 @@ def _rows(run: Run, parts: Sequence[Subgroup], found: Outcomes, r: float) -> lis
         )
         for number, part in enumerate(parts)
     ]
+    return rows if run.no_interval is None else [without_interval(row) for row in rows]
 
 
 def subgroup_table(run: Run, k: int, r: float) -> Table:
@@ -269,7 +277,9 @@ def _counts(row: ClassRow) -> dict[str, object]:
 def subgroup_note(run: Run) -> str:
     """Return the sentences under the table of subgroups: how to read it and what it does not show."""
     parts = subgroups_of(run)
-    sentences = ["Each interval is for its row alone; nothing corrects for the number of rows."]
+    sentences = [
+        f"Intervals: {interval_words(run)}. Each is for its row alone; nothing corrects for the number of rows."
+    ]
     if run.spec.data.grouped:
         sentences.append("Images of one group (such as a patient) are treated as independent.")
     sentences.append(f"Abstentions count as not certified. Rows of fewer than {SMALL} images are raw counts.")

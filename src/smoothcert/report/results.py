@@ -19,7 +19,8 @@ from smoothcert.report.groups import subgroup_note, subgroup_table
 from smoothcert.report.markup import markdown
 from smoothcert.report.networks import network_table
 from smoothcert.report.plan.tables import plan_table
-from smoothcert.report.results_table import Table, results_table
+from smoothcert.report.results_table import Table, interval_words, results_table
+from smoothcert.report.returned import confusion_table
 from smoothcert.report.tables import (
     accuracy_table,
     changes_table,
@@ -32,7 +33,19 @@ from smoothcert.report.tables import (
 from smoothcert.stats.rounding import full
 
 TABLES = (
-    *("results", "accuracy", "criteria", "classes", "subgroups", "groups", "cost", "rates", "production", "units"),
+    *(
+        "results",
+        "accuracy",
+        "confusion",
+        "criteria",
+        "classes",
+        "subgroups",
+        "groups",
+        "cost",
+        "rates",
+        "production",
+        "units",
+    ),
     *("changes", "plan", "guarantees"),
 )
 
@@ -54,6 +67,7 @@ def table_of(
     makers = {
         "results": lambda: results_of(run),
         "accuracy": lambda: accuracy_table(run),
+        "confusion": lambda: confusion_table(run),
         "criteria": lambda: criteria_table(run),
         "classes": lambda: class_table(run, k, r),
         "subgroups": lambda: subgroup_table(run, k, r),
@@ -71,7 +85,7 @@ def table_of(
 
 def results_of(run: Run) -> Table:
     """Return the results table of a run; with a denoiser, its note says what is certified."""
-    table = results_table(run.results())
+    table = results_table(run.results(), run)
     return replace(table, note=f"{claims.pipeline(run.spec)} {table.note}".strip())
 
 
@@ -105,7 +119,7 @@ def results_texts(run: Run, production: Production | None = None) -> dict[str, s
 
 def _further(run: Run, production: Production) -> Iterator[tuple[str, Table]]:
     """Yield all other tables by name; classes, subgroups and groups once per k and r."""
-    for name in ("accuracy", "criteria", "cost", "rates", "production", "units", "changes", "plan"):
+    for name in ("accuracy", "confusion", "criteria", "cost", "rates", "production", "units", "changes", "plan"):
         yield name, table_of(run, name, production=production)
     for k in run.spec.request.k:
         for r in run.spec.request.radius:
@@ -128,7 +142,8 @@ def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
     yield f"Evidence fingerprint: {markdown(fingerprint_words(run.directory))}.\n"
     yield table.render("md")
     titles = {
-        "accuracy": "The price of smoothing",
+        "accuracy": "Clean accuracy and certified accuracy",
+        "confusion": "Selected class by reference label",
         "criteria": "Acceptance criteria, fixed before the first image",
         "cost": "Cost",
         "rates": "Rate in each precision",
@@ -144,9 +159,10 @@ def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
         if name == "production":
             basis = basis_of(run, production)
             yield f"\n{devices_table(basis, production).render('md')}\n\n{assumptions(basis, production)}"
+    intervals = f"Intervals: {interval_words(run)}.\n\n"
     for k in request.k:
         for r in request.radius:
-            yield f"\n## Classes at k = {k}, r = {full(r)}\n\n{table_of(run, 'classes', k, r).render('md')}"
+            yield f"\n## Classes at k = {k}, r = {full(r)}\n\n{intervals}{table_of(run, 'classes', k, r).render('md')}"
             if data.subgroups:
                 yield f"\n## Subgroups at k = {k}, r = {full(r)}\n\n{table_of(run, 'subgroups', k, r).render('md')}"
                 yield f"\n{subgroup_note(run)}"

@@ -10,9 +10,11 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from smoothcert.config import UNSTATED
+from smoothcert.evidence import Run
 from smoothcert.formats.published import PublishedLog
 from smoothcert.formats.results import PARTIAL, Entry
 from smoothcert.report import markup
@@ -25,6 +27,7 @@ _NUMBER = re.compile(
     re.S,
 )
 """A number, with what may follow it: a unit, a total, an interval, a remark, further numbers."""
+WITHHELD = "withheld"
 FORMATS = ("md", "csv", "tex", "json")
 LEAST = ">= "
 AT_LEAST = (
@@ -38,10 +41,10 @@ HEADINGS = {
     "radius": "r",
     "certified": "certified",
     "accuracy": "certified accuracy %",
-    "interval": "95 % interval",
+    "interval": "95 % interval if independent",
     "sample": "this sample >=",
-    "population": "population >= %",
-    "joint": "joint >= %",
+    "population": "population >= % if independent",
+    "joint": "joint >= % if independent",
     "abstained": "abstained",
     "wrong": "wrong class",
     "r_max": "R_max",
@@ -63,7 +66,9 @@ class Table:
     def numeric(self, column: int) -> bool:
         """Whether most texts of a column are numbers, which are right-aligned; what is not known does not count."""
         texts = [
-            row[column] for row in self.rows if row[column] != "-" and not row[column].startswith(("not ", "unknown"))
+            row[column]
+            for row in self.rows
+            if row[column] != "-" and not row[column].startswith(("not ", "unknown", WITHHELD))
         ]
         numbers = sum(_NUMBER.fullmatch(text) is not None for text in texts)
         return len(texts) <= 2 * numbers
@@ -106,28 +111,62 @@ class Table:
         return "\n".join([head, r"\hline", rows[0], r"\hline", *rows[1:], r"\hline", r"\end{tabular}", *under])
 
 
-def results_table(entries: Sequence[Entry]) -> Table:
+def results_table(entries: Sequence[Entry], run: Run | None = None) -> Table:
     """Return the results table.
 
     An entry that is not attainable says so; it is never 0 %. Counts that are only "at least" are marked, and have
     neither an upper end nor abstentions. Withheld population bounds are left out.
+
+    Args:
+        entries: the results table.
+        run: their run, with what the sponsor states about its images. Default: nothing is stated.
     """
-    rows = tuple(tuple(_row(entry)[name] for name in HEADINGS) for entry in entries)
-    return Table(tuple(HEADINGS.values()), rows, tuple(entry.record() for entry in entries), " ".join(_notes(entries)))
+    no_interval = run.no_interval if run else None
+    shown = [kept(entry, run) for entry in entries]
+    rows = tuple(tuple(_row(entry, no_interval is not None)[name] for name in HEADINGS) for entry in shown)
+    records = tuple(_record(entry, no_interval) for entry in shown)
+    return Table(tuple(HEADINGS.values()), rows, records, " ".join(_notes(shown, run)))
 
 
-def _notes(entries: Sequence[Entry]) -> Iterator[str]:
+def kept(entry: Entry, run: Run | None) -> Entry:
+    """Return an entry without bounds on a population where the sponsor denies their condition."""
+    denied = run.stated.denied(run.spec.data.grouped) if run and not entry.withheld else None
+    return replace(entry, population=None, joint=None, withheld=denied) if denied else entry
+
+
+def _record(entry: Entry, no_interval: str | None) -> dict[str, Any]:
+    """Return the record of an entry with the assumption behind its interval, or without one."""
+    record = entry.record()
+    if not entry.attainable or no_interval is None:
+        return record | {"interval_assumes": INTERVAL_ASSUMES if entry.attainable else None}
+    return record | {"low": None, "high": None, "interval_assumes": f"{WITHHELD}: {no_interval}"}
+
+
+def interval_words(run: Run | None) -> str:
+    """Return the condition of the intervals over images, or why they are withheld."""
+    return f"{WITHHELD}: {run.no_interval}" if run and run.no_interval else INTERVAL_ASSUMES
+
+
+INTERVAL_ASSUMES = "images are independent draws: assumed, not checked"
+
+
+def _notes(entries: Sequence[Entry], run: Run | None) -> Iterator[str]:
     """Yield the assumptions of the columns, and why a bound is missing."""
     attainable = [entry for entry in entries if entry.attainable]
+    if attainable:
+        yield f"Intervals: {interval_words(run)}."
     if any(entry.at_least for entry in attainable):
         yield AT_LEAST
     yield from dict.fromkeys(
         f"Population: {entry.population_assumes}." for entry in attainable if entry.population_assumes
     )
     yield from dict.fromkeys(f"No population bound: {entry.withheld}." for entry in attainable if entry.withheld)
+    no_population = (run.stated if run else UNSTATED).no_population(any(entry.groups is not None for entry in entries))
+    if no_population and any(entry.population is not None for entry in attainable):
+        yield f"These columns are no statement about a population: {no_population}."
 
 
-def _row(entry: Entry) -> dict[str, str]:
+def _row(entry: Entry, withheld: bool) -> dict[str, str]:
     shared = {
         "sigma": full(entry.sigma),
         "k": str(entry.k),
@@ -145,7 +184,7 @@ def _row(entry: Entry) -> dict[str, str]:
     found = {
         "certified": f"{least}{entry.certified}/{entry.images}",
         "accuracy": f"{least}{percent_of(entry.certified, entry.images)}",
-        "interval": PARTIAL if entry.lines < entry.images else percents(entry.low, entry.high),
+        "interval": _interval(entry, withheld),
         "sample": str(entry.sample),
         "population": _percent(entry.population, entry),
         "joint": _percent(entry.joint, entry),
@@ -153,10 +192,16 @@ def _row(entry: Entry) -> dict[str, str]:
     return {**shared, **found, **({"abstained": "-"} if entry.at_least else {})}
 
 
+def _interval(entry: Entry, withheld: bool) -> str:
+    if entry.lines < entry.images:
+        return PARTIAL
+    return WITHHELD if withheld else percents(entry.low, entry.high)
+
+
 def _percent(value: float | None, entry: Entry) -> str:
     if value is not None:
         return percent_down(value)
-    return PARTIAL if entry.withheld == PARTIAL else "-"
+    return PARTIAL if entry.withheld == PARTIAL else WITHHELD
 
 
 def log_table(logs: Sequence[PublishedLog], radii: Sequence[float]) -> Table:
@@ -173,7 +218,7 @@ def log_table(logs: Sequence[PublishedLog], radii: Sequence[float]) -> Table:
         )
         for record in records
     )
-    headings = ("log", "r", "certified", "certified accuracy", "95 % interval", "abstained")
+    headings = ("log", "r", "certified", "certified accuracy", HEADINGS["interval"], "abstained")
     return Table(headings, rows, tuple(records))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,10 +18,10 @@ from smoothcert.evidence.outcomes import only_at_least, plan_of
 from smoothcert.evidence.results import Verdict, first_votes, verdicts
 from smoothcert.formats.results import PARTIAL, Entry
 from smoothcert.report.groups import NOT_ATTAINABLE, ClassRow, class_rows, percent
-from smoothcert.report.results_table import LEAST, Table
+from smoothcert.report.results_table import LEAST, WITHHELD, Table
 from smoothcert.report.units import PATCH, units
 from smoothcert.stats import r_max
-from smoothcert.stats.rounding import format_down, full, percent_of, percents
+from smoothcert.stats.rounding import format_down, full, percent_down, percent_of, percents
 
 GROUPS_SHOWN = 30
 
@@ -35,24 +36,31 @@ def accuracy_table(run: Run) -> Table:
             *(_clean(each[name], each["images"]) for name in ("alone", "clean") if name in each),
             *([_noisy(each["noisy"])] if "noisy" in each else []),
             f"{LEAST if each['at_least'] else ''}{_share(each['certified'], each['images'])}",
-            PARTIAL if each["low"] is None else percents(each["low"], each.get("high")),
+            _interval(each, run),
             f"{'<= ' if each['at_least'] else ''}{each['abstained']}",
             str(each["wrong"]),
         )
         for each in records
     )
-    interval = "95 % interval, lower end" if records[0]["at_least"] else "95 % interval"
+    interval = f"95 % interval{', lower end,' if records[0]['at_least'] else ''} if independent"
     three = ("clean accuracy without the denoiser", "clean accuracy of the pipeline", "its accuracy with noise")
     clean = three if run.spec.denoised else ("clean accuracy",)
     headings = ("sigma", "k", *clean, "certified accuracy at r = 0", interval)
     return Table((*headings, "abstained", "wrong class"), rows, tuple(records))
 
 
+def _interval(record: dict[str, Any], run: Run) -> str:
+    if run.no_interval and not run.missing:
+        return WITHHELD
+    return PARTIAL if record["low"] is None else percents(record["low"], record.get("high"))
+
+
 def _accuracy(run: Run, entry: Entry) -> dict[str, Any]:
     clean = run.clean(entry.sigma)
     names = ("sigma", "k", "images", "certified", "abstained", "wrong", "at_least")
     record = {name: getattr(entry, name) for name in names}
-    low, high = (entry.low, entry.high) if entry.lines == entry.images else (None, None)
+    given = entry.lines == entry.images and run.no_interval is None
+    low, high = (entry.low, entry.high) if given else (None, None)
     ends = {"low": low} if entry.at_least else {"low": low, "high": high}
     correct = None if clean is None or entry.k not in clean.correct else sum(clean.correct[entry.k])
     found = {**record, **ends, "clean": correct}
@@ -194,13 +202,33 @@ def _change_record(change: Change) -> dict[str, Any]:
 
 def criteria_table(run: Run) -> Table:
     """Return the acceptance criteria and whether they are met; no rows if none was fixed before the run."""
-    found = verdicts(run.spec, run.results())
+    found = verdicts(run.spec, run.results(), run.stated)
+    records = ({"criterion": c.promised, "value": c.value, "joint": c.joint, "met": c.met} for c in found)
     return Table(
-        ("criterion", "reached", "met"),
-        tuple((each.promised, each.reached, _met(each)) for each in found),
-        tuple({"criterion": each.promised, "value": each.value, "met": each.met} for each in found),
+        ("criterion", "reached", "joint >= % if independent", "met"),
+        tuple((each.promised, each.reached, joint_of(each), MET[each.met]) for each in found),
+        tuple(records),
+        criteria_note(found),
     )
 
 
-def _met(verdict: Verdict) -> str:
-    return {True: "met", False: "NOT MET", None: "undecided"}[verdict.met]
+NOT_MET = "NOT MET"
+MET = {True: "met", False: NOT_MET, None: "undecided"}
+ALL_MET = (
+    "That all criteria are met is one statement: were any bounded share below its threshold, all would be met with "
+    "probability at most 5 %. That some are met is not: results select them, and only the joint bounds hold together."
+)
+
+
+def joint_of(verdict: Verdict) -> str:
+    """Return the joint bound at the entry of a criterion, in percent."""
+    return "-" if verdict.joint is None else percent_down(verdict.joint)
+
+
+def criteria_note(found: Sequence[Verdict]) -> str:
+    """Return how many criteria are met, and what that means; "" without criteria."""
+    if not found:
+        return ""
+    met = [MET[each.met] for each in found]
+    counts = ", ".join(f"{met.count(word)} {word}" for word in ("met", NOT_MET, "undecided") if word in met)
+    return f"Of {len(found)} criteria: {counts}. {ALL_MET}"

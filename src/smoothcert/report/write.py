@@ -172,14 +172,15 @@ def _steps(run: Run, options: ReportOptions, memo: Memo) -> Iterator[Step]:
 
     folder = run.directory.results
     sponsor = memo.sponsor
+    run = sponsor.of(run)
     stated = None if sponsor.production is None or options.sponsor is None else file_sha256(options.sponsor)
     yield "results table", lambda: [*write_results(run, folder, sponsor.production, stated), _record(run)]
     yield "certificates", lambda: [write_certificates(run, folder)]
     yield "figures", lambda: write_figures(run, folder / "figures")
+    yield "memo", lambda: write_memo(run, folder, memo)  # before the notebook, which reads what the sponsor states
+    yield "memo.docx", lambda: [write_docx(run, folder, memo)]
     yield "notebook", lambda: [write_notebook(run, folder, live=options.live)]
     yield "report.html", lambda: [write_page(run, folder, sponsor.production)]
-    yield "memo", lambda: write_memo(run, folder, memo)
-    yield "memo.docx", lambda: [write_docx(run, folder, memo)]
     yield "rows and model card", lambda: write_filing(run, folder, memo)
 
 

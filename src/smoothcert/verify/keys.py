@@ -22,13 +22,15 @@ class Compared:
         wrong: numbers, hashes and times that differ, lists of another length, values of another type.
         unknown: keys that only the written record has.
         absent: keys that only the computed record has.
-        worded: texts that differ, and values of entries that are not attainable.
+        worded: texts that differ, and values of entries that are not attainable or are withheld.
+        withheld: keys of values that a version may withhold; where only one record has them, they are `worded`.
     """
 
     wrong: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     worded: list[str] = field(default_factory=list)
+    withheld: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def walk(self, written: Any, computed: Any, path: str = "", attainable: bool = True) -> None:
         """Compare two plain values and everything in them."""
@@ -47,16 +49,22 @@ class Compared:
         elif _words(written) and _words(computed):
             self.worded += [path] if written != computed else []
         elif not _same(written, computed):
-            (self.wrong if attainable else self.worded).append(path)
+            kept_back = (written is None) != (computed is None) and path.rpartition(".")[2] in self.withheld
+            (self.worded if kept_back or not attainable else self.wrong).append(path)
 
 
-def compare(written: Any, computed: Any) -> Compared:
+def compare(written: Any, computed: Any, withheld: frozenset[str] = frozenset()) -> Compared:
     """Return the differences between a written and a computed record, both plain JSON values.
+
+    Args:
+        written: the record on disk.
+        computed: the record as this version derives it.
+        withheld: keys of values that a version may withhold.
 
     >>> compare({"a": 1, "text": "yes", "b": 0}, {"a": 2, "text": "no", "c": 0})
     Compared(wrong=['a'], unknown=['b'], absent=['c'], worded=['text'])
     """
-    found = Compared()
+    found = Compared(withheld=withheld)
     found.walk(written, computed)
     return found
 

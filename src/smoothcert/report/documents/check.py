@@ -27,7 +27,7 @@ from smoothcert.report.documents.notebook import check_notebook
 from smoothcert.report.documents.tables import check_certificates, check_cost, check_figures, check_results
 from smoothcert.report.documents.word import check_word
 from smoothcert.report.filing import RISKS
-from smoothcert.report.memo.build import FIELDS
+from smoothcert.report.memo.sponsor import FIELDS, as_stated
 from smoothcert.report.word.memo import MEMO
 from smoothcert.report.write import CHECKSUMS
 from smoothcert.verify import Report
@@ -119,10 +119,11 @@ def _continued(run: Run) -> bool:
 
 def _as_reported(run: Run) -> Run:
     """Return the run as of its last report, without later events."""
+    stated = as_stated(run).stated
     then = Run(run.directory, run.spec, run.ledger)
     last = reports(run)[-1:]
     events = run.events[: run.events.index(last[0])] if last else run.events
-    then.__dict__.update({**run.__dict__, "events": events})  # keep what is cached
+    then.__dict__.update({**run.__dict__, "events": events, "stated": stated})  # keep what is cached
     return then
 
 

@@ -16,9 +16,8 @@ from smoothcert.evidence.directory import file_sha256
 from smoothcert.evidence.events import REPORTED, Event, writer
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.report.cost import read_stated
-from smoothcert.report.memo.build import FIELDS
 from smoothcert.report.memo.memo import Memo, make_memo
-from smoothcert.report.memo.sponsor import Sponsor, make_sponsor
+from smoothcert.report.memo.sponsor import FIELDS, Sponsor, make_sponsor
 from smoothcert.report.word.memo import MEMO
 from smoothcert.report.write import CHECKSUMS
 from smoothcert.verify import Report
@@ -171,7 +170,7 @@ def reports(run: Run) -> list[Event]:
 
 def by_keys(written: Written, name: str, record: Any, computed: Any) -> Findings:
     """Compare a record with the computed one: numbers always, words and keys only if the same code wrote it."""
-    yield from describe(written, name, compare(record, computed))
+    yield from describe(written, name, compare(record, computed, CONDITIONAL if name != RESULTS else frozenset()))
 
 
 def describe(written: Written, name: str, found: Compared) -> Findings:
@@ -192,6 +191,8 @@ def describe(written: Written, name: str, found: Compared) -> Findings:
         yield held(name)
 
 
+CONDITIONAL = frozenset(("low", "high", "population", "joint"))
+"""Keys of intervals and bounds that documents withhold where the sponsor denies their condition."""
 RESULTS = "results.json"
 """Written with the seal, before any report; checked with the evidence."""
 OURS = re.compile(

@@ -7,7 +7,7 @@ from typing import Any
 
 from smoothcert.errors import EvidenceError, MissingExtraError
 from smoothcert.formats.strict import parse
-from smoothcert.report.documents.found import Findings, Written, describe, fault, held, note
+from smoothcert.report.documents.found import CONDITIONAL, Findings, Written, describe, fault, held, note
 from smoothcert.report.documents.printed import PrintedTable, compare_tables
 from smoothcert.report.html_report.build import NAME, page_text, policy_of
 from smoothcert.report.html_report.images import unpack
@@ -154,7 +154,8 @@ def _data(theirs: Markup, ours: Markup) -> Compared:
     """Compare the data blocks from which the script draws chart, classes and images."""
     blocks = [next((text for text, kind in page.scripts if kind == DATA), "") for page in (theirs, ours)]
     try:
-        return compare(*(_unpacked(parse(block, "its data")) for block in blocks))
+        written, computed = (_unpacked(parse(block, "its data")) for block in blocks)
+        return compare(written, computed, CONDITIONAL)
     except (EvidenceError, ValueError):
         return Compared(wrong=["its data block"])
 

@@ -10,13 +10,13 @@ from itertools import zip_longest
 from typing import Any
 
 from smoothcert.errors import InputError
-from smoothcert.report.documents.found import Findings, Written, describe, fault, held, note
+from smoothcert.report.documents.found import CONDITIONAL, Findings, Written, describe, fault, held, note
 from smoothcert.report.documents.memo_pdf import check_pdfs
 from smoothcert.report.documents.printed import PrintedTable, compare_rows
 from smoothcert.report.memo.blocks import DOWN, UP, WORDS
-from smoothcert.report.memo.build import FIELDS, FILES
+from smoothcert.report.memo.build import FILES
 from smoothcert.report.memo.memo import Memo
-from smoothcert.report.memo.sponsor import ANNEX, annex, make_sponsor
+from smoothcert.report.memo.sponsor import ANNEX, FIELDS, annex, make_sponsor
 from smoothcert.report.memo.wording import check_fields, refused
 from smoothcert.verify.keys import Compared, compare
 
@@ -191,7 +191,7 @@ def _bounds(printed: str, value: float, rule: str) -> bool:
 
 
 def _table(place: str, table: dict[str, Any], ours: dict[str, Any], found: Compared) -> None:
-    records = compare(table.get("records"), ours["records"])
+    records = compare(table.get("records"), ours["records"], CONDITIONAL)
     found.wrong += [f"{place}, record {path}" for path in records.wrong]
     found.unknown += [f"{place}, record {path}" for path in records.unknown]
     found.absent += [f"{place}, record {path}" for path in records.absent]

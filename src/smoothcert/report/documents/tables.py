@@ -18,7 +18,17 @@ from smoothcert.formats.strict import open_regular
 from smoothcert.report.certificates import NAME as CERTIFICATES
 from smoothcert.report.certificates import parts
 from smoothcert.report.cost import COST, cost_record, stated
-from smoothcert.report.documents.found import RESULTS, Findings, Written, by_keys, describe, fault, held, note
+from smoothcert.report.documents.found import (
+    CONDITIONAL,
+    RESULTS,
+    Findings,
+    Written,
+    by_keys,
+    describe,
+    fault,
+    held,
+    note,
+)
 from smoothcert.report.documents.printed import compare_tables, csv_records, markdown_tables, tex_tables
 from smoothcert.report.figures import figure_data, write_figures
 from smoothcert.report.results import results_texts
@@ -54,7 +64,7 @@ def check_text_file(written: Written, name: str, text: str) -> Findings:
     differing = Compared()
     if name.endswith(".csv"):
         try:
-            differing = compare(csv_records(found), csv_records(text))
+            differing = compare(csv_records(found), csv_records(text), CONDITIONAL)
         except csv.Error as error:
             yield fault(name, f" cannot be read: {error}")
             return

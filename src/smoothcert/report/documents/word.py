@@ -10,7 +10,7 @@ from smoothcert.evidence.directory import file_sha256
 from smoothcert.evidence.events import REPORTED
 from smoothcert.report.documents.found import Finding, Findings, Written, fault, held, note
 from smoothcert.report.documents.memo_pdf import known_text, squeeze
-from smoothcert.report.memo.build import FIELDS
+from smoothcert.report.memo.sponsor import FIELDS
 from smoothcert.report.memo.wording import check_text
 from smoothcert.report.word.memo import MEMO, docx_of, figure_of
 from smoothcert.report.word.read import Control, WordFile, read_word

@@ -137,12 +137,17 @@ def write_figures(
     return [*paths, numbers]
 
 
+def _intervals(run: Run) -> bool:
+    """Whether intervals over images are drawn."""
+    return not run.missing and run.no_interval is None
+
+
 def _curves(run: Run, curves: Sequence[Curve]) -> Figure:
-    return draw_curves(curves, curve_words(run, curves), bands=not run.missing, primary=run.spec.request.primary)
+    return draw_curves(curves, curve_words(run, curves), bands=_intervals(run), primary=run.spec.request.primary)
 
 
 def _classes(run: Run, panels: Sequence[Panel]) -> Figure:
-    return draw_classes(panels, class_words(run, panels), whiskers=not run.missing)
+    return draw_classes(panels, class_words(run, panels), whiskers=_intervals(run))
 
 
 def _samples(run: Run, levels: Sequence[SampleCounts]) -> Figure:

@@ -26,6 +26,8 @@ def note(run: Run) -> str:
     found = []
     if run.spec.data.synthetic:
         found.append("Synthetic images, not of patients.")
+    if run.stated.demonstration:
+        found.append("Demonstration data.")
     if run.missing:
         found.append(f"Partial run: {run.missing:,} of {run.expected:,} results are missing.")
     if not run.sealed:
@@ -51,7 +53,8 @@ def curve_words(run: Run, curves: Sequence[Curve]) -> Words:
     title = f"Certified accuracy against L2 radius, k = {curves[0].k}"
     bands = ""
     if drawn and not run.missing:
-        bands = f"{_BANDS if curves[0].exact else _BANDS_AT_LEAST} "
+        bands = f"{_BANDS if curves[0].exact else _BANDS_AT_LEAST} Intervals hold {run.stated.assumed}. "
+        bands = f"No intervals: {run.no_interval}. " if run.no_interval else bands
     primary = run.spec.request.primary
     ring = "Ring: the primary entry, fixed before the run. " if primary and primary.k == curves[0].k else ""
     return Words(title, note(run), (f"{lines} {ring}{bands}{limit}", _facts(run)))
@@ -73,7 +76,8 @@ def class_words(run: Run, panels: Sequence[Panel]) -> Words:
     if few:
         foot.append(f"Open bars: fewer than {SMALL} images; certified/images, without percentage and interval.")
     if many and not run.missing:
-        foot.append("Black lines: exact 95\u00a0% intervals, one class at a time.")
+        lines = f"Black lines: exact 95\u00a0% intervals, {run.stated.assumed}; one class at a time."
+        foot.append(f"No intervals: {run.no_interval}." if run.no_interval else lines)
     if run.missing:
         foot.append("Images without a result count as not certified, so every bar is only a lower limit.")
     title = f"Certified accuracy by class at L2 radius r = {full(first.radius)}, k = {first.k}"

@@ -23,7 +23,8 @@ from smoothcert.report.html_report.images import listed
 from smoothcert.report.html_report.provenance import event_words
 from smoothcert.report.html_report.summary import marks
 from smoothcert.report.markup import visible
-from smoothcert.report.results_table import results_table
+from smoothcert.report.results_table import interval_words, results_table
+from smoothcert.report.returned import confusion_table
 from smoothcert.report.tables import (
     accuracy_table,
     changes_table,
@@ -32,6 +33,7 @@ from smoothcert.report.tables import (
     group_table,
     units_table,
 )
+from smoothcert.stats.rounding import full
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -109,11 +111,14 @@ def _content(run: Run, production: Production) -> dict[str, Any]:
     k, r = request.first_k, request.first_radius
     return {
         "run": run,
+        "full": full,
         "marks": state,
         "head": [*summary.head(run), ("Evidence", state[0].detail)] if state[0].kind == "good" else summary.head(run),
         "primary": primary,
         "primary_claims": list(summary.primary_claims(run, primary)) if primary else [],
         "reading": summary.reading(run),
+        "intervals": f"Intervals: {interval_words(run)}.",
+        "no_population": run.stated.no_population(run.spec.data.grouped),
         "k": k,
         "r": r,
         "data": script_safe(page_data(run, entries)),
@@ -133,7 +138,8 @@ def _content(run: Run, production: Production) -> dict[str, Any]:
         "tables": {
             "headline": summary.headline(run, entries, k),
             "classifiers": provenance.classifiers(run),
-            "results": results_table(entries),
+            "results": results_table(entries, run),
+            "confusion": confusion_table(run),
             "criteria": criteria_table(run),
             "accuracy": accuracy_table(run),
             "cost": cost_table(run),

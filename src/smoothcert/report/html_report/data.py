@@ -27,25 +27,36 @@ from smoothcert.report.html_report.images import (
     pack,
     slots_of,
 )
+from smoothcert.report.results_table import kept
 from smoothcert.report.units import units
 from smoothcert.stats.rounding import format_down, full, percent_down, round_down, round_up
 
 
-def class_records(spec: Spec, found: Mapping[tuple[float, int], Outcomes]) -> list[dict[str, Any]]:
+def class_records(
+    spec: Spec, found: Mapping[tuple[float, int], Outcomes], intervals: bool = True
+) -> list[dict[str, Any]]:
     """Return certified images and printed shares of each class for each k and radius, one column per sigma.
 
     Args:
         spec: the locked spec.
         found: certificates by sigma and k.
+        intervals: whether intervals over images are given.
 
     Returns:
         k, r (position of the radius in the spec), counts and texts (for each sigma, one value per class).
     """
-    return [_record(spec, found, k, place) for k in spec.request.k for place in range(len(spec.request.radius))]
+    return [
+        _record(spec, found, (k, place), intervals) for k in spec.request.k for place in range(len(spec.request.radius))
+    ]
 
 
-def _record(spec: Spec, found: Mapping[tuple[float, int], Outcomes], k: int, place: int) -> dict[str, Any]:
-    columns = [class_rows_of(spec, found[float(s), k], spec.request.radius[place]) for s in spec.request.sigma]
+def _record(
+    spec: Spec, found: Mapping[tuple[float, int], Outcomes], at: tuple[int, int], intervals: bool
+) -> dict[str, Any]:
+    k, place = at
+    columns = [
+        class_rows_of(spec, found[float(s), k], spec.request.radius[place], intervals) for s in spec.request.sigma
+    ]
     return {
         "k": k,
         "r": place,
@@ -162,7 +173,7 @@ def page_data(run: Run, entries: Sequence[Entry]) -> dict[str, Any]:
     spec, request = run.spec, run.spec.request
     lines = {float(sigma): run.ledger.at(sigma) for sigma in request.sigma}
     found = {(sigma, k): run.certificates(sigma, k) for sigma in lines for k in request.k}
-    table = {(entry.sigma, entry.k, entry.radius): entry for entry in entries}
+    table = {(entry.sigma, entry.k, entry.radius): entry for entry in (kept(each, run) for each in entries)}
     curves = {place: curve_of(spec, outcomes) for place, outcomes in found.items()}
     by_k = [[curves[sigma, k] for sigma in lines] for k in request.k]
     end = max(reach(each) for each in by_k)
@@ -171,7 +182,7 @@ def page_data(run: Run, entries: Sequence[Entry]) -> dict[str, Any]:
         "reach": round(end * MICRO),
         "step": step_of(end),
         "curves": [[line_record(each, table) for each in curves] for curves in by_k],
-        "tables": class_records(spec, found),
+        "tables": class_records(spec, found, run.no_interval is None),
         "columns": image_columns(spec, run.ledger.lines),
         "levels": [level_columns(spec, each) for each in lines.values()],
         "certificates": [[certificate_columns(spec, found[s, k]) for s in lines] for k in request.k],
@@ -183,6 +194,7 @@ def _settings(run: Run) -> dict[str, Any]:
     return {
         "images": spec.data.images,
         "missing": run.missing,
+        "noInterval": run.no_interval,
         "sigmas": [full(sigma) for sigma in request.sigma],
         "ks": list(request.k),
         "byPrediction": [request.target_of(k) == "prediction" for k in request.k],

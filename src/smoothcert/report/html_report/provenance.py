@@ -70,7 +70,7 @@ def _repeated(facts: Facts) -> str:
 
 def _level(facts: Facts) -> str:
     noise, test = facts.get("noise_test"), facts.get("self_test")
-    words = [f"sigma {facts['sigma']:g}"]
+    words = [f"sigma {full(facts['sigma'])}"]
     if noise:
         state = "passed" if noise["passed"] else "FAILED"
         words.append(f"delivered noise {state} its test ({noise['values']:,} values, p = {noise['chi_square_p']:.2g})")
@@ -85,7 +85,7 @@ def _clean(facts: Facts) -> str:
         return ", ".join(f"k = {k}: {sum(each):,}/{facts['images']:,}" for k, each in facts[name].items())
 
     alone = f"; without the denoiser: {counts('alone')}" if facts.get("alone") else ""
-    return f"sigma {facts['sigma']:g}, no noise: label among the k highest scores: {counts('correct')}{alone}"
+    return f"sigma {full(facts['sigma'])}, no noise: label among the k highest scores: {counts('correct')}{alone}"
 
 
 def _changed(facts: Facts) -> str:
@@ -95,13 +95,13 @@ def _changed(facts: Facts) -> str:
 def _rates(facts: Facts) -> str:
     rates = ", ".join(f"{precision} {rate:,.0f}" for precision, rate in facts["rates"].items())
     left_out = "".join(f"; not {precision}: {reason}" for precision, reason in facts["left_out"].items())
-    return f"samples per second at sigma {facts['sigma']:g} on {facts['device']}: {rates}{left_out}"
+    return f"samples per second at sigma {full(facts['sigma'])} on {facts['device']}: {rates}{left_out}"
 
 
 def _energy(facts: Facts) -> str:
     used = "energy unknown" if facts["joules"] is None else f"{facts['joules']:,.0f} J"
     source = str(facts["source"]).removeprefix("unknown: ")
-    return f"sigma {facts['sigma']:g}: {facts['copies']:,} samples in {facts['seconds']:,.1f} s, {used} ({source})"
+    return f"sigma {full(facts['sigma'])}: {facts['copies']:,} samples in {facts['seconds']:,.1f} s, {used} ({source})"
 
 
 def _planned(facts: Facts) -> str:

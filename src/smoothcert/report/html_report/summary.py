@@ -12,6 +12,7 @@ from smoothcert.evidence.seal import fingerprint_words, seal_remark
 from smoothcert.formats.results import Entry
 from smoothcert.report import claims
 from smoothcert.report.results_table import Table
+from smoothcert.report.returned import by_class, stable_wrong
 from smoothcert.stats.rounding import format_down, full, percent_of, percents
 from smoothcert.verify import damage
 
@@ -43,6 +44,10 @@ def marks(run: Run) -> list[Mark]:
     if run.spec.data.synthetic:
         words = "The images are synthetic, not of patients."
         found.append(Mark("warn", "SYNTHETIC IMAGES", words))
+    if run.stated.demonstration:
+        found.append(Mark("warn", "DEMONSTRATION DATA", "Public or demonstration data, as the sponsor states."))
+    if any(model.reference == "demo" for model in run.spec.models):
+        found.append(Mark("warn", "DEMONSTRATION CLASSIFIER", "The classifier is bundled to show the method only."))
     if remark := seal_remark(run.directory):
         found.append(Mark("warn", "A SECOND SEAL", f"{remark}."))
     if not run.arithmetic_covered:
@@ -56,8 +61,11 @@ def _evidence(run: Run) -> Mark:
         return Mark("bad", "DAMAGED", f"The evidence was changed after it was recorded. {fault}.")
     if not run.sealed:
         return Mark("bad", "NOT SEALED", "The run has no finish event, so its ledger is not sealed.")
-    words = f"The finish event holds the hash of the ledger. Evidence fingerprint: {fingerprint_words(run.directory)}."
-    return Mark("good", "Sealed", words)
+    words = (
+        "The finish event holds the hash of the ledger; nobody has approved it. "
+        f"Evidence fingerprint: {fingerprint_words(run.directory)}."
+    )
+    return Mark("good", "Votes closed and hashed; unsigned", words)
 
 
 Fact = tuple[str, str]
@@ -117,12 +125,17 @@ def primary_entry(run: Run, entries: Sequence[Entry]) -> Entry | None:
 def primary_claims(run: Run, entry: Entry) -> Iterator[Fact]:
     """Yield the claims about the primary entry."""
     request = run.spec.request
-    yield "Observed", claims.observed(entry, request.n_max)
+    yield "Observed", claims.observed(entry, run)
     if entry.attainable:
+        if classes := claims.of_classes(by_class(run, entry)):
+            yield "Classes", classes
+        if entry.k == 1 and request.target_of(1) == "prediction":
+            wrong = claims.of_wrong(stable_wrong(run, entry.sigma, entry.radius))
+            yield from [("Wrong answers", wrong)] if wrong else []
         yield "These images", claims.this_sample(entry, request.alpha)
-        yield "Population", claims.population(entry, joint=False, denoised=run.spec.denoised)
-        if entry.joint is not None and run.spec.cells > 1:
-            yield "Population, all entries together", claims.population(entry, joint=True, denoised=run.spec.denoised)
+        yield "Population", claims.population(entry, False, run)
+        if claims.no_population(entry, run) is None and run.spec.cells > 1:
+            yield "Population, all entries together", claims.population(entry, True, run)
 
 
 def reading(run: Run) -> list[Fact]:
@@ -138,15 +151,15 @@ def reading(run: Run) -> list[Fact]:
 def headline(run: Run, entries: Sequence[Entry], k: int) -> Table:
     """Return certified accuracy at one k: one row per sigma, one column per radius."""
     radii = run.spec.request.radius
-    shown = {(entry.sigma, entry.radius): _share(entry) for entry in entries if entry.k == k}
+    shown = {(entry.sigma, entry.radius): _share(entry, run) for entry in entries if entry.k == k}
     rows = tuple((full(s), *(shown[float(s), r] for r in radii)) for s in run.spec.request.sigma)
     return Table(("sigma", *(f"r = {full(r)}" for r in radii)), rows, ())
 
 
-def _share(entry: Entry) -> str:
+def _share(entry: Entry, run: Run) -> str:
     if not entry.attainable:
         return f"not attainable (R_max {format_down(entry.r_max, 4)})"
     share = f"{percent_of(entry.certified, entry.images)} %"
     if entry.lines < entry.images:
         return f"{share} so far ({entry.certified:,}/{entry.images:,}, partial run)"
-    return f"{share} ({percents(entry.low, entry.high)})"
+    return share if run.no_interval else f"{share} ({percents(entry.low, entry.high)})"

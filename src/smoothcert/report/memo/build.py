@@ -16,11 +16,10 @@ from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import Piece, pieces, record
 from smoothcert.report.memo.memo import Memo, make_memo
 from smoothcert.report.memo.pdftext import page_count
-from smoothcert.report.memo.sponsor import ANNEX, Sponsor, annex, read_sponsor
+from smoothcert.report.memo.sponsor import ANNEX, FIELDS, Sponsor, annex, read_sponsor
 
 Paper = Literal["a4", "us-letter"]
 FILES: dict[Paper, str] = {"a4": "memo.pdf", "us-letter": "memo-letter.pdf"}
-FIELDS = "memo_fields.json"
 PAGES = 4
 _LONG, _HASH, _STEP = 30, 64, 8  # characters: longer words, except hashes, may break after every _STEP
 _TIED = re.compile(r"p_L = \(q_L − alpha\) / \(1 − alpha\)|\d %|≥ %|\b[rknm] = \d|\bsigma \d|\bsections? \d")
@@ -46,7 +45,7 @@ def write_memo(
         MissingExtraError: typst, pypdf or matplotlib is not installed.
     """
     memo = sponsor if isinstance(sponsor, Memo) else make_memo(run, _fields_of(sponsor))
-    documents = typeset_all(run, memo, papers)
+    documents = typeset_all(memo.sponsor.of(run), memo, papers)
     rest = annex(memo.sponsor)
     try:
         folder.mkdir(parents=True, exist_ok=True)

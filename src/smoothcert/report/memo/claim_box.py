@@ -12,6 +12,8 @@ from smoothcert.report import claims
 from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import Fields, cut, down, exact, fill, substitute, up, words
 from smoothcert.report.memo.context import MemoContext
+from smoothcert.report.returned import ByClass
+from smoothcert.report.tables import MET, NOT_MET
 from smoothcert.report.units import GREY, units
 from smoothcert.stats.population import bad_runs
 from smoothcert.stats.rounding import full
@@ -150,7 +152,9 @@ def claim(found: MemoContext) -> Fields:
         "cell_grey": down(units(entry.radius, run.spec.data.shape).rms, 2, f"r {GREY} / sqrt(values of an image)"),
         "claim_heading": words(fill(heading, fields), "spec.json and log of events"),
         "first_fault": words(f"First fault: {fault}." if fault else "", "verify"),
-        "observed": words(claims.observed(entry, run.spec.request.n_max), where, _raw(entry)),
+        "observed": words(claims.observed(entry, run), where, _raw(entry)),
+        "by_class": words(claims.of_classes(found.by_class), where, _extremes(found.by_class)),
+        "stable_wrong": words(claims.of_wrong(found.stable_wrong) if found.stable_wrong else "", "ledger: looks"),
         "sample": words(_sample(found), where, {"sample": entry.sample, "images": entry.images}),
         "population": words(_population(found), where, {"population": entry.population, "joint": entry.joint}),
         "condition": words(_condition(found), "sponsor.yaml"),
@@ -166,6 +170,13 @@ def claim(found: MemoContext) -> Fields:
         "failed": words(fill(text.FAILED, fields), "verify"),
         "size": words(fill(text.SIZE, fields), where),
     }
+
+
+def _extremes(found: ByClass | None) -> dict[str, list[str | int]] | None:
+    if found is None:
+        return None
+    parts = {"lowest": found.lowest, "highest": found.highest}
+    return {name: [row.name, row.certified, row.images] for name, row in parts.items()}
 
 
 def _raw(entry: Entry) -> dict[str, float | int | bool]:
@@ -186,7 +197,7 @@ def _numbers(found: MemoContext, where: str) -> Fields:
         "cell_m_bad": exact(bad_runs(entry.images, found.run.spec.request.alpha), "quantile of Binomial(m, alpha)"),
     }
     bound = entry.population if found.named else entry.joint
-    withheld = bound is None or found.run.missing or found.independent is False
+    withheld = bound is None or claims.no_population(entry, found.run)
     return fields if withheld else fields | {"cell_bound": down(bound or 0.0, 1, where, 100)}
 
 
@@ -197,26 +208,23 @@ def _sample(found: MemoContext) -> str:
 def _population(found: MemoContext) -> str:
     if not found.shown.attainable:
         return ""
-    if found.run.missing:
-        return text.PARTIAL
-    if found.independent is False:
-        return text.DEPENDENT
-    return claims.population(found.shown, joint=found.named is None, denoised=found.run.spec.denoised)
+    return text.PARTIAL if found.run.missing else claims.population(found.shown, found.named is None, found.run)
 
 
 def _condition(found: MemoContext) -> str:
-    if not found.shown.attainable or found.run.missing or found.independent is False:
-        return ""
     stated = found.sponsor.independence
-    mix = text.CLASS_MIX.get(stated.sampling if stated else None, "")
-    return f"{text.CONDITION_STATED if stated else text.CONDITION_OPEN} {mix}".strip()
+    if not found.shown.attainable or claims.no_population(found.shown, found.run) or stated is None:
+        return ""
+    return f"{text.CONDITION_STATED} {text.CLASS_MIX.get(stated.sampling, '')}".strip()
 
 
 def _criteria(found: MemoContext) -> str:
     if not found.verdicts or not found.locked_first:
         return text.DESCRIPTIVE
-    judged = [found.judged(each)[1] for each in found.verdicts]
-    shown = ", ".join(f"{judged.count(word)} {word}" for word in ("met", "NOT MET", "undecided") if word in judged)
+    judged = [MET[each.met] for each in found.verdicts]
+    shown = ", ".join(f"{judged.count(word)} {word}" for word in ("met", NOT_MET, "undecided") if word in judged)
+    if any(each.open for each in found.verdicts):
+        shown += "; a bound that reaches its threshold is no finding while population and independence are not stated"
     return f"Acceptance criteria fixed before the first image: {len(found.verdicts)}; {shown} (section 8)."
 
 

@@ -18,9 +18,8 @@ from smoothcert.formats.plan import Forecast
 from smoothcert.formats.results import Entry
 from smoothcert.report.memo.blocks import cut, substitute
 from smoothcert.report.memo.sponsor import Sponsor
+from smoothcert.report.returned import ByClass, StableWrong, by_class, stable_wrong
 from smoothcert.verify import Report, verify
-
-NOT_MET = "NOT MET"
 
 
 @dataclass(frozen=True)
@@ -63,17 +62,22 @@ class MemoContext:
         return next((entry for entry in self.entries if entry.attainable), self.entries[0])
 
     @cached_property
+    def by_class(self) -> ByClass | None:
+        """The extreme classes of the entry shown."""
+        return by_class(self.run, self.shown) if self.shown.attainable else None
+
+    @cached_property
+    def stable_wrong(self) -> StableWrong | None:
+        """Wrong answers that are certified as well, at the entry shown; None if it is not about predictions."""
+        predicted = self.shown.k == 1 and self.run.spec.request.target_of(1) == "prediction"
+        return (
+            stable_wrong(self.run, self.shown.sigma, self.shown.radius) if predicted and self.shown.attainable else None
+        )
+
+    @cached_property
     def verdicts(self) -> list[Verdict]:
         """The acceptance criteria, judged."""
-        return verdicts(self.run.spec, self.entries)
-
-    def judged(self, verdict: Verdict) -> tuple[str, str]:
-        """Return the value reached and the verdict in words; no population bound is judged for dependent images."""
-        if self.run.missing:
-            return "undecided: partial run", "undecided"
-        if self.independent is False and verdict.criterion.of != "observed" and verdict.attainable:
-            return "withheld: the images are not independent", "undecided"
-        return verdict.reached, {True: "met", False: NOT_MET, None: "undecided"}[verdict.met]
+        return verdicts(self.run.spec, self.entries, self.run.stated)
 
     @property
     def production(self) -> Production:
@@ -106,11 +110,6 @@ class MemoContext:
         return any(model.reference == "demo" for model in self.run.spec.models)
 
     @property
-    def independent(self) -> bool | None:
-        """The sponsor's statement on the independence of the images, or None."""
-        return self.sponsor.independence.independent if self.sponsor.independence else None
-
-    @property
     def locked_first(self) -> bool:
         """Whether the spec was locked before the first image: it is the first event, and no ledger line is older."""
         events = self.run.events
@@ -135,7 +134,8 @@ class MemoContext:
 
 def gather(run: Run, sponsor: Sponsor, checked: Report | None = None, final: bool = False) -> MemoContext:
     """Return the context of a run; its evidence is verified unless `checked` is given."""
-    return MemoContext(run, sponsor, tuple(run.results()), checked or verify(run.directory.path, run), final)
+    found = sponsor.of(run)
+    return MemoContext(found, sponsor, tuple(found.results()), checked or verify(run.directory.path, found), final)
 
 
 def short(reference: str, most: int = 44) -> str:

@@ -23,15 +23,14 @@ from smoothcert.report.memo.blocks import (
     words,
 )
 from smoothcert.report.memo.claim_box import utc
-from smoothcert.report.memo.context import NOT_MET, MemoContext, short
+from smoothcert.report.memo.context import MemoContext, short
 from smoothcert.report.memo.sponsor import field_text, quoted
 from smoothcert.report.networks import CLASSIFIER, DENOISER, Network, bare, denoiser_code, has_weights, networks
-from smoothcert.report.results_table import Table
+from smoothcert.report.results_table import Table, interval_words
+from smoothcert.report.tables import criteria_note
 from smoothcert.report.units import units
 from smoothcert.stats.rounding import format_down, full
 
-CRITERIA = 5
-"""Maximum number of acceptance criteria in section 8."""
 _MODELS, _COUNTED, _CLASSES, _RANKS, _LEVELS = 3, 12, 330, 3, 4
 _ORDER = {DENOISER: "1 denoiser", CLASSIFIER: "2 classifier"}
 
@@ -166,15 +165,6 @@ def _limits(found: MemoContext, k: int) -> tuple[str, str]:
     return f"R_max, k = {k}", ", ".join(limits) + (", …" if len(reach) > _LEVELS else "")
 
 
-def criteria(found: MemoContext) -> Table:
-    """Return section 8: the acceptance criteria that were locked before the first image, with verdicts."""
-    n_max = f"{found.run.spec.request.n_max:,}"
-    judged = [(each.promised, n_max, *found.judged(each)) for each in found.verdicts] if found.locked_first else []
-    first = sorted(range(len(judged)), key=lambda i: judged[i][-1] != NOT_MET)[:CRITERIA]
-    records = tuple({"criterion": each.promised, "value": each.value, "met": each.met} for each in found.verdicts)
-    return Table(("criterion", "n up to", "reached", "verdict"), tuple(judged[i] for i in sorted(first)), records)
-
-
 def hashes(found: MemoContext) -> Table:
     """Return section 17: the hashes that identify the evidence."""
     spec = found.run.spec
@@ -212,17 +202,22 @@ def notes(found: MemoContext, tables: dict[str, Table]) -> Fields:
     return {
         "headline_note": _joined(
             f"At {k}, {n_max}, in percent of {spec.data.images:,} images (95 % Clopper-Pearson interval); certified "
-            "images.",
+            f"images. Intervals: {interval_words(found.run)}.",
             f"{levels} of {spec.cells} entries are shown; all: section 11 and results.csv."
             if len(tables["headline"].records) < spec.cells
             else "",
         ),
         "figure_k": exact(_figure_k(found), "spec.json"),
         "figure": words(fill(text.FIGURE, {"figure_k": exact(_figure_k(found), "")}), "spec.json"),
-        "criteria_note": words(_cut(tables["criteria"], len(found.verdicts), text.CRITERIA_CUT), "spec.json"),
+        "criteria_note": _joined(
+            _cut(tables["criteria"], len(found.verdicts), text.CRITERIA_CUT), criteria_note(found.verdicts)
+        ),
         "cost_note": words(_served(found, tables["cost"]), "sponsor.yaml or default"),
         "results_note": _joined(
-            _cut(tables["results"], len(found.entries), file="results.csv"), text.RESULTS_NOTE, _arithmetic(found)
+            _cut(tables["results"], len(found.entries), file="results.csv"),
+            text.RESULTS_NOTE,
+            _not_stated(found),
+            _arithmetic(found),
         ),
         "accuracy_caption": _joined(
             f"Clean accuracy{'' if spec.denoised else ' of the base classifier'}, and certified accuracy at "
@@ -230,7 +225,8 @@ def notes(found: MemoContext, tables: dict[str, Table]) -> Fields:
             _cut(tables["accuracy"], len(spec.request.sigma) * len(spec.request.k)),
         ),
         "class_caption": words(
-            f"Certified accuracy in percent by class at {k}, {r}, {n_max} (95 % interval)", "constant"
+            f"Certified accuracy in percent by class at {k}, {r}, {n_max} (95 % interval; {interval_words(found.run)})",
+            "constant and sponsor",
         ),
         "class_note": _joined(
             _classes(found, tables["classes"]),
@@ -264,6 +260,11 @@ def _served(found: MemoContext, table: Table) -> str:
         currency = words(quoted(device.hour.currency, "production.devices.hour.currency"), "")
         priced = fill(text.PRICED, {"currency": currency})
     return fill(text.PRODUCTION, {"serving": words(name, ""), "priced": words(priced, "")})
+
+
+def _not_stated(found: MemoContext) -> str:
+    reason = found.run.stated.no_population(found.run.spec.data.grouped)
+    return f"No statement about a population is made here: {reason}." if reason else ""
 
 
 def _arithmetic(found: MemoContext) -> str:

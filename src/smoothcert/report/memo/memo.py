@@ -27,11 +27,12 @@ from smoothcert.report.memo.blocks import (
     fill,
     words,
 )
-from smoothcert.report.memo.context import NOT_MET, MemoContext, gather
+from smoothcert.report.memo.context import MemoContext, gather
 from smoothcert.report.memo.sponsor import Sponsor
 from smoothcert.report.memo.text import references
 from smoothcert.report.memo.wording import refused
 from smoothcert.report.results_table import Table
+from smoothcert.report.tables import NOT_MET
 from smoothcert.verify import Report
 
 Tables = Mapping[str, Table]
@@ -106,7 +107,8 @@ def _claim_box(fields: Fields) -> Box:
     stated = [Prose(printed["claim_heading"], style="strong")]
     if "object" in printed:
         stated.append(Prose(f"{printed['object']} {text.LISTED}", "Object."))
-    stated.append(Prose(printed["observed"], "Observed."))
+    counted = (printed[name] for name in ("observed", "by_class", "stable_wrong"))
+    stated.append(Prose(" ".join(filter(None, counted)), "Observed."))
     if printed["sample"]:
         stated.append(Prose(printed["sample"], "This sample."))
     if printed["population"]:
@@ -121,7 +123,7 @@ def _second(fields: Fields, tables: Tables) -> tuple[Block, ...]:
     criteria = tables["criteria"]
     judged: tuple[Block, ...] = (Prose(text.DESCRIPTIVE),)
     if criteria.rows:
-        judged = (_grid(criteria, (5.4, 0.55, 1.25, 0.8), (0, 3), fields["criteria_note"].printed),)
+        judged = (_grid(criteria, (4.0, 0.55, 2.3, 0.7, 0.75), (0, 2, 4), fields["criteria_note"].printed),)
     return (
         Heading("7", "Method"),
         Prose(fields["method"].printed),
@@ -347,7 +349,7 @@ def _tables(found: MemoContext) -> dict[str, Table]:
         "items": facts.items(found),
         "item_facts": facts.item_facts(found),
         "headline": shared.headline(found),
-        "criteria": facts.criteria(found),
+        "criteria": shared.criteria(found),
         "parameters": facts.parameters(found),
         "cost": shared.cost(found),
         "results": shared.results(found),

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from smoothcert.config import Production
+from smoothcert.config import Production, Stated
 from smoothcert.config.values import Frozen, explain
-from smoothcert.errors import InputError
+from smoothcert.errors import InputError, SmoothcertError
+from smoothcert.evidence import Run
+from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.report.memo.blocks import MISSING, cut, substitute
 from smoothcert.report.results_table import Table
+from smoothcert.stats.rounding import full
 from smoothcert.yaml_files import parse_yaml, read_text
 
 LARGEST = 1_000_000
@@ -22,6 +26,14 @@ LARGEST = 1_000_000
 
 def _trim(value: object) -> object:
     return (value.strip() or None) if isinstance(value, str) else value
+
+
+def _independent(value: object) -> object:
+    if isinstance(value, bool) or str(value).lower() in ("true", "false", "yes", "no"):
+        return value
+    if value != "grouped":
+        raise ValueError("expected true, false or grouped")
+    return value
 
 
 Text = Annotated[str, BeforeValidator(_trim)]
@@ -37,8 +49,8 @@ class Independence(_Part):
 
     statement: Text
     """In words: images per patient, source, sampling rule."""
-    independent: bool
-    """Whether the images (or the groups, if they come in groups) are independent draws."""
+    independent: Annotated[bool | Literal["grouped"], BeforeValidator(_independent)]
+    """Whether the images (or the groups, if the run has groups) are independent draws; "grouped": only groups are."""
     sampling: Literal["random", "consecutive", "class-stratified", "other"]
     """Only random and consecutive sampling keep the class mix of the population."""
 
@@ -109,6 +121,16 @@ class Sponsor(_Part):
         """Names of the open fields, in the order of the memo."""
         return tuple(name for name in type(self).model_fields if name not in _OPTIONAL and not getattr(self, name))
 
+    @property
+    def stated(self) -> Stated:
+        """What every document depends on."""
+        independent = self.independence.independent if self.independence else None
+        return Stated(bool(self.population), independent, self.demonstration)
+
+    def of(self, run: Run) -> Run:
+        """Return a run with these statements about its images."""
+        return run if run.stated == self.stated else replace(run, stated=self.stated)
+
     def texts(self) -> Iterator[tuple[str, str]]:
         """Yield every text with the name of its field, such as `device` or `revisions.change`."""
         for name, value in self.model_dump(mode="json").items():
@@ -165,6 +187,22 @@ def make_sponsor(fields: dict[str, Any], where: str = "sponsor") -> Sponsor:
         raise InputError(f"{where}: {explain(error)}{known}", code="E-INPUT-039") from None
 
 
+FIELDS = "memo_fields.json"
+
+
+def as_stated(run: Run) -> Run:
+    """Return a run with what the sponsor stated to its last report; nothing if there is none."""
+    path = run.directory.results / FIELDS
+    if not path.is_file():
+        return run
+    try:
+        return make_sponsor(parse(read_bytes(path, MOST_FIELDS), FIELDS)["sponsor"]).of(run)
+    except (SmoothcertError, KeyError, TypeError):
+        return run  # verify says what is wrong with it
+
+
+MOST_FIELDS = 300_000_000
+"""Maximum size of memo_fields.json, in bytes."""
 ANNEX = "memo_annex.txt"
 OPEN = "[SPONSOR TO COMPLETE: {}]"
 ROW = 210
@@ -250,8 +288,11 @@ def _independence(sponsor: Sponsor) -> str:
     statement = sponsor.independence
     if statement is None:
         return opened("independence")
-    draws = "independent draws" if statement.independent else "NOT independent draws"
-    return f"{draws}; sampling: {statement.sampling}. {quoted(statement.statement, 'independence.statement')}"
+    said = quoted(statement.statement, "independence.statement")
+    return f"{_INDEPENDENT[statement.independent]}; sampling: {statement.sampling}. {said}"
+
+
+_INDEPENDENT = {True: "independent draws", False: "NOT independent draws", "grouped": "groups are independent draws"}
 
 
 def _smoothing(sponsor: Sponsor) -> str:
@@ -260,7 +301,7 @@ def _smoothing(sponsor: Sponsor) -> str:
         return opened("smoothing")
     if not smoothing.in_release:
         return "no"
-    return f"yes, sigma {smoothing.sigma:g}, {smoothing.copies:,} noise samples per image"
+    return f"yes, sigma {full(smoothing.sigma or 0.0)}, {smoothing.copies:,} noise samples per image"
 
 
 def risk_table(sponsor: Sponsor) -> Table:

@@ -14,14 +14,15 @@ from smoothcert.report.memo import text
 from smoothcert.report.memo.blocks import Fields, class_label, clean, exact, fill, has_glyphs, words
 from smoothcert.report.memo.context import MemoContext
 from smoothcert.report.memo.wording import check_text
-from smoothcert.report.results_table import Table, results_table
-from smoothcert.report.tables import accuracy_table, changes_table, class_table, units_table
+from smoothcert.report.results_table import Table, interval_words, results_table
+from smoothcert.report.tables import MET, NOT_MET, accuracy_table, changes_table, class_table, joint_of, units_table
 from smoothcert.stats.rounding import full
 
 RESULTS, ACCURACY, CLASSES, DAYS, UNITS, LEVELS = 18, 6, 12, 3, 4, 3
 """Rows (noise levels, radii or studies per day in a small table) that fit a page."""
+CRITERIA = 12
+"""Maximum number of acceptance criteria in section 8."""
 _LEFT_OUT = ("size", "subgroups")  # covered by sections 12 and 11
-_WITHHELD = "withheld"
 
 
 def first(wanted: Iterable[int], total: int, most: int) -> list[int]:
@@ -54,18 +55,15 @@ def named_entries(found: MemoContext) -> list[int]:
 
 def results(found: MemoContext) -> Table:
     """Return section 11: the results with n_max; population bounds only where they may be stated."""
-    whole = results_table(found.entries)
+    whole = results_table(found.entries, found.run)
     rows = first(named_entries(found), len(whole.rows), RESULTS)
     names = ["sigma", "k", "radius", "certified", "accuracy", "interval", "sample", "population", "joint"]
     names += ["abstained", "wrong", "r_max"]
     table = _columns(picked(whole, rows), names)
     n_max = f"{found.run.spec.request.n_max:,}"
-    withheld = "partial run" if found.run.missing else _WITHHELD if found.independent is False else ""
 
     def change(row: tuple[str, ...], _: dict[str, Any]) -> tuple[str, ...]:
-        attainable = not row[4].startswith("not attainable")
-        bounds = (withheld,) * 2 if withheld and attainable else (row[7], row[8])
-        return (*row[:3], n_max, *row[3:7], *bounds, *row[9:])
+        return (*row[:3], n_max, *row[3:])
 
     headings = tuple(name.replace(">=", "≥") for name in (*table.headings[:3], "n up to", *table.headings[3:]))
     changed = _mapped(table, change)
@@ -88,7 +86,7 @@ def headline(found: MemoContext) -> Table:
     levels = [sigmas[i] for i in first([sigmas.index(shown.sigma)], len(sigmas), LEVELS)]
     radii = [request.radius[i] for i in first([request.radius.index(shown.radius)], len(request.radius), LEVELS)]
     entries = {(entry.sigma, entry.radius): i for i, entry in enumerate(found.entries) if entry.k == shown.k}
-    printed = _columns(results_table(found.entries), ("accuracy", "interval", "certified"))
+    printed = _columns(results_table(found.entries, found.run), ("accuracy", "interval", "certified"))
 
     def share(i: int) -> str:
         accuracy, interval, certified = printed.rows[i]
@@ -128,6 +126,21 @@ def _lowest(rows: Sequence[dict[str, Any]]) -> list[int]:
     present = [row for row in rows if row["images"]]
     present.sort(key=lambda row: (row["images"] < SMALL, (row["certified"] or 0) / row["images"], row["number"]))
     return sorted(row["number"] for row in present[:CLASSES])
+
+
+def criteria(found: MemoContext) -> Table:
+    """Return section 8: the acceptance criteria that were locked before the first image, with verdicts."""
+    n_max = f"{found.run.spec.request.n_max:,}"
+    given = found.verdicts if found.locked_first else []
+    judged = [(each.promised, n_max, each.reached, joint_of(each), MET[each.met]) for each in given]
+    first = sorted(range(len(judged)), key=lambda i: judged[i][-1] != NOT_MET)[:CRITERIA]
+    records = tuple(
+        {"criterion": each.promised, "value": each.value, "joint": each.joint, "met": each.met}
+        for each in found.verdicts
+    )
+    return Table(
+        ("criterion", "n up to", "reached", "joint ≥ %", "verdict"), tuple(judged[i] for i in sorted(first)), records
+    )
 
 
 def cost(found: MemoContext) -> Table:
@@ -254,6 +267,7 @@ def subgroup_notes(found: MemoContext, table: Table | None) -> Fields:
         "k": exact(entry.k, ""),
         "r": exact(entry.radius, ""),
         "n_max": exact(found.run.spec.request.n_max, ""),
+        "intervals": words(interval_words(found.run), ""),
     }
     note = text.SUBGROUP_NOTE
     note += text.COLUMNS_CUT if len(names) > COLUMNS else ""

@@ -41,12 +41,8 @@ SIZE = (
     "(section 12)."
 )
 LISTED = "Section 4 lists both."
-CONDITION_OPEN = (
-    "Whether this condition holds is not known: the sponsor's statement of independence is open (section 3)."
-)
 CONDITION_STATED = "That the condition holds is the sponsor's statement (section 3)."
 CLASS_MIX = {
-    None: "As the sampling is not stated, it applies to a population with this class mix.",
     "class-stratified": "As the images were drawn class by class, it applies to a population with this class mix.",
     "other": "As the sampling is neither random nor consecutive, it applies to a population with this class mix.",
 }
@@ -62,7 +58,6 @@ NOT_COVERED = (
 PARTIAL = (
     "No statement about a population is made: the run is partial, and images that are decided quickly finish first."
 )
-DEPENDENT = "No statement about a population is made: the sponsor states that the images are not independent draws."
 METHOD = (
     "For a base classifier f, the smoothed classifier g returns the class that f returns most often when Gaussian "
     "noise of standard deviation sigma is added to an image. If the class probabilities under noise are bounded, g "
@@ -189,7 +184,7 @@ FIGURE = (
 )
 RESULTS_NOTE = (
     "The population column may be quoted only for an entry named before the run; for every other entry, the joint "
-    "bound. Both hold under the condition of section 2."
+    "bound. Both presuppose independent draws from a described population."
 )
 CLASS_NOTE = (
     "Classes with fewer than 50 images: certified / images, without percentage. Rows differ in size and mix; they do "
@@ -198,7 +193,7 @@ CLASS_NOTE = (
 NO_GROUPS = "No subgroups other than classes are recorded with the data."
 SUBGROUP_CAPTION = (
     "Certified accuracy in percent by subgroup at sigma {sigma}, k = {k}, r = {r}, up to {n_max} noise samples per "
-    "image (95 % interval): lowest and highest value of each column with 50 images or more"
+    "image (95 % interval; {intervals}): lowest and highest value of each column with 50 images or more"
 )
 SUBGROUP_NOTE = (
     "Subgroup columns: {columns}. Lowest and highest are selected from the results; on other images they would on "

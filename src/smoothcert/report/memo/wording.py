@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from smoothcert.report.claims import NO_TEST, ONE_SUPPLY
+from smoothcert.report.claims import ONE_SUPPLY
+from smoothcert.report.groups import NO_TEST
 from smoothcert.report.memo.blocks import DOES_NOT, Block, Piece, pieces
 from smoothcert.report.memo.sponsor import Sponsor
 from smoothcert.report.memo.text import references

@@ -64,10 +64,12 @@ from smoothcert.report import claims, results_table
 from smoothcert.report.claims import guarantees
 from smoothcert.report.cost import assumptions, device_tables, devices_table, rates_table, read_stated
 from smoothcert.report.figures import class_figure, curve_figure, samples_figure
+from smoothcert.report.memo.sponsor import as_stated
 from smoothcert.report.notebook import picture, require, say, table
 from smoothcert.report.notebook.explore import bound_change, margin_table, moves, needs, settings_table, stopping_table
 from smoothcert.report.notebook.facts import class_name, event_table, file_name, line_table, rows, spec_table, warnings
 from smoothcert.report.notebook.pictures import draw_devices, draw_images, draw_moves, draw_needs
+from smoothcert.report.results_table import interval_words
 from smoothcert.report.tables import accuracy_table, changes_table, class_table, cost_table, criteria_table, units_table
 from smoothcert.stats.rounding import format_down, format_up, full
 from smoothcert.stats.sequential import one_look
@@ -78,7 +80,7 @@ if not (RUN / "spec.json").is_file():
         f"Expected a run in RUN = {str(RUN)!r}, found no spec.json there. Put this notebook back into the folder "
         "'results' of its run, or set RUN in the cell above to the run directory."
     )
-run = open_run(RUN)
+run = as_stated(open_run(RUN))
 spec, request, data = run.spec, run.spec.request, run.spec.data
 entries = run.results()
 certificates = {(s, j): run.certificates(s, j) for s in request.sigma for j in request.k}
@@ -661,7 +663,10 @@ else:
 
 # %%
 budget = f"alpha = {full(request.alpha)}, up to {request.n_max:,} noise samples per image after selection"
-table(results_table(entries), f"Certified accuracy of {data.images:,} images, {budget}.")
+table(
+    results_table(entries, run),
+    f"Certified accuracy of {data.images:,} images, {budget}. Intervals: {interval_words(run)}.",
+)
 for j in request.k[:4]:
     picture(curve_figure(run, j), f"Certified accuracy against L2 radius, one line per sigma, k = {j}")
 
@@ -856,7 +861,7 @@ if run.ledger.lines and any(row.hours is not None for row in priced if row.studi
 # one class at a time; a class that was selected for being the lowest would on average be higher on other images.
 
 # %%
-caption = f"Certified accuracy by class at k = {k}, r = {full(r)}, up to {request.n_max:,} samples per image: % (95 % interval), or counts."
+caption = f"Certified accuracy by class at k = {k}, r = {full(r)}, up to {request.n_max:,} samples per image: % (95 % interval), or counts. Intervals: {interval_words(run)}."
 table(class_table(run, k, r), caption)
 picture(class_figure(run, k, r), f"Certified accuracy by class at k = {k}, r = {full(r)}, one panel per sigma")
 if data.grouped:
@@ -881,13 +886,13 @@ say(claims.PIPELINE)
 
 # %%
 say(claims.one_image(request.alpha))
-say(claims.observed(entry, request.n_max))
+say(claims.observed(entry, run))
 if entry.attainable:
     say(claims.this_sample(entry, request.alpha))
     chosen = request.primary
     named = chosen is not None and (chosen.sigma, chosen.k, chosen.radius) == (entry.sigma, entry.k, entry.radius)
-    say(claims.population(entry, joint=not named, described="they stand for", denoised=spec.denoised))
-    if not named:
+    say(claims.population(entry, not named, run))
+    if not named and claims.no_population(entry, run) is None:
         say("This is not the primary entry, named before the run, so the bound is that for all entries together.")
 say(claims.arithmetic(run))
 say(claims.deployment(spec))
@@ -895,7 +900,7 @@ say(claims.deployment(spec))
 # %%
 criteria = criteria_table(run)
 if criteria.rows:
-    table(criteria, "Acceptance criteria, fixed before the first image.")
+    table(criteria, f"Acceptance criteria, fixed before the first image. {criteria.note}")
 else:
     say("No acceptance criterion was fixed before the run: results are descriptive; no pass or fail is stated.")
 table(

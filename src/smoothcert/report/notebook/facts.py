@@ -152,6 +152,10 @@ def warnings(run: Run) -> Iterator[str]:
     """Yield the warnings that precede all numbers."""
     if run.spec.data.synthetic:
         yield "Synthetic images, not of patients."
+    if run.stated.demonstration:
+        yield "Public or demonstration data, as the sponsor states."
+    if any(model.reference == "demo" for model in run.spec.models):
+        yield "Demonstration classifier, bundled to show the method only."
     if not run.sealed:
         yield "NOT SEALED: the run has no finish event."
     if remark := seal_remark(run.directory):

@@ -85,7 +85,7 @@ class Chart {
     const shown = this.curves.map((curve, i) => ({ curve, i })).filter(({ i }) => !this.view.hidden.has(i));
     const drawn = shown.filter(({ curve }) => curve.drawn);
     for (const { curve, i } of drawn) {
-      if (!curve.partial) group.append(draw("path", { class: `band ${pen(i)}`, d: this.band(curve.drawn) }));
+      if (!curve.partial && !data.noInterval) group.append(draw("path", { class: `band ${pen(i)}`, d: this.band(curve.drawn) }));
     }
     for (const { curve, i } of drawn) {
       const kind = curve.exact ? "line" : "line least";
@@ -179,7 +179,7 @@ function chartWords(curves) {
   const exact = "Lines: certified accuracy at every radius, up to R_max.";
   const least = "Thin lines: at least this share, as sampling stops once the radii of the spec are decided.";
   const ends = curves[0].exact ? " Bands: exact 95 % intervals, one radius at a time." : " Bands: down to the lower end of the 95 % interval; only the markers have an upper end.";
-  const bands = curves.every((curve) => curve.partial) ? "" : ends;
+  const bands = data.noInterval ? ` No intervals: ${data.noInterval}.` : curves.every((curve) => curve.partial) ? "" : `${ends} Intervals hold if the images are independent draws.`;
   const lines = curves[0].exact ? exact : least;
   return `Markers: the radii of the spec (dashed). ${lines}${partial}${bands} R_max: the largest radius that n_max samples can certify with any classifier; none beyond is attainable.`;
 }

@@ -29,12 +29,12 @@ function reading(curve, radius) {
 }
 
 /** An interval in percent, without upper end if sampling stopped early and the radius is not in the spec. */
-const interval = ({ low, high }) => (high === undefined ? `at least ${tenths(low)}` : `${tenths(low)} to ${tenths(high)}`);
+const interval = ({ low, high }) => data.noInterval ? "withheld" : (high === undefined ? `at least ${tenths(low)}` : `${tenths(low)} to ${tenths(high)}`);
 
 function inWords(found) {
   if (!found) return "not known";
   if (!found.attainable) return "not attainable";
-  const ends = found.partial ? "" : `, 95 % interval ${interval(found)} %`;
+  const ends = found.partial || data.noInterval ? "" : `, 95 % interval ${interval(found)} %, if independent`;
   const population = found.population ? `, population at least ${found.population} %` : "";
   return `${found.least ? "at least " : ""}${found.count} of ${data.images} certified, ${percentDown(found.count, data.images)} %${ends}${population}`;
 }
@@ -106,7 +106,7 @@ function readoutRow(curve, i, found) {
   const swatch = make("span", { class: `swatch ${pen(i)}`, "aria-hidden": "true" });
   const row = make("tr", {}, make("th", { scope: "row" }, swatch, data.sigmas[i]));
   const cells = readoutCells(curve, found);
-  row.append(...cells.map((text) => make("td", { class: /^(–|not|partial)/.test(text) ? "quiet" : null }, text)));
+  row.append(...cells.map((text) => make("td", { class: /^(–|not|partial|withheld)/.test(text) ? "quiet" : null }, text)));
   return row;
 }
 
