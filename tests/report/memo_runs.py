@@ -22,7 +22,7 @@ FULL = {
     "reference_standard": "Consensus of two readers",
     "data_origin": "One hospital, 2015 to 2019",
     "independence": {"statement": "One image a patient", "independent": True, "sampling": "random"},
-    "data_role": "internal test images",
+    "data_role": "held-out test data, not used for training or tuning",
     "threat_model": "Access to the image archive",
     "smoothing": {"in_release": True, "sigma": 0.5, "copies": 1000},
     "thresholds": "Scanner noise stays below r",

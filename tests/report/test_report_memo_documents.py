@@ -26,7 +26,8 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("documents") / "run"
     run = memo_run(folder, images=12, primary=PRIMARY, criteria=CRITERIA)
     files = write_memo(run, run.directory.results, make_sponsor(FULL))
-    log_documents(run.directory, [*files, *write_figures(run, run.directory.results / "figures")])
+    stated = make_sponsor(FULL).of(run)
+    log_documents(run.directory, [*files, *write_figures(stated, run.directory.results / "figures")])
     return folder
 
 
@@ -114,7 +115,7 @@ def forged_pdf(run, page, old, new):
 def digit_in_the_pdf(run):
     share = make_memo(open_run(run), make_sponsor(FULL)).fields["cell_share"].printed
     wrong = f"{float(share) + 3.1:.1f}"
-    forged_pdf(run, 0, f"{share} % (95 %", f"{wrong} % (95 %")
+    forged_pdf(run, 0, f"{share} %. Of the", f"{wrong} %. Of the")
 
 
 def immune_in_a_field(run):
@@ -136,7 +137,7 @@ def rounded_up(run):
 def rounded_up_in_a_table(run):
     def up(memo):
         table = memo["tables"]["results"]
-        at = table["headings"].index("population ≥ %")
+        at = table["headings"].index("population ≥ % if independent")
         table["rows"][0][at] = format_up(100 * table["records"][0]["population"], 1)
 
     edit(run / "results" / FIELDS, up)

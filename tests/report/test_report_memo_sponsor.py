@@ -30,7 +30,7 @@ def write(folder, text):
 
 
 def test_without_a_file_every_field_is_open():
-    assert len(read_sponsor(None).open) == len(Sponsor.model_fields) - 1 == 15
+    assert len(read_sponsor(None).open) == len(Sponsor.model_fields) - 3 == 18
     assert make_sponsor(FULL).open == ()
 
 

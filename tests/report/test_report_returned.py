@@ -69,7 +69,7 @@ def test_without_votes_after_selection_nothing_is_said_of_stability():
 
 
 def test_extremes_and_mean_by_class(tmp_path):
-    run = open_run(simulate_run(tmp_path / "run", images=240, radius="0.1"))
+    run = open_run(simulate_run(tmp_path / "run", images=400, radius="0.1"))
     entry = run.results()[0]
     found = by_class(run, entry)
     counts = Counter(run.certificates(entry.sigma).label[run.certificates(entry.sigma).certified_correct(0.1)].tolist())

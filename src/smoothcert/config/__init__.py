@@ -5,7 +5,7 @@ from smoothcert.config.inputs import DataConfig, Declared, ModelConfig, Reading
 from smoothcert.config.production import Device, Price, Production, make_production
 from smoothcert.config.request import Request, Share, make_request, parse_share
 from smoothcert.config.spec import DataFacts, DenoiserFacts, ModelFacts, Recipe, Spec, factory_of, identity, read_spec
-from smoothcert.config.stated import UNSTATED, Stated
+from smoothcert.config.stated import UNSTATED, Reference, Stated
 from smoothcert.config.values import Sigma
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Production",
     "Reading",
     "Recipe",
+    "Reference",
     "Request",
     "RuntimeConfig",
     "Share",

@@ -14,6 +14,23 @@ UNKNOWN = "independence is not stated"
 
 
 @dataclass(frozen=True)
+class Reference:
+    """An ordinary classifier, trained and run without noise, for comparison; the sponsor's statement, not recomputed.
+
+    Attributes:
+        name: what it is.
+        correct: images of the comparison that it classifies as labelled.
+        images: all images of the comparison, >= 1.
+        source: where these counts are recorded.
+    """
+
+    name: str
+    correct: int
+    images: int
+    source: str
+
+
+@dataclass(frozen=True)
 class Stated:
     """The sponsor's statement; by default nothing is stated.
 
@@ -22,11 +39,15 @@ class Stated:
         independent: True: the images are independent draws from it (or the groups, if the run has groups); "grouped":
             only groups of images are, such as patients; False: they are not; None: not stated.
         demonstration: whether these are public or demonstration data.
+        reference: an ordinary classifier for comparison, or None.
+        deviations: the sponsor's words on deviations and on earlier use of the images, or None.
     """
 
     described: bool = False
     independent: bool | Literal["grouped"] | None = None
     demonstration: bool = False
+    reference: Reference | None = None
+    deviations: str | None = None
 
     def no_population(self, grouped: bool) -> str | None:
         """Return why nothing is stated about a population; None if the statement supports it.

@@ -76,6 +76,7 @@ class ImageSet:
         indices: int64 (m,), index of each image in its source (default: 0..m-1).
         subgroups: for each column (sex, scanner) one value per image.
         source_sha256: "sha256:..." of the source file, if the user's code makes the images.
+        source_images: number of images of the source, if these are only the first of them.
 
     Raises:
         DataError: an array has the wrong type, shape, length or range.
@@ -95,6 +96,7 @@ class ImageSet:
     indices: IntArray = field(default_factory=_no_integers)
     subgroups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source_sha256: str | None = None
+    source_images: int | None = None
 
     def __post_init__(self) -> None:
         check_images(self.reference, self.images)
@@ -158,6 +160,7 @@ class ImageSet:
             groups=groups,
             subgroups={name: values[:limit] for name, values in self.subgroups.items()},
             indices=self.indices[:limit],
+            source_images=self.source_images or len(self),
         )
 
 

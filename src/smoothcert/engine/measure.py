@@ -202,12 +202,14 @@ def measure_repeats(work: Workload) -> dict[str, Any]:
     """Count identical images; images drawn independently hardly ever are.
 
     Returns:
-        `images` of the run, and how many `repeats` another one; if images have groups, one of another group.
+        `images` of the run, and how many `repeats` another one; if images have groups, one of another group. If the
+        run is limited to the first images of its source, also the number of images of the `source`.
     """
     images = work.images
     keys = np.array([image_key(images.image_sha256(i)) for i in range(len(images))], dtype=np.uint64)
     names = [str(i) for i in range(len(images))] if images.groups is None else [str(name) for name in images.groups]
-    return {"images": len(images), "repeats": repeated(keys, np.unique(names, return_inverse=True)[1])}
+    found = {"images": len(images), "repeats": repeated(keys, np.unique(names, return_inverse=True)[1])}
+    return found if images.source_images is None else {**found, "source": images.source_images}
 
 
 def measure_changes(work: Workload) -> dict[str, Any]:

@@ -203,9 +203,20 @@ class Verdict:
             return "not attainable with this sampling budget"
         if self.value is None:
             return f"undecided: {self.withheld}"
+        return f"{self.share}: {self.no_finding}" if self.open else self.share
+
+    @property
+    def share(self) -> str:
+        """The value in percent, rounded down; without a value, why."""
+        if not self.attainable or self.value is None:
+            return self.reached
         decimals = len(percent_exact(self.criterion.at_least).partition(".")[2])
-        reached = f"{percent_down(self.value, max(2, decimals))} %"
-        return f"{reached}: threshold reached numerically; not a finding: {self.open}" if self.open else reached
+        return f"{percent_down(self.value, max(2, decimals))} %"
+
+    @property
+    def no_finding(self) -> str:
+        """Why a bound that reaches its threshold is no finding; empty if it is one, or does not reach it."""
+        return f"threshold reached numerically; not a finding: {self.open}" if self.open else ""
 
     @property
     def words(self) -> str:

@@ -147,6 +147,8 @@ class RepeatedImages(Record):
     """Images of the run."""
     repeats: Tally
     """Images that repeat another one; if images come in groups, one of another group."""
+    source: Tally | None = None
+    """Images of the source, of which the run has only the first; left out without a limit."""
 
 
 class Rated(Record):

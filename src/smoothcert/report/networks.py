@@ -14,6 +14,8 @@ from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import full
 
 DENOISER, CLASSIFIER = "denoiser", "classifier"
+NO_STEPS = "none recorded by this tool"
+"""Of the preprocessing: images may have been prepared before they were read."""
 
 
 @dataclass(frozen=True)

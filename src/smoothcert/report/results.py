@@ -31,6 +31,7 @@ from smoothcert.report.tables import (
     units_table,
 )
 from smoothcert.stats.rounding import full
+from smoothcert.verify.conduct import deviations_stated
 
 TABLES = (
     *(
@@ -140,6 +141,7 @@ def _page(run: Run, table: Table, production: Production) -> Iterator[str]:
         f"{selection}, stopping {request.stopping}{stop}. Computer arithmetic: {run.arithmetic}.\n"
     )
     yield f"Evidence fingerprint: {markdown(fingerprint_words(run.directory))}.\n"
+    yield f"Deviations and earlier use of these images: {markdown(printable(' '.join(deviations_stated(run))))}\n"
     yield table.render("md")
     titles = {
         "accuracy": "Clean accuracy and certified accuracy",

@@ -46,7 +46,26 @@ def accuracy_table(run: Run) -> Table:
     three = ("clean accuracy without the denoiser", "clean accuracy of the pipeline", "its accuracy with noise")
     clean = three if run.spec.denoised else ("clean accuracy",)
     headings = ("sigma", "k", *clean, "certified accuracy at r = 0", interval)
-    return Table((*headings, "abstained", "wrong class"), rows, tuple(records))
+    return Table((*headings, "abstained", "wrong class"), rows, tuple(records), ordinary(run))
+
+
+def ordinary(run: Run) -> str:
+    """Return how an ordinary classifier compares, as far as it is known: smoothing is measured against it."""
+    reference = run.stated.reference
+    if reference is not None:
+        counts = (
+            f"{reference.correct:,} of {reference.images:,} images, {percent_of(reference.correct, reference.images)} %"
+        )
+        return (
+            f"Ordinary classifier, trained and run without noise, as the sponsor states: {reference.name}: {counts} as "
+            f"labelled ({reference.source}). These counts are not recomputed here."
+        )
+    if run.spec.denoised:
+        return "Without the denoiser, the classifier is run as it is, without noise: this is the ordinary classifier."
+    return (
+        "Both columns are about the same network. An ordinary classifier, trained and run without noise, was not "
+        "measured, so what smoothing costs against it is not known."
+    )
 
 
 def _interval(record: dict[str, Any], run: Run) -> str:

@@ -185,14 +185,24 @@ def log_notes(run: Run) -> Iterator[str]:
         names = ", ".join(f"{name:.80}" for name in sorted(strange)[:SHOWN])
         more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
         yield f"beside the evidence, and not checked: {names}{more}"
-    yield from _lost(directory.own_events(), _own_files(directory, shards), "")
-    for shard in shards:
-        begin = f"{shard.name}-"
-        yield from _lost(directory.of_shard(shard.name).own_events(), directory.ledger_files(begin), begin)
+    yield from lost_lines(run)
 
 
 _PARTS = ("spec.json", "events.jsonl", "environment.json", "ledger", "results", "shards", "lock", *SIGNATURES)
 """What a run directory holds; anything else is the user's."""
+
+
+def lost_lines(run: Run) -> Iterator[str]:
+    """Yield ledger files that no longer start with the lines that the log recorded, those of shards included.
+
+    Raises:
+        EvidenceError: a log or a ledger file is damaged.
+    """
+    directory, shards = run.directory, run.directory.shards
+    yield from _lost(directory.own_events(), _own_files(directory, shards), "")
+    for shard in shards:
+        begin = f"{shard.name}-"
+        yield from _lost(directory.of_shard(shard.name).own_events(), directory.ledger_files(begin), begin)
 
 
 def _lost(events: Sequence[Event], paths: Sequence[Path], begin: str) -> Iterator[str]:

@@ -191,8 +191,8 @@ def describe(written: Written, name: str, found: Compared) -> Findings:
         yield held(name)
 
 
-CONDITIONAL = frozenset(("low", "high", "population", "joint"))
-"""Keys of intervals and bounds that documents withhold where the sponsor denies their condition."""
+CONDITIONAL = frozenset(("low", "high", "population", "joint", "met"))
+"""Keys of intervals, bounds and verdicts that documents withhold where the sponsor does not state their condition."""
 RESULTS = "results.json"
 """Written with the seal, before any report; checked with the evidence."""
 OURS = re.compile(

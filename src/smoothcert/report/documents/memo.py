@@ -22,6 +22,8 @@ from smoothcert.verify.keys import Compared, compare
 
 IDENTITY = ("run_id", "document_id", "dated")
 """Fields of words that identify the run: the same in every version."""
+COUNTED = ("open_fields",)
+"""Numbers that depend on the version: how many of its fields for the sponsor are open."""
 _PLAIN = re.compile(r"-?\d[\d,]*(\.\d+)?")
 
 
@@ -160,7 +162,7 @@ def _field(name: str, field: dict[str, Any], ours: dict[str, Any], found: Compar
         part: ours[part] for part in ("value", "rule", "printed")
     }:
         return
-    if ours["rule"] == WORDS:
+    if ours["rule"] == WORDS or name in COUNTED:
         (found.wrong if name in IDENTITY else found.worded).append(name)
     elif compare(field.get("value"), ours["value"]).wrong:
         found.wrong.append(f"{name}: value {str(field.get('value'))[:40]}, computed {str(ours['value'])[:40]},")

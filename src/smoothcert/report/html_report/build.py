@@ -34,6 +34,7 @@ from smoothcert.report.tables import (
     units_table,
 )
 from smoothcert.stats.rounding import full
+from smoothcert.verify.conduct import deviations_stated
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -119,6 +120,7 @@ def _content(run: Run, production: Production) -> dict[str, Any]:
         "reading": summary.reading(run),
         "intervals": f"Intervals: {interval_words(run)}.",
         "no_population": run.stated.no_population(run.spec.data.grouped),
+        "deviations": deviations_stated(run),
         "k": k,
         "r": r,
         "data": script_safe(page_data(run, entries)),

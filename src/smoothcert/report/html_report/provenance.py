@@ -29,7 +29,7 @@ from smoothcert.evidence.events import (
 )
 from smoothcert.evidence.run import PLANNED
 from smoothcert.report.claims import PIPELINE
-from smoothcert.report.networks import denoiser_code, has_weights, networks
+from smoothcert.report.networks import NO_STEPS, denoiser_code, has_weights, networks
 from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import full
 
@@ -169,7 +169,7 @@ def images_facts(run: Run) -> list[Fact]:
         ("Classes", f"{run.spec.classes:,}"),
         ("Groups (such as patients)", grouped),
         *([("Subgroups", f"results by {columns}")] if columns else []),
-        ("Preprocessing", "; ".join(data.preprocessing) or "none recorded"),
+        ("Preprocessing", "; ".join(data.preprocessing) or NO_STEPS),
         ("Data SHA-256", data.sha256.removeprefix("sha256:")),
         ("Labels SHA-256", data.labels_sha256.removeprefix("sha256:")),
     ]

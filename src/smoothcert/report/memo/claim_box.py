@@ -105,6 +105,7 @@ def identity(found: MemoContext, refused: int) -> Fields:
         "status": words(text.FINAL if found.final else text.STATUS, "the tool never approves"),
         "dated": words(utc(found.dated), "finish event, or the last line of a run that is not sealed"),
         "open_fields": exact(len(open_fields), "sponsor fields that are open"),
+        "regulation": words(found.sponsor.regulation or "open", "sponsor.yaml: regulation", found.sponsor.regulation),
         "marks": words(" · ".join(marks(found)), "run and sponsor", list(marks(found))),
         "reasons": words("; ".join(reasons(found, refused)), "gates", list(reasons(found, refused))),
         "warnings": words(" ".join(warnings(found)), "data and model of spec.json, sponsor", warnings(found)),

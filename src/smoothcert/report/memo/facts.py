@@ -25,9 +25,18 @@ from smoothcert.report.memo.blocks import (
 from smoothcert.report.memo.claim_box import utc
 from smoothcert.report.memo.context import MemoContext, short
 from smoothcert.report.memo.sponsor import field_text, quoted
-from smoothcert.report.networks import CLASSIFIER, DENOISER, Network, bare, denoiser_code, has_weights, networks
+from smoothcert.report.networks import (
+    CLASSIFIER,
+    DENOISER,
+    NO_STEPS,
+    Network,
+    bare,
+    denoiser_code,
+    has_weights,
+    networks,
+)
 from smoothcert.report.results_table import Table, interval_words
-from smoothcert.report.tables import criteria_note
+from smoothcert.report.tables import criteria_note, ordinary
 from smoothcert.report.units import units
 from smoothcert.stats.rounding import format_down, full
 
@@ -93,6 +102,7 @@ def item_facts(found: MemoContext) -> Table:
         ("Images", images),
         ("Classes", class_counts(found)),
         ("Preprocessing", _preprocessing(found)),
+        ("Before storage (sponsor)", field_text(found.sponsor, "preprocessing")),
         ("Role of the images", field_text(found.sponsor, "data_role")),
     )
     return Table(("fact", "value"), rows, ({"data": data.model_dump(mode="json", exclude={"indices"})},))
@@ -115,7 +125,7 @@ def _preprocessing(found: MemoContext) -> str:
     steps = [*spec.data.preprocessing]
     normalised = [[list(model.mean), list(model.std)] for model in spec.models]
     text = json.dumps([steps, spec.data.levels, list(spec.data.shape), normalised])
-    listed = cut(substitute("; ".join(steps)), 120) or "none before scaling"
+    listed = cut(substitute("; ".join(steps)), 120) or NO_STEPS
     both = "preprocessing and normalisation" if spec.denoised else "both"
     return f"{listed}; after the {_before(found)} {_normalisation(found)}; SHA-256 of {both} {brief(_sha256(text))}"
 
@@ -210,7 +220,9 @@ def notes(found: MemoContext, tables: dict[str, Table]) -> Fields:
         "figure_k": exact(_figure_k(found), "spec.json"),
         "figure": words(fill(text.FIGURE, {"figure_k": exact(_figure_k(found), "")}), "spec.json"),
         "criteria_note": _joined(
-            _cut(tables["criteria"], len(found.verdicts), text.CRITERIA_CUT), criteria_note(found.verdicts)
+            _cut(tables["criteria"], len(found.verdicts), text.CRITERIA_CUT),
+            criteria_note(found.verdicts),
+            *dict.fromkeys(f"Undecided: {each.no_finding}." for each in found.verdicts if each.open),
         ),
         "cost_note": words(_served(found, tables["cost"]), "sponsor.yaml or default"),
         "results_note": _joined(
@@ -222,6 +234,7 @@ def notes(found: MemoContext, tables: dict[str, Table]) -> Fields:
         "accuracy_caption": _joined(
             f"Clean accuracy{'' if spec.denoised else ' of the base classifier'}, and certified accuracy at "
             f"any positive radius (at least, as sampling stops once the radii of the run are decided), {n_max}.",
+            substitute(ordinary(found.run)),
             _cut(tables["accuracy"], len(spec.request.sigma) * len(spec.request.k)),
         ),
         "class_caption": words(
@@ -372,14 +385,9 @@ def closing(found: MemoContext) -> Fields:
 
 
 def _limitations(found: MemoContext) -> list[str]:
-    run = found.run
-    recipes = run.ledger.columns.recipe.counts()
-    other = sum(count for recipe, count in recipes.items() if recipe is not None)
-    stated = []
+    run, stated = found.run, []
     if found.run.spec.data.grouped:
         stated.append("Intervals treat images of one group as independent.")
-    if other:
-        stated.append(f"{other:,} results were sampled with another numeric recipe than the spec's.")
     if run.missing:
         stated.append("The run is partial: images that are decided quickly finish first.")
     return stated

@@ -123,14 +123,22 @@ def _second(fields: Fields, tables: Tables) -> tuple[Block, ...]:
     criteria = tables["criteria"]
     judged: tuple[Block, ...] = (Prose(text.DESCRIPTIVE),)
     if criteria.rows:
-        judged = (_grid(criteria, (4.0, 0.55, 2.3, 0.7, 0.75), (0, 2, 4), fields["criteria_note"].printed),)
+        judged = (_grid(criteria, (5.2, 0.55, 0.75, 0.7, 0.8), (0, 4), fields["criteria_note"].printed),)
     return (
         Heading("7", "Method"),
         Prose(fields["method"].printed),
-        Heading("8", "Pre-specification and acceptance criteria"),
+        Heading("8", "Pre-specification, acceptance criteria, deviations and earlier use of these images"),
         Prose(fields["locked_words"].printed),
         *judged,
-        Grid((), (("Rationale of thresholds", fields["thresholds"].printed),), (0.24, 1)),
+        Grid(
+            (),
+            (
+                ("Rationale of thresholds", fields["thresholds"].printed),
+                ("Deviations that the log shows", fields["conduct"].printed),
+                ("Deviations, earlier use (sponsor)", fields["deviations"].printed),
+            ),
+            (0.24, 1),
+        ),
         Heading("9", "Statistics"),
         Prose(fields["statistics"].printed),
         Pair(
@@ -194,7 +202,6 @@ def _units(tables: Tables, fields: Fields) -> Pair:
 
 
 def _fourth(fields: Fields, tables: Tables) -> tuple[Block, ...]:
-    regulatory = tuple(text.REGULATORY)
     return (
         Heading("14", "Limitations"),
         Prose(fields["limitations"].printed),
@@ -203,7 +210,7 @@ def _fourth(fields: Fields, tables: Tables) -> tuple[Block, ...]:
         _facts(tables["risk"], 0.14),
         Heading("16", "Regulatory map"),
         Prose(ONE_SUPPLY),
-        Grid(("provision", "topic", "where this memo addresses it"), regulatory, (2.1, 1.7, 2.3)),
+        _grid(tables["map"], (2.1, 1.7, 2.3), (0, 1, 2)),
         Heading("17", "Traceability"),
         Prose(text.COMMAND, text.RECHECK, "code"),
         _grid(tables["hashes"], (0.26, 1), _ALL, mono=(1,)),
@@ -215,7 +222,10 @@ def _fourth(fields: Fields, tables: Tables) -> tuple[Block, ...]:
             0.61,
         ),
         Heading("", "References"),
-        *(Prose(each, style="reference") for each in references("object" in fields, "price" in fields)),
+        *(
+            Prose(each, style="reference")
+            for each in references("object" in fields, "price" in fields, fields["regulation"].value)
+        ),
     )
 
 
@@ -360,6 +370,7 @@ def _tables(found: MemoContext) -> dict[str, Table]:
         "changes": shared.changes(found),
         "guarantees": shared.guaranteed(found),
         "risk": sponsor_fields.risk_table(found.sponsor),
+        "map": sponsor_fields.regulatory_map(found.sponsor),
         "hashes": facts.hashes(found),
         "approvals": sponsor_fields.approval_table(found.sponsor),
         "revisions": sponsor_fields.revision_table(found.sponsor),

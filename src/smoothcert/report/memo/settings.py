@@ -15,6 +15,7 @@ from smoothcert.report.memo.context import MemoContext
 from smoothcert.report.memo.sponsor import field_text, opened, quoted
 from smoothcert.stats import claims
 from smoothcert.stats.rounding import percent_exact
+from smoothcert.verify.conduct import NOT_KNOWN, described
 
 
 def settings(found: MemoContext) -> Fields:
@@ -71,6 +72,8 @@ def prespecified(found: MemoContext) -> Fields:
         **base,
         "locked_words": words(fill(locked_words, base), "log of events and ledger"),
         "thresholds": words(field_text(found.sponsor, "thresholds"), "sponsor.yaml: thresholds"),
+        "conduct": words(" ".join((*described(run), NOT_KNOWN)), "log of events and ledger", described(run)),
+        "deviations": words(field_text(found.sponsor, "deviations"), "sponsor.yaml: deviations"),
     }
 
 

@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from smoothcert.config import Production, Stated
+from smoothcert.config import Production, Reference, Stated
 from smoothcert.config.values import Frozen, explain
 from smoothcert.errors import InputError, SmoothcertError
 from smoothcert.evidence import Run
 from smoothcert.formats.strict import parse, read_bytes
 from smoothcert.report.memo.blocks import MISSING, cut, substitute
+from smoothcert.report.memo.text import LAWS, STANDARDS
 from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import full
 from smoothcert.yaml_files import parse_yaml, read_text
@@ -69,6 +70,22 @@ class Smoothing(_Part):
         return self
 
 
+class ReferenceModel(_Part):
+    """An ordinary classifier, trained and run without noise, on the images of the run: for comparison."""
+
+    name: Text
+    correct: Annotated[int, Field(ge=0)]
+    images: Annotated[int, Field(ge=1)]
+    source: Text
+    """Where these counts are recorded; they are not recomputed."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> ReferenceModel:
+        if self.correct > self.images:
+            raise ValueError(f"expected at most {self.images:,} correct images, got {self.correct:,}")
+        return self
+
+
 class Approval(_Part):
     """A row of the sign-off table; the signature itself is added on paper or by the quality system."""
 
@@ -101,7 +118,14 @@ class Sponsor(_Part):
     """Where the images come from, and that none of them was used in training."""
     independence: Independence | None = None
     data_role: Open = None
-    """Role of the images in development, such as internal test images."""
+    """Role of the images in development, such as held-out test data, not used for training or tuning."""
+    preprocessing: Open = None
+    """Steps between the acquired image and the stored one, which no tool here has seen."""
+    deviations: Open = None
+    """Deviations from the plan, and earlier use of these images."""
+    regulation: Literal["MDR", "IVDR", "FDA", "none"] | None = None
+    """Which law or guidance the product is under; it decides the regulatory map."""
+    reference_model: ReferenceModel | None = None
     threat_model: Open = None
     """Who could change an image on its way to the classifier, and how."""
     smoothing: Smoothing | None = None
@@ -113,6 +137,8 @@ class Sponsor(_Part):
     """Studies per day, votes, devices and prices (docs/cost.md)."""
     approvals: tuple[Approval, ...] = ()
     revisions: tuple[Revision, ...] = ()
+    images_in_documents: bool | None = None
+    """Whether documents may show images of the run."""
     demonstration: bool = False
     """True for public or demonstration data, which is stated on every page."""
 
@@ -125,7 +151,9 @@ class Sponsor(_Part):
     def stated(self) -> Stated:
         """What every document depends on."""
         independent = self.independence.independent if self.independence else None
-        return Stated(bool(self.population), independent, self.demonstration)
+        given = self.reference_model
+        reference = None if given is None else Reference(given.name, given.correct, given.images, given.source)
+        return Stated(bool(self.population), independent, self.demonstration, reference, self.deviations)
 
     def of(self, run: Run) -> Run:
         """Return a run with these statements about its images."""
@@ -137,7 +165,7 @@ class Sponsor(_Part):
             yield from _texts(name, value)
 
 
-_OPTIONAL = ("demonstration",)
+_OPTIONAL = ("demonstration", "images_in_documents", "reference_model")
 
 
 def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -233,6 +261,9 @@ _ASKED = {
     "data_origin": "origin of the images; none used in training",
     "independence": "how the images were drawn; independent or not",
     "data_role": "role of the images in development",
+    "preprocessing": "steps between the acquired and the stored image",
+    "deviations": "deviations from the plan; earlier use of these images",
+    "regulation": "MDR, IVDR, FDA or none",
     "threat_model": "who could change an image before it is classified, and how",
     "smoothing": "smoothing in the released build: yes or no, sigma, samples",
     "thresholds": "why these radii and accuracies matter for the intended use",
@@ -314,6 +345,12 @@ def risk_table(sponsor: Sponsor) -> Table:
         ("Risk file", listed or opened("risk_ids")),
     )
     return Table(("field", "sponsor's statement"), rows, ())
+
+
+def regulatory_map(sponsor: Sponsor) -> Table:
+    """Return section 16: the law or guidance that the product is under, and where the memo addresses it."""
+    laws = LAWS[sponsor.regulation] if sponsor.regulation else ((opened("regulation"), "", ""),)
+    return Table(("provision", "topic", "where this memo addresses it"), (*laws, *STANDARDS), ())
 
 
 def approval_table(sponsor: Sponsor) -> Table:

@@ -132,7 +132,7 @@ def criteria(found: MemoContext) -> Table:
     """Return section 8: the acceptance criteria that were locked before the first image, with verdicts."""
     n_max = f"{found.run.spec.request.n_max:,}"
     given = found.verdicts if found.locked_first else []
-    judged = [(each.promised, n_max, each.reached, joint_of(each), MET[each.met]) for each in given]
+    judged = [(each.promised, n_max, each.share, joint_of(each), MET[each.met]) for each in given]
     first = sorted(range(len(judged)), key=lambda i: judged[i][-1] != NOT_MET)[:CRITERIA]
     records = tuple(
         {"criterion": each.promised, "value": each.value, "joint": each.joint, "met": each.met}

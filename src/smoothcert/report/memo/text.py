@@ -250,32 +250,31 @@ RECHECK = (
 )
 COMMAND = "smoothcert verify RUN"
 
-REGULATORY = (
-    (
-        "FDA draft guidance on AI-enabled device software functions [5]: draft, not for implementation",
-        "performance of the model and how it was tested",
-        "sections 4, 5, 7 to 9 and 11",
+_AI_ACT = (
+    "Regulation (EU) 2024/1689, Article 15 [8]",
+    "accuracy, robustness, cybersecurity; inputs made to mislead a model",
+    "sections 2, 5, 11 and 13",
+)
+_SOFTWARE = ("software verification, risk management, information security", "sections 7 to 11 and 17")
+LAWS = {
+    "MDR": (("Regulation (EU) 2017/745, Annex I 17.2 [7]", *_SOFTWARE), _AI_ACT),
+    "IVDR": (("Regulation (EU) 2017/746, Annex I [14]", *_SOFTWARE), _AI_ACT),
+    "FDA": (
+        (
+            "FDA draft guidance on AI-enabled device software functions [5]: draft, not for implementation",
+            "performance of the model and how it was tested",
+            "sections 4, 5, 7 to 9 and 11",
+        ),
+        (
+            "FDA guidance on cybersecurity in medical devices [6]",
+            "threat model, security testing",
+            "sections 13 and 15: one test record",
+        ),
     ),
-    (
-        "FDA guidance on cybersecurity in medical devices [6]",
-        "threat model, security testing",
-        "sections 13 and 15: one test record",
-    ),
-    (
-        "Regulation (EU) 2017/745, Annex I 17.2 [7]",
-        "software verification, risk management, information security",
-        "sections 7 to 11 and 17",
-    ),
-    (
-        "Regulation (EU) 2017/745, Article 7 [7]",
-        "claims that do not mislead",
-        "sections 2, 13 and 14; wording checked by program",
-    ),
-    (
-        "Regulation (EU) 2024/1689, Article 15 [8]",
-        "accuracy, robustness, cybersecurity; inputs made to mislead a model",
-        "sections 2, 5, 11 and 13",
-    ),
+    "none": (),
+}
+"""Rows of the regulatory map that depend on which law or guidance the product is under."""
+STANDARDS = (
     (
         "ISO 14971:2019 with ISO/TS 24971-2:2026 [9]",
         "risk estimation, residual risk",
@@ -304,15 +303,24 @@ _BETTING_ONLY = (12, 13)
 """Numbers of the citations that only betting refers to."""
 
 
+_LAWS = (5, 6, 7, 8, 14)
+"""Numbers of laws and guidance, which are cited where the product is under them."""
+ALL = "all"
+
+
 @cache
-def references(denoised: bool = True, betting: bool = True) -> tuple[str, ...]:
+def references(denoised: bool = True, betting: bool = True, regulation: str = ALL) -> tuple[str, ...]:
     """Return the citations as printed, in the order of their numbers; a draft is always called draft.
 
     Args:
         denoised: whether to include those that only runs with a denoiser refer to.
         betting: whether to include those that only runs with betting refer to.
+        regulation: which of `LAWS` the product is under, or another word if that is open. Default: all are included.
     """
-    absent = (*(() if denoised else _PIPELINE_ONLY), *(() if betting else _BETTING_ONLY))
+    absent = [*(() if denoised else _PIPELINE_ONLY), *(() if betting else _BETTING_ONLY)]
+    if regulation != ALL:
+        rows = " ".join(row[0] for row in LAWS.get(regulation, ()))
+        absent += [number for number in _LAWS if f"[{number}]" not in rows]
     text = files(__package__).joinpath(FILE).read_text(encoding="utf-8")
     return tuple(_printed(each) for each in parse_yaml(text, FILE) if each["number"] not in absent)
 

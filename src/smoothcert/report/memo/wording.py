@@ -46,7 +46,7 @@ REFUSED: tuple[tuple[str, str], ...] = (
         rf"\b{_ITEM}\b[^.;]{{0,30}}\bvalidated\b|\bvalidated\b[^.;]{{0,30}}\b{_ITEM}\b",
         "this is one verification record; validation is the sponsor's",
     ),
-    (r"\bvalidation (set|images|data)\b", "say: internal test images, or what the sponsor confirms"),
+    (r"\bvalidation (set|images|data)\b", "say: held-out test data, or what the sponsor confirms"),
     (r"\bground[- ]truth\b", "say: reference standard"),
     (r"\bvulnerable (images?|samples?)\b", "say: not certified"),
     (r"\b(unbiased|fair(ness)?|bias[- ]free)\b", "rows with intervals do not show it"),

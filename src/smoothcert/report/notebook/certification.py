@@ -74,6 +74,7 @@ from smoothcert.report.tables import accuracy_table, changes_table, class_table,
 from smoothcert.stats.rounding import format_down, format_up, full
 from smoothcert.stats.sequential import one_look
 from smoothcert.verify import NOT_SHOWN, damage
+from smoothcert.verify.conduct import deviations_stated
 
 if not (RUN / "spec.json").is_file():
     raise FileNotFoundError(
@@ -98,6 +99,7 @@ say(
 for warning in warnings(run):
     say(warning, warn=True)
 say(f"Computer arithmetic: {run.arithmetic}.")
+say(f"Deviations and earlier use of these images: {' '.join(deviations_stated(run))}")
 
 attainable = [entry for entry in entries if entry.attainable] or entries
 sigma, k, r = SHOWN or next(
@@ -674,7 +676,8 @@ for j in request.k[:4]:
 # **Clean and certified accuracy.** The base classifier without noise, beside certificates of any positive radius.
 
 # %%
-table(accuracy_table(run), f"{budget[0].upper()}{budget[1:]}.")
+accuracy = accuracy_table(run)
+table(accuracy, f"{budget[0].upper()}{budget[1:]}. {accuracy.note}")
 if not any(run.clean(s) for s in request.sigma):
     say("This run did not record the clean accuracy.")
 

@@ -18,7 +18,7 @@ from smoothcert.report.notebook.facts import rows
 from smoothcert.report.results_table import Table
 from smoothcert.stats import Bounds, Plan, Procedure, power, r_max, radius, samples_needed
 from smoothcert.stats.radius import probabilities_at
-from smoothcert.stats.rounding import format_down, full, percent_down, percent_of
+from smoothcert.stats.rounding import format_down, full, percent_of
 from smoothcert.stats.sequential import one_look
 from smoothcert.stats.simulate import Expected, expected_samples
 
@@ -297,4 +297,4 @@ def stopping_table(plan: Plan, k: int, r: float) -> Table:
 
 
 def _share(value: float) -> str:
-    return f"{percent_down(value, 0)} %"
+    return f"{100 * value:.0f} %"

@@ -17,7 +17,7 @@ from smoothcert.evidence.seal import seal_remark
 from smoothcert.formats.line import Line, Votes
 from smoothcert.report.figures.style import styled
 from smoothcert.report.markup import visible
-from smoothcert.report.networks import has_weights, networks
+from smoothcert.report.networks import NO_STEPS, has_weights, networks
 from smoothcert.report.results_table import Table
 from smoothcert.stats.rounding import full
 
@@ -177,7 +177,7 @@ def _images(spec: Spec) -> Iterator[tuple[str, str]]:
     channels, height, width = data.shape
     more = "; ..." if spec.classes > FEW_CLASSES else ""
     yield "images", f"{file_name(data.reference)}: {data.images:,} of {height} x {width} x {channels}\n{data.sha256}"
-    yield "pixel grid", f"steps of 1/{data.levels:,}; preprocessing: {'; '.join(data.preprocessing) or 'none'}"
+    yield "pixel grid", f"steps of 1/{data.levels:,}; preprocessing: {'; '.join(data.preprocessing) or NO_STEPS}"
     yield "classes", f"{spec.classes:,}: {'; '.join(map(printable, data.class_names[:FEW_CLASSES]))}{more}"
     if data.subgroups:
         yield "subgroups", f"results by {', '.join(map(printable, data.subgroups))}"
