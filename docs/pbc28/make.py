@@ -61,9 +61,8 @@ def _results(run: Run) -> str:
         "rate": f"{total.rate:,.0f}",
         "resumes": sum(event.event == RESUMED for event in run.directory.read_events()),
     }
-    return _kept(results_table(run.results()), CELL, "95 % interval", "population >= %", "joint >= %") + BEYOND.format(
-        **facts
-    )
+    bounds = (f"{name} if independent" for name in ("95 % interval", "population >= %", "joint >= %"))
+    return _kept(results_table(run.results()), CELL, *bounds) + BEYOND.format(**facts)
 
 
 def _kept(whole: Table, columns: tuple[str, ...], *more: str) -> str:

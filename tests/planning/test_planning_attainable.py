@@ -57,3 +57,17 @@ def test_votes_fall_with_the_margin():
     votes = [row.copies for row in rows]
     assert votes == sorted(votes, reverse=True)
     assert [row.probability for row in rows] == pytest.approx([ndtr(1 + row.margin) for row in rows])
+
+
+@pytest.mark.parametrize("target", ["label", "prediction"])
+def test_the_power_of_a_plan_is_that_of_the_whole_procedure(target):
+    """Selection and futility cost power, which that of the best look alone does not show."""
+    plan = Plan(schedule(10_000), 0.001, "rankcp", classes=8, sigma=0.5)
+    procedure = Procedure(plan, {1: target}, (0.25, 0.5))
+    found = attainable_radius(procedure, 1, 0.5)
+    vector = np.zeros(8)
+    vector[:2] = found.probability, 1 - found.probability
+    done = simulate(np.tile(vector, (3000, 1)), np.zeros(3000, dtype=int), procedure, np.random.default_rng(5))
+    assert found.power == pytest.approx(done.certified[:, 0, 1].mean(), abs=0.03)
+    assert attainable_radius(procedure, 1, 0.5).power == found.power
+    assert attainable_radius(Procedure(plan, {1: target}, (9.0,)), 1, 9.0).power is None

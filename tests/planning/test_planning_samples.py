@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smoothcert.planning.plan import images_needed, width
+from smoothcert.planning.plan import images_for_chance, images_needed, width
 from smoothcert.stats import interval, population_bound
 
 MOST = 1500
@@ -50,3 +51,22 @@ def test_width_is_the_exact_interval():
     found = width(0.5, "half", 400, 0.001, 0.6)
     assert (found.low, found.high) == interval(200, 400)
     assert found.population == population_bound(200, 400, 0.001)
+
+
+@pytest.mark.parametrize("chance", [0.8, 0.95])
+@pytest.mark.parametrize("share", [0.66, 0.75, 0.9])
+def test_with_these_images_the_bound_is_reached_that_often(share, chance):
+    """The chance is summed by brute force over the binomial distribution."""
+    from scipy.stats import binom
+
+    def chance_of(m):
+        enough = [s for s in range(m + 1) if population_bound(s, m, 0.001) >= 0.6]
+        return binom.sf(enough[0] - 1, m, share) if enough else 0.0
+
+    m = images_for_chance(share, 0.001, 0.6, chance)
+    assert chance_of(m) >= chance > chance_of(m - 1)
+    assert all(chance_of(m + more) >= chance for more in range(1, 20))
+    assert m > images_needed(share, 0.001, 0.6)
+    rng = np.random.default_rng(0)
+    reached = [population_bound(int(s), m, 0.001) >= 0.6 for s in rng.binomial(m, share, 400)]
+    assert np.mean(reached) >= chance - 0.07

@@ -23,6 +23,9 @@ FULL = {
     "data_origin": "One hospital, 2015 to 2019",
     "independence": {"statement": "One image a patient", "independent": True, "sampling": "random"},
     "data_role": "held-out test data, not used for training or tuning",
+    "preprocessing": "Cropped by the scanner",
+    "deviations": "None besides those that the log shows",
+    "regulation": "IVDR",
     "threat_model": "Access to the image archive",
     "smoothing": {"in_release": True, "sigma": 0.5, "copies": 1000},
     "thresholds": "Scanner noise stays below r",
@@ -36,6 +39,7 @@ FULL = {
     "revisions": [{"version": "1.0", "date": "2026-11-20", "change": "first"}],
 }
 TEXTS = ("device", "intended_use", "users", "population", "reference_standard", "data_origin", "data_role")
+TEXTS += ("preprocessing", "deviations")
 OVERLONG = {
     **FULL,
     **dict.fromkeys((*TEXTS, "threat_model", "thresholds"), LONG),

@@ -204,7 +204,10 @@ class AttainableRadius:
         votes: unanimous votes that certify r in one look with all of alpha; None beyond 10^7.
         look: sample number of the look at which unanimous votes certify r; None if not attainable.
         probability: label probability from which on r is certified with 95 % power, rounded up, the remaining
-            probability in equal parts on the k strongest rivals (the hardest case); None if not attainable.
+            probability in equal parts on the k strongest rivals (the hardest case), at the best look taken alone;
+            None if not attainable.
+        power: share of such images that the whole procedure certifies, selection and early stopping included, by
+            simulation; None if not attainable, or if an earlier version made the plan.
     """
 
     sigma: float
@@ -214,6 +217,7 @@ class AttainableRadius:
     votes: int | None
     look: int | None
     probability: float | None
+    power: float | None = None
 
     @property
     def attainable(self) -> bool:
@@ -255,6 +259,9 @@ class Width:
         population: 95 % lower bound on the robust share of the population.
         wanted: target for that lower bound.
         needed: number of images from which on this share reaches the target; None if no number up to 10^7 does.
+        likely: number of images from which on a run reaches the target with probability 80 %, if each image is
+            certified with probability `share`; None as for `needed`, or if an earlier version made the plan.
+        very_likely: the same with probability 95 %.
     """
 
     share: float
@@ -265,6 +272,8 @@ class Width:
     population: float
     wanted: float
     needed: int | None
+    likely: int | None = None
+    very_likely: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,11 +14,14 @@ from smoothcert.formats.plan import AttainableRadius, Power
 from smoothcert.stats import Plan, Procedure, r_max, rule_of, samples_needed, upper_bound
 from smoothcert.stats.radius import probabilities_at
 from smoothcert.stats.sequential import one_look
+from smoothcert.stats.simulate import expected_samples
 
 MARGINS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Margins of the true radius over r, in units of sigma."""
 MOST_VOTES = 10**7
 _FAIL = 0.05  # 95 % power
+SIMULATED = 4000
+"""Images simulated for the power of a procedure; its standard error is at most 0.8 %."""
 
 
 def procedure_of(request: Request, sigma: float, classes: int, eta: float = 0.0) -> Procedure:
@@ -27,7 +31,7 @@ def procedure_of(request: Request, sigma: float, classes: int, eta: float = 0.0)
 
 def attainable_radius(procedure: Procedure, k: int, r: float) -> AttainableRadius:
     """Return what a procedure can certify at one k and radius."""
-    plan = procedure.plan
+    plan, probability = procedure.plan, sufficient(procedure.plan, k, r)
     return AttainableRadius(
         sigma=plan.sigma,
         k=k,
@@ -35,8 +39,18 @@ def attainable_radius(procedure: Procedure, k: int, r: float) -> AttainableRadiu
         r_max=r_max(plan, k),
         votes=_unanimous(plan, k, r),
         look=_first_look(plan, k, r),
-        probability=sufficient(plan, k, r),
+        probability=probability,
+        power=None if probability is None else _power(procedure, k, r, probability),
     )
+
+
+def _power(procedure: Procedure, k: int, r: float, probability: float) -> float:
+    """Return the share of images with a label probability that a whole procedure certifies, in the hardest case."""
+    vector = np.zeros(procedure.plan.classes)
+    vector[0], vector[1 : k + 1] = probability, (1 - probability) / k
+    asked = replace(procedure, radii=tuple(dict.fromkeys((*procedure.radii, r))))
+    found = expected_samples(vector[None], asked, np.random.default_rng(0), SIMULATED)
+    return float(found.power[0, list(asked.targets).index(k), asked.radii.index(r)])
 
 
 def sufficient(plan: Plan, k: int, r: float) -> float | None:

@@ -10,7 +10,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import betainc
 
 from smoothcert.config import Production, Request
 from smoothcert.config.plan import PlanSettings
@@ -46,7 +47,59 @@ def width(share: float, origin: str, m: int, alpha: float, target: float) -> Wid
     certified = math.floor(share * m + 1e-9)
     low, high = interval(certified, m, CONFIDENCE)
     bound = population_bound(certified, m, alpha, DELTA)
-    return Width(share, origin, m, low, high, bound, target, images_needed(share, alpha, target))
+    chances = [images_for_chance(share, alpha, target, chance) for chance in (0.8, 0.95)]
+    return Width(share, origin, m, low, high, bound, target, images_needed(share, alpha, target), *chances)
+
+
+def images_for_chance(share: float, alpha: float, target: float, chance: float) -> int | None:
+    """Return the number of images from which on a run reaches a population bound with some probability.
+
+    With m images, the number of certified ones is binomial with probability `share`. The probability to reach the bound
+    is a sawtooth in m; the result is the least m such that m and the numbers after it reach it, as far as
+    its teeth go.
+
+    Args:
+        share: probability that an image is certified, in [0, 1].
+        alpha: error probability of one certificate.
+        target: population bound to reach, in (0, 1), at 95 % confidence.
+        chance: probability of reaching it, in (0, 1).
+
+    Returns:
+        A number of images; None if the share is too low for any number, or if more than 10^7 would be needed.
+
+    >>> images_for_chance(0.675, 0.001, 0.6, 0.8), images_for_chance(0.6, 0.001, 0.6, 0.8)
+    (281, None)
+    """
+    if (share - alpha) / (1 - alpha) <= target:
+        return None
+    first = bisect_left(
+        range(MOST_IMAGES + 1), True, lo=1, key=lambda m: bool(_chances([m], share, alpha, target) >= chance)
+    )
+    if first > MOST_IMAGES:
+        return None
+    teeth = min(_MOST_TEETH, 50 + int(4 / ((share - alpha) / (1 - alpha) - target)))
+    after = np.arange(max(1, first - teeth), first + teeth)
+    short = _chances(after, share, alpha, target) < chance
+    return int(after[np.flatnonzero(short)[-1]]) + 1 if short.any() else int(after[0])
+
+
+_MOST_TEETH = 20_000
+"""Maximum number of images before and after the result of a bisection at which a sawtooth is searched."""
+
+
+def _chances(images: ArrayLike, share: float, alpha: float, target: float) -> FloatArray:
+    """Return the probability that runs over m images reach a population bound, (numbers of images,)."""
+    m = np.asarray(images, dtype=np.int64)
+    low, high = (
+        np.zeros_like(m),
+        m + 1,
+    )  # the least number of certified images that suffices lies above low, at most high
+    while np.any(high - low > 1):
+        middle = (low + high) // 2
+        enough = _bound(m, middle.astype(float), alpha) >= target
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    found: FloatArray = np.where(high > m, 0.0, betainc(np.minimum(high, m), m - np.minimum(high, m) + 1, share))
+    return found
 
 
 def images_needed(share: float, alpha: float, target: float) -> int | None:

@@ -112,7 +112,17 @@ def _body(run: Run, memo: Memo) -> Iterator[str]:
         yield f"- {label}: {markdown(printable(getattr(memo.sponsor, name) or 'not stated'))}"
     yield "\n## Results\n"
     yield "Sections are those of memo.pdf.\n"
-    for name in ("first_fault", "claim_heading", "observed", "sample", "population", "condition", "criteria_words"):
+    for name in (
+        "first_fault",
+        "claim_heading",
+        "observed",
+        "by_class",
+        "stable_wrong",
+        "sample",
+        "population",
+        "condition",
+        "criteria_words",
+    ):
         if printed.get(name):
             yield f"{markdown(printed[name])}\n"
     yield results_of(run).render("md")

@@ -14,6 +14,7 @@ from smoothcert.report.memo.blocks import Grid
 from smoothcert.report.memo.claim_box import entry_words
 from smoothcert.report.memo.context import MemoContext, gather
 from smoothcert.report.memo.memo import Memo
+from smoothcert.report.tables import MET
 from smoothcert.stats.rounding import full
 from smoothcert.verify import Report
 
@@ -123,7 +124,7 @@ def _criteria(found: MemoContext) -> Iterator[tuple[str, ...]]:
     if found.verdicts and not found.locked_first:
         source += "; not shown to be fixed before the first image"
     for verdict in found.verdicts:
-        reached, judged = found.judged(verdict)
+        reached, judged = verdict.reached, MET[verdict.met]
         where = "acceptance criteria, results"
         yield source, verdict.promised, reached, judged, f"spec.json, {_EVIDENCE}", where, CHECK
 

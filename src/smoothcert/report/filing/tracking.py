@@ -11,6 +11,7 @@ from smoothcert.errors import InputError, MissingExtraError
 from smoothcert.evidence import Run
 from smoothcert.evidence.seal import fingerprint_words
 from smoothcert.formats.results import Entry
+from smoothcert.report.claims import no_population
 from smoothcert.report.memo.memo import Memo
 from smoothcert.stats.rounding import full
 
@@ -81,8 +82,7 @@ def metrics_of(run: Run, memo: Memo) -> Iterator[tuple[str, float]]:
     A bound for a population is a metric only if the sponsor describes the population and states that the images are
     independent draws; where sampling stopped early, counts are called "at least".
     """
-    independence = memo.sponsor.independence
-    described = bool(memo.sponsor.population and independence and independence.independent) and not run.missing
+    stated = memo.sponsor.of(run)
     for entry in run.results():
         place = f"sigma {full(entry.sigma)}/k {entry.k}/r {full(entry.radius)}"
         yield f"images/{place}", entry.images
@@ -91,7 +91,7 @@ def metrics_of(run: Run, memo: Memo) -> Iterator[tuple[str, float]]:
         yield f"{'at least ' if entry.at_least else ''}certified/{place}", entry.certified
         yield f"lower bound of rightly certified/{place}", entry.sample
         yield from _answers(entry, place)
-        if described and entry.joint is not None:
+        if no_population(entry, stated) is None and entry.joint is not None:
             yield f"joint lower bound of the population/{place}", entry.joint
 
 

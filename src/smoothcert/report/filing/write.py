@@ -18,7 +18,7 @@ def filing_texts(run: Run, memo: Memo, checked: Report | None = None) -> dict[st
     Raises:
         MissingExtraError: huggingface_hub is not installed.
     """
-    return {**rows_texts(run, memo, checked), CARD: card_text(run, memo)}
+    return {**rows_texts(run, memo, checked), CARD: card_text(memo.sponsor.of(run), memo)}
 
 
 def write_filing(run: Run, folder: Path, memo: Memo) -> list[Path]:

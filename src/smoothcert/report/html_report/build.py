@@ -114,7 +114,7 @@ def _content(run: Run, production: Production) -> dict[str, Any]:
         "run": run,
         "full": full,
         "marks": state,
-        "head": [*summary.head(run), ("Evidence", state[0].detail)] if state[0].kind == "good" else summary.head(run),
+        "head": [*summary.head(run), ("Evidence", state[0].detail)] if state[0].kind == "closed" else summary.head(run),
         "primary": primary,
         "primary_claims": list(summary.primary_claims(run, primary)) if primary else [],
         "reading": summary.reading(run),

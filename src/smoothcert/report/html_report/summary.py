@@ -22,7 +22,7 @@ class Mark:
     """One statement that is shown on every screen and printed page.
 
     Attributes:
-        kind: bad, warn or good; sets the colour, which is never the only sign.
+        kind: bad, warn or closed; sets the colour, which is never the only sign.
         text: a few words.
         detail: one sentence for the head of the page.
     """
@@ -65,7 +65,7 @@ def _evidence(run: Run) -> Mark:
         "The finish event holds the hash of the ledger; nobody has approved it. "
         f"Evidence fingerprint: {fingerprint_words(run.directory)}."
     )
-    return Mark("good", "Votes closed and hashed; unsigned", words)
+    return Mark("closed", "Votes closed and hashed; unsigned", words)
 
 
 Fact = tuple[str, str]

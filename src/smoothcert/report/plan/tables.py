@@ -168,7 +168,16 @@ def tables(planned: Planned, production: Production | None = None) -> dict[str, 
 
 def reach_table(reaches: Sequence[AttainableRadius]) -> Table:
     """Return which entries are attainable, with how many unanimous votes, and from which probability."""
-    headings = ("sigma", "k", "r", "R_max", "unanimous votes", "at look", "95 % power from p")
+    headings = (
+        "sigma",
+        "k",
+        "r",
+        "R_max",
+        "unanimous votes",
+        "at look",
+        "95 % power at one look from p",
+        "of the run there",
+    )
     return Table(headings, tuple(_reach(each) for each in reaches), tuple(asdict(each) for each in reaches))
 
 
@@ -176,7 +185,8 @@ def _reach(each: AttainableRadius) -> tuple[str, ...]:
     votes = "over ten million" if each.votes is None else f"{each.votes:,}"
     look = "not attainable" if each.look is None else f"{each.look:,}"
     p = "-" if each.probability is None else format_up(each.probability, 4)
-    return (full(each.sigma), str(each.k), full(each.radius), format_down(each.r_max, 4), votes, look, p)
+    power = "-" if each.power is None else f"{percent_down(each.power, 0)} %"
+    return (full(each.sigma), str(each.k), full(each.radius), format_down(each.r_max, 4), votes, look, p, power)
 
 
 def images_table(widths: Sequence[Width]) -> Table:
@@ -189,12 +199,13 @@ def images_table(widths: Sequence[Width]) -> Table:
             f"{each.images:,}",
             f"{percent_down(each.low)} to {percent_up(each.high)}",
             percent_down(each.population),
-            "share too low" if each.needed is None else f"{each.needed:,}",
+            *("share too low" if n is None else f"{n:,}" for n in (each.needed, each.likely, each.very_likely)),
         )
         for each in widths
     )
     bound = f"images for >= {percent_exact(wanted)} %"
-    headings = ("certified %", "at", "images", "95 % interval", "population >= %", bound)
+    chances = ("for 80 % chance", "for 95 % chance")
+    headings = ("certified %", "at", "images", "95 % interval", "population >= %", bound, *chances)
     return Table(headings, rows, tuple(asdict(each) for each in widths))
 
 

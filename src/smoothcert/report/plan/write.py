@@ -37,8 +37,10 @@ def reading(planned: Planned) -> Iterator[str]:
     )
     yield (
         "Unanimous votes: the number needed by a single look that spends all of alpha; at look: where the run decides "
-        "such an image. 95 % power from p: the probability of the label that suffices in the hardest case, where all "
-        "other votes are split equally among its k strongest rivals."
+        "such an image. 95 % power at one look from p: the probability of the label that suffices in the hardest case, "
+        "where all other votes are split equally among its k strongest rivals, if the best look were the only one. Of "
+        "the run there: the share of such images that the whole procedure certifies, with its selection and its early "
+        "stopping (simulated, to about 1 %)."
     )
     yield from _forecast(planned)
     single = " with rankcp, as betting has no single look" if asked.bound == "betting" else ""
@@ -48,8 +50,9 @@ def reading(planned: Planned) -> Iterator[str]:
     )
     yield (
         f"Images for >= {percent_exact(asked.population)} %: the number of images at which the 95 % lower bound on the "
-        "robust share of the population reaches this value, if this share of them is certified and they are "
-        "independent draws."
+        "robust share of the population reaches this value, if exactly this share of them is certified and they are "
+        "independent draws: about every second run would miss it. For 80 % and 95 % chance: the number with which "
+        "a run reaches it that often, if each image is certified with this probability."
     )
     yield from planned.notes
 

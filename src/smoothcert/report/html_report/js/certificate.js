@@ -27,7 +27,7 @@ class CertificateView {
     this.dialog.replaceChildren(
       make("h2", { id: "certificate-title", tabindex: "-1" }, title),
       make("button", { type: "button", class: "close", onclick: () => this.dialog.close() }, "Close"),
-      ...[...document.querySelectorAll(".bar .mark:not(.good)")].map((mark) => mark.cloneNode(true)),
+      ...[...document.querySelectorAll(".bar .mark:not(.closed)")].map((mark) => mark.cloneNode(true)),
       statement(view),
       ...(view.outcome === CERTIFIED ? [make("p", {}, radiusInWords(view.radius))] : []),
       factList(view),
