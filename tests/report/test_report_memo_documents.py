@@ -179,7 +179,7 @@ BY_DOCUMENTS = {
     immune_in_a_field: r'memo_fields.json: device: the wording "immune" is refused: no classifier is',
     immune_in_the_pdf: r'results/memo.pdf: page 4: the wording "immune" is refused: no classifier is',
     rounded_up: r"cell_bound: printed '[\d.]+', the votes give '[\d.]+': a lower bound was rounded up",
-    rounded_up_in_a_table: r"table results: row 1, population ≥ %: printed .*: a lower bound was rounded up",
+    rounded_up_in_a_table: r"table results: row 1, population ≥ % if .*: a lower bound was rounded up",
     fewer_pages: r"results/memo.pdf has 3 pages, not 4",
     figure_number: r"figure_data.json: curves\[0\].grid.*certified does not follow from votes and log",
     swapped_words: r"results/memo.pdf, page 4: the text near '.*Anyothersite.*' is not that of the memo",

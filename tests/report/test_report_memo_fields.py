@@ -250,7 +250,7 @@ def test_an_entry_chosen_after_a_pilot_gets_the_joint_bound_only(tmp_path, befor
 
 def test_open_sponsor_fields_are_counted_and_the_status_never_changes(tmp_path):
     run = memo_run(tmp_path / "run")
-    assert memo_fields(run, make_sponsor({}))["open_fields"].printed == "15"
+    assert memo_fields(run, make_sponsor({}))["open_fields"].printed == "18"
     filled = memo_fields(run, make_sponsor(FULL))
     assert filled["open_fields"].printed == "0"
     assert filled["status"].printed == "UNSIGNED DRAFT"

@@ -159,7 +159,7 @@ def swapped(text):
 SHOWN = '<w:r><w:rPr><w:vanish/></w:rPr><w:t xml:space="preserve">Of 12'
 MUTATIONS = {
     "a changed digit": (digit, "the votes give"),
-    "a changed word": (replaced("wrong-class returns count as not", "wrong-class returns count as"), "the votes give"),
+    "a changed word": (replaced("This is a count of procedure", "This is no count of procedure"), "the votes give"),
     "a removed control": (lambda text: text.replace(control(text, "Of 12 images"), "<w:p/>", 1), "was removed"),
     "a tracked deletion": (deleted, "the votes give"),
     "controls in another order": (swapped, "in another order"),

@@ -53,10 +53,10 @@ def test_every_file_is_there_and_holds(reported):
         "results table",
         "certificates",
         "figures",
-        "notebook",
-        "report.html",
         "memo",
         "memo.docx",
+        "notebook",
+        "report.html",
         "rows and model card",
     ]
     assert check_documents(open_run(path)).faults == ()

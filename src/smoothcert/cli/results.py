@@ -63,16 +63,16 @@ def _state(run: Run) -> str:
 
 def _levels(run: Run) -> Iterator[str]:
     from smoothcert.evidence.line_store import columns_of
-    from smoothcert.stats.rounding import full
 
     total = run.images
-    levels = [(full(sigma), columns_of(run.ledger.at(sigma))) for sigma in run.spec.request.sigma]
+    levels = [(f"{sigma:g}", columns_of(run.ledger.at(sigma))) for sigma in run.spec.request.sigma]
     width = max(len(written) for written, _ in levels)
     for written, decided in levels:
         samples = int(decided.samples.sum())
         mean = f"{samples / len(decided):,.0f} samples per image" if len(decided) else "not started"
+        bar = "#" * (len(decided) * 10 // max(total, 1))
         yield (
-            f"sigma {written:<{width}}  {_bar(len(decided), total)}  {len(decided):,}/{total:,} images decided, {mean}"
+            f"sigma {written:<{width}}  {bar:.<10}  {len(decided):,}/{total:,} images decided, {mean}"
             f"{_left(decided, total)}"
         )
 
@@ -85,11 +85,6 @@ def _left(decided: Columns, total: int) -> str:
     if not (missing and len(decided)):
         return ""
     return f", about {duration(decided.total_seconds() / len(decided) * missing)} of sampling left"
-
-
-def _bar(done: int, total: int, width: int = 10) -> str:
-    full = done * width // max(total, 1)
-    return "#" * full + "." * (width - full)
 
 
 def _settings(run: Run) -> Iterator[str]:
@@ -127,21 +122,9 @@ def _next(path: Path, run: Run | None, fault: str | None) -> str:
     return f"smoothcert table {path}, smoothcert report {path}, smoothcert verify {path}"
 
 
-Name = Literal[
-    "results",
-    "accuracy",
-    "confusion",
-    "criteria",
-    "classes",
-    "subgroups",
-    "groups",
-    "cost",
-    "rates",
-    "production",
-    "units",
-    "changes",
-    "plan",
-    "guarantees",
+Name = Literal[  # noqa: RUF041
+    Literal["results", "accuracy", "confusion", "criteria", "classes", "subgroups", "groups"],
+    Literal["cost", "rates", "production", "units", "changes", "plan", "guarantees"],
 ]
 
 NOTHING = {
@@ -238,11 +221,10 @@ def _of_run(paths: tuple[Path, ...], radii: tuple[float, ...], name: Name, spons
         f"Partial run: {run.missing:,} of {run.expected:,} results are missing; their images count as not certified. "
         "NOT SEALED."
     )
-    remark = ""
     if name == "production":
         found, remark = _production(run, sponsor)
     elif name == "results":
-        found = results_table(run.results(radii), run)
+        found, remark = results_table(run.results(radii), run), ""
     else:
         found = table_of(run, name, r=radii[0] if radii else None)
         where = f"At k = {run.spec.request.first_k}, r = {full(radii[0] if radii else run.spec.request.first_radius)}."

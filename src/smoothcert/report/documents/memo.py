@@ -24,6 +24,8 @@ IDENTITY = ("run_id", "document_id", "dated")
 """Fields of words that identify the run: the same in every version."""
 COUNTED = ("open_fields",)
 """Numbers that depend on the version: how many of its fields for the sponsor are open."""
+BY_NAME = ("table item_facts", "table criteria")
+"""Tables whose rows differ by version; rows of the same name are compared."""
 _PLAIN = re.compile(r"-?\d[\d,]*(\.\d+)?")
 
 
@@ -197,7 +199,17 @@ def _table(place: str, table: dict[str, Any], ours: dict[str, Any], found: Compa
     found.wrong += [f"{place}, record {path}" for path in records.wrong]
     found.unknown += [f"{place}, record {path}" for path in records.unknown]
     found.absent += [f"{place}, record {path}" for path in records.absent]
-    compare_rows(_printed(table), _printed(ours), place, found)
+    written, computed = _printed(table), _printed(ours)
+    if place in BY_NAME:
+        written, computed = _shared(written, computed, place, found), _shared(computed, written, "", Compared())
+    compare_rows(written, computed, place, found)
+
+
+def _shared(table: PrintedTable, other: PrintedTable, place: str, found: Compared) -> PrintedTable:
+    """Return the rows whose first cell both tables have, and note the others of the first one."""
+    named = {row[0] for row in other.rows}
+    found.unknown += [f"{place}, row {row[0][:40]}" for row in table.rows if row[0] not in named]
+    return PrintedTable(table.headings, tuple(row for row in table.rows if row[0] in named))
 
 
 def _printed(table: dict[str, Any]) -> PrintedTable:

@@ -135,7 +135,7 @@ def _known(written: Written, found: WordFile) -> Iterator[Finding]:
     free = [
         str(entry) for name in _SPONSORED for row in record["tables"].get(name, {}).get("rows", ()) for entry in row
     ]
-    free += [str(record["fields"].get("thresholds", {}).get("printed", ""))]
+    free += [str(record["fields"].get(name, {}).get("printed", "")) for name in ("thresholds", "deviations")]
     for each in found.locked():
         yield from (fault(MEMO, f": the locked control of '{each.text[:_SHOWN]}' contains {it}") for it in each.strange)
     yield from known_text(MEMO, [*(each.text for each in found.locked()), *free], written, written.memo)

@@ -55,7 +55,7 @@ def write_docx(run: Run, folder: Path, memo: Memo) -> Path:
         MissingExtraError: python-docx or matplotlib is not installed.
     """
     path = folder / MEMO
-    write_derived(path, docx_of(memo, figure_of(run, memo)))
+    write_derived(path, docx_of(memo, figure_of(memo.sponsor.of(run), memo)))
     return path
 
 
