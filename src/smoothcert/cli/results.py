@@ -324,10 +324,8 @@ def report(
 
     Args:
         run: Run directory.
-        sponsor: Sponsor's fields of the memo, a YAML file or a form (.docx). Fields that are left out stay open and are
-            counted.
-        form: Write a form for the sponsor's fields to this file (.docx), and nothing else. It holds the fields of
-            --sponsor.
+        sponsor: Sponsor's fields, YAML or a form (.docx). Fields that are left out stay open and are counted.
+        form: Write only a form for these fields (.docx). It holds the fields of --sponsor.
         final: Print the memo without "draft". Refused unless the evidence verifies, every sponsor's field is filled and
             each role of the sign-off has a name. The tool still signs nothing.
         live: Certify 5 images in the notebook. Where classifier, images and torch are available.
