@@ -134,7 +134,7 @@ def classifier_of(model: Model, minor: int = MINOR) -> Classifier:
     Raises:
         ModelError: it is not callable, on another device than CPU or CUDA, not in float32, or cannot be recognised.
     """
-    classifier = as_it_is(as_classifier(model))
+    classifier = as_classifier(model)
     check_parameters(classifier)
     if classifier.sha256:
         return classifier

@@ -17,6 +17,7 @@ from smoothcert.config.spec import NOTHING
 from smoothcert.engine import session
 from smoothcert.engine.run import certify, freeze_spec, resume
 from smoothcert.engine.workload import check_models, unrecorded
+from smoothcert.errors import EvidenceError, SmoothcertError
 from smoothcert.evidence import RunDirectory, open_run
 from smoothcert.evidence.bundle.files import read_bundle
 from smoothcert.evidence.events import environment
@@ -325,6 +326,33 @@ CHANGES = {
     "no source": typed,
     "hook": hooked,
 }
+
+
+def with_hook(module):
+    module.register_forward_hook(lambda module, given, returned: returned * 0.5)
+
+
+def with_forward(module):
+    module.forward = lambda *given: 0.5 * type(module).forward(module, *given)
+
+
+@pytest.mark.parametrize("part", ["denoiser", "classifier"])
+@pytest.mark.parametrize("change", [with_hook, with_forward])
+def test_a_loaded_network_with_code_of_its_own_is_not_its_file(part, change, tmp_path):
+    classifier, denoiser = load_classifier("net.safetensors"), load_denoiser(str(write_denoiser(Path("d.safetensors"))))
+    plain = sc.certify(classifier, images(), out="plain", denoiser=denoiser, **SETTINGS)
+    change((denoiser if part == "denoiser" else classifier).module)
+    g = sc.SmoothedClassifier(classifier, 0.25, 4, denoiser=denoiser, batch_size=64, n0=20)
+    with pytest.raises(EvidenceError):
+        g.save(tmp_path / "a", run=plain)
+    run = sc.certify(classifier, images(), out="run", denoiser=denoiser, **SETTINGS)
+    facts = run.spec.models[0].denoiser if part == "denoiser" else run.spec.models[0]
+    assert facts.reference.startswith("in memory")
+    assert facts.arch is None
+    assert run.spec.models[0].probe
+    g.save(tmp_path / "b", run=run)
+    with pytest.raises(SmoothcertError):  # its code is not in the bundle
+        sc.SmoothedClassifier.load(tmp_path / "b")
 
 
 @pytest.mark.parametrize("change", CHANGES)

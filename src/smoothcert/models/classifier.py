@@ -116,6 +116,7 @@ class Denoiser:
         source_sha256: "sha256:..." of the source file, if the user's code builds it; of a diffusion model, of its
             configuration.
         state_sha256: "sha256:..." of the state dict when it was loaded; None: not loaded from a reference.
+        structure: what the module was besides its tensors when it was loaded; None: not loaded from a reference.
     """
 
     module: nn.Module
@@ -127,6 +128,7 @@ class Denoiser:
     adapted: tuple[str, ...] = ()
     source_sha256: str | None = None
     state_sha256: str | None = None
+    structure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ class Classifier:
         source_sha256: "sha256:..." of the source file, if the user's code builds it.
         trained_behind: name and hash of the denoiser behind which it was trained, if declared.
         state_sha256: "sha256:..." of the state dict when it was loaded; None: not loaded from a reference.
+        structure: what the module was besides its tensors when it was loaded; None: not loaded from a reference.
         denoiser: the denoiser that `module` applies first, or None.
         behind: the classifier behind that denoiser, without it; None if there is none.
     """
@@ -172,6 +175,7 @@ class Classifier:
     source_sha256: str | None = None
     trained_behind: tuple[str, str] | None = None
     state_sha256: str | None = None
+    structure: str | None = None
     denoiser: Denoiser | None = None
     behind: Classifier | None = None
 

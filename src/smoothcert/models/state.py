@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+import types
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -11,6 +13,7 @@ from torch import nn
 from smoothcert.errors import ModelError, printable
 from smoothcert.models.classifier import Classifier, Denoiser
 
+_FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, partial)
 State = dict[str, torch.Tensor]
 """Tensors by name, as in a state dict."""
 Part = TypeVar("Part", Classifier, Denoiser)
@@ -64,20 +67,48 @@ def tensors_sha256(tensors: State) -> str | None:
 
 
 def with_state(part: Part) -> Part:
-    """Return a classifier or denoiser that was just loaded, with the hash of its state dict."""
-    other = isinstance(part, Classifier) and part.runtime is not None
-    return part if other else replace(part, state_sha256=state_sha256(part.module))
+    """Return a classifier or denoiser that was just loaded, with its state and structure, by which changes are seen."""
+    if isinstance(part, Classifier) and part.runtime is not None:
+        return part
+    return replace(part, state_sha256=state_sha256(part.module), structure=structure_of(part.module))
+
+
+def structure_of(module: nn.Module) -> str:
+    """Return what a module is besides its tensors: its parts as they print, and the code that was added to them."""
+    return f"{module!r} {code_of_objects(module)}"
+
+
+def code_of_objects(module: nn.Module) -> list[tuple[str, int, list[str]]]:
+    """Return which parts of a module have code besides that of their classes: name, number of hooks, functions.
+
+    A hook, or a function that is set on an object, such as another ``forward``, can change what a module computes
+    without changing a tensor.
+    """
+    found = []
+    for name, part in module.named_modules():
+        functions = sorted(key for key, value in vars(part).items() if isinstance(value, _FUNCTIONS))
+        found.append((name, len(part._forward_hooks) + len(part._forward_pre_hooks), functions))
+    return [each for each in found if any(each[1:])]
 
 
 def as_it_is(part: Part) -> Part:
-    """Return a classifier or denoiser without its hashes, and no longer named as a file, if its tensors were changed.
+    """Return a classifier or denoiser without its hashes, and no longer named as a file, if it was changed.
 
-    Tensors are compared with those that were loaded; a part that was not loaded is returned unchanged.
+    Tensors and structure are compared with those that were loaded; a part that was not loaded is returned unchanged.
+    With another structure it is no longer built in.
     """
-    if part.state_sha256 is None or part.state_sha256 == state_sha256(part.module):
+    if part.structure is None:
         return part
-    name = f"{part.reference}, changed"
-    return replace(part, reference=name, sha256="", state_sha256=None, source_sha256=None)
+    same = part.structure == structure_of(part.module)
+    if same and part.state_sha256 == state_sha256(part.module):
+        return part
+    found = replace(
+        part, reference=f"{part.reference}, changed", sha256="", state_sha256=None, source_sha256=None, structure=None
+    )
+    if same:
+        return found
+    found = replace(found, arch=None)
+    return found if isinstance(found, Denoiser) else replace(found, built_in=False)
 
 
 def find_tensor(state: State, name: str) -> torch.Tensor | None:

@@ -26,7 +26,7 @@ from smoothcert.models import Classifier, Denoiser
 from smoothcert.models.denoisers.adapt import denoiser_of
 from smoothcert.models.denoisers.pipeline import denoised
 from smoothcert.models.resnet import ResNet
-from smoothcert.models.state import tensors_sha256
+from smoothcert.models.state import as_it_is, code_of_objects, tensors_sha256
 
 Model = nn.Module | Callable[[Tensor], Tensor] | Classifier
 DenoiserModel = nn.Module | Denoiser
@@ -46,13 +46,13 @@ class Function(nn.Module):
 
 
 def as_classifier(model: Model) -> Classifier:
-    """Return a model as a classifier that declares nothing; return a classifier unchanged.
+    """Return a model as a classifier that declares nothing; return a classifier as it is now (`as_it_is`).
 
     Raises:
         ModelError: it is not callable.
     """
     if isinstance(model, Classifier):
-        return model
+        return as_it_is(model)
     if not callable(model):
         raise ModelError(
             f"Expected a torch.nn.Module, or a callable that maps a batch (n, C, H, W) to logits (n, classes), got "
@@ -60,7 +60,7 @@ def as_classifier(model: Model) -> Classifier:
             code="E-MODEL-090",
         )
     module = model if isinstance(model, nn.Module) else Function(model)
-    own = isinstance(model, ResNet)
+    own = type(model) is ResNet and not code_of_objects(model)
     return Classifier(module, None, None, (), (), "", type(model).__name__, own, arch=None, sigma=None)
 
 
@@ -78,7 +78,7 @@ def behind(denoiser: DenoiserModel | None, classifier: Classifier, sigma: float)
     if denoiser is None:
         return classifier
     check_is_denoiser(denoiser)
-    known = denoiser if isinstance(denoiser, Denoiser) else denoiser_of(denoiser, type(denoiser).__name__)
+    known = as_it_is(denoiser) if isinstance(denoiser, Denoiser) else denoiser_of(denoiser, type(denoiser).__name__)
     known.module.to(device_of_module(classifier.module))
     return denoised(classifier, known, sigma)
 

@@ -52,6 +52,7 @@ def denoised(classifier: Classifier, denoiser: Denoiser, sigma: float) -> Classi
         std=(),
         built_in=classifier.built_in and denoiser.arch is not None,
         state_sha256=None,
+        structure=None,
         denoiser=denoiser,
         behind=classifier,
     )

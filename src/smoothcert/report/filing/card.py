@@ -13,7 +13,7 @@ from smoothcert.report.claims import guarantees
 from smoothcert.report.markup import markdown
 from smoothcert.report.memo.context import short
 from smoothcert.report.memo.memo import Memo
-from smoothcert.report.networks import bare, networks
+from smoothcert.report.networks import bare, has_weights, networks
 from smoothcert.report.results import results_of
 from smoothcert.stats.rounding import format_down, full
 from smoothcert.verify import NOT_SHOWN
@@ -103,9 +103,10 @@ def _body(run: Run, memo: Memo) -> Iterator[str]:
     for each in networks(run.spec):
         trained = "not recorded" if each.trained is None else f"sigma {each.trained}"
         name, arch = markdown(short(printable(each.facts.reference))), markdown(printable(each.facts.arch or "custom"))
-        yield f"- {each.part} at sigma {full(each.sigma)}: {name} ({arch}), trained with noise: {trained}; SHA-256 " + (
-            f"`{bare(each.facts.sha256)}`"
-        )
+        weights = f"SHA-256 `{bare(each.facts.sha256)}`" if has_weights(run.spec, each.facts) else "no weights"
+        code = f", code `{bare(each.facts.source_sha256)}`" if each.facts.source_sha256 else ""
+        what = f"{each.part} at sigma {full(each.sigma)}"
+        yield f"- {what}: {name} ({arch}), trained with noise: {trained}; {weights}{code}"
     yield f"- images: {run.spec.data.images:,} of {markdown(short(run.spec.data.reference))}\n"
     yield "## What only the sponsor can say\n"
     for label, name in _FIELDS:
