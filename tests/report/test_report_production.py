@@ -134,7 +134,7 @@ def written(tmp_path_factory):
     append_event(events, ENERGY, sigma=0.25, copies=1000, joules=30.0, source="RAPL", seconds=1.0)
     production = make_sponsor(FULL).production
     run = open_run(run.directory.path)
-    files = write_results(run, run.directory.results, production, "a" * 64)
+    files = write_results(make_sponsor(FULL).of(run), run.directory.results, production, "a" * 64)
     write_json(run.directory.results / FIELDS, make_memo(run, make_sponsor(FULL)).record())
     log_documents(run.directory, [*files, run.directory.results / FIELDS])
     return run.directory.path
