@@ -124,6 +124,7 @@ MUTATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [False, True], ids=["same code", "other code"])
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_forgery_with_a_matching_log_is_named(copy, mutation, other):

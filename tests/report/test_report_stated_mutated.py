@@ -78,6 +78,7 @@ def test_the_documents_hold(finished):
     assert check_documents(open_run(finished)).faults == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_found(finished, tmp_path, name):
     change, document = MUTATIONS[name]

@@ -177,6 +177,7 @@ MUTATIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_mutation_is_named(copy, mutation):
     change, message = MUTATIONS[mutation]
@@ -212,6 +213,7 @@ def test_a_missing_file_and_no_word_file_are_named(copy):
     assert any("is missing" in each for each in about(check_documents(open_run(copy))))
 
 
+@pytest.mark.slow
 def test_numbers_are_compared_if_another_version_wrote_it(copy):
     from report.test_report_documents_mutated import as_by_other_code
 
@@ -235,6 +237,7 @@ def test_a_bomb_is_refused():
     assert refused.value.code == "E-RUN-220"
 
 
+@pytest.mark.slow
 def test_a_figure_that_was_replaced_is_named(copy):
     from smoothcert.report.figures import curve_figure
     from smoothcert.report.figures.style import drawn
