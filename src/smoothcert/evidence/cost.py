@@ -174,18 +174,18 @@ def _alone(run: Run, sigma: float, production: Production) -> dict[str, float]:
 def rate_of(lines: Sequence[Line]) -> tuple[float, float, float] | tuple[None, None, None]:
     """Return the noise samples per second of some lines, and the lowest and highest rate of ten consecutive parts.
 
-    Three times None if no time was recorded.
+    Three times None if no time or no sample was recorded.
     """
     columns = columns_of(lines)
-    seconds = columns.total_seconds()
-    if seconds <= 0:
+    seconds, samples = columns.total_seconds(), int(columns.samples.sum())
+    if seconds <= 0 or samples == 0:
         return None, None, None
-    rate = int(columns.samples.sum()) / seconds
+    rate = samples / seconds
     order = columns.time_order()
     bounds = np.linspace(0, len(order), min(PARTS, len(order)) + 1).astype(int)
     parts = [columns.of(order[a:b]) for a, b in pairwise(bounds)]
     timed = [(int(part.samples.sum()), part.total_seconds()) for part in parts]
-    rates = [rate, *(samples / taken for samples, taken in timed if taken > 0)]
+    rates = [rate, *(drawn / taken for drawn, taken in timed if taken > 0 and drawn > 0)]
     return rate, min(rates), max(rates)
 
 

@@ -20,7 +20,7 @@ from smoothcert.stats.rounding import full
 
 RESULTS, ACCURACY, CLASSES, DAYS, UNITS, LEVELS = 18, 6, 12, 3, 4, 3
 """Rows (noise levels, radii or studies per day in a small table) that fit a page."""
-CRITERIA = 12
+CRITERIA = 5
 """Maximum number of acceptance criteria in section 8."""
 _LEFT_OUT = ("size", "subgroups")  # covered by sections 12 and 11
 
