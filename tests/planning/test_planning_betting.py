@@ -13,6 +13,7 @@ ASKED = make_request(model="m", data="d", bound="betting", n_max=1000, radius="0
 PROCEDURE = procedure_of(ASKED, 0.25, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2])
 def test_what_unanimous_votes_certify(k):
     found = attainable_radius(PROCEDURE, k, 0.6)
@@ -38,6 +39,7 @@ def test_the_sufficient_probability_has_its_power():
     assert not done.certified[:, :, 3].any()
 
 
+@pytest.mark.slow
 def test_other_settings_have_their_own_grid_and_looks():
     rows = changes(ASKED, PROCEDURE, None, 100, 0)
     r_max = {(row.setting, row.value): row.r_max for row in rows}

@@ -56,6 +56,7 @@ def test_the_only_entry_saves_all(population):
     assert rows[0].saved == rows[0].alone > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", ["rankcp", "betting"])
 def test_a_lower_price_takes_fewer_samples_and_loses_more(population, bound):
     rows = price_effects(population, asked(bound=bound, radius="0.1,0.3"), np.random.default_rng(3))
@@ -69,6 +70,7 @@ def test_a_lower_price_takes_fewer_samples_and_loses_more(population, bound):
     assert prices_table(rows).rows[0][1] == ("futility (plan)" if bound == "rankcp" else "futility")
 
 
+@pytest.mark.slow
 def test_a_price_of_the_plan_has_its_own_row(population):
     rows = price_effects(population, asked(stop="worth", price=4500), np.random.default_rng(3))
     assert [row.price for row in rows if row.now] == [4500.0]

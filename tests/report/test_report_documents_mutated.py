@@ -272,6 +272,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [False, True], ids=["same code", "other code"])
 @pytest.mark.parametrize("forgery", [*NUMBERS, *STRUCTURE])
 def test_a_forgery_with_a_matching_log_is_named(copy, forgery, other):
@@ -283,18 +284,21 @@ def test_a_forgery_with_a_matching_log_is_named(copy, forgery, other):
     assert any(told.startswith(f"results/{name}") for told in faults_of(copy, name)), faults_of(copy, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", FOREIGN)
 def test_foreign_parts_of_a_pdf_are_named(copy, part):
     rewritten(copy / "results", FOREIGN[part])
     assert any(told.startswith(part) for told in foreign_parts((copy / "results" / "memo.pdf").read_bytes()))
 
 
+@pytest.mark.slow
 def test_parts_appended_to_a_pdf_are_named(reported):
     pdf = (reported / "results" / "memo.pdf").read_bytes()
     assert foreign_parts(pdf) == []
     assert foreign_parts(pdf + b"trailing") == ["appended parts"]
 
 
+@pytest.mark.slow
 def test_a_pdf_with_foreign_parts_is_a_fault_whatever_code_wrote_it(copy):
     rewritten(copy / "results", annotated)
     as_by_other_code(copy)
@@ -337,6 +341,7 @@ def test_redrawn_glyphs_are_named_whatever_code_wrote_them(copy, change):
     assert faults_of(copy, "memo.pdf")
 
 
+@pytest.mark.slow
 def test_glyphs_of_an_unchanged_memo_are_not_strange(reported):
     for name in ("memo.pdf", "memo-letter.pdf"):
         assert strange_glyphs((reported / "results" / name).read_bytes()) == ([], True)
@@ -414,6 +419,7 @@ NEEDED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", NEEDED)
 def test_what_needs_a_missing_library_is_a_note(copy, monkeypatch, library):
     monkeypatch.setitem(__import__("sys").modules, library, None)
@@ -422,6 +428,7 @@ def test_what_needs_a_missing_library_is_a_note(copy, monkeypatch, library):
     assert any("[report]" in each.words for each in found)
 
 
+@pytest.mark.slow
 def test_a_replaced_memo_without_lists_is_named(copy):
     results = copy / "results"
     (results / "memo.pdf").write_bytes(b"%PDF-1.7 anything")
@@ -432,6 +439,7 @@ def test_a_replaced_memo_without_lists_is_named(copy):
         assert any(told.startswith(f"results/{name}") for told in faults)
 
 
+@pytest.mark.slow
 def test_a_log_without_its_report_vouches_for_no_document(copy):
     events = copy / "events.jsonl"
     events.write_bytes(b"".join(events.read_bytes().splitlines(keepends=True)[:-1]))
@@ -440,6 +448,7 @@ def test_a_log_without_its_report_vouches_for_no_document(copy):
         assert any(name in told for told in faults)
 
 
+@pytest.mark.slow
 def test_files_more_and_files_less(copy):
     results = copy / "results"
     (results / "slides.pptx").write_bytes(b"x")
@@ -452,6 +461,7 @@ def test_files_more_and_files_less(copy):
     assert not any("slides" in told for told in found.faults)
 
 
+@pytest.mark.slow
 def test_documents_of_a_continued_run_must_be_written_again(copy):
     append_event(copy / "events.jsonl", RESUMED, lines=0)
     (told,) = check_documents(open_run(copy)).faults
@@ -469,6 +479,7 @@ def test_a_document_that_no_report_writes_is_named_though_the_log_lists_it(copy)
     assert any("APPROVAL.txt" in told for told in check_documents(open_run(copy)).notes)
 
 
+@pytest.mark.slow
 def test_a_list_of_hashes_names_files_of_results_only(copy):
     events = copy / "events.jsonl"
     lines = events.read_bytes().splitlines(keepends=True)

@@ -88,6 +88,7 @@ def test_a_refused_report_writes_nothing_and_lists_what_is_open(tmp_path):
     assert {path.name for path in {*run.directory.path.rglob("*")} - before} <= {"lock"}
 
 
+@pytest.mark.slow
 def test_a_record_that_claims_to_be_final_is_held_to_it(copy):
     path = copy / "results" / FIELDS
     record = json.loads(path.read_text())
@@ -96,6 +97,7 @@ def test_a_record_that_claims_to_be_final_is_held_to_it(copy):
     assert any("final, but" in each for each in check_documents(open_run(copy)).faults)
 
 
+@pytest.mark.slow
 def test_a_draft_that_claims_to_be_final_is_named(tmp_path):
     run = memo_run(tmp_path / "run", images=12, primary=PRIMARY)
     results = run.directory.results

@@ -197,6 +197,7 @@ def test_mutations_of_the_evidence(copy, mutate):
     assert any(re.search(BY_VERIFY[mutate], fault) for fault in verify(copy).faults)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutate", BY_DOCUMENTS, ids=lambda each: each.__name__)
 def test_mutations_of_the_documents(copy, mutate):
     mutate(copy)
@@ -249,6 +250,7 @@ def test_without_pypdf_the_check_says_that_it_did_not_check(copy, monkeypatch):
         assert any(told.startswith(f"results/{name}") and "'.[report]'" in told for told in found.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"%PDF-1.7 nonsense", b"\x00" * 100])
 def test_a_damaged_pdf_is_a_fault_not_a_traceback(copy, damage):
     (copy / "results" / "memo.pdf").write_bytes(damage)

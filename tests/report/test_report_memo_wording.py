@@ -127,6 +127,7 @@ def test_the_sponsors_full_text_is_checked_also_where_the_memo_cuts_it():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [{}, FULL, OVERLONG])
 @pytest.mark.parametrize(
     "request_",

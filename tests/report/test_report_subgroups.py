@@ -49,6 +49,7 @@ def by_hand(run, sigma, k, r, column):
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [{}, {"drop": 70}, {"stopping": "fixed", "target": "label"}], ids=str)
 def test_rows_are_counts_and_sum_to_the_cell_in_each_column(tmp_path, kind):
     run = grouped_run(tmp_path / "run", **kind)

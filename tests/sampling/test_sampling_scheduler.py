@@ -92,6 +92,7 @@ def sample(rule: Protocol, labels: dict[int, int | None], batch: int = 64, windo
 TARGETS = st.sampled_from([{1: "prediction"}, {1: "prediction", 3: "label"}, {1: "label"}, {2: "label", 3: "label"}])
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     targets=TARGETS,

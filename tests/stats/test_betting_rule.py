@@ -33,6 +33,7 @@ def stored(counts, taken, plan, k):
     return StoredVotes(looks, [2] * len(looks), len(plan.looks), k)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 3])
 @pytest.mark.parametrize("classes", [4, 8, 40])
 def test_images_that_come_and_go_are_decided_as_alone_and_as_by_the_functions_of_the_theory(k, classes):

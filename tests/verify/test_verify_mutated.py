@@ -9,7 +9,6 @@ import pytest
 import smoothcert.evidence.results as results
 import smoothcert.stats.bounds_rule as bounds_rule
 import smoothcert.stats.population as population
-import smoothcert.stats.sequential as looks
 from factories import simulate_run
 from smoothcert.stats import claims, interval, r_max, radius
 from smoothcert.verify import verify
@@ -65,7 +64,6 @@ RADII = {
 @pytest.mark.parametrize("name", RADII)
 def test_wrong_radii_are_named(tmp_path, monkeypatch, name):
     monkeypatch.setattr(bounds_rule, "radius", RADII[name])
-    monkeypatch.setattr(looks, "radius", RADII[name])
     faults = verify(honest(tmp_path / "run")).faults
     assert any(re.search(r"image \d+, k \d: .* is not the largest radius that the bounds certify", f) for f in faults)
 

@@ -27,7 +27,7 @@ from smoothcert.stats.binomial import MASSES, POINTS, FloatArray, gamma_quantile
 from smoothcert.stats.bounds import Bounds, IntArray, Tally, bounds, tally
 from smoothcert.stats.radius import certified_at, radius
 from smoothcert.stats.rule import Certified, Rows, Rule, StoredVotes, check_numbers
-from smoothcert.stats.sequential import BoolArray, Plan, unanimous_radius
+from smoothcert.stats.sequential import BoolArray, Plan
 
 _AT_A_TIME = 65_536  # images per block, where intermediate arrays are larger than the result
 
@@ -107,7 +107,9 @@ class BoundsRule(Rule[Bounds]):
     @property
     def r_max(self) -> float:
         """Largest attainable radius R_max, not rounded."""
-        return unanimous_radius(self.plan, self.k)
+        looks = np.array([self.plan.looks])
+        unanimous = Tally(looks, looks, np.zeros((*looks.shape, self.k), dtype=np.int64))
+        return float(radius(final_bounds(unanimous, self.plan, self.k), self.plan.sigma, self.plan.eta)[0])
 
 
 def final_bounds(votes: Tally, plan: Plan, k: int) -> Bounds:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from smoothcert.errors import SpecError
 from smoothcert.stats.bounds import BOUNDS, Bounds, Tally, bounds
-from smoothcert.stats.radius import radius
 
 BETTING = "betting"
 """The rule that has no confidence bounds (`stats.betting`)."""
@@ -215,25 +214,3 @@ def running(votes: Tally, plan: Plan, k: int) -> Bounds:
         raise SpecError(f"expected votes at the looks {plan.looks}, got other sample numbers", code="E-SPEC-010")
     each = bounds(votes, np.array(plan.spent_alpha[:width]), k, plan.bound, plan.classes)
     return Bounds(np.minimum.accumulate(each.q, axis=1), np.minimum.accumulate(each.u, axis=1))
-
-
-def unanimous_radius(plan: Plan, k: int) -> float:
-    """Radius of the running bounds at unanimous votes: R_max of a plan with confidence bounds.
-
-    Args:
-        plan: looks, alpha, bound, sigma.
-        k: rank of the certificate, 1 <= k < classes.
-
-    Returns:
-        An L2 radius in units of the [0, 1] range, not rounded.
-
-    Raises:
-        SpecError: if k is out of range.
-
-    >>> round(unanimous_radius(Plan((100_000,), 0.001, "cohen", classes=10, sigma=0.25), k=1), 6)
-    0.952864
-    """
-    n = np.array([plan.looks])
-    unanimous = Tally(n, n, np.zeros((*n.shape, k), dtype=np.int64))
-    best = running(unanimous, plan, k)
-    return float(radius(Bounds(best.q[0, -1], best.u[0, -1]), plan.sigma, plan.eta))

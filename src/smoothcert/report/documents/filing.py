@@ -22,7 +22,7 @@ def check_filing(written: Written) -> Findings:
     names = [name for name in (RISKS, TRACE, CARD) if (written.folder / name).is_file()]
     if not names:
         return
-    for name, text in rows_texts(written.run, written.memo, written.checked).items():
+    for name, text in rows_texts(written.run, written.memo).items():
         if name in names:
             yield from _rows(written, name, text)
     if CARD in names:

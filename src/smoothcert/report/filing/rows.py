@@ -16,7 +16,6 @@ from smoothcert.report.memo.context import MemoContext, gather
 from smoothcert.report.memo.memo import Memo
 from smoothcert.report.tables import MET
 from smoothcert.stats.rounding import full
-from smoothcert.verify import Report
 
 RISKS, TRACE = "risk_rows.csv", "requirements_trace.csv"
 _RISKS = (
@@ -34,15 +33,14 @@ _EVIDENCE = "ledger, spec.json, results/results.json"
 _PROVISIONS = "provision"
 
 
-def rows_texts(run: Run, memo: Memo, checked: Report | None = None) -> dict[str, str]:
+def rows_texts(run: Run, memo: Memo) -> dict[str, str]:
     """Return both files by name.
 
     Args:
         run: the run, complete or partial.
-        memo: its memo, with the map of provisions.
-        checked: the result of verify for the evidence. Default: verify is run.
+        memo: its memo, with the map of provisions and the result of verify.
     """
-    found = gather(run, memo.sponsor, checked)
+    found = gather(run, memo.sponsor, memo.checked)
     return {
         RISKS: _csv(_RISKS, [*_remaining(found), *_topics(run)], 4),
         TRACE: _csv(_TRACE, [*_criteria(found), *_provisions(memo)], 2),

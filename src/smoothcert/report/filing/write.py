@@ -9,16 +9,15 @@ from smoothcert.evidence.directory import write_derived
 from smoothcert.report.filing.card import CARD, card_text
 from smoothcert.report.filing.rows import rows_texts
 from smoothcert.report.memo.memo import Memo
-from smoothcert.verify import Report
 
 
-def filing_texts(run: Run, memo: Memo, checked: Report | None = None) -> dict[str, str]:
+def filing_texts(run: Run, memo: Memo) -> dict[str, str]:
     """Return the text files by name.
 
     Raises:
         MissingExtraError: huggingface_hub is not installed.
     """
-    return {**rows_texts(run, memo, checked), CARD: card_text(memo.sponsor.of(run), memo)}
+    return {**rows_texts(run, memo), CARD: card_text(memo.sponsor.of(run), memo)}
 
 
 def write_filing(run: Run, folder: Path, memo: Memo) -> list[Path]:

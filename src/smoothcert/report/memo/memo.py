@@ -269,6 +269,7 @@ class Memo:
         tables: all tables, as printed rows and the records behind them.
         pages: the blocks of the four pages.
         sponsor: the sponsor's fields.
+        checked: the result of verify for the evidence.
         gaps: why it cannot be final, empty if it can.
         final: whether it is printed without "draft".
     """
@@ -277,6 +278,7 @@ class Memo:
     tables: dict[str, Table]
     pages: tuple[tuple[Block, ...], ...]
     sponsor: Sponsor
+    checked: Report
     gaps: tuple[str, ...] = ()
     final: bool = False
 
@@ -306,7 +308,7 @@ def make_memo(run: Run, sponsor: Sponsor, checked: Report | None = None, final: 
         final: whether to print it without "draft"; it stays a draft if it has `gaps`.
     """
     memo = _made(gather(run, sponsor, checked, final))
-    return _made(gather(run, sponsor, checked)) if final and memo.gaps else memo
+    return _made(gather(run, sponsor, memo.checked)) if final and memo.gaps else memo
 
 
 def _made(found: MemoContext) -> Memo:
@@ -318,7 +320,7 @@ def _made(found: MemoContext) -> Memo:
         fields = _fields(found, tables, count)
         made = pages(fields, tables)
     gaps = (*claim_box.open_reasons(found, count), *_unnamed(found.sponsor))
-    return Memo(fields, tables, made, found.sponsor, gaps, found.final)
+    return Memo(fields, tables, made, found.sponsor, found.checked, gaps, found.final)
 
 
 def _unnamed(sponsor: Sponsor) -> Iterator[str]:
