@@ -16,7 +16,7 @@ from .faults import TALLY
 KILLS, EARLY_KILLS = 10, 30
 
 
-@pytest.mark.parametrize("bound", ["rankcp", "betting"])
+@pytest.mark.parametrize("bound", ["rankcp", pytest.param("betting", marks=pytest.mark.slow)])
 def test_killed_once_and_resumed(folder, monkeypatch, bound):
     """The quick one: a fresh interpreter is killed, this process goes on; every line written before is kept."""
     run = folder / "run"

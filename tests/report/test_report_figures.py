@@ -46,7 +46,6 @@ CHANGES = {
     "a change whose name does not fit on two lines of this figure at all": 0.3,
 }
 MANY_SIGMAS = "0.1,0.2,0.25,0.3,0.4,0.5,0.6,0.7,0.8,1.0"
-LARGE = ("thousand classes", "forty large classes", "many sigmas")
 RUNS = {
     "usual": {"images": 240, "k": "1,3", "sigma": "0.25,0.5,1.0", "radius": "0.25,0.5,1.0"},
     "one image": {"images": 1},
@@ -106,7 +105,8 @@ def said(figure):
     return " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ").replace("\u00a0", " ")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in RUNS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
 def test_every_text_is_legible_on_the_figure_and_on_no_other_text(runs, name, monkeypatch):
     for figure in figures(runs(name)):
         texts = drawn_texts(figure, monkeypatch)
